@@ -1,0 +1,12 @@
+"""Une bourse embarquée : de vrais protocoles d'exchange sur la boucle locale, servis aux vraies classes ccxt.
+
+`async with Bourse(("binance",)) as bourse:` puis `ccxt.async_support.binance(bourse.config_ccxt("binance"))`.
+À la main : `python -m bourse_locale --port 8000`.
+"""
+
+from bourse_locale.marche import Bougie, Instrument, Marche, Trade
+from bourse_locale.pannes import Panne
+from bourse_locale.rejeu import Rejeu
+from bourse_locale.serveur import PROTOCOLES, Bourse
+
+__all__ = ["PROTOCOLES", "Bougie", "Bourse", "Instrument", "Marche", "Panne", "Rejeu", "Trade"]

@@ -1,0 +1,270 @@
+"""Les pannes sur commande : celles du transport, appliquées par le serveur, et celles des pages de bougies.
+
+Une panne est choisie pour une requête par un morceau de chemin, un nombre de fois, un nombre de requêtes à laisser
+passer et une probabilité. Les pannes de page sont écrites une seule fois, ici, sur la liste des bougies avant son
+encodage : chaque protocole les subit sans les connaître.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from bourse_locale.marche import Bougie
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+NATURES_HTTP = frozenset(
+    {"429", "418", "http", "coupure", "tronque", "json_coupe", "html", "vide", "null", "lent", "muet"},
+)
+Reglage: TypeAlias = str | int | float | None
+
+
+class BougieAbimee(NamedTuple):
+    """Une bougie dont un champ porte, dans le JSON, une valeur qu'un entier ne sait pas dire (null, texte, NaN)."""
+
+    bougie: Bougie
+    champ: str
+    valeur: str | None
+
+
+Ligne: TypeAlias = Bougie | BougieAbimee
+
+
+@dataclass
+class ContextePage:
+    """Ce qu'une panne de page doit savoir de la page : sa série, son pas, et comment lire à côté."""
+
+    cle: str
+    pas_ms: int
+    lire: Callable[[int, int], list[Bougie]]
+    par_la_fin: bool = False
+    """Vrai quand le protocole sert, en ordre croissant, les DERNIÈRES bougies de la fenêtre (binance COIN-M)."""
+
+
+class Panne:
+    """Une panne : sa nature, les requêtes qu'elle touche, ses réglages.
+
+    Paramètres :
+        nature: une de NATURES.
+        chemin: morceau du chemin (« klines », « /binance/api ») ; vide : toutes les requêtes.
+        fois: nombre de réponses touchées ; None : sans fin.
+        sauter: nombre de requêtes du même chemin à laisser passer d'abord.
+        probabilite: chance de toucher une requête par ailleurs choisie.
+        reglages: propres à la nature (code, corps, retry_after, delai_s, n, k, cas, rang…) ; `symbole` restreint
+            la panne aux requêtes dont un paramètre vaut ce texte.
+    """
+
+    def __init__(
+        self,
+        nature: str,
+        chemin: str = "",
+        fois: int | None = None,
+        sauter: int = 0,
+        probabilite: float = 1.0,
+        **reglages: Reglage,
+    ) -> None:
+        """Contrôle la nature et remet les compteurs à zéro."""
+        if nature not in NATURES:
+            message = f"Nature de panne inconnue : « {nature} ». Natures : {', '.join(sorted(NATURES))}."
+            raise ValueError(message)
+        self.nature, self.chemin, self.fois, self.sauter = nature, chemin, fois, sauter
+        self.probabilite, self.reglages = probabilite, reglages
+        self.vues = 0
+        self.touchees = 0
+        self.memoire: dict[str, list[Bougie]] = {}
+
+    @property
+    def est_http(self) -> bool:
+        """Vrai si le serveur l'applique, faux si c'est une panne de page."""
+        return self.nature in NATURES_HTTP
+
+    def entier(self, nom: str, defaut: int) -> int:
+        """Rend un réglage entier."""
+        valeur = self.reglages.get(nom, defaut)
+        return defaut if valeur is None else int(valeur)
+
+    def flottant(self, nom: str, defaut: float) -> float:
+        """Rend un réglage flottant."""
+        valeur = self.reglages.get(nom, defaut)
+        return defaut if valeur is None else float(valeur)
+
+    def texte(self, nom: str, defaut: str) -> str:
+        """Rend un réglage en texte."""
+        valeur = self.reglages.get(nom, defaut)
+        return defaut if valeur is None else str(valeur)
+
+    def concerne(self, chemin: str, params: Mapping[str, str]) -> bool:
+        """Dit si la requête est de celles que la panne vise, sans compter."""
+        symbole = self.reglages.get("symbole")
+        return self.chemin in chemin and (symbole is None or str(symbole) in params.values())
+
+    def epuisee(self) -> bool:
+        """Vrai quand la panne a touché toutes ses réponses."""
+        return self.fois is not None and self.touchees >= self.fois
+
+    def __repr__(self) -> str:
+        """Rend une écriture courte, pour le journal."""
+        return f"Panne({self.nature!r}, {self.chemin!r}, touchees={self.touchees})"
+
+
+@dataclass
+class Pannes:
+    """Les pannes en vigueur, dans l'ordre où elles sont essayées."""
+
+    liste: list[Panne] = field(default_factory=list)
+    graine: int = 1
+
+    def __post_init__(self) -> None:
+        """Fixe l'aléa des probabilités."""
+        self._alea = random.Random(self.graine)
+
+    def __iter__(self) -> Iterator[Panne]:
+        """Parcourt les pannes."""
+        return iter(list(self.liste))
+
+    def ajouter(self, panne: Panne) -> Panne:
+        """Ajoute une panne, et la rend (ses compteurs se lisent ensuite)."""
+        self.liste.append(panne)
+        return panne
+
+    def retirer(self, panne: Panne) -> None:
+        """Retire une panne."""
+        self.liste.remove(panne)
+
+    def vider(self) -> None:
+        """Retire toutes les pannes."""
+        self.liste.clear()
+
+    def choisir(self, methode: str, chemin: str, params: Mapping[str, str]) -> Panne | None:
+        """Rend la première panne qui touche cette requête et la compte, ou None."""
+        del methode  # toutes les requêtes du domaine sont des GET ; le paramètre reste pour les protocoles à venir
+        for panne in self:
+            if not panne.concerne(chemin, params) or panne.epuisee():
+                continue
+            panne.vues += 1
+            if panne.vues > panne.sauter and self._alea.random() < panne.probabilite:
+                panne.touchees += 1
+                return panne
+        return None
+
+
+# --- Pannes de page ---------------------------------------------------------------------------------------------------
+
+
+def _doublons(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Sert deux fois k lignes, à la suite de l'original."""
+    debut = panne.entier("rang", len(lignes) // 2)
+    return [*lignes[:debut], *lignes[debut : debut + panne.entier("k", 3)], *lignes[debut:]]
+
+
+def _desordre(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Mélange les lignes."""
+    melangees = list(lignes)
+    random.Random(f"{page.cle}{panne.touchees}").shuffle(melangees)
+    return melangees if melangees != lignes else lignes[::-1]
+
+
+def _chevauchement(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Ajoute k lignes d'avant et k d'après la fenêtre, dans le même ordre."""
+    if not lignes:
+        return lignes
+    marge = panne.entier("k", 5) * page.pas_ms
+    debut, fin = min(b.ts for b in lignes), max(b.ts for b in lignes)
+    avant, apres = page.lire(debut - marge, debut), page.lire(fin + 1, fin + marge + 1)
+    if lignes[0].ts > lignes[-1].ts:
+        return [*apres[::-1], *lignes, *avant[::-1]]
+    return [*avant, *lignes, *apres]
+
+
+def _plafond(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Sert au plus n lignes, comme si l'exchange plafonnait la limite demandée."""
+    n = panne.entier("n", 100)
+    return lignes[max(0, len(lignes) - n) :] if page.par_la_fin else lignes[:n]
+
+
+def _repetee(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Rend toujours la première page servie pour cette série."""
+    return panne.memoire.setdefault(page.cle, lignes)
+
+
+def _page_vide(_panne: Panne, _lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Rend une page vide, bien formée."""
+    return []
+
+
+def _trou(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Retire k lignes au milieu (ou à `rang`)."""
+    k = panne.entier("k", 3)
+    rang = panne.entier("rang", max(0, (len(lignes) - k) // 2))
+    return lignes[:rang] + lignes[rang + k :]
+
+
+def _retirer_bout(lignes: list[Bougie], k: int, *, anciennes: bool) -> list[Bougie]:
+    """Retire k lignes au bout des plus anciennes ou des plus récentes, dans quelque sens que la page soit servie."""
+    decroissante = len(lignes) > 1 and lignes[0].ts > lignes[-1].ts
+    return lignes[k:] if anciennes != decroissante else lignes[: max(0, len(lignes) - k)]
+
+
+def _tete(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Retire les k plus anciennes lignes."""
+    return _retirer_bout(lignes, panne.entier("k", 3), anciennes=True)
+
+
+def _queue(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Retire les k plus récentes lignes."""
+    return _retirer_bout(lignes, panne.entier("k", 3), anciennes=False)
+
+
+TransformationPage: TypeAlias = "Callable[[Panne, list[Bougie], ContextePage], list[Bougie]]"
+
+# Ajouter une panne de page : une fonction au-dessus, une ligne ici.
+PANNES_DE_PAGE: dict[str, TransformationPage] = {
+    "doublons": _doublons,
+    "desordre": _desordre,
+    "chevauchement": _chevauchement,
+    "plafond": _plafond,
+    "repetee": _repetee,
+    "page_vide": _page_vide,
+    "trou": _trou,
+    "tete": _tete,
+    "queue": _queue,
+}
+
+# Les valeurs impossibles qu'un entier sait dire ; les autres (nan, null, texte) passent par BougieAbimee.
+VALEURS_ENTIERES: dict[str, Callable[[Bougie], Bougie]] = {
+    "negatif": lambda b: b._replace(volume=-b.volume - 1, volume_quote=-b.volume_quote - 1),
+    "zero": lambda b: b._replace(open=0, high=0, low=0, close=0),
+    "high_low": lambda b: b._replace(high=b.low - 1, low=b.high + 1),
+    "hors_grille": lambda b: b._replace(ts=b.ts + 17_001),
+}
+VALEURS_TEXTE: dict[str, str | None] = {"nan": "NaN", "null": None, "texte": "abc"}
+NATURES_PAGE = frozenset({*PANNES_DE_PAGE, "valeurs"})
+NATURES = NATURES_HTTP | NATURES_PAGE
+
+
+def abimer(panne: Panne, lignes: list[Bougie]) -> list[Ligne]:
+    """Rend la page avec une valeur impossible à la ligne `rang` (le milieu sinon)."""
+    if not lignes:
+        return []
+    cas = panne.texte("cas", "nan")
+    rang = panne.entier("rang", len(lignes) // 2) % len(lignes)
+    if cas in VALEURS_ENTIERES:
+        touchee: Ligne = VALEURS_ENTIERES[cas](lignes[rang])
+    elif cas in VALEURS_TEXTE:
+        touchee = BougieAbimee(lignes[rang], panne.texte("champ", "close"), VALEURS_TEXTE[cas])
+    else:
+        message = f"Cas de panne « valeurs » inconnu : « {cas} »."
+        raise ValueError(message)
+    return [*lignes[:rang], touchee, *lignes[rang + 1 :]]
+
+
+def appliquer_page(panne: Panne | None, lignes: list[Bougie], page: ContextePage) -> Iterable[Ligne]:
+    """Rend les lignes telles que la panne les montre, dans l'ordre où le protocole les sert."""
+    if panne is None or panne.est_http:
+        return lignes
+    if panne.nature == "valeurs":
+        return abimer(panne, lignes)
+    return PANNES_DE_PAGE[panne.nature](panne, lignes, page)
