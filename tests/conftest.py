@@ -1,0 +1,41 @@
+"""Ce que les tests partagent : l'exchange embarqué dans un fil, et le journal du module remis à neuf."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bourse_locale import Bourse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOURNAUX = ("module_ccxt_fr_v2", "ccxt", "asyncio", "aiohttp", "dotenv")
+
+
+@pytest.fixture(autouse=True)
+def _journal_neuf() -> Iterator[None]:
+    """La ligne de commande installe ses gestionnaires de journal : un test ne les lègue pas au suivant."""
+    journaux = [logging.getLogger(nom) for nom in JOURNAUX]
+    avant = [(journal, list(journal.handlers), journal.level, journal.propagate) for journal in journaux]
+    yield
+    for journal, gestionnaires, niveau, propage in avant:
+        journal.handlers[:], journal.propagate = gestionnaires, propage
+        journal.setLevel(niveau)
+
+
+@pytest.fixture(scope="session")
+def _bourse_ouverte() -> Iterator[Bourse]:
+    with Bourse(limites=False).en_fil() as ouverte:
+        yield ouverte
+
+
+@pytest.fixture
+def bourse(_bourse_ouverte: Bourse) -> Iterator[Bourse]:
+    """Les quatre exchanges embarqués, à l'heure vraie, sans limite de débit, servis par un fil ; remis à neuf."""
+    _bourse_ouverte.requetes.clear()
+    yield _bourse_ouverte
+    _bourse_ouverte.pannes.vider()
+    _bourse_ouverte.latence_s, _bourse_ouverte.decalage_ms = 0.0, 0

@@ -1,0 +1,401 @@
+"""La forme du module, vérifiée sur son code : le plan dit vrai, chaque section n'emploie que les précédentes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+import module_ccxt_fr_v2 as module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FICHIER = Path(module.__file__)
+TEXTE = FICHIER.read_text(encoding="utf-8")
+LIGNES = TEXTE.splitlines()
+ARBRE = ast.parse(TEXTE)
+TITRE = re.compile(r"§ (\d+)\s+(\S.*)")
+
+Fonction: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+PORTEES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+# Les sections
+
+
+@cache
+def bannieres() -> dict[int, tuple[int, str]]:
+    """La ligne et le titre de chaque section, d'après les bannières de trois lignes."""
+    trouvees = {}
+    for rang, ligne in enumerate(LIGNES):
+        titre = TITRE.fullmatch(ligne.removeprefix("# ")) if ligne.startswith("# §") else None
+        if titre and set(LIGNES[rang - 1]) == set(LIGNES[rang + 1]) == set("# -"):
+            trouvees[int(titre[1])] = (rang + 1, titre[2])
+    return trouvees
+
+
+def section(ligne: int) -> int:
+    """La section où se trouve une ligne ; le docstring et les imports sont de la section 0."""
+    return max((numero for numero, (debut, _) in bannieres().items() if debut <= ligne), default=0)
+
+
+def noms_lies(noeud: ast.AST) -> set[str]:
+    """Les noms qu'un nœud lie dans la portée qui le contient."""
+    if isinstance(noeud, ast.Name) and isinstance(noeud.ctx, ast.Store):
+        return {noeud.id}
+    if isinstance(noeud, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {noeud.name}
+    if isinstance(noeud, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in noeud.names}
+    if isinstance(noeud, ast.arg):
+        return {noeud.arg}
+    return {noeud.name} if isinstance(noeud, ast.ExceptHandler) and noeud.name else set()
+
+
+def parcourir_portee(racine: ast.AST) -> Iterator[ast.AST]:
+    """Les nœuds d'une portée, sans entrer dans celles qu'elle contient."""
+    for enfant in ast.iter_child_nodes(racine):
+        yield enfant
+        if not isinstance(enfant, (*PORTEES, ast.ClassDef)):
+            yield from parcourir_portee(enfant)
+
+
+@cache
+def definitions() -> dict[str, int]:
+    """La section de chaque nom de premier niveau : celle de sa première liaison."""
+    lies: dict[str, int] = {}
+    for noeud in parcourir_portee(ARBRE):
+        for nom in noms_lies(noeud):
+            lies.setdefault(nom, section(noeud.lineno))  # type: ignore[attr-defined]  # un nœud qui lie a une ligne
+    return lies
+
+
+def noms_employes(noeud: ast.AST, masques: frozenset[str] = frozenset()) -> Iterator[ast.Name]:
+    """Les noms globaux lus sous un nœud, annotations comprises ; un nom local masque le global."""
+    if isinstance(noeud, ast.Name):
+        if isinstance(noeud.ctx, ast.Load) and noeud.id not in masques:
+            yield noeud
+        return
+    if isinstance(noeud, PORTEES):
+        masques |= {nom for interieur in parcourir_portee(noeud) for nom in noms_lies(interieur)}
+    for enfant in ast.iter_child_nodes(noeud):
+        yield from noms_employes(enfant, masques)
+
+
+def test_le_plan_du_docstring_est_celui_des_bannieres() -> None:
+    """Mêmes numéros, mêmes titres, même ordre ; `grep '^# § '` les donne tous."""
+    plan = {int(n): titre for n, titre in re.findall(r"^    § (\d+)\s+(\S.*)$", module.__doc__ or "", re.MULTILINE)}
+    assert plan == {numero: titre for numero, (_, titre) in bannieres().items()}
+    assert list(plan) == sorted(plan)
+    assert len(bannieres()) == sum(ligne.startswith("# § ") for ligne in LIGNES)
+
+
+def test_un_nom_n_est_employe_qu_apres_sa_section() -> None:
+    """De la feuille à la racine : aucune section ne nomme ce qu'une suivante définit."""
+    fautes = [
+        f"ligne {nom.lineno} (§ {section(nom.lineno)}) emploie {nom.id} (§ {definitions()[nom.id]})"
+        for nom in noms_employes(ARBRE)
+        if definitions().get(nom.id, 0) > section(nom.lineno)
+    ]
+    assert not fautes, "\n".join(fautes)
+
+
+def test_un_nom_de_premier_niveau_n_est_defini_qu_une_fois() -> None:
+    """Deux sections ne se disputent pas un nom de fonction, de classe ou de constante."""
+    vus: dict[str, int] = {}
+    doubles = []
+    for noeud in parcourir_portee(ast.Module([n for n in ARBRE.body if not isinstance(n, ast.If)], [])):
+        if isinstance(noeud, ast.Import | ast.ImportFrom):
+            continue  # importlib et importlib.metadata lient le même nom
+        for nom in noms_lies(noeud):
+            ligne: int = noeud.lineno  # type: ignore[attr-defined]  # un nœud qui lie a une ligne
+            doubles += [f"{nom} : lignes {vus[nom]} et {ligne}"] if nom in vus else []
+            vus[nom] = ligne
+    assert not doubles
+
+
+# Les impuretés
+
+
+@dataclass(frozen=True)
+class Impurete:
+    """Un motif d'appel, les sections qui y ont droit, et les fonctions qui l'ont ailleurs, chacune pour sa raison."""
+
+    motif: str
+    sections: frozenset[int]
+    exceptions: frozenset[str] = frozenset()
+
+
+METHODES_DISQUE = (
+    "open|read_text|read_bytes|write_text|write_bytes|mkdir|rmdir|unlink|touch|rename|stat|exists|is_file|is_dir|glob|iterdir"
+)
+IMPURETES = {
+    # La section 1 définit `importer`, qui reçoit le nom ; seule la 7 lui donne ccxt.
+    "ccxt": Impurete(r"(importer|importlib\.import_module|__import__)\('ccxt.*", frozenset({7})),
+    "disque": Impurete(
+        rf"(.*\.)?({METHODES_DISQUE})\(.*|os\.(replace|remove|fsync|makedirs|truncate|link|listdir|scandir|write)\(.*"
+        r"|(shutil\.(?!get_terminal_size)|sqlite3\.|tempfile\.|gzip\.).*",
+        frozenset({6}),
+        frozenset(
+            {
+                "lire_objet_ou_fichier",  # § 10 : --config-ccxt @fichier.json
+                "_lire_env",  # § 11 : les clés du .env
+                "_imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
+            }
+        ),
+    ),
+    "horloge": Impurete(
+        r"(time\.(time|time_ns|monotonic|monotonic_ns|perf_counter)|maintenant_ms|.*\.(now|utcnow|today))\(.*",
+        # 6 : date d'un « .corrompu », cadence des fsync ; 7 : heure de l'exchange ; 10 : dates relatives ;
+        # 11 et 12 : durées.
+        frozenset({2, 6, 7, 10, 11, 12}),
+    ),
+    "aléa": Impurete(r"random\..*", frozenset({5})),
+    "attente": Impurete(r"(asyncio|time)\.sleep\(.*", frozenset({5})),
+    "print": Impurete(r"print\(.*|sys\.(stdout|stderr)\..*", frozenset({12})),
+    "environnement": Impurete(r"os\.(environ\.|getenv).*", frozenset({11})),
+    "signaux": Impurete(r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*", frozenset({12})),
+    "journal": Impurete(r".*\.(addHandler|setLevel|basicConfig)\(.*", frozenset({0, 12})),
+    "sous-processus": Impurete(r"(subprocess|multiprocessing)\..*", frozenset()),
+}
+
+
+def fonction_de(ligne: int) -> str:
+    """Le nom de la fonction de premier niveau qui contient une ligne ; vide au niveau du module."""
+    contenantes = [n for n in ARBRE.body if isinstance(n, Fonction) and n.lineno <= ligne <= (n.end_lineno or 0)]
+    return contenantes[0].name if contenantes else ""
+
+
+@cache
+def appels() -> list[tuple[int, str]]:
+    """Chaque appel du module, en texte normalisé, et sa ligne ; les décorateurs et `partial` sont des appels."""
+    return [(n.lineno, ast.unparse(n)) for n in ast.walk(ARBRE) if isinstance(n, ast.Call)]
+
+
+@pytest.mark.parametrize("nom", IMPURETES)
+def test_chaque_impurete_reste_dans_sa_section(nom: str) -> None:
+    """ccxt, disque, horloge, aléa, attente, print… seulement là où l'architecture y donne droit."""
+    regle = IMPURETES[nom]
+    touches = [(ligne, texte) for ligne, texte in appels() if re.fullmatch(regle.motif, texte, re.DOTALL)]
+    fautes = [
+        f"ligne {ligne} (§ {section(ligne)}, {fonction_de(ligne) or 'classe ou module'}) : {texte[:80]}"
+        for ligne, texte in touches
+        if section(ligne) not in regle.sections and fonction_de(ligne) not in regle.exceptions
+    ]
+    assert not fautes, "\n".join(fautes)
+    employees = {fonction_de(ligne) for ligne, _ in touches if section(ligne) not in regle.sections}
+    assert regle.exceptions <= employees, "une exception qui ne sert plus est à ôter d'ici"
+
+
+def test_un_motif_d_impurete_reconnait_ce_qu_il_vise() -> None:
+    """Chaque motif attrape la forme qu'il interdit : un test d'architecture aveugle ne prouverait rien."""
+    formes = {
+        "ccxt": "importer('ccxt.pro', 'x')",
+        "disque": "chemin.write_bytes(b'')",
+        "horloge": "time.monotonic()",
+        "aléa": "random.random()",
+        "attente": "asyncio.sleep(1)",
+        "print": "print('x')",
+        "environnement": "os.environ.get('X')",
+        "signaux": "sys.exit(1)",
+        "journal": "logging.basicConfig()",
+        "sous-processus": "subprocess.run([])",
+    }
+    assert formes.keys() == IMPURETES.keys()
+    for nom, forme in formes.items():
+        assert re.fullmatch(IMPURETES[nom].motif, forme), nom
+    for forme in ("open(chemin)", "os.replace(a, b)", "shutil.move(a, b)", "sqlite3.connect(c)", "gzip.open(c)"):
+        assert re.fullmatch(IMPURETES["disque"].motif, forme), forme
+
+
+def test_pas_d_attente_asynchrone_dans_les_sections_pures() -> None:
+    """Ni `await` ni coroutine en § 1 à 4, 6 et 10 : ce qui est pur se teste sans boucle."""
+    asynchrones = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)
+    fautes = [
+        f"ligne {n.lineno} (§ {section(n.lineno)})"
+        for n in ast.walk(ARBRE)
+        if isinstance(n, asynchrones) and section(n.lineno) in {1, 2, 3, 4, 6, 10}
+    ]
+    assert not fautes
+
+
+def test_les_imports_lourds_n_ont_pas_lieu_au_chargement() -> None:
+    """Au niveau du module, la bibliothèque standard seule ; ccxt, pyarrow et les autres passent par `importer`."""
+    noms = {
+        (noeud.module if isinstance(noeud, ast.ImportFrom) else alias.name).partition(".")[0]  # type: ignore[union-attr]
+        for noeud in ast.walk(ARBRE)
+        if isinstance(noeud, ast.Import | ast.ImportFrom)
+        for alias in noeud.names
+    }
+    # pyarrow n'est importé que pour mypy, sous TYPE_CHECKING : le test du processus neuf le vérifie.
+    assert noms - set(sys.stdlib_module_names) == {"pyarrow"}
+
+
+# Le budget de taille
+
+
+def fonctions() -> list[Fonction]:
+    return [noeud for noeud in ast.walk(ARBRE) if isinstance(noeud, Fonction)]
+
+
+def taille_du_corps(fonction: Fonction) -> int:
+    """Le nombre de lignes du corps, sans le docstring."""
+    corps = fonction.body[1:] if ast.get_docstring(fonction, clean=False) is not None else fonction.body
+    return (corps[-1].end_lineno or 0) - corps[0].lineno + 1 if corps else 0
+
+
+def test_les_fonctions_restent_courtes() -> None:
+    """Médiane de 8 lignes au plus, 25 au 90e centile, jamais plus de 50."""
+    tailles = sorted(map(taille_du_corps, fonctions()))
+    assert statistics.median(tailles) <= 8
+    assert tailles[len(tailles) * 9 // 10] <= 25
+    assert tailles[-1] <= 50
+
+
+def test_les_fonctions_ont_peu_de_parametres() -> None:
+    """Six au plus, `self` non compté ; `option` déclare une option, c'est l'objet d'options lui-même."""
+    trop = []
+    for fonction in fonctions():
+        arguments = fonction.args
+        noms = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        nombre = len([nom for nom in noms if nom not in ("self", "cls")])
+        if nombre > 6 and fonction.name != "option":
+            trop.append(f"{fonction.name} (ligne {fonction.lineno}) : {nombre}")
+    assert not trop
+
+
+def test_les_classes_tiennent_a_l_oeil() -> None:
+    """Aucune classe au-delà de 150 lignes."""
+    tailles = {n.name: (n.end_lineno or 0) - n.lineno + 1 for n in ast.walk(ARBRE) if isinstance(n, ast.ClassDef)}
+    assert {nom: taille for nom, taille in tailles.items() if taille > 150} == {}
+
+
+def test_chaque_nom_public_est_documente() -> None:
+    """Toute classe, fonction ou méthode publique a un docstring."""
+    classes = [n for n in ARBRE.body if isinstance(n, ast.ClassDef)]
+    muets = [
+        f"{contenant.name}.{nom}"
+        for contenant in classes
+        for nom, noeud in documentables(contenant)
+        # Une méthode qui redéfinit celle d'une classe de base est documentée là.
+        if not getattr(getattr(module, contenant.name), nom).__doc__
+        and ast.get_docstring(noeud) is None
+        and not any(nom in vars(base) for base in getattr(module, contenant.name).__mro__[1:])
+    ]
+    muets += [nom for nom, noeud in documentables(ARBRE) if ast.get_docstring(noeud) is None]
+    assert not muets
+
+
+def documentables(racine: ast.Module | ast.ClassDef) -> list[tuple[str, Fonction | ast.ClassDef]]:
+    """Les classes et fonctions publiques d'un corps."""
+    noeuds = [n for n in racine.body if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [(n.name, n) for n in noeuds if not n.name.startswith("_")]
+
+
+# La surface publique
+
+SURFACE = {
+    "construire": "bâtir une tâche depuis des options",
+    "Tache": "une tâche",
+    "executer": "l'exécuter",
+    "executer_async": "l'exécuter dans une boucle",
+    "Bilan": "ce qu'elle a fait",
+    "telecharger_ohlcv": "des bougies, tout de suite",
+    "telecharger_ohlcv_async": "idem, dans une boucle",
+    "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",
+    "lire": "relire une sortie",
+    "ErreurCollecte": "la racine des erreurs",
+    "ErreurDemande": "à corriger",
+    "ErreurTemporaire": "à réessayer",
+    "ErreurDefinitive": "à abandonner",
+    "ErreurSortie": "fichier de sortie",
+}
+
+
+def test_all_est_la_surface_documentee() -> None:
+    """`__all__` est trié, existe en entier, et ne dit rien de plus que la surface promise."""
+    assert set(module.__all__) == set(SURFACE)
+    assert module.__all__ == sorted(module.__all__)
+    assert all(getattr(module, nom).__doc__ for nom in module.__all__)
+
+
+def test_toute_erreur_descend_de_la_racine_et_a_son_code() -> None:
+    """Un appelant attrape tout par `ErreurCollecte` ; chaque erreur porte un code de sortie du contrat."""
+    erreurs = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, module.ErreurCollecte)]
+    assert len(erreurs) >= 8
+    assert {erreur.code_sortie for erreur in erreurs} <= {1, 2, 75}
+
+
+# Le chargement, dans un processus neuf
+
+LOURDS = ("ccxt", "pyarrow", "aiohttp", "numpy", "pandas", "tqdm", "yaml", "bourse_locale", "dotenv", "filelock")
+
+
+def dans_un_processus(code: str, dossier: Path) -> dict[str, object]:
+    """Exécute du code dans un processus neuf, depuis un dossier vide ; rend l'objet JSON de sa dernière ligne."""
+    entete = f"import sys; sys.path.insert(0, {str(FICHIER.parent)!r})\n"
+    fini = subprocess.run(
+        [sys.executable, "-I", "-c", entete + code], cwd=dossier, capture_output=True, text=True, check=True, timeout=30
+    )
+    rendu: dict[str, object] = json.loads(fini.stdout.splitlines()[-1])
+    return rendu
+
+
+CHARGER = f"""
+import json, logging
+import module_ccxt_fr_v2 as m
+etat = {{
+    "lourds": sorted(n for n in {LOURDS!r} if n in sys.modules),
+    "racine": len(logging.getLogger().handlers),
+    "notre": [type(h).__name__ for h in m.journal.handlers],
+}}
+print(json.dumps(etat))
+"""
+
+
+def test_importer_le_module_ne_fait_rien_d_autre(tmp_path: Path) -> None:
+    """Ni ccxt ni pyarrow importés, aucun gestionnaire de journal posé à la racine, aucun dossier créé."""
+    assert dans_un_processus(CHARGER, tmp_path) == {"lourds": [], "racine": 0, "notre": ["NullHandler"]}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_l_aide_n_importe_rien_de_lourd(option: str, tmp_path: Path) -> None:
+    """`--help` est immédiat : ni ccxt ni pyarrow, et rien n'est créé."""
+    code = f"""
+import json
+import module_ccxt_fr_v2 as m
+code = m.principal([{option!r}])
+print(json.dumps({{"code": code, "lourds": sorted(n for n in {LOURDS!r} if n in sys.modules)}}))
+"""
+    assert dans_un_processus(code, tmp_path) == {"code": 0, "lourds": []}
+    assert list(tmp_path.iterdir()) == []
+
+
+# Ce que le vérificateur lui-même sait voir
+
+
+@pytest.mark.parametrize(
+    ("code", "attendus"),
+    [
+        ("def f(x): return x + y", {"y"}),
+        ("def f(): y = 1; return y", set()),
+        ("def f(a: Type) -> Autre: pass", {"Type", "Autre"}),
+        ("z = [i for i in suite]", {"suite"}),
+        ("class C(Base):\n    champ: Type = defaut", {"Base", "Type", "defaut"}),
+        ("def f():\n    def g(): return w\n    return g", {"w"}),
+    ],
+)
+def test_les_noms_employes_sont_vus_dans_leur_portee(code: str, attendus: set[str]) -> None:
+    """Un nom local n'est pas un nom du module ; une annotation en est un emploi."""
+    assert {nom.id for nom in noms_employes(ast.parse(code))} == attendus

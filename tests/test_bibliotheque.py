@@ -1,0 +1,120 @@
+"""§ 11 : l'emploi en bibliothèque, face à l'exchange embarqué."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import module_ccxt_fr_v2 as module
+from bourse_locale import Bourse, Panne
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEBUT = 1_709_632_800_000  # 2024-03-05T10:00Z
+HEURE = 3_600_000
+OPTIONS: dict[str, Any] = {"symbole": "BTC/USDT", "date_debut": DEBUT, "date_fin": DEBUT + HEURE}
+
+
+@pytest.fixture(autouse=True)
+def _dossier_vide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def options(bourse: Bourse) -> dict[str, Any]:
+    """Une heure de BTC/USDT, chez la bourse embarquée."""
+    rapide = {"enableRateLimit": False, "timeout_on_exit": 0}
+    return {**OPTIONS, "config_ccxt": {**bourse.config_ccxt("binance"), **rapide}}
+
+
+def valeurs(table: Any) -> list[tuple[Any, ...]]:
+    instants = table["timestamp"].cast("int64").to_pylist()
+    return list(zip(instants, *(table[nom].to_pylist() for nom in module.VALEURS_OHLCV), strict=True))
+
+
+def oracle(bourse: Bourse, debut: int, fin: int) -> list[tuple[Any, ...]]:
+    return list(bourse.attendu("binance", "BTC/USDT", "1m", debut, fin))
+
+
+def test_sans_sortie_rien_n_est_ecrit(bourse: Bourse, options: dict[str, Any], tmp_path: Path) -> None:
+    """La table est rendue, aux colonnes du contrat, avec sa fiche."""
+    table = module.telecharger_ohlcv(**options)
+    assert valeurs(table) == oracle(bourse, DEBUT, DEBUT + HEURE)
+    assert table.schema.remove_metadata() == module.OHLCV.schema
+    (fiche,) = json.loads(table.schema.metadata[b"fiche"])["series"]
+    assert fiche["intervalles"] == [["2024-03-05T10:00Z", "2024-03-05T11:00Z"]]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_avec_sortie_seules_les_bornes_demandees_sont_rendues(bourse: Bourse, options: dict[str, Any]) -> None:
+    """Le fichier garde tout ; la table rendue est ce qui était demandé."""
+    options["sortie"] = "a.parquet"
+    assert module.telecharger_ohlcv(**options).num_rows == 60
+    options |= {"date_debut": DEBUT + HEURE // 2, "date_fin": DEBUT + 2 * HEURE}
+    table = module.telecharger_ohlcv(**options)
+    assert valeurs(table) == oracle(bourse, DEBUT + HEURE // 2, DEBUT + 2 * HEURE)
+    assert valeurs(module.lire("a.parquet")) == oracle(bourse, DEBUT, DEBUT + 2 * HEURE)
+
+
+def test_elle_marche_aussi_dans_une_boucle_deja_lancee(bourse: Bourse, options: dict[str, Any]) -> None:
+    """Comme dans un notebook : l'appel ordinaire, puis l'appel asynchrone."""
+
+    async def cellule() -> None:
+        assert module.telecharger_ohlcv(**options).num_rows == 60
+        table = await module.telecharger_ohlcv_async(**options)
+        assert valeurs(table) == oracle(bourse, DEBUT, DEBUT + HEURE)
+
+    asyncio.run(cellule())
+
+
+def test_une_tache_s_execute_et_rend_son_bilan(options: dict[str, Any]) -> None:
+    tache = module.construire({**options, "sortie": "a.csv"})
+    bilan = module.executer(tache)
+    assert (bilan.code, bilan.total("lignes_nouvelles"), bilan.modifie) == (0, 60, True)
+    assert asyncio.run(module.executer_async(tache)).modifie is False
+
+
+@pytest.mark.parametrize(
+    ("change", "attendue"),
+    [
+        ({"symbole": "BTCUSDT"}, module.ErreurDemande),
+        ({"timeframe": "7m"}, module.ErreurDemande),
+        ({"inconnue": 1}, module.ErreurDemande),
+        ({"exchange": "binnance"}, module.ErreurDemande),
+    ],
+)
+def test_les_fautes_sont_des_exceptions_du_module(
+    options: dict[str, Any], change: dict[str, Any], attendue: type[Exception], tmp_path: Path
+) -> None:
+    """Rattrapables par leur racine, avec un conseil ; rien n'est écrit."""
+    with pytest.raises(attendue):
+        module.telecharger_ohlcv(**{**options, "sortie": "a.csv", **change})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_un_echec_apres_essais_est_une_exception(bourse: Bourse, options: dict[str, Any]) -> None:
+    bourse.pannes.ajouter(Panne("html", "klines"))
+    with pytest.raises(module.ErreurTemporaire, match="Réponse illisible"):
+        module.telecharger_ohlcv(**options, essais=1)
+
+
+def test_l_exchange_s_ouvre_et_se_ferme(bourse: Bourse) -> None:
+    """L'instance ccxt est rendue utilisable ; sa session est fermée à la sortie."""
+
+    async def emploi() -> Any:
+        async with module.ouvrir_exchange(config_ccxt=bourse.config_ccxt("binance")) as connexion:
+            await connexion.charger_marches()
+            assert "BTC/USDT" in connexion.api.markets
+            return connexion.api
+
+    assert asyncio.run(emploi()).session is None
+
+
+def test_plusieurs_symboles_sont_tries_par_cle(options: dict[str, Any]) -> None:
+    del options["symbole"]
+    table = module.telecharger_ohlcv(**options, symbols=["ETH/USDT", "BTC/USDT"])
+    assert table["symbole"].to_pylist() == ["BTC/USDT"] * 60 + ["ETH/USDT"] * 60

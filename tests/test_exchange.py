@@ -1,0 +1,733 @@
+"""§ 7 : les vraies classes ccxt, rendues bruyantes, ouvertes et fermées ; erreurs traduites, symboles résolus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+import traceback
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import ccxt.async_support as ccxt
+import pytest
+from ccxt.base import errors as erreurs_ccxt
+
+import module_ccxt_fr_v2 as module
+from bourse_locale import Bourse, Panne
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+T = TypeVar("T")
+HEURE = 1_767_225_600_000  # 2026-01-01
+MINUTE, JOUR = 60_000, 86_400_000
+CLE, SECRET = "CLE-TRES-PRIVEE-0123", "SECRET-TRES-PRIVE-4567"
+
+
+def jouer(
+    bourse: Bourse, exchange: str, scenario: Callable[[module.Connexion], Awaitable[T]], **reglages: Any
+) -> T:
+    """Ouvre une connexion à l'exchange embarqué le temps d'un scénario ; les attentes entre essais sont nulles."""
+
+    async def derouler() -> T:
+        config = module.fondre_dicts(bourse.config_ccxt(exchange), reglages.pop("config_ccxt", {}))
+        config |= {"enableRateLimit": False, "timeout_on_exit": 0}
+        async with module.connecter(module.Reglages(exchange, config_ccxt=config, **reglages)) as connexion:
+            connexion.essais.dormir = ne_pas_attendre
+            connexion.essais.frein = module.Frein(ne_pas_attendre, iter(range(10**9)).__next__)
+            return await scenario(connexion)
+
+    return asyncio.run(derouler())
+
+
+async def ne_pas_attendre(_secondes: float) -> None:
+    """Rend la main sans attendre."""
+    await asyncio.sleep(0)
+
+
+# Traduction des erreurs : chaque classe de ccxt, sans exception
+
+DEBIT, TEMPORAIRE = module.LimiteDeDebit, module.ErreurTemporaire
+DEFINITIVE, DEMANDE = module.ErreurDefinitive, module.ErreurDemande
+ATTENDUES: dict[str, type[module.ErreurCollecte]] = {
+    "BaseError": DEFINITIVE,
+    "UnsubscribeError": DEFINITIVE,
+    # ce que ccxt n'a pas su classer : corps tronqué, code inconnu
+    "ExchangeError": TEMPORAIRE,
+    "InsufficientFunds": TEMPORAIRE,
+    "InvalidAddress": TEMPORAIRE,
+    "AddressPending": TEMPORAIRE,
+    "InvalidOrder": TEMPORAIRE,
+    "OrderNotFound": TEMPORAIRE,
+    "OrderNotCached": TEMPORAIRE,
+    "OrderImmediatelyFillable": TEMPORAIRE,
+    "OrderNotFillable": TEMPORAIRE,
+    "DuplicateOrderId": TEMPORAIRE,
+    # refusé pour de bon
+    "AuthenticationError": DEFINITIVE,
+    "PermissionDenied": DEFINITIVE,
+    "AccountNotEnabled": DEFINITIVE,
+    "AccountSuspended": DEFINITIVE,
+    "ArgumentsRequired": DEFINITIVE,
+    "BadRequest": DEFINITIVE,
+    "BadSymbol": DEFINITIVE,
+    "OperationRejected": DEFINITIVE,
+    "NoChange": DEFINITIVE,
+    "MarginModeAlreadySet": DEFINITIVE,
+    "MarketClosed": DEFINITIVE,
+    "ManualInteractionNeeded": DEFINITIVE,
+    "RestrictedLocation": DEFINITIVE,
+    "ContractUnavailable": DEFINITIVE,
+    "NotSupported": DEFINITIVE,
+    "ExchangeClosedByUser": DEFINITIVE,
+    "InvalidProxySettings": DEMANDE,
+    # passager
+    "OperationFailed": TEMPORAIRE,
+    "NetworkError": TEMPORAIRE,
+    "ExchangeNotAvailable": TEMPORAIRE,
+    "OnMaintenance": TEMPORAIRE,
+    "InvalidNonce": TEMPORAIRE,
+    "ChecksumError": TEMPORAIRE,
+    "RequestTimeout": TEMPORAIRE,
+    "BadResponse": TEMPORAIRE,
+    "NullResponse": TEMPORAIRE,
+    "CancelPending": TEMPORAIRE,
+    # attendre
+    "DDoSProtection": DEBIT,
+    "RateLimitExceeded": DEBIT,
+}
+
+
+def descendantes(classe: type[Exception]) -> Iterator[type[Exception]]:
+    yield classe
+    for fille in classe.__subclasses__():
+        if fille.__module__ == erreurs_ccxt.__name__:
+            yield from descendantes(fille)
+
+
+def test_chaque_erreur_de_ccxt_est_dans_la_table() -> None:
+    """Une classe nouvelle de ccxt se voit ici, avant de surprendre quelqu'un."""
+    assert {classe.__name__ for classe in descendantes(erreurs_ccxt.BaseError)} == set(ATTENDUES)
+    assert {nom for nom, *_ in module.TRADUCTIONS} <= set(ATTENDUES)
+
+
+@pytest.mark.parametrize("nom", ATTENDUES)
+def test_chaque_erreur_de_ccxt_a_sa_traduction(nom: str) -> None:
+    """La classe exacte, ce sur quoi cela portait, et ce que l'exchange a dit."""
+    traduite = module.traduire(getattr(erreurs_ccxt, nom)("binance dit non"), "Bougies de BTC/USDT", HEURE)
+    assert type(traduite) is ATTENDUES[nom]
+    assert str(traduite) == "Bougies de BTC/USDT : binance dit non"
+    assert traduite.conseil or nom in ("BaseError", "UnsubscribeError", "ExchangeClosedByUser")
+
+
+@pytest.mark.parametrize(
+    "erreur",
+    [
+        TypeError("'NoneType' object is not subscriptable"),
+        KeyError("symbol"),
+        IndexError("list index out of range"),
+        ValueError("could not convert string to float: '<html>'"),
+        aiohttp.ClientPayloadError("Response payload is not completed"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        TimeoutError(),
+    ],
+)
+def test_ce_que_ccxt_ne_classe_pas_est_passager(erreur: Exception) -> None:
+    """Une réponse d'une forme inattendue, un corps tronqué, une coupure : réessayer, et toujours une phrase."""
+    traduite = module.traduire(erreur, "Bougies", HEURE)
+    assert type(traduite) is TEMPORAIRE
+    assert len(str(traduite)) > len("Bougies : ")
+
+
+def test_nos_erreurs_passent_telles_quelles() -> None:
+    erreur = module.ErreurTemporaire("Réponse illisible")
+    assert module.traduire(erreur, "Bougies", HEURE) is erreur
+
+
+def avec_http(erreur: Exception, statut: int, **entetes: str) -> Exception:
+    erreur.statut_http = statut  # type: ignore[attr-defined]
+    erreur.entetes_http = {nom.replace("_", "-"): valeur for nom, valeur in entetes.items()}  # type: ignore[attr-defined]
+    return erreur
+
+
+def date_http(instant_ms: int) -> str:
+    return formatdate(instant_ms / 1000, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("erreur", "attente_s"),
+    [
+        (avec_http(erreurs_ccxt.RateLimitExceeded("lent"), 429, Retry_After="7"), 7.0),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 418, retry_after=" 2.5 "), 2.5),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, RETRY_AFTER=date_http(HEURE + 90_000)), 90.0),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After=date_http(HEURE - 90_000)), 0.0),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After="bientôt"), None),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429), None),
+        (erreurs_ccxt.DDoSProtection(f'{{"msg":"IP banned until {HEURE + 61_500}. Use websocket"}}'), 61.5),
+        (avec_http(erreurs_ccxt.DDoSProtection(f"banned until {HEURE + 5000}"), 418, Retry_After="1"), 5.0),
+        (erreurs_ccxt.DDoSProtection(f"banned until {HEURE - 5000}"), 0.0),
+    ],
+)
+def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) -> None:
+    """`Retry-After` en secondes ou en date, « banned until » en ms : l'instant que donne l'exchange."""
+    traduite = module.traduire(erreur, "Bougies", HEURE)
+    assert isinstance(traduite, module.LimiteDeDebit)
+    assert traduite.attente_s == attente_s
+
+
+@pytest.mark.parametrize(
+    ("statut", "texte", "attendue"),
+    [
+        (451, "Unavailable", DEFINITIVE),
+        (403, "Service unavailable from a restricted location according to 'b. Eligibility'", DEFINITIVE),
+        (403, "The Amazon CloudFront distribution is configured to block access from your country.", DEFINITIVE),
+        (403, "Too many requests", DEBIT),
+        (403, "Forbidden", TEMPORAIRE),
+        (404, "Not Found", TEMPORAIRE),
+        (418, "I'm a teapot", DEBIT),
+        (429, "slow down", DEBIT),
+        (502, "Bad Gateway", TEMPORAIRE),
+    ],
+)
+def test_le_code_http_l_emporte_sur_la_classe(statut: int, texte: str, attendue: type) -> None:
+    """Un pays refusé ne se réessaie pas, un débit refusé s'attend, le reste se réessaie."""
+    traduite = module.traduire(avec_http(erreurs_ccxt.ExchangeNotAvailable(texte), statut), "Bougies", HEURE)
+    assert type(traduite) is attendue
+    assert ("--proxy" in traduite.conseil) == (attendue is not DEBIT)
+
+
+def test_trop_ancien_dit_combien_de_points() -> None:
+    """Le nombre, quand l'exchange le donne (gate) ; dans les deux cas, c'est hors de sa fenêtre."""
+    for texte, points in (
+        ("gate Candlestick too long ago. Maximum 10000 points ago are allowed", 10_000),
+        ("start time too old", None),
+    ):
+        traduite = module.traduire(erreurs_ccxt.BadRequest(texte), "Bougies", HEURE)
+        assert isinstance(traduite, module.HorsFenetre)
+        assert traduite.points == points
+
+
+def test_un_long_corps_est_coupe_et_sans_balises() -> None:
+    """Une page HTML de 100 Ko ne fait pas un message de 100 Ko."""
+    page = "<html><body>" + "<p>Panne&nbsp;générale</p>\n" * 5000
+    message = str(module.traduire(erreurs_ccxt.ExchangeError(page), "Bougies", HEURE))
+    assert len(message) < 350
+    assert "<" not in message
+    assert "\n" not in message
+
+
+# Secrets
+
+
+def test_masquer_ote_cles_signatures_et_mots_de_passe() -> None:
+    texte = f"GET https://h/x?apiKey={CLE}&signature=abc123&n=1 via http://moi:motdepasse@proxy:8080 {SECRET}"
+    masque = module.masquer(texte, [CLE, SECRET])
+    assert masque == "GET https://h/x?apiKey=***&signature=***&n=1 via http://moi:***@proxy:8080 ***"
+    assert module.masquer("rien à taire", [CLE]) == "rien à taire"
+
+
+@pytest.mark.parametrize("code", [400, 401, 500, 200])
+def test_une_cle_reprise_par_l_exchange_est_masquee(bourse: Bourse, code: int) -> None:
+    """Ni dans le message, ni dans le repr, ni dans la chaîne des causes, ni dans le journal des essais."""
+    corps = f'{{"code":-2015,"msg":"Invalid API-key {CLE} / {SECRET}"}}' if code != 200 else f"<p>{CLE} {SECRET}</p>"
+    bourse.pannes.ajouter(Panne("http", "exchangeInfo", code=code, corps=corps))
+    paroles: list[str] = []
+
+    async def scenario(connexion: module.Connexion) -> None:
+        connexion.essais.noter = lambda _essai, erreur, _attente: paroles.append(str(erreur))
+        await connexion.charger_marches()
+
+    identifiants = {"apiKey": CLE, "secret": SECRET}
+    with pytest.raises(module.ErreurCollecte) as refus:
+        jouer(bourse, "binance", scenario, identifiants=identifiants, essais=2)
+    erreur = refus.value
+    dit = "".join(traceback.format_exception(erreur)) + repr(erreur) + erreur.complet() + "".join(paroles)
+    assert "***" in dit
+    assert CLE not in dit
+    assert SECRET not in dit
+    assert erreur.__cause__ is None
+
+
+def test_le_repr_des_reglages_tait_tout_ce_qui_peut_porter_une_cle() -> None:
+    reglages = module.Reglages(
+        "okx", identifiants={"apiKey": CLE}, params={"k": CLE}, config_ccxt={"secret": SECRET}, proxy=f"http://a:{SECRET}@h"
+    )
+    assert "PRIV" not in repr(reglages)
+
+
+# Tous les exchanges
+
+
+def lisible(code: str) -> module.Timeframe | None:
+    with contextlib.suppress(ValueError):
+        return module.Timeframe.lire(code)
+    return None
+
+
+def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None:
+    """Les ~100 identifiants de ccxt, hors ligne : construits, interrogés, fermés ; sans bougies, refusés clairement."""
+    refuses: dict[str, str] = {}
+    illisibles: list[str] = []
+
+    async def interroger(nom: str) -> None:
+        async with module.connecter(module.Reglages(nom)) as connexion:
+            offerts = connexion.api.timeframes or {"1m": "1m"}
+            try:
+                connexion.controler_bougies(next(iter(offerts)), "last")
+            except module.ErreurDemande as erreur:
+                refuses[nom] = erreur.complet()
+            else:
+                illisibles.extend(code for code in offerts if lisible(code) is None)
+                assert isinstance(connexion.sait_until, bool)
+            assert connexion.requetes == 0
+
+    async def parcourir() -> None:
+        # Ensemble : ccxt attend un quart de seconde à chaque fermeture.
+        await asyncio.gather(*map(interroger, module.identifiants_exchanges()))
+
+    asyncio.run(parcourir())
+    # backpack et phemex ont des codes d'un autre genre (« 15 », « 1Y ») : refusés comme mal formés.
+    assert len(illisibles) < 5
+    sans_bougies = [nom for nom in ccxt.exchanges if not getattr(ccxt, nom)().has.get("fetchOHLCV")]
+    conseil = "Prenez un autre exchange : --lister exchanges."
+    assert refuses == {nom: f"{nom} ne sert pas de bougies (fetchOHLCV). {conseil}" for nom in sans_bougies}
+    assert len(module.identifiants_exchanges()) > 90
+
+
+def test_la_classe_websocket_est_prise_quand_elle_existe() -> None:
+    """REST et WebSocket partageront la session ; sinon, la classe REST asynchrone suffit."""
+    assert hasattr(module._classe("binance"), "watch_trades")
+    sans_pro = next(nom for nom in ccxt.exchanges if nom not in __import__("ccxt.pro").pro.exchanges)
+    assert issubclass(module._classe(sans_pro), getattr(ccxt, sans_pro))
+
+
+def test_un_exchange_inconnu_propose_le_plus_proche() -> None:
+    with pytest.raises(module.ErreurDemande) as refus:
+        module.Connexion(module.Reglages("binnance"))
+    assert str(refus.value) == "Exchange inconnu : « binnance »"
+    assert "« binance »" in refus.value.conseil
+    with pytest.raises(module.ErreurDemande) as refus:
+        module.Connexion(module.Reglages("zzzzzzz"))
+    assert refus.value.conseil == "La liste : --lister exchanges."
+
+
+@pytest.mark.parametrize("fin", ["normale", "erreur", "annulation"])
+def test_la_session_est_toujours_fermee(bourse: Bourse, fin: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Fin normale, erreur ou annulation en pleine requête : jamais « Unclosed client session »."""
+    if fin == "annulation":
+        bourse.pannes.ajouter(Panne("muet", "klines", delai_s=20.0))
+    plaintes: list[Any] = []
+    apis: list[Any] = []
+
+    async def scenario(connexion: module.Connexion) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _boucle, contexte: plaintes.append(contexte))
+        apis.append(connexion.api)
+        await connexion.charger_marches(["BTC/USDT"])
+        assert connexion.api.session is not None
+        serie = connexion.ouvrir_serie("BTC/USDT", "1m", "last", None)
+        if fin == "erreur":
+            raise ZeroDivisionError
+        if fin == "annulation":
+            async with asyncio.timeout(0.3):
+                await lire(connexion, serie, HEURE, HEURE + MINUTE)
+
+    if fin == "normale":
+        jouer(bourse, "binance", scenario)
+    else:
+        with pytest.raises(ZeroDivisionError if fin == "erreur" else TimeoutError):
+            jouer(bourse, "binance", scenario)
+    assert apis.pop().session is None
+    gc.collect()
+    assert plaintes == []
+    assert "close()" not in caplog.text
+
+
+# Configuration
+
+
+def test_config_ccxt_l_emporte_en_profondeur() -> None:
+    """`--options` puis `--config-ccxt` complètent ; ce qu'ils ne disent pas reste."""
+    config = module._config(
+        module.Reglages(
+            "okx", type_marche="swap", sous_type="linear", mode_marge="cross", timeout=5,
+            options={"a": {"x": 1}, "defaultType": "future"}, config_ccxt={"options": {"a": {"y": 2}}, "timeout": 7},
+            identifiants={"apiKey": CLE},
+        )
+    )  # fmt: skip
+    assert config == {
+        "enableRateLimit": True,
+        "timeout": 7,
+        "options": {
+            "defaultType": "future", "defaultSubType": "linear", "defaultMarginMode": "cross", "fetchMargins": False,
+            "a": {"x": 1, "y": 2},
+        },
+        "apiKey": CLE,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("proxy", "config"),
+    [
+        (None, {}),
+        ("http://h:1", {"httpsProxy": "http://h:1", "wssProxy": "http://h:1"}),
+        ("https://h:1", {"httpsProxy": "https://h:1", "wssProxy": "https://h:1"}),
+    ],
+)
+def test_le_proxy_vaut_pour_rest_et_websocket(proxy: str | None, config: dict[str, str]) -> None:
+    assert module._config_proxy(proxy) == config
+
+
+def test_un_proxy_socks_sans_sa_bibliotheque_dit_comment_l_installer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
+    with pytest.raises(module.DependanceAbsente) as refus:
+        module._config_proxy("socks5://h:1")
+    assert "pip install --upgrade aiohttp_socks" in refus.value.conseil
+    assert refus.value.code_sortie == 2
+
+
+def test_le_banc_d_essai_officiel_est_refuse_la_ou_il_n_existe_pas() -> None:
+    with pytest.raises(module.ErreurDemande, match="kraken n'a pas de banc d'essai officiel"):
+        module.Connexion(module.Reglages("kraken", sandbox=True))
+    assert "testnet" in str(module.Connexion(module.Reglages("binance", sandbox=True)).api.urls["api"])
+
+
+# Symboles
+
+
+@pytest.mark.parametrize(
+    ("symbole", "nature"),
+    [
+        ("BTC/USDT", ("swap", "linear")),  # court : la demande décide
+        ("BTC/USDT:USDT", ("swap", "linear")),
+        ("BTC/USD:BTC", ("swap", "inverse")),
+        ("BTC/USDC:USDC-261225", ("future", "linear")),
+        ("BTC/USD:BTC-261225", ("future", "inverse")),
+        ("BTC/USD:BTC-261225-100000-C", ("option", "inverse")),
+        ("1000SHIB/USDT:USDT", ("swap", "linear")),
+        ("-", ("swap", "linear")),
+        ("", ("swap", "linear")),
+        ("BTC:USDT", ("swap", "linear")),
+    ],
+)
+def test_un_symbole_complet_dit_son_marche(symbole: str, nature: tuple[str, str | None]) -> None:
+    assert module.nature_du_symbole(symbole, "swap", "linear") == nature
+
+
+NATURE = module.NatureMarche
+
+
+@pytest.mark.parametrize(
+    ("types", "natures", "gardes"),
+    [
+        (["spot", "linear", "inverse"], [NATURE("spot", None)], ["spot"]),
+        (["spot", "linear", "inverse"], [NATURE("margin", None)], ["spot"]),
+        (["spot", "linear", "inverse"], [NATURE("swap", "linear")], ["linear"]),
+        (["spot", "linear", "inverse"], [NATURE("swap", "inverse")], ["inverse"]),
+        (["spot", "linear", "inverse"], [NATURE("swap", None)], ["linear", "inverse"]),
+        (["spot", "linear", "inverse"], [NATURE("spot", None), NATURE("swap", "linear")], ["spot", "linear"]),
+        (["spot", "future", "swap", "option"], [NATURE("future", "linear")], ["future", "swap"]),
+        (["spot", "future", "swap", "option"], [NATURE("option", None)], ["option"]),
+        (["zone", "autre"], [NATURE("spot", None)], ["zone", "autre"]),  # mots inconnus : tout charger
+        ({"spot": True}, [NATURE("spot", None)], {"spot": True}),
+    ],
+)
+def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], gardes: Any) -> None:
+    """La classe binance lit sinon trois listes ; un vocabulaire inconnu n'est jamais réduit à rien."""
+    assert module._marches_utiles(types, natures) == gardes
+
+
+async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
+    await connexion.charger_marches(symboles)
+    return [str(connexion.resoudre(symbole)["symbol"]) for symbole in symboles]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "reglages", "symbole", "attendu"),
+    [
+        ("binance", {}, "BTC/USDT", "BTC/USDT"),
+        ("binance", {"type_marche": "margin"}, "BTC/USDT", "BTC/USDT"),
+        ("binance", {"type_marche": "swap"}, "BTC/USDT", "BTC/USDT:USDT"),
+        ("binance", {"type_marche": "swap", "sous_type": "inverse"}, "BTC/USD", "BTC/USD:BTC"),
+        ("okx", {"type_marche": "swap", "sous_type": "linear"}, "BTC/USDT:USDT", "BTC/USDT:USDT"),
+        ("okx", {"type_marche": "future"}, "BTC/USDT", "BTC/USDT:USDT-261225"),
+        ("bybit", {"type_marche": "future", "sous_type": "inverse"}, "BTC/USD:BTC", "BTC/USD:BTC"),
+        ("kraken", {}, "BTC/EUR", "BTC/EUR"),
+    ],
+)
+def test_un_symbole_est_resolu(bourse: Bourse, exchange: str, reglages: Any, symbole: str, attendu: str) -> None:
+    """Complet, il désigne son marché ; court, il est complété s'il n'y a qu'un candidat."""
+    assert jouer(bourse, exchange, lambda c: resolus(c, symbole), **reglages) == [attendu]
+
+
+@pytest.mark.parametrize(
+    ("symbole", "reglages", "propose", "genre"),
+    [
+        ("BTCUSDT", {}, "« BTC/USDT »", "spot"),
+        ("btc/usdt", {}, "« BTC/USDT »", "spot"),
+        ("BTC/USTD", {}, "« BTC/USDT »", "spot"),
+        ("BTC-USDT", {}, "« BTC/USDT »", "spot"),
+        ("BTC/USDT:USTD", {}, "« BTC/USDT:USDT »", "swap inverse"),
+        ("ETHUSD", {"type_marche": "swap", "sous_type": "inverse"}, "« ETH/USD:ETH »", "swap inverse"),
+        ("QQQQQQ", {}, "La liste : --lister marches.", "spot"),
+    ],
+)
+def test_un_symbole_inconnu_propose_le_plus_proche(
+    bourse: Bourse, symbole: str, reglages: dict[str, str], propose: str, genre: str
+) -> None:
+    """Après une seconde lecture de la liste des marchés, et sans rien deviner."""
+    with pytest.raises(module.ErreurDemande) as refus:
+        jouer(bourse, "okx", lambda c: resolus(c, symbole), **reglages)
+    assert str(refus.value) == f"Symbole inconnu : « {symbole} » sur okx ({genre})"
+    assert propose in refus.value.conseil
+
+
+def test_un_symbole_court_ambigu_dit_les_candidats(bourse: Bourse) -> None:
+    async def scenario(connexion: module.Connexion) -> None:
+        await connexion.charger_marches(["BTC/USD"])
+        jumeau = {**connexion.api.markets["BTC/USD:BTC-261225"], "symbol": "BTC/USD:BTC-270326"}
+        connexion.api.markets["BTC/USD:BTC-270326"] = jumeau
+        connexion.resoudre("BTC/USD")
+
+    with pytest.raises(module.ErreurDemande) as refus:
+        jouer(bourse, "okx", scenario, type_marche="future")
+    assert str(refus.value) == "Symbole ambigu : « BTC/USD » désigne 2 marchés sur okx"
+    assert refus.value.conseil == "Précisez : BTC/USD:BTC-261225, BTC/USD:BTC-270326."
+
+
+@pytest.mark.parametrize(
+    ("symbole", "reglages", "averti"),
+    [
+        ("BTC/USD:BTC", {"type_marche": "future", "sous_type": "inverse"}, "marché swap inverse, pas future inverse"),
+        ("BTC/USDT:USDT", {}, "« BTC/USDT:USDT » est un marché swap linear, pas spot"),
+        ("BTC/USDT:USDT", {"type_marche": "swap", "sous_type": "inverse"}, "marché swap linear, pas swap inverse"),
+        ("BTC/USDT", {}, None),
+        ("BTC/USDT:USDT", {"type_marche": "swap"}, None),
+        ("BTC/USDT", {"type_marche": "margin"}, None),
+    ],
+)
+def test_une_contradiction_avertit_sans_refuser(
+    bourse: Bourse, caplog: pytest.LogCaptureFixture, symbole: str, reglages: dict[str, str], averti: str | None
+) -> None:
+    """L'exemple bybit du document de départ en dépend : le symbole l'emporte sur le type de marché."""
+    assert jouer(bourse, "bybit", lambda c: resolus(c, symbole), **reglages) == [symbole]
+    assert (averti in caplog.text) if averti else (caplog.text == "")
+
+
+def test_un_marche_retire_est_dit(bourse: Bourse, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(connexion: module.Connexion) -> None:
+        await connexion.charger_marches(["BTC/USDT"])
+        connexion.api.markets["BTC/USDT"]["active"] = False
+        connexion.resoudre("BTC/USDT")
+
+    jouer(bourse, "binance", scenario)
+    assert "« BTC/USDT » n'est plus coté sur binance : seul son passé peut être lu." in caplog.text
+
+
+# La liste des marchés
+
+
+@pytest.mark.parametrize("nature", ["html", "vide", "null", "json_coupe", "tronque", "coupure"])
+def test_une_liste_de_marches_illisible_est_relue(bourse: Bourse, nature: str) -> None:
+    """Sans contrôle, ccxt rendrait une liste vide, et le symbole paraîtrait inconnu."""
+    bourse.pannes.ajouter(Panne(nature, "exchangeInfo", fois=1))
+    assert jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT")) == ["BTC/USDT"]
+    assert bourse.compter("exchangeInfo") == 2
+
+
+def test_une_liste_de_marches_incomplete_est_relue(bourse: Bourse) -> None:
+    """Du JSON valide mais sans le symbole : relu une fois avant de le dire inconnu."""
+    bourse.pannes.ajouter(Panne("http", "exchangeInfo", fois=1, code=200, corps='{"symbols": []}'))
+    assert jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT")) == ["BTC/USDT"]
+    assert bourse.compter("exchangeInfo") == 2
+
+
+def test_seule_la_liste_utile_est_demandee(bourse: Bourse) -> None:
+    """Au comptant, ni /fapi ni /dapi ; un contrat linéaire, /fapi seul ; jamais les devises, qui demandent une clé."""
+    jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT"), identifiants={"apiKey": CLE, "secret": SECRET})
+    assert [requete.chemin for requete in bourse.requetes] == ["/binance/api/v3/exchangeInfo"]
+    bourse.requetes.clear()
+    jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT:USDT"))
+    assert [requete.chemin for requete in bourse.requetes] == ["/binance/fapi/v1/exchangeInfo"]
+
+
+# Bougies
+
+
+async def lire(connexion: module.Connexion, serie: module.Serie, debut: int, fin: int) -> list[list[Any]]:
+    return await connexion.lire_bougies(serie, serie.timeframe, debut, fin, limite=serie.limite)
+
+
+async def page(connexion: module.Connexion, symbole: str, prix: str = "last") -> list[list[Any]]:
+    await connexion.charger_marches([symbole])
+    serie = connexion.ouvrir_serie(symbole, "1m", prix, None)
+    return await lire(connexion, serie, HEURE - 60 * MINUTE, HEURE)
+
+
+def dans_l_heure(lignes: list[list[Any]]) -> list[list[Any]]:
+    """Ce que `cribler` garderait : okx et bybit rendent leurs pages par la fin, un peu larges."""
+    return sorted(ligne for ligne in lignes if HEURE - 60 * MINUTE <= ligne[0] < HEURE)
+
+
+def oracle(bourse: Bourse, exchange: str, symbole: str, prix: Any = "last") -> list[list[Any]]:
+    return [list(ligne) for ligne in bourse.attendu(exchange, symbole, "1m", HEURE - 60 * MINUTE, HEURE, prix)]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbole", "prix"),
+    [
+        ("binance", "BTC/USDT", "last"),
+        ("binance", "BTC/USDT:USDT", "mark"),
+        ("binance", "BTC/USD:BTC", "index"),
+        ("okx", "BTC/USDT", "last"),
+        ("okx", "BTC/USDT:USDT", "mark"),
+        ("bybit", "BTC/USDT:USDT", "last"),
+        ("bybit", "BTC/USD:BTC", "index"),
+    ],
+)
+def test_une_page_tient_l_heure_demandee(bourse: Bourse, exchange: str, symbole: str, prix: str) -> None:
+    """La page brute contient l'oracle, et c'est le bon prix."""
+    lues = jouer(bourse, exchange, lambda c: page(c, symbole, prix))
+    assert dans_l_heure(lues) == oracle(bourse, exchange, symbole, prix)
+
+
+@pytest.mark.parametrize("nature", ["html", "vide", "null", "json_coupe", "tronque", "coupure"])
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+def test_une_page_illisible_est_redemandee(bourse: Bourse, exchange: str, nature: str) -> None:
+    """Avec un code 200, ccxt rendrait `[]` : un trou silencieux. Ici, deux essais de plus et la bonne page."""
+    chemin = "klines" if exchange == "binance" else "candles"
+    bourse.pannes.ajouter(Panne(nature, chemin, fois=2))
+    assert dans_l_heure(jouer(bourse, exchange, lambda c: page(c, "BTC/USDT"))) == oracle(bourse, exchange, "BTC/USDT")
+    assert bourse.compter(chemin) >= 3
+
+
+@pytest.mark.parametrize("nature", ["html", "vide", "null", "json_coupe"])
+def test_une_page_toujours_illisible_finit_en_erreur(bourse: Bourse, nature: str) -> None:
+    """Autant d'essais que demandé, ni plus ni moins, puis une erreur qui nomme la série."""
+    bourse.pannes.ajouter(Panne(nature, "klines"))
+    with pytest.raises(module.ErreurTemporaire, match="Réponse illisible"):
+        jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"), essais=3)
+    assert bourse.compter("klines") == 3
+
+
+def test_une_reponse_vide_mais_valide_reste_une_page_vide(bourse: Bourse) -> None:
+    """`[]` en JSON est une réponse : c'est l'historique qui en cherche la preuve."""
+    bourse.pannes.ajouter(Panne("page_vide", "klines"))
+    assert jouer(bourse, "binance", lambda c: page(c, "BTC/USDT")) == []
+    assert bourse.compter("klines") == 1
+
+
+def test_les_lignes_impossibles_ne_sont_pas_otees_en_silence(bourse: Bourse) -> None:
+    """D'ordinaire ccxt trie et jette les lignes sans horodatage : ici elles arrivent, pour être comptées."""
+    bourse.pannes.ajouter(Panne("doublons", "klines"))
+    lues = jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"))
+    assert len(lues) > len(oracle(bourse, "binance", "BTC/USDT"))
+
+
+def test_une_erreur_definitive_n_est_pas_reessayee(bourse: Bourse) -> None:
+    """451 : un seul appel, et le conseil qui va avec."""
+    bourse.pannes.ajouter(Panne("http", "klines", code=451, corps='{"code":0,"msg":"restricted location"}'))
+    with pytest.raises(module.ErreurDefinitive) as refus:
+        jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"))
+    assert bourse.compter("klines") == 1
+    assert "--proxy" in refus.value.conseil
+
+
+def test_les_essais_sont_comptes_et_dits(bourse: Bourse, caplog: pytest.LogCaptureFixture) -> None:
+    bourse.pannes.ajouter(Panne("http", "klines", fois=2, code=503))
+
+    async def scenario(connexion: module.Connexion) -> None:
+        await page(connexion, "BTC/USDT")
+        assert connexion.nombre_essais == 2
+        assert connexion.requetes == 4
+        assert connexion.attendu_s > 0
+
+    jouer(bourse, "binance", scenario)
+    assert "Nouvel essai 2/8 dans" in caplog.text
+    assert "Bougies 1m de BTC/USDT (binance) depuis 2025-12-31T23:00Z" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbole", "prix", "demandee", "limite"),
+    [
+        ("binance", "BTC/USDT", "last", None, 1000),
+        ("binance", "BTC/USDT:USDT", "last", None, 1000),
+        ("binance", "BTC/USDT", "last", 7, 7),
+        ("binance", "BTC/USDT", "last", 99_999, 1000),
+        ("okx", "BTC/USDT", "last", None, 300),
+        ("okx", "BTC/USDT:USDT", "mark", None, 100),
+        ("bybit", "BTC/USDT", "last", None, 1000),
+        ("kraken", "BTC/USD", "last", None, 720),
+    ],
+)
+def test_la_page_est_ramenee_au_maximum_de_l_exchange(
+    bourse: Bourse, exchange: str, symbole: str, prix: str, demandee: int | None, limite: int
+) -> None:
+    async def scenario(connexion: module.Connexion) -> module.Serie:
+        await connexion.charger_marches([symbole])
+        return connexion.ouvrir_serie(symbole, "1m", prix, demandee)
+
+    assert jouer(bourse, exchange, scenario).limite == limite
+
+
+@pytest.mark.parametrize(
+    ("exchange", "timeframe", "prix", "message", "conseil"),
+    [
+        ("binance", "7m", "last", "Timeframe inconnu de binance : « 7m »", "Il sert : 1s, 1m, 3m, 5m,"),
+        ("kraken", "1m", "mark", "kraken ne sert pas de bougies au prix « mark »", "Il sert : last."),
+        ("okx", "1m", "premiumIndex", "okx ne sert pas de bougies au prix « premiumIndex »", "last, mark, index."),
+    ],
+)
+def test_ce_que_l_exchange_ne_sert_pas_est_refuse_sans_requete(
+    exchange: str, timeframe: str, prix: str, message: str, conseil: str
+) -> None:
+    with pytest.raises(module.ErreurDemande) as refus:
+        module.Connexion(module.Reglages(exchange)).controler_bougies(timeframe, prix)
+    assert str(refus.value) == message
+    assert conseil in refus.value.conseil
+
+
+def test_un_prix_de_contrat_au_comptant_est_refuse(bourse: Bourse) -> None:
+    """Sans cela, binance rendrait en silence les prix du contrat, bybit les prix « last »."""
+    with pytest.raises(module.ErreurDemande, match="« BTC/USDT » est au comptant : il n'a pas de prix « mark »"):
+        jouer(bourse, "binance", lambda c: page(c, "BTC/USDT", "mark"))
+
+
+# Heure
+
+
+@pytest.mark.parametrize("decalage_ms", [0, 600_000, -600_000])
+def test_l_heure_est_celle_de_l_exchange(bourse: Bourse, caplog: pytest.LogCaptureFixture, decalage_ms: int) -> None:
+    """Dix minutes d'écart sont suivies, et dites."""
+    bourse.decalage_ms = decalage_ms
+
+    async def scenario(connexion: module.Connexion) -> int:
+        await connexion.estimer_heure()
+        return connexion.heure_ms() - module.maintenant_ms()
+
+    assert jouer(bourse, "binance", scenario) == pytest.approx(decalage_ms, abs=1500)
+    assert ("10 min 00 s" in caplog.text) == bool(decalage_ms)
+
+
+@pytest.mark.parametrize("panne", [None, Panne("http", "time", code=503)])
+def test_sans_heure_d_exchange_l_en_tete_date_suffit(
+    bourse: Bourse, caplog: pytest.LogCaptureFixture, panne: Panne | None
+) -> None:
+    """Quand fetchTime est absent ou en panne : l'en-tête Date de la dernière réponse ; rien du tout est dit."""
+    caplog.set_level(logging.WARNING)
+    if panne:
+        bourse.pannes.ajouter(panne)
+
+    async def scenario(connexion: module.Connexion) -> int:
+        connexion.api.has["fetchTime"] = bool(panne)
+        if panne is None:
+            await connexion.estimer_heure()
+            assert "ne donne pas son heure" in caplog.text
+            await connexion.charger_marches(["BTC/USDT"])
+        await connexion.estimer_heure()
+        return connexion.heure_ms() - module.maintenant_ms()
+
+    assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)

@@ -1,0 +1,878 @@
+"""La lecture de l'historique face à des serveurs de tous caractères : bornes, preuves, trous, fin garantie."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import module_ccxt_fr_v2 as module
+from module_ccxt_fr_v2 import (
+    AVANT_COTATION,
+    ECHEC,
+    HEURE_MS,
+    HORS_FENETRE_API,
+    JOUR_MS,
+    MINUTE_MS,
+    SANS_TRANSACTION,
+    CleSerie,
+    ErreurTemporaire,
+    Fiche,
+    HorsFenetre,
+    Intervalle,
+    Lecteur,
+    Morceau,
+    Plage,
+    Timeframe,
+    Trou,
+    borner,
+    planifier,
+)
+
+Ligne = list[Any]
+CODES = ("1m", "1h", "1d", "1w", "1M")
+ECHELLE = ("1m", "5m", "1h", "4h", "1d", "1w", "1M")
+MAINTENANT = 1_718_446_651_000  # 2024-06-15T10:17:31Z : au milieu d'une bougie de chaque timeframe
+CLE = CleSerie("faux", "BTC/USDT", "1m", "last")
+APPELS_MAX = 4_000  # au-delà, on dira que la lecture ne finit pas
+
+# --- Le monde : des transactions, dont toute bougie découle ---
+
+
+class Monde:
+    """Ce qui s'est vraiment échangé jusqu'à maintenant : une transaction par bougie vivante du timeframe de base."""
+
+    def __init__(self, transactions: Sequence[int]) -> None:
+        self.transactions = [t for t in transactions if t <= MAINTENANT]
+        self._faites: dict[tuple[str, int], list[Ligne]] = {}
+
+    def bougies(self, timeframe: Timeframe) -> list[Ligne]:
+        """Toutes les bougies du timeframe, la bougie en cours comprise."""
+        cle = (timeframe.code, timeframe.ancre_ms)
+        if cle not in self._faites:
+            self._faites[cle] = _agreger(self.transactions, timeframe)
+        return self._faites[cle]
+
+
+def _agreger(transactions: Sequence[int], timeframe: Timeframe) -> list[Ligne]:
+    bougies: list[Ligne] = []
+    for instant in transactions:
+        prix, ouverture = 100.0 + instant // MINUTE_MS % 7, timeframe.plancher(instant)
+        if bougies and bougies[-1][0] == ouverture:
+            bougie = bougies[-1]
+            bougie[2:] = [max(bougie[2], prix), min(bougie[3], prix), prix, bougie[5] + 1.0]
+        else:
+            bougies.append([ouverture, prix, prix, prix, prix, 1.0])
+    return bougies
+
+
+# --- Les serveurs ---
+
+Choix = Callable[[list[Ligne], Timeframe, int, int, int], list[Ligne]]
+"""(toutes les bougies, timeframe, début, fin, bougies par page) -> la page, avant toute panne."""
+
+
+def premieres_jusqua(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Binance : les premières de [début, fin[."""
+    return [b for b in bougies if debut <= b[0] < fin][:limite]
+
+
+def premieres_sans_fin(bougies: list[Ligne], _tf: Timeframe, debut: int, _fin: int, limite: int) -> list[Ligne]:
+    """Un exchange qui ne connaît pas `until`."""
+    return [b for b in bougies if debut <= b[0]][:limite]
+
+
+def dernieres_de_la_fenetre(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Bybit, okx, COIN-M : les dernières de [début, fin[."""
+    return [b for b in bougies if debut <= b[0] < fin][-limite:]
+
+
+def since_exclusif(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La bougie qui ouvre à `since` manque."""
+    return [b for b in bougies if debut < b[0] < fin][:limite]
+
+
+def since_exclusif_dernieres(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La bougie qui ouvre à `since` manque, et la page garde sa fin."""
+    return [b for b in bougies if debut < b[0] < fin][-limite:]
+
+
+def fin_sur_cloture(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La fin est comptée sur la clôture, exclue : la dernière bougie de la fenêtre manque."""
+    return [b for b in bougies if debut <= b[0] and tf.avancer(b[0], 1) < fin][:limite]
+
+
+def fin_exclue(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La bougie qui contient `until` manque."""
+    return [b for b in bougies if debut <= b[0] < tf.plancher(fin - 1)][:limite]
+
+
+def dernieres_avant_la_fin(bougies: list[Ligne], _tf: Timeframe, _debut: int, fin: int, limite: int) -> list[Ligne]:
+    """`since` est ignoré : les dernières avant `until`."""
+    return [b for b in bougies if b[0] < fin][-limite:]
+
+
+def plafonnee_en_tete(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Rend moins que demandé : garde le début."""
+    return [b for b in bougies if debut <= b[0] < fin][: max(1, limite // 3)]
+
+
+def plafonnee_en_queue(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Bitget : rend moins que demandé, garde la fin."""
+    return [b for b in bougies if debut <= b[0] < fin][-max(1, limite // 3) :]
+
+
+def une_en_tete(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, _limite: int) -> list[Ligne]:
+    """Une seule bougie par page : la première."""
+    return [b for b in bougies if debut <= b[0] < fin][:1]
+
+
+def decroissante(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La plus récente d'abord."""
+    return premieres_jusqua(bougies, tf, debut, fin, limite)[::-1]
+
+
+PERSONNALITES: dict[str, Choix] = {
+    f.__name__: f
+    for f in (
+        premieres_jusqua,
+        premieres_sans_fin,
+        dernieres_de_la_fenetre,
+        since_exclusif,
+        since_exclusif_dernieres,
+        fin_sur_cloture,
+        fin_exclue,
+        dernieres_avant_la_fin,
+        plafonnee_en_tete,
+        plafonnee_en_queue,
+        une_en_tete,
+        decroissante,
+    )
+}
+
+Panne = Callable[[int, list[Ligne], "Serveur"], list[Ligne]]
+"""(numéro d'appel à partir de 1, page saine, serveur) -> la page rendue."""
+
+
+@dataclass
+class Serveur:
+    """Un exchange : un monde, un caractère, une page maximale, et peut-être une panne."""
+
+    monde: Monde
+    choisir: Choix = premieres_jusqua
+    limite: int = 50
+    panne: Panne = lambda _numero, page, _serveur: page
+    ancres: dict[str, int] = field(default_factory=dict)
+    appels: list[tuple[str, int, int, bool]] = field(default_factory=list)
+    pages: list[list[Ligne]] = field(default_factory=list)
+
+    async def demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[Ligne]:
+        """Une page ; échoue si la lecture ne finit pas."""
+        self.appels.append((timeframe.code, debut, fin, relecture))
+        assert len(self.appels) < APPELS_MAX, "la lecture ne finit pas"
+        numero = len(self.appels)
+        await asyncio.sleep(0)
+        timeframe = timeframe.ancrer(self.ancres.get(timeframe.code, 0))
+        saine = self.choisir(self.monde.bougies(timeframe), timeframe, debut, fin, self.limite)
+        page = self.panne(numero, [list(ligne) for ligne in saine], self)
+        self.pages.append(page)
+        return page
+
+
+# --- La lecture et ce qu'on en vérifie ---
+
+
+@dataclass
+class Recolte:
+    """Ce qu'un Lecteur a rendu de [debut, fin[."""
+
+    debut: int
+    fin: int
+    timeframe: Timeframe
+    morceaux: list[Morceau]
+    appels: int
+
+    @property
+    def lignes(self) -> list[tuple[Any, ...]]:
+        """Toutes les lignes, dans l'ordre rendu."""
+        tables = [m.lignes for m in self.morceaux]
+        return [tuple(ligne.values()) for table in tables for ligne in table.to_pylist()]
+
+    @property
+    def trous(self) -> list[Trou]:
+        """Tous les trous, dans l'ordre rendu."""
+        return [trou for m in self.morceaux for trou in m.trous]
+
+    def raison(self, instant: int) -> str | None:
+        """La raison du trou qui contient l'instant."""
+        return next((t.raison for t in self.trous if t.debut <= instant < t.fin), None)
+
+
+def longues(code: str, serveur: Serveur) -> list[Timeframe]:
+    """Les timeframes plus longs que le serveur sert aussi."""
+    pas = Timeframe.lire(code).pas_ms
+    return [t for t in map(Timeframe.lire, ECHELLE) if t.pas_ms > pas and serveur is not None]
+
+
+def lire(serveur: Serveur, code: str, plage: tuple[int, int], *, avec_longues: bool = True, **options: Any) -> Recolte:
+    """Lit la plage (instants quelconques), bougies closes seulement, et contrôle la forme de ce qui est rendu."""
+    timeframe = Timeframe.lire(code).ancrer(serveur.ancres.get(code, 0))
+    taille = options.pop("taille", serveur.limite)
+    debut, fin = borner(Plage(*plage), timeframe, taille, MAINTENANT, Fiche(CLE))
+
+    async def tout() -> list[Morceau]:
+        lecteur = Lecteur(
+            serveur.demander,
+            timeframe,
+            taille,
+            longues=longues(code, serveur) if avec_longues else (),
+            horizon_ms=MAINTENANT,
+            **options,
+        )
+        return [m async for m in lecteur.lire(debut, fin)]
+
+    recolte = Recolte(debut, fin, timeframe, asyncio.run(tout()), len(serveur.appels))
+    verifier_forme(recolte)
+    return recolte
+
+
+def verifier_forme(recolte: Recolte) -> None:
+    """Morceaux contigus qui couvrent exactement la plage ; chaque absence est dans un trou, et un seul."""
+    bornes = [m.couvert for m in recolte.morceaux]
+    if recolte.debut < recolte.fin:
+        assert (bornes[0][0], bornes[-1][1]) == (recolte.debut, recolte.fin)
+    assert all(debut < fin for debut, fin in bornes)
+    assert all(gauche[1] == droite[0] for gauche, droite in pairwise(bornes))
+    for morceau in recolte.morceaux:
+        debut, fin = morceau.couvert
+        assert all(debut <= i < fin for i in morceau.lignes["timestamp"].to_pylist())
+        assert all(debut <= t.debut < t.fin <= fin for t in morceau.trous)
+    instants = [ligne[0] for ligne in recolte.lignes]
+    assert all(gauche < droite for gauche, droite in pairwise(instants))
+    trous = recolte.trous
+    assert all(gauche.fin <= droite.debut for gauche, droite in pairwise(trous)), "trous mêlés"
+    assert souder([(t.debut, t.fin) for t in trous]) == absences(instants, recolte)
+
+
+def absences(instants: Sequence[int], recolte: Recolte) -> list[Intervalle]:
+    """Les suites d'ouvertures sans ligne."""
+    avancer = recolte.timeframe.avancer
+    bords = [avancer(recolte.debut, -1), *instants, recolte.fin]
+    return [(avancer(g, 1), d) for g, d in pairwise(bords) if avancer(g, 1) < d]
+
+
+def souder(intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+    """Les intervalles, ceux qui se touchent réunis."""
+    soudes: list[Intervalle] = []
+    for debut, fin in intervalles:
+        if soudes and soudes[-1][1] == debut:
+            soudes[-1] = (soudes[-1][0], fin)
+        else:
+            soudes.append((debut, fin))
+    return soudes
+
+
+def verifier_vrai(
+    recolte: Recolte,
+    serveur: Serveur,
+    servies: Callable[[Ligne], bool] = lambda _ligne: True,
+    *,
+    echec_permis: bool = False,
+) -> None:
+    """Les lignes sont celles que l'exchange peut servir, toutes ; chaque trou a la raison que dit le monde."""
+    bougies = serveur.monde.bougies(recolte.timeframe)
+    attendues = [tuple(b) for b in bougies if recolte.debut <= b[0] < recolte.fin and servies(b)]
+    assert recolte.lignes == attendues
+    toutes = {b[0] for b in bougies}
+    premiere = min(toutes, default=MAINTENANT)
+    for trou in recolte.trous:
+        vraie = raison_vraie(trou, premiere, toutes)
+        assert trou.raison == vraie or (echec_permis and trou.raison == ECHEC and vraie != HORS_FENETRE_API), (
+            trou,
+            vraie,
+        )
+
+
+def raison_vraie(trou: Trou, premiere: int, toutes: set[int]) -> str:
+    """La raison d'un trou d'après le monde ; un trou à cheval sur deux raisons n'en a aucune."""
+    if any(trou.debut <= instant < trou.fin for instant in toutes):
+        return HORS_FENETRE_API
+    if trou.fin <= premiere:
+        return AVANT_COTATION
+    return SANS_TRANSACTION if trou.debut > premiere else "à cheval"
+
+
+# --- Les marchés, dits en bougies de leur timeframe autour de la plage [0, POINTS[ ---
+
+POINTS = {"1m": 400, "1h": 400, "1d": 400, "1w": 160, "1M": 60}
+AVANT = {"1m": 900, "1h": 900, "1d": 900, "1w": 120, "1M": 40}  # bougies d'un marché plein avant la plage
+
+
+def plage_de(code: str, recul: int = 30) -> tuple[Timeframe, int, int]:
+    """Une plage qui finit `recul` bougies avant maintenant."""
+    timeframe = Timeframe.lire(code)
+    fin = timeframe.avancer(MAINTENANT, -recul)
+    return timeframe, timeframe.avancer(fin, -POINTS[code]), fin
+
+
+def monde(code: str, vivante: Callable[[int], bool], depuis: int | None = None, ancre: int = 0) -> Monde:
+    """Les bougies vivantes, numérotées depuis le début de la plage."""
+    timeframe, debut, _ = plage_de(code)
+    premier = -AVANT[code] if depuis is None else depuis
+    dernier = timeframe.compter(debut, MAINTENANT)
+    rangs = filter(vivante, range(premier, dernier))
+    return Monde([timeframe.avancer(debut, rang) + ancre for rang in rangs])
+
+
+def illiquide(rang: int) -> bool:
+    return random.Random(rang).random() < 1 / 50
+
+
+MARCHES: dict[str, Callable[[int, int], bool]] = {
+    "plein": lambda _r, _n: True,
+    "neuf": lambda r, n: r >= n // 2 + 3,
+    "retire": lambda r, n: r < n // 2 + 3,
+    "panne": lambda r, n: not n // 3 <= r < 2 * n // 3,
+    "petites_pannes": lambda r, _n: r % 37 not in (0, 1, 2),
+    "illiquide": lambda r, _n: illiquide(r),
+    "pas_encore_cote": lambda r, n: r > n + 4,
+    "retire_avant": lambda r, _n: r < -20,
+    "rien": lambda _r, _n: False,
+}
+
+
+def marche(nom: str, code: str) -> Monde:
+    vivante, points = MARCHES[nom], POINTS[code]
+    return monde(code, lambda rang: vivante(rang, points))
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("nom_marche", MARCHES)
+@pytest.mark.parametrize("caractere", PERSONNALITES)
+def test_tout_caractere_est_lu_en_entier(caractere: str, nom_marche: str, code: str) -> None:
+    """Lignes exactes, trous vrais, appels comptés, quel que soit le serveur, le marché et le timeframe."""
+    timeframe, debut, fin = plage_de(code)
+    tirage = random.Random(f"{caractere} {nom_marche} {code}")
+    serveur = Serveur(marche(nom_marche, code), PERSONNALITES[caractere], tirage.choice((33, 50, 100)))
+    decale = timeframe.pas_ms // 3
+    recolte = lire(serveur, code, (debut - decale, fin - decale))
+    # Sans timeframe plus long (1M), ou à une bougie par page, un vide peut rester sans preuve : il est dit en échec.
+    verifier_vrai(recolte, serveur, echec_permis=code == "1M" or caractere == "une_en_tete")
+    assert recolte.appels <= appels_permis(caractere, serveur.limite, POINTS[code])
+
+
+def appels_permis(caractere: str, limite: int, points: int) -> int:
+    """Trois par fenêtre que le serveur sait remplir, et quatre-vingts pour les recherches, à de si petites pages."""
+    utile = {"une_en_tete": 1, "plafonnee_en_tete": limite // 3, "plafonnee_en_queue": limite // 3}.get(
+        caractere, limite
+    )
+    return 3 * -(-points // utile) + 80
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    code=st.sampled_from(("1m", "1h", "1d", "1w")),
+    caractere=st.sampled_from([c for c in PERSONNALITES if c != "une_en_tete"]),
+    limite=st.integers(20, 120),
+    bords=st.tuples(st.integers(0, 150), st.integers(0, 150), st.floats(0, 1), st.floats(0, 1)),
+    pannes=st.lists(st.tuples(st.integers(-60, 170), st.integers(1, 90)), max_size=4),
+    cotation=st.integers(-300, 120),
+)
+def test_bornes_strictes_et_trous_vrais(
+    code: str,
+    caractere: str,
+    limite: int,
+    bords: tuple[int, int, float, float],
+    pannes: list[tuple[int, int]],
+    cotation: int,
+) -> None:
+    """Bornes quelconques, hors grille, pannes et cotation au hasard : jamais une ligne de trop ni de moins."""
+    timeframe, origine, _ = plage_de(code)
+    absents = {rang for debut, duree in pannes for rang in range(debut, debut + duree)}
+    serveur = Serveur(monde(code, lambda rang: rang not in absents, cotation), PERSONNALITES[caractere], limite)
+    debut = timeframe.avancer(origine, bords[0]) + int(bords[2] * timeframe.pas_ms)
+    fin = timeframe.avancer(debut, bords[1]) + int(bords[3] * timeframe.pas_ms)
+    recolte = lire(serveur, code, (debut, fin))
+    verifier_vrai(recolte, serveur, echec_permis=True)
+    assert all(debut <= ligne[0] < fin for ligne in recolte.lignes)
+
+
+@pytest.mark.parametrize("caractere", [c for c in PERSONNALITES if c != "une_en_tete"])
+@pytest.mark.parametrize("nom_marche", ["plein", "neuf", "petites_pannes", "pas_encore_cote", "rien"])
+def test_sans_timeframe_long_les_lignes_restent_exactes(caractere: str, nom_marche: str) -> None:
+    """Un exchange qui n'a qu'un timeframe : toutes les lignes, et rien d'affirmé sans preuve."""
+    serveur = Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere], 33)
+    recolte = lire(serveur, "1m", plage_de("1m")[1:], avec_longues=False)
+    verifier_vrai(recolte, serveur, echec_permis=True)
+
+
+@pytest.mark.parametrize("concurrence", [1, 2, 64])
+def test_la_concurrence_ne_change_rien(concurrence: int) -> None:
+    """Une fenêtre ou soixante-quatre en vol : les mêmes lignes, dans le même ordre."""
+    serveur = Serveur(marche("petites_pannes", "1m"), dernieres_de_la_fenetre, 10)
+    recolte = lire(serveur, "1m", plage_de("1m")[1:], concurrence=concurrence)
+    verifier_vrai(recolte, serveur)
+
+
+def test_une_plage_vide_ne_demande_rien() -> None:
+    """Début et fin dans la même bougie close : aucune requête, aucun morceau."""
+    _, debut, _ = plage_de("1h")
+    serveur = Serveur(marche("plein", "1h"))
+    recolte = lire(serveur, "1h", (debut + 1, debut + 2 + HEURE_MS // 2))
+    assert (recolte.morceaux, recolte.appels) == ([], 0)
+
+
+def test_un_marche_sain_coute_une_requete_par_page() -> None:
+    """Un exchange sans défaut n'est pas interrogé deux fois."""
+    serveur = Serveur(marche("plein", "1m"), premieres_jusqua, 50)
+    recolte = lire(serveur, "1m", plage_de("1m")[1:])
+    verifier_vrai(recolte, serveur)
+    assert recolte.appels == POINTS["1m"] // 50
+
+
+# --- Ce que l'exchange ne sert pas, ou pas encore ---
+
+
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "decroissante"]
+)
+@pytest.mark.parametrize("code", ["1m", "1h", "1d"])
+def test_pas_cote_depuis_des_annees_se_trouve_en_peu_d_appels(code: str, caractere: str) -> None:
+    """Huit ans avant la cotation : une vingtaine d'appels, `avant_cotation`, et toutes les lignes."""
+    serveur = Serveur(monde(code, lambda _rang: True, depuis=250), PERSONNALITES[caractere], 1000)
+    _, _, fin = plage_de(code)
+    recolte = lire(serveur, code, (fin - 8 * 365 * JOUR_MS, fin))
+    verifier_vrai(recolte, serveur)
+    assert [trou.raison for trou in recolte.trous] == [AVANT_COTATION] * len(recolte.trous)
+    assert recolte.appels <= 25
+
+
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "since_exclusif"]
+)
+@pytest.mark.parametrize("code", ["1m", "1h"])
+def test_retire_depuis_des_annees(code: str, caractere: str) -> None:
+    """Rien depuis le retrait, trois ans de vide : peu d'appels, `sans_transaction`."""
+    timeframe = Timeframe.lire(code)
+    debut = timeframe.plancher(MAINTENANT - 3 * 365 * JOUR_MS)
+    serveur = Serveur(
+        Monde([timeframe.avancer(debut, rang) for rang in range(-50, 300)]), PERSONNALITES[caractere], 500
+    )
+    recolte = lire(serveur, code, (debut, MAINTENANT))
+    verifier_vrai(recolte, serveur)
+    assert recolte.appels <= 60
+
+
+def kraken(bougies: list[Ligne], _tf: Timeframe, _debut: int, _fin: int, limite: int) -> list[Ligne]:
+    """Les plus récentes, quel que soit `since`."""
+    return bougies[-limite:]
+
+
+def hyperliquid(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Les premières de la fenêtre, prises dans les seules plus récentes."""
+    return [b for b in bougies[-3 * limite :] if debut <= b[0] < fin][:limite]
+
+
+def trop_ancien(avec_points: bool) -> Choix:
+    """Gate : refuse ce qui est plus vieux que trois pages."""
+
+    def choisir(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+        if debut < tf.avancer(MAINTENANT, -3 * limite):
+            raise HorsFenetre("trop ancien", points=3 * limite if avec_points else None)
+        return premieres_jusqua(bougies, tf, debut, fin, limite)
+
+    return choisir
+
+
+RECENTS: dict[str, tuple[Choix, int]] = {
+    "kraken": (kraken, 120),
+    "hyperliquid": (hyperliquid, 360),
+    "gate": (trop_ancien(avec_points=True), 361),
+    "gate_muet": (trop_ancien(avec_points=False), 361),
+}
+
+
+@pytest.mark.parametrize("code", ["1m", "1h", "1d"])
+@pytest.mark.parametrize("avant", [3000, 500, 5])
+@pytest.mark.parametrize("nom", RECENTS)
+def test_ce_que_l_exchange_ne_sert_plus_est_dit_hors_fenetre(nom: str, avant: int, code: str) -> None:
+    """Les plus récentes seulement : elles sont toutes lues, et le reste est `hors_fenetre_api`, jamais autre chose."""
+    choisir, servies = RECENTS[nom]
+    timeframe = Timeframe.lire(code)
+    premiere = timeframe.avancer(MAINTENANT, 1 - servies)
+    depuis = timeframe.avancer(premiere, -4000)
+    serveur = Serveur(Monde([timeframe.avancer(depuis, r) for r in range(4000 + servies)]), choisir, 120)
+    recolte = lire(serveur, code, (timeframe.avancer(premiere, -avant), MAINTENANT))
+    servie = recolte.lignes[0][0]
+    assert servie == premiere
+    verifier_vrai(recolte, serveur, lambda bougie: bougie[0] >= servie)
+    assert {t.raison for t in recolte.trous} == {HORS_FENETRE_API}
+    assert recolte.appels <= 60
+
+
+@pytest.mark.parametrize(("debut", "fin"), [(4000, 1000), (4000, 3700), (4000, 3900), (500, 200)])
+def test_kraken_ne_sert_rien_de_la_plage(debut: int, fin: int) -> None:
+    """Une plage tout entière avant ce que l'exchange sert : `hors_fenetre_api`, en peu d'appels."""
+    timeframe = Timeframe.lire("1m")
+    serveur = Serveur(Monde([timeframe.avancer(MAINTENANT, -r) for r in range(6000, -1, -1)]), kraken, 120)
+    recolte = lire(serveur, "1m", (timeframe.avancer(MAINTENANT, -debut), timeframe.avancer(MAINTENANT, -fin)))
+    assert (recolte.lignes, {t.raison for t in recolte.trous}) == ([], {HORS_FENETRE_API})
+    assert recolte.appels <= 40
+
+
+def test_un_marche_neuf_chez_kraken_n_est_pas_hors_fenetre() -> None:
+    """Moins de bougies que la page : ce qui précède est d'avant la cotation."""
+    timeframe = Timeframe.lire("1m")
+    serveur = Serveur(Monde([timeframe.avancer(MAINTENANT, -r) for r in range(100, -1, -1)]), kraken, 720)
+    recolte = lire(serveur, "1m", (MAINTENANT - 900 * JOUR_MS, MAINTENANT))
+    verifier_vrai(recolte, serveur)
+
+
+@pytest.mark.parametrize(("code", "ancre"), [("1w", 3 * JOUR_MS), ("1d", 16 * HEURE_MS), ("1M", -8 * HEURE_MS)])
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "premieres_sans_fin", "since_exclusif"]
+)
+@pytest.mark.parametrize("nom_marche", ["plein", "neuf", "petites_pannes"])
+def test_les_bougies_ancrees_ailleurs_gardent_leurs_horodatages(
+    nom_marche: str, caractere: str, code: str, ancre: int
+) -> None:
+    """Semaines du jeudi, jours et mois de Hong Kong : lues en entier, à leurs propres instants."""
+    timeframe, debut, fin = plage_de(code)
+    points = POINTS[code]
+    transactions = monde(code, lambda rang: MARCHES[nom_marche](rang, points), ancre=ancre).transactions
+    serveur = Serveur(Monde(transactions), PERSONNALITES[caractere], 50, ancres={code: ancre, "1w": 3 * JOUR_MS})
+    recolte = lire(serveur, code, (debut, fin))
+    verifier_vrai(recolte, serveur, echec_permis=code == "1M")
+    assert all(timeframe.ancrer(ancre).est_sur_grille(ligne[0]) for ligne in recolte.lignes)
+
+
+# --- Pannes passagères : rien ne doit en paraître ---
+
+
+def a_l_appel(*numeros: int) -> Callable[[Callable[[list[Ligne], Serveur], list[Ligne]]], Panne]:
+    """La panne qu'on lui donne, à ces appels seulement."""
+    return lambda abimer: lambda numero, page, serveur: abimer(page, serveur) if numero in numeros else page
+
+
+def reculee(page: list[Ligne], serveur: Serveur, minutes: int) -> list[Ligne]:
+    """Les vraies bougies de 1 min d'un peu plus tôt."""
+    if not page:
+        return []
+    debut, fin = page[0][0] - minutes * MINUTE_MS, page[-1][0] - minutes * MINUTE_MS
+    bougies = serveur.monde.bougies(Timeframe.lire("1m"))
+    return [list(ligne) for ligne in bougies if debut <= ligne[0] <= fin]
+
+
+def abimer_une(page: list[Ligne], rang: int, colonne: int, valeur: object) -> list[Ligne]:
+    """La page, où une valeur d'une ligne est remplacée."""
+    if page:
+        ligne = page[rang % len(page)]
+        ligne[colonne] = valeur if colonne or valeur is None else ligne[0] + 17_000
+    return page
+
+
+def abimeur(colonne: int, valeur: object) -> Callable[[list[Ligne], Serveur], list[Ligne]]:
+    """La panne qui met cette valeur dans une ligne de la page."""
+    return lambda page, _serveur: abimer_une(page, 11, colonne, valeur)
+
+
+IMPOSSIBLES: dict[str, tuple[int, object]] = {
+    "sans_instant": (0, None),
+    "hors_grille": (0, 1_718_000_000_123),
+    "open_absent": (1, None),
+    "high_nan": (2, float("nan")),
+    "low_infini": (3, float("inf")),
+    "close_nul": (4, 0.0),
+    "close_negatif": (4, -1.0),
+    "volume_negatif": (5, -1.0),
+    "volume_absent": (5, None),
+    "high_sous_low": (2, 0.5),
+    "open_texte": (1, "n/a"),
+}
+
+PASSAGERES: dict[str, Callable[[list[Ligne], Serveur], list[Ligne]]] = {
+    "vide": lambda _p, _s: [],
+    "sans_tete": lambda p, _s: p[7:],
+    "sans_queue": lambda p, _s: p[:-7],
+    "doublons": lambda p, _s: p + p[:9],
+    "desordre": lambda p, _s: sorted(p, key=lambda ligne: ligne[0] * 7919 % 101),
+    "page_precedente": lambda _p, s: [list(ligne) for ligne in s.pages[-1]] if s.pages else [],
+    "page_qui_recule": lambda p, s: reculee(p, s, 50),
+    "lignes_hors_fenetre": lambda p, s: reculee(p, s, 300)[:5] + p + reculee(p, s, -200)[-5:],
+    "premiere_seule": lambda p, _s: p[:1],
+    "derniere_seule": lambda p, _s: p[-1:],
+    **{f"impossible_{nom}": abimeur(colonne, valeur) for nom, (colonne, valeur) in IMPOSSIBLES.items()},
+}
+
+
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "decroissante"]
+)
+@pytest.mark.parametrize("nom", PASSAGERES)
+def test_une_panne_passagere_ne_laisse_aucune_trace(nom: str, caractere: str) -> None:
+    """Première, dernière, une du milieu ou deux de suite abîmées : le résultat est celui d'un exchange sain."""
+    plage = plage_de("1m")[1:]
+    for nom_marche in ("plein", "petites_pannes"):
+        sain = lire(Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere]), "1m", plage)
+        for numeros in ((1,), (2,), (5,), (8,), (3, 4)):
+            panne = a_l_appel(*numeros)(PASSAGERES[nom])
+            malade = lire(Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere], panne=panne), "1m", plage)
+            assert malade.lignes == sain.lignes, numeros
+            assert unifies(malade.trous) == unifies(sain.trous), numeros
+
+
+def unifies(trous: list[Trou]) -> dict[str, list[Intervalle]]:
+    """Les trous par raison, ceux qui se touchent réunis."""
+    return {
+        raison: souder([(t.debut, t.fin) for t in trous if t.raison == raison]) for raison in {t.raison for t in trous}
+    }
+
+
+@pytest.mark.parametrize("numero", range(1, 13))
+@pytest.mark.parametrize("nom_marche", ["neuf", "retire", "panne", "pas_encore_cote"])
+def test_une_page_vide_passagere_ne_devient_pas_un_fait(nom_marche: str, numero: int) -> None:
+    """Pendant la recherche aussi, une seule page vide ne fait pas croire à un vide."""
+    plage = plage_de("1m")[1:]
+    panne = a_l_appel(numero)(PASSAGERES["vide"])
+    serveur = Serveur(marche(nom_marche, "1m"), panne=panne)
+    verifier_vrai(lire(serveur, "1m", plage), serveur)
+
+
+def test_un_trou_au_milieu_d_une_page_est_inscrit() -> None:
+    """Une page à laquelle il manque son milieu est crue, mais le manque est inscrit : jamais un trou silencieux."""
+    panne = a_l_appel(3)(lambda page, _serveur: page[:20] + page[25:])
+    serveur = Serveur(marche("plein", "1m"), panne=panne)
+    recolte = lire(serveur, "1m", plage_de("1m")[1:])
+    assert (len(recolte.lignes), [t.raison for t in recolte.trous]) == (POINTS["1m"] - 5, [SANS_TRANSACTION])
+
+
+def test_deux_versions_d_une_bougie_sont_redemandees() -> None:
+    """Deux lignes contradictoires du même instant : ni l'une ni l'autre n'est crue, la page est redemandée."""
+    panne = a_l_appel(2)(lambda page, _serveur: [*page, [page[3][0], 900.0, 901.0, 899.0, 900.0, 1.0]])
+    serveur = Serveur(marche("plein", "1m"), panne=panne)
+    recolte = lire(serveur, "1m", plage_de("1m")[1:])
+    verifier_vrai(recolte, serveur)
+
+
+# --- Pannes qui durent : fin garantie, rien de silencieux ---
+
+
+def lire_ou_abandonner(serveur: Serveur, code: str = "1m", **options: Any) -> Recolte | None:
+    """La récolte, ou None si la lecture s'est arrêtée sur une erreur temporaire."""
+    try:
+        return lire(serveur, code, plage_de(code)[1:], **options)
+    except ErreurTemporaire:
+        return None
+
+
+def verifier_sans_mensonge(recolte: Recolte | None, serveur: Serveur) -> None:
+    """Ce qui est rendu est vrai ; une bougie qui existe et manque est dans un trou `echec`, jamais un fait."""
+    if recolte is None:
+        return
+    vraies = {b[0]: tuple(b) for b in serveur.monde.bougies(recolte.timeframe)}
+    assert all(vraies.get(ligne[0]) == ligne for ligne in recolte.lignes)
+    rendues = {ligne[0] for ligne in recolte.lignes}
+    perdues = [i for i in vraies if recolte.debut <= i < recolte.fin and i not in rendues]
+    assert {recolte.raison(i) for i in perdues} <= {ECHEC}
+
+
+def premiere_page(serveur: Serveur) -> list[Ligne]:
+    """La toute première page rendue."""
+    return [list(ligne) for ligne in serveur.pages[0]]
+
+
+TOUJOURS: dict[str, Panne] = {
+    "toujours_la_premiere_page": lambda _n, page, s: premiere_page(s) if s.appels[-1][0] == "1m" and s.pages else page,
+    "toujours_sans_ses_dernieres": lambda _n, page, _s: page[:-3],
+    "toujours_sans_ses_premieres": lambda _n, page, _s: page[3:],
+    "toujours_en_double": lambda _n, page, _s: page + page,
+    "toujours_reculee": lambda _n, page, s: reculee(page, s, 500),
+    "une_page_sur_deux_vide": lambda n, page, _s: page if n % 2 else [],
+}
+
+
+@pytest.mark.parametrize("limite", [20, 100])
+@pytest.mark.parametrize("nom_marche", ["plein", "petites_pannes"])
+@pytest.mark.parametrize("nom", TOUJOURS)
+def test_une_panne_qui_dure_finit_et_se_dit(nom: str, nom_marche: str, limite: int) -> None:
+    """Jamais de boucle sans fin, jamais un trou silencieux ou mal expliqué."""
+    serveur = Serveur(marche(nom_marche, "1m"), limite=limite, panne=TOUJOURS[nom])
+    verifier_sans_mensonge(lire_ou_abandonner(serveur), serveur)
+    assert len(serveur.appels) <= 1_000
+
+
+@pytest.mark.parametrize("limite", [20, 100])
+def test_la_meme_page_pour_tout_timeframe_est_un_echec(limite: int) -> None:
+    """Une page unique quoi qu'on demande : ses lignes sont rendues, tout le reste est en échec."""
+    serveur = Serveur(marche("plein", "1m"), limite=limite, panne=lambda n, p, s: p if n == 1 else premiere_page(s))
+    recolte = lire_ou_abandonner(serveur)
+    verifier_sans_mensonge(recolte, serveur)
+    assert recolte is None or len(recolte.lignes) == limite
+
+
+@pytest.mark.parametrize("nom", IMPOSSIBLES)
+def test_une_ligne_impossible_qui_persiste_est_un_echec(nom: str) -> None:
+    """Elle n'est pas rendue, sa bougie est un trou `echec`, le reste est entier, et elle est comptée."""
+    _, debut, fin = plage_de("1m")
+    cible, (colonne, valeur) = debut + 123 * MINUTE_MS, IMPOSSIBLES[nom]
+    if nom == "hors_grille":
+        valeur = cible + 17_000
+
+    def panne(_numero: int, page: list[Ligne], _serveur: Serveur) -> list[Ligne]:
+        for ligne in page:
+            if ligne[0] == cible:
+                ligne[colonne] = valeur
+        return page
+
+    serveur = Serveur(marche("plein", "1m"), panne=panne)
+    recolte = lire(serveur, "1m", (debut, fin))
+    assert [ligne[0] for ligne in recolte.lignes] == [i for i in range(debut, fin, MINUTE_MS) if i != cible]
+    assert recolte.trous == [Trou(cible, cible + MINUTE_MS, ECHEC)]
+
+
+@pytest.mark.parametrize("rang", [0, 49, 50, 199, 399])
+def test_une_ligne_impossible_au_bord_d_une_page_est_un_echec(rang: int) -> None:
+    """Première ou dernière d'une page, ou de la plage : la bougie impossible reste un échec, pas un vide vrai."""
+    _, debut, fin = plage_de("1m")
+    cible = debut + rang * MINUTE_MS
+
+    def panne(_numero: int, page: list[Ligne], _serveur: Serveur) -> list[Ligne]:
+        return [[*ligne[:4], -1.0, ligne[5]] if ligne[0] == cible else ligne for ligne in page]
+
+    serveur = Serveur(marche("plein", "1m"), panne=panne)
+    recolte = lire(serveur, "1m", (debut, fin))
+    assert recolte.trous == [Trou(cible, cible + MINUTE_MS, ECHEC)]
+    assert len(recolte.lignes) == POINTS["1m"] - 1
+
+
+@pytest.mark.parametrize("caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "premieres_sans_fin"])
+@pytest.mark.parametrize(("debut_muet", "fin_muet"), [(120, 290), (0, 250), (150, 400), (203, 211)])
+def test_un_vide_que_les_timeframes_longs_contredisent_est_un_echec(
+    debut_muet: int, fin_muet: int, caractere: str
+) -> None:
+    """Pages muettes, bougies de 5 min vivantes : un trou `echec` (ou la fenêtre de l'API, en tête)."""
+    _, debut, fin = plage_de("1m")
+    bornes = debut + debut_muet * MINUTE_MS, debut + fin_muet * MINUTE_MS
+
+    def panne(_numero: int, page: list[Ligne], serveur: Serveur) -> list[Ligne]:
+        muette = serveur.appels[-1][0] == "1m"
+        entiere = [ligne for ligne in page if not (muette and bornes[0] <= ligne[0] < bornes[1])]
+        return entiere if len(entiere) == len(page) else []
+
+    serveur = Serveur(marche("plein", "1m"), PERSONNALITES[caractere], panne=panne)
+    recolte = lire(serveur, "1m", (debut, fin))
+    raisons = {t.raison for t in recolte.trous}
+    assert raisons <= ({ECHEC} if debut_muet else {ECHEC, HORS_FENETRE_API})
+    assert {ligne[0] for ligne in recolte.lignes} | {
+        i for t in recolte.trous for i in range(t.debut, t.fin, MINUTE_MS)
+    } == set(range(debut, fin, MINUTE_MS))
+
+
+@pytest.mark.parametrize("exception", [ErreurTemporaire("panne"), HorsFenetre("refusé")])
+def test_une_erreur_en_pleine_lecture_sort_apres_ce_qui_est_recu(exception: Exception) -> None:
+    """Ce qui est lu avant l'erreur est rendu, l'erreur est relevée, aucune tâche ne reste en vol."""
+
+    def panne(numero: int, page: list[Ligne], _serveur: Serveur) -> list[Ligne]:
+        if numero >= 4:
+            raise exception
+        return page
+
+    _, debut, fin = plage_de("1m")
+    serveur = Serveur(marche("plein", "1m"), panne=panne)
+    recus: list[Morceau] = []
+
+    async def recevoir() -> None:
+        lecteur = Lecteur(serveur.demander, Timeframe.lire("1m"), 50, horizon_ms=MAINTENANT)
+        async for morceau in lecteur.lire(debut, fin):
+            recus.append(morceau)  # noqa: PERF401  ce qui est reçu avant l'erreur compte
+
+    async def tout() -> int:
+        with pytest.raises(type(exception)):
+            await recevoir()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(tout()) == 1
+    assert sum(m.lignes.num_rows for m in recus) == 150
+
+
+# --- Bornes et reprise ---
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_la_bougie_en_cours_n_est_jamais_dans_les_bornes(code: str) -> None:
+    """La fin s'arrête à la dernière bougie close d'après l'heure de l'exchange, délai de grâce compris."""
+    timeframe = Timeframe.lire(code)
+    ouverture = timeframe.plancher(MAINTENANT)
+    for heure, attendue in (
+        (MAINTENANT, ouverture),
+        (ouverture, timeframe.avancer(ouverture, -1)),
+        (ouverture + 1_999, timeframe.avancer(ouverture, -1)),
+        (ouverture + 2_000, ouverture),
+    ):
+        assert borner(Plage(0, None), timeframe, 10, heure, Fiche(CLE))[1] == attendue
+        assert borner(Plage(0, heure + 10 * JOUR_MS), timeframe, 10, heure, Fiche(CLE))[1] == attendue
+
+
+def test_la_bougie_en_cours_se_demande() -> None:
+    """`courante` garde la bougie non close, et elle seule en plus."""
+    timeframe = Timeframe.lire("1h")
+    plage = Plage(0, None, courante=True)
+    assert borner(plage, timeframe, 10, MAINTENANT, Fiche(CLE))[1] == timeframe.avancer(MAINTENANT, 1)
+
+
+def test_sans_debut_ni_fin_la_page_la_plus_recente() -> None:
+    """Rien demandé, rien sur le disque : une page ; quelque chose sur le disque : depuis là."""
+    timeframe, fiche = Timeframe.lire("1h"), Fiche(CLE)
+    close = timeframe.plancher(MAINTENANT)
+    assert borner(Plage(), timeframe, 10, MAINTENANT, fiche) == (close - 10 * HEURE_MS, close)
+    fiche.noter([(close - 50 * HEURE_MS, close - 20 * HEURE_MS)], [])
+    assert borner(Plage(), timeframe, 10, MAINTENANT, fiche) == (close - 50 * HEURE_MS, close)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    demande=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    couverts=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 15)), max_size=5),
+    trous=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(1, 5), st.sampled_from(module.RAISONS_PARTIELLES)), max_size=3
+    ),
+    relecture=st.integers(0, 5),
+)
+def test_planifier_demande_ce_qui_manque_et_rien_d_autre(
+    demande: tuple[int, int],
+    couverts: list[tuple[int, int]],
+    trous: list[tuple[int, int, str]],
+    relecture: int,
+) -> None:
+    """Modèle par ensembles : demandé − prouvé − hors fenêtre, plus la relecture des dernières bougies prouvées."""
+    fiche = Fiche(CLE)
+    fiche.noter([(d * MINUTE_MS, (d + n) * MINUTE_MS) for d, n in couverts], [])
+    for debut, duree, raison in trous:
+        fiche.noter([], [Trou(debut * MINUTE_MS, (debut + duree) * MINUTE_MS, raison)])
+    voulus = set(range(*demande))
+    prouves = {p for d, f in fiche.couverts for p in range(d // MINUTE_MS, f // MINUTE_MS)}
+    hors = {
+        p for t in fiche.trous if t.raison == HORS_FENETRE_API for p in range(t.debut // MINUTE_MS, t.fin // MINUTE_MS)
+    }
+    attendus = voulus - prouves - hors
+    if relecture and voulus & prouves:
+        dernier = max(voulus & prouves)
+        attendus |= set(range(dernier + 1 - relecture, dernier + 1)) & voulus
+    plan = planifier((demande[0] * MINUTE_MS, demande[1] * MINUTE_MS), fiche, Timeframe.lire("1m"), relecture)
+    assert {p for d, f in plan for p in range(d // MINUTE_MS, f // MINUTE_MS)} == attendus
+    assert all(gauche[1] < droite[0] for gauche, droite in pairwise(plan))
+
+
+def test_une_suite_deja_obtenue_ne_redevient_pas_avant_cotation() -> None:
+    """Le vide qui suit ce qui est déjà écrit est `sans_transaction`, même si la lecture commence par lui."""
+    _, debut, fin = plage_de("1m")
+    serveur = Serveur(marche("neuf", "1m"), limite=100)
+    recolte = lire(serveur, "1m", (debut, fin), deja_obtenu=True)
+    assert {t.raison for t in recolte.trous} == {SANS_TRANSACTION}

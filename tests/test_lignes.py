@@ -1,0 +1,316 @@
+"""Les lignes : le crible d'une page, la fusion de deux réponses, les manques, la fiche d'une série."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from module_ccxt_fr_v2 import (
+    AVANT_COTATION,
+    ECHEC,
+    HEURE_MS,
+    HORS_FENETRE_API,
+    JOUR_MS,
+    MINUTE_MS,
+    OHLCV,
+    SANS_TRANSACTION,
+    CleSerie,
+    Fiche,
+    Page,
+    Timeframe,
+    Trou,
+    comparer,
+    cribler,
+    deviner_ancre,
+    entre,
+    fondre_pages,
+    habiller,
+    instants_de,
+    manquants,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DEBUT = 1_704_067_200_000  # 2024-01-01T00:00Z, un lundi
+CLE = CleSerie("faux", "BTC/USDT", "1m", "last")
+MINUTE = Timeframe.lire("1m")
+
+
+def ligne(rang: int, prix: float = 100.0, volume: float | None = 1.0) -> list[Any]:
+    return [DEBUT + rang * MINUTE_MS, prix, prix + 1, prix - 1, prix, volume]
+
+
+def en_lignes(page: Page) -> list[tuple[Any, ...]]:
+    return [tuple(valeurs.values()) for valeurs in page.lignes.to_pylist()]
+
+
+# --- Le crible ---
+
+VALEURS = st.one_of(
+    st.none(),
+    st.just(float("nan")),
+    st.just(float("inf")),
+    st.sampled_from((-1.0, 0.0, 0.5, 100.0, 101.0)),
+    st.sampled_from(("1.5", "x")),
+)
+INSTANTS = st.one_of(
+    st.integers(0, 6).map(lambda r: DEBUT + r * MINUTE_MS),
+    st.sampled_from((None, "x", DEBUT + 17, float("nan"), -MINUTE_MS, 10**16, 10**20, True)),
+)
+SAINES = st.builds(ligne, st.integers(0, 6), st.sampled_from((100.0, 200.0)))
+ABIMEES = st.builds(lambda i, v: [i, *v], INSTANTS, st.lists(VALEURS, min_size=0, max_size=6))
+PRIX = st.sampled_from(("last", "mark", "index", "premiumIndex"))
+
+
+def nombre(valeur: Any) -> float | None:
+    try:
+        return float(valeur)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def est_vraie(valeurs: list[Any], prix: str) -> bool:
+    """Le contrat, dit naïvement, pour une ligne dont l'instant est bon."""
+    ouverture, haut, bas, cloture, volume = (nombre(v) for v in [*valeurs, *[None] * 5][:5])
+    for cours in (ouverture, haut, bas, cloture):
+        if cours is None or cours != cours or abs(cours) == float("inf") or (prix != "premiumIndex" and cours <= 0):  # noqa: PLR0124  NaN
+            return False
+    assert haut is not None
+    assert bas is not None
+    if haut < bas:
+        return False
+    if volume is None:
+        return prix != "last"
+    return volume >= 0 and volume != float("inf")
+
+
+def modele(brutes: list[list[Any]], prix: str) -> tuple[dict[int, tuple[Any, ...]], set[int], int]:
+    """Bougies gardées, bougies impossibles, lignes sans instant : ligne à ligne, avec des dictionnaires."""
+    gardees: dict[int, set[tuple[Any, ...]]] = {}
+    touchees: set[int] = set()
+    sans_instant = 0
+    for brute in brutes:
+        instant = nombre(brute[0])
+        if instant is None or not instant.is_integer() or not 0 <= instant < 10**13:
+            sans_instant += 1
+        elif int(instant) % MINUTE_MS or not est_vraie(brute[1:], prix):
+            touchees.add(int(instant) // MINUTE_MS * MINUTE_MS)
+        else:
+            gardees.setdefault(int(instant), set()).add(tuple(nombre(v) for v in [*brute, *[None] * 6][1:6]))
+    uniques = {i: (i, *next(iter(v))) for i, v in gardees.items() if len(v) == 1}
+    return uniques, (touchees | gardees.keys()) - uniques.keys(), sans_instant
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(SAINES, SAINES, ABIMEES), max_size=8), PRIX)
+def test_le_crible_suit_le_contrat(brutes: list[list[Any]], prix: str) -> None:
+    """Contre un modèle naïf : lignes gardées triées et uniques, bougies impossibles, lignes sans instant."""
+    page = cribler(brutes, MINUTE, prix)
+    gardees, impossibles, sans_instant = modele(brutes, prix)
+    assert en_lignes(page) == [gardees[i] for i in sorted(gardees)]
+    assert (set(page.impossibles), page.sans_instant) == (impossibles, sans_instant)
+    assert page.lignes.schema.names == ["timestamp", "open", "high", "low", "close", "volume"]
+    assert [str(t) for t in page.lignes.schema.types] == ["int64", *["double"] * 5]
+
+
+@pytest.mark.parametrize("brutes", [[], [ligne(0)], [ligne(r) for r in range(500)]])
+def test_une_page_saine_traverse(brutes: list[list[Any]]) -> None:
+    """Vide, d'une ligne ou pleine : rien n'y change."""
+    page = cribler(brutes, MINUTE, "last")
+    assert (en_lignes(page), page.impossibles, page.sans_instant) == ([tuple(b) for b in brutes], [], 0)
+
+
+@pytest.mark.parametrize("colonnes", [0, 1, 3, 5, 7])
+def test_une_page_de_forme_etrange_ne_leve_pas(colonnes: int) -> None:
+    """Trop ou trop peu de colonnes : ce qui manque est impossible, ce qui dépasse est ignoré."""
+    page = cribler([[*ligne(0), 42.0][:colonnes], [*ligne(1), 42.0][:colonnes]], MINUTE, "last")
+    assert page.lignes.num_rows == (2 if colonnes == 7 else 0)
+
+
+def test_l_heure_des_semaines_et_des_mois() -> None:
+    """Hors de la grille du calendrier, une bougie est impossible ; sur une grille ancrée, elle est bonne."""
+    jeudi = [DEBUT + 3 * JOUR_MS, 1.0, 1.0, 1.0, 1.0, 1.0]
+    semaine = Timeframe.lire("1w")
+    assert cribler([jeudi], semaine, "last").impossibles == [DEBUT]
+    assert cribler([jeudi], semaine.ancrer(3 * JOUR_MS), "last").lignes.num_rows == 1
+    assert cribler([jeudi], Timeframe.lire("1M"), "last").impossibles == [DEBUT]
+
+
+def test_deux_bougies_contradictoires_n_en_font_aucune() -> None:
+    """Le même instant avec deux valeurs : impossible de choisir ; deux fois la même ligne : une bougie."""
+    page = cribler([ligne(0), ligne(1), ligne(0, 200.0), ligne(1)], MINUTE, "last")
+    assert ([i for i, *_ in en_lignes(page)], page.impossibles) == ([DEBUT + MINUTE_MS], [DEBUT])
+
+
+# --- La fusion de deux réponses ---
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(SAINES, ABIMEES), max_size=6), st.lists(st.one_of(SAINES, ABIMEES), max_size=6))
+def test_fondre_garde_la_plus_recente(premieres: list[list[Any]], secondes: list[list[Any]]) -> None:
+    """Une bougie vraie dans l'une suffit ; vraie dans les deux, celle de la relecture l'emporte."""
+    page, relue = cribler(premieres, MINUTE, "last"), cribler(secondes, MINUTE, "last")
+    fondue = fondre_pages(page, relue)
+    attendues = {v[0]: v for v in [*en_lignes(page), *en_lignes(relue)]}
+    assert en_lignes(fondue) == [attendues[i] for i in sorted(attendues)]
+    assert fondue.impossibles == sorted({*page.impossibles, *relue.impossibles} - attendues.keys())
+    assert fondue.sans_instant == min(page.sans_instant, relue.sans_instant)
+
+
+# --- L'ancre ---
+
+
+@pytest.mark.parametrize(
+    ("code", "ancre"),
+    [("1d", 16 * HEURE_MS), ("1w", 3 * JOUR_MS), ("1M", -8 * HEURE_MS), ("1w", 0), ("12h", 4 * HEURE_MS)],
+)
+def test_l_ancre_d_une_page_se_devine(code: str, ancre: int) -> None:
+    """Hong Kong, semaines du jeudi : la majorité des ouvertures le dit, une ligne abîmée n'y change rien."""
+    timeframe = Timeframe.lire(code).ancrer(ancre)
+    depart = timeframe.plancher(DEBUT)
+    brutes: list[list[Any]] = [[timeframe.avancer(depart, -r), 1, 1, 1, 1, 1] for r in range(12)]
+    assert deviner_ancre(brutes, Timeframe.lire(code)) == ancre
+    assert deviner_ancre([*brutes, [None], [DEBUT + 17], []], Timeframe.lire(code)) == ancre
+
+
+def test_sans_majorite_pas_d_ancre() -> None:
+    """Des ouvertures en désaccord, une page vide ou un timeframe court : la grille UTC."""
+    semaine = Timeframe.lire("1w")
+    melange = [[DEBUT + r * JOUR_MS, 1, 1, 1, 1, 1] for r in range(7)]
+    assert [deviner_ancre(melange, semaine), deviner_ancre([], semaine), deviner_ancre([[DEBUT + 17]], MINUTE)] == [
+        0,
+        0,
+        0,
+    ]
+
+
+# --- Les manques ---
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(("1m", "1d", "1w", "1M")),
+    st.sets(st.integers(0, 20)),
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.floats(0, 0.99),
+)
+def test_manquants_contre_un_ensemble(
+    code: str, presents: set[int], gauche: int, droite: int, hors_grille: float
+) -> None:
+    """Les points de la grille de [début, fin[ qu'aucun instant n'occupe, en intervalles disjoints."""
+    timeframe = Timeframe.lire(code)
+    ouvertures = [timeframe.avancer(DEBUT, rang) for rang in range(22)]
+    debut = ouvertures[gauche] - int(hors_grille * timeframe.pas_ms * 0.9)
+    dedans = [r for r in range(gauche, droite) if r in presents]
+    trous = manquants([ouvertures[r] for r in dedans], timeframe, debut, ouvertures[max(gauche, droite)])
+    absents = [r for r in range(gauche, max(gauche, droite)) if r not in presents]
+    if hors_grille == 0:
+        assert [r for r, o in enumerate(ouvertures) if any(d <= o < f for d, f in trous)] == absents
+        assert all(timeframe.est_sur_grille(b) for trou in trous for b in trou)
+
+
+def test_entre_coupe_aux_bornes() -> None:
+    """Début inclus, fin exclue, sans rien copier ni perdre."""
+    lignes = cribler([ligne(r) for r in range(10)], MINUTE, "last").lignes
+    coupe = entre(lignes, DEBUT + 2 * MINUTE_MS, DEBUT + 5 * MINUTE_MS)
+    assert coupe["timestamp"].to_pylist() == [DEBUT + r * MINUTE_MS for r in (2, 3, 4)]
+    assert entre(lignes, DEBUT - 5, DEBUT).num_rows == entre(lignes.slice(0, 0), 0, DEBUT).num_rows == 0
+
+
+# --- La forme écrite et la comparaison ---
+
+
+def ecrite(lignes: dict[int, float]) -> pa.Table:
+    return habiller(CLE, cribler([ligne(r, prix) for r, prix in sorted(lignes.items())], MINUTE, "last").lignes)
+
+
+def test_habiller_donne_le_schema_du_contrat() -> None:
+    """Les colonnes de la série, un instant UTC en ms, cinq nombres."""
+    table = ecrite({0: 100.0, 1: 101.0})
+    assert table.schema == OHLCV.schema
+    assert instants_de(table) == [DEBUT, DEBUT + MINUTE_MS]
+    assert table.column("symbole").to_pylist() == ["BTC/USDT"] * 2
+
+
+COURS = st.dictionaries(st.integers(0, 10), st.sampled_from((100.0, 200.0)), max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(COURS, COURS)
+def test_comparer_rend_les_lignes_neuves_ou_revisees(anciennes: dict[int, float], lues: dict[int, float]) -> None:
+    """Contre un dictionnaire : les inchangées disparaissent, les changées sont comptées, entières."""
+    apport, revisees = comparer(ecrite(anciennes), ecrite(lues))
+    attendu = {r: p for r, p in lues.items() if anciennes.get(r) != p}
+    assert apport.equals(ecrite(attendu))
+    assert revisees == sum(r in anciennes for r in attendu)
+
+
+# --- La fiche, contre un modèle par point ---
+
+RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
+
+
+@st.composite
+def lecture(tirer: st.DrawFn) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
+    """Une lecture cohérente : des trous disjoints, et des intervalles prouvés disjoints des trous partiels."""
+    debut = tirer(st.integers(0, 40))
+    bornes = [debut]
+    for duree in tirer(st.lists(st.integers(1, 6), min_size=1, max_size=5)):
+        bornes.append(bornes[-1] + duree)
+    couverts, trous = [], []
+    for gauche, droite in pairwise(bornes):
+        nature = tirer(st.sampled_from(("couvert", "rien", *RAISONS)))
+        if nature in RAISONS:
+            trous.append((gauche, droite, nature))
+        if nature in ("couvert", SANS_TRANSACTION, AVANT_COTATION):
+            couverts.append((gauche, droite))
+    return couverts, trous
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(lecture(), max_size=6))
+def test_noter_remplace_ce_qu_on_savait_point_par_point(lectures: list[tuple[list[Any], list[Any]]]) -> None:
+    """Après n'importe quelle suite de lectures, chaque point garde ce que la dernière qui l'a lu en a dit."""
+    fiche, prouve, raison = Fiche(CLE), set[int](), dict[int, str]()
+    for couverts, trous in lectures:
+        fiche.noter(
+            [(d * MINUTE_MS, f * MINUTE_MS) for d, f in couverts],
+            [Trou(d * MINUTE_MS, f * MINUTE_MS, r) for d, f, r in trous],
+        )
+        lus = {p for d, f in couverts for p in range(d, f)}
+        dits = {p: r for d, f, r in trous for p in range(d, f)}
+        prouve = (prouve - lus - dits.keys()) | lus
+        raison = {p: r for p, r in raison.items() if p not in lus and p not in dits} | dits
+    assert {p for d, f in fiche.couverts for p in range(d // MINUTE_MS, f // MINUTE_MS)} == prouve
+    trouves = [(p, t.raison) for t in fiche.trous for p in range(t.debut // MINUTE_MS, t.fin // MINUTE_MS)]
+    assert trouves == sorted(raison.items())
+    connus = {p for d, f in fiche.connus() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
+    assert connus == prouve | {p for p, r in raison.items() if r == HORS_FENETRE_API}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(lecture(), max_size=4), st.sampled_from((None, 0.01, 100.0)), st.sampled_from((0, -8 * HEURE_MS)))
+def test_la_fiche_se_relit(lectures: list[tuple[list[Any], list[Any]]], contrat: float | None, ancre: int) -> None:
+    """En JSON et retour : la même fiche."""
+    fiche = Fiche(CLE, "swap", "BTC", contrat, ancre)
+    for couverts, trous in lectures:
+        fiche.noter([(DEBUT + d, DEBUT + f) for d, f in couverts], [Trou(DEBUT + d, DEBUT + f, r) for d, f, r in trous])
+    assert Fiche.depuis_dict(json.loads(json.dumps(fiche.en_dict()))) == fiche
+
+
+@pytest.mark.parametrize(
+    "abime",
+    [{}, {"exchange": "x"}, {"intervalles": [["hier", "demain"]]}, {"trous": [{"debut": 1}]}, {"ancre_ms": "x"}],
+)
+def test_une_fiche_abimee_se_reconnait(abime: dict[str, Any]) -> None:
+    """Champ absent ou illisible : KeyError, TypeError ou ValueError, que l'appelant attend."""
+    donnees = {**Fiche(CLE).en_dict(), **abime} if abime.keys() - {"exchange"} else abime
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Fiche.depuis_dict(donnees)
