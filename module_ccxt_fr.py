@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator  # noqa: TC003 - un import de plus ne coûte rien ici
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +22,7 @@ import ccxt
 
 __version__ = "1.0.0"
 COLONNES = ["exchange", "symbole", "timeframe", "prix", "timestamp", "open", "high", "low", "close", "volume"]
-EPOQUE, UNE_MS = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(milliseconds=1)
+EPOQUE, UNE_MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 DUREES_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "j": 86_400_000, "w": 604_800_000}
 CAPACITES = {"last": "OHLCV", "mark": "MarkOHLCV", "index": "IndexOHLCV", "premiumIndex": "PremiumIndexOHLCV"}
 ESSAIS, GRACE_MS, RELECTURE, LIMITE_PRUDENTE = 7, 2_000, 2, 100
@@ -46,7 +46,7 @@ def lire_instant(texte: str) -> int:
     if re.fullmatch(r"\d{10,}", texte):
         return int(texte)
     date = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", texte))  # Python 3.10 ne connaît pas « Z »
-    return ((date if date.tzinfo else date.replace(tzinfo=timezone.utc)) - EPOQUE) // UNE_MS
+    return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - EPOQUE) // UNE_MS
 
 
 def lire_objet(texte: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Données de marché vraies et complètes, de n'importe quel exchange ccxt jusqu'au disque.
+r"""Données de marché vraies et complètes, de n'importe quel exchange ccxt jusqu'au disque.
 
 Une source asynchrone rend des lots de lignes, un écrivain les range ; le reste sert ces deux-là.
 
@@ -13,7 +13,7 @@ En bibliothèque :
 
 En ligne de commande :
 
-    python module_ccxt_fr_v2.py --exchange binance --symbole BTC/USDT --timeframe 1m \\
+    python module_ccxt_fr_v2.py --exchange binance --symbole BTC/USDT --timeframe 1m \
         --date-debut 2024-01-01 --date-fin 2024-02-01 --format parquet
 
 Unités : un instant est un entier en ms depuis l'époque, UTC ; un intervalle est [début, fin[ ; une durée
@@ -72,11 +72,20 @@ import shutil
 import signal
 import sqlite3
 import sys
-import threading
 import time
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
@@ -242,7 +251,7 @@ PREMIER_LUNDI_MS = -3 * JOUR_MS  # lundi 29 décembre 1969 : l'époque est un je
 INSTANT_MIN_MS = 365 * JOUR_MS  # 1971
 INSTANT_MAX_MS = 230 * 366 * JOUR_MS  # vers 2200
 RELATIF = re.compile(r"-(\d{1,6})([jhm])")
-EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
 _MOIS_PAR_UNITE = {"M": 1, "y": 12}
@@ -312,7 +321,7 @@ class Timeframe:
         if not self.mois:
             return self._origine_ms() + rang * self.pas_ms
         annees, mois = divmod(rang * self.mois, 12)
-        jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.timezone.utc)
+        jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.UTC)
         return self.ancre_ms + (jour - EPOQUE) // dt.timedelta(milliseconds=1)
 
     def plancher(self, instant_ms: int) -> int:
@@ -364,7 +373,7 @@ def lire_instant(valeur: object, maintenant: int) -> int:
     Sans fuseau, UTC. Un relatif se compte depuis `maintenant` ; j, h, m : jours, heures, minutes. ValueError sinon.
     """
     if isinstance(valeur, bool):
-        raise ValueError("un instant est attendu, pas un booléen")  # noqa: TRY004  tout lecteur lève ValueError
+        raise ValueError("un instant est attendu, pas un booléen")
     if isinstance(valeur, int):
         return _borner_instant(valeur)
     if isinstance(valeur, dt.date):
@@ -378,7 +387,8 @@ def lire_instant(valeur: object, maintenant: int) -> int:
         return _instant_de_date(dt.datetime.fromisoformat(texte))
     except ValueError:
         raise ValueError(
-            f"« {texte} » n'est pas un instant (ISO 8601 comme 2024-01-01 ou 2024-01-01T12:00Z, ms epoch, ou -7j -12h -30m)"
+            f"« {texte} » n'est pas un instant (ISO 8601 comme 2024-01-01 ou 2024-01-01T12:00Z, "
+            "ms epoch, ou -7j -12h -30m)"
         ) from None
 
 
@@ -394,7 +404,7 @@ def _instant_de_date(date: dt.date) -> int:
     if not isinstance(date, dt.datetime):
         date = dt.datetime(date.year, date.month, date.day)  # noqa: DTZ001  le fuseau est mis juste après
     if date.tzinfo is None:
-        date = date.replace(tzinfo=dt.timezone.utc)
+        date = date.replace(tzinfo=dt.UTC)
     return min(max(0, (date - EPOQUE) // dt.timedelta(milliseconds=1)), INSTANT_MAX_MS)
 
 
@@ -466,7 +476,7 @@ def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[In
 
 @dataclass(frozen=True)
 class TypeDonnee:
-    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique, dans l'ordre."""
+    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique."""
 
     nom: str
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre
@@ -611,8 +621,7 @@ class Fiche:
             ancre_ms=int(donnees["ancre_ms"]),
             couverts=[(lire_instant(d, 0), lire_instant(f, 0)) for d, f in donnees["intervalles"]],
             trous=[
-                Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"]))
-                for t in donnees["trous"]
+                Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
             ],
         )
 
@@ -668,7 +677,9 @@ def _en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
         pass  # un texte, un entier démesuré : ligne à ligne
     lignes = [[*ligne, *[None] * 6][:6] for ligne in brutes]
     propres = [[_en_instant(ligne[0]), *map(_en_nombre, ligne[1:])] for ligne in lignes]
-    return pa.table([pa.array(c, n) for c, n in zip(zip(*propres, strict=True), natures, strict=True)], names=list(noms))
+    return pa.table(
+        [pa.array(c, n) for c, n in zip(zip(*propres, strict=True), natures, strict=True)], names=list(noms)
+    )
 
 
 def _en_nombre(valeur: Any) -> float | None:
@@ -977,6 +988,8 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
 
     `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et écriture. Le dossier est créé.
     """
+    if objection := _objection(chemin):
+        raise ErreurSortie(objection, "Donnez un nom de fichier.")
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
     with _disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
@@ -993,6 +1006,13 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
                 temporaire.unlink(missing_ok=True)
             raise
         _synchroniser_dossier(chemin.parent)
+
+
+def _objection(chemin: Path) -> str:
+    """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
+    if chemin.is_dir():
+        return f"« {chemin} » est un dossier"
+    return f"« {chemin} » n'est pas un fichier ordinaire" if chemin.exists() and not chemin.is_file() else ""
 
 
 def _synchroniser_dossier(dossier: Path) -> None:
@@ -1025,7 +1045,8 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         libres = shutil.disk_usage(chemin.parent).free
     if libres < octets + MARGE_DISQUE:
         raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {(octets + MARGE_DISQUE) / 1e6:.1f} Mo libres, le disque en a {libres / 1e6:.1f}",
+            f"Écrire « {chemin} » demande environ {(octets + MARGE_DISQUE) / 1e6:.1f} Mo libres, "
+            f"le disque en a {libres / 1e6:.1f}",
             CONSEIL_PLACE,
         )
 
@@ -1463,8 +1484,8 @@ class Ecrivain(ABC):
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
         with _disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
-        self._verrou.prendre()
         try:
+            self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
         except BaseException:
             self.fermer()
@@ -1637,8 +1658,8 @@ class _FichierLu(Ecrivain):
         return connues, triee
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
-        if self.chemin.is_dir():
-            raise ErreurDemande(f"« {self.chemin} » est un dossier", "Donnez un nom de fichier.")
+        if objection := _objection(self.chemin):
+            raise ErreurDemande(objection, "Donnez un nom de fichier.")
         presentes = self._presentes()
         familles = {cle._replace(symbole="") for cle in presentes}
         if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not presentes & set(cles)):
@@ -1821,6 +1842,8 @@ class EcrivainCsv(EcrivainFichier):
             self.compression = "gzip"
 
     def _est_gzip(self) -> bool:
+        if not self.chemin.is_file():
+            return False  # un tube attendrait sans fin qu'on y écrive
         with contextlib.suppress(OSError), self.chemin.open("rb") as fichier:
             return fichier.read(2) == b"\x1f\x8b"
         return False
@@ -2260,8 +2283,8 @@ class _SqliteLue(Ecrivain):
             return self.table.lower() in presentes
 
     def controler(self, cles: Sequence[CleSerie]) -> None:  # noqa: ARG002  une table tient plusieurs séries
-        if self.chemin.is_dir():
-            raise ErreurDemande(f"« {self.chemin} » est un dossier", "Donnez un nom de fichier.")
+        if objection := _objection(self.chemin):
+            raise ErreurDemande(objection, "Donnez un nom de fichier.")
         if self._existe():
             with contextlib.suppress(SortieIllisible):  # sera mis de côté à l'ouverture
                 self._reconnaitre()
@@ -2481,6 +2504,8 @@ def lire_sortie(chemin: Path, *, table: str = "ohlcv") -> pa.Table:
 def lire_fiches(chemin: Path, *, table: str = "ohlcv") -> list[Fiche]:
     """Les fiches d'une sortie, dans l'un des quatre formats."""
     return ECRIVAINS[format_du_fichier(chemin)](chemin, table=table).lire_fiches()
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 7   Exchange
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2586,7 +2611,9 @@ class _Bruyante:
         self.requetes += 1
         return await super().fetch(*args, **kwargs)  # type: ignore[misc]  # la classe ccxt est dessous
 
-    def handle_errors(self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any) -> Any:
+    def handle_errors(
+        self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
+    ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
@@ -2672,11 +2699,15 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
 )
 
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
-_TROP_ANCIEN = re.compile(r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE)
+_TROP_ANCIEN = re.compile(
+    r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE
+)
 _POINTS = re.compile(r"maximum (\d+) points", re.IGNORECASE)
 _BANNI = re.compile(r"banned until (\d{13})", re.IGNORECASE)
 _TROP_FREQUENT = re.compile(r"too (?:frequent|many)|rate.?limit", re.IGNORECASE)
-_PAYS_REFUSE = re.compile(r"restricted location|not available in your (?:country|region)|block access from your country", re.IGNORECASE)
+_PAYS_REFUSE = re.compile(
+    r"restricted location|not available in your (?:country|region)|block access from your country", re.IGNORECASE
+)
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
@@ -2688,7 +2719,9 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     texte = _extrait(str(erreur), 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
     if statut == 451 or _PAYS_REFUSE.search(texte):
-        return ErreurDefinitive(f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS)
+        return ErreurDefinitive(
+            f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
+        )
     if _TROP_ANCIEN.search(texte):
         points = _POINTS.search(texte)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
@@ -2711,7 +2744,7 @@ def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
 
 
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
-    """Les secondes que l'exchange demande d'attendre : « banned until », sinon `Retry-After` ; None s'il n'en dit rien."""
+    """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
     if banni := _BANNI.search(texte):
         return max(0.0, (int(banni[1]) - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
@@ -2750,7 +2783,7 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultType": type_marche,
         "defaultSubType": reglages.sous_type,
         "defaultMarginMode": reglages.mode_marge,
-        "fetchMargins": False,  # binance : listes privées, où une clé invalide empêcherait de lire des bougies publiques
+        "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
     config: dict[str, Any] = {
         "enableRateLimit": True,
@@ -2783,7 +2816,14 @@ _GENRES_CHARGES = {
     "spot": {"spot"},
     "margin": {"spot"},
     "swap": {"swap", "linear", "inverse", "contract"},
-    "future": {"future", "delivery", "swap", "linear", "inverse", "contract"},  # bitget range ses échéances avec ses swaps
+    "future": {
+        "future",
+        "delivery",
+        "swap",
+        "linear",
+        "inverse",
+        "contract",
+    },  # bitget range ses échéances avec ses swaps
     "option": {"option"},
 }
 
@@ -2849,7 +2889,9 @@ class _Liaison:
         self.nombre_essais += 1
         self.attendu_s += attente_s
         attente = f"{attente_s:.1f}".replace(".", ",")
-        journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente)
+        journal.warning(
+            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
+        )
 
     async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
         """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
@@ -2884,7 +2926,9 @@ class _Liaison:
                     return
         date = _date_http(self.api.date_serveur)
         if date is None:
-            journal.warning("%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange)
+            journal.warning(
+                "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
+            )
         else:
             self._noter_decalage(date - maintenant_ms())
 
@@ -2914,13 +2958,17 @@ class Connexion(_Liaison):
             reglage["types"] = _marches_utiles(types, natures)
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
-        if not self.api.markets or any(self._candidats(s) == [] for s in symboles):
-            if types:
-                reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
-            await self.appeler(quoi, "load_markets", True)  # noqa: FBT003  signature de ccxt
+        if self._il_manque(symboles):
+            await self.appeler(quoi, "load_markets", True)
+        if types and reglage["types"] != types and self._il_manque(symboles):
+            reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
+            await self.appeler(quoi, "load_markets", True)
+
+    def _il_manque(self, symboles: Sequence[str]) -> bool:
+        return not self.api.markets or any(self._candidats(s) == [] for s in symboles)
 
     def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles unifiés que la demande peut désigner : elle-même, ou un contrat dont elle est la forme courte."""
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
         marches: Mapping[str, Any] = self.api.markets or {}
         type_marche = self.reglages.type_marche
         if ":" in symbole or type_marche in ("spot", "margin"):
@@ -2966,7 +3014,9 @@ class Connexion(_Liaison):
                 symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
             )  # fmt: skip
         if marche.get("active") is False:
-            journal.warning("« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange)
+            journal.warning(
+                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
+            )
 
     # --- bougies ---
 
@@ -2974,20 +3024,29 @@ class Connexion(_Liaison):
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
         exchange = self.reglages.exchange
         if not self.api.has.get("fetchOHLCV"):
-            raise ErreurDemande(f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges.")
+            raise ErreurDemande(
+                f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges."
+            )
         offerts = list(self.api.timeframes or {})
         if offerts and timeframe not in offerts:
-            raise ErreurDemande(f"Timeframe inconnu de {exchange} : « {timeframe} »", f"Il sert : {', '.join(offerts)}.")
+            raise ErreurDemande(
+                f"Timeframe inconnu de {exchange} : « {timeframe} »", f"Il sert : {', '.join(offerts)}."
+            )
         servis = ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
         if prix not in servis:
-            raise ErreurDemande(f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}.")
+            raise ErreurDemande(
+                f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}."
+            )
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
         marche = self.resoudre(symbole)
         if prix != "last" and not marche.get("contract"):
             # binance rendrait en silence les prix d'un contrat, bybit les prix « last ».
-            raise ErreurDemande(f"« {marche['symbol']} » est au comptant : il n'a pas de prix « {prix} »", "Demandez prix_ohlcv: last, ou un contrat.")
+            raise ErreurDemande(
+                f"« {marche['symbol']} » est au comptant : il n'a pas de prix « {prix} »",
+                "Demandez prix_ohlcv: last, ou un contrat.",
+            )
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         maximum = self._limite_maximale(marche, prix)
         return Serie(cle, marche, timeframe_de(cle.exchange, timeframe), min(limite or maximum, maximum))
@@ -3021,9 +3080,13 @@ class Connexion(_Liaison):
             params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
         if relecture:
             params |= self.particularite.relecture
-        sans_limite = self.particularite.limite_efface_fenetre and serie.marche.get("contract") and "price" not in params
+        sans_limite = (
+            self.particularite.limite_efface_fenetre and serie.marche.get("contract") and "price" not in params
+        )
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        page = await self.appeler(quoi, "fetch_ohlcv", serie.cle.symbole, timeframe.code, debut, None if sans_limite else limite, params)
+        page = await self.appeler(
+            quoi, "fetch_ohlcv", serie.cle.symbole, timeframe.code, debut, None if sans_limite else limite, params
+        )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         return page
@@ -3090,12 +3153,20 @@ class _LongueRefusee(Exception):
     """Un timeframe plus long n'a pu servir de preuve."""
 
 
-class Lecteur:
-    """Lit une série entre deux instants et prouve ce qu'il rend.
+def _table_vide() -> pa.Table:
+    return _en_colonnes([])
 
-    `taille` : bougies par page ; `longues` : timeframes plus longs du même exchange, qui servent à chercher où
-    commencent les données et à contrôler un vide ; `horizon_ms` : rien n'est demandé au-delà ; `deja_obtenu` : des
-    bougies plus anciennes sont déjà écrites (un vide n'est alors pas « avant cotation »).
+
+def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
+    """Une seule table, triée ; les morceaux sont disjoints et triés."""
+    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
+    return pa.concat_tables(pleines) if pleines else _table_vide()
+
+
+class Guichet:
+    """Ce qu'on peut demander d'une série : une page à la fois, criblée.
+
+    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `horizon_ms` : rien n'est demandé au-delà.
     """
 
     def __init__(
@@ -3105,56 +3176,12 @@ class Lecteur:
         taille: int,
         *,
         prix: str = "last",
-        concurrence: int = 8,
-        longues: Sequence[Timeframe] = (),
         horizon_ms: int = INSTANT_MAX_MS,
-        deja_obtenu: bool = False,
     ) -> None:
-        self.timeframe, self.taille, self.prix, self.concurrence = timeframe, taille, prix, concurrence
-        self.longues = sorted(longues, key=lambda t: -t.pas_ms)
-        self.horizon_ms, self.deja_obtenu = horizon_ms, deja_obtenu
+        self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.impossibles = 0
         self._demander = demander
-        self._premier_obtenu = INSTANT_MAX_MS
-        self._pas_cote_avant, self._cote_avant = PREMIER_MARCHE_MS, INSTANT_MAX_MS
-        self._plus_longue = 0
         self._plafonds: collections.Counter[int] = collections.Counter()
-
-    async def lire(self, debut: int, fin: int) -> AsyncGenerator[Morceau]:
-        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant."""
-        curseur, fin = self.timeframe.plafond(debut), self.timeframe.plafond(fin)
-        self._premier_obtenu = INSTANT_MAX_MS
-        vol = _EnVol(self, curseur, fin)
-        vides = refus = 0
-        try:
-            while curseur < fin:
-                try:
-                    fenetre = await vol.suivante()
-                except HorsFenetre as erreur:
-                    refus += 1
-                    if self._premier_obtenu < INSTANT_MAX_MS or refus > REFUS_MAX:
-                        raise
-                    morceau = await self._sauter_le_refus(erreur, curseur, fin)
-                else:
-                    if fenetre is None:
-                        yield await self._conclure(curseur, fin)
-                        return
-                    page, fin_fenetre = fenetre
-                    # Sans `until`, la page déborde ; ces lignes-là n'ont pas été demandées : elles ne prouvent rien entre.
-                    utile = page._replace(lignes=entre(page.lignes, 0, self.timeframe.avancer(fin_fenetre, 1)))
-                    if not entre(utile.lignes, curseur, fin).num_rows:
-                        vides += 1
-                        vol.sauter(await self._apres_le_vide(page, vides, fin_fenetre, fin))
-                        continue
-                    vides = 0
-                    morceau = await self._assembler(utile, curseur, fin)
-                yield morceau
-                curseur = morceau.couvert[1]
-                vol.sauter(curseur)
-        finally:
-            await vol.fermer()
-
-    # --- une page ---
 
     async def page(self, timeframe: Timeframe, debut: int, fin: int, *, relecture: bool = False) -> Page:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
@@ -3168,122 +3195,16 @@ class Lecteur:
         for _ in range(RELECTURES_PAGE):
             if not page.sans_instant and not any(debut <= instant < utile for instant in page.impossibles):
                 return page
-            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)  # noqa: FBT003
+            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
             page = fondre_pages(page, relue)
         self.impossibles += len(page.impossibles) + page.sans_instant
         return page
 
-    def _deplier(self, page: Page, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
-        """Ce qu'une page dit d'un manque : ses lignes, les trous qu'elle prouve, ce qui reste suspect aux bords."""
-        debut, fin = manque.debut, manque.fin
-        dedans = entre(page.lignes, debut, fin)
-        toutes = page.instants
-        trous: list[Trou] = []
-        restes: list[_Manque] = []
-        for trou_debut, trou_fin in manquants(entre(dedans, debut, fin)["timestamp"].to_pylist(), self.timeframe, debut, fin):
-            avant, apres = bool(toutes) and toutes[0] < trou_debut, bool(toutes) and toutes[-1] >= trou_fin
-            if avant and apres:
-                raison = ECHEC if page.sans_instant else SANS_TRANSACTION
-                trous += self._qualifier(page, trou_debut, trou_fin, raison)
-            else:
-                gauche, droite = trou_debut > debut or manque.gauche, trou_fin < fin or manque.droite
-                restes.append(_Manque(trou_debut, trou_fin, gauche, droite))
-        return dedans, trous, restes
-
-    def _qualifier(self, page: Page, debut: int, fin: int, raison: str) -> list[Trou]:
-        """Le trou, dont les bougies impossibles sont des échecs."""
-        echecs = [(i, self.timeframe.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
-        reste = oter([(debut, fin)], echecs)
-        return sorted([*(Trou(*i, ECHEC) for i in unir(echecs)), *(Trou(*i, raison) for i in reste)])
-
-    def _obtenir(self, lignes: pa.Table) -> None:
-        if lignes.num_rows:
-            self._premier_obtenu = min(self._premier_obtenu, lignes["timestamp"][0].as_py())
-
-    def _est_en_tete(self, manque: _Manque) -> bool:
-        return manque.debut < self._premier_obtenu
-
-    # --- assemblage ---
-
-    async def _assembler(self, page: Page, curseur: int, fin: int) -> Morceau:
-        """Le morceau que donne une page qui a des lignes utiles, manque de tête résolu."""
-        dernier = entre(page.lignes, curseur, fin)["timestamp"][-1].as_py()
-        suivant = self.timeframe.avancer(dernier, 1)
-        manque = _Manque(curseur, suivant, self._premier_obtenu < curseur, droite=True)
-        lignes, trous, restes = self._deplier(page, manque)
-        tables = [lignes]
-        for reste in restes:
-            trouvees, constates = await self._resoudre(reste)
-            if any(t.num_rows for t in trouvees):
-                self._noter_plafond(page.lignes.num_rows)
-            tables += trouvees
-            trous += constates
-        self._obtenir(lignes)
-        return Morceau(_concatener(tables), (curseur, suivant), sorted(trous))
-
-    async def _conclure(self, curseur: int, fin: int) -> Morceau:
-        """La queue : plus de fenêtre, et rien n'a été rendu depuis le curseur."""
-        manque = _Manque(curseur, fin, self._premier_obtenu < curseur, droite=False)
-        tables, trous = await self._resoudre(manque)
-        return Morceau(_concatener(tables), (curseur, fin), sorted(trous))
-
-    async def _apres_le_vide(self, page: Page, vides: int, fin_fenetre: int, fin: int) -> int:
-        """Où reprendre après une fenêtre sans ligne utile ; le vide laissé derrière sera résolu avec la suite."""
-        if page.lignes.num_rows and page.instants[0] >= fin_fenetre:
-            debut_fenetre = self.timeframe.avancer(fin_fenetre, -self.taille)
-            relue = await self.page(self.timeframe, debut_fenetre, fin_fenetre, relecture=True)
-            if relue.lignes.num_rows and relue.instants[0] == page.instants[0]:
-                return min(fin, page.instants[0])  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        rien_ici = self._premier_obtenu == INSTANT_MAX_MS
-        if fin_fenetre >= fin or (not rien_ici and vides % VIDES_AVANT_RECHERCHE):
-            return fin_fenetre
-        vivante = await self._chercher(fin_fenetre, fin)
-        if vivante is None:
-            return fin
-        debut = max(fin_fenetre, self.timeframe.plancher(vivante[0]))
-        if rien_ici and vivante[0] >= fin_fenetre and not await self._sert(debut, vivante[1]):
-            # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
-            return await self._premier_servi(debut, fin)
-        return debut
-
-    async def _sauter_le_refus(self, refus: HorsFenetre, curseur: int, fin: int) -> Morceau:
-        """L'exchange ne remonte pas si loin (gate : 10 000 points) : le trou, jusqu'à ce qu'il accepte de servir."""
-        depart = curseur
-        if refus.points:
-            depart = max(curseur, min(fin, self.timeframe.avancer(self.horizon_ms, -refus.points - 2)))
-        accepte = await self._premier_accepte(depart, fin)
-        raison = HORS_FENETRE_API if await self._est_cote_avant(accepte) else AVANT_COTATION
-        return Morceau(_table_vide(), (curseur, accepte), [Trou(curseur, accepte, raison)])
-
-    async def _premier_accepte(self, refuse: int, accepte: int) -> int:
-        """La première ouverture que l'exchange ne refuse pas, même s'il n'en rend rien : pas doublés, puis dichotomie."""
-        avancer, saut = self.timeframe.avancer, 1
-        while (points := self.timeframe.compter(refuse, accepte)) > 1:
-            milieu = avancer(refuse, min(saut, points // 2))
-            try:
-                await self.page(self.timeframe, milieu, avancer(milieu, 1))
-            except HorsFenetre:
-                refuse, saut = milieu, 2 * saut
-            else:
-                accepte = milieu
-        return accepte
-
-    async def _premier_servi(self, refuse: int, accepte: int) -> int:
-        """Par dichotomie, la première ouverture que l'exchange sert ; `accepte` si aucune."""
-        pas = self.timeframe
-        while (points := pas.compter(refuse, accepte)) > 1:
-            milieu = pas.avancer(refuse, points // 2)
-            if await self._sert(milieu, pas.avancer(milieu, self.taille)):
-                accepte = milieu
-            else:
-                refuse = milieu
-        return accepte
-
-    async def _sert(self, debut: int, fin: int) -> bool:
+    async def sert(self, debut: int, fin: int) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; une page vide est redemandée avant d'être crue."""
         avancer = self.timeframe.avancer
         while debut < fin:
-            suivant = min(fin, avancer(debut, self.taille))
+            suivant = min(fin, avancer(debut, max(1, self.taille - 2)))  # et la marge : une page, pas plus
             try:
                 for marge in (0, 1):  # la seconde fois, pour un `since` ou un `until` exclusif
                     page = await self.page(
@@ -3296,96 +3217,275 @@ class Lecteur:
             debut = suivant
         return False
 
-    # --- preuve d'un manque ---
+    async def premier_servi(self, refuse: int, accepte: int) -> int:
+        """Par dichotomie, la première ouverture que l'exchange sert ; `accepte` si aucune."""
+        pas = self.timeframe
+        while (points := pas.compter(refuse, accepte)) > 1:
+            milieu = pas.avancer(refuse, points // 2)
+            if await self.sert(milieu, pas.avancer(milieu, max(1, self.taille - 2))):
+                accepte = milieu
+            else:
+                refuse = milieu
+        return accepte
 
-    async def _resoudre(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou]]:
-        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence expliquée.
+    async def premier_accepte(self, refuse: int, accepte: int) -> int:
+        """La première ouverture que l'exchange ne refuse pas, même vide : pas doublés, puis dichotomie."""
+        avancer, saut = self.timeframe.avancer, 1
+        while (points := self.timeframe.compter(refuse, accepte)) > 1:
+            milieu = avancer(refuse, min(saut, points // 2))
+            try:
+                await self.page(self.timeframe, milieu, avancer(milieu, 1))
+            except HorsFenetre:
+                refuse, saut = milieu, 2 * saut
+            else:
+                accepte = milieu
+        return accepte
 
-        D'un long vide, seuls les bords sont redemandés, et ce qu'un timeframe long contredit.
+    def noter_plafond(self, nombre: int) -> None:
+        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
+        if 0 < nombre < self.taille:
+            self._plafonds[nombre] += 1
+            if self._plafonds[nombre] >= 2:
+                journal.info(
+                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
+                )
+                self.taille = max(nombre, 8)
+
+
+class BougiesLongues:
+    """Lit les bougies d'un timeframe plus long que la série : peu de pages pour beaucoup de temps."""
+
+    def __init__(self, guichet: Guichet) -> None:
+        self.guichet = guichet
+
+    async def bougies(self, longue: Timeframe, debut: int, fin: int) -> list[tuple[int, int, bool]]:
+        """Les bougies longues qui touchent [début, fin[ : ouverture, clôture, et si des transactions y eurent lieu."""
+        page, longue = await self._lire_entier(longue, debut, fin)
+        volumes = zip(page.instants, page.lignes["volume"].to_pylist(), strict=True)
+        bougies = [(i, longue.avancer(i, 1), bool(volume) or self.guichet.prix != "last") for i, volume in volumes]
+        return [bougie for bougie in bougies if bougie[0] < fin and bougie[1] > debut]
+
+    async def _lire_entier(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
+        """Les bougies longues qui touchent [début, fin[, page par page : coinbase refuse une fenêtre plus large."""
+        debut = longue.plancher(debut)
+        page, longue = await self._lire_fenetre(longue, debut, min(fin, longue.avancer(debut, self.guichet.taille)))
+        while (debut := longue.avancer(debut, self.guichet.taille)) < fin:
+            suite, longue = await self._lire_fenetre(
+                longue, debut, min(fin, longue.avancer(debut, self.guichet.taille))
+            )
+            page = fondre_pages(page, suite)
+        return page, longue
+
+    async def _lire_fenetre(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
+        """Les bougies longues de [début, fin[, d'au plus une page, tête et queue redemandées tant qu'elles donnent."""
+        page = await self.page_nette(longue, debut, fin)
+        if not page.lignes.num_rows:
+            page = await self.page_nette(longue, debut, fin, marge=1)  # une page vide ne prouve rien seule
+        progres = page.lignes.num_rows > 0
+        while progres:
+            longue = longue.ancrer(longue.decalage(page.instants[0])) if longue.peut_etre_ancre else longue
+            avant, nombre = page.instants, page.lignes.num_rows
+            for manque_debut, manque_fin in ((debut, avant[0]), (longue.avancer(avant[-1], 1), fin)):
+                if longue.compter(manque_debut, manque_fin) > 0:
+                    page = fondre_pages(page, await self.page_nette(longue, manque_debut, manque_fin, marge=1))
+            progres = page.lignes.num_rows > nombre
+        return page, longue
+
+    async def page_nette(self, longue: Timeframe, debut: int, fin: int, marge: int = 0) -> Page:
+        """Une page de bougies longues dans [début, fin[ ; _LongueRefusee si l'exchange ne la sert pas vraiment.
+
+        La marge, demandée puis coupée, est pour un `since` ou un `until` exclusif.
+
+        okx refuse certains de ses timeframes selon le prix ; un exchange qui rend des bougies d'un autre timeframe, ou
+        toujours la même page, ne prouve rien.
         """
-        if self._points(manque) <= self._part:
-            return await self._epuiser([manque])
-        tables, trous, coeur = await self._rogner(manque)
-        if self._points(coeur) <= self._part:
-            explications = [Trou(coeur.debut, coeur.fin, ECHEC)] if coeur.debut < coeur.fin else []
+        gauche = longue.avancer(debut, -marge)
+        droite = min(longue.avancer(fin, 2), longue.avancer(gauche, max(self.guichet.taille, 3))) if marge else fin
+        try:
+            page = await self.guichet.page(longue, gauche, droite, relecture=True)
+        except ErreurDefinitive as erreur:
+            raise _LongueRefusee(str(erreur)) from None
+        if page.impossibles or page.sans_instant:
+            raise _LongueRefusee(f"{longue.code} : lignes d'un autre timeframe")
+        return page._replace(lignes=entre(page.lignes, debut, fin))
+
+    async def dernieres_avant(self, timeframe: Timeframe, debut: int, instant: int) -> list[Intervalle]:
+        """Des bougies de [début, instant[, cherchées page par page en reculant ; vide s'il n'y en a aucune."""
+        borne = instant
+        while borne > debut:
+            depart = max(
+                timeframe.plancher(debut), timeframe.avancer(borne, -max(1, self.guichet.taille - 3))
+            )  # et la marge
+            for _ in range(2):  # une page vide ne prouve rien seule
+                page = await self.page_nette(timeframe, depart, borne, marge=1)
+                if page.lignes.num_rows:
+                    ancre = timeframe.decalage(page.instants[0]) if timeframe.peut_etre_ancre else 0
+                    return [(i, timeframe.ancrer(ancre).avancer(i, 1)) for i in page.instants]
+            borne = depart
+        return []
+
+
+class Temoins:
+    """Ce que les timeframes longs disent d'un vide : y eut-il des transactions, le marché existait-il ?
+
+    `deja_obtenu` : des bougies plus anciennes sont déjà écrites, un vide n'est donc pas « avant cotation ».
+    """
+
+    def __init__(self, guichet: Guichet, longues: Sequence[Timeframe] = ()) -> None:
+        self.guichet, self.bougies_longues = guichet, BougiesLongues(guichet)
+        self.longues = sorted(longues, key=lambda t: -t.pas_ms)
+        self.deja_obtenu = False
+        self._pas_cote_avant, self._cote_avant = PREMIER_MARCHE_MS, INSTANT_MAX_MS
+
+    async def vecu_dans(self, debut: int, fin: int) -> Intervalle | None:
+        """La première bougie avec transactions dans [début, fin[, du plus long timeframe qui y tienne."""
+        longue = next((t for t in self.longues if 2 * t.pas_ms <= fin - debut), None)
+        if longue is None:
+            return None
+        try:
+            bougies = await self.bougies_longues.bougies(longue, debut, fin)
+        except _LongueRefusee:
+            return None
+        return next(((d, f) for d, f, vivante in bougies if vivante and debut <= d and f <= fin), None)
+
+    async def vivantes_dans(self, manque: _Manque) -> list[Intervalle] | None:
+        """Les bougies longues, avec transactions, tout entières dans le manque ; None si aucune preuve n'est possible.
+
+        Du plus fin des timeframes qui le couvrent en une page : c'est lui qui laisse le moins de bord sans preuve. Une
+        réponse où manque la bougie longue qui contient une voisine connue ne prouve rien.
+        """
+        duree = manque.fin - manque.debut
+        possibles = [t for t in self.longues if 2 * t.pas_ms <= duree]
+        if not possibles or not (manque.gauche or manque.droite):
+            return None
+        longue = next((t for t in reversed(possibles) if t.pas_ms * self.guichet.taille >= duree), possibles[0])
+        temoins = [self.guichet.timeframe.avancer(manque.debut, -1)] * manque.gauche + [manque.fin] * manque.droite
+        try:
+            bougies = await self.bougies_longues.bougies(
+                longue, min([manque.debut, *temoins]), max([manque.fin, *(t + 1 for t in temoins)])
+            )
+        except _LongueRefusee:
+            return None
+        if not all(any(debut <= t < fin for debut, fin, _ in bougies) for t in temoins):
+            return None
+        return [(d, f) for d, f, vivante in bougies if vivante and manque.debut <= d and f <= manque.fin]
+
+    async def chercher(self, debut: int, fin: int) -> Intervalle | None:
+        """La première bougie longue, avec transactions, qui touche [début, fin[, du plus fin timeframe utile.
+
+        Elle ouvre avant `debut` quand on ne sait si ses transactions sont avant ou après. None : rien.
+        """
+        echelle = self.echelle(fin - debut)
+        try:
+            return await self.descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
+        except _LongueRefusee:
+            return debut - 1, fin
+
+    async def descendre(self, echelle: Sequence[Timeframe], debut: int, fin: int) -> Intervalle | None:
+        """`_chercher`, du premier timeframe de l'échelle au dernier.
+
+        Quand la bougie à cheval sur `debut` n'a rien après lui, la suivante est essayée.
+        """
+        vivantes = [(d, f) for d, f, vivante in await self.bougies_longues.bougies(echelle[0], debut, fin) if vivante]
+        for bougie in vivantes[:2]:
+            trouvee = bougie
+            if echelle[1:]:
+                plus_fine = await self.descendre(echelle[1:], max(debut, bougie[0]), min(fin, bougie[1]))
+                if plus_fine is None and bougie[0] < debut:
+                    continue
+                trouvee = plus_fine or bougie
+            return trouvee
+        return None
+
+    def echelle(self, duree_ms: int) -> list[Timeframe]:
+        """Les timeframes à descendre : chacun couvre en une page la durée que laisse le précédent."""
+        echelle: list[Timeframe] = []
+        while duree_ms > self.guichet.taille * self.guichet.timeframe.pas_ms:
+            plus_courts = [t for t in self.longues if t.pas_ms < duree_ms]
+            if not plus_courts:
+                break
+            choisi = next(
+                (t for t in reversed(plus_courts) if t.pas_ms * self.guichet.taille >= duree_ms), plus_courts[0]
+            )
+            echelle.append(choisi)
+            duree_ms = choisi.pas_ms
+        return echelle
+
+    async def raison_vide_avant(self, instant: int) -> str:
+        """`avant_cotation` si rien ne s'est échangé avant l'instant, sinon `sans_transaction` ; `echec` : inconnu."""
+        if self.deja_obtenu:
+            return SANS_TRANSACTION
+        try:
+            return SANS_TRANSACTION if await self.est_cote_avant(instant) else AVANT_COTATION
+        except _LongueRefusee:
+            return ECHEC
+
+    async def est_cote_avant(self, instant: int) -> bool:
+        """Vrai si une bougie, du plus long timeframe au nôtre, finit avant l'instant."""
+        if not self._pas_cote_avant < instant < self._cote_avant:
+            return instant >= self._cote_avant
+        cote = await self._chercher_avant(instant)
+        if cote:
+            self._cote_avant = instant
         else:
-            explications = await self._expliquer(coeur)
-        echecs = self._parts(coeur, [(t.debut, t.fin) for t in explications if t.raison == ECHEC])
-        trous += [t for t in explications if t.raison != ECHEC]
-        trous += [Trou(e.debut, e.fin, ECHEC) for e in echecs[PARTS_RELUES_MAX:]]
-        relues, constates = await self._epuiser(echecs[:PARTS_RELUES_MAX])
-        return tables + relues, trous + constates
+            self._pas_cote_avant = instant
+        return cote
 
-    def _points(self, manque: _Manque) -> int:
-        return self.timeframe.compter(manque.debut, manque.fin)
-
-    async def _epuiser(self, a_voir: list[_Manque]) -> tuple[list[pa.Table], list[Trou]]:
-        """Examine des manques d'une page, et ce qui en reste. Fin garantie : un tour clôt un manque ou trouve une ligne."""
-        tables: list[pa.Table] = []
-        trous: list[Trou] = []
-        while a_voir:
-            lignes, constates, suite = await self._examiner(a_voir[0])
-            self._obtenir(lignes)
-            tables.append(lignes)
-            trous += constates
-            a_voir = suite + a_voir[1:]
-        return tables, trous
-
-    async def _rogner(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou], _Manque]:
-        """Redemande les bords d'un long vide tant qu'ils donnent : une page plafonnée n'a que son début, ou sa fin."""
-        tables: list[pa.Table] = []
-        trous: list[Trou] = []
-        avancer = self.timeframe.avancer
-        # Sans voisine connue, un vide qui tient en deux pages n'a été demandé qu'une fois ou deux : ses bords aussi.
-        isole = not manque.gauche and not manque.droite and self._points(manque) <= 2 * self._part
-        while (manque.droite or isole) and self._points(manque) > self._part:
-            bord = manque._replace(debut=avancer(manque.fin, -self._part), gauche=False)
-            lignes, constates, restes = await self._sonder_bord(bord, tables)
-            if not lignes:
+    async def _chercher_avant(self, instant: int) -> bool:
+        debut, refus = self._pas_cote_avant, None
+        seul = [] if self.longues or self.guichet.timeframe.pas_ms < SEMAINE_MS else [self.guichet.timeframe]
+        for timeframe in seul or [*self.longues, self.guichet.timeframe]:
+            if timeframe.compter(debut, instant) > PAGES_AVANT_MAX * self.guichet.taille:
                 break
-            trous += constates + await self._clore([r for r in restes if r.debut > lignes[0]], tables)
-            manque = manque._replace(fin=min([lignes[0], *(t.debut for t in constates)]), droite=True)
-        while self._points(manque) > self._part:
-            bord = manque._replace(fin=avancer(manque.debut, self._part), droite=False)
-            lignes, constates, restes = await self._sonder_bord(bord, tables)
-            if not lignes:
-                break
-            trous += constates + await self._clore([r for r in restes if r.debut < lignes[-1]], tables)
-            manque = manque._replace(debut=max([avancer(lignes[-1], 1), *(t.fin for t in constates)]), gauche=True)
-        return tables, trous, manque
+            try:
+                bougies = await self.bougies_longues.dernieres_avant(timeframe, debut, instant)
+            except _LongueRefusee as erreur:
+                refus = erreur
+                continue
+            refus = None
+            if any(fin <= instant for _, fin in bougies):
+                return True
+            if not bougies and timeframe.avancer(instant, 1) <= self.guichet.horizon_ms:
+                return False
+            # À cheval sur l'instant, ou pas encore servie parce que non close : un timeframe plus fin dira.
+            debut = max(debut, bougies[0][0] if bougies else timeframe.plancher(instant))
+        if refus:
+            raise refus
+        return False
 
-    async def _sonder_bord(self, bord: _Manque, tables: list[pa.Table]) -> tuple[list[int], list[Trou], list[_Manque]]:
-        """Les instants trouvés dans un bord, les trous prouvés et les restes ; les lignes vont dans `tables`."""
-        lignes, trous, restes = (await self._sonder(bord))[:3]
-        self._obtenir(lignes)
-        tables.append(lignes)
-        return lignes["timestamp"].to_pylist(), trous, restes
+    async def couper_a_la_cotation(self, debut: int, fin: int) -> list[Trou]:
+        """Coté dans ce vide même, dont l'exchange ne sert rien : un marché plus jeune que la page, sur hyperliquid."""
+        try:
+            vivante = await self.descendre(self.longues, debut, fin) if self.longues else None
+        except _LongueRefusee:
+            vivante = None
+        cotation = max(debut, vivante[0]) if vivante else debut
+        avant = [Trou(debut, cotation, AVANT_COTATION)] if cotation > debut else []
+        return [*avant, Trou(cotation, fin, HORS_FENETRE_API)]
 
-    async def _clore(self, restes: list[_Manque], tables: list[pa.Table]) -> list[Trou]:
-        lignes, trous = await self._epuiser(restes)
-        tables += lignes
-        return trous
 
-    async def _examiner(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
-        """Redemande un manque d'au plus une page ; rend lignes, trous, et ce qui reste à voir."""
-        lignes, trous, restes, accords, page = await self._sonder(manque)
-        if lignes.num_rows or not restes:
-            return lignes, trous, restes
-        if accords >= ACCORDS_REQUIS and not self._est_en_tete(manque):
-            return lignes, self._qualifier(page, manque.debut, manque.fin, SANS_TRANSACTION), []
-        trous = await self._expliquer(manque, temoignages=accords)
-        return lignes, [q for t in trous for q in self._qualifier(page, *t)], []
+class Sondage:
+    """Redemande un manque d'au plus une page, et lit ce qu'une page en dit."""
 
-    async def _sonder(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque], int, Page]:
+    def __init__(self, guichet: Guichet) -> None:
+        self.guichet = guichet
+        self._plus_longue = 0
+
+    @property
+    def part(self) -> int:
+        """Les bougies d'un manque qu'une page redemande avec ses voisines."""
+        return max(1, self.guichet.taille - 4)
+
+    async def sonder(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque], int, Page]:
         """Demande un manque sous plusieurs cadrages, jusqu'à une ligne, une preuve, ou assez de témoignages de vide."""
         accords, page = 0, Page(_table_vide(), [], 0)
-        lignes, trous, restes = self._deplier(page, manque)
+        lignes, trous, restes = self.deplier(page, manque)
         for debut, fin in self._cadrages(manque):
             try:
-                page = await self.page(self.timeframe, debut, fin, relecture=True)
+                page = await self.guichet.page(self.guichet.timeframe, debut, fin, relecture=True)
             except HorsFenetre:
                 continue  # gate : la marge de gauche est déjà trop ancienne
-            lignes, trous, restes = self._deplier(page, manque)
+            lignes, trous, restes = self.deplier(page, manque)
             self._plus_longue = max(self._plus_longue, page.lignes.num_rows)
             accords += self._est_temoin(page, manque, debut)
             # Si l'exchange ne rend jamais plus que la marge (une bougie par page), seul le cadrage sans marge prouve.
@@ -3401,12 +3501,12 @@ class Lecteur:
         Deux bougies de marge à gauche : un `since` exclusif rend encore la voisine. Sans marge : une page plafonnée à
         une ou deux bougies ne rendrait que la marge.
         """
-        avancer = self.timeframe.avancer
+        avancer = self.guichet.timeframe.avancer
         gauche, droite = avancer(manque.debut, -MARGE_GAUCHE), avancer(manque.fin, 1)
         yield gauche, droite
-        yield min(gauche, avancer(droite, -self.taille)), droite
-        yield manque.debut, max(droite, avancer(manque.debut, self.taille))
-        yield gauche, max(droite, avancer(gauche, self.taille))
+        yield min(gauche, avancer(droite, -self.guichet.taille)), droite
+        yield manque.debut, max(droite, avancer(manque.debut, self.guichet.taille))
+        yield gauche, max(droite, avancer(gauche, self.guichet.taille))
 
     def _est_temoin(self, page: Page, manque: _Manque, demande: int) -> bool:
         """Une page honnête : elle rend les voisines connues du manque, et rien dedans.
@@ -3414,27 +3514,125 @@ class Lecteur:
         Celle qui ignore `since` n'en est pas une, ni celle qui tait une voisine (une page plafonnée à une ligne).
         """
         instants = page.instants
-        if not instants or instants[0] < self.timeframe.avancer(demande, -1):
+        if not instants or instants[0] < self.guichet.timeframe.avancer(demande, -1):
             return False
-        gauche = self.timeframe.avancer(manque.debut, -1) in instants
+        gauche = self.guichet.timeframe.avancer(manque.debut, -1) in instants
         droite = bool(instants[-1] >= manque.fin)
         return (gauche or droite) and gauche >= manque.gauche and droite >= manque.droite
 
-    @property
-    def _part(self) -> int:
-        """Les bougies d'un manque qu'une page redemande avec ses voisines."""
-        return max(1, self.taille - 4)
+    def deplier(self, page: Page, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
+        """Ce qu'une page dit d'un manque : ses lignes, les trous qu'elle prouve, ce qui reste suspect aux bords."""
+        debut, fin = manque.debut, manque.fin
+        dedans = entre(page.lignes, debut, fin)
+        toutes = page.instants
+        trous: list[Trou] = []
+        restes: list[_Manque] = []
+        for trou_debut, trou_fin in manquants(
+            entre(dedans, debut, fin)["timestamp"].to_pylist(), self.guichet.timeframe, debut, fin
+        ):
+            avant, apres = bool(toutes) and toutes[0] < trou_debut, bool(toutes) and toutes[-1] >= trou_fin
+            if avant and apres:
+                raison = ECHEC if page.sans_instant else SANS_TRANSACTION
+                trous += self.qualifier(page, trou_debut, trou_fin, raison)
+            else:
+                gauche, droite = trou_debut > debut or manque.gauche, trou_fin < fin or manque.droite
+                restes.append(_Manque(trou_debut, trou_fin, gauche, droite))
+        return dedans, trous, restes
 
-    def _parts(self, manque: _Manque, intervalles: Iterable[Intervalle]) -> list[_Manque]:
-        """Les intervalles coupés en parts ; seules celles des bords ont une voisine connue."""
-        parts = []
-        for debut, fin in intervalles:
-            while debut < fin:
-                suivant = min(fin, self.timeframe.avancer(debut, self._part))
-                gauche = manque.gauche and debut == manque.debut
-                parts.append(_Manque(debut, suivant, gauche, manque.droite and suivant == manque.fin))
-                debut = suivant
-        return parts
+    def qualifier(self, page: Page, debut: int, fin: int, raison: str) -> list[Trou]:
+        """Le trou, dont les bougies impossibles sont des échecs."""
+        echecs = [(i, self.guichet.timeframe.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
+        reste = oter([(debut, fin)], echecs)
+        return sorted([*(Trou(*i, ECHEC) for i in unir(echecs)), *(Trou(*i, raison) for i in reste)])
+
+
+class Enquete:
+    """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
+
+    def __init__(self, guichet: Guichet, temoins: Temoins) -> None:
+        self.guichet, self.temoins, self.sondage = guichet, temoins, Sondage(guichet)
+        self.premier_obtenu = INSTANT_MAX_MS
+
+    async def resoudre(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou]]:
+        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence expliquée.
+
+        D'un long vide, seuls les bords sont redemandés, et ce qu'un timeframe long contredit.
+        """
+        if self._points(manque) <= self.sondage.part:
+            return await self._epuiser([manque])
+        tables, trous, coeur = await self._rogner(manque)
+        if self._points(coeur) <= self.sondage.part:
+            explications = [Trou(coeur.debut, coeur.fin, ECHEC)] if coeur.debut < coeur.fin else []
+        else:
+            explications = await self._expliquer(coeur)
+        echecs = self._parts(coeur, [(t.debut, t.fin) for t in explications if t.raison == ECHEC])
+        trous += [t for t in explications if t.raison != ECHEC]
+        trous += [Trou(e.debut, e.fin, ECHEC) for e in echecs[PARTS_RELUES_MAX:]]
+        relues, constates = await self._epuiser(echecs[:PARTS_RELUES_MAX])
+        return tables + relues, trous + constates
+
+    def obtenir(self, lignes: pa.Table) -> None:
+        """Retient la plus ancienne ligne rendue : avant elle, un vide est un vide de tête."""
+        if lignes.num_rows:
+            self.premier_obtenu = min(self.premier_obtenu, lignes["timestamp"][0].as_py())
+
+    def _est_en_tete(self, manque: _Manque) -> bool:
+        return manque.debut < self.premier_obtenu
+
+    async def _epuiser(self, a_voir: list[_Manque]) -> tuple[list[pa.Table], list[Trou]]:
+        """Examine des manques d'une page, et ce qui en reste : un tour clôt un manque ou trouve une ligne."""
+        tables: list[pa.Table] = []
+        trous: list[Trou] = []
+        while a_voir:
+            lignes, constates, suite = await self._examiner(a_voir[0])
+            self.obtenir(lignes)
+            tables.append(lignes)
+            trous += constates
+            a_voir = suite + a_voir[1:]
+        return tables, trous
+
+    async def _rogner(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou], _Manque]:
+        """Redemande les bords d'un long vide tant qu'ils donnent : une page plafonnée n'a que son début, ou sa fin."""
+        tables: list[pa.Table] = []
+        trous: list[Trou] = []
+        avancer = self.guichet.timeframe.avancer
+        while self._points(manque) > self.sondage.part:
+            bord = manque._replace(debut=avancer(manque.fin, -self.sondage.part), gauche=False)
+            lignes, constates, restes = await self._sonder_bord(bord, tables)
+            if not lignes:
+                break
+            trous += constates + await self._clore([r for r in restes if r.debut > lignes[0]], tables)
+            manque = manque._replace(fin=min([lignes[0], *(t.debut for t in constates)]), droite=True)
+        while self._points(manque) > self.sondage.part:
+            bord = manque._replace(fin=avancer(manque.debut, self.sondage.part), droite=False)
+            lignes, constates, restes = await self._sonder_bord(bord, tables)
+            if not lignes:
+                break
+            trous += constates + await self._clore([r for r in restes if r.debut < lignes[-1]], tables)
+            manque = manque._replace(debut=max([avancer(lignes[-1], 1), *(t.fin for t in constates)]), gauche=True)
+        return tables, trous, manque
+
+    async def _sonder_bord(self, bord: _Manque, tables: list[pa.Table]) -> tuple[list[int], list[Trou], list[_Manque]]:
+        """Les instants trouvés dans un bord, les trous prouvés et les restes ; les lignes vont dans `tables`."""
+        lignes, trous, restes = (await self.sondage.sonder(bord))[:3]
+        self.obtenir(lignes)
+        tables.append(lignes)
+        return lignes["timestamp"].to_pylist(), trous, restes
+
+    async def _clore(self, restes: list[_Manque], tables: list[pa.Table]) -> list[Trou]:
+        lignes, trous = await self._epuiser(restes)
+        tables += lignes
+        return trous
+
+    async def _examiner(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
+        """Redemande un manque d'au plus une page ; rend lignes, trous, et ce qui reste à voir."""
+        lignes, trous, restes, accords, page = await self.sondage.sonder(manque)
+        if lignes.num_rows or not restes:
+            return lignes, trous, restes
+        if accords >= ACCORDS_REQUIS and not self._est_en_tete(manque):
+            return lignes, self.sondage.qualifier(page, manque.debut, manque.fin, SANS_TRANSACTION), []
+        trous = await self._expliquer(manque, temoignages=accords)
+        return lignes, [q for t in trous for q in self.sondage.qualifier(page, *t)], []
 
     async def _expliquer(self, manque: _Manque, temoignages: int = 0) -> list[Trou]:
         """Pourquoi ce vide ? Un timeframe plus long dit s'il y eut des transactions.
@@ -3443,238 +3641,152 @@ class Lecteur:
         """
         if self._est_en_tete(manque):
             return await self._expliquer_tete(manque, temoignages)
-        vivantes = await self._vivantes_dans(manque)
+        vivantes = await self.temoins.vivantes_dans(manque)
         raison = SANS_TRANSACTION if vivantes == [] else ECHEC
         return [Trou(manque.debut, manque.fin, raison)]
 
     async def _expliquer_tete(self, manque: _Manque, temoignages: int) -> list[Trou]:
         """Un vide que rien ne précède : pas encore coté, sans transaction, ou plus loin que l'API ne remonte."""
         debut, fin = manque.debut, manque.fin
-        if not self._echelle(fin - debut):
+        if not self.temoins.echelle(fin - debut):
             if manque.droite and not temoignages:
                 return [Trou(debut, fin, ECHEC)]
             return await self._expliquer_tete_courte(manque)
-        vivante = await self._chercher(debut, fin + manque.droite)
+        vivante = await self.temoins.chercher(debut, fin + manque.droite)
         if vivante is None and manque.droite:
             return [Trou(debut, fin, ECHEC)]  # la bougie longue de la voisine manque : cette réponse ne prouve rien
-        vivante = vivante or await self._vecu_dans(debut, fin)
+        vivante = vivante or await self.temoins.vecu_dans(debut, fin)
         premiere = debut if vivante is None else max(debut, vivante[0])
         if vivante and vivante[0] < debut and vivante[1] < fin:  # ses transactions sont peut-être toutes avant
-            vivante = await self._vecu_dans(vivante[1], fin)
+            vivante = await self.temoins.vecu_dans(vivante[1], fin)
         if vivante is None or vivante[0] < premiere or vivante[1] > fin:
-            return [Trou(debut, fin, await self._raison_vide_avant(debut))]
+            return [Trou(debut, fin, await self.temoins.raison_vide_avant(debut))]
         # Déjà coté, l'API se tait sur tout le début : rien n'y prouve l'absence de transactions.
-        if premiere == debut or await self._raison_vide_avant(debut) != AVANT_COTATION:
+        if premiere == debut or await self.temoins.raison_vide_avant(debut) != AVANT_COTATION:
             return [Trou(debut, fin, HORS_FENETRE_API)]
         return [Trou(debut, premiere, AVANT_COTATION), Trou(premiere, fin, HORS_FENETRE_API)]
 
     async def _expliquer_tete_courte(self, manque: _Manque) -> list[Trou]:
         """Un vide de tête d'au plus une page, où aucun timeframe long ne tient."""
         debut, fin = manque.debut, manque.fin
-        if await self._raison_vide_avant(fin) == AVANT_COTATION:
+        if await self.temoins.raison_vide_avant(fin) == AVANT_COTATION:
             return [Trou(debut, fin, AVANT_COTATION)]
-        raison = await self._raison_vide_avant(debut)
+        raison = await self.temoins.raison_vide_avant(debut)
         if raison == AVANT_COTATION:
-            return await self._couper_a_la_cotation(debut, fin)
-        gauche = self.timeframe.avancer(fin, -self.taille)
+            return await self.temoins.couper_a_la_cotation(debut, fin)
+        gauche = self.guichet.timeframe.avancer(fin, -self.guichet.taille)
         # Rien non plus à gauche, où un timeframe long voit des transactions : kraken, juste avant ses 720 dernières.
-        if not await self._sert(gauche, debut) and await self._vecu_dans(gauche, fin):
+        if not await self.guichet.sert(gauche, debut) and await self.temoins.vecu_dans(gauche, fin):
             raison = HORS_FENETRE_API
         return [Trou(debut, fin, raison)]
 
-    async def _vecu_dans(self, debut: int, fin: int) -> Intervalle | None:
-        """La première bougie avec transactions dans [début, fin[, du plus long timeframe qui y tienne : il remonte loin."""
-        longue = next((t for t in self.longues if 2 * t.pas_ms <= fin - debut), None)
-        if longue is None:
-            return None
+    def _points(self, manque: _Manque) -> int:
+        return self.guichet.timeframe.compter(manque.debut, manque.fin)
+
+    def _parts(self, manque: _Manque, intervalles: Iterable[Intervalle]) -> list[_Manque]:
+        """Les intervalles coupés en parts ; seules celles des bords ont une voisine connue."""
+        parts = []
+        for debut, fin in intervalles:
+            bords = [debut]
+            while bords[-1] < fin:
+                bords.append(min(fin, self.guichet.timeframe.avancer(bords[-1], self.sondage.part)))
+            for gauche, droite in itertools.pairwise(bords):
+                voisines = manque.gauche and gauche == manque.debut, manque.droite and droite == manque.fin
+                parts.append(_Manque(gauche, droite, *voisines))
+        return parts
+
+
+class Lecteur:
+    """Lit une série entre deux instants et prouve ce qu'il rend."""
+
+    def __init__(self, guichet: Guichet, longues: Sequence[Timeframe] = (), concurrence: int = 8) -> None:
+        self.guichet, self.concurrence = guichet, concurrence
+        self.temoins = Temoins(guichet, longues)
+        self.enquete = Enquete(guichet, self.temoins)
+
+    async def lire(self, debut: int, fin: int) -> AsyncGenerator[Morceau]:
+        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant."""
+        curseur, fin = self.guichet.timeframe.plafond(debut), self.guichet.timeframe.plafond(fin)
+        self.enquete.premier_obtenu = INSTANT_MAX_MS
+        vol = _EnVol(self, curseur, fin)
+        vides = refus = 0
         try:
-            bougies = await self._bougies(longue, debut, fin)
-        except _LongueRefusee:
-            return None
-        return next(((d, f) for d, f, vivante in bougies if vivante and debut <= d and f <= fin), None)
+            while curseur < fin:
+                try:
+                    fenetre = await vol.suivante()
+                except HorsFenetre as erreur:
+                    refus += 1
+                    if self.enquete.premier_obtenu < INSTANT_MAX_MS or refus > REFUS_MAX:
+                        raise
+                    morceau = await self._sauter_le_refus(erreur, curseur, fin)
+                else:
+                    if fenetre is None:
+                        yield await self._conclure(curseur, fin)
+                        return
+                    page, fin_fenetre = fenetre
+                    # Sans `until`, la page déborde ; ces lignes-là, pas demandées, ne prouvent rien entre elles.
+                    utile = page._replace(lignes=entre(page.lignes, 0, self.guichet.timeframe.avancer(fin_fenetre, 1)))
+                    if not entre(utile.lignes, curseur, fin).num_rows:
+                        vides += 1
+                        vol.sauter(await self._apres_le_vide(page, vides, fin_fenetre, fin))
+                        continue
+                    vides = 0
+                    morceau = await self._assembler(utile, curseur, fin)
+                yield morceau
+                curseur = morceau.couvert[1]
+                vol.sauter(curseur)
+        finally:
+            await vol.fermer()
 
-    async def _couper_a_la_cotation(self, debut: int, fin: int) -> list[Trou]:
-        """Coté dans ce vide même, dont l'exchange ne sert rien : un marché plus jeune que la page, sur hyperliquid."""
-        try:
-            vivante = await self._descendre(self.longues, debut, fin) if self.longues else None
-        except _LongueRefusee:
-            vivante = None
-        cotation = max(debut, vivante[0]) if vivante else debut
-        avant = [Trou(debut, cotation, AVANT_COTATION)] if cotation > debut else []
-        return [*avant, Trou(cotation, fin, HORS_FENETRE_API)]
+    async def _assembler(self, page: Page, curseur: int, fin: int) -> Morceau:
+        """Le morceau que donne une page qui a des lignes utiles, manque de tête résolu."""
+        dernier = entre(page.lignes, curseur, fin)["timestamp"][-1].as_py()
+        suivant = self.guichet.timeframe.avancer(dernier, 1)
+        manque = _Manque(curseur, suivant, self.enquete.premier_obtenu < curseur, droite=True)
+        lignes, trous, restes = self.enquete.sondage.deplier(page, manque)
+        tables = [lignes]
+        for reste in restes:
+            trouvees, constates = await self.enquete.resoudre(reste)
+            if any(t.num_rows for t in trouvees):
+                self.guichet.noter_plafond(page.lignes.num_rows)
+            tables += trouvees
+            trous += constates
+        self.enquete.obtenir(lignes)
+        return Morceau(_concatener(tables), (curseur, suivant), sorted(trous))
 
-    async def _raison_vide_avant(self, instant: int) -> str:
-        """`avant_cotation` si rien ne s'est échangé avant l'instant, sinon `sans_transaction` ; `echec` si on n'en sait rien."""
-        if self.deja_obtenu:
-            return SANS_TRANSACTION
-        try:
-            return SANS_TRANSACTION if await self._est_cote_avant(instant) else AVANT_COTATION
-        except _LongueRefusee:
-            return ECHEC
+    async def _conclure(self, curseur: int, fin: int) -> Morceau:
+        """La queue : plus de fenêtre, et rien n'a été rendu depuis le curseur."""
+        manque = _Manque(curseur, fin, self.enquete.premier_obtenu < curseur, droite=False)
+        tables, trous = await self.enquete.resoudre(manque)
+        return Morceau(_concatener(tables), (curseur, fin), sorted(trous))
 
-    async def _est_cote_avant(self, instant: int) -> bool:
-        """Vrai si une bougie, du plus long timeframe au nôtre, finit avant l'instant."""
-        if not self._pas_cote_avant < instant < self._cote_avant:
-            return instant >= self._cote_avant
-        cote = await self._chercher_avant(instant)
-        if cote:
-            self._cote_avant = instant
-        else:
-            self._pas_cote_avant = instant
-        return cote
+    async def _apres_le_vide(self, page: Page, vides: int, fin_fenetre: int, fin: int) -> int:
+        """Où reprendre après une fenêtre sans ligne utile ; le vide laissé derrière sera résolu avec la suite."""
+        if page.lignes.num_rows and page.instants[0] >= fin_fenetre:
+            debut_fenetre = self.guichet.timeframe.avancer(fin_fenetre, -self.guichet.taille)
+            relue = await self.guichet.page(self.guichet.timeframe, debut_fenetre, fin_fenetre, relecture=True)
+            if relue.lignes.num_rows and relue.instants[0] == page.instants[0]:
+                return min(fin, page.instants[0])  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
+        rien_ici = self.enquete.premier_obtenu == INSTANT_MAX_MS
+        if fin_fenetre >= fin or (not rien_ici and vides % VIDES_AVANT_RECHERCHE):
+            return fin_fenetre
+        vivante = await self.temoins.chercher(fin_fenetre, fin)
+        if vivante is None:
+            return fin
+        debut = max(fin_fenetre, self.guichet.timeframe.plancher(vivante[0]))
+        if rien_ici and vivante[0] >= fin_fenetre and not await self.guichet.sert(debut, vivante[1]):
+            # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
+            return await self.guichet.premier_servi(debut, fin)
+        return debut
 
-    async def _chercher_avant(self, instant: int) -> bool:
-        debut, refus = self._pas_cote_avant, None
-        seul = [] if self.longues or self.timeframe.pas_ms < SEMAINE_MS else [self.timeframe]
-        for timeframe in seul or [*self.longues, self.timeframe]:
-            if timeframe.compter(debut, instant) > PAGES_AVANT_MAX * self.taille:
-                break
-            try:
-                bougies = await self._dernieres_avant(timeframe, debut, instant)
-            except _LongueRefusee as erreur:
-                refus = erreur
-                continue
-            refus = None
-            if any(fin <= instant for _, fin in bougies):
-                return True
-            if not bougies and timeframe.avancer(instant, 1) <= self.horizon_ms:
-                return False
-            # À cheval sur l'instant, ou pas encore servie parce que non close : un timeframe plus fin dira.
-            debut = max(debut, bougies[0][0] if bougies else timeframe.plancher(instant))
-        if refus:
-            raise refus
-        return False
-
-    async def _dernieres_avant(self, timeframe: Timeframe, debut: int, instant: int) -> list[Intervalle]:
-        """Des bougies de [début, instant[, cherchées page par page en reculant ; vide s'il n'y en a aucune."""
-        borne = instant
-        while borne > debut:
-            depart = max(timeframe.plancher(debut), timeframe.avancer(borne, -self.taille))
-            for marge in (0, 1):  # une page vide ne prouve rien seule
-                page = await self._page_nette(timeframe, depart, borne, marge)
-                if page.lignes.num_rows:
-                    ancre = timeframe.decalage(page.instants[0]) if timeframe.peut_etre_ancre else 0
-                    return [(i, timeframe.ancrer(ancre).avancer(i, 1)) for i in page.instants]
-            borne = depart
-        return []
-
-    # --- timeframes longs ---
-
-    async def _vivantes_dans(self, manque: _Manque) -> list[Intervalle] | None:
-        """Les bougies longues, avec transactions, tout entières dans le manque ; None si aucune preuve n'est possible.
-
-        Du plus fin des timeframes qui le couvrent en une page : c'est lui qui laisse le moins de bord sans preuve. Une
-        réponse où manque la bougie longue qui contient une voisine connue ne prouve rien.
-        """
-        duree = manque.fin - manque.debut
-        possibles = [t for t in self.longues if 2 * t.pas_ms <= duree]
-        if not possibles or not (manque.gauche or manque.droite):
-            return None
-        longue = next((t for t in reversed(possibles) if t.pas_ms * self.taille >= duree), possibles[0])
-        temoins = [self.timeframe.avancer(manque.debut, -1)] * manque.gauche + [manque.fin] * manque.droite
-        try:
-            bougies = await self._bougies(longue, min([manque.debut, *temoins]), max([manque.fin, *(t + 1 for t in temoins)]))
-        except _LongueRefusee:
-            return None
-        if not all(any(debut <= t < fin for debut, fin, _ in bougies) for t in temoins):
-            return None
-        return [(d, f) for d, f, vivante in bougies if vivante and manque.debut <= d and f <= manque.fin]
-
-    async def _bougies(self, longue: Timeframe, debut: int, fin: int) -> list[tuple[int, int, bool]]:
-        """Les bougies longues qui touchent [début, fin[ : ouverture, clôture, et si des transactions y eurent lieu."""
-        page, longue = await self._lire_entier(longue, debut, fin)
-        volumes = zip(page.instants, page.lignes["volume"].to_pylist(), strict=True)
-        bougies = [(i, longue.avancer(i, 1), bool(volume) or self.prix != "last") for i, volume in volumes]
-        return [bougie for bougie in bougies if bougie[0] < fin and bougie[1] > debut]
-
-    async def _lire_entier(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
-        """Toutes les bougies longues qui touchent [début, fin[, page par page : coinbase refuse une fenêtre plus large."""
-        debut = longue.plancher(debut)
-        page, longue = await self._lire_fenetre(longue, debut, min(fin, longue.avancer(debut, self.taille)))
-        while (debut := longue.avancer(debut, self.taille)) < fin:
-            suite, longue = await self._lire_fenetre(longue, debut, min(fin, longue.avancer(debut, self.taille)))
-            page = fondre_pages(page, suite)
-        return page, longue
-
-    async def _lire_fenetre(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
-        """Les bougies longues de [début, fin[, d'au plus une page, tête et queue redemandées tant qu'elles donnent."""
-        page = await self._page_nette(longue, debut, fin)
-        if not page.lignes.num_rows:
-            page = await self._page_nette(longue, debut, fin, marge=1)  # une page vide ne prouve rien seule
-        progres = page.lignes.num_rows > 0
-        while progres:
-            longue = longue.ancrer(longue.decalage(page.instants[0])) if longue.peut_etre_ancre else longue
-            avant, nombre = page.instants, page.lignes.num_rows
-            for manque_debut, manque_fin in ((debut, avant[0]), (longue.avancer(avant[-1], 1), fin)):
-                if longue.compter(manque_debut, manque_fin) > 0:
-                    page = fondre_pages(page, await self._page_nette(longue, manque_debut, manque_fin, marge=1))
-            progres = page.lignes.num_rows > nombre
-        return page, longue
-
-    async def _page_nette(self, longue: Timeframe, debut: int, fin: int, marge: int = 0) -> Page:
-        """Une page de bougies longues dans [début, fin[ ; _LongueRefusee si l'exchange ne la sert pas vraiment.
-
-        La marge, demandée puis coupée, est pour un `since` ou un `until` exclusif.
-
-        okx refuse certains de ses timeframes selon le prix ; un exchange qui rend des bougies d'un autre timeframe, ou
-        toujours la même page, ne prouve rien.
-        """
-        gauche = longue.avancer(debut, -marge)
-        droite = min(longue.avancer(fin, 2), longue.avancer(gauche, max(self.taille, 3))) if marge else fin
-        try:
-            page = await self.page(longue, gauche, droite, relecture=True)
-        except ErreurDefinitive as erreur:
-            raise _LongueRefusee(str(erreur)) from None
-        if page.impossibles or page.sans_instant:
-            raise _LongueRefusee(f"{longue.code} : lignes d'un autre timeframe")
-        return page._replace(lignes=entre(page.lignes, debut, fin))
-
-    async def _chercher(self, debut: int, fin: int) -> Intervalle | None:
-        """La première bougie longue, avec transactions, qui touche [début, fin[, du plus fin timeframe utile.
-
-        Elle ouvre avant `debut` quand on ne sait si ses transactions sont avant ou après. None : rien dans l'intervalle.
-        """
-        echelle = self._echelle(fin - debut)
-        try:
-            return await self._descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
-        except _LongueRefusee:
-            return debut - 1, fin
-
-    async def _descendre(self, echelle: Sequence[Timeframe], debut: int, fin: int) -> Intervalle | None:
-        """`_chercher`, du premier timeframe de l'échelle au dernier.
-
-        Quand la bougie à cheval sur `debut` n'a rien après lui, la suivante est essayée.
-        """
-        vivantes = [(d, f) for d, f, vivante in await self._bougies(echelle[0], debut, fin) if vivante]
-        for bougie in vivantes[:2]:
-            trouvee = bougie
-            if echelle[1:]:
-                plus_fine = await self._descendre(echelle[1:], max(debut, bougie[0]), min(fin, bougie[1]))
-                if plus_fine is None and bougie[0] < debut:
-                    continue
-                trouvee = plus_fine or bougie
-            return trouvee
-        return None
-
-    def _echelle(self, duree_ms: int) -> list[Timeframe]:
-        """Les timeframes à descendre : chacun couvre en une page la durée que laisse le précédent."""
-        echelle: list[Timeframe] = []
-        while duree_ms > self.taille * self.timeframe.pas_ms:
-            plus_courts = [t for t in self.longues if t.pas_ms < duree_ms]
-            if not plus_courts:
-                break
-            choisi = next((t for t in reversed(plus_courts) if t.pas_ms * self.taille >= duree_ms), plus_courts[0])
-            echelle.append(choisi)
-            duree_ms = choisi.pas_ms
-        return echelle
-
-    def _noter_plafond(self, nombre: int) -> None:
-        """Retient la page que l'exchange rend vraiment, quand deux fois la même s'est révélée plus courte que demandé."""
-        if 0 < nombre < self.taille:
-            self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info("L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre)
-                self.taille = max(nombre, 8)
+    async def _sauter_le_refus(self, refus: HorsFenetre, curseur: int, fin: int) -> Morceau:
+        """L'exchange ne remonte pas si loin (gate : 10 000 points) : le trou, jusqu'à ce qu'il accepte de servir."""
+        depart = curseur
+        if refus.points:
+            depart = max(curseur, min(fin, self.guichet.timeframe.avancer(self.guichet.horizon_ms, -refus.points - 2)))
+        accepte = await self.guichet.premier_accepte(depart, fin)
+        raison = HORS_FENETRE_API if await self.temoins.est_cote_avant(accepte) else AVANT_COTATION
+        return Morceau(_table_vide(), (curseur, accepte), [Trou(curseur, accepte, raison)])
 
 
 class _EnVol:
@@ -3706,11 +3818,16 @@ class _EnVol:
         return page, fin
 
     def _lancer(self) -> None:
-        avancer = self._lecteur.timeframe.avancer
-        debut, fin = self._prochain, min(self._fin, avancer(self._prochain, self._lecteur.taille))
+        avancer = self._lecteur.guichet.timeframe.avancer
+        debut, fin = self._prochain, min(self._fin, avancer(self._prochain, self._lecteur.guichet.taille))
         # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, self._lecteur.taille) else fin
-        self._taches.append(((debut, fin), asyncio.ensure_future(self._lecteur.page(self._lecteur.timeframe, debut, au_dela))))
+        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, self._lecteur.guichet.taille) else fin
+        self._taches.append(
+            (
+                (debut, fin),
+                asyncio.ensure_future(self._lecteur.guichet.page(self._lecteur.guichet.timeframe, debut, au_dela)),
+            )
+        )
         self._prochain = fin
 
     def sauter(self, instant: int) -> None:
@@ -3726,16 +3843,6 @@ class _EnVol:
         for tache in restantes:
             tache.cancel()
         await asyncio.gather(*restantes, return_exceptions=True)
-
-
-def _table_vide() -> pa.Table:
-    return _en_colonnes([])
-
-
-def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints et triés."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    return pa.concat_tables(pleines) if pleines else _table_vide()
 
 
 # --- Plan et reprise ---
@@ -3768,7 +3875,7 @@ def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche
 def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture: int) -> list[Intervalle]:
     """Ce qu'il reste à demander : la demande moins ce qui est su, plus les dernières bougies, relues.
 
-    Certains exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
+    Des exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
     """
     manque = oter([demande], fiche.connus())
     sues = oter(croiser([demande], fiche.couverts), ((t.debut, t.fin) for t in fiche.trous))
@@ -3790,7 +3897,15 @@ def timeframes_longs(offerts: Iterable[str], reference: Timeframe) -> list[Timef
 class Historique:
     """La source REST d'une série : rend des lots pour un écrivain."""
 
-    def __init__(self, connexion: Connexion, serie: Serie, plage: Plage, fiche: Fiche, places: asyncio.Semaphore, concurrence: int) -> None:
+    def __init__(
+        self,
+        connexion: Connexion,
+        serie: Serie,
+        plage: Plage,
+        fiche: Fiche,
+        places: asyncio.Semaphore,
+        concurrence: int,
+    ) -> None:
         self.connexion, self.serie, self.plage, self.fiche = connexion, serie, plage, fiche
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
@@ -3810,30 +3925,33 @@ class Historique:
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
         heure = self.connexion.heure_ms()
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(heure, -10), self.timeframe.avancer(heure, 1), False)  # noqa: FBT003
+        brutes = await self._demander(
+            self.timeframe, self.timeframe.avancer(heure, -10), self.timeframe.avancer(heure, 1), False
+        )
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
-            journal.info("%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.", self.serie.cle, ouverture)
+            journal.info(
+                "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.",
+                self.serie.cle,
+                ouverture,
+            )
         return ancre
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
-        lecteur = Lecteur(
-            self._demander,
-            self.timeframe,
-            self.serie.limite,
-            prix=self.serie.cle.prix,
-            concurrence=self._concurrence,
-            longues=timeframes_longs(self.connexion.api.timeframes or {}, self.timeframe),
-            horizon_ms=self.connexion.heure_ms(),
+        horizon = self.connexion.heure_ms()
+        guichet = Guichet(
+            self._demander, self.timeframe, self.serie.limite, prix=self.serie.cle.prix, horizon_ms=horizon
         )
+        longues = timeframes_longs(self.connexion.api.timeframes or {}, self.timeframe)
+        lecteur = Lecteur(guichet, longues, self._concurrence)
         sus = list(self.fiche.couverts)
         for debut, fin in intervalles:
-            lecteur.deja_obtenu = any(su[0] < debut for su in sus)
+            lecteur.temoins.deja_obtenu = any(su[0] < debut for su in sus)
             async for morceau in lecteur.lire(debut, fin):
                 yield self._en_lot(morceau, sus)
-        self.impossibles = lecteur.impossibles
+        self.impossibles = guichet.impossibles
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi)."""
@@ -3843,7 +3961,7 @@ class Historique:
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
 
-    async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:  # noqa: FBT001  signature de Demander
+    async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
         # ccxt arrondit semaines et mois sur l'époque (bybit y perd le premier lundi) : demander une bougie plus tôt.
         if timeframe.mois or timeframe.unite == "w":
             debut = timeframe.avancer(debut, -1)
@@ -3863,7 +3981,7 @@ class Historique:
 Lire = Callable[[Any], Any]
 
 
-def option(
+def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
     defaut: Any = None,
     *,
     aide: str,
@@ -4220,7 +4338,13 @@ SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
 # États d'une série, du meilleur au pire, et le code de sortie de chacun.
-ETATS = {"complete": CODE_SUCCES, "partielle": CODE_PARTIEL, "refusee": CODE_PARTIEL, "interrompue": CODE_ECHEC, "echec": CODE_ECHEC}
+ETATS = {
+    "complete": CODE_SUCCES,
+    "partielle": CODE_PARTIEL,
+    "refusee": CODE_PARTIEL,
+    "interrompue": CODE_ECHEC,
+    "echec": CODE_ECHEC,
+}
 _GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
 
 
@@ -4320,7 +4444,7 @@ class Memoire:
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
 
-    def __enter__(self) -> Memoire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -4335,7 +4459,9 @@ class Memoire:
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
         """Garde le lot."""
-        self.fiches.setdefault(lot.cle, dataclasses.replace(fiche, couverts=[], trous=[])).noter(lot.couverts, lot.trous)
+        self.fiches.setdefault(lot.cle, dataclasses.replace(fiche, couverts=[], trous=[])).noter(
+            lot.couverts, lot.trous
+        )
         self._tables.append(lot.lignes)
 
     def finir(self) -> bool:
@@ -4375,7 +4501,7 @@ def _lire_env(chemin: Path) -> dict[str, str]:
 
 
 def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, extension: str) -> Path:
-    """Le nom stable d'une sortie sans chemin : même demande, même fichier ; deux demandes différentes, deux fichiers."""
+    """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
     if len(symboles) > 80:
@@ -4502,8 +4628,8 @@ async def executer_async(
 ) -> Bilan:
     """Exécute une tâche et rend son bilan ; annulée, écrit d'abord tout ce qui est reçu.
 
-    `suivi` est appelé à chaque lot écrit ; `puits` remplace le fichier ; `bilan`, s'il est donné, est rempli au fur et à
-    mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
+    `suivi` est appelé à chaque lot écrit ; `puits` remplace le fichier ; `bilan`, s'il est donné, est rempli au fur et
+    à mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
     bilan = bilan or Bilan(tache.exchange)
@@ -4530,7 +4656,9 @@ async def executer_async(
 class _Execution:
     """Branche les sources d'une tâche sur son écrivain."""
 
-    def __init__(self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain | Memoire, bilan: Bilan, suivi: Suivi) -> None:
+    def __init__(
+        self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain | Memoire, bilan: Bilan, suivi: Suivi
+    ) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
@@ -4613,12 +4741,18 @@ class _Execution:
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     """Ce qui manque et pourquoi, demandé contre obtenu."""
-    sens = {HORS_FENETRE_API: "l'exchange ne sert pas si loin en arrière", ECHEC: "bougies impossibles ou jamais rendues"}
+    sens = {
+        HORS_FENETRE_API: "l'exchange ne sert pas si loin en arrière",
+        ECHEC: "bougies impossibles ou jamais rendues",
+    }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
         concernes = [t for t in trous if t.raison == raison]
         if concernes:
-            morceaux.append(f"{len(concernes)} trou(s) « {raison} » ({sens[raison]}), de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}")
+            morceaux.append(
+                f"{len(concernes)} trou(s) « {raison} » ({sens[raison]}), "
+                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
+            )
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; manquent {' et '.join(morceaux)}"
 
 
@@ -4648,7 +4782,12 @@ class Estimation:
     octets: int
 
 
-OCTETS_PAR_BOUGIE = {"csv": 95, "parquet": 30, "feather": 34, "sqlite": 130}  # mesurés sur un an de 1m, codec par défaut
+OCTETS_PAR_BOUGIE = {
+    "csv": 95,
+    "parquet": 30,
+    "feather": 34,
+    "sqlite": 130,
+}  # mesurés sur un an de 1m, codec par défaut
 
 
 async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
@@ -4672,7 +4811,15 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
     points = [timeframe.compter(*intervalle) for intervalle in intervalles]
     requetes = sum(math.ceil(nombre / serie.limite) for nombre in points)
     duree_s = requetes * float(connexion.api.rateLimit) / 1000
-    return Estimation(serie.cle, demande, intervalles, sum(points), requetes, duree_s, sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi])
+    return Estimation(
+        serie.cle,
+        demande,
+        intervalles,
+        sum(points),
+        requetes,
+        duree_s,
+        sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
+    )
 
 
 # --- Bibliothèque ---
@@ -4703,10 +4850,10 @@ async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
             raise ErreurTemporaire(serie.message)
     if puits is not None:
         return _avec_fiches(puits.table(), puits.fiches.values())
-    assert bilan.sortie is not None
-    fiches = {f.cle: f for f in lire_fiches(bilan.sortie, table=tache.sqlite_table)}
+    sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
+    fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.sqlite_table)}
     demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(bilan.sortie, table=tache.sqlite_table), demandees)
+    table = _extraire(lire(sortie, table=tache.sqlite_table), demandees)
     return _avec_fiches(table, [fiches[s.cle] for s in demandees if s.cle in fiches])
 
 
@@ -4753,10 +4900,17 @@ PERIODE_PROGRESSION_S = 10.0
 class AnalyseurFr(argparse.ArgumentParser):
     """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-    _TEXTES: ClassVar = {"usage: ": "utilisation : ", "\noptions:\n": "\noptions :\n", "show this help message and exit": "affiche cette aide et sort"}
+    _TEXTES: ClassVar = {
+        "usage: ": "utilisation : ",
+        "\noptions:\n": "\noptions :\n",
+        "show this help message and exit": "affiche cette aide et sort",
+    }
     _FAUTES: ClassVar = (
         (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-        (re.compile(r"argument (\S+): ignored explicit argument (.*)"), r"\1 est un drapeau : il ne prend pas de valeur (\2)"),
+        (
+            re.compile(r"argument (\S+): ignored explicit argument (.*)"),
+            r"\1 est un drapeau : il ne prend pas de valeur (\2)",
+        ),
     )
 
     def format_usage(self) -> str:
@@ -4783,11 +4937,19 @@ def analyseur() -> AnalyseurFr:
     """L'analyseur de la ligne de commande, tout entier tiré des déclarations d'options."""
     resultat = AnalyseurFr(
         prog="module_ccxt_fr_v2.py",
-        description="Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque.",
-        epilog="Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; 75 sortie occupée ; 130, 143 interrompu.",
+        description=(
+            "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, "
+            "et les range sur le disque."
+        ),
+        epilog=(
+            "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
+            "75 sortie occupée ; 130, 143 interrompu."
+        ),
         allow_abbrev=False,
         add_help=False,
-        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)),
+        formatter_class=functools.partial(
+            argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
+        ),
     )
     groupes: dict[str, Any] = {}
     for champ in (*fields(Tache), *fields(OptionsExecution)):
@@ -4796,7 +4958,9 @@ def analyseur() -> AnalyseurFr:
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    divers.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help="affiche la version et sort")
+    divers.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help="affiche la version et sort"
+    )
     divers.add_argument("-h", "--help", "--aide", action="help", help="affiche cette aide et sort")
     return resultat
 
@@ -4815,11 +4979,13 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
 
 
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
-    """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` n'a pas besoin de symbole."""
+    """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` se passe de symbole."""
     lus, inconnus = analyseur().parse_known_args(_coller_relatifs(arguments))
     valeurs = vars(lus)
     noms_execution = noms_options(OptionsExecution)
-    execution, fautes = lire_options(OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau)
+    execution, fautes = lire_options(
+        OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
+    )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
     if execution is not None and execution.lister:
         de_tache.setdefault("symbole", "-") if "symbols" not in de_tache else None
@@ -4872,7 +5038,9 @@ class Progression:
         self._barre: Any = None
         if active and sys.stderr is not None and sys.stderr.isatty():
             tqdm = importer("tqdm", "La barre de progression").tqdm
-            self._barre = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]", leave=False)
+            self._barre = tqdm(
+                total=100, unit="%", bar_format="{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]", leave=False
+            )
 
     def __call__(self, pas: Avancement) -> None:
         """Un lot de plus."""
@@ -4883,7 +5051,13 @@ class Progression:
             self._barre.set_postfix_str(f"{self._lignes} lignes, {pas.cle.symbole} à {en_iso(pas.instant)}")
         elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
             self._derniere = time.monotonic()
-            journal.info("%s : %d lignes, jusqu'à %s (%d %%).", pas.cle, self._lignes, en_iso(pas.instant), round(100 * self._part()))
+            journal.info(
+                "%s : %d lignes, jusqu'à %s (%d %%).",
+                pas.cle,
+                self._lignes,
+                en_iso(pas.instant),
+                round(100 * self._part()),
+            )
 
     def _part(self) -> float:
         """La part faite des séries commencées."""
@@ -4903,7 +5077,11 @@ def dire_bilan(bilan: Bilan) -> str:
     trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
     detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
     demandes = [serie.demande for serie in series if serie.demande]
-    intervalle = f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}" if demandes else "rien de demandé"
+    intervalle = (
+        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
+        if demandes
+        else "rien de demandé"
+    )
     revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
     debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
     return (
@@ -4948,7 +5126,8 @@ async def commande_simuler(tache: Tache) -> list[str]:
         debut, fin = estimation.demande
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
-            f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, environ {_taille_lisible(estimation.octets)}"
+            f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
+            f"environ {_taille_lisible(estimation.octets)}"
         )
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
 
@@ -5033,7 +5212,9 @@ def _conduire(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> int:
         return erreur.code_sortie
     except Interruption as interruption:
         bilan.message = f"interrompu par {interruption}"
-        journal.warning("Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption)
+        journal.warning(
+            "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
+        )
         return interruption.code
     return bilan.code
 
@@ -5057,7 +5238,9 @@ def _imprimer(lignes: Iterable[str]) -> None:
         # Ce qui reste dans le tampon serait réécrit, et échouerait encore, à la sortie de Python.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(erreur, BrokenPipeError):
-            raise ErreurSortie(f"Écrire sur stdout a échoué : {erreur.strerror}", "Vérifiez où il est redirigé.") from erreur
+            raise ErreurSortie(
+                f"Écrire sur stdout a échoué : {erreur.strerror}", "Vérifiez où il est redirigé."
+            ) from erreur
 
 
 def _ecrire_bilan(chemin: Path, bilan: Bilan) -> int:

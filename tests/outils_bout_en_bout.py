@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -111,4 +110,4 @@ def empreinte(sortie: Path) -> dict[str, tuple[bytes, int]]:
 def restes(sortie: Path) -> set[str]:
     """Ce qui traîne à côté d'une sortie et n'a pas à y rester."""
     permis = {sortie.name, f"{sortie.name}.verrou", f"{sortie.name}.fiche.json"}
-    return set(os.listdir(sortie.parent)) - permis
+    return {voisin.name for voisin in sortie.parent.iterdir()} - permis

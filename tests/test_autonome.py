@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from outils_bout_en_bout import MODULE
 
 

@@ -363,7 +363,6 @@ def test_un_dossier_impossible_est_dit(cli: Callable[..., Fin], dossier: Path) -
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="ce système n'a pas de tube nommé")
-@pytest.mark.xfail(strict=True, reason="§ 6 attend ou remplace un tube, un périphérique", raises=AssertionError)
 @pytest.mark.parametrize("option", ["--sortie", "--bilan"])
 def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
     vers: Callable[..., tuple[str, ...]], dossier: Path, option: str

@@ -6,11 +6,11 @@ import csv
 from typing import TYPE_CHECKING
 
 import pytest
+from outils_bout_en_bout import EXCHANGES, HEURE, JOUR, commande
 
 import module_ccxt_fr as reference
 import module_ccxt_fr_v2 as v2
 from bourse_locale import Bourse, Marche
-from outils_bout_en_bout import EXCHANGES, HEURE, JOUR, commande
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 MAINTENANT = 1_704_459_630_000  # 2024-01-05T13:00:30Z
 FIN = MAINTENANT - MAINTENANT % JOUR
-ETENDUES = {"1m": 20 * HEURE, "5m": 3 * JOUR, "1h": 40 * JOUR, "1d": 500 * JOUR, "1w": 900 * JOUR, "1M": 900 * JOUR}
-KRAKEN = {"1m": 10 * HEURE, "5m": 2 * JOUR, "1h": 25 * JOUR, "1d": 500 * JOUR, "1w": 900 * JOUR}
+ETENDUES = {"1m": 20 * HEURE, "5m": 3 * JOUR, "1h": 40 * JOUR, "1d": 150 * JOUR, "1w": 300 * JOUR, "1M": 400 * JOUR}
+KRAKEN = {"1m": 10 * HEURE, "5m": JOUR, "1h": 25 * JOUR, "1d": 150 * JOUR, "1w": 302 * JOUR}
 CONTRATS = [
-    ("binance", "BTC/USDT:USDT", "swap", prix) for prix in ("last", "mark", "index", "premiumIndex")
+    ("binance", "BTC/USDT:USDT", prix) for prix in ("last", "mark", "index", "premiumIndex")
 ] + [
-    ("binance", "BTC/USD:BTC", "swap", "last"),
-    *(("okx", "BTC/USDT:USDT", "swap", prix) for prix in ("last", "mark", "index")),
-    *(("bybit", "BTC/USDT:USDT", "swap", prix) for prix in ("last", "mark", "index")),
-    ("bybit", "BTC/USD:BTC", "swap", "last"),
+    ("binance", "BTC/USD:BTC", "last"),
+    *(("okx", "BTC/USDT:USDT", prix) for prix in ("last", "mark", "index")),
+    *(("bybit", "BTC/USDT:USDT", prix) for prix in ("last", "mark", "index")),
+    ("bybit", "BTC/USD:BTC", "last"),
 ]  # fmt: skip
 
 
@@ -73,13 +73,14 @@ def test_la_v2_ecrit_ce_qu_ecrit_la_reference(bourse: Bourse, tmp_path: Path, ex
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "1h", "1d"])
-@pytest.mark.parametrize(("exchange", "symbole", "type_marche", "prix"), CONTRATS)
-def test_la_v2_ecrit_ce_qu_ecrit_la_reference_sur_les_contrats(  # noqa: PLR0913  une colonne par paramètre
-    bourse: Bourse, tmp_path: Path, exchange: str, symbole: str, type_marche: str, prix: str, timeframe: str
+@pytest.mark.parametrize("contrat", CONTRATS, ids="-".join)
+def test_la_v2_ecrit_ce_qu_ecrit_la_reference_sur_les_contrats(
+    bourse: Bourse, tmp_path: Path, contrat: tuple[str, str, str], timeframe: str
 ) -> None:
     """Linéaires et inverses, à tous leurs prix."""
-    etendue = {"1m": 12 * HEURE, "1h": 20 * JOUR, "1d": 300 * JOUR}[timeframe]
-    mots = ("--symbole", symbole, "--type-marche", type_marche, "--prix-ohlcv", prix, "--timeframe", timeframe)
+    exchange, symbole, prix = contrat
+    etendue = {"1m": 12 * HEURE, "1h": 20 * JOUR, "1d": 40 * JOUR}[timeframe]
+    mots = ("--symbole", symbole, "--type-marche", "swap", "--prix-ohlcv", prix, "--timeframe", timeframe)
     assert comparer(bourse, tmp_path, (FIN - etendue, FIN), *mots, exchange=exchange) > 0
 
 

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from outils_bout_en_bout import EXTENSIONS, MODULE, commande, fiche, finir, lancer, lignes, telecharger
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Rejeu
-from outils_bout_en_bout import EXTENSIONS, MODULE, commande, fiche, finir, lancer, lignes, telecharger
 
 DOSSIER = Path(os.environ.get("DONNEES_REELLES", MODULE.parent.parent / "shared" / "donnees_reelles"))
 KRAKEN = DOSSIER / "kraken_XBTUSDT"

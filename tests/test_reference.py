@@ -6,7 +6,7 @@ import ast
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ def test_la_premiere_ouverture_est_la_plus_proche_a_partir_de_debut(debut: int, 
     premiere = reference.premiere_ouverture(debut, timeframe)
     plus_long = {"1M": 31 * JOUR_MS, "3M": 92 * JOUR_MS}.get(timeframe, reference.suivante(0, timeframe))
     assert debut <= premiere < debut + plus_long
-    date = datetime.fromtimestamp(premiere / 1000, tz=timezone.utc)
+    date = datetime.fromtimestamp(premiere / 1000, tz=UTC)
     assert timeframe != "1w" or (date.weekday(), premiere % JOUR_MS) == (0, 0)
     assert not timeframe.endswith("M") or (date.day, premiere % JOUR_MS) == (1, 0)
 
