@@ -157,7 +157,7 @@ def lire_pages(exchange: Any, demande: tuple[Any, ...], debut: int, fin: int) ->
 def est_tronque(exchange: Any, demande: tuple[Any, ...], debut: int, premiere: int, maintenant: int) -> bool:
     """Dit si le marché existait avant ce qui a été servi (kraken : 720 bougies), d'après un timeframe plus long."""
     symbole, _, limite, params = demande
-    longs = sorted(exchange.timeframes, key=exchange.parse_timeframe)
+    longs = sorted(exchange.timeframes.keys() - {"2w"}, key=exchange.parse_timeframe)  # kraken : 15 jours
     long = next((t for t in longs if exchange.parse_timeframe(t) * 1000 * limite >= maintenant - debut), longs[-1])
     longues = appeler(exchange, exchange.fetch_ohlcv, symbole, long, debut, limite, params)
     return any(suivante(ligne[0], long) <= premiere for ligne in longues)

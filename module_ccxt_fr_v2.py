@@ -123,7 +123,6 @@ CODE_DEMANDE = 2
 CODE_PARTIEL = 3
 CODE_OCCUPE = 75  # EX_TEMPFAIL de sysexits.h
 CODE_SIGINT = 130
-CODE_SIGTERM = 143
 
 
 class ErreurCollecte(Exception):
@@ -2816,14 +2815,8 @@ _GENRES_CHARGES = {
     "spot": {"spot"},
     "margin": {"spot"},
     "swap": {"swap", "linear", "inverse", "contract"},
-    "future": {
-        "future",
-        "delivery",
-        "swap",
-        "linear",
-        "inverse",
-        "contract",
-    },  # bitget range ses échéances avec ses swaps
+    # bitget range ses échéances avec ses swaps
+    "future": {"future", "delivery", "swap", "linear", "inverse", "contract"},
     "option": {"option"},
 }
 
@@ -2857,6 +2850,9 @@ class Serie:
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
 
 
+SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
+
+
 class _Liaison:
     """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
 
@@ -2868,7 +2864,6 @@ class _Liaison:
         self.essais = Essais(reglages.essais, noter=self._noter_essai)
         self.api.frein = self.essais.frein
         self.nombre_essais = 0
-        self.attendu_s = 0.0
         self._decalage_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
@@ -2887,7 +2882,6 @@ class _Liaison:
 
     def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
         self.nombre_essais += 1
-        self.attendu_s += attente_s
         attente = f"{attente_s:.1f}".replace(".", ",")
         journal.warning(
             "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
@@ -2909,7 +2903,8 @@ class _Liaison:
 
     def _secrets(self) -> list[str]:
         noms = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-        return [valeur for nom in noms if isinstance(valeur := getattr(self.api, nom, None), str) and valeur]
+        valeurs = [getattr(self.api, nom, None) for nom in noms]
+        return [v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN]
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, d'après la dernière estimation."""
@@ -3179,7 +3174,6 @@ class Guichet:
         horizon_ms: int = INSTANT_MAX_MS,
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
-        self.impossibles = 0
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
 
@@ -3197,7 +3191,6 @@ class Guichet:
                 return page
             relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
             page = fondre_pages(page, relue)
-        self.impossibles += len(page.impossibles) + page.sans_instant
         return page
 
     async def sert(self, debut: int, fin: int) -> bool:
@@ -3909,7 +3902,6 @@ class Historique:
         self.connexion, self.serie, self.plage, self.fiche = connexion, serie, plage, fiche
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
-        self.impossibles = 0
         self._places, self._concurrence = places, concurrence
 
     async def preparer(self) -> list[Intervalle]:
@@ -3951,7 +3943,6 @@ class Historique:
             lecteur.temoins.deja_obtenu = any(su[0] < debut for su in sus)
             async for morceau in lecteur.lire(debut, fin):
                 yield self._en_lot(morceau, sus)
-        self.impossibles = guichet.impossibles
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi)."""
@@ -4721,10 +4712,10 @@ class _Execution:
 
     def _deja_ecrites(self, lot: Lot, fin_connue: int) -> pa.Table:
         """Les lignes déjà là avant cette exécution dans l'étendue du lot ; lues seulement s'il peut y en avoir."""
-        instants = lot.lignes["timestamp"].cast(pa.int64())
-        if not len(instants) or instants[0].as_py() > fin_connue:
+        instants = instants_de(lot.lignes)
+        if not instants or instants[0] > fin_connue:
             return OHLCV.schema.empty_table()
-        return self.ecrivain.lire(lot.cle, instants[0].as_py(), instants[-1].as_py() + 1)
+        return self.ecrivain.lire(lot.cle, instants[0], instants[-1] + 1)
 
     def _conclure(self, bilan: BilanSerie, fiche: Fiche) -> None:
         """L'état de la série, d'après les trous de l'intervalle demandé."""
@@ -5019,7 +5010,9 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
     sortie = logging.StreamHandler()
-    sortie.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    forme.converter = time.gmtime
+    sortie.setFormatter(forme)
     journal.handlers[:] = [sortie]
     journal.setLevel(niveau.upper())
     journal.propagate = False
@@ -5256,4 +5249,7 @@ def _ecrire_bilan(chemin: Path, bilan: Bilan) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(principal())
+    try:
+        sys.exit(principal())
+    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
+        sys.exit(CODE_SIGINT)

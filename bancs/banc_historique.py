@@ -7,8 +7,8 @@ Face à l'exchange embarqué, avec les vraies limites de débit de binance et 10
 4. un jour ajouté à ces huit ans, contre une simple copie du fichier ;
 5. `--help`.
 
-Chaque mesure est prise dans un processus neuf ; les résultats sont écrits dans RESULTATS.md. Options : `--rapide`
-(trois mois au lieu d'un an, un an au lieu de huit).
+Chaque mesure est prise dans un processus neuf (la mémoire se lit dans /proc : Linux) ; les résultats sont écrits dans
+RESULTATS.md. Option : `--rapide` (trois mois au lieu d'un an, un an au lieu de huit).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LATENCE_S = 0.1
 DEBIT_PERMIS = 50.0  # ccxt, binance : rateLimit de 50 ms, poids 0,4 par page de bougies au comptant
 
 ENFANT_NU = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 import ccxt.pro
 async def boucle(config, debut, fin):
     exchange = ccxt.pro.binance(config)
@@ -48,18 +48,22 @@ asyncio.run(boucle(json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
 """
 
 ENFANT_V2 = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 import module_ccxt_fr_v2 as collecte
 import ccxt.pro
-avant = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def pic_mo():  # VmHWM repart de zéro à exec, ru_maxrss non : il garderait le pic du banc
+    etat = Path("/proc/self/status").read_text()
+    return int(etat.partition("VmHWM:")[2].split()[0]) / 1024
+avant = pic_mo()
 tache = collecte.construire({"symbole": "BTC/USDT", "config_ccxt": json.loads(sys.argv[1]),
     "date_debut": int(sys.argv[2]), "date_fin": int(sys.argv[3]), "sortie": sys.argv[5]})
 depart, cpu = time.perf_counter(), time.process_time()
 bilan = collecte.executer(tache)
 print(json.dumps({"s": time.perf_counter() - depart, "cpu": time.process_time() - cpu, "code": bilan.code,
     "lignes": bilan.total("lignes_nouvelles"), "requetes": bilan.requetes,
-    "rss_mo": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - avant) / 1024}))
+    "rss_mo": pic_mo() - avant}))
 """
 
 
@@ -78,7 +82,10 @@ def mesurer_an(bourse: Any, dossier: Path, debut: int, fin: int) -> dict[str, An
     lancer(ENFANT_NU, config, debut, fin)  # remplit le cache de l'exchange : ni l'un ni l'autre ne paie son calcul
     bourse.latence_s = LATENCE_S
     nu = lancer(ENFANT_NU, config, debut, fin)
+    bourse.requetes.clear()
     v2 = lancer(ENFANT_V2, config, debut, fin, RACINE, dossier / "an.parquet")
+    pages = [requete.instant for requete in bourse.requetes if "klines" in requete.chemin]
+    v2["debit"] = (len(pages) - 1) / (pages[-1] - pages[0])
     relance = lancer(ENFANT_V2, config, debut, fin, RACINE, dossier / "an.parquet")
     return {"nu": nu, "v2": v2, "relance": relance}
 
@@ -113,7 +120,6 @@ def mesurer_aide() -> float:
 def rediger(an: dict[str, Any], huit: dict[str, Any], aide_s: float, annees: str) -> str:
     """RESULTATS.md."""
     nu, v2, relance = an["nu"], an["v2"], an["relance"]
-    debit = v2["requetes"] / v2["s"]
     tout, ajout, seul = huit["tout"], huit["ajout"], huit["jour_seul"]
     mesures = [
         (
@@ -121,7 +127,11 @@ def rediger(an: dict[str, Any], huit: dict[str, Any], aide_s: float, annees: str
             f"{nu['s'] / v2['s']:.1f} × plus vite ({v2['s']:.1f} s contre {nu['s']:.1f} s)",
             "≥ 4 ×",
         ),
-        (f"débit, sur les {DEBIT_PERMIS:.0f} req/s que ccxt permet", f"{100 * debit / DEBIT_PERMIS:.0f} %", "≥ 90 %"),
+        (
+            f"débit, sur les {DEBIT_PERMIS:.0f} requêtes par seconde que ccxt permet",
+            f"{100 * v2['debit'] / DEBIT_PERMIS:.0f} %",
+            "≥ 90 %",
+        ),
         (
             "CPU, sur celui de la boucle nue qui ne garde rien",
             f"{v2['cpu'] / nu['cpu']:.2f} × ({v2['cpu']:.1f} s contre {nu['cpu']:.1f} s)",

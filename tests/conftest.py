@@ -6,11 +6,17 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Les mêmes exemples à chaque fois : une suite rouge se rejoue. Pour en chercher d'autres :
+# --hypothesis-profile=default.
+settings.register_profile("rejouable", derandomize=True, deadline=None)
+settings.load_profile("rejouable")
 
 JOURNAUX = ("module_ccxt_fr_v2", "ccxt", "asyncio", "aiohttp", "dotenv")
 

@@ -643,7 +643,6 @@ def test_les_essais_sont_comptes_et_dits(bourse: Bourse, caplog: pytest.LogCaptu
         await page(connexion, "BTC/USDT")
         assert connexion.nombre_essais == 2
         assert connexion.requetes == 4
-        assert connexion.attendu_s > 0
 
     jouer(bourse, "binance", scenario)
     assert "Nouvel essai 2/8 dans" in caplog.text

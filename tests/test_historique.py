@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as module
@@ -380,6 +380,9 @@ def appels_permis(caractere: str, limite: int, points: int) -> int:
     bords=st.tuples(st.integers(0, 150), st.integers(0, 150), st.floats(0, 1), st.floats(0, 1)),
     pannes=st.lists(st.tuples(st.integers(-60, 170), st.integers(1, 90)), max_size=4),
     cotation=st.integers(-300, 120),
+)
+@example(  # un long vide dont le bord gauche n'est qu'à deux bougies d'une ligne
+    code="1m", caractere="since_exclusif", limite=20, bords=(53, 59, 1.0, 1.0), pannes=[(23, 90)], cotation=0
 )
 def test_bornes_strictes_et_trous_vrais(
     code: str,
