@@ -1822,6 +1822,13 @@ class EcrivainFichier(_FichierLu):
         super().fermer()
 
 
+def _est_gzip(chemin: Path) -> bool:
+    if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+        with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+            return fichier.read(2) == b"\x1f\x8b"
+    return False
+
+
 class EcrivainCsv(EcrivainFichier):
     """CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`.
 
@@ -1837,19 +1844,12 @@ class EcrivainCsv(EcrivainFichier):
         super().__init__(chemin, **reglages)
         self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
         self._titre = ",".join(nom for nom, _ in self.type_donnee.colonnes).encode() + b"\n"
-        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or self._est_gzip()):
+        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or _est_gzip(self.chemin)):
             self.compression = "gzip"
-
-    def _est_gzip(self) -> bool:
-        if not self.chemin.is_file():
-            return False  # un tube attendrait sans fin qu'on y écrive
-        with contextlib.suppress(OSError), self.chemin.open("rb") as fichier:
-            return fichier.read(2) == b"\x1f\x8b"
-        return False
 
     def _reconnaitre(self) -> None:
         refuser_autre_format(self)
-        ouvrir = gzip.open if self._est_gzip() else open
+        ouvrir = gzip.open if _est_gzip(self.chemin) else open
         with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
             titre = fichier.readline(1 << 12)
         if titre.rstrip(b"\r\n") != self._titre.rstrip():
@@ -1859,7 +1859,7 @@ class EcrivainCsv(EcrivainFichier):
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if not self._est_gzip() and (fin := self._fin()) < self.octets:
+        if not _est_gzip(self.chemin) and (fin := self._fin()) < self.octets:
             journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
             with _disque("Réparer", self.chemin):
                 os.truncate(self.chemin, fin)
@@ -1898,7 +1898,7 @@ class EcrivainCsv(EcrivainFichier):
         return {**super()._entete(), **self._empreinte()}
 
     def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        schema, est_gzip = self.type_donnee.schema, self._est_gzip()
+        schema, est_gzip = self.type_donnee.schema, _est_gzip(self.chemin)
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
             fin = self.octets if est_gzip else self._fin()
@@ -1946,7 +1946,7 @@ class EcrivainCsv(EcrivainFichier):
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        if premiere is None or not self._existe() or self._est_gzip() or self.compression == "gzip":
+        if premiere is None or not self._existe() or _est_gzip(self.chemin) or self.compression == "gzip":
             self._composer(fichier, self._fusion())
             return
         with _lecture(self.chemin):
@@ -4978,8 +4978,8 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if execution is not None and execution.lister:
-        de_tache.setdefault("symbole", "-") if "symbols" not in de_tache else None
+    if execution is not None and execution.lister and "symbols" not in de_tache:
+        de_tache.setdefault("symbole", "-")
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
     drapeaux = [drapeau(nom) for nom in noms_options(Tache, OptionsExecution)]
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
