@@ -11,6 +11,14 @@ from pathlib import Path
 import pytest
 from outils_bout_en_bout import MODULE
 
+# Là où le projet est installé (pip install -e), l'exchange embarqué s'importe de partout : le cacher.
+SANS_BOURSE = (
+    "import runpy, sys\n"
+    "sys.modules['bourse_locale'] = None\n"
+    "sys.argv = sys.argv[1:]\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
 
 @pytest.fixture
 def seul(tmp_path: Path) -> Path:
@@ -57,7 +65,7 @@ def test_copie_seul_il_liste_les_timeframes(seul: Path) -> None:
 
 def test_copie_seul_hors_ligne_dit_ce_qui_manque(seul: Path) -> None:
     """Sans l'exchange embarqué : son nom, que faire, code 2, et rien d'écrit."""
-    fini = lancer(seul, seul.name, "--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-1h")
+    fini = lancer(seul, "-c", SANS_BOURSE, seul.name, "--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-1h")
     assert fini.returncode == 2
     assert "bourse_locale" in fini.stderr
     assert "--hors-ligne" in fini.stderr
