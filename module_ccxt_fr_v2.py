@@ -1579,11 +1579,19 @@ def _pas_le_notre(ecrivain: Ecrivain, contenu: str) -> _PasLeNotre:
 
 
 def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
-    """Ce qu'est un fichier sans notre signature : celui d'un autre format, ou du texte (s'il ne devait pas en être)."""
+    """Ce qu'est un fichier sans notre signature : celui d'un autre de nos formats, ou un document (s'il est en texte).
+
+    Un texte sans forme, là où un format binaire est attendu, est un fichier abîmé : il sera mis de côté.
+    """
     for classe in ECRIVAINS.values():
         if classe.signature and tete.startswith(classe.signature):
             return f"un fichier {classe.format}"
-    return "du texte" if texte and _est_du_texte(tete) else None
+    if not (texte and _est_du_texte(tete)):
+        return None
+    titre = tete.partition(b"\n")[0]
+    if titre.count(b",") > 1:
+        return f"un tableau en texte, aux colonnes « {titre[:200].decode(errors='replace').strip()} »"
+    return "du JSON ou du HTML" if tete.lstrip()[:1] in (b"{", b"[", b"<") else None
 
 
 def _est_du_texte(octets: bytes) -> bool:

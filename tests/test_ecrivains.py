@@ -413,6 +413,18 @@ def test_autre_serie_refusee(sortie: Path) -> None:
     assert etat(sortie) == avant
 
 
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather", ".sqlite"])
+def test_un_texte_sans_forme_sous_un_nom_binaire_est_mis_de_cote(tmp_path: Path, suffixe: str) -> None:
+    """Ni tableau ni document : un fichier abîmé, gardé à côté, et le travail se fait."""
+    chemin = tmp_path / f"a{suffixe}"
+    chemin.write_bytes(b"pas du tout un fichier de bougies")
+    ecrivain = creer(chemin)
+    ecrivain.controler([BTC])
+    with ecrivain:
+        ecrivain.finir()
+    assert [f.read_bytes() for f in tmp_path.glob("*.corrompu-*")] == [b"pas du tout un fichier de bougies"]
+
+
 ETRANGERS = {
     "texte": b"bonjour,tout,le\nmonde\n",
     "json": b'{"a": 1}',
