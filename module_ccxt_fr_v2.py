@@ -3528,9 +3528,7 @@ class Sondage:
         toutes = page.instants
         trous: list[Trou] = []
         restes: list[_Manque] = []
-        for trou_debut, trou_fin in manquants(
-            entre(dedans, debut, fin)["timestamp"].to_pylist(), self.guichet.timeframe, debut, fin
-        ):
+        for trou_debut, trou_fin in manquants(dedans["timestamp"].to_pylist(), self.guichet.timeframe, debut, fin):
             avant, apres = bool(toutes) and toutes[0] < trou_debut, bool(toutes) and toutes[-1] >= trou_fin
             if avant and apres:
                 raison = ECHEC if page.sans_instant else SANS_TRANSACTION
@@ -4555,9 +4553,16 @@ def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
 
 
 @contextlib.asynccontextmanager
-async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
-    """La connexion d'une tâche, demande contrôlée sans requête, fermée quoi qu'il arrive."""
+async def _ouvrir_connexion(tache: Tache) -> AsyncIterator[Connexion]:
+    """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
     async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+        yield connexion
+
+
+@contextlib.asynccontextmanager
+async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
+    """La connexion d'une tâche, demande contrôlée sans requête."""
+    async with _ouvrir_connexion(tache) as connexion:
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
         yield connexion
 
@@ -4571,15 +4576,7 @@ def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Co
 
     La session est fermée à la sortie, erreur et annulation comprises. Lève ErreurDemande.
     """
-    reglages = {"symbole": "-", **options}
-    tache = construire(reglages)
-
-    @contextlib.asynccontextmanager
-    async def ouverture() -> AsyncIterator[Connexion]:
-        async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
-            yield connexion
-
-    return ouverture()
+    return _ouvrir_connexion(construire({"symbole": "-", **options}))
 
 
 def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Serie]:
@@ -5107,7 +5104,7 @@ async def commande_lister(tache: Tache, quoi: str) -> list[str]:
     """Les lignes de `--lister`."""
     if quoi == "exchanges":
         return identifiants_exchanges()
-    async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+    async with _ouvrir_connexion(tache) as connexion:
         if quoi == "timeframes":
             return list(connexion.api.timeframes or {})
         await connexion.charger_marches()
