@@ -478,7 +478,7 @@ class TypeDonnee:
     """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique."""
 
     nom: str
-    colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre
+    colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
     @property
@@ -489,7 +489,13 @@ class TypeDonnee:
 
 @functools.cache
 def _schema(colonnes: tuple[tuple[str, str], ...]) -> pa.Schema:
-    natures = {"texte": pa.string(), "instant": pa.timestamp("ms", tz="UTC"), "nombre": pa.float64()}
+    natures = {
+        "texte": pa.string(),
+        "instant": pa.timestamp("ms", tz="UTC"),
+        "nombre": pa.float64(),
+        "entier": pa.int64(),
+        "niveaux": pa.list_(pa.struct([("price", pa.float64()), ("amount", pa.float64())])),
+    }
     return pa.schema([(nom, natures[nature]) for nom, nature in colonnes])
 
 
@@ -511,6 +517,50 @@ OHLCV = TypeDonnee(
 )
 VALEURS_OHLCV = ("open", "high", "low", "close", "volume")
 
+TRADES = TypeDonnee(
+    "trades",
+    (
+        ("exchange", "texte"),
+        ("symbole", "texte"),
+        ("timestamp", "instant"),
+        ("id", "texte"),
+        ("side", "texte"),
+        ("price", "nombre"),
+        ("amount", "nombre"),
+        ("cost", "nombre"),
+        ("recu", "instant"),
+    ),
+    cle=("exchange", "symbole", "id"),
+)
+TICKER = TypeDonnee(
+    "ticker",
+    (
+        ("exchange", "texte"),
+        ("symbole", "texte"),
+        ("timestamp", "instant"),
+        ("recu", "instant"),
+        *((nom, "nombre") for nom in (
+            "bid", "bid_volume", "ask", "ask_volume", "last", "open", "high", "low", "close", "vwap", "base_volume",
+            "quote_volume", "change", "percentage",
+        )),
+    ),
+    cle=("exchange", "symbole", "timestamp"),
+)  # fmt: skip
+ORDERBOOK = TypeDonnee(
+    "orderbook",
+    (
+        ("exchange", "texte"),
+        ("symbole", "texte"),
+        ("timestamp", "instant"),
+        ("recu", "instant"),
+        ("nonce", "entier"),
+        ("bids", "niveaux"),
+        ("asks", "niveaux"),
+    ),
+    cle=("exchange", "symbole", "timestamp", "nonce"),
+)
+TYPES: Mapping[str, TypeDonnee] = {donnee.nom: donnee for donnee in (OHLCV, TRADES, TICKER, ORDERBOOK)}
+
 
 @functools.lru_cache(maxsize=4096, typed=True)
 def _constante(valeur: Any) -> pa.Scalar:
@@ -519,14 +569,19 @@ def _constante(valeur: Any) -> pa.Scalar:
 
 
 class CleSerie(NamedTuple):
-    """Ce qui distingue une série d'une autre ; les quatre premières colonnes d'un fichier de bougies."""
+    """Ce qui distingue une série d'une autre ; les quatre premières colonnes d'un fichier de bougies.
+
+    Une série de trades, de tickers ou de carnets n'a ni timeframe ni prix : les deux sont vides.
+    """
 
     exchange: str
     symbole: str
-    timeframe: str
-    prix: str
+    timeframe: str = ""
+    prix: str = ""
 
     def __str__(self) -> str:
+        if not self.timeframe:
+            return f"{self.symbole} ({self.exchange})"
         return f"{self.symbole} {self.timeframe} ({self.exchange}, prix {self.prix})"
 
 
@@ -2521,6 +2576,7 @@ TYPES_MARCHE = ("spot", "swap", "future", "margin", "option")
 SOUS_TYPES = ("linear", "inverse")
 MODES_MARGE = ("isolated", "cross")
 PRIX = ("last", "mark", "index", "premiumIndex")
+BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
 LIMITE_PAR_DEFAUT = 100  # des 90 exchanges qui ont fetchOHLCV, 4 ne disent pas leur page : toutes en font au moins 100
 
@@ -4170,7 +4226,21 @@ class Tache:
     relecture: int = option(2, lire=lire_entier(0, 10_000), groupe="intervalle", valeur="N",
         aide="dernières bougies relues à chaque reprise (révisions tardives)")
     grace: float = option(2.0, lire=lire_secondes, groupe="intervalle", valeur="S",
-        aide="secondes avant de tenir une bougie pour close")
+        aide="retard admis d'un trade, et secondes avant de tenir une bougie pour close")
+    stream: str | None = option(choix=TYPES, groupe="flux",
+        aide="suit en direct au lieu de lire l'historique")
+    trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
+        aide="agrège le flux de trades en bougies")
+    duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
+        defaut_aide="sans fin", aide="secondes à suivre")
+    flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
+        aide="lignes gardées avant écriture, 5 s au plus")
+    profondeur: int = option(20, lire=lire_entier(1, 5_000), groupe="flux", valeur="N",
+        aide="niveaux du carnet")
+    bougies_vides: str = option("omettre", choix=BOUGIES_VIDES, groupe="flux",
+        aide="minutes sans trade, agrégées de trades : absentes, ou plates à la clôture précédente")
+    silence: float = option(60.0, lire=lire_secondes, groupe="flux", valeur="S",
+        aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
     concurrence: int = option(8, lire=lire_entier(1, 64), groupe="requêtes", valeur="N",
@@ -4185,8 +4255,8 @@ class Tache:
         defaut_aide="d'après l'extension de --sortie, sinon csv", aide="format du fichier")
     sortie: Path | None = option(lire=lire_chemin, groupe="sortie", valeur="CHEMIN",
         defaut_aide="nom stable sous donnees/", aide="fichier à écrire, ou à continuer")
-    sqlite_table: str = option("ohlcv", lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
-        aide="table SQLite")
+    sqlite_table: str | None = option(lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
+        defaut_aide="ohlcv, ou le nom du flux", aide="table SQLite")
     compression: str | None = option(choix=COMPRESSIONS, groupe="sortie",
         defaut_aide="zstd en Parquet et Feather, aucune en CSV", aide="codec du format")
     sandbox: bool = option(False, lire=lire_booleen, groupe="connexion",
@@ -4220,6 +4290,12 @@ class Tache:
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
+        if self.trades_vers_ohlcv and self.stream != "trades":
+            yield ("trades_vers_ohlcv", "stream"), "ne va qu'avec le flux de trades (stream: trades)"
+        if self.stream and self.date_fin is not None:
+            yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
+        if self.date_debut is not None and self.stream not in (None, "ohlcv"):
+            yield ("date_debut", "stream"), f"un flux de {self.stream} commence maintenant : ôtez date_debut"
         permises = ECRIVAINS[self.format_choisi].compressions
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
@@ -4229,6 +4305,16 @@ class Tache:
     def format_choisi(self) -> str:
         """Le format demandé, ou celui de l'extension de la sortie, ou csv."""
         return self.format or format_du_chemin(self.sortie) or "csv"
+
+    @property
+    def type_donnee(self) -> TypeDonnee:
+        """Ce que la sortie contient : des bougies, sauf si l'on suit un autre flux sans l'agréger."""
+        return OHLCV if self.trades_vers_ohlcv else TYPES[self.stream or "ohlcv"]
+
+    @property
+    def table_choisie(self) -> str:
+        """La table SQLite demandée, ou celle du type de donnée."""
+        return self.sqlite_table or self.type_donnee.nom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -4605,7 +4691,7 @@ def ouvrir_ecrivain(tache: Tache, cles: Sequence[CleSerie], bilan: Bilan) -> Ecr
     chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, classe.extensions[0])
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
-    ecrivain = classe(chemin, table=tache.sqlite_table, compression=compression)
+    ecrivain = classe(chemin, table=tache.table_choisie, compression=compression)
     ecrivain.controler(cles)
     return ecrivain
 
@@ -4847,9 +4933,9 @@ async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
     if puits is not None:
         return _avec_fiches(puits.table(), puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
-    fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.sqlite_table)}
+    fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
     demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(sortie, table=tache.sqlite_table), demandees)
+    table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
     return _avec_fiches(table, [fiches[s.cle] for s in demandees if s.cle in fiches])
 
 

@@ -77,6 +77,12 @@ TEXTES = [
     ("relecture", "0", 0),
     ("grace", "0.5", 0.5),
     ("grace", "0", 0.0),
+    ("stream", "orderbook", "orderbook"),
+    ("duree", "600", 600.0),
+    ("flush", "50", 50),
+    ("profondeur", "5", 5),
+    ("bougies_vides", "reporter", "reporter"),
+    ("silence", "30", 30.0),
     ("limite", "1_000", 1000),
     ("concurrence", "64", 64),
     ("essais", "1", 1),
@@ -99,6 +105,7 @@ NATURELS = [
     ("inclure_bougie_courante", True, True),
     ("inclure_bougie_courante", "oui", True),
     ("sandbox", "Off", False),
+    ("trades_vers_ohlcv", False, False),
     ("hors_ligne", False, False),
     ("relecture", 3, 3),
     ("grace", 1, 1.0),
@@ -112,6 +119,7 @@ INSTANT = "(ISO 8601 comme 2024-01-01 ou 2024-01-01T12:00Z, ms epoch, ou -7j -12
 TYPES = "(choix : spot, swap, future, margin, option)"
 PRIX = "(choix : last, mark, index, premiumIndex)"
 FORMATS = "(choix : csv, parquet, feather, sqlite)"
+FLUX = "(choix : ohlcv, trades, ticker, orderbook)"
 TABLE = "(lettres sans accent, chiffres et _, 63 au plus)"
 MAUVAIS = [
     ("exchange", "", "un texte non vide est attendu"),
@@ -132,6 +140,12 @@ MAUVAIS = [
     ("grace", "-1", "un nombre de secondes est attendu, pas « -1 »"),
     ("grace", "nan", "un nombre de secondes est attendu, pas « nan »"),
     ("grace", "inf", "un nombre de secondes est attendu, pas « inf »"),
+    ("stream", "trade", f"« trade » n'est pas permis {FLUX}. Vouliez-vous dire « trades » ?"),
+    ("duree", "10min", "un nombre de secondes est attendu, pas « 10min »"),
+    ("flush", "0", "0 n'est pas entre 1 et 1000000000"),
+    ("profondeur", "5001", "5001 n'est pas entre 1 et 5000"),
+    ("bougies_vides", "garder", "« garder » n'est pas permis (choix : omettre, reporter)."),
+    ("silence", "-1", "un nombre de secondes est attendu, pas « -1 »"),
     ("limite", "0", "0 n'est pas entre 1 et 1000000000"),
     ("limite", "1.5", "un entier est attendu, pas « 1.5 »"),
     ("concurrence", "65", "65 n'est pas entre 1 et 64"),
@@ -289,6 +303,27 @@ def test_symboles_et_symbols_sont_synonymes() -> None:
     assert fautes(symbols="A/B", symboles="C/D") == ["symboles : donnée deux fois, sous deux noms"]
 
 
+def test_les_options_de_flux_qui_se_contredisent() -> None:
+    """Un flux n'a pas de date de fin, ne remonte pas hors bougies, et seuls les trades s'agrègent."""
+    assert fautes(**BASE, trades_vers_ohlcv=True) == [
+        "trades_vers_ohlcv : ne va qu'avec le flux de trades (stream: trades)"
+    ]
+    assert fautes(**BASE, stream="ohlcv", date_fin="2030-01-01") == [
+        "date_fin : un flux ne finit pas à une date : donnez une duree, en secondes"
+    ]
+    assert fautes(**BASE, stream="ticker", date_debut="2024-01-01") == [
+        "date_debut : un flux de ticker commence maintenant : ôtez date_debut"
+    ]
+    assert par_dict(**BASE, stream="ohlcv", date_debut="2024-01-01").date_debut == D2024
+
+
+def test_la_table_sqlite_porte_le_nom_de_ce_qu_elle_contient() -> None:
+    """Des trades agrégés sont des bougies ; un nom donné l'emporte."""
+    assert par_dict(**BASE, stream="trades").table_choisie == "trades"
+    assert par_dict(**BASE, stream="trades", trades_vers_ohlcv=True).table_choisie == "ohlcv"
+    assert par_dict(**BASE, stream="trades", sqlite_table="t").table_choisie == "t"
+
+
 def test_symbole_et_symbols_ensemble_sont_une_faute() -> None:
     phrase = "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
     assert fautes(symbole="A/B", symbols="C/D") == [f"symbols : {phrase}"]
@@ -398,6 +433,11 @@ VALEURS: dict[str, st.SearchStrategy[Any]] = {
     "inclure_bougie_courante": st.booleans(),
     "relecture": st.integers(0, 10_000),
     "grace": st.floats(0, 1e6),
+    "duree": st.floats(0, 1e6),
+    "flush": st.integers(1, 5000),
+    "profondeur": st.integers(1, 5000),
+    "bougies_vides": st.sampled_from(module.BOUGIES_VIDES),
+    "silence": st.floats(0, 1e6),
     "limite": st.integers(1, 5000),
     "concurrence": st.integers(1, 64),
     "essais": st.integers(1, 100),
@@ -474,9 +514,10 @@ def test_chaque_option_est_declaree_en_entier() -> None:
 
 
 def test_les_noms_sont_ceux_du_contrat() -> None:
-    """Les drapeaux promis, et eux seuls ; ceux des flux viendront avec les flux."""
+    """Les drapeaux promis, et eux seuls."""
     promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe date-debut date-fin limite
         prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table compression
+        stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
         timeout sandbox proxy options params config-ccxt hors-ligne lister simulation bilan journal"""
     noms = module.noms_options(module.Tache, module.OptionsExecution)
     assert {module.drapeau(nom) for nom in noms} == {f"--{nom}" for nom in promis.split()}
@@ -486,7 +527,9 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
     tache = par_dict(**BASE)
     promis = {
         "exchange": "binance", "type_marche": "spot", "timeframe": "1m", "prix_ohlcv": "last", "relecture": 2,
-        "concurrence": 8, "grace": 2.0, "essais": 8, "sqlite_table": "ohlcv", "timeout": 30_000, "limite": None,
+        "concurrence": 8, "grace": 2.0, "essais": 8, "table_choisie": "ohlcv", "timeout": 30_000, "limite": None,
+        "stream": None, "trades_vers_ohlcv": False, "duree": None, "flush": 20, "profondeur": 20,
+        "bougies_vides": "omettre", "silence": 60.0,
         "inclure_bougie_courante": False, "sandbox": False, "hors_ligne": False, "options": {}, "params": {},
     }  # fmt: skip
     assert {nom: getattr(tache, nom) for nom in promis} == promis
