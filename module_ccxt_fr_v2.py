@@ -88,6 +88,7 @@ from collections.abc import (
 )
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
 __version__ = "2.0.0"
@@ -908,10 +909,17 @@ class Frein:
     def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
+        self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
 
     def serrer(self, attente_s: float) -> None:
         """Plus aucune requête avant `attente_s` secondes ; une pause plus longue déjà posée reste."""
         self._jusqua = max(self._jusqua, self._horloge() + attente_s + MARGE_REPRISE_S)
+        self.prevenir(self.reste_s)
+
+    @property
+    def reste_s(self) -> float:
+        """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
+        return max(0.0, self._jusqua - self._horloge())
 
     @property
     def serre(self) -> bool:
@@ -975,6 +983,7 @@ pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 MARGE_DISQUE = 1 << 20
+TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
@@ -1105,6 +1114,54 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         )
 
 
+def lire_texte_utf8(chemin: Path) -> str:
+    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
+    try:
+        if chemin.stat().st_size <= TEXTE_MAX:
+            return chemin.read_text(encoding="utf-8-sig")
+        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
+    except UnicodeDecodeError as erreur:
+        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
+    except OSError as erreur:
+        cause = _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
+
+
+class Pauses:
+    """Les pauses qu'un exchange a demandées, pour l'exécution suivante ; un petit fichier JSON à côté des sorties.
+
+    Absent, illisible ou passé : il ne compte pas. Ne pas pouvoir l'écrire n'arrête rien.
+    """
+
+    def __init__(self, dossier: Path) -> None:
+        self.chemin = dossier / ".pauses-ccxt.json"
+
+    def lire(self) -> dict[str, int]:
+        """Les pauses qui courent encore : exchange -> instant de fin."""
+        try:
+            lues = json.loads(self.chemin.read_text(encoding="utf-8"))
+            pauses = {str(nom): int(fin) for nom, fin in lues.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+
+    def noter(self, exchange: str, fin_ms: int) -> None:
+        """Garde une pause ; une plus longue déjà notée reste."""
+        pauses = self.lire()
+        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
+        texte = json.dumps(pauses, indent=1)
+        try:
+            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        except ErreurSortie as refus:
+            journal.warning("La pause demandée par %s ne passera pas aux exécutions suivantes : %s", exchange, refus)
+
+    def nettoyer(self) -> None:
+        """Ôte le fichier quand plus aucune pause ne court."""
+        if not self.lire():
+            with contextlib.suppress(OSError):
+                self.chemin.unlink(missing_ok=True)
+
+
 class Verrou:
     """Une seule exécution par sortie. Le verrou est celui du noyau : un processus mort ne bloque jamais.
 
@@ -1112,8 +1169,13 @@ class Verrou:
     fichier de verrou avant de savoir s'il est libre, et Windows interdit d'y lire.
     """
 
-    def __init__(self, sortie: Path) -> None:
-        self._sortie = sortie
+    def __init__(
+        self,
+        sortie: Path,
+        tenue: str = "tenue",
+        conseil: str = "Attendez qu'il finisse, ou choisissez une autre sortie.",
+    ) -> None:
+        self._sortie, self._tenue, self._conseil = sortie, tenue, conseil
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
         self._prise: Any = None
 
@@ -1126,8 +1188,7 @@ class Verrou:
                 prise.acquire(timeout=0)
             except filelock.Timeout:
                 raise SortieOccupee(
-                    f"« {self._sortie} » est déjà tenue par {self._tenant()}",
-                    "Attendez qu'il finisse, ou choisissez une autre sortie.",
+                    f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
                 ) from None
             self._prise = prise
             self._pid.write_text(str(os.getpid()), encoding="ascii")
@@ -2917,16 +2978,66 @@ class Serie:
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
+class Debit:
+    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
+
+    def __init__(self, frein: Frein) -> None:
+        self.frein = frein
+        self._limiteur: Any = None
+
+    def brancher(self, api: Any) -> None:
+        """Fait passer une instance par ce débit ; le limiteur de ccxt est celui de la première."""
+        self._limiteur = self._limiteur or api.throttler
+        api.throttler = self._limiteur
+
+
+class Fonds:
+    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
+
+    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
+    """
+
+    def __init__(self, reglages: Reglages, debit: Debit) -> None:
+        self._souche = _classe(reglages.exchange)(_config(reglages))  # tient la session et les marchés, ne demande rien
+        self.debit = debit
+        self.natures: set[NatureMarche] = set()
+        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
+
+    def equiper(self, api: Any) -> None:
+        """Prête la session et le débit à une instance neuve."""
+        self.debit.brancher(api)
+        api.session, api.own_session = self._souche.session, False
+
+    def preter_marches(self, api: Any) -> None:
+        """Donne à une instance les marchés déjà chargés."""
+        if self._souche.markets:
+            api.set_markets_from_exchange(self._souche)
+
+    def garder_marches(self, api: Any) -> None:
+        """Garde pour les suivantes les marchés d'une instance."""
+        self._souche.set_markets_from_exchange(api)
+
+    async def __aenter__(self) -> Self:
+        await self._souche.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._souche.close()
+
+
 class _Liaison:
     """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
 
-    def __init__(self, reglages: Reglages) -> None:
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
         self.reglages = reglages
+        self.fonds = fonds
         self.api = _classe(reglages.exchange)(_config(reglages))
         lignee = [parente.__name__ for parente in type(self.api).__mro__]  # okxus est okx, gateeu est gate
         self.particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
-        self.essais = Essais(reglages.essais, noter=self._noter_essai)
+        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
         self.api.frein = self.essais.frein
+        if fonds is not None:
+            fonds.equiper(self.api)
         self.nombre_essais = 0
         self._decalage_ms = 0
         if reglages.sandbox:
@@ -3000,16 +3111,26 @@ class _Liaison:
             )  # fmt: skip
 
 
-class Connexion(_Liaison):
-    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
+class _Marches(_Liaison):
+    """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
 
     async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
+        if self.fonds is None:
+            await self._charger(symboles, set())
+            return
+        async with self.fonds.verrou:
+            self.fonds.preter_marches(self.api)
+            await self._charger(symboles, self.fonds.natures)
+            self.fonds.garder_marches(self.api)
+
+    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
+        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = [nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles]
+        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -3077,7 +3198,9 @@ class Connexion(_Liaison):
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
             )
 
-    # --- bougies ---
+
+class Connexion(_Marches):
+    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -3160,9 +3283,9 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages)
+    connexion = Connexion(reglages, fonds)
     try:
         yield connexion
     finally:
@@ -4032,6 +4155,9 @@ class Historique:
 # l'aide et la ligne du README. Ajouter une option : un champ, et rien ailleurs.
 
 Lire = Callable[[Any], Any]
+DOSSIER_SORTIES = Path("donnees")
+NIVEAUX = ("debug", "info", "warning", "error")
+MODES = ("rest", "stream")
 
 
 def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
@@ -4186,6 +4312,31 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
+def lire_nom(valeur: Any) -> str:
+    """Le nom d'une tâche de lot : une ligne, sans virgule, puisque --taches les sépare ainsi."""
+    nom = lire_texte(valeur)
+    if "," in nom or "$" in nom or not nom.isprintable():
+        raise ValueError("un nom de tâche tient sur une ligne, sans virgule ni « $ »")
+    return nom
+
+
+def lire_noms(valeur: Any) -> tuple[str, ...]:
+    """Des noms de tâches, en liste ou séparés par des virgules ; les répétitions sont ôtées."""
+    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+    noms = tuple(dict.fromkeys(lire_nom(e) for e in elements if str(e).strip()))
+    if not noms:
+        raise ValueError("au moins un nom de tâche est attendu")
+    return noms
+
+
+def lire_dask(valeur: Any) -> str:
+    """L'adresse d'un cluster Dask, ou `local:N`."""
+    texte = lire_texte(valeur)
+    if not re.fullmatch(r"local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx|inproc)://\S+|(?!local:)[\w.-]+:\d+", texte):
+        raise ValueError(f"« {texte} » n'est ni une adresse (tcp://hote:8786) ni local:N")
+    return texte
+
+
 def format_du_chemin(chemin: Path | None) -> str | None:
     """Le format que dit l'extension, ou None."""
     suffixes = sorted(EXTENSIONS, key=len, reverse=True)
@@ -4327,16 +4478,63 @@ class OptionsExecution:
         aide="dit ce qui serait fait (bornes, requêtes, durée, taille) et sort")
     bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
-    journal: str = option("info", choix=("debug", "info", "warning", "error"), groupe="exécution",
+    journal: str = option("info", choix=NIVEAUX, groupe="exécution",
         aide="niveau du journal, sur stderr")
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Aucune option d'exécution n'en contredit une autre."""
         return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsTacheDeLot:
+    """Ce qu'une tâche de lot dit de plus qu'une tâche."""
+
+    name: str | None = option(lire=lire_nom, groupe="lot", valeur="NOM",
+        aide="nom de la tâche, unique dans le fichier")
+    mode: str | None = option(choix=MODES, groupe="lot", defaut_aide="stream si un flux est demandé, sinon rest",
+        aide="historique ou flux")
+    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_chemin, groupe="lot", valeur="DOSSIER",
+        aide="dossier des tâches sans sortie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsLot:
+    """Ce que la ligne de commande d'un lot demande."""
+
+    yaml: Path | None = option(lire=lire_chemin, groupe="lot", valeur="CHEMIN",
+        aide="fichier des tâches ; ses chemins relatifs le sont à son dossier, où est aussi lu le .env")
+    taches: tuple[str, ...] = option((), lire=lire_noms, groupe="lot", valeur="A,B", defaut_aide="toutes",
+        aide="les tâches à exécuter, par leur nom")
+    valider: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="contrôle tout le fichier, dit le nombre de tâches et sort")
+    simulation: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="dit ce que chaque tâche ferait (bornes, requêtes, durée, taille) et sort")
+    hors_ligne: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="l'exchange embarqué répond à la place du vrai ; sans --duree-max, 10 s par flux")
+    duree_max: float | None = option(lire=lire_secondes, groupe="lot", valeur="S",
+        aide="plafonne la durée de chaque flux, en secondes")
+    dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
+        aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")
+    bilan: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="bilan JSON de l'exécution, tâche par tâche")
+    metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
+    journal: str = option("info", choix=NIVEAUX, groupe="compte rendu",
+        aide="niveau du journal, sur stderr")
+
+    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Les fautes qui tiennent à plusieurs options ensemble."""
+        if self.yaml is None:
+            yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
+        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques") if (chemin := getattr(self, nom))]
+        for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
+            if chemin == autre:
+                yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
 # fmt: on
 
 
-Modele = TypeVar("Modele", Tache, OptionsExecution)
+Modele = TypeVar("Modele", Tache, OptionsExecution, OptionsLot)
 
 
 def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
@@ -4353,29 +4551,47 @@ def noms_options(*modeles: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     return {nom: champ for champ in champs for nom in (champ.name, *champ.metadata["synonymes"])}
 
 
-def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
-) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
-    connus = noms_options(modele)
+class Faute(NamedTuple):
+    """Une faute d'options : celles en cause, la fautive d'abord, sous le nom donné ; et ce qui ne va pas."""
+
+    noms: tuple[str, ...]
+    phrase: str
+
+
+def lire_valeurs(
+    connus: Mapping[str, dataclasses.Field[Any]], valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str
+) -> tuple[dict[str, Any], list[Faute]]:
+    """Lit `valeurs` une à une : celles qui se lisent, sous leur nom premier, et les fautes des autres."""
     lues: dict[str, Any] = {}
-    fautes: list[str] = []
-    fautives: set[str] = set()
+    fautes: list[Faute] = []
     for nom, valeur in valeurs.items():
         if nom not in connus:
-            fautes.append(f"{nommer(nom)} : option inconnue. {proches(nom, map(nommer, connus), 1)}".strip())
+            fautes.append(Faute((nom,), f"option inconnue. {proches(nom, map(nommer, connus), 1)}".strip()))
         elif valeur is not None and connus[nom].name in lues:
-            fautes.append(f"{nommer(nom)} : donnée deux fois, sous deux noms")
+            fautes.append(Faute((nom,), "donnée deux fois, sous deux noms"))
         elif valeur is not None:
             try:
                 lues[connus[nom].name] = connus[nom].metadata["lire"](valeur)
             except ValueError as erreur:
-                fautives.add(connus[nom].name)
-                fautes.append(f"{nommer(nom)} : {erreur}")
+                fautes.append(Faute((nom,), str(erreur)))
+    return lues, fautes
+
+
+def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+    connus = noms_options(type(objet))
+    fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
+    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+
+
+def lire_options(
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+) -> tuple[Modele | None, list[str]]:
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    # Une option illisible n'en accuse pas une autre.
-    fautes += [f"{nommer(noms[0])} : {phrase}" for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
-    return (None if fautes else objet), fautes
+    fautes += fautes_ensemble(objet, fautes)
+    return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
 def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
@@ -4412,11 +4628,454 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
     return f"{champ.default:g}" if isinstance(champ.default, float) else str(champ.default)
 
 
+# --- Lots : un fichier YAML de tâches ---
+
+VERSION_PLAN = 1
+NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+# Ce que PyYAML dit en anglais, au plus près de la cause ; le premier motif qui convient l'emporte.
+_FAUTES_YAML = (
+    (r"found character '\\t'", "une tabulation : YAML s'indente avec des espaces"),
+    (r"found character '(.+)' that cannot start", r"« \1 » ne peut commencer une valeur : mettez-la entre guillemets"),
+    (r"mapping values are not allowed", "un « : » inattendu : alignez la clé, ou mettez la valeur entre guillemets"),
+    (r"could not find expected ':'", "il manque « : » après une clé"),
+    (r"expected ',' or '\]'", "une liste « [ » n'est pas fermée"),
+    (r"expected ',' or '\}'", "un dictionnaire « { » n'est pas fermé"),
+    (r"unexpected end of stream", "un guillemet n'est pas fermé"),
+    (r"undefined alias '(.+?)'", r"l'alias « *\1 » ne renvoie à aucune ancre"),
+    (r"duplicate anchor '(.+?)'", r"l'ancre « &\1 » est posée deux fois"),
+    (r"another document", "un second document (« --- ») : un lot n'en a qu'un"),
+    (r"unacceptable character", "un caractère de contrôle"),
+    (r"expected <block end>|expected the node content", "une indentation incohérente, ou un tiret mal placé"),
+    (r"", "le YAML ne se lit pas ici"),
+)
+
+
+@dataclass(frozen=True)
+class TacheDeLot:
+    """Une tâche d'un lot : son nom, ce qu'elle fait, où vont ses fichiers sans `sortie`, et où elle est écrite."""
+
+    nom: str
+    tache: Tache
+    dossier: Path
+    repere: str
+
+    @property
+    def sans_fin(self) -> bool:
+        """Vrai pour un flux sans durée."""
+        return self.tache.stream is not None and self.tache.duree is None
+
+    def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
+        """La même tâche, hors ligne, ou son flux plafonné."""
+        duree = self.tache.duree
+        if self.tache.stream is not None and duree_max is not None:
+            duree = duree_max if duree is None else min(duree, duree_max)
+        hors_ligne = hors_ligne or self.tache.hors_ligne
+        return dataclasses.replace(self, tache=dataclasses.replace(self.tache, duree=duree, hors_ligne=hors_ligne))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Un lot lu et contrôlé : ses tâches, dans l'ordre du fichier ; ses chemins relatifs le sont à `dossier`."""
+
+    nom: str
+    dossier: Path
+    taches: tuple[TacheDeLot, ...]
+
+    def choisir(self, noms: Sequence[str]) -> Plan:
+        """Les tâches de ces noms, dans l'ordre du fichier (toutes sans noms) ; ErreurDemande si l'un n'y est pas."""
+        connus = [planifiee.nom for planifiee in self.taches]
+        inconnus = [nom for nom in noms if nom not in connus]
+        if inconnus:
+            phrase = "--taches : « {} » n'est pas dans {}. {}"
+            phrases = (phrase.format(nom, self.nom, proches(nom, connus, 1)).strip() for nom in inconnus)
+            raise ErreurDemande("\n".join(phrases), f"Ses tâches : {', '.join(connus)}.")
+        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
+
+    def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
+        """Le même plan, hors ligne ou aux flux plafonnés."""
+        reglees = (planifiee.reglee(hors_ligne=hors_ligne, duree_max=duree_max) for planifiee in self.taches)
+        return dataclasses.replace(self, taches=tuple(reglees))
+
+    def disputes(self) -> Iterator[str]:
+        """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
+        par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
+        for planifiee in self.taches:
+            if planifiee.tache.sortie:
+                par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
+        for voisines in par_chemin.values():
+            premiere, *suivantes = voisines
+            for seconde in suivantes:
+                if dispute := _dispute(premiere, seconde):
+                    sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                    yield f"{seconde.repere} : {sortie} : {dispute}"
+
+
+def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
+    """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
+    a, b = une.tache, autre.tache
+    if a.format_choisi != b.format_choisi:
+        return f"formats différents ({a.format_choisi}, {b.format_choisi})"
+    if une.sans_fin and autre.sans_fin:
+        return "deux flux sans fin ne peuvent la tenir en même temps"
+    if a.format_choisi == "sqlite" and a.table_choisie != b.table_choisie:
+        return ""  # une base tient plusieurs tables, et plusieurs séries par table
+    if a.type_donnee != b.type_donnee:
+        return f"contenus différents ({a.type_donnee.nom}, {b.type_donnee.nom})"
+    return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
+
+
+def _contenu(tache: Tache) -> object:
+    """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
+    bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
+    symboles = {(s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes}
+    return tache.exchange, bougies, symboles
+
+
+class Releve:
+    """Les fautes d'un fichier, chacune avec sa ligne et son lieu, une fois chacune."""
+
+    def __init__(self, nom: str) -> None:
+        self.nom = nom
+        self._fautes: dict[str, int] = {}
+
+    def repere(self, ligne: int | None, ou: str) -> str:
+        """« fichier, ligne 3, tâche « x » »."""
+        return ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
+
+    def noter(self, ligne: int | None, ou: str, phrase: str) -> None:
+        """Ajoute une faute."""
+        self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
+
+    def conclure(self) -> None:
+        """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
+        if self._fautes:
+            raise ErreurDemande("\n".join(sorted(self._fautes, key=lambda phrase: self._fautes[phrase])))
+
+
+class _Valeur(NamedTuple):
+    """Une valeur du YAML : sa ligne, les variables d'environnement qui y sont, et si elle est déjà fautive."""
+
+    ligne: int | None
+    valeur: Any
+    variables: Mapping[str, str] = MappingProxyType({})
+    fautive: bool = False
+
+
+class ArbreYaml:
+    """Un arbre de nœuds YAML, lu sans rien taire : clés doublées, alias sans fin, variables absentes."""
+
+    def __init__(self, releve: Releve, environnement: Mapping[str, str]) -> None:
+        self.releve, self.environnement = releve, environnement
+        self._yaml = importer("yaml", "Lire un fichier de tâches")
+        self._constructeur = self._yaml.constructor.SafeConstructor()
+
+    def composer(self, source: str | Mapping[str, Any]) -> Any:
+        """La racine d'un texte YAML, ou d'un dictionnaire ; None si elle est vide ou fautive (c'est noté)."""
+        try:
+            if not isinstance(source, str):
+                return self._representer(source)
+            racine = self._yaml.compose(source, Loader=self._yaml.SafeLoader)
+        except self._yaml.YAMLError as erreur:
+            self._noter_syntaxe(erreur, source)
+            return None
+        if racine is None:
+            self.releve.noter(1, "", "le fichier est vide : il y faut « version: 1 » et « tasks: »")
+        return racine
+
+    def _representer(self, source: Mapping[str, Any]) -> Any:
+        """Un dictionnaire Python en nœuds, sans lignes ; un chemin y est un texte."""
+        representant = self._yaml.representer.SafeRepresenter()
+        representant.ignore_aliases = lambda _objet: True
+        representant.yaml_multi_representers = {os.PathLike: lambda r, chemin: r.represent_str(os.fspath(chemin)),
+                                                Mapping: lambda r, objet: r.represent_dict(objet)}  # fmt: skip
+        return representant.represent_data(source)
+
+    def _noter_syntaxe(self, erreur: Any, source: Any) -> None:
+        marque = getattr(erreur, "problem_mark", None) or getattr(erreur, "context_mark", None)
+        ligne = marque.line + 1 if marque else None
+        if hasattr(erreur, "position"):  # ReaderError compte en caractères
+            ligne = source.count("\n", 0, erreur.position) + 1
+        trouvees = ((re.search(motif, str(erreur)), dite) for motif, dite in _FAUTES_YAML)
+        self.releve.noter(ligne, "", next(trouve.expand(dite) for trouve, dite in trouvees if trouve))
+
+    def demesure(self, racine: Any) -> str:
+        """Pourquoi l'arbre ne peut être développé : des alias qui se contiennent, ou se multiplient ; vide sinon."""
+        tailles: dict[int, int] = {}
+        ouverts: set[int] = set()
+        pile = [(racine, False)]
+        while pile:
+            noeud, fini = pile.pop()
+            if fini:
+                ouverts.discard(id(noeud))
+                tailles[id(noeud)] = 1 + sum(tailles[id(enfant)] for enfant in _enfants(noeud))
+            elif id(noeud) in ouverts:
+                return "un alias se contient lui-même"
+            elif id(noeud) not in tailles:
+                ouverts.add(id(noeud))
+                pile += [(noeud, True), *((enfant, False) for enfant in _enfants(noeud))]
+        trop = tailles[id(racine)] > NOEUDS_MAX
+        return f"des alias qui, développés, feraient plus de {NOEUDS_MAX} valeurs" if trop else ""
+
+    def est_dict(self, noeud: Any, ou: str, phrase: str) -> bool:
+        """Vrai pour un dictionnaire ; sinon, `phrase` est notée."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            return True
+        self.releve.noter(ligne_de(noeud), ou, phrase)
+        return False
+
+    def elements(self, noeud: Any) -> list[Any]:
+        """Les nœuds d'une liste ; vide si ce n'en est pas une."""
+        return list(noeud.value) if isinstance(noeud, self._yaml.SequenceNode) else []
+
+    def paires(self, noeud: Any, ou: str) -> dict[str, tuple[Any, Any]]:
+        """Les clés d'un dictionnaire et leurs nœuds (clé, valeur) ; `<<` complète sans remplacer."""
+        paires: dict[str, tuple[Any, Any]] = {}
+        fondues: dict[str, tuple[Any, Any]] = {}
+        for cle, valeur in noeud.value:
+            if cle.tag == "tag:yaml.org,2002:merge":
+                for source in self.elements(valeur) or [valeur]:
+                    if self.est_dict(source, ou, "« << » demande un dictionnaire"):
+                        fondues = {**self.paires(source, ou), **fondues}
+            elif not isinstance(cle, self._yaml.ScalarNode):
+                self.releve.noter(ligne_de(cle), ou, "une clé est un mot, pas une liste ni un dictionnaire")
+            elif cle.value in paires:
+                avant = ligne_de(paires[cle.value][0])
+                self.releve.noter(ligne_de(cle), ou, f"{cle.value} : donnée deux fois (déjà ligne {avant})")
+            else:
+                paires[cle.value] = (cle, valeur)
+        return {**fondues, **paires}
+
+    def valeurs(self, noeud: Any, ou: str) -> dict[str, _Valeur]:
+        """Les clés d'un dictionnaire et leurs valeurs Python, variables d'environnement mises."""
+        return {nom: self._valeur(nom, *paire, ou) for nom, paire in self.paires(noeud, ou).items()}
+
+    def _valeur(self, nom: str, cle: Any, noeud: Any, ou: str) -> _Valeur:
+        self._relever_doubles(noeud, ou)
+        ligne = ligne_de(cle)
+        try:
+            valeur = self._constructeur.construct_object(noeud, deep=True)
+        except self._yaml.YAMLError:
+            self.releve.noter(ligne, ou, f"{nom} : « {noeud.tag} » n'est pas un type qu'un lot admet")
+            return _Valeur(ligne, None, fautive=True)
+        except (ValueError, OverflowError):
+            valeur = noeud.value  # une date impossible : le lecteur de l'option le dira
+        absentes: list[str] = []
+        variables: dict[str, str] = {}
+        mise = self._mettre_variables(valeur, variables, absentes)
+        for absente in absentes:
+            self.releve.noter(ligne, ou, f"{nom} : la variable d'environnement « {absente} » n'est pas définie")
+        return _Valeur(ligne, None if absentes else mise, variables, fautive=bool(absentes))
+
+    def _relever_doubles(self, noeud: Any, ou: str) -> None:
+        """Relève les clés données deux fois à l'intérieur d'une valeur."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            self.paires(noeud, ou)
+        for enfant in _enfants(noeud):
+            self._relever_doubles(enfant, ou)
+
+    def _mettre_variables(self, valeur: Any, variables: dict[str, str], absentes: list[str]) -> Any:
+        """La valeur, `${NOM}` remplacés ; note les variables employées, et celles qui manquent."""
+        if isinstance(valeur, list):
+            return [self._mettre_variables(element, variables, absentes) for element in valeur]
+        if isinstance(valeur, dict):
+            return {cle: self._mettre_variables(element, variables, absentes) for cle, element in valeur.items()}
+        if not isinstance(valeur, str):
+            return valeur
+        for nom in _VARIABLE.findall(valeur):
+            if nom in self.environnement:
+                variables[nom] = self.environnement[nom]
+            else:
+                absentes.append(nom)
+        return _VARIABLE.sub(lambda trouve: variables.get(trouve[1], ""), valeur)
+
+
+def ligne_de(noeud: Any) -> int | None:
+    """La ligne d'un nœud YAML ; None s'il vient d'un dictionnaire Python."""
+    return noeud.start_mark.line + 1 if noeud.start_mark is not None else None
+
+
+def _enfants(noeud: Any) -> list[Any]:
+    """Les nœuds que contient un nœud YAML, clés et valeurs."""
+    if isinstance(noeud.value, str):
+        return []
+    return [n for element in noeud.value for n in (element if isinstance(element, tuple) else (element,))]
+
+
+def _taire(phrase: str, variables: Mapping[str, str]) -> str:
+    """Une phrase de faute qui ne cite pas la valeur d'une variable d'environnement : ce peut être un secret."""
+    if not variables:
+        return phrase
+    noms = ", ".join(f"${{{nom}}}" for nom in variables)
+    return f"la valeur de {noms} ne convient pas ; elle n'est pas répétée ici"
+
+
+class _Bloc(NamedTuple):
+    """Les options d'un dictionnaire du YAML, sous leur nom premier ; leurs lignes ; les fautes déjà notées."""
+
+    lues: Mapping[str, Any] = MappingProxyType({})
+    lignes: Mapping[str, int | None] = MappingProxyType({})
+    fautes: Sequence[Faute] = ()
+
+
+class LecteurDePlan:
+    """De l'arbre YAML d'un lot à ses tâches ; toutes les fautes sont relevées avant d'en refuser une."""
+
+    CLES = ("version", "defaults", "tasks")
+
+    def __init__(self, arbre: ArbreYaml, dossier: Path) -> None:
+        self.arbre, self.dossier, self.releve = arbre, dossier, arbre.releve
+        self.options = noms_options(OptionsTacheDeLot, Tache)
+        self.defauts = _Bloc()
+        self.lignes_des_noms: dict[str, int | None] = {}
+
+    def lire(self, racine: Any) -> tuple[TacheDeLot, ...]:
+        """Les tâches du lot ; celles qui sont fautives n'y sont pas."""
+        if not self.arbre.est_dict(racine, "", "un dictionnaire est attendu (version, defaults, tasks)"):
+            return ()
+        paires = self.arbre.paires(racine, "")
+        for nom in [nom for nom in paires if nom not in self.CLES]:
+            phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
+            self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
+        self._controler_version(*paires.get("version", (racine, None)))
+        if "defaults" in paires:
+            self._lire_defauts(paires["defaults"][1])
+        cle, tasks = paires.get("tasks", (racine, None))
+        noeuds = self.arbre.elements(tasks)
+        if not noeuds:
+            self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
+        lues = [self._lire_tache(rang, noeud) for rang, noeud in enumerate(noeuds, 1)]
+        return tuple(tache for tache in lues if tache is not None)
+
+    def _controler_version(self, cle: Any, noeud: Any) -> None:
+        if noeud is None:
+            phrase = f"absente ; écrivez « version: {VERSION_PLAN} »"
+        elif noeud.value == str(VERSION_PLAN):
+            return
+        else:
+            donnee = noeud.value if isinstance(noeud.value, str) else "…"
+            phrase = f"{VERSION_PLAN} est attendu, pas « {donnee} »"
+        self.releve.noter(ligne_de(cle), "", f"version : {phrase}")
+
+    def _lire_defauts(self, noeud: Any) -> None:
+        if noeud.value in ("", "~", "null"):  # « defaults: » sans rien dessous
+            return
+        if self.arbre.est_dict(noeud, "defaults", "un dictionnaire est attendu"):
+            self.defauts = self._lire_bloc(noeud, "defaults")
+            if "name" in self.defauts.lues:
+                self.releve.noter(self.defauts.lignes["name"], "defaults", "name : chaque tâche a le sien")
+
+    def _lire_bloc(self, noeud: Any, ou: str) -> _Bloc:
+        """Les options d'un dictionnaire ; chaque faute est notée à sa ligne."""
+        valeurs = self.arbre.valeurs(noeud, ou)
+        lues, fautes = lire_valeurs(self.options, {nom: self._situer(nom, v.valeur) for nom, v in valeurs.items()})
+        for (nom, *_), phrase in fautes:
+            self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
+        fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
+        dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
+        return _Bloc(dans_dossier, lignes, fautes)
+
+    def _situer(self, nom: str, valeur: Any) -> Any:
+        """Un `@fichier` relatif l'est au dossier du lot."""
+        lit_un_fichier = nom in self.options and self.options[nom].metadata["lire"] is lire_objet_ou_fichier
+        if lit_un_fichier and isinstance(valeur, str) and valeur.startswith("@"):
+            return f"@{self.dossier / valeur[1:]}"
+        return valeur
+
+    def _lire_tache(self, rang: int, noeud: Any) -> TacheDeLot | None:
+        ou, ligne = f"tâche n° {rang}", ligne_de(noeud)
+        if not self.arbre.est_dict(noeud, ou, "un dictionnaire est attendu (name, mode, …)"):
+            return None
+        noms = [valeur.value for cle, valeur in noeud.value if cle.value == "name" and isinstance(valeur.value, str)]
+        ou = f"tâche « {noms[0]} »" if noms and noms[0].strip() else ou
+        bloc = self._lire_bloc(noeud, ou)
+        illisibles = [*self.defauts.fautes, *bloc.fautes]
+        self._controler_nom(bloc, ligne, ou)
+        lues = {**self.defauts.lues, **bloc.lues}
+        propres = self._accorder(lues, bloc, ou)
+        tache, fautes = self._batir(lues, propres, illisibles)
+        for faute in fautes:
+            self._noter_ensemble(faute, bloc, ligne, ou)
+        dossier = lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
+        return TacheDeLot(str(lues.get("name")), tache, dossier, self.releve.repere(ligne, ou))
+
+    def _controler_nom(self, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        nom = bloc.lues.get("name")
+        if nom is None and not any("name" in faute.noms for faute in bloc.fautes):
+            self.releve.noter(ligne, ou, "name : absent ; chaque tâche a un nom")
+        elif nom in self.lignes_des_noms:
+            avant = f" (ligne {autre})" if (autre := self.lignes_des_noms[nom]) else ""
+            self.releve.noter(bloc.lignes["name"], ou, f"name : ce nom est déjà pris{avant}")
+        elif nom is not None:
+            self.lignes_des_noms[nom] = bloc.lignes["name"]
+
+    def _accorder(self, lues: dict[str, Any], bloc: _Bloc, ou: str) -> set[str]:
+        """Accorde mode, flux et format ; rend les options que la tâche fixe elle-même, fût-ce sans les nommer."""
+        propres = set(bloc.lues)
+        mode, flux = lues.get("mode"), lues.get("stream")
+        illisible = any("stream" in faute.noms for faute in (*self.defauts.fautes, *bloc.fautes))
+        if mode == "stream" and not flux and not illisible:
+            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(TYPES)}"
+            self.releve.noter(bloc.lignes.get("mode", self.defauts.lignes.get("mode")), ou, phrase)
+        if mode == "rest" and flux and {"mode", "stream"} <= propres:
+            self.releve.noter(bloc.lignes["mode"], ou, f"mode : « rest » ne va pas avec stream ({flux})")
+        elif mode == "rest" and "stream" not in propres:
+            lues.pop("stream", None)
+        if "mode" in propres or not lues.get("stream"):
+            propres.add("stream")
+        if "format" not in propres and format_du_chemin(bloc.lues.get("sortie")):
+            lues.pop("format", None)  # l'extension que donne la tâche en dit plus que le format par défaut
+        return propres
+
+    def _batir(
+        self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]
+    ) -> tuple[Tache, list[Faute]]:
+        """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
+        while True:
+            tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
+            fautes = fautes_ensemble(tache, illisibles)
+            contredits = (f.noms for f in fautes if propres.intersection(f.noms))
+            defauts = [nom for noms in contredits for nom in noms if nom in lues and nom not in propres]
+            if not defauts:
+                return tache, fautes
+            del lues[defauts[0]]
+
+    def _noter_ensemble(self, faute: Faute, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        """Note une faute de plusieurs options à la ligne de la première que la tâche donne, ou chez les défauts."""
+        siennes = [nom for nom in faute.noms if nom in bloc.lues]
+        communes = [nom for nom in faute.noms if nom in self.defauts.lues]
+        if communes and not siennes:
+            ligne, ou = self.defauts.lignes[communes[0]], "defaults"
+        elif siennes:
+            ligne = bloc.lignes[siennes[0]]
+        self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
+
+
+def lire_plan(
+    source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]
+) -> Plan:
+    """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
+    releve = Releve(nom)
+    arbre = ArbreYaml(releve, environnement)
+    taches: tuple[TacheDeLot, ...] = ()
+    try:
+        racine = arbre.composer(source)
+        if racine is not None and (objection := arbre.demesure(racine)):
+            releve.noter(ligne_de(racine), "", objection)
+        elif racine is not None:
+            taches = LecteurDePlan(arbre, dossier).lire(racine)
+    except RecursionError:
+        releve.noter(1, "", "une imbrication trop profonde")
+    releve.conclure()
+    return Plan(nom, dossier, taches)
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-DOSSIER_SORTIES = Path("donnees")
 SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
