@@ -49,6 +49,7 @@ import codecs
 import collections
 import concurrent.futures
 import contextlib
+import contextvars
 import csv
 import dataclasses
 import datetime as dt
@@ -95,6 +96,7 @@ __version__ = "2.0.0"
 
 __all__ = [
     "Bilan",
+    "BilanLot",
     "ErreurCollecte",
     "ErreurDefinitive",
     "ErreurDemande",
@@ -104,6 +106,8 @@ __all__ = [
     "construire",
     "executer",
     "executer_async",
+    "executer_lot",
+    "executer_lot_async",
     "lire",
     "ouvrir_exchange",
     "telecharger_ohlcv",
@@ -591,6 +595,7 @@ SANS_TRANSACTION = "sans_transaction"
 AVANT_COTATION = "avant_cotation"
 HORS_FENETRE_API = "hors_fenetre_api"
 ECHEC = "echec"
+RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 
@@ -3007,6 +3012,7 @@ class Fonds:
         """Prête la session et le débit à une instance neuve."""
         self.debit.brancher(api)
         api.session, api.own_session = self._souche.session, False
+        api.timeout_on_exit = 0  # ccxt attend la fermeture de la session, qui n'est pas la sienne
 
     def preter_marches(self, api: Any) -> None:
         """Donne à une instance les marchés déjà chargés."""
@@ -4666,6 +4672,12 @@ class TacheDeLot:
         """Vrai pour un flux sans durée."""
         return self.tache.stream is not None and self.tache.duree is None
 
+    @property
+    def resume(self) -> str:
+        """Ce que suit un flux, et combien de temps ; pour une tâche que rien ne permet d'estimer."""
+        duree = "sans fin" if self.tache.duree is None else duree_lisible(self.tache.duree)
+        return f"flux {self.tache.stream} de {', '.join(self.tache.demandes)}, {duree}"
+
     def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
         """La même tâche, hors ligne, ou son flux plafonné."""
         duree = self.tache.duree
@@ -4682,15 +4694,15 @@ class Plan:
     nom: str
     dossier: Path
     taches: tuple[TacheDeLot, ...]
+    fichier: Path | None = None
+    noms: tuple[str, ...] = ()  # toutes ses tâches, même quand on n'en garde que quelques-unes
 
     def choisir(self, noms: Sequence[str]) -> Plan:
         """Les tâches de ces noms, dans l'ordre du fichier (toutes sans noms) ; ErreurDemande si l'un n'y est pas."""
-        connus = [planifiee.nom for planifiee in self.taches]
-        inconnus = [nom for nom in noms if nom not in connus]
+        inconnus = [nom for nom in noms if nom not in self.noms]
         if inconnus:
-            phrase = "--taches : « {} » n'est pas dans {}. {}"
-            phrases = (phrase.format(nom, self.nom, proches(nom, connus, 1)).strip() for nom in inconnus)
-            raise ErreurDemande("\n".join(phrases), f"Ses tâches : {', '.join(connus)}.")
+            phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
+            raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
         return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
 
     def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
@@ -5069,13 +5081,14 @@ def lire_plan(
     except RecursionError:
         releve.noter(1, "", "une imbrication trop profonde")
     releve.conclure()
-    return Plan(nom, dossier, taches)
+    return Plan(nom, dossier, taches, noms=tuple(planifiee.nom for planifiee in taches))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
+ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -5103,6 +5116,7 @@ class BilanSerie:
     lignes_revisees: int = 0
     trous: list[Trou] = field(default_factory=list)
     cle: CleSerie | None = None
+    derniere_ms: int | None = None  # horodatage de la dernière ligne lue
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""
@@ -5139,6 +5153,14 @@ class Bilan:
         """Le code global : le plus grave des séries."""
         self.code = max((ETATS[s.etat] for s in self.series), key=_GRAVITE.index, default=self.code)
 
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exécution s'est arrêtée sur cette erreur."""
+        self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté l'exécution."""
+        self.code, self.message = code, message
+
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
         return sum(getattr(serie, champ) for serie in self.series)
@@ -5163,6 +5185,35 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
         }
+
+
+def dire_bilan(bilan: Bilan) -> str:
+    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
+    series = [serie for serie in bilan.series if serie.demande]
+    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
+    demandes = [serie.demande for serie in series if serie.demande]
+    intervalle = (
+        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
+        if demandes
+        else "rien de demandé"
+    )
+    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
+    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
+    return (
+        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
+        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
+        f"{bilan.sortie} ({taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
+    )
+
+
+def taille_lisible(octets: float) -> str:
+    """Une taille en octets, avec son unité."""
+    for unite in ("o", "Ko", "Mo"):
+        if octets < 1000:
+            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
+        octets /= 1000
+    return f"{octets:.1f} Go".replace(".", ",")
 
 
 class Avancement(NamedTuple):
@@ -5219,9 +5270,9 @@ class Memoire:
 # --- Contexte d'une tâche ---
 
 
-def lire_identifiants(exchange: str) -> dict[str, str]:
+def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
-    connus = {**_lire_env(Path(".env")), **os.environ}
+    connus = {**_lire_env(env), **os.environ}
     trouves = {}
     for champ, nom in NOMS_IDENTIFIANTS.items():
         valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
@@ -5264,6 +5315,16 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     if not tache.hors_ligne:
         yield {}
         return
+    embarque = _module_embarque(tache.exchange)
+    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
+    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
+        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
+        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
+        yield bourse.config_ccxt(tache.exchange)
+
+
+def _module_embarque(exchange: str) -> Any:
+    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
     try:
         embarque = importlib.import_module("bourse_locale")
     except ImportError as erreur:
@@ -5271,15 +5332,13 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
             f"--hors-ligne demande le dossier « bourse_locale », livré à côté du module ({erreur})",
             "Copiez-le aussi, ou ôtez --hors-ligne.",
         ) from erreur
-    if tache.exchange not in embarque.PROTOCOLES:
+    if exchange not in embarque.PROTOCOLES:
         offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {tache.exchange} »", f"Il imite : {offerts}.")
-    async with embarque.Bourse(exchanges=(tache.exchange,)) as bourse:
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés.", tache.exchange)
-        yield bourse.config_ccxt(tache.exchange)
+        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
+    return embarque
 
 
-def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
+def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     return Reglages(
         exchange=tache.exchange,
@@ -5293,21 +5352,25 @@ def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
         options=tache.options,
         params=tache.params,
         config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange),
+        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
     )
 
 
 @contextlib.asynccontextmanager
-async def _ouvrir_connexion(tache: Tache) -> AsyncIterator[Connexion]:
+async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
+    if contexte is not None and contexte.parc is not None:
+        async with contexte.parc.connecter(tache, contexte.env) as connexion:
+            yield connexion
+        return
     async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
         yield connexion
 
 
 @contextlib.asynccontextmanager
-async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
+async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
-    async with _ouvrir_connexion(tache) as connexion:
+    async with _ouvrir_connexion(tache, contexte) as connexion:
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
         yield connexion
 
@@ -5344,10 +5407,12 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
     return list(series.values())
 
 
-def ouvrir_ecrivain(tache: Tache, cles: Sequence[CleSerie], bilan: Bilan) -> Ecrivain:
+def ouvrir_ecrivain(
+    tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
+) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     classe = ECRIVAINS[tache.format_choisi]
-    chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, classe.extensions[0])
+    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, classe.extensions[0]).name
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = classe(chemin, table=tache.table_choisie, compression=compression)
@@ -5365,7 +5430,12 @@ def plage_de(tache: Tache) -> Plage:
 
 
 async def executer_async(
-    tache: Tache, *, suivi: Suivi | None = None, puits: Memoire | None = None, bilan: Bilan | None = None
+    tache: Tache,
+    *,
+    suivi: Suivi | None = None,
+    puits: Memoire | None = None,
+    bilan: Bilan | None = None,
+    contexte: Contexte | None = None,
 ) -> Bilan:
     """Exécute une tâche et rend son bilan ; annulée, écrit d'abord tout ce qui est reçu.
 
@@ -5374,13 +5444,14 @@ async def executer_async(
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
     bilan = bilan or Bilan(tache.exchange)
+    contexte = contexte or Contexte()
     depart = time.monotonic()
-    async with ouvrir_tache(tache) as connexion:
+    async with ouvrir_tache(tache, contexte) as connexion:
         try:
             await connexion.charger_marches(tache.demandes)
             series = resoudre_series(connexion, tache, bilan)
             await connexion.estimer_heure()
-            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
                 try:
                     await _Execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
@@ -5455,6 +5526,8 @@ class _Execution:
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie, fin_connue: int) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
         bilan.lignes_recues += lot.lignes.num_rows
+        if lot.lignes.num_rows:
+            bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
         apport, revisees = comparer(self._deja_ecrites(lot, fin_connue), lot.lignes)
         bilan.lignes_revisees += revisees
         bilan.lignes_nouvelles += apport.num_rows - revisees
@@ -5473,6 +5546,8 @@ class _Execution:
         bilan.trous = [
             Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
         ]
+        if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
+            bilan.derniere_ms = max((grille(fiche).avancer(fin, -1) for _, fin in fiche.couverts), default=None)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
@@ -5531,14 +5606,14 @@ OCTETS_PAR_BOUGIE = {
 }  # mesurés sur un an de 1m, codec par défaut
 
 
-async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
+async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
     """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
-    bilan = Bilan(tache.exchange)
-    async with ouvrir_tache(tache) as connexion:
+    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+    async with ouvrir_tache(tache, contexte) as connexion:
         await connexion.charger_marches(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
         await connexion.estimer_heure()
-        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
             fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
@@ -5631,11 +5706,442 @@ def _courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
+# --- Lots ---
+
+DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
+
+NON_EXECUTEE, INTERROMPUE = "non_executee", "interrompue"
+# L'état d'une tâche, d'après son code.
+ETATS_DE_TACHE = {
+    CODE_SUCCES: "complete",
+    CODE_PARTIEL: "partielle",
+    CODE_ECHEC: "echec",
+    CODE_DEMANDE: "refusee",
+    CODE_OCCUPE: "occupee",
+}
+
+
+class Parc:
+    """Les exchanges ouverts d'un lot : mêmes réglages, même session et mêmes marchés ; même exchange, même débit.
+
+    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    """
+
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses
+        self._pile = contextlib.AsyncExitStack()
+        self._verrou = asyncio.Lock()
+        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._debits: dict[object, Debit] = {}
+        self._bourses: dict[object, Mapping[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pile.aclose()
+        if self._pauses is not None:
+            self._pauses.nettoyer()
+
+    @contextlib.asynccontextmanager
+    async def connecter(self, tache: Tache, env: Path) -> AsyncIterator[Connexion]:
+        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause."""
+        async with self._verrou:
+            reglages = reglages_de(tache, await self._config(tache), env)
+            fonds = await self._fonds_de(reglages, tache)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        async with connecter(reglages, fonds) as connexion:
+            yield connexion
+
+    async def _config(self, tache: Tache) -> Mapping[str, Any]:
+        """La configuration qui mène à l'exchange embarqué, ouvert une fois par exchange et par allure."""
+        cle = (tache.hors_ligne, tache.exchange, tache.stream is not None)
+        if cle not in self._bourses:
+            self._bourses[cle] = await self._pile.enter_async_context(_bourse_embarquee(tache))
+        return self._bourses[cle]
+
+    async def _fonds_de(self, reglages: Reglages, tache: Tache) -> Fonds:
+        for connus, fonds in self._fonds:
+            if connus == reglages:
+                return fonds
+        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, tache)))
+        self._fonds.append((reglages, nouveau))
+        return nouveau
+
+    def _debit_de(self, reglages: Reglages, tache: Tache) -> Debit:
+        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
+        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, tache.hors_ligne and tache.stream)
+        if cle not in self._debits:
+            frein = Frein()
+            if self._pauses is not None and not tache.hors_ligne:
+                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
+            self._debits[cle] = Debit(frein)
+        return self._debits[cle]
+
+    @staticmethod
+    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
+        fin = pauses.lire().get(nom)
+        if fin is not None:
+            frein.serrer((fin - maintenant_ms()) / 1000)
+
+        def noter(reste_s: float) -> None:
+            if reste_s >= PAUSE_NOTEE_S:
+                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+
+        frein.prevenir = noter
+
+
+def _nom_de_pause(reglages: Reglages) -> str:
+    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
+    if reglages.proxy is None:
+        return reglages.exchange
+    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+
+
+def _respecter_pause(exchange: str, reste_s: float) -> None:
+    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+    if reste_s > ATTENTE_MAX_S:
+        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+    if reste_s > 0:
+        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
+
+
+@dataclass(frozen=True)
+class Contexte:
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a."""
+
+    sorties: Path = DOSSIER_SORTIES
+    env: Path = Path(".env")
+    parc: Parc | None = None
+
+
+@dataclass
+class BilanTache:
+    """Ce qu'une tâche d'un lot a donné ; `code` est None tant qu'elle n'est pas finie."""
+
+    nom: str
+    mode: str
+    bilan: Bilan
+    etat: str = NON_EXECUTEE
+    code: int | None = None
+    debut_ms: int | None = None
+
+    def finir(self, code: int) -> None:
+        """La tâche est finie, avec ce code."""
+        self.code = self.bilan.code = code
+        self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
+
+    @property
+    def derniere_ms(self) -> int | None:
+        """L'horodatage de la dernière ligne lue ou écrite."""
+        return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
+
+    def en_dict(self) -> dict[str, Any]:
+        """La tâche dans le bilan JSON : son nom, son état, puis ce que dit le bilan d'une exécution simple."""
+        derniere = self.derniere_ms
+        return {
+            "name": self.nom,
+            "mode": self.mode,
+            "etat": self.etat,
+            "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
+            "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            **self.bilan.en_dict(),
+            "code": self.code,
+        }
+
+
+@dataclass
+class BilanLot:
+    """Ce qu'un lot a fait : une entrée par tâche, dans l'ordre du fichier ; `en_dict()` est le bilan JSON."""
+
+    lot: str
+    taches: list[BilanTache]
+    noms: tuple[str, ...] = ()  # toutes les tâches du fichier, choisies ou non
+    code: int = CODE_SUCCES
+    message: str = ""
+    debut_ms: int = field(default_factory=maintenant_ms)
+    duree_s: float = 0.0
+
+    @classmethod
+    def vierge(cls, plan: Plan) -> Self:
+        """Le bilan d'un lot dont rien n'est encore exécuté."""
+        taches = [BilanTache(p.nom, MODES[p.tache.stream is not None], Bilan(p.tache.exchange)) for p in plan.taches]
+        return cls(plan.nom, taches, plan.noms)
+
+    def conclure(self) -> None:
+        """Le code global : le plus grave des tâches."""
+        codes = [tache.code for tache in self.taches if tache.code is not None]
+        self.code = max(codes, key=_GRAVITE.index, default=CODE_SUCCES)
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """Le lot n'a pu commencer."""
+        self.code, self.message = erreur.code_sortie, erreur.complet()
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté le lot : son code l'emporte."""
+        self.code, self.message = code, message
+        for tache in self.taches:
+            if tache.etat == INTERROMPUE:
+                tache.finir(code)
+
+    def en_dict(self) -> dict[str, Any]:
+        """Le bilan, en types JSON."""
+        return {
+            "outil": f"module_ccxt_fr_v2 {__version__}",
+            "lot": self.lot,
+            "code": self.code,
+            "message": self.message,
+            "debut": en_iso(self.debut_ms),
+            "duree_s": round(self.duree_s, 3),
+            "taches": [tache.en_dict() for tache in self.taches],
+        }
+
+
+def ouvrir_plan(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+) -> Plan:
+    """Lit et contrôle un lot tout entier, sans réseau ni écriture ; ErreurDemande avec toutes ses fautes.
+
+    `lot` : le chemin d'un fichier YAML, ou son contenu en dictionnaire (chemins relatifs au dossier courant).
+    """
+    fichier = None if isinstance(lot, Mapping) else Path(lot)
+    dossier = fichier.parent if fichier else Path()
+    source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
+    plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
+    plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
+    plan = dataclasses.replace(plan.regler(hors_ligne=hors_ligne, duree_max=plafond), fichier=fichier)
+    fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
+    if fautes:
+        raise ErreurDemande("\n".join(fautes))
+    return plan.choisir(taches)
+
+
+def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe ou prix que l'exchange ne sert pas."""
+    ouvertes: list[tuple[Reglages, Connexion]] = []
+    for planifiee in plan.taches:
+        tache = planifiee.tache
+        try:
+            reglages = reglages_de(tache, {}, plan.dossier / ".env")
+            if tache.hors_ligne:
+                _module_embarque(tache.exchange)
+            connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
+            ouvertes.append((reglages, connexion))
+            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        except DependanceAbsente:
+            raise
+        except ErreurDemande as refus:
+            yield f"{planifiee.repere} : {refus.complet()}"
+
+
+async def executer_plan(
+    plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None
+) -> None:
+    """Exécute un plan et remplit son bilan ; l'échec d'une tâche n'arrête pas les autres.
+
+    Les tâches finies d'abord, une à une, dans leur ordre ; puis les flux sans fin, ensemble, jusqu'à l'annulation.
+    Lève SortieOccupee si une autre exécution tient ce lot.
+    """
+    depart = time.monotonic()
+    couples = list(zip(plan.taches, bilan.taches, strict=True))
+    with _tenir(plan):
+        try:
+            await (_executer_ici(plan, couples, suivi) if dask is None else _executer_sur_dask(plan, couples, dask))
+        finally:
+            bilan.duree_s = time.monotonic() - depart
+            bilan.conclure()
+
+
+Couples = Sequence[tuple[TacheDeLot, BilanTache]]
+
+
+@contextlib.contextmanager
+def _tenir(plan: Plan) -> Iterator[None]:
+    """Une seule exécution à la fois d'un même fichier de tâches."""
+    if plan.fichier is None:
+        yield
+        return
+    verrou = Verrou(plan.fichier, "en cours d'exécution", "Attendez qu'il finisse : relancer n'ajouterait rien.")
+    verrou.prendre()
+    try:
+        yield
+    finally:
+        verrou.rendre()
+
+
+def _ordonner(couples: Couples) -> tuple[Couples, Couples]:
+    """Les tâches finies, puis les flux sans fin ; dit ce que cela change à l'ordre du fichier."""
+    finies = [couple for couple in couples if not couple[0].sans_fin]
+    sans_fin = [couple for couple in couples if couple[0].sans_fin]
+    if sans_fin:
+        noms = ", ".join(planifiee.nom for planifiee, _ in sans_fin)
+        journal.info("Sans fin, après les autres et jusqu'à un signal : %s. --duree-max les bornerait.", noms)
+    return finies, sans_fin
+
+
+async def _executer_ici(plan: Plan, couples: Couples, suivi: Suivi | None) -> None:
+    """Dans ce processus, en partageant les exchanges ouverts."""
+    finies, sans_fin = _ordonner(couples)
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee, resultat in finies:
+            await _executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi)
+        async with _groupe() as groupe:
+            for planifiee, resultat in sans_fin:
+                groupe.create_task(_executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi))
+
+
+def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Contexte:
+    return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
+
+
+async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
+    """À venir."""
+
+
+async def _executer_tache(
+    planifiee: TacheDeLot, resultat: BilanTache, contexte: Contexte, suivi: Suivi | None = None
+) -> None:
+    """Exécute une tâche et remplit son résultat ; annulée, elle y reste « interrompue »."""
+    jeton = TACHE_COURANTE.set(planifiee.nom)
+    resultat.etat, resultat.debut_ms = INTERROMPUE, maintenant_ms()
+    bilan = resultat.bilan
+    try:
+        await executer_async(planifiee.tache, suivi=suivi, bilan=bilan, contexte=contexte)
+    except ErreurCollecte as erreur:
+        bilan.refuser(erreur)
+        journal.error("%s", erreur.complet())
+    except Exception as erreur:  # noqa: BLE001  une faute du programme n'arrête pas les tâches suivantes
+        bilan.code, bilan.message = CODE_ECHEC, f"erreur imprévue : {type(erreur).__name__} : {erreur}"
+        journal.error("%s", bilan.message)
+        journal.debug("", exc_info=True)
+    else:
+        journal.info("%s", dire_bilan(bilan))
+    finally:
+        TACHE_COURANTE.reset(jeton)
+    resultat.finir(bilan.code)
+
+
+async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, list[Estimation]]]:
+    """Ce que chaque tâche ferait, sans demander de données ni rien écrire ; un refus est dans le bilan rendu."""
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee in plan.taches:
+            bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
+            try:
+                if planifiee.tache.stream is None:
+                    bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+            except ErreurCollecte as erreur:
+                bilan.refuser(erreur)
+                journal.error("%s : %s", planifiee.nom, erreur.complet())
+            yield planifiee, bilan, estimations
+
+
+# --- Métriques ---
+
+# Ajouter une métrique : une ligne ici, une dans `_mesures`. Des jauges : chaque exécution remplace la précédente.
+METRIQUES = {
+    "dernier_succes_timestamp_seconds": "fin de la dernière exécution au code 0",
+    "execution_timestamp_seconds": "fin de la dernière exécution",
+    "code": "code de sortie de la dernière exécution",
+    "duree_seconds": "durée de la dernière exécution",
+    "derniere_ligne_timestamp_seconds": "horodatage de la dernière ligne",
+    "age_derniere_ligne_seconds": "âge de la dernière ligne à la fin de l'exécution",
+    "lignes": "lignes de la dernière exécution, par genre",
+    "trous": "trous de l'intervalle demandé, par raison",
+    "requetes": "requêtes de la dernière exécution",
+    "essais": "nouveaux essais de la dernière exécution",
+}
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="(.*?)",tache="(.*?)"(.*)\} (\S+)')
+
+
+def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
+    """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
+    finies = {tache.nom for tache in bilan.taches if tache.code is not None}
+    lot, fin_ms = _echapper(bilan.lot), maintenant_ms()
+    par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
+    succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
+    for ligne in anciennes.splitlines():
+        trouve = _ECHANTILLON.fullmatch(ligne)
+        if trouve is None or trouve[2] != lot or trouve[1] not in par_metrique:
+            continue
+        remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
+        if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
+            par_metrique[trouve[1]].append(ligne)
+    for tache in bilan.taches:
+        for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
+            etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
+            par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
+    blocs = ((f"# HELP ccxt_fr_{n} {METRIQUES[n]}", f"# TYPE ccxt_fr_{n} gauge", *sorted(lignes))
+             for n, lignes in par_metrique.items() if lignes)  # fmt: skip
+    return "".join(f"{ligne}\n" for bloc in blocs for ligne in bloc)
+
+
+def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]:
+    """(métrique, étiquettes de plus, valeur) d'une tâche finie."""
+    bilan, derniere = tache.bilan, tache.derniere_ms
+    yield "execution_timestamp_seconds", "", fin_ms / 1000
+    if tache.code == CODE_SUCCES:
+        yield "dernier_succes_timestamp_seconds", "", fin_ms / 1000
+    yield "code", "", float(tache.code or 0)
+    yield "duree_seconds", "", bilan.duree_s
+    if derniere is not None:
+        yield "derniere_ligne_timestamp_seconds", "", derniere / 1000
+        yield "age_derniere_ligne_seconds", "", (fin_ms - derniere) / 1000
+    for genre in ("recues", "nouvelles", "revisees"):
+        yield "lignes", f',genre="{genre}"', bilan.total(f"lignes_{genre}")
+    for raison in RAISONS:
+        yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
+    yield "requetes", "", bilan.requetes
+    yield "essais", "", bilan.essais
+
+
+def _echapper(texte: str) -> str:
+    """Une valeur d'étiquette Prometheus."""
+    return texte.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+async def executer_lot_async(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+    dask: str | None = None,
+    suivi: Suivi | None = None,
+) -> BilanLot:
+    """Exécute un lot : le chemin d'un YAML, ou son contenu en dictionnaire ; les options sont celles du runner.
+
+    Rend le bilan, où l'échec d'une tâche est inscrit ; lève ErreurDemande (rien n'a été écrit), ou SortieOccupee.
+    """
+    plan = ouvrir_plan(lot, taches=taches, hors_ligne=hors_ligne, duree_max=duree_max)
+    bilan = BilanLot.vierge(plan)
+    await executer_plan(plan, bilan, suivi=suivi, dask=dask)
+    return bilan
+
+
+def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> BilanLot:
+    """`executer_lot_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    return _courir(lambda: executer_lot_async(lot, **options))
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
 PERIODE_PROGRESSION_S = 10.0
+DESCRIPTION = (
+    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
+)
+DESCRIPTION_LOT = (
+    "Exécute les tâches d'un fichier YAML, l'une après l'autre ; les flux sans durée viennent en dernier, ensemble."
+)
 
 
 class AnalyseurFr(argparse.ArgumentParser):
@@ -5674,14 +6180,11 @@ class AnalyseurFr(argparse.ArgumentParser):
         raise ErreurDemande(message, "L'aide : --help.")
 
 
-def analyseur() -> AnalyseurFr:
-    """L'analyseur de la ligne de commande, tout entier tiré des déclarations d'options."""
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+    """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
     resultat = AnalyseurFr(
-        prog="module_ccxt_fr_v2.py",
-        description=(
-            "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, "
-            "et les range sur le disque."
-        ),
+        prog=programme,
+        description=description,
         epilog=(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
             "75 sortie occupée ; 130, 143 interrompu."
@@ -5693,7 +6196,7 @@ def analyseur() -> AnalyseurFr:
         ),
     )
     groupes: dict[str, Any] = {}
-    for champ in (*fields(Tache), *fields(OptionsExecution)):
+    for champ in (champ for modele in modeles for champ in fields(modele)):
         nom = champ.metadata["groupe"]
         groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
         groupes[nom] = groupe
@@ -5719,10 +6222,21 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     groupe.add_argument(*noms, dest=champ.name, metavar=valeur, default=argparse.SUPPRESS, help=aide)
 
 
+def decouper(
+    arguments: Sequence[str], programme: str, description: str, *modeles: type[Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Les options données, encore en texte, et les fautes de celles qui n'existent pas."""
+    lus, inconnus = analyseur(programme, description, *modeles).parse_known_args(_coller_relatifs(arguments))
+    drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
+    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
+    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
+                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
+    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+
+
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` se passe de symbole."""
-    lus, inconnus = analyseur().parse_known_args(_coller_relatifs(arguments))
-    valeurs = vars(lus)
+    valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
     execution, fautes = lire_options(
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
@@ -5731,16 +6245,32 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     if execution is not None and execution.lister and "symbols" not in de_tache:
         de_tache.setdefault("symbole", "-")
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
-    drapeaux = [drapeau(nom) for nom in noms_options(Tache, OptionsExecution)]
-    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
-    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
-                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    fautes_inconnus = [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        fautes_inconnus.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if fautes_inconnus or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*fautes_inconnus, *fautes, *fautes_tache]), "L'aide : --help.")
+        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if inconnues or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
     return tache, execution
+
+
+def lire_arguments_lot(arguments: Sequence[str], programme: str) -> OptionsLot:
+    """Les options d'un lot ; ErreurDemande avec toutes les fautes."""
+    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION_LOT, OptionsLot)
+    options, fautes = lire_options(OptionsLot, valeurs, drapeau)
+    if inconnues or options is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes]), "L'aide : --help.")
+    return options
+
+
+def plan_demande(options: OptionsLot) -> Plan:
+    """Le plan que ces options désignent, contrôlé ; ErreurDemande avec toutes ses fautes."""
+    plan = ouvrir_plan(
+        options.yaml or Path(), taches=options.taches, hors_ligne=options.hors_ligne, duree_max=options.duree_max
+    )
+    for nom in ("bilan", "metriques"):
+        for planifiee in plan.taches:
+            if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
+                raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")
+    return plan
 
 
 def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
@@ -5760,15 +6290,23 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
     sortie = logging.StreamHandler()
-    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
+    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(niveau.upper())
     journal.propagate = False
     for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
         logging.getLogger(bavard).propagate = False
+
+
+def _nommer_tache(ligne: logging.LogRecord) -> bool:
+    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
+    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
+    ligne.tache = f"{nom} : " if nom else ""
+    return True
 
 
 class Progression:
@@ -5814,34 +6352,6 @@ class Progression:
             self._barre.close()
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
-    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
-    return (
-        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
-        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
-        f"{bilan.sortie} ({_taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
-    )
-
-
-def _taille_lisible(octets: float) -> str:
-    for unite in ("o", "Ko", "Mo"):
-        if octets < 1000:
-            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
-        octets /= 1000
-    return f"{octets:.1f} Go".replace(".", ",")
-
-
 # --- Commandes ---
 
 
@@ -5870,7 +6380,7 @@ async def commande_simuler(tache: Tache) -> list[str]:
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
             f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
-            f"environ {_taille_lisible(estimation.octets)}"
+            f"environ {taille_lisible(estimation.octets)}"
         )
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
 
@@ -5924,42 +6434,52 @@ class Interruption(Exception):
         self.code = 128 + numero
 
 
-def principal(arguments: Sequence[str] | None = None) -> int:
-    """La ligne de commande ; rend le code de sortie."""
+def preparer_terminal() -> None:
+    """Journal au niveau d'office ; un terminal sans accents n'est pas une faute."""
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
-            flux.reconfigure(errors="backslashreplace")  # un terminal sans accents n'est pas une faute
+            flux.reconfigure(errors="backslashreplace")
     installer_journal("info")
+
+
+def obtenir(demander: Callable[[], T]) -> T | int:
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
     try:
-        tache, execution = lire_arguments(sys.argv[1:] if arguments is None else arguments)
+        return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
-    except ErreurDemande as faute:
-        journal.error("%s", faute.complet())
-        return faute.code_sortie
+    except ErreurCollecte as refus:
+        journal.error("%s", refus.complet())
+        return refus.code_sortie
+
+
+def principal(arguments: Sequence[str] | None = None) -> int:
+    """La ligne de commande ; rend le code de sortie."""
+    preparer_terminal()
+    lus = obtenir(lambda: lire_arguments(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(lus, int):
+        return lus
+    tache, execution = lus
     installer_journal(execution.journal)
     bilan = Bilan(tache.exchange)
-    bilan.code = _conduire(tache, execution, bilan)
+    conduire(_choisir(tache, execution, bilan), bilan)
     if execution.bilan is not None:
-        return _ecrire_bilan(execution.bilan, bilan)
+        return ecrire_bilan(execution.bilan, bilan)
     return bilan.code
 
 
-def _conduire(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> int:
-    """Exécute la commande choisie ; toute erreur prévue finit en une phrase et un code."""
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) -> None:
+    """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        _imprimer(_sous_signaux(_choisir(tache, execution, bilan)))
+        imprimer(_sous_signaux(commande))
     except ErreurCollecte as erreur:
-        bilan.message, bilan.conseil = str(erreur), erreur.conseil
+        bilan.refuser(erreur)
         journal.error("%s", erreur.complet())
-        return erreur.code_sortie
     except Interruption as interruption:
-        bilan.message = f"interrompu par {interruption}"
+        bilan.interrompre(interruption.code, f"interrompu par {interruption}")
         journal.warning(
             "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
         )
-        return interruption.code
-    return bilan.code
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -5972,7 +6492,7 @@ async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> l
     return []
 
 
-def _imprimer(lignes: Iterable[str]) -> None:
+def imprimer(lignes: Iterable[str]) -> None:
     """Les lignes sur stdout ; un tube fermé en face (`| head`) n'est pas une faute, un disque plein si."""
     try:
         for ligne in lignes:
@@ -5986,9 +6506,20 @@ def _imprimer(lignes: Iterable[str]) -> None:
             ) from erreur
 
 
-def _ecrire_bilan(chemin: Path, bilan: Bilan) -> int:
+def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    texte = json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n"
+    return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
+
+
+def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
+    """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
+    anciennes = ""
+    with contextlib.suppress(ErreurDemande):
+        anciennes = lire_texte_utf8(chemin)
+    return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+
+
+def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:
     try:
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
         ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
