@@ -1146,7 +1146,7 @@ class Pauses:
         try:
             lues = json.loads(self.chemin.read_text(encoding="utf-8"))
             pauses = {str(nom): int(fin) for nom, fin in lues.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
             return {}
         return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
 
@@ -6265,7 +6265,7 @@ METRIQUES = {
     "requetes": "requêtes de la dernière exécution",
     "essais": "nouveaux essais de la dernière exécution",
 }
-_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="(.*?)",tache="(.*?)"(.*)\} (\S+)')
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
 
 
 def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
