@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -69,11 +68,11 @@ class Lot:
         code = runner.principal(["--yaml", str(self.yaml), *mots])
         return sans_trace(Fin(code, *self._capsys.readouterr()))
 
-    def demarrer(self, *mots: str, **env: str) -> subprocess.Popen[str]:
-        """Le runner dans un vrai processus, sans attendre sa fin."""
+    def demarrer(self, *mots: str, groupe: bool = False) -> subprocess.Popen[str]:
+        """Le runner dans un vrai processus (`groupe` : chef du sien), sans attendre sa fin."""
         return subprocess.Popen(
             [sys.executable, str(RUNNER), "--yaml", str(self.yaml), *mots],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=groupe,
         )  # fmt: skip
 
     def lignes(self, nom: str, table: str = "ohlcv") -> list[tuple[Any, ...]]:
