@@ -81,7 +81,7 @@ async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
             lignes.append(([planifiee.nom, *chiffres], detail))
     bilan.conclure()
     titres = ["tâche", "lignes", "requêtes", "temps", "taille"]
-    return [*aligner(titres, lignes), "Estimé au débit permis par l'exchange ; rien n'a été écrit."]
+    return [*aligner(titres, lignes), "Estimé au débit permis ; rien n'a été écrit."]
 
 
 async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str | None) -> list[str]:

@@ -272,7 +272,7 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
         f"2024-03-05T10:00Z à 2024-03-05T11:00Z ETH/USDT {lot.dossier}/donnees/eth.csv",
         "faux – – – –",
         "Symbole inconnu : « BTCUSDT » sur binance (spot)",
-        "Estimé au débit permis par l'exchange ; rien n'a été écrit.",
+        "Estimé au débit permis ; rien n'a été écrit.",
     ]
     assert lot.empreinte() == avant
     assert bourse.compter("klines") == 0
