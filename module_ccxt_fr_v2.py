@@ -25,6 +25,7 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 1   Erreurs
     § 2   Temps
     § 3   Lignes
+    § 4   Agrégation
     § 5   Essais
     § 6   Écrivains
     § 7   Exchange
@@ -33,7 +34,7 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 11  Exécution
     § 12  Ligne de commande
 
-Les § 4 (agrégation des trades) et § 9 (flux WebSocket) ont leur place gardée.
+Le § 9 (flux WebSocket) a sa place gardée.
 """
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -52,6 +53,7 @@ import contextlib
 import csv
 import dataclasses
 import datetime as dt
+import decimal
 import difflib
 import email.utils
 import errno
@@ -87,6 +89,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
@@ -874,6 +877,259 @@ def comparer(anciennes: pa.Table, lues: pa.Table) -> tuple[pa.Table, int]:
 def _valeurs(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """Les lignes d'une table écrite, réduites à l'instant et aux valeurs."""
     return zip(*(table[nom].to_pylist() for nom in ("timestamp", *VALEURS_OHLCV)), strict=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# § 4   Agrégation
+# ----------------------------------------------------------------------------------------------------------------------
+
+GRACE_MS = 2 * SECONDE_MS
+CLES_RETENUES = 200_000
+PERDUS_RETENUS = 10
+TRADES_PAR_LOT = 65_536
+# Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
+_EXACT = decimal.Context(prec=700)
+_DIVISION = decimal.Context(prec=60)
+_QUANTUM = Decimal("1e-18")
+
+
+class Trade(NamedTuple):
+    """Une transaction : la ligne brute d'un flux. Sans id, `Dedoublonneur` lui en donne un, qui commence par « ~ »."""
+
+    timestamp: int
+    id: str | None
+    side: str | None
+    price: float
+    amount: float
+
+    def precede(self, autre: Trade) -> bool:
+        """Vrai si ce trade, arrivé après l'autre, eut lieu avant : par l'instant, puis par l'id s'il est une séquence.
+
+        Sans séquence, deux trades de la même ms gardent leur ordre d'arrivée.
+        """
+        if self.timestamp != autre.timestamp:
+            return self.timestamp < autre.timestamp
+        sequences = self.id and autre.id and self.id.isdecimal() and autre.id.isdecimal()
+        return bool(sequences) and int(self.id or 0) < int(autre.id or 0)
+
+    @property
+    def est_possible(self) -> bool:
+        """Un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
+        return 0 < self.price < math.inf and 0 <= self.amount < math.inf
+
+
+class Dedoublonneur:
+    """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+
+    La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
+    alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
+    (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
+    """
+
+    def __init__(self, capacite: int = CLES_RETENUES) -> None:
+        self._capacite = capacite
+        self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+
+    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
+
+        En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
+        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu.
+        """
+        rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
+        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs))]
+
+    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None) -> Trade | None:
+        if trade.id:
+            base, _, rang_ecrit = trade.id.rpartition("-")
+            synthetique = base.startswith("~") and rang_ecrit.isdecimal()
+            neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
+            return trade if neuf else None
+        base = f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
+        rang = self._connus.get(base, 0) if rangs is None else rangs[base]
+        if rangs is not None:
+            rangs[base] += 1
+        return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
+
+    def retenir(self, cle: str, nombre: int = 1) -> bool:
+        """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
+        if self._connus.get(cle, 0) >= nombre:
+            return False
+        self._connus[cle] = nombre
+        if len(self._connus) > self._capacite:
+            self._connus.popitem(last=False)
+        return True
+
+
+def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
+    """La quantité d'un trade dans l'unité du REST : la base. Exacte, sauf la division d'un inverse (18 décimales)."""
+    volume = Decimal(str(amount))
+    if taille_contrat is not None:
+        volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
+    if inverse:
+        volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(price))), _QUANTUM)
+    return volume
+
+
+class BougieTrades(NamedTuple):
+    """Une bougie faite de trades ; `revision` : rendue hors de son tour, elle remplace ce qui fut rendu pour elle."""
+
+    timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    revision: bool = False
+
+
+class _BougieVive:
+    """Une bougie que des trades peuvent encore changer."""
+
+    __slots__ = ("a_rendre", "dernier", "fin", "high", "low", "ouverture", "premier", "reportee", "volume")
+
+    def __init__(self, ouverture: int, fin: int, trade: Trade) -> None:
+        self.ouverture, self.fin = ouverture, fin
+        self.premier = self.dernier = trade
+        self.high = self.low = trade.price
+        self.volume = Decimal(0)
+        self.a_rendre = True
+        self.reportee: float | None = None  # la clôture des bougies plates rendues à sa suite
+
+    def fondre(self, trade: Trade, volume: Decimal) -> None:
+        """Y ajoute un trade, quel que soit son tour."""
+        if trade.precede(self.premier):
+            self.premier = trade
+        if not trade.precede(self.dernier):
+            self.dernier = trade
+        if trade.price > self.high:
+            self.high = trade.price
+        elif trade.price < self.low:
+            self.low = trade.price
+        self.volume = _EXACT.add(self.volume, volume)
+        self.a_rendre = True
+
+    def figer(self, revision: bool = False) -> BougieTrades:
+        """Ce qu'elle vaut maintenant."""
+        valeurs = (self.premier.price, self.high, self.low, self.dernier.price, float(self.volume))
+        return BougieTrades(self.ouverture, *valeurs, revision)
+
+
+class Agregateur:
+    """Trades → bougies, en poussée, sur l'heure des trades seule.
+
+    Une bougie se clôt au premier trade d'une suivante, ou par la minuterie (`clore`). Un trade en retard la corrige,
+    et elle est rendue de nouveau, tant que le plus grand instant vu n'a pas dépassé sa fin de `grace_ms` ; au-delà
+    elle est définitive. Les bougies ouvertes avant `depuis_ms`, peut-être entamées, ne sont jamais rendues.
+    """
+
+    def __init__(
+        self,
+        timeframe: Timeframe,
+        *,
+        grace_ms: int = GRACE_MS,
+        bougies_vides: str = "omettre",
+        volume: Callable[[Trade], Decimal] | None = None,
+        depuis_ms: int = 0,
+    ) -> None:
+        if bougies_vides not in ("omettre", "reporter"):
+            raise ErreurDemande(f"bougies_vides : « omettre » ou « reporter », pas « {bougies_vides} »")
+        self.retards = self.perdus = self.doublons = self.impossibles = 0
+        self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
+        self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
+        self._volume = volume or _quantite
+        self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
+        self._vu = 0
+        self._debut = self._fin = 0  # la bougie du dernier trade : le suivant y est presque toujours
+        self._vives: dict[int, _BougieVive] = {}  # par ouverture croissante
+        self._memoire = Dedoublonneur()
+
+    @property
+    def close_jusqu_a(self) -> int:
+        """Toute bougie ouverte avant cet instant fut rendue, ou n'a pas eu de trade ; à cet instant : `en_cours`."""
+        return self._frontiere
+
+    @property
+    def fin_prouvee(self) -> int:
+        """Toute bougie ouverte avant cet instant est définitive : aucun trade ne la changera plus."""
+        return max(self._depuis, self._timeframe.plancher(self._vu - self._grace_ms - 1))
+
+    @property
+    def en_cours(self) -> BougieTrades | None:
+        """La bougie ouverte, telle qu'elle est ; None si elle n'a pas encore de trade."""
+        ouverte = self._vives.get(self._frontiere)
+        return ouverte.figer() if ouverte else None
+
+    def ajouter(self, trades: Iterable[Trade]) -> list[BougieTrades]:
+        """Les bougies que ces trades closent ou corrigent, dans l'ordre, chacune une fois."""
+        avant = self._frontiere
+        for trade in trades:
+            if trade.id and not self._memoire.retenir(trade.id):
+                self.doublons += 1
+            elif not trade.est_possible:
+                self.impossibles += 1
+            elif trade.timestamp >= self._depuis:
+                self._ranger(trade)
+        return self._rendre(avant)
+
+    def clore(self, instant_ms: int) -> list[BougieTrades]:
+        """Les bougies que l'heure de l'exchange suffit à clore : ouverture + pas + grâce <= instant."""
+        avant = self._frontiere
+        self._frontiere = max(avant, self._timeframe.plancher(instant_ms - self._grace_ms))
+        return self._rendre(avant)
+
+    def _ranger(self, trade: Trade) -> None:
+        """Fond le trade dans sa bougie, sauf si elle est définitive."""
+        if not self._debut <= trade.timestamp < self._fin:
+            self._debut = self._timeframe.plancher(trade.timestamp)
+            self._fin = self._timeframe.avancer(self._debut, 1)
+        if self._debut < self._frontiere:
+            if self._fin + self._grace_ms < self._vu:
+                self.perdus += 1
+                self.derniers_perdus.append(trade)
+                return
+            self.retards += 1
+        else:
+            self._frontiere = self._debut
+        self._vu = max(self._vu, trade.timestamp)
+        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie.fondre(trade, self._volume(trade))
+
+    def _ouvrir(self, trade: Trade) -> _BougieVive:
+        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
+        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+        if en_desordre:
+            self._vives = dict(sorted(self._vives.items()))
+        return bougie
+
+    def _rendre(self, avant: int) -> list[BougieTrades]:
+        """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
+        rendues: list[BougieTrades] = []
+        limites = [*itertools.islice(self._vives, 1, None), self._frontiere]
+        for bougie, limite in zip(self._vives.values(), limites, strict=False):
+            if bougie.ouverture >= self._frontiere:
+                break
+            if bougie.a_rendre:
+                rendues.append(bougie.figer(bougie.ouverture < avant))
+                bougie.a_rendre = False
+            if self._reporter:
+                rendues += self._plates(bougie, min(limite, self._frontiere), avant)
+        for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
+            del self._vives[ouverture]
+        return rendues
+
+    def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
+        """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
+        prix = bougie.dernier.price
+        ouverture = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
+        bougie.reportee = prix
+        while ouverture < limite:
+            yield BougieTrades(ouverture, prix, prix, prix, prix, 0.0, ouverture < avant)
+            ouverture = self._timeframe.avancer(ouverture, 1)
+
+
+def _quantite(trade: Trade) -> Decimal:
+    return Decimal(str(trade.amount))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
