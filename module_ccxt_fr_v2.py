@@ -901,6 +901,8 @@ class Trade(NamedTuple):
     side: str | None
     price: float
     amount: float
+    cost: float | None = None
+    recu: int | None = None  # instant de réception, ms
 
     def precede(self, autre: Trade) -> bool:
         """Vrai si ce trade, arrivé après l'autre, eut lieu avant : par l'instant, puis par l'id s'il est une séquence.
@@ -1156,6 +1158,18 @@ def delais_backoff(
     while True:
         yield delai * (0.5 + alea() / 2)
         delai = min(plafond_s, delai * 2)
+
+
+async def pause(secondes: float) -> None:
+    """Rend la main à la boucle pendant ce temps ; 0 : un tour."""
+    await asyncio.sleep(secondes)
+
+
+async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
+    """Attend l'événement, au plus ce temps ; vrai s'il est venu."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(evenement.wait(), max(0.0, plafond_s))
+    return evenement.is_set()
 
 
 class Frein:
@@ -2845,17 +2859,30 @@ class Particularite:
     relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
+    sujets_par_appel: int = 100  # symboles par appel groupé
+    profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
+    volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
-    "binance": Particularite(limite_contrats=1000),
-    "binanceusdm": Particularite(limite_contrats=1000),
-    "binancecoinm": Particularite(limite_contrats=1000),
+    # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
+    **dict.fromkeys(
+        ("binance", "binanceusdm", "binancecoinm"),
+        Particularite(limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True),
+    ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
-    "okx": Particularite(relecture={"type": "HistoryCandles"}),
+    # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
+    "okx": Particularite(
+        relecture={"type": "HistoryCandles"}, trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"}
+    ),
+    # Dix sujets par abonnement au comptant.
+    "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200)),
+    # Dix niveaux d'office.
+    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Les contrats de gate comptent leur volume en contrats.
     "gate": Particularite(unite_contrats="contrats"),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -2914,6 +2941,27 @@ class _Bruyante:
     requetes = 0
     date_serveur: str | None = None
     frein: Frein
+    signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
+
+    def client(self, url: str) -> Any:
+        """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
+        client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
+        if self.signaler is not None and not hasattr(client, "bruyant"):
+            client.bruyant = True
+            _rendre_bruyant(client, self.signaler)
+        return client
+
+    def on_error(self, client: Any, erreur: Exception) -> None:
+        """Une connexion WebSocket est morte d'une erreur."""
+        super().on_error(client, erreur)  # type: ignore[misc]
+        if self.signaler is not None:
+            self.signaler(erreur)
+
+    def on_close(self, client: Any, code: Any) -> None:
+        """L'exchange a fermé une connexion WebSocket."""
+        super().on_close(client, code)  # type: ignore[misc]
+        if self.signaler is not None:
+            self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
 
     async def throttle(self, cost: Any = None) -> None:
         """Le tour de passage de ccxt, puis la pause commune.
@@ -3184,7 +3232,7 @@ class _Liaison:
         self.essais = Essais(reglages.essais, noter=self._noter_essai)
         self.api.frein = self.essais.frein
         self.nombre_essais = 0
-        self._decalage_ms = 0
+        self._decalage_ms = self._vu_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -3227,8 +3275,13 @@ class _Liaison:
         return [v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN]
 
     def heure_ms(self) -> int:
-        """L'heure de l'exchange, d'après la dernière estimation."""
-        return maintenant_ms() + self._decalage_ms
+        """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
+        return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
+
+    def noter_instant(self, instant: int) -> None:
+        """Un horodatage de l'exchange : son heure est au moins celle-là. À plus d'un jour, on n'y croit pas."""
+        if self._vu_ms < instant < self.heure_ms() + JOUR_MS:
+            self._vu_ms = instant
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -3353,6 +3406,26 @@ class Connexion(_Liaison):
                 f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}."
             )
 
+    def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
+        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
+        marche = self.resoudre(symbole)
+        cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
+        limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
+        return Serie(cle, marche, Timeframe.lire("1m"), limite)
+
+    def canaux_offerts(self) -> list[str]:
+        """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+
+    def controler_canal(self, canal: str) -> None:
+        """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
+        offerts = self.canaux_offerts()
+        if canal not in offerts:
+            raise ErreurDemande(
+                f"{self.reglages.exchange} n'offre pas le flux « {canal} »",
+                f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+            )
+
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
         marche = self.resoudre(symbole)
@@ -3407,6 +3480,19 @@ class Connexion(_Liaison):
         return page
 
 
+    async def lire_trades(
+        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], limite: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent."""
+        quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
+        page = await self.appeler(
+            quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, {**self.reglages.params, **params}
+        )
+        if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+        return page
+
+
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
     for secret in secrets:
@@ -3423,6 +3509,256 @@ async def connecter(reglages: Reglages) -> AsyncIterator[Connexion]:
         yield connexion
     finally:
         await connexion.api.close()
+
+
+# --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
+
+
+@dataclass(frozen=True)
+class Canal:
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+
+    capacite: str
+    methode: str
+    capacite_groupee: str
+    methode_groupee: str
+    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+
+
+PAUSE_APPEL_S = 0.05
+
+# Ajouter un canal : une ligne ici, sa classe de fil dans FILS (§ 9), son type dans TYPES (§ 3).
+CANAUX: Mapping[str, Canal] = {
+    "ohlcv": Canal(
+        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
+    ),
+    "trades": Canal(
+        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
+    ),
+    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
+    "orderbook": Canal(
+        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
+    ),
+}
+
+Recevoir = Callable[[str, Any, int], None]
+"""(symbole, donnée de ccxt, instant de réception en ms)."""
+
+
+class _TrameIllisible(ErreurTemporaire):
+    """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
+
+
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
+
+    kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
+    """
+    traiter, rejeter = client.handle_message, client.reject
+
+    def traiter_ou_couper(message: Any) -> None:
+        try:
+            traiter(message)
+        except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
+            client.on_error(_TrameIllisible(f"trame illisible ({type(erreur).__name__})"))
+
+    def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
+        attendu = cle in client.futures
+        rendu = rejeter(erreur, cle)
+        if not attendu and not _est_un_decalage(erreur):
+            signaler(erreur)
+        return rendu
+
+    client.handle_message, client.reject = traiter_ou_couper, rejeter_et_dire
+
+
+def _est_un_decalage(erreur: Exception) -> bool:
+    """Un carnet dont la somme ou la séquence ne tombe pas juste : ccxt repart d'un instantané à l'appel suivant."""
+    return bool({"InvalidNonce", "ChecksumError"} & {parente.__name__ for parente in type(erreur).__mro__})
+
+
+@functools.cache
+def _caches_ecoutes() -> tuple[Any, Any]:
+    """Les caches de ccxt pour les trades et les bougies, qui disent chaque ligne à l'instant où elle y entre.
+
+    Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
+    """
+    caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
+
+    def ecouter(classe: Any) -> Any:
+        def append(cache: Any, ligne: Any) -> None:
+            classe.append(cache, ligne)
+            cache.dire(ligne)
+
+        return type(classe.__name__, (classe,), {"append": append})
+
+    return ecouter(caches.ArrayCache), ecouter(caches.ArrayCacheByTimestamp)
+
+
+class _TickersEcoutes(dict[str, Any]):
+    """Les tickers d'une instance, qui disent chaque mise à jour."""
+
+    def __init__(self, dire: Callable[[str, Any], None]) -> None:
+        super().__init__()
+        self._dire = dire
+
+    def __setitem__(self, symbole: str, ticker: Any) -> None:
+        super().__setitem__(symbole, ticker)
+        self._dire(symbole, ticker)
+
+
+LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
+_MARCHES_PARTAGES = ("markets", "markets_by_id", "symbols", "ids", "currencies", "currencies_by_id", "codes")
+
+
+class Ecoute(_Liaison):
+    """Une instance ccxt.pro d'un seul usage : ses abonnements, jusqu'à la première coupure.
+
+    Elle partage avec la connexion REST les marchés chargés, le débit et la pause commune. Une instance neuve à chaque
+    reconnexion : ni cache périmé, ni abonnement que ccxt croit déjà fait.
+    """
+
+    def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
+        super().__init__(connexion.reglages)
+        self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
+        self._nom, self._recevoir = canal, recevoir
+        self._connexion = connexion
+        self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._carnets_vus: dict[str, tuple[Any, ...]] = {}
+        self.decalages = 0  # carnets repartis d'un instantané
+        self.essais.frein = self.api.frein = connexion.essais.frein
+        self.api.throttler = connexion.api.throttler
+        for nom in _MARCHES_PARTAGES:
+            setattr(self.api, nom, getattr(connexion.api, nom))
+        self.api.signaler = self._signaler
+
+    async def suivre(self, *, groupe: bool) -> None:
+        """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
+        self._poser_les_prises()
+        appels = self._appels(groupe=groupe)
+        taches = [asyncio.ensure_future(self._entretenir(*appel)) for appel in appels]
+        try:
+            finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
+            erreur = next(iter(finies)).exception()
+        finally:
+            for tache in taches:
+                tache.cancel()
+            await asyncio.gather(*taches, return_exceptions=True)
+        raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
+
+    async def fermer(self) -> None:
+        """Ferme les connexions ; ses requêtes REST (instantanés de carnet) comptent avec les autres."""
+        if not self._coupure.cancel() and not self._coupure.cancelled():
+            self._coupure.exception()  # lue, pour qu'asyncio ne s'en plaigne pas
+        self._connexion.api.requetes += self.api.requetes
+        await self.api.close()
+
+    def couper(self, cause: str) -> None:
+        """Fait finir `suivre` : l'appelant a vu que ces données ne valent plus rien."""
+        self._signaler(ErreurTemporaire(cause))
+
+    def _signaler(self, erreur: Exception) -> None:
+        if not self._coupure.done():
+            self._coupure.set_exception(erreur)
+
+    def _traduire(self, erreur: Exception) -> ErreurCollecte:
+        symboles = ", ".join(list(self.series)[:3]) + ("…" if len(self.series) > 3 else "")
+        traduite = traduire(erreur, f"Flux {self._nom} de {self.reglages.exchange} ({symboles})", self.heure_ms())
+        traduite.args = (masquer(str(traduite), self._secrets()),)
+        return traduite
+
+    # --- abonnements
+
+    def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
+        """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
+        symboles = list(self.series)
+        if not groupe:
+            return [(self.canal.methode, self._arguments(symbole, symbole)) for symbole in symboles]
+        taille = self._connexion.particularite.sujets_par_appel
+        paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
+        couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
+        premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
+        return [
+            (self.canal.methode_groupee, self._arguments(premier, paquet[0]))
+            for premier, paquet in zip(premiers, paquets, strict=True)
+        ]
+
+    def _arguments(self, premier: Any, symbole: str) -> tuple[Any, ...]:
+        params = dict(self.reglages.params)
+        if self._nom == "ohlcv":
+            return (premier, *([self.series[symbole].timeframe.code] * isinstance(premier, str)), None, None, params)
+        if self._nom == "orderbook":
+            return (premier, self.series[symbole].limite or None, params)
+        return (premier, params) if self._nom == "ticker" else (premier, None, None, params)
+
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
+        """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
+        delais = delais_backoff()
+        while True:
+            try:
+                rendu = await getattr(self.api, methode)(*arguments)
+            except Exception as erreur:
+                if not _est_un_decalage(erreur):
+                    raise
+                self.decalages += 1
+                await pause(next(delais))
+            else:
+                delais = delais_backoff()
+                self._recueillir(rendu)
+                await pause(self.canal.pause_s)
+
+    # --- données
+
+    def _poser_les_prises(self) -> None:
+        """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
+        trades, bougies = _caches_ecoutes()
+        for symbole, serie in self.series.items():
+            dire = functools.partial(self._dire, symbole)
+            if self._nom == "trades":
+                self._poser(self.api.trades, symbole, trades, dire)
+            elif self._nom == "ohlcv":
+                par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
+                self._poser(par_timeframe, serie.timeframe.code, bougies, dire)
+        if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
+            self.api.tickers = _TickersEcoutes(self._dire)
+
+    @staticmethod
+    def _poser(caches: Any, cle: str, classe: Any, dire: Callable[[Any], None]) -> None:
+        ancien = caches.get(cle)
+        if isinstance(ancien, classe):
+            return
+        for ligne in ancien or ():
+            dire(ligne)
+        caches[cle] = cache = classe(LIGNES_EN_CACHE)
+        cache.dire = dire
+
+    def heure_ms(self) -> int:
+        """L'heure de l'exchange, que tient la connexion REST."""
+        return self._connexion.heure_ms()
+
+    def _dire(self, symbole: str, donnee: Any) -> None:
+        if symbole in self.series and not self._coupure.done():
+            self._recevoir(symbole, donnee, maintenant_ms())
+
+    def _recueillir(self, rendu: Any) -> None:
+        """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
+        if self._nom == "orderbook":
+            for symbole in self.series:
+                self._lire_carnet(symbole)
+        elif self._nom == "ticker":
+            for ticker in [rendu] if "symbol" in rendu else list(rendu.values()):
+                self._dire(ticker["symbol"], ticker)
+        else:
+            self._poser_les_prises()
+
+    def _lire_carnet(self, symbole: str) -> None:
+        carnet = self.api.orderbooks.get(symbole)
+        if carnet is None:
+            return
+        etat = (carnet.get("timestamp"), carnet.get("nonce"))
+        if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
+            self._carnets_vus[symbole] = etat
+            self._dire(symbole, carnet)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
