@@ -30,11 +30,10 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 6   Écrivains
     § 7   Exchange
     § 8   Historique REST
+    § 9   Flux
     § 10  Options et tâches
     § 11  Exécution
     § 12  Ligne de commande
-
-Le § 9 (flux WebSocket) a sa place gardée.
 """
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -108,6 +107,7 @@ __all__ = [
     "executer_async",
     "lire",
     "ouvrir_exchange",
+    "suivre",
     "telecharger_ohlcv",
     "telecharger_ohlcv_async",
 ]
@@ -3481,16 +3481,19 @@ class Connexion(_Liaison):
 
 
     async def lire_trades(
-        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], limite: int = 1000
+        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent."""
+        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
+        trouve = self.api.feature_value_by_type(serie.marche.get("type"), serie.marche.get("subType"), "fetchTrades")
+        limite = int((trouve or {}).get("limit") or LIMITE_PAR_DEFAUT)
         page = await self.appeler(
             quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, {**self.reglages.params, **params}
         )
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
-        return page
+        recu = maintenant_ms()
+        return [{**trade, "recu": recu} for trade in page]
 
 
 def masquer(texte: str, secrets: Iterable[str]) -> str:
@@ -3543,6 +3546,10 @@ CANAUX: Mapping[str, Canal] = {
 
 Recevoir = Callable[[str, Any, int], None]
 """(symbole, donnée de ccxt, instant de réception en ms)."""
+
+
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class _TrameIllisible(ErreurTemporaire):
@@ -3663,7 +3670,13 @@ class Ecoute(_Liaison):
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
         symboles = ", ".join(list(self.series)[:3]) + ("…" if len(self.series) > 3 else "")
-        traduite = traduire(erreur, f"Flux {self._nom} de {self.reglages.exchange} ({symboles})", self.heure_ms())
+        quoi = f"Flux {self._nom} de {self.reglages.exchange} ({symboles})"
+        traduite = traduire(erreur, quoi, self.heure_ms())
+        parentes = {parente.__name__ for parente in type(erreur).__mro__}
+        if "OnMaintenance" in parentes:
+            traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
+        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
+            traduite = RefusProbable(str(traduite), traduite.conseil)
         traduite.args = (masquer(str(traduite), self._secrets()),)
         return traduite
 
@@ -4616,6 +4629,1146 @@ class Historique:
             )
 
 
+# --- Trades : relire ce qu'une coupure a fait manquer ---
+
+PAGES_DE_TRADES_MAX = 500
+TRADES_PAR_PAGE = 1000
+LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
+"""(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
+
+
+def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
+    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
+    instant, prix, quantite = (
+        _en_instant(brut.get("timestamp")), _en_nombre(brut.get("price")), _en_nombre(brut.get("amount"))
+    )  # fmt: skip
+    if instant is None or prix is None or quantite is None:
+        return None
+    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
+    return trade if trade.est_possible else None
+
+
+def _id_de(brut: Mapping[str, Any]) -> str | None:
+    """L'identifiant ; binance agrège en REST (`a`) ce que son flux détaille : `f` et `l` disent quels trades c'est."""
+    info = brut.get("info")
+    if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+        return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+    return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+class Combleur:
+    """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
+
+    Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
+    """
+
+    def __init__(self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int]) -> None:
+        self._lire, self._arriere, self._heure = lire, arriere, heure
+        self.accroche = self.rejoint = False
+        self.premier: Trade | None = None
+        self.dernier: Trade | None = None
+
+    def pages(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """Les pages de trades, dans l'ordre, qui recouvrent les deux bords ; `jusqua` None : jusqu'à maintenant."""
+        return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
+
+    def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
+        """Ce que la lecture n'a pu combler, et pourquoi."""
+        fin = jusqua.timestamp if jusqua else self._heure()
+        if self.premier is None or self.dernier is None:
+            trous = [Trou(dernier.timestamp + 1, fin, HORS_FENETRE_API)] if not self.accroche else []
+        else:
+            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
+            trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
+        return [trou for trou in trous if trou.debut < trou.fin]
+
+    async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+        depuis: int | None = dernier.timestamp
+        params: Mapping[str, Any] = {}
+        for _ in range(PAGES_DE_TRADES_MAX):
+            brutes = await self._lire(depuis, params)
+            page = self._noter(brutes, dernier, jusqua)
+            if page:
+                yield page
+            if self.rejoint:
+                return
+            suite = self._suite(brutes, depuis, params)
+            if suite is None:
+                self.rejoint = jusqua is None
+                return
+            depuis, params = suite
+
+    def _suite(
+        self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
+    ) -> tuple[int | None, Mapping[str, Any]] | None:
+        """D'où demander la page suivante ; None quand l'exchange n'a plus rien, ou répète."""
+        if not brutes:
+            # binance borne sa réponse à une heure : une heure sans trade n'est pas la fin.
+            return (depuis + HEURE_MS, {}) if depuis is not None and depuis + HEURE_MS < self._heure() else None
+        info, instant = brutes[-1].get("info"), _en_instant(brutes[-1].get("timestamp"))
+        nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
+        if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+            nouvelle = None, {"fromId": int(info["a"]) + 1}
+        elif isinstance(info, list) and isinstance(info[-1], str) and info[-1].isdecimal() and len(info[-1]) > 16:
+            nouvelle = None, {"since": info[-1]}  # kraken : un curseur en ns
+        elif instant is not None and depuis is not None and instant <= depuis:
+            return None
+        return None if nouvelle == (depuis, params) else nouvelle
+
+    async def _reculer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """De page en page vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        pages: list[list[Trade]] = []
+        params = dict(self._arriere or {}) | ({"after": jusqua.id} if jusqua else {})
+        for _ in range(PAGES_DE_TRADES_MAX):
+            page = self._noter(await self._lire(None, params), dernier, None)
+            if not page:
+                break
+            pages.append(page)
+            if self.accroche:
+                break
+            params["after"] = page[0].id
+        self.rejoint = bool(pages)
+        for page in reversed(pages):
+            yield page
+
+    def _noter(
+        self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None
+    ) -> list[Trade]:
+        """La page, mise en trades ; ce qu'elle prouve des deux bords."""
+        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        if not page:
+            return []
+        # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
+        self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
+        self.rejoint = jusqua is not None and any(
+            _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp for trade in page
+        )
+        if self.premier is None or page[0].precede(self.premier):
+            self.premier = page[0]
+        if self.dernier is None or not page[-1].precede(self.dernier):
+            self.dernier = page[-1]
+        return page
+
+
+def _est_le_meme(trade: Trade, autre: Trade) -> bool:
+    if trade.id and autre.id and not autre.id.startswith("~"):
+        return trade.id == autre.id
+    return trade[:1] + trade[2:5] == autre[:1] + autre[2:5]
+
+
+def _touche(trade: Trade, dernier: Trade) -> bool:
+    """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
+    if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
+        return True
+    ids = (trade.id or "", dernier.id or "")
+    return all(map(str.isdecimal, ids)) and int(ids[0]) <= int(ids[1]) + 1
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# § 9   Flux
+# ----------------------------------------------------------------------------------------------------------------------
+#
+# Un fil par symbole : il reçoit ce que l'écoute (§ 7) lui dit, n'en garde que ce qui est sûr, et rend des lots. Ce qui
+# n'est pas sûr (la bougie entamée, celle d'une coupure, la minute muette) n'est pas couvert, donc relu par REST : la
+# couverture de la fiche est la seule mémoire de ce qui manque. Un abonnement tient les fils vivants : il se reconnecte,
+# surveille chaque symbole, écarte celui que l'exchange refuse. Le flux rassemble les lots de tous.
+
+SILENCE_MIN_S = 0.5
+SILENCE_MAX_S = 900.0  # un marché calme n'est pas interrogé plus rarement
+RONDE_S = 0.25  # entre deux regards sur les silences
+FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
+RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
+RELANCE_RATTRAPAGE_S = 1.0
+REFUS_SANS_DONNEE_MAX = 3
+CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+SAUTS_VAINS_MAX = 3
+MANQUANTS_MAX = 10_000
+FILS_PAR_ECOUTE = 100
+
+
+@dataclass(frozen=True)
+class ReglagesFlux:
+    """Les réglages d'un flux, en valeurs simples."""
+
+    plage: Plage = field(default_factory=Plage)
+    silence_s: float = 60.0
+    profondeur: int = 20
+    concurrence: int = 8
+
+
+@dataclass
+class Compteurs:
+    """Ce qu'un fil a traversé."""
+
+    reconnexions: int = 0
+    rattrapages: int = 0
+    doublons: int = 0
+    retards: int = 0
+    perdus: int = 0
+    impossibles: int = 0
+    carnets_ecartes: int = 0
+
+    def dits(self) -> dict[str, int]:
+        """Ceux qui ne sont pas nuls."""
+        return {nom: nombre for nom, nombre in dataclasses.asdict(self).items() if nombre}
+
+
+class Fil(ABC):
+    """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
+
+    - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
+    - `recevoir` : une donnée de ccxt, dans l'appel même qui traite la trame ; ne fait que ranger ;
+    - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
+    - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
+    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter`.
+    """
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
+        self.compteurs = Compteurs()
+        self.refus: ErreurCollecte | None = None
+        self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
+        self.recus = 0
+        self.sale = False  # a reçu depuis la dernière collecte
+        self.reveiller: Callable[[], None] = lambda: None
+        self._rattrapage: asyncio.Task[None] | None = None
+
+    @property
+    def cle(self) -> CleSerie:
+        """La série suivie."""
+        return self.serie.cle
+
+    @abstractmethod
+    def rompre(self) -> None:
+        """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
+
+    def recevoir(self, donnee: Any, recu: int) -> None:
+        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
+        if self._ranger(donnee, recu):
+            self.recus += 1
+            if not self.sale:
+                self.sale = True
+                self.reveiller()
+
+    @abstractmethod
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        """Vrai si la donnée est nouvelle."""
+
+    @abstractmethod
+    def _sures(self, heure: int) -> list[Lot]:
+        """Les lots que le flux seul suffit à prouver."""
+
+    @abstractmethod
+    async def a_bouge(self) -> bool:
+        """Par REST, vrai si le marché a bougé sans que le flux le dise."""
+
+    @abstractmethod
+    async def _rattraper(self) -> None:
+        """Relit par REST ce qui manque."""
+
+    def collecter(self, heure: int) -> list[Lot]:
+        """Les lots sûrs, dans l'ordre ; la fiche en tient compte."""
+        self.sale = False
+        lots, self.prets = [*self.prets, *self._sures(heure)], []
+        for lot in lots:
+            self.fiche.noter(lot.couverts, lot.trous)
+        return lots
+
+    def echeance(self) -> int | None:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
+        return None
+
+    def rattraper(self) -> asyncio.Task[None]:
+        """Lance un rattrapage, ou rend celui qui court."""
+        if self._rattrapage is None or self._rattrapage.done():
+            self.compteurs.rattrapages += 1
+            self._rattrapage = asyncio.ensure_future(self._rattraper_et_dire())
+        return self._rattrapage
+
+    async def rattraper_a_fond(self) -> None:
+        """Attend le rattrapage qui court, puis relit encore : le premier ne savait pas jusqu'où aller."""
+        if self._rattrapage is not None:
+            await asyncio.gather(self._rattrapage, return_exceptions=True)
+        await self.rattraper()
+
+    async def _rattraper_et_dire(self) -> None:
+        try:
+            await self._rattraper()
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, erreur.complet())
+        finally:
+            self.reveiller()
+
+    async def arreter(self) -> None:
+        """Abandonne un rattrapage en cours."""
+        if self._rattrapage is not None:
+            self._rattrapage.cancel()
+            await asyncio.gather(self._rattrapage, return_exceptions=True)
+
+
+# --- Bougies
+
+
+class FilBougies(Fil):
+    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
+        self._places = asyncio.Semaphore(reglages.concurrence)
+        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
+        self._derniere: Sequence[Any] = ()  # la plus récente reçue
+        self._prochain_essai = 0.0
+        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
+        debut = reglages.plage.debut
+        if debut is None and fiche.couverts:
+            debut = fiche.couverts[-1][0]
+        self.debut = self.timeframe.plafond(debut) if debut is not None else None
+
+    def rompre(self) -> None:
+        self._ouvertes.clear()
+        self._fiable, self._derniere = INSTANT_MAX_MS, ()
+        if self.debut is None:
+            self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
+        bougie = tuple(donnee[:6])
+        instant = _en_instant(bougie[0])
+        if instant is None or bougie == self._derniere:
+            return False
+        self.connexion.noter_instant(instant)
+        if self._fiable == INSTANT_MAX_MS:
+            self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
+        if not self._derniere or instant >= self._derniere[0]:
+            self._derniere = bougie
+        if instant >= self._fiable:
+            self._ouvertes[instant] = bougie
+        return True
+
+    def _sures(self, heure: int) -> list[Lot]:
+        close = self.timeframe.plancher(heure - self.reglages.plage.grace_ms)
+        borne = max(close, max(self._ouvertes, default=0))
+        closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
+        lots = [self._lot(closes)] if closes else []
+        self._veiller_aux_trous(closes)
+        return lots
+
+    def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
+        page = cribler(bougies, self.timeframe, self.cle.prix)
+        self.compteurs.impossibles += len(page.impossibles)
+        instants = page.lignes["timestamp"].combine_chunks()
+        return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
+
+    def _veiller_aux_trous(self, closes: Sequence[Sequence[Any]]) -> None:
+        """Une bougie close laisse-t-elle derrière elle des bougies non couvertes ? Elles sont relues."""
+        dernier = closes[-1][0] if closes else self._derniere[0] if self._derniere else 0
+        if not self._relisible or self.debut is None or not self._manque(dernier):
+            return
+        maintenant = asyncio.get_running_loop().time()
+        if maintenant >= self._prochain_essai:
+            self._prochain_essai = maintenant + next(self._delais)
+            self.rattraper()
+
+    def _manque(self, fin: int) -> bool:
+        """Vrai si une bougie close de [debut, fin[ n'est ni couverte ni hors d'atteinte."""
+        couverts = self.fiche.couverts
+        if couverts and couverts[-1][0] <= (self.debut or 0) and couverts[-1][1] >= fin:
+            self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+            return False
+        close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
+        return bool(oter([(self.debut or 0, min(fin, close))], self.fiche.connus()))
+
+    def echeance(self) -> int | None:
+        if not self._ouvertes:
+            return None
+        return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
+
+    async def _rattraper(self) -> None:
+        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
+        if self._fiable != INSTANT_MAX_MS:
+            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
+        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        intervalles = await source.preparer()
+        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
+        self.debut = source.demande[0] if self.debut is None else self.debut
+        async with contextlib.aclosing(source.lots(intervalles)) as lots:
+            async for lot in lots:
+                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
+                self.reveiller()
+
+    def _adopter(self, lot: Lot) -> Lot:
+        """Le lot relu par REST, tel qu'il sera rendu."""
+        return lot
+
+    async def a_bouge(self) -> bool:
+        heure = self.connexion.heure_ms()
+        debut = self.timeframe.avancer(heure, -1)
+        brutes = await self.connexion.lire_bougies(
+            self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
+        )
+        derniere = self._derniere
+        seuil = derniere[0] if derniere else self.timeframe.plancher(heure)
+        for ligne in brutes:
+            volume = _en_nombre(ligne[5]) or 0.0
+            if derniere and ligne[0] == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
+                return True
+            if ligne[0] > seuil and volume > 0:
+                return True
+        return False
+
+
+def sans_queue(lot: Lot, fin: int) -> Lot:
+    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
+
+    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
+    """
+    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
+    trous = [t for t in lot.trous if t not in queue]
+    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
+
+
+class FilAgregat(FilBougies):
+    """Des bougies faites du flux de trades ; ce que les trades ne prouvent pas est lu dans les bougies du REST.
+
+    `bougies_vides` None : les bougies remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST :
+    une minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
+    """
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._vides = bougies_vides
+        self._agregateur: Agregateur | None = None
+        self._continuite = Continuite()
+        self._rendues: list[BougieTrades] = []
+        self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
+        self._cloture: tuple[int, float] | None = None
+        contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
+        taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
+        inverse = bool(contrats and serie.marche.get("inverse"))
+        self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
+
+    def rompre(self) -> None:
+        super().rompre()
+        self._recommencer()
+
+    def _recommencer(self) -> None:
+        """La suite des trades est rompue : la bougie en cours sera relue, la suivante est la première sûre."""
+        if self._agregateur is not None:
+            self.compteurs.retards += self._agregateur.retards
+            self.compteurs.perdus += self._agregateur.perdus
+            self.compteurs.doublons += self._agregateur.doublons
+        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+
+    def _oublier(self, depuis: int) -> None:
+        """Les bougies rendues depuis cet instant ne sont plus sûres : elles seront relues."""
+        fin = self.timeframe.avancer(max(depuis, self.connexion.heure_ms()), 1)
+        self.fiche.couverts = oter(self.fiche.couverts, [(self.timeframe.plancher(depuis), fin)])
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = trade_de(donnee, recu)
+        if trade is None:
+            self.compteurs.impossibles += 1
+            return False
+        self.connexion.noter_instant(trade.timestamp)
+        avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
+        if avant is not None:
+            self._recommencer()
+            self._oublier(avant.timestamp)
+        agregateur = self._agregateur or self._commencer(trade)
+        perdus = agregateur.perdus
+        self._rendues += agregateur.ajouter([trade])
+        if agregateur.perdus > perdus and self._relisible:
+            self._oublier(trade.timestamp)
+        self._derniere = (trade.timestamp,)
+        return True
+
+    def _commencer(self, premier: Trade) -> Agregateur:
+        """Un agrégat neuf : sa première bougie sûre est celle qui suit le premier trade reçu."""
+        self._fiable = self._prouve = self.timeframe.avancer(max(premier.timestamp, self.connexion.heure_ms()), 1)
+        self._agregateur = Agregateur(
+            self.timeframe,
+            grace_ms=self.reglages.plage.grace_ms,
+            bougies_vides=self._vides or "omettre",
+            volume=self._volume,
+            depuis_ms=self._fiable,
+        )
+        return self._agregateur
+
+    def _sures(self, heure: int) -> list[Lot]:
+        if self._agregateur is None:
+            return []
+        self._rendues += self._agregateur.clore(heure)
+        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues}
+        self._rendues = []
+        closes = [dernieres[instant] for instant in sorted(dernieres)]
+        lots = [self._lot(closes)] if closes else []
+        if closes and self._vides is not None:
+            lots = [self._prouver_les_vides(lots[0])]
+        self._veiller_aux_trous(closes)
+        return lots
+
+    def _prouver_les_vides(self, lot: Lot) -> Lot:
+        """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
+        fin = max([fin for _, fin in lot.couverts], default=self._prouve)
+        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), max(fin, self._prouve)
+        trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
+        return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
+
+    def echeance(self) -> int | None:
+        if self._agregateur is None:
+            return None
+        return self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+
+    def _adopter(self, lot: Lot) -> Lot:
+        if self._vides == "omettre":
+            return omettre_les_plates(lot, self.timeframe)
+        return lot if self._vides is None else self._reporter(lot)
+
+    def _reporter(self, lot: Lot) -> Lot:
+        """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
+        lot, self._cloture = reporter_les_vides(lot, self.timeframe, self._cloture)
+        return lot
+
+    async def a_bouge(self) -> bool:
+        return await des_trades_depuis(self.connexion, self.serie, self._derniere[0] if self._derniere else None)
+
+
+def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+    vides = pc.equal(lot.lignes["volume"], _constante(0.0))
+    if not pc.any(vides).as_py():
+        return lot
+    instants = _en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
+    trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
+    gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, _constante(False))))
+    return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
+
+
+def reporter_les_vides(
+    lot: Lot, timeframe: Timeframe, cloture: tuple[int, float] | None
+) -> tuple[Lot, tuple[int, float] | None]:
+    """Le lot dont les trous sans transaction sont devenus des bougies plates ; et sa dernière (ouverture, clôture).
+
+    `cloture` : celle qui précède le lot, si on la connaît ; sans elle, un vide en tête reste un trou.
+    """
+    connues = dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+    plates: list[list[float]] = []
+    restes: list[Trou] = []
+    for trou in lot.trous:
+        avant = timeframe.avancer(trou.debut, -1)
+        prix = connues.get(avant, cloture[1] if cloture and cloture[0] == avant else None)
+        if trou.raison != SANS_TRANSACTION or prix is None:
+            restes.append(trou)
+            continue
+        instant = trou.debut
+        while instant < trou.fin:
+            plates.append([instant, prix, prix, prix, prix, 0.0])
+            connues[instant] = prix
+            instant = timeframe.avancer(instant, 1)
+    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))])) if plates else lot.lignes
+    dernier = max(connues, default=None)
+    return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
+
+
+# --- Trades
+
+
+class Continuite:
+    """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
+
+    Un saut que le REST n'explique pas (okx réunit plusieurs trades sous un id) apprend qu'ils ne se suivent pas.
+    """
+
+    def __init__(self, vains: int = 0) -> None:
+        self.vains = vains
+        self._dernier: Trade | None = None  # le plus grand identifiant vu
+        self._avant_saut: Trade | None = None
+        self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+
+    def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
+        """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
+        if self.vains >= SAUTS_VAINS_MAX or trade.id is None or not trade.id.isdecimal():
+            return None
+        self._avancer(trade, int(trade.id), maintenant)
+        if not self._manquants or next(iter(self._manquants.values())) + grace_s > maintenant:
+            return None
+        self._manquants.clear()
+        return self._avant_saut
+
+    def _avancer(self, trade: Trade, numero: int, maintenant: float) -> None:
+        attendu = int(self._dernier.id or 0) + 1 if self._dernier else numero
+        if numero < attendu:
+            self._manquants.pop(numero, None)
+            return
+        if numero > attendu:
+            self._avant_saut = self._avant_saut if self._manquants else self._dernier
+            self._manquants.update(dict.fromkeys(range(attendu, min(numero, attendu + MANQUANTS_MAX)), maintenant))
+        self._dernier = trade
+
+
+class Rupture(NamedTuple):
+    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
+
+    dernier: Trade
+    jusqua: Trade | None
+    saut: bool = False
+
+
+class FilTrades(Fil):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._memoire = Dedoublonneur()
+        self._memoire.nouveaux(connus, relecture=True)
+        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
+        self._recus: list[Trade] = []
+        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
+        self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._ruptures: collections.deque[Rupture] = collections.deque()
+        self._rompu = True
+        self._retenir_jusqua = 0.0
+        self._continuite = Continuite()
+        self._horloge = asyncio.get_running_loop().time
+
+    def rompre(self) -> None:
+        self._rompu = True
+        self._continuite = Continuite(self._continuite.vains)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = trade_de(donnee, recu)
+        if trade is None:
+            self.compteurs.impossibles += 1
+            return False
+        self.connexion.noter_instant(trade.timestamp)
+        neufs = self._memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            return False
+        self._enchainer(neufs[0])
+        self._recus += neufs
+        return True
+
+    def _enchainer(self, trade: Trade) -> None:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        avant = self._continuite.noter(trade, self._horloge(), self.reglages.plage.grace_ms / 1000)
+        if self._rompu:
+            self._rompu = False
+            self._couverts += [self._suite] if self._suite else []
+            self._suite = None
+            if self._dernier is not None:
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+                self._relire(Rupture(self._dernier, trade))
+        elif avant is not None:
+            self._relire(Rupture(avant, trade, saut=True))
+        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
+        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
+        if self._dernier is None or not trade.precede(self._dernier):
+            self._dernier = trade
+
+    def _relire(self, rupture: Rupture) -> None:
+        self._ruptures.append(rupture)
+        self.rattraper()
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if not self._recus or retenus:
+            return []
+        trades, self._recus = sorted(self._recus, key=cle_de_trade), []
+        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
+        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
+
+    def echeance(self) -> int | None:
+        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
+        return self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else None
+
+    def relacher(self) -> None:
+        """Ne retient plus ce qui attendait un comblement : l'exécution s'arrête."""
+        self._retenir_jusqua = 0.0
+
+    async def _rattraper(self) -> None:
+        if self._rompu and self._dernier is not None and not self._ruptures:
+            await self._combler(Rupture(self._dernier, None))
+        while self._ruptures:
+            try:
+                await self._combler(self._ruptures[0])
+            finally:
+                self._ruptures.popleft()
+
+    async def _combler(self, rupture: Rupture) -> None:
+        lire = functools.partial(self.connexion.lire_trades, self.serie)
+        combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
+        neufs = 0
+        try:
+            async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+                async for page in pages:
+                    neufs += self._adopter(page)
+            trous = [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua)
+        except ErreurCollecte:
+            fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+            trous = [Trou(rupture.dernier.timestamp + 1, fin, ECHEC)] if fin > rupture.dernier.timestamp + 1 else []
+            raise
+        finally:
+            self._conclure(rupture, trous, neufs)
+
+    def _conclure(self, rupture: Rupture, trous: Sequence[Trou], neufs: int) -> None:
+        """Inscrit ce que la relecture a prouvé, et ce qu'elle n'a pu combler."""
+        if rupture.saut:
+            self._continuite.vains = 0 if neufs else self._continuite.vains + 1
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
+        couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
+        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        for trou in trous:
+            journal.warning(
+                "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
+                self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
+            )  # fmt: skip
+
+    def _adopter(self, page: Sequence[Trade]) -> int:
+        neufs = sorted(self._memoire.nouveaux(page, relecture=True), key=cle_de_trade)
+        if neufs:
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, neufs), [], []))
+            self.reveiller()
+        return len(neufs)
+
+    async def a_bouge(self) -> bool:
+        return await des_trades_depuis(self.connexion, self.serie, self._dernier.timestamp if self._dernier else None)
+
+
+def cle_de_trade(trade: Trade) -> tuple[int, int]:
+    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
+    return trade.timestamp, int(trade.id) if trade.id and trade.id.isdecimal() else 0
+
+
+def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
+    """Des trades en table."""
+    instants, ids, sens, prix, quantites, couts, recus = zip(*trades, strict=True)
+    colonnes = ([cle.exchange] * len(trades), [cle.symbole] * len(trades), instants, ids, sens, prix, quantites, couts)
+    champs = zip((*colonnes, recus), TRADES.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
+
+
+async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int | None) -> bool:
+    """Vrai si le REST connaît un trade plus récent que cet instant."""
+    bruts = await connexion.lire_trades(serie, None, {})
+    return any((_en_instant(brut.get("timestamp")) or 0) > (instant or 0) for brut in bruts) if instant else bool(bruts)
+
+
+# --- Tickers et carnets : des instantanés, sans histoire à relire
+
+
+class FilInstantanes(Fil):
+    """Des instantanés : une ligne quand quelque chose a changé ; une coupure est un trou, que rien ne comble."""
+
+    type_donnee: ClassVar[TypeDonnee]
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._lignes: dict[tuple[Any, ...], list[Any]] = {}
+        self._contenu: Any = None
+        self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
+        self._trou: Trou | None = None
+        self._rompu = False
+
+    def rompre(self) -> None:
+        self._rompu = self._fin is not None
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        instant = _en_instant(donnee.get("timestamp"))
+        if instant is None:
+            self.fiche.horodatage = "reception"
+            instant = recu
+        contenu = self._lire(donnee)
+        if contenu is None or contenu == self._contenu:
+            return False
+        self._contenu = contenu
+        self.connexion.noter_instant(instant)
+        if self._rompu and self._fin is not None and instant > self._fin:
+            self._trou = Trou(self._fin, instant, HORS_FENETRE_API)
+            self._fin = instant
+        self._rompu = False
+        self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
+        return True
+
+    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
+        return (instant,)
+
+    @abstractmethod
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        """Les colonnes qui suivent `recu` ; None si l'instantané ne vaut rien."""
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002
+        if not self._lignes:
+            return []
+        lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        debut = min(self._fin or lignes[0][0], lignes[0][0])
+        self._fin = max(lignes[-1][0] + 1, self._fin or 0)
+        trous, self._trou = [self._trou] if self._trou else [], None
+        colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
+        schema = self.type_donnee.schema
+        table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
+
+    async def a_bouge(self) -> bool:
+        return self._lire(await self._demander()) != self._contenu
+
+    @abstractmethod
+    async def _demander(self) -> Any:
+        """L'instantané, par REST."""
+
+    async def _rattraper(self) -> None:
+        """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
+
+
+class FilTicker(FilInstantanes):
+    """Des tickers."""
+
+    type_donnee = TICKER
+    # les noms de ccxt, dans l'ordre des colonnes du contrat
+    _CHAMPS = (
+        "bid", "bidVolume", "ask", "askVolume", "last", "open", "high", "low", "close", "vwap", "baseVolume",
+        "quoteVolume", "change", "percentage",
+    )  # fmt: skip
+
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        valeurs = [_en_nombre(donnee.get(champ)) for champ in self._CHAMPS]
+        finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
+        return finies if any(v is not None for v in finies) else None
+
+    async def _demander(self) -> Any:
+        return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
+
+
+class FilCarnet(FilInstantanes):
+    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais vides."""
+
+    type_donnee = ORDERBOOK
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self.croises = 0  # de suite
+
+    def rompre(self) -> None:
+        super().rompre()
+        self.croises = 0
+
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
+        if not all(cotes):
+            return None  # l'instantané n'est pas encore arrivé
+        if cotes[0][0][0] >= cotes[1][0][0] or not all(_niveau_possible(n) for cote in cotes for n in cote):
+            self.croises += 1
+            self.compteurs.carnets_ecartes += 1
+            return None
+        self.croises = 0
+        nonce = donnee.get("nonce")
+        niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
+        return (nonce if isinstance(nonce, int) else None, *niveaux)
+
+    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:
+        return instant, contenu[0]
+
+    async def _demander(self) -> Any:
+        return await self.connexion.appeler(
+            f"Carnet de {self.cle}", "fetch_order_book", self.cle.symbole, self.serie.limite or None
+        )
+
+    async def a_bouge(self) -> bool:
+        """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
+        vu, neuf = self._contenu, self._lire(await self._demander())
+        return vu is None or neuf is None or bool((vu[1][0], vu[2][0]) != (neuf[1][0], neuf[2][0]))
+
+
+def _niveau_possible(niveau: tuple[Any, Any]) -> bool:
+    prix, quantite = map(_en_nombre, niveau)
+    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
+
+
+# --- Abonnements
+
+
+class _Sante:
+    """Ce qu'on dit d'un abonnement : une ligne par changement d'état, les répétitions comptées."""
+
+    def __init__(self, nom: str, horloge: Callable[[], float]) -> None:
+        self._nom, self._horloge = nom, horloge
+        self._erreurs, self._depuis = 0, 0.0
+
+    def tombe(self, erreur: ErreurCollecte, attente_s: float) -> None:
+        """Une coupure, ou une tentative de plus qui échoue."""
+        self._erreurs += 1
+        if self._erreurs == 1:
+            self._depuis = self._horloge()
+            journal.warning(
+                "%s : coupé (%s) ; reconnexion dans %s.", self._nom, _sans_point(str(erreur)), duree_lisible(attente_s)
+            )
+        else:
+            journal.debug("%s : toujours coupé (%s), %d essais.", self._nom, _sans_point(str(erreur)), self._erreurs)
+
+    def vit(self) -> None:
+        """Des données arrivent."""
+        if self._erreurs:
+            duree = duree_lisible(self._horloge() - self._depuis)
+            journal.info("%s : rétabli après %d erreur(s) en %s.", self._nom, self._erreurs, duree)
+            self._erreurs = 0
+
+
+def _sans_point(phrase: str) -> str:
+    return phrase.rstrip(" .")
+
+
+class Abonnement:
+    """Les fils suivis par une même écoute : la reconnecte sans fin, surveille chaque symbole, écarte les refusés.
+
+    Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
+    """
+
+    def __init__(self, canal: str, fils: Sequence[Fil], *, groupe: bool, lancer: Callable[[Abonnement], None]) -> None:
+        self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
+        self._connexion = fils[0].connexion
+        self._par_symbole = {fil.cle.symbole: fil for fil in fils}
+        boucle = asyncio.get_running_loop()
+        noms = ", ".join(list(self._par_symbole)[:NOMS_DITS]) + ("…" if len(fils) > NOMS_DITS else "")
+        self._sante = _Sante(f"Flux {canal} {noms}", boucle.time)
+        self._horloge = boucle.time
+        self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._premiere = True
+        self._progres: dict[str, float] = {}
+        self._patiences: dict[str, float] = {}
+
+    async def suivre(self) -> None:
+        """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
+        delais, refus = delais_backoff(), 0
+        while True:
+            erreur = await self._une_ecoute()
+            if self._vivant:
+                delais, refus = delais_backoff(), 0  # des données ont vraiment coulé
+            refus = refus + 1 if isinstance(erreur, RefusProbable) else 0
+            if not self._vivant and (isinstance(erreur, ErreurDefinitive) or refus >= REFUS_SANS_DONNEE_MAX):
+                if not self._ceder(erreur):
+                    return
+                refus = 0
+                continue
+            attente = getattr(erreur, "attente_s", None) or next(delais)
+            self._sante.tombe(erreur, attente)
+            await pause(min(attente, ATTENTE_MAX_S))
+
+    def _ceder(self, erreur: ErreurCollecte) -> bool:
+        """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
+
+        Vrai si cet abonnement continue.
+        """
+        if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
+            for fil in self.fils:
+                fil.refus = erreur
+        elif self._groupe:
+            self._groupe = False
+            journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
+            return True
+        elif len(self.fils) > 1:
+            milieu = len(self.fils) // 2
+            for moitie in (self.fils[:milieu], self.fils[milieu:]):
+                self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
+            return False
+        else:
+            self.fils[0].refus = erreur
+        for fil in self.fils:
+            if fil.refus is not None:
+                journal.error("%s : abonnement refusé. %s", fil.cle, erreur.complet())
+                fil.reveiller()
+        return False
+
+    async def _une_ecoute(self) -> ErreurCollecte:
+        """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
+        ecoute: Ecoute | None = None
+        self._vivant = False
+        try:
+            if not self._premiere:
+                await self._connexion.estimer_heure()
+                for fil in self.fils:
+                    fil.compteurs.reconnexions += 1
+            self._premiere = False
+            for fil in self.fils:
+                fil.rompre()
+            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
+            maintenant = self._horloge()
+            self._progres = dict.fromkeys(self._par_symbole, maintenant)
+            ronde = asyncio.ensure_future(self._surveiller(ecoute))
+            try:
+                await ecoute.suivre(groupe=self._groupe)
+            finally:
+                ronde.cancel()
+                await asyncio.gather(ronde, return_exceptions=True)
+        except ErreurCollecte as erreur:
+            return erreur
+        finally:
+            for fil in self.fils:
+                fil.rompre()
+            if ecoute is not None:
+                await ecoute.fermer()
+        return ErreurTemporaire("abonnement fini")
+
+    def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
+        fil = self._par_symbole[symbole]
+        avant = fil.recus
+        fil.recevoir(donnee, recu)
+        if fil.recus != avant:
+            self._progres[symbole] = self._horloge()
+            self._patiences.pop(symbole, None)
+            if not self._vivant:
+                self._vivant = True
+                self._sante.vit()
+
+    # --- surveillance
+
+    async def _surveiller(self, ecoute: Ecoute) -> None:
+        """Un symbole muet est vérifié par REST : marché calme, on patiente ; marché vivant, l'écoute est morte."""
+        while True:
+            await pause(RONDE_S)
+            for symbole, fil in self._par_symbole.items():
+                if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
+                    ecoute.couper(f"carnet croisé de {symbole}")
+                elif self._horloge() - self._progres[symbole] > self._patience(fil):
+                    await self._verifier(fil, ecoute)
+
+    def _patience(self, fil: Fil) -> float:
+        return self._patiences.get(fil.cle.symbole, max(SILENCE_MIN_S, fil.reglages.silence_s))
+
+    async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
+        symbole, recus = fil.cle.symbole, fil.recus
+        try:
+            mort = await fil.a_bouge()
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)
+            mort = True
+        if fil.recus != recus:
+            return  # il a parlé entre-temps
+        if mort:
+            ecoute.couper(f"plus rien de {symbole} depuis {duree_lisible(self._horloge() - self._progres[symbole])}")
+        else:
+            self._progres[symbole] = self._horloge()
+            fil.rattraper()
+        # Tant qu'il ne parle pas, on l'interroge de moins en moins : ni rafale de REST, ni réabonnements en boucle.
+        self._patiences[symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+
+
+# --- Le flux entier
+
+
+class Flux:
+    """La source en direct d'une tâche : les fils, leurs abonnements, et leurs lots à mesure qu'ils sont sûrs.
+
+    `canal` None : aucun canal ne convient, les bougies sont lues par REST juste après chaque clôture.
+    """
+
+    def __init__(self, connexion: Connexion, canal: str | None, fils: Sequence[Fil]) -> None:
+        self._connexion, self._canal, self.fils = connexion, canal, list(fils)
+        self._reveil = asyncio.Event()
+        self._taches: set[asyncio.Task[None]] = set()
+        self._echec: BaseException | None = None
+        for fil in self.fils:
+            fil.reveiller = self._reveil.set
+
+    def demarrer(self) -> None:
+        """Lance les abonnements, ou la lecture par REST."""
+        if self._canal is None:
+            self._lancer_tache(self._sonder())
+            return
+        for fils in self._groupes():
+            self._lancer(Abonnement(self._canal, fils, groupe=self._sait_grouper(fils), lancer=self._lancer))
+
+    def _groupes(self) -> Iterator[list[Fil]]:
+        """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
+        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
+        for fil in self.fils:
+            par_nature[fil.serie.nature].append(fil)
+        for fils in par_nature.values():
+            for debut in range(0, len(fils), FILS_PAR_ECOUTE):
+                yield fils[debut : debut + FILS_PAR_ECOUTE]
+
+    def _sait_grouper(self, fils: Sequence[Fil]) -> bool:
+        return len(fils) > 1 and bool(self._connexion.api.has.get(CANAUX[self._canal or ""].capacite_groupee))
+
+    def _lancer(self, abonnement: Abonnement) -> None:
+        self._lancer_tache(abonnement.suivre())
+
+    def _lancer_tache(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        tache = asyncio.ensure_future(coroutine)
+        self._taches.add(tache)
+        tache.add_done_callback(self._finie)
+
+    def _finie(self, tache: asyncio.Task[None]) -> None:
+        self._taches.discard(tache)
+        if not tache.cancelled() and tache.exception() is not None:
+            self._echec = self._echec or tache.exception()
+        self._reveil.set()
+
+    async def _sonder(self) -> None:
+        """Relit toutes les séries par REST juste après chaque clôture."""
+        for fil in self.fils:
+            fil.rompre()
+        while True:
+            await self._connexion.estimer_heure()
+            await asyncio.gather(*(fil.rattraper() for fil in self.fils))
+            heure = self._connexion.heure_ms()
+            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in self.fils)
+            await pause(max(RONDE_S, (prochaine - heure) / 1000))
+
+    @property
+    def vivant(self) -> bool:
+        """Faux quand plus aucun abonnement ne court : tout a été refusé."""
+        return bool(self._taches)
+
+    async def suivants(self, plafond_s: float) -> list[Lot]:
+        """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
+        heure = self._connexion.heure_ms()
+        echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
+        attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
+        await attendre(self._reveil, attente)
+        self._reveil.clear()
+        if self._echec is not None:
+            raise self._echec
+        return self.collecter()
+
+    def collecter(self) -> list[Lot]:
+        """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
+        heure = self._connexion.heure_ms()
+        return [
+            lot
+            for fil in self.fils
+            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure)
+            for lot in fil.collecter(heure)
+        ]
+
+    async def arreter(self) -> None:
+        """Ferme les écoutes ; ce qui est reçu reste à collecter."""
+        taches = list(self._taches)
+        for tache in taches:
+            tache.cancel()
+        await asyncio.gather(*taches, return_exceptions=True)
+        for fil in self.fils:
+            await fil.arreter()
+            if isinstance(fil, FilTrades):
+                fil.relacher()
+
+    async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
+        """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(plafond_s):
+                await self._connexion.estimer_heure()
+                await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
+        await self.arreter()
+        return self.collecter()
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 10  Options et tâches
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5036,6 +6189,7 @@ class BilanSerie:
     lignes_revisees: int = 0
     trous: list[Trou] = field(default_factory=list)
     cle: CleSerie | None = None
+    compteurs: dict[str, int] = field(default_factory=dict)
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""
@@ -5048,6 +6202,7 @@ class BilanSerie:
             "lignes_nouvelles": self.lignes_nouvelles,
             "lignes_revisees": self.lignes_revisees,
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
+            "compteurs": self.compteurs,
         }
 
 
@@ -5069,8 +6224,10 @@ class Bilan:
     duree_s: float = 0.0
 
     def conclure(self) -> None:
-        """Le code global : le plus grave des séries."""
+        """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
         self.code = max((ETATS[s.etat] for s in self.series), key=_GRAVITE.index, default=self.code)
+        if self.series and all(serie.etat == "refusee" for serie in self.series):
+            self.code = CODE_ECHEC
 
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
@@ -5175,14 +6332,15 @@ def _lire_env(chemin: Path) -> dict[str, str]:
     return {nom: valeur for nom, valeur in lus.items() if valeur}
 
 
-def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, extension: str) -> Path:
+def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> Path:
     """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
     if len(symboles) > 80:
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
-    prix = "" if cle.prix == "last" else f"_{cle.prix}"
-    return DOSSIER_SORTIES / f"{cle.exchange}_{type_marche}_{symboles}_{cle.timeframe}{prix}{extension}"
+    prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
+    contenu = cle.timeframe or type_donnee.nom
+    return DOSSIER_SORTIES / f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -5241,8 +6399,20 @@ async def _ouvrir_connexion(tache: Tache) -> AsyncIterator[Connexion]:
 async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
     async with _ouvrir_connexion(tache) as connexion:
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        if tache.stream is None:
+            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        else:
+            controler_flux(connexion, tache)
         yield connexion
+
+
+def controler_flux(connexion: Connexion, tache: Tache) -> None:
+    """Refuse un flux que rien, chez cet exchange, ne peut donner ni remplacer. Sans requête."""
+    offerts = connexion.canaux_offerts()
+    if tache.stream != "ohlcv":
+        connexion.controler_canal(tache.stream or "")
+    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Connexion]:
@@ -5263,7 +6433,7 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
     refus: list[ErreurDemande] = []
     for symbole in tache.demandes:
         try:
-            serie = connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
+            serie = _ouvrir_serie(connexion, tache, symbole)
         except ErreurDemande as erreur:
             refus.append(erreur)
             bilan.series.append(BilanSerie(symbole, "refusee", erreur.complet()))
@@ -5277,13 +6447,25 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
     return list(series.values())
 
 
+def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
+    if tache.type_donnee is OHLCV:
+        return connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
+    return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
+
+
 def ouvrir_ecrivain(tache: Tache, cles: Sequence[CleSerie], bilan: Bilan) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     classe = ECRIVAINS[tache.format_choisi]
-    chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, classe.extensions[0])
+    chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, tache.type_donnee, classe.extensions[0])
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
-    ecrivain = classe(chemin, table=tache.table_choisie, compression=compression)
+    ecrivain = classe(
+        chemin,
+        type_donnee=tache.type_donnee,
+        table=tache.table_choisie,
+        compression=compression,
+        flux=tache.stream is not None,
+    )
     ecrivain.controler(cles)
     return ecrivain
 
@@ -5316,7 +6498,8 @@ async def executer_async(
             ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
             with ecrivain:
                 try:
-                    await _Execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    execution = _ExecutionFlux if tache.stream else _Execution
+                    await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
                 finally:
                     bilan.modifie = ecrivain.finir()
                     bilan.octets = ecrivain.octets
@@ -5372,10 +6555,13 @@ class _Execution:
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
+        unite = self.connexion.unite_volume(serie.marche)
+        if serie.marche.get("contract") and not serie.cle.timeframe:
+            unite = "contrats"  # ceux de ccxt : `amount` d'un trade, d'un niveau de carnet
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=self.connexion.unite_volume(serie.marche),
+            unite_volume=unite,
             taille_contrat=float(contrat) if contrat else None,
         )
         connue = self.ecrivain.fiches.get(serie.cle)
@@ -5438,6 +6624,200 @@ async def _groupe() -> AsyncIterator[asyncio.TaskGroup]:
             yield groupe
     except BaseExceptionGroup as erreurs:
         raise erreurs.exceptions[0] from None
+
+
+# --- Flux ---
+
+FLUSH_MAX_S = 5.0
+BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
+CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue
+
+
+def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -> str | None:
+    """Le canal qui donne vraiment ce qui est demandé ; None : rien que le REST, juste après chaque clôture."""
+    if tache.stream != "ohlcv":
+        return tache.stream
+    offerts, timeframe = connexion.canaux_offerts(), series[0].timeframe
+    inverses = any(serie.nature.sous_type == "inverse" for serie in series)
+    if tache.prix_ohlcv != "last":
+        raison = f"les bougies au prix {tache.prix_ohlcv} ne se suivent pas par WebSocket"
+    elif timeframe.peut_etre_ancre:
+        raison = f"les bougies {timeframe.code} du WebSocket peuvent être ouvertes ailleurs (okx : 16:00 UTC)"
+    elif inverses and connexion.particularite.volume_inverse_en_contrats:
+        raison = "le volume des contrats inverses y est dans une autre unité qu'en REST"
+    elif "ohlcv" in offerts:
+        return "ohlcv"
+    elif "trades" in offerts:
+        journal.warning("%s n'a pas de flux de bougies : elles sont faites de ses trades.", tache.exchange)
+        return "trades"
+    else:
+        raison = f"{tache.exchange} n'a ni flux de bougies ni flux de trades"
+    journal.warning("Bougies lues par REST juste après chaque clôture : %s.", raison)
+    return None
+
+
+def reglages_flux(tache: Tache) -> ReglagesFlux:
+    """Les réglages d'un flux, tirés de la tâche."""
+    return ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
+
+
+def ouvrir_fil(
+    connexion: Connexion, tache: Tache, canal: str | None, serie: Serie, fiche: Fiche, connus: Sequence[Trade] = ()
+) -> Fil:
+    """Le fil d'une série ; `connus` : les derniers trades de la sortie qu'on continue."""
+    reglages = reglages_flux(tache)
+    if tache.type_donnee is not OHLCV:
+        if canal == "trades":
+            return FilTrades(connexion, serie, fiche, reglages, connus)
+        return (FilTicker if canal == "ticker" else FilCarnet)(connexion, serie, fiche, reglages)
+    if canal != "trades":
+        return FilBougies(connexion, serie, fiche, reglages)
+    return FilAgregat(connexion, serie, fiche, reglages, tache.bougies_vides if tache.trades_vers_ohlcv else None)
+
+
+def enchainer(lots: Iterable[Lot]) -> list[Lot]:
+    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
+    resultat: list[Lot] = []
+    derniers: dict[CleSerie, int] = {}
+    for lot in lots:
+        rang = derniers.get(lot.cle)
+        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
+            avant = resultat[rang]
+            lignes = pa.concat_tables([avant.lignes, lot.lignes])
+            resultat[rang] = Lot(lot.cle, lignes, unir(avant.couverts, lot.couverts), [*avant.trous, *lot.trous])
+        else:
+            derniers[lot.cle] = len(resultat)
+            resultat.append(lot)
+    return resultat
+
+
+def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
+    return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
+
+
+class _ExecutionFlux(_Execution):
+    """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
+
+    async def lire(self, series: Sequence[Serie]) -> None:
+        """Suit toutes les séries jusqu'à la durée demandée, ou sans fin ; annulée, écrit d'abord tout le reçu."""
+        self._bilans = {serie.cle: BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue") for serie in series}
+        self.bilan.series += self._bilans.values()
+        self._fiches = {serie.cle: self._fiche(serie) for serie in series}
+        self._tampon: list[Lot] = []
+        self._lignes = 0
+        self._ecriture: asyncio.Future[None] | None = None
+        self._boucle = asyncio.get_running_loop()
+        self._depuis = self._battement = self._boucle.time()
+        self._debut = self.connexion.heure_ms()
+        canal = choisir_canal(self.connexion, self.tache, series)
+        fils = [
+            ouvrir_fil(self.connexion, self.tache, canal, serie, _copie(self._fiches[serie.cle]), self._connus(serie))
+            for serie in series
+        ]
+        await self._suivre(Flux(self.connexion, canal, fils))
+
+    async def _suivre(self, flux: Flux) -> None:
+        echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
+        try:
+            flux.demarrer()
+            while flux.vivant and (reste := echeance - self._boucle.time()) > 0:
+                attente = max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
+                self._garder(await flux.suivants(min(reste, attente)))
+                await self._ecrire_si_du()
+                self._battre(flux)
+            self._garder(await flux.conclure())
+        finally:
+            await flux.arreter()
+            self._garder(flux.collecter())
+            if self._ecriture is not None:
+                await self._ecriture
+            self._ecrire_tampon(self._tampon)
+            for fil in flux.fils:
+                self._conclure_fil(fil)
+
+    def _garder(self, lots: Sequence[Lot]) -> None:
+        if lots and not self._tampon:
+            self._depuis = self._boucle.time()
+        self._tampon += lots
+        self._lignes += sum(lot.lignes.num_rows for lot in lots)
+
+    async def _ecrire_si_du(self) -> None:
+        """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
+        age = self._boucle.time() - self._depuis
+        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
+            return
+        lots, self._tampon, self._lignes = self._tampon, [], 0
+        self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        await asyncio.shield(self._ecriture)
+
+    def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
+        for lot in enchainer(lots):
+            bilan, connue = self._bilans[lot.cle], self.ecrivain.fiches.get(lot.cle)
+            if self.tache.type_donnee is OHLCV:
+                fin_connue = connue.couverts[-1][1] if connue and connue.couverts else -1
+                self._ecrire(lot, self._fiches[lot.cle], bilan, fin_connue)
+            else:
+                bilan.lignes_recues += lot.lignes.num_rows
+                bilan.lignes_nouvelles += lot.lignes.num_rows
+                self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+
+    def _connus(self, serie: Serie) -> list[Trade]:
+        """Les derniers trades de la sortie : la reprise part de là, et ne les répète pas."""
+        fiche = self._fiches[serie.cle]
+        if self.tache.type_donnee is not TRADES or not fiche.couverts:
+            return []
+        table = self.ecrivain.lire(serie.cle, fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)
+        colonnes = [instants_de(table), *(table[nom].to_pylist() for nom in ("id", "side", "price", "amount"))]
+        return [Trade(*valeurs) for valeurs in zip(*colonnes, strict=True)]
+
+    def _battre(self, flux: Flux) -> None:
+        if self._boucle.time() - self._battement >= BATTEMENT_S:
+            self._battement = self._boucle.time()
+            recues = sum(bilan.lignes_recues for bilan in self._bilans.values())
+            reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
+            journal.info("Flux : %d lignes écrites, %d reconnexions.", recues, reconnexions)
+
+    def _conclure_fil(self, fil: Fil) -> None:
+        bilan = self._bilans[fil.cle]
+        fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
+        debut = fil.debut if isinstance(fil, FilBougies) and fil.debut is not None else self._debut
+        bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
+        bilan.compteurs = fil.compteurs.dits()
+        self._conclure(bilan, fiche)
+        if fil.refus is not None:
+            bilan.etat, bilan.message = "refusee", fil.refus.complet()
+
+
+def _copie(fiche: Fiche) -> Fiche:
+    return dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
+
+
+async def suivre(**options: Any) -> AsyncGenerator[Lot]:
+    """Suit un flux ; options : les noms du YAML, `stream` compris. Rend des lots, sans rien écrire.
+
+    Un lot : `cle` (la série), `lignes` (pyarrow.Table, aux colonnes du contrat, triée), `couverts` ([début, fin[ en ms
+    désormais prouvés) et `trous`. Une ligne de même clé qu'une précédente la remplace. Finit avec `duree`, ou quand
+    tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
+    """
+    tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    bilan = Bilan(tache.exchange)
+    async with ouvrir_tache(tache) as connexion:
+        await connexion.charger_marches(tache.demandes)
+        series = resoudre_series(connexion, tache, bilan)
+        await connexion.estimer_heure()
+        canal = choisir_canal(connexion, tache, series)
+        flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
+        horloge = asyncio.get_running_loop().time
+        echeance = math.inf if tache.duree is None else horloge() + tache.duree
+        try:
+            flux.demarrer()
+            while flux.vivant and (reste := echeance - horloge()) > 0:
+                for lot in await flux.suivants(min(reste, FLUSH_MAX_S)):
+                    yield lot
+            for lot in await flux.conclure():
+                yield lot
+        finally:
+            await flux.arreter()
 
 
 # --- Simulation ---
