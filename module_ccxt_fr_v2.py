@@ -1017,11 +1017,13 @@ class Agregateur:
         """Les bougies que ces trades closent ou corrigent, dans l'ordre, chacune une fois."""
         avant = self._frontiere
         for trade in trades:
-            if trade.id and not self._memoire.retenir(trade.id):
-                self.doublons += 1
-            elif not trade.est_possible:
+            if trade.timestamp < self._depuis:
+                continue
+            if not trade.est_possible:
                 self.impossibles += 1
-            elif trade.timestamp >= self._depuis:
+            elif trade.id and not self._memoire.retenir(trade.id):
+                self.doublons += 1
+            else:
                 self._ranger(trade)
         return self._rendre(avant)
 
@@ -1066,7 +1068,7 @@ class Agregateur:
                 rendues.append(bougie.figer(bougie.ouverture < avant))
                 bougie.a_rendre = False
             if self._reporter:
-                rendues += self._plates(bougie, min(limite, self._frontiere), avant)
+                rendues += self._plates(bougie, limite, avant)
         for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
             del self._vives[ouverture]
         return rendues

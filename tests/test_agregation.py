@@ -291,6 +291,13 @@ def test_un_retard_au_dela_de_la_grace_est_compte_et_ne_touche_rien() -> None:
     assert list(agregateur.derniers_perdus) == tardifs[-10:]
 
 
+def test_un_retard_ne_fait_pas_reculer_le_plus_grand_instant_vu() -> None:
+    """Après un retard admis, ce qui dépassait la grâce la dépasse encore."""
+    agregateur = Agregateur(MINUTE, grace_ms=GRACE)
+    agregateur.ajouter([trade(0), trade(2 * MINUTE_MS + GRACE), trade(MINUTE_MS), trade(1)])
+    assert (agregateur.retards, agregateur.perdus, list(agregateur.derniers_perdus)) == (1, 1, [trade(1)])
+
+
 def test_la_minuterie_ne_perd_aucun_trade() -> None:
     """Le silence n'est pas une preuve : ce qui arrive après une longue coupure corrige encore."""
     agregateur = Agregateur(MINUTE, grace_ms=GRACE)
@@ -328,6 +335,13 @@ def test_un_trade_impossible_n_entre_pas(prix: float) -> None:
     agregateur = Agregateur(MINUTE)
     agregateur.ajouter([trade(0, prix), trade(0, 1.0, -1.0), trade(0, 1.0, math.nan), trade(0, 1.0, math.inf)])
     assert (agregateur.en_cours, agregateur.impossibles) == (None, 4)
+
+
+def test_un_trade_impossible_puis_redonne_bon_n_est_pas_un_doublon() -> None:
+    agregateur = Agregateur(MINUTE)
+    agregateur.ajouter([trade(0, math.nan, 1.0, "7"), trade(0, 5.0, 1.0, "7")])
+    assert agregateur.en_cours == bougie(0, (5.0, 5.0, 5.0, 5.0, 1.0))
+    assert (agregateur.impossibles, agregateur.doublons) == (1, 0)
 
 
 def test_une_bougie_entamee_avant_l_abonnement_n_est_jamais_rendue() -> None:
@@ -497,6 +511,7 @@ def test_toute_permutation_dans_une_grande_grace(scenario: Scenario, vides: str)
     assert finales(rendues) == (avec_plates(attendues, fin) if vides == "reporter" else attendues)
 
 
+@settings(max_examples=200)
 @given(scenarios(retard_ms=SPAN_MS), st.sampled_from(("omettre", "reporter")), st.sampled_from((0, GRACE, MINUTE_MS)))
 def test_seul_ce_qui_depasse_la_grace_est_perdu(scenario: Scenario, vides: str, grace_ms: int) -> None:
     """Le modèle écarte un trade dont la bougie a fini de plus que la grâce avant le plus grand instant vu."""
@@ -560,6 +575,7 @@ def en_table(trades: Sequence[Trade], nature: pa.DataType | None = None, **serie
 def en_dict(table: pa.Table) -> dict[int, Valeurs]:
     assert table.schema.names == ["timestamp", "open", "high", "low", "close", "volume"]
     assert [str(t) for t in table.schema.types] == ["int64", *["double"] * 5]
+    assert table["timestamp"].to_pylist() == sorted(set(table["timestamp"].to_pylist())), "rangée, sans doublon"
     return {ligne[0]: ligne[1:] for ligne in zip(*(c.to_pylist() for c in table.columns), strict=True)}
 
 
@@ -683,6 +699,30 @@ def test_un_timeframe_ancre_se_donne_tel_quel_et_les_bougies_s_habillent() -> No
     assert table["timestamp"].to_pylist() == [DEBUT + 16 * HEURE_MS, DEBUT + 40 * HEURE_MS]
     habillee = habiller(CleSerie("faux", "BTC/USDT", "1d", "last"), table)
     assert habillee.schema.equals(m.OHLCV.schema)
+
+
+def test_un_desordre_de_moins_d_une_heure_entre_morceaux_est_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Même quand les bougies passent en Arrow à mesure : seules les définitives y passent."""
+    monkeypatch.setattr(m, "TRADES_PAR_LOT", 8)
+    trades = [trade(n * 10_000, 100.0 + n * 31 % 17, 1.0, str(n)) for n in range(2_000)]
+    desordre = sorted(trades, key=lambda t: t.timestamp + int(t.id or "") * 7919 % HEURE_MS)
+    assert desordre != trades
+    for forme in (desordre, [en_table(desordre[n : n + 5]) for n in range(0, 2_000, 5)]):
+        assert en_dict(agreger_trades(forme, ["1m"], entieres=False)["1m"]) == naif(trades)
+
+
+def test_des_trades_nus_sont_ranges_dans_leur_lot() -> None:
+    trades = [trade(2 * HEURE_MS), trade(0)]
+    assert agreger_trades(trades, ["1m"], entieres=False)["1m"]["timestamp"].to_pylist() == [
+        DEBUT,
+        DEBUT + 2 * HEURE_MS,
+    ]
+
+
+def test_un_instant_plus_fin_que_la_ms_est_tronque() -> None:
+    fins = pa.array([DEBUT * 1_000 + 59_999_999, DEBUT * 1_000 + 60_000_001]).cast(pa.timestamp("us", tz="UTC"))
+    table = en_table([trade(0), trade(0)]).set_column(2, "timestamp", fins)
+    assert list(en_dict(agreger_trades(table, ["1m"], entieres=False)["1m"])) == [DEBUT, DEBUT + MINUTE_MS]
 
 
 def test_dans_une_ms_sans_sequence_la_table_garde_son_ordre() -> None:
