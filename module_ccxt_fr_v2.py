@@ -102,6 +102,7 @@ __all__ = [
     "ErreurSortie",
     "ErreurTemporaire",
     "Tache",
+    "agreger_trades",
     "construire",
     "executer",
     "executer_async",
@@ -973,6 +974,13 @@ def volume_en_base(amount: float, price: float, taille_contrat: float | None = N
     return volume
 
 
+def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """`volume_en_base` d'un trade de ce marché : le `volume` d'un `Agregateur`."""
+    if taille_contrat is None and not inverse:
+        return lambda trade: Decimal(str(trade.amount))
+    return lambda trade: volume_en_base(trade.amount, trade.price, taille_contrat, inverse)
+
+
 class BougieTrades(NamedTuple):
     """Une bougie faite de trades ; `revision` : rendue hors de son tour, elle remplace ce qui fut rendu pour elle."""
 
@@ -1000,10 +1008,10 @@ class _BougieVive:
 
     def fondre(self, trade: Trade, volume: Decimal) -> None:
         """Y ajoute un trade, quel que soit son tour."""
-        if trade.precede(self.premier):
-            self.premier = trade
         if not trade.precede(self.dernier):
             self.dernier = trade
+        elif trade.precede(self.premier):
+            self.premier = trade
         if trade.price > self.high:
             self.high = trade.price
         elif trade.price < self.low:
@@ -1039,7 +1047,7 @@ class Agregateur:
         self.retards = self.perdus = self.doublons = self.impossibles = 0
         self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
         self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
-        self._volume = volume or _quantite
+        self._volume = volume or mesure_en_base()
         self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
         self._vu = 0
         self._debut = self._fin = 0  # la bougie du dernier trade : le suivant y est presque toujours
@@ -1066,11 +1074,13 @@ class Agregateur:
         """Les bougies que ces trades closent ou corrigent, dans l'ordre, chacune une fois."""
         avant = self._frontiere
         for trade in trades:
-            if trade.id and not self._memoire.retenir(trade.id):
-                self.doublons += 1
-            elif not trade.est_possible:
+            if trade.timestamp < self._depuis:
+                continue
+            if not trade.est_possible:
                 self.impossibles += 1
-            elif trade.timestamp >= self._depuis:
+            elif trade.id and not self._memoire.retenir(trade.id):
+                self.doublons += 1
+            else:
                 self._ranger(trade)
         return self._rendre(avant)
 
@@ -1115,7 +1125,7 @@ class Agregateur:
                 rendues.append(bougie.figer(bougie.ouverture < avant))
                 bougie.a_rendre = False
             if self._reporter:
-                rendues += self._plates(bougie, min(limite, self._frontiere), avant)
+                rendues += self._plates(bougie, limite, avant)
         for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
             del self._vives[ouverture]
         return rendues
@@ -1130,8 +1140,107 @@ class Agregateur:
             ouverture = self._timeframe.avancer(ouverture, 1)
 
 
-def _quantite(trade: Trade) -> Decimal:
-    return Decimal(str(trade.amount))
+def agreger_trades(
+    trades: pa.Table | pa.RecordBatch | Iterable[pa.Table | pa.RecordBatch | Trade],
+    timeframes: Iterable[str | Timeframe],
+    *,
+    bougies_vides: str = "omettre",
+    taille_contrat: float | None = None,
+    inverse: bool = False,
+    entieres: bool = True,
+) -> dict[str, pa.Table]:
+    """Les bougies de ces trades (une seule série), par timeframe : timestamp (ms), open, high, low, close, volume.
+
+    Une passe, en mémoire bornée : des trades, seuls le lot en main et les ids récents sont gardés. `entieres` écarte la
+    première bougie, peut-être entamée, et la dernière, peut-être en cours. Un désordre de plus d'une heure d'un
+    morceau au suivant (dans une table, aucun désordre ne compte) est une ErreurDemande.
+    """
+    volume = mesure_en_base(taille_contrat, inverse)
+    grilles = [grille if isinstance(grille, Timeframe) else _lire_timeframe(grille) for grille in timeframes]
+    recoltes = {grille.code: _Recolte(grille, bougies_vides, volume) for grille in grilles}
+    for lot in _lots_de_trades(trades):
+        for recolte in recoltes.values():
+            recolte.prendre(lot)
+    return {code: recolte.table(entieres) for code, recolte in recoltes.items()}
+
+
+class _Recolte:
+    """Les bougies d'un timeframe ; les définitives passent en Arrow à mesure."""
+
+    def __init__(self, timeframe: Timeframe, bougies_vides: str, volume: Callable[[Trade], Decimal]) -> None:
+        self._agregateur = Agregateur(timeframe, grace_ms=HEURE_MS, bougies_vides=bougies_vides, volume=volume)
+        self._bougies: dict[int, BougieTrades] = {}
+        self._tables: list[pa.Table] = []
+
+    def prendre(self, lot: Iterable[Trade]) -> None:
+        """Agrège un lot de trades ; ErreurDemande si l'un vient trop tard pour sa bougie."""
+        self._bougies.update((bougie.timestamp, bougie) for bougie in self._agregateur.ajouter(lot))
+        if self._agregateur.perdus:
+            tardif = self._agregateur.derniers_perdus[0]
+            raise ErreurDemande(
+                f"trades en désordre : celui de {en_iso(tardif.timestamp)} vient plus d'une heure après sa bougie",
+                "Rangez les morceaux par instant",
+            )
+        if len(self._bougies) >= TRADES_PAR_LOT:
+            self._mettre_en_table(self._agregateur.fin_prouvee)
+
+    def table(self, entieres: bool) -> pa.Table:
+        """Tout ce qui fut récolté."""
+        if (en_cours := self._agregateur.en_cours) and not entieres:
+            self._bougies[en_cours.timestamp] = en_cours
+        if self._agregateur.impossibles:
+            journal.warning("%d trades impossibles (prix ou quantité) écartés", self._agregateur.impossibles)
+        self._mettre_en_table(INSTANT_MAX_MS)
+        return pa.concat_tables(self._tables).slice(int(entieres))
+
+    def _mettre_en_table(self, fin_ms: int) -> None:
+        pretes = sorted(instant for instant in self._bougies if instant < fin_ms)
+        self._tables.append(_en_colonnes([self._bougies.pop(instant) for instant in pretes]))
+
+
+def _lire_timeframe(code: str) -> Timeframe:
+    try:
+        return Timeframe.lire(code)
+    except ValueError as erreur:
+        raise ErreurDemande(str(erreur)) from None
+
+
+def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterator[list[Trade]]:
+    """Les trades par lots, rangés par instant dans chaque morceau ; ErreurDemande si plusieurs séries s'y mêlent."""
+    series: set[tuple[Any, ...]] = set()
+    morceaux = [trades] if isinstance(trades, (pa.Table, pa.RecordBatch)) else trades
+    for sont_nus, suite in itertools.groupby(morceaux, key=lambda morceau: isinstance(morceau, Trade)):
+        if sont_nus:
+            while lot := list(itertools.islice(suite, TRADES_PAR_LOT)):
+                yield sorted(lot, key=lambda trade: trade.timestamp)
+            continue
+        for morceau in suite:
+            table = morceau if isinstance(morceau, pa.Table) else pa.Table.from_batches([morceau])
+            series |= {tuple(serie.values()) for serie in _series_de(table)}
+            if len(series) > 1:
+                raise ErreurDemande(f"plusieurs séries de trades mêlées : {series}", "N'en donnez qu'une")
+            yield from _lots_de_table(table)
+
+
+def _series_de(table: pa.Table) -> list[dict[str, Any]]:
+    noms = [nom for nom in ("exchange", "symbole") if nom in table.schema.names]
+    return list(table.select(noms).group_by(noms).aggregate([]).to_pylist()) if noms else []
+
+
+def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
+    natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
+    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+        raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    if colonnes[0].null_count:
+        raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
+    nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
+        lignes = lignes.sort_by("timestamp")
+    for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
+        lot = lignes.slice(debut, TRADES_PAR_LOT)
+        yield list(itertools.starmap(Trade, zip(*(colonne.to_pylist() for colonne in lot.columns), strict=True)))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

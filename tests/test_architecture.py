@@ -310,6 +310,7 @@ SURFACE = {
     "executer": "l'exécuter",
     "executer_async": "l'exécuter dans une boucle",
     "Bilan": "ce qu'elle a fait",
+    "agreger_trades": "des bougies, depuis des trades",
     "telecharger_ohlcv": "des bougies, tout de suite",
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",
