@@ -337,16 +337,18 @@ def ligne(instrument: Instrument, prix: NaturePrix, bougie: Bougie) -> list[obje
     return [*cellules, *volumes(instrument, bougie)] if prix == "last" else cellules
 
 
-def ligne_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
-    """Rend un trade ; son identifiant est un nombre en spot, un uuid sur les contrats."""
-    symbole = symbole_bybit(instrument)
+def identifiant_trade(instrument: Instrument, trade: Trade) -> str:
+    """Rend l'identifiant d'un trade, le même en REST et en flux : un nombre en spot, un uuid sur les contrats."""
     if categorie(instrument) == "spot":
-        identifiant = str(2_290_000_000_000_000_000 + trade.id)
-    else:
-        identifiant = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{instrument.symbole}:{trade.id}"))
+        return str(2_290_000_000_000_000_000 + trade.id)
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{instrument.symbole}:{trade.id}"))
+
+
+def ligne_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
+    """Rend un trade tel que REST le sert."""
     return {
-        "execId": identifiant,
-        "symbol": symbole,
+        "execId": identifiant_trade(instrument, trade),
+        "symbol": symbole_bybit(instrument),
         "price": instrument.texte_prix(trade.prix),
         "size": instrument.texte_quantite(trade.quantite),
         "side": trade.sens.capitalize(),

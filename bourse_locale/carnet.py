@@ -9,8 +9,7 @@ de niveaux changent, et les écarts restent courts.
 Émettre : l'instantané est un carnet ; la suite est `ecarts(avant, apres)`, où une quantité nulle retire le niveau.
 Appliquer ces écarts à `avant` donne exactement `apres` : un client qui les perd ou les mélange n'a plus le bon carnet.
 
-`statistiques_24h` rend la bougie glissante des dernières 24 h (à la minute) ; `ticker` y ajoute le dernier trade et les
-deux meilleurs niveaux : de quoi rédiger un ticker.
+`statistiques_24h` rend la bougie glissante des dernières 24 h (à la minute), de quoi rédiger un ticker.
 """
 
 from __future__ import annotations
@@ -51,16 +50,6 @@ class Ecarts(NamedTuple):
     asks: tuple[Niveau, ...]
 
 
-class Ticker(NamedTuple):
-    """Ce qu'un ticker dit d'un instant : dernier trade, 24 h glissantes, meilleurs niveaux."""
-
-    ts: int
-    dernier: Trade
-    jour: Bougie
-    bid: Niveau
-    ask: Niveau
-
-
 def carnet(marche: Marche, instrument: Instrument, instant_ms: int, profondeur: int = 50) -> Carnet:
     """Rend le carnet du pas qui contient cet instant ; vide tant qu'aucun trade n'a eu lieu."""
     pas = instant_ms // PAS_CARNET_MS
@@ -98,18 +87,6 @@ def dernier_trade(marche: Marche, instrument: Instrument, instant_ms: int) -> Tr
         fin_ms, bond = debut_ms, bond * 2
         debut_ms = fin_ms - bond
     return None
-
-
-def ticker(marche: Marche, instrument: Instrument, instant_ms: int) -> Ticker | None:
-    """Rend le ticker de cet instant ; None si rien ne s'est échangé depuis 24 h."""
-    dernier, jour = dernier_trade(marche, instrument, instant_ms), statistiques_24h(marche, instrument, instant_ms)
-    if dernier is None or jour is None:
-        return None
-    haut = carnet(marche, instrument, instant_ms, 1)
-    # Au tout premier pas de la cotation, le carnet n'a pas encore vu le premier trade.
-    bid = haut.bids[0] if haut.bids else Niveau(dernier.prix - 1, 1)
-    ask = haut.asks[0] if haut.asks else Niveau(dernier.prix + 1, 1)
-    return Ticker(instant_ms, dernier, jour, bid, ask)
 
 
 def statistiques_24h(marche: Marche, instrument: Instrument, instant_ms: int) -> Bougie | None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from bourse_locale.carnet import PAS_CARNET_MS, Carnet, Niveau, carnet, dernier_prix, ecarts, statistiques_24h, ticker
+from bourse_locale.carnet import PAS_CARNET_MS, Carnet, Niveau, carnet, dernier_prix, ecarts, statistiques_24h
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, JOUR_MS, Marche, instant_ms
 
 T0 = instant_ms("2026-07-01T12:00:17")
@@ -92,13 +92,3 @@ def test_statistiques_glissantes() -> None:
     trades = marche.trades(instrument, total.ts, T0 + 1)
     assert (total.close, total.nombre) == (trades[-1].prix, len(trades))
     assert total.volume == sum(trade.quantite for trade in trades)
-
-
-def test_ticker() -> None:
-    """Le ticker réunit le dernier trade, les 24 h et le haut du carnet du même instant."""
-    marche, instrument = Marche(3), INSTRUMENTS[0]
-    vu, etat = ticker(marche, instrument, T0), carnet(marche, instrument, T0, 1)
-    assert vu is not None
-    assert (vu.bid, vu.ask) == (etat.bids[0], etat.asks[0])
-    assert vu.dernier.prix == vu.jour.close == dernier_prix(marche, instrument, T0)
-    assert ticker(marche, instrument, instrument.cotation_ms - 1) is None
