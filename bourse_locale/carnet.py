@@ -96,6 +96,12 @@ def statistiques_24h(marche: Marche, instrument: Instrument, instant_ms: int) ->
     return fondre(debut_ms, bougies[0], bougies) if bougies else None
 
 
+def vivant(instrument: Instrument, instant_ms: int) -> bool:
+    """Dit si le marché se négocie à cet instant : coté, actif, pas échu ; sinon un abonnement se refuse."""
+    echu = instrument.fin_ms is not None and instant_ms >= instrument.fin_ms
+    return instrument.actif and instant_ms >= instrument.cotation_ms and not echu
+
+
 def pas_de_grille(instrument: Instrument) -> int:
     """Rend l'écart entre deux prix possibles du carnet, en ticks : un demi-dix-millième du prix de référence."""
     return max(1, instrument.reference_ticks // 20_000)
