@@ -1,4 +1,4 @@
-"""Le protocole REST public de binance : spot (/api/v3), linear (/fapi/v1), inverse (/dapi/v1).
+"""Le protocole REST public de binance : spot (/api/v3), linear (/fapi/v1), inverse (/dapi/v1) ; flux : binance_flux.py.
 
 Pagination réelle : bornes incluses, 500 lignes par défaut, 1000 au plus (1500 sur les contrats) ; spot et linear
 rendent les PREMIÈRES bougies de la fenêtre, COIN-M les DERNIÈRES. Une minute sans trade y est une bougie plate.
@@ -38,6 +38,7 @@ from bourse_locale.serveur import (
 )
 
 if TYPE_CHECKING:
+    from bourse_locale.flux import Flux
     from bourse_locale.marche import Trade
     from bourse_locale.serveur import Bourse, Route
 
@@ -66,6 +67,7 @@ FAMILLES = {
 POIDS_SPOT = {"klines": 2, "uiKlines": 2, "exchangeInfo": 20, "aggTrades": 2, "trades": 10, "historicalTrades": 10}
 POIDS_CONTRATS = {"aggTrades": 20, "trades": 5, "historicalTrades": 200}
 PALIERS_KLINES = ((99, 1), (499, 2), (1000, 5), (1500, 10))
+TIMEFRAMES_BINANCE: dict[str, tuple[Pas, int]] = {"1s": (1000, 0), **TIMEFRAMES}
 ROUTES_DES_CLES = ("capital/config/getall", "margin/allPairs", "margin/isolated/allPairs")
 PRIX_DES_ROUTES: dict[str, NaturePrix] = {
     "klines": "last",
@@ -108,7 +110,7 @@ class Binance(Protocole):
     """Binance, REST public."""
 
     nom: ClassVar[str] = "binance"
-    timeframes: ClassVar[dict[str, tuple[Pas, int]]] = {"1s": (1000, 0), **TIMEFRAMES}
+    timeframes: ClassVar[dict[str, tuple[Pas, int]]] = TIMEFRAMES_BINANCE
 
     def __init__(self, bourse: Bourse) -> None:
         """Ouvre une limite par famille : le poids de l'une ne compte pas pour l'autre."""
@@ -149,7 +151,13 @@ class Binance(Protocole):
         api.update({f"eapi{acces}": f"{base_url}/eapi/v1" for acces in ("Public", "Private")})
         api.update({"public": f"{base_url}/api/v3", "private": f"{base_url}/api/v3", "v1": f"{base_url}/api/v1"})
         api.update({"papi": f"{base_url}/papi/v1", "papiV2": f"{base_url}/papi/v2"})
-        return {"urls": {"api": api}}
+        return {"urls": {"api": {**api, "ws": urls_ws(base_url)}}}
+
+    def flux(self) -> Flux:
+        """Rend le côté WebSocket."""
+        from bourse_locale.binance_flux import FluxBinance
+
+        return FluxBinance(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes des trois familles, et celles que la classe ccxt appelle quand elle a des clés."""
@@ -282,13 +290,16 @@ class Binance(Protocole):
         entete = {"timezone": "UTC", "serverTime": appel.maintenant_ms, "rateLimits": limites, "exchangeFilters": []}
         return Reponse(encoder(entete)[:-1] + b',"symbols":' + self._symboles[famille.nom] + b"}")
 
+    def trouver(self, famille: str, valeur: str, *, par_paire: bool = False) -> Instrument | None:
+        """Rend l'instrument d'une famille par son symbole binance, ou par sa paire (perpétuel)."""
+        return (self._par_pair if par_paire else self.par_id).get(f"{famille}:{valeur}")
+
     def _trouver(self, famille: Famille, appel: Appel) -> Instrument:
         nom = "pair" if appel.chemin.endswith("indexPriceKlines") else "symbol"
         valeur = appel.params.get(nom, "")
         if not valeur:
             raise ErreurBinance(-1102, f"Mandatory parameter '{nom}' was not sent, was empty/null, or malformed.")
-        index = self._par_pair if nom == "pair" else self.par_id
-        instrument = index.get(f"{famille.nom}:{valeur}")
+        instrument = self.trouver(famille.nom, valeur, par_paire=nom == "pair")
         if instrument is None:
             raise ErreurBinance(-1121, "Invalid symbol.")
         return instrument
@@ -311,7 +322,7 @@ class Binance(Protocole):
             par_la_fin=famille.dernieres,
         )
         colonnes = COLONNES_INVERSE if fenetre.instrument.inverse else COLONNES
-        rediger = partial(_rediger, fenetre)
+        rediger = partial(lignes_klines, fenetre.instrument, fenetre.periode, fenetre.prix)
         garder = cle if _est_figee(fenetre, bougies) else None
         return Reponse(self.page(garder, lambda: self.rediger_page(lignes, rediger, colonnes)))
 
@@ -438,6 +449,16 @@ class Binance(Protocole):
 # --- Formes ----------------------------------------------------------------------------------------------------------
 
 
+def urls_ws(base_url: str) -> dict[str, object]:
+    """Rend les adresses des flux ; ccxt reconnaît le comptant à « /stream » et scinde fstream en /public et /market."""
+    base = base_url.replace("http", "ws", 1)
+    hotes = {"spot": "stream", "margin": "stream", "linear": "fstream", "inverse": "dstream"}
+    urls: dict[str, object] = {genre: f"{base}/{hote}/ws" for genre, hote in hotes.items()}
+    absents = ("stock", "option", "optionMarket", "optionPrivate", "papi")
+    urls.update({genre: f"{base}/sans/{genre}" for genre in absents})
+    return {**urls, "ws-api": {genre: f"{base}/sans/ws-api/{genre}" for genre in ("spot", "linear", "inverse")}}
+
+
 def _liste_vide(_appel: Appel) -> Reponse:
     return Reponse([])
 
@@ -482,16 +503,19 @@ def _est_figee(fenetre: Fenetre, bougies: list[Bougie]) -> bool:
     return suivante(pas, ancre, bougies[-1].ts) <= fenetre.maintenant_ms
 
 
-def _rediger(fenetre: Fenetre, bougies: list[Bougie]) -> list[list[object]]:
-    instrument, (pas, ancre) = fenetre.instrument, fenetre.periode
-    decimales = DECIMALES_PRIME if fenetre.prix == "premiumIndex" else instrument.decimales_prix
+def lignes_klines(
+    instrument: Instrument, periode: tuple[Pas, int], nature: NaturePrix, bougies: list[Bougie]
+) -> list[list[object]]:
+    """Rend les lignes d'une page de klines ; le flux y prend ses textes, pour dire la même chose."""
+    pas, ancre = periode
+    decimales = DECIMALES_PRIME if nature == "premiumIndex" else instrument.decimales_prix
     instants = [b.ts for b in bougies]
     clotures = [suivante(pas, ancre, ts) - 1 for ts in instants]
     prix = [textes_decimaux([b[rang] for b in bougies], decimales) for rang in range(1, 5)]
     nombres = [b.nombre for b in bougies]
     zeros = ["0"] * len(bougies)
     volumes = quotes = achetes = achetes_quote = zeros
-    if fenetre.prix == "last":
+    if nature == "last":
         lots, en_quote = instrument.decimales_quantite, instrument.decimales_volume_quote
         volumes = textes_decimaux([b.volume for b in bougies], lots)
         quotes = textes_decimaux([b.volume_quote for b in bougies], en_quote)

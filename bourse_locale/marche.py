@@ -12,6 +12,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import random
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -281,6 +282,7 @@ class Marche:
         self._vides_par_jour = min(MINUTES_PAR_JOUR, round(taux_vide * MINUTES_PAR_JOUR))
         self._palettes: dict[str, Palette] = {}
         self._jours: OrderedDict[tuple[str, int], Jour] = OrderedDict()
+        self._jours_gardes = JOURS_EN_CACHE
         self._totaux: dict[tuple[str, int, NaturePrix], Bougie | None] = {}
 
     # Jours
@@ -292,13 +294,17 @@ class Marche:
             palette = self._palettes[instrument.cle] = Palette(self.graine, instrument)
         return palette
 
+    def reserver(self, jours: int) -> None:
+        """Garde au moins ce nombre de jours de plus : un flux relit sans fin le jour courant de chacun des siens."""
+        self._jours_gardes = max(self._jours_gardes, JOURS_EN_CACHE + jours)
+
     def jour(self, instrument: Instrument, numero: int) -> Jour:
         """Rend un jour, depuis le cache si possible (les plus anciens en sortent)."""
         cle = (instrument.cle, numero)
         jour = self._jours.get(cle)
         if jour is None:
             jour = self._jours[cle] = self._tirer_jour(instrument, numero)
-            if len(self._jours) > JOURS_EN_CACHE:
+            if len(self._jours) > self._jours_gardes:
                 self._jours.popitem(last=False)
         else:
             self._jours.move_to_end(cle)
@@ -506,7 +512,8 @@ class Marche:
             du_jour = self._minutes_de_nature(demande, numero)
             jour_ms = numero * JOUR_MS
             if debut_ms > jour_ms or fin_ms < jour_ms + JOUR_MS:
-                du_jour = [b for b in du_jour if debut_ms <= b.ts < fin_ms]
+                premiere, derniere = (bisect_left(du_jour, borne, key=_ts) for borne in (debut_ms, fin_ms))
+                du_jour = du_jour[premiere:derniere]
             rendues.extend(du_jour)
         return self._couper_a_maintenant(demande, rendues)
 
@@ -681,6 +688,10 @@ class Demande:
     def en_jours(self) -> bool:
         """Vrai quand chaque période est faite de jours UTC entiers."""
         return self.ancre_ms % JOUR_MS == 0 and (not isinstance(self.pas, int) or self.pas % JOUR_MS == 0)
+
+
+_ts = itemgetter(0)
+"""Horodatage d'une bougie : la clé des recherches par dichotomie."""
 
 
 # --- Calendrier -------------------------------------------------------------------------------------------------------
