@@ -3387,10 +3387,12 @@ class _Liaison:
         """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
         return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
 
-    def noter_instant(self, instant: int) -> None:
-        """Un horodatage de l'exchange : son heure est au moins celle-là. À plus d'un jour, on n'y croit pas."""
-        if self._vu_ms < instant < self.heure_ms() + JOUR_MS:
-            self._vu_ms = instant
+    def noter_instant(self, instant: int) -> bool:
+        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur."""
+        if instant > self.heure_ms() + JOUR_MS:
+            return False
+        self._vu_ms = max(self._vu_ms, instant)
+        return True
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -3418,8 +3420,35 @@ class _Liaison:
             )  # fmt: skip
 
 
+FERMETURE_MAX_S = 1.0
+
+
+async def _fermer_vite(api: Any) -> None:
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FERMETURE_MAX_S):
+            await api.close()
+            return
+    api.clients = {}
+    await api.close()
+
+
 class Connexion(_Liaison):
     """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
+
+    def __init__(self, reglages: Reglages) -> None:
+        super().__init__(reglages)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
 
     async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
@@ -3620,7 +3649,7 @@ async def connecter(reglages: Reglages) -> AsyncIterator[Connexion]:
     try:
         yield connexion
     finally:
-        await connexion.api.close()
+        await connexion.fermer()
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -3762,12 +3791,12 @@ class Ecoute(_Liaison):
             await asyncio.gather(*taches, return_exceptions=True)
         raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
 
-    async def fermer(self) -> None:
-        """Ferme les connexions ; ses requêtes REST (instantanés de carnet) comptent avec les autres."""
+    def fermer(self) -> None:
+        """Ferme les connexions sans attendre, la connexion REST s'en assure ; ses requêtes comptent avec les autres."""
         if not self._coupure.cancel() and not self._coupure.cancelled():
             self._coupure.exception()  # lue, pour qu'asyncio ne s'en plaigne pas
         self._connexion.api.requetes += self.api.requetes
-        await self.api.close()
+        self._connexion.fermer_plus_tard(self.api)
 
     def couper(self, cause: str) -> None:
         """Fait finir `suivre` : l'appelant a vu que ces données ne valent plus rien."""
@@ -3778,8 +3807,7 @@ class Ecoute(_Liaison):
             self._coupure.set_exception(erreur)
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
-        symboles = ", ".join(list(self.series)[:3]) + ("…" if len(self.series) > 3 else "")
-        quoi = f"Flux {self._nom} de {self.reglages.exchange} ({symboles})"
+        quoi = f"Flux {self._nom} de {self.reglages.exchange}"
         traduite = traduire(erreur, quoi, self.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
         if "OnMaintenance" in parentes:
@@ -4778,7 +4806,7 @@ class Combleur:
         self.dernier: Trade | None = None
 
     def pages(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """Les pages de trades, dans l'ordre, qui recouvrent les deux bords ; `jusqua` None : jusqu'à maintenant."""
+        """Les pages de trades, dans l'ordre, les deux bords compris ; `jusqua` None : jusqu'à maintenant."""
         return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
 
     def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
@@ -4831,13 +4859,11 @@ class Combleur:
         params = dict(self._arriere or {}) | ({"after": jusqua.id} if jusqua else {})
         for _ in range(PAGES_DE_TRADES_MAX):
             page = self._noter(await self._lire(None, params), dernier, None)
-            if not page:
-                break
             pages.append(page)
-            if self.accroche:
+            if self.accroche or not page:
                 break
             params["after"] = page[0].id
-        self.rejoint = bool(pages)
+        self.rejoint = self.dernier is not None
         for page in reversed(pages):
             yield page
 
@@ -4857,7 +4883,7 @@ class Combleur:
             self.premier = page[0]
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
-        return page
+        return [trade for trade in page if trade.timestamp >= dernier.timestamp]
 
 
 def _est_le_meme(trade: Trade, autre: Trade) -> bool:
@@ -5046,9 +5072,8 @@ class FilBougies(Fil):
     def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
         bougie = tuple(donnee[:6])
         instant = _en_instant(bougie[0])
-        if instant is None or bougie == self._derniere:
+        if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
             return False
-        self.connexion.noter_instant(instant)
         if self._fiable == INSTANT_MAX_MS:
             self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
@@ -5181,10 +5206,9 @@ class FilAgregat(FilBougies):
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = trade_de(donnee, recu)
-        if trade is None:
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
-        self.connexion.noter_instant(trade.timestamp)
         avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
         if avant is not None:
             self._recommencer()
@@ -5354,10 +5378,9 @@ class FilTrades(Fil):
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = trade_de(donnee, recu)
-        if trade is None:
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
-        self.connexion.noter_instant(trade.timestamp)
         neufs = self._memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
@@ -5496,10 +5519,9 @@ class FilInstantanes(Fil):
             self.fiche.horodatage = "reception"
             instant = recu
         contenu = self._lire(donnee)
-        if contenu is None or contenu == self._contenu:
+        if contenu is None or contenu == self._contenu or not self.connexion.noter_instant(instant):
             return False
         self._contenu = contenu
-        self.connexion.noter_instant(instant)
         if self._rompu and self._fin is not None and instant > self._fin:
             self._trou = Trou(self._fin, instant, HORS_FENETRE_API)
             self._fin = instant
@@ -5617,8 +5639,9 @@ class _Sante:
         if self._erreurs == 1:
             self._depuis = self._horloge()
             journal.warning(
-                "%s : coupé (%s) ; reconnexion dans %s.", self._nom, _sans_point(str(erreur)), duree_lisible(attente_s)
-            )
+                "%s : flux coupé. %s. Reconnexion dans %s.",
+                self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
+            )  # fmt: skip
         else:
             journal.debug("%s : toujours coupé (%s), %d essais.", self._nom, _sans_point(str(erreur)), self._erreurs)
 
@@ -5626,7 +5649,7 @@ class _Sante:
         """Des données arrivent."""
         if self._erreurs:
             duree = duree_lisible(self._horloge() - self._depuis)
-            journal.info("%s : rétabli après %d erreur(s) en %s.", self._nom, self._erreurs, duree)
+            journal.info("%s : flux rétabli après %d erreur(s) en %s.", self._nom, self._erreurs, duree)
             self._erreurs = 0
 
 
@@ -5646,7 +5669,7 @@ class Abonnement:
         self._par_symbole = {fil.cle.symbole: fil for fil in fils}
         boucle = asyncio.get_running_loop()
         noms = ", ".join(list(self._par_symbole)[:NOMS_DITS]) + ("…" if len(fils) > NOMS_DITS else "")
-        self._sante = _Sante(f"Flux {canal} {noms}", boucle.time)
+        self._sante = _Sante(noms, boucle.time)
         self._horloge = boucle.time
         self._vivant = False  # des données sont arrivées par l'écoute en cours
         self._premiere = True
@@ -5722,7 +5745,7 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                await ecoute.fermer()
+                ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
     def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
