@@ -466,6 +466,12 @@ def oter(suite: Iterable[Intervalle], retires: Iterable[Intervalle]) -> list[Int
     return resultat
 
 
+def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin: int) -> slice:
+    """La place, dans une suite triée et disjointe, de ce qui touche [debut, fin], bords compris : une dichotomie."""
+    gauche = bisect.bisect_left(suite, debut, key=lambda intervalle: intervalle[1])
+    return slice(gauche, bisect.bisect_right(suite, fin, lo=gauche, key=lambda intervalle: intervalle[0]))
+
+
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
     premiere = unir(suite)
@@ -479,7 +485,10 @@ def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[In
 
 @dataclass(frozen=True)
 class TypeDonnee:
-    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique."""
+    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique.
+
+    Une clé a toujours le même instant. Sa dernière colonne ordonne les lignes d'un même instant : voir `sequence`.
+    """
 
     nom: str
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
@@ -489,6 +498,41 @@ class TypeDonnee:
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
+
+    @property
+    def noms(self) -> list[str]:
+        """Les colonnes, dans l'ordre."""
+        return [nom for nom, _ in self.colonnes]
+
+    @property
+    def serie(self) -> tuple[str, ...]:
+        """Les colonnes qui disent la série : le début de `CleSerie`."""
+        return tuple(champ for champ in CleSerie._fields if champ in self.noms)
+
+    @property
+    def rang(self) -> tuple[str, ...]:
+        """Ce qui, de la clé, distingue deux lignes d'une série."""
+        return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
+
+    @property
+    def ordre(self) -> tuple[str, ...]:
+        """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
+        return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
+
+    @property
+    def reperes(self) -> list[str]:
+        """Les colonnes qui identifient une ligne et la situent."""
+        return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
+
+    @property
+    def obligatoires(self) -> list[str]:
+        """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
+        return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
+
+    @property
+    def a_une_grille(self) -> bool:
+        """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
+        return "timeframe" in self.noms
 
 
 @functools.cache
@@ -566,6 +610,11 @@ ORDERBOOK = TypeDonnee(
 TYPES: Mapping[str, TypeDonnee] = {donnee.nom: donnee for donnee in (OHLCV, TRADES, TICKER, ORDERBOOK)}
 
 
+def type_des_colonnes(noms: Sequence[str]) -> TypeDonnee | None:
+    """Le type qui a exactement ces colonnes."""
+    return next((donnee for donnee in TYPES.values() if donnee.noms == list(noms)), None)
+
+
 @functools.lru_cache(maxsize=4096, typed=True)
 def _constante(valeur: Any) -> pa.Scalar:
     """Un scalaire Arrow, gardé : en faire un depuis Python cherche à chaque fois un dateutil absent (0,1 ms)."""
@@ -597,8 +646,11 @@ ECHEC = "echec"
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 
+HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
+
+
 class Trou(NamedTuple):
-    """Un intervalle [debut, fin[ sans bougie, et pourquoi."""
+    """Un intervalle [debut, fin[ sans donnée, et pourquoi."""
 
     debut: int
     fin: int
@@ -609,8 +661,9 @@ class Trou(NamedTuple):
 class Fiche:
     """Ce qu'on sait d'une série : son marché, ses intervalles prouvés, ses trous.
 
-    `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait. Disjoint des trous `echec` et
-    `hors_fenetre_api`. Les deux listes sont triées.
+    `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait ; d'une série d'événements, ceux où
+    aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les deux listes sont triées.
+    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception.
     """
 
     cle: CleSerie
@@ -620,13 +673,16 @@ class Fiche:
     ancre_ms: int = 0
     couverts: list[Intervalle] = field(default_factory=list)
     trous: list[Trou] = field(default_factory=list)
+    horodatage: str = HORODATAGE_EXCHANGE
 
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou]) -> None:
-        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre."""
-        couverts = list(couverts)
+        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste."""
+        couverts = unir(couverts)
         for debut, fin in unir(couverts, ((t.debut, t.fin) for t in trous)):
             self._effacer(debut, fin)
-        self.couverts = unir(self.couverts, couverts)
+        for intervalle in couverts:
+            place = voisins(self.couverts, *intervalle)
+            self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             self._inserer(trou)
 
@@ -642,7 +698,8 @@ class Fiche:
 
     def _effacer(self, debut: int, fin: int) -> None:
         """Oublie ce qu'on savait de [debut, fin[ ; un trou à cheval garde ce qui dépasse."""
-        self.couverts = oter(self.couverts, [(debut, fin)])
+        place = voisins(self.couverts, debut, fin)
+        self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
         gauche = bisect.bisect_left(self.trous, (debut,))
         if gauche and self.trous[gauche - 1].fin > debut:
             gauche -= 1
@@ -666,6 +723,7 @@ class Fiche:
             "ancre_ms": self.ancre_ms,
             "intervalles": [[en_iso(debut), en_iso(fin)] for debut, fin in self.couverts],
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
+            **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
         }
 
     @classmethod
@@ -681,14 +739,15 @@ class Fiche:
             trous=[
                 Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
             ],
+            horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
         )
 
 
 class Lot(NamedTuple):
-    """Ce qu'une source rend à un écrivain : des lignes triées et sans doublon d'une série, et ce qu'elles prouvent."""
+    """Ce qu'une source rend à un écrivain : des lignes d'une série, et ce qu'elles prouvent."""
 
     cle: CleSerie
-    lignes: pa.Table  # schéma OHLCV.schema
+    lignes: pa.Table  # le schéma de leur type
     couverts: list[Intervalle]
     trous: list[Trou]
 
@@ -860,24 +919,26 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     return trous
 
 
-def comparer(anciennes: pa.Table, lues: pa.Table) -> tuple[pa.Table, int]:
+def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLCV) -> tuple[pa.Table, int]:
     """Ce que la lecture apporte à ce qui est écrit (même série) : lignes neuves ou changées, et combien sont changées.
 
-    Une ligne changée l'est tout entière : jamais le high de l'une et le close de l'autre.
+    Une ligne changée l'est tout entière : jamais le high de l'une et le close de l'autre. L'instant de réception ne
+    compte pas : relire la même chose plus tard n'apprend rien.
     """
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
-    connues = {ligne[0]: ligne for ligne in _valeurs(anciennes)}
+    valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
-    apports = [connues.get(ligne[0], inconnue) for ligne in _valeurs(lues)]
-    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, _valeurs(lues), strict=True)]
+    apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
+    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, _en_tuples(lues, valeurs), strict=True)]
     revisees = sum(garde and ancienne is not inconnue for garde, ancienne in zip(gardes, apports, strict=True))
     return lues.filter(pa.array(gardes)), revisees
 
 
-def _valeurs(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Les lignes d'une table écrite, réduites à l'instant et aux valeurs."""
-    return zip(*(table[nom].to_pylist() for nom in ("timestamp", *VALEURS_OHLCV)), strict=True)
+def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Les lignes d'une table, réduites à ces colonnes."""
+    return zip(*(table[nom].to_pylist() for nom in noms), strict=True)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1345,20 +1406,22 @@ class Essais:
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
 # Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les quatre formats. Un fichier tient une famille (exchange, timeframe, prix) et un ou
-# plusieurs symboles, trié par (symbole, timestamp) ; une base SQLite tient plusieurs tables de plusieurs séries.
+# pur, en mémoire constante), les quatre formats. Un fichier tient un type de donnée, une famille (exchange, timeframe,
+# prix) et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base SQLite tient plusieurs tables de
+# plusieurs séries.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
 
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
+OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 MARGE_DISQUE = 1 << 20
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
-Borne = tuple[str, int]  # (symbole, timestamp) : l'ordre des lignes d'un fichier
+Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
 
 class SortieIllisible(ErreurSortie):
@@ -1526,7 +1589,11 @@ class Verrou:
             self._prise = None
 
 
-# --- Tables triées par (symbole, timestamp)
+# --- Tables triées
+#
+# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
+# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
+# groupes, et tout ce qui suit ne raisonne que par bornes.
 
 
 def _borne(table: pa.Table, rang: int) -> Borne:
@@ -1538,19 +1605,41 @@ def _position(table: pa.Table, borne: Borne) -> int:
     return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
 
 
-def trier(table: pa.Table) -> pa.Table:
-    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière (le tri d'Arrow est stable)."""
-    ordre = pc.sort_indices(table, sort_keys=[("symbole", "ascending"), ("timestamp", "ascending")])
-    triee = table.take(ordre).combine_chunks()
-    return triee.filter(pa.concat_arrays([_avances(triee, pc.not_equal), pa.array([True] * bool(triee.num_rows))]))
+def _dernier_groupe(table: pa.Table) -> int:
+    """Où commence le groupe de la dernière ligne."""
+    debut = max(int(table.num_rows) - 1, 0)
+    while debut and _borne(table, debut - 1) == _borne(table, -1):
+        debut -= 1
+    return debut
 
 
-def _avances(table: pa.Table, comparer: Callable[[Any, Any], Any]) -> pa.Array:
-    """Pour chaque ligne sauf la dernière : la suivante a-t-elle une autre clé (ou une clé plus grande) ?"""
-    symboles, instants = (_en_un_bloc(table[nom]) for nom in ("symbole", "timestamp"))
-    symbole_change = comparer(symboles[1:], symboles[:-1])
-    meme_symbole = pc.equal(symboles[1:], symboles[:-1])
-    return pc.or_(symbole_change, pc.and_(meme_symbole, comparer(instants[1:], instants[:-1])))
+def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
+    reste: pa.Table | None = None
+    for table in flot:
+        tout = table if reste is None else pa.concat_tables([reste, table])
+        coupe = _dernier_groupe(tout)
+        reste = tout[coupe:]
+        yield tout[:coupe]
+    if reste is not None:
+        yield reste
+
+
+def _sequence(colonne: pa.Array) -> pa.Array:
+    """Ce qui ordonne les lignes d'un instant : leur nombre, ou leur id s'il est en chiffres, calé à droite.
+
+    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
+    """
+    if not pa.types.is_string(colonne.type):
+        return colonne
+    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
+    return pc.ascii_lpad(nombres, 40, "0")
+
+
+def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
+    return [*(_en_un_bloc(table[nom]) for nom in donnee.ordre[:2])] + [
+        _sequence(_en_un_bloc(table[nom])) for nom in donnee.ordre[2:]
+    ]
 
 
 def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
@@ -1558,19 +1647,45 @@ def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(bloc.chunks) if isinstance(bloc, pa.ChunkedArray) else bloc
 
 
-def est_triee(table: pa.Table, apres: Borne | None = None) -> bool:
-    """Vrai si les clés croissent strictement, et viennent toutes après `apres`."""
-    if table.num_rows and apres is not None and _borne(table, 0) <= apres:
+def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
+    cle = ["symbole", *donnee.rang]
+    rangs = pc.cumulative_sum(pa.repeat(_constante(1), table.num_rows), -1)
+    numerotees = table.select(cle).append_column("arrivee", rangs)
+    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
+    gardees = uniques["arrivee_max"]
+    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
+    ordre = pc.sort_indices(
+        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
+        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
+    )  # les nuls à la fin
+    return table.take(gardees.take(ordre)).combine_chunks()
+
+
+def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si les lignes sont dans l'ordre, sans doublon."""
+    egales = pa.repeat(_constante(True), max(table.num_rows - 1, 0))
+    croissantes = pc.invert(egales)
+    for cle in _cles_de_tri(table, donnee):
+        avant, apres = cle[:-1], cle[1:]
+        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
+        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
+        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
+        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
+    if pc.all(croissantes).as_py() is not False:
+        return True
+    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
-    return pc.all(_avances(table, pc.greater)).as_py() is not False
+    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
+    return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table) -> pa.Table:
+def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
     if not (ancienne.num_rows and nouvelle.num_rows):
         return nouvelle if nouvelle.num_rows else ancienne
     tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout)
+    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
 
 
 class _Curseur:
@@ -1595,12 +1710,12 @@ class _Curseur:
         return tete
 
 
-def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
         borne = min(_borne(a.table, -1), _borne(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne))
+        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
     for reste in (a, n):
         while reste.table is not None:
             yield reste.table
@@ -1608,17 +1723,19 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table]) -> Iterat
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
-    """Le même flot en tables d'exactement `taille` lignes, sauf la dernière."""
+    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
     attente: list[pa.Table] = []
-    lignes = 0
+    lignes = octets = 0
     for table in flot:
         attente.append(table)
         lignes += table.num_rows
-        if lignes >= taille:
+        octets += table.nbytes
+        if lignes >= taille or octets >= OCTETS_PAR_LOT:
             tout = pa.concat_tables(attente)
-            entiers = lignes - lignes % taille
+            entiers = lignes - lignes % taille or lignes
             yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
             attente, lignes = [tout[entiers:]], lignes - entiers
+            octets = attente[0].nbytes
     if lignes:
         yield pa.concat_tables(attente).combine_chunks()
 
@@ -1642,7 +1759,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 
 def lignes_attendues(fiche: Fiche) -> int:
-    """Nombre de lignes que la fiche promet."""
+    """Nombre de lignes que promet la fiche d'une série à grille."""
     pas = grille(fiche)
     return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
 
@@ -1672,17 +1789,23 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
 
 def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
+    if not cle.timeframe:
+        return Fiche(cle)
     pas = timeframe_de(cle.exchange, cle.timeframe)
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
 
 
-def _par_serie(table: pa.Table) -> Iterator[tuple[CleSerie, pa.Array]]:
-    """Les instants (ms) de chaque série de la table."""
-    champs = list(CleSerie._fields)
+def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
+    """Les lignes de chaque série de la table."""
+    champs = list(donnee.serie)
     for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
         masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
-        instants = table.filter(functools.reduce(pc.and_, masques))["timestamp"]
-        yield CleSerie(**textes), _en_un_bloc(instants.cast(pa.int64()))
+        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
+
+
+def _instants(table: pa.Table) -> pa.Array:
+    """Les instants d'une table, en ms."""
+    return _en_un_bloc(table["timestamp"].cast(pa.int64()))
 
 
 @functools.cache
@@ -1714,12 +1837,12 @@ class JournalDeReprise:
     reste en mémoire.
     """
 
-    def __init__(self, chemin: Path, schema: pa.Schema) -> None:
+    def __init__(self, chemin: Path, donnee: TypeDonnee) -> None:
         self.chemin = chemin
         self.entrees: list[_Entree] = []
         self.lignes = 0
-        self._schema = schema
-        self._entete = schema.serialize().to_pybytes()
+        self._donnee, self._schema = donnee, donnee.schema
+        self._entete = self._schema.serialize().to_pybytes()
         self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
@@ -1746,7 +1869,7 @@ class JournalDeReprise:
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ses notes, sans rien retenir."""
-        return JournalDeReprise(self.chemin, self._schema).reprendre()
+        return JournalDeReprise(self.chemin, self._donnee).reprendre()
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -1805,22 +1928,29 @@ class JournalDeReprise:
     ) -> Iterator[pa.Table]:
         """Les lignes des lots qui touchent [debut, fin[, triées et sans doublon : le lot le plus récent l'emporte.
 
-        Un lot attend que le suivant commence après lui : ceux qui se recouvrent sont superposés par âge.
+        Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
         choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
+        lignes = octets = 0
         for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
-            yield from self._rendre(attente, (entree.symbole, entree.debut))
-            bisect.insort(attente, (entree.position, self._charger(entree)), key=lambda a: a[0])
+            if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
+                yield from self._rendre(attente, (entree.symbole, entree.debut))
+                lignes, octets = sum(len(table) for _, table in attente), sum(table.nbytes for _, table in attente)
+            attente.append((entree.position, self._charger(entree)))
+            lignes, octets = lignes + len(attente[-1][1]), octets + attente[-1][1].nbytes
         yield from self._rendre(attente, None)
 
-    @staticmethod
-    def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None) -> Iterator[pa.Table]:
+    def _rendre(self, attente: list[tuple[int, pa.Table]], borne: Borne | None) -> Iterator[pa.Table]:
         """Rend les lignes d'avant la borne, que plus aucun lot ne peut toucher ; garde les autres."""
-        coupes = [(age, table, _position(table, borne) if borne else table.num_rows) for age, table in attente]
+        coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
         if coupes:
-            yield functools.reduce(superposer, (table[:rang] for _, table, rang in coupes))
-        attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < table.num_rows]
+            tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
+            if not est_triee(tout, self._donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
+                par_age = sorted(coupes, key=lambda coupe: coupe[0])
+                tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), self._donnee)
+            yield tout
+        attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -1841,7 +1971,68 @@ class JournalDeReprise:
 # les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) partent du registre.
 
 
-class Ecrivain(ABC):
+class Sortie(ABC):
+    """Une sortie, et ce qu'on peut en savoir sans y écrire : est-elle à nous, que tient-elle."""
+
+    format: ClassVar[str]
+    extensions: ClassVar[tuple[str, ...]]
+    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
+    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
+
+    def __init__(
+        self,
+        chemin: Path,
+        *,
+        type_donnee: TypeDonnee = OHLCV,
+        table: str | None = None,
+        compression: str | None = None,
+        flux: bool = False,
+    ) -> None:
+        if compression is not None and compression not in self.compressions:
+            raise ErreurDemande(
+                f"Compression « {compression} » inconnue en {self.format}",
+                f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
+            )
+        self.chemin = chemin.resolve() if chemin.is_symlink() else chemin  # remplacer le fichier, pas le lien
+        self.type_donnee = type_donnee
+        self.table = type_donnee.nom if table is None else table
+        self.compression = compression or self.compressions[0]
+        self.flux = flux
+        self.fiches: dict[CleSerie, Fiche] = {}
+
+    @abstractmethod
+    def controler(self, cles: Sequence[CleSerie]) -> None:
+        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
+
+    @abstractmethod
+    def _reconnaitre(self) -> bool:
+        """Vrai si la sortie, qui existe, a nos lignes ; _PasLeNotre ou SortieIllisible si c'est autre chose."""
+
+    def est_le_sien(self) -> bool:
+        """Vrai si la sortie tient des lignes de notre type."""
+        try:
+            return self._existe() and self._reconnaitre()
+        except (_PasLeNotre, SortieIllisible):
+            return False
+
+    def _existe(self) -> bool:
+        return self.octets > 0  # vide : comme absent
+
+    @abstractmethod
+    def lire_tout(self) -> Iterator[pa.Table]:
+        """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
+
+    @abstractmethod
+    def lire_fiches(self) -> list[Fiche]:
+        """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
+
+    @property
+    def octets(self) -> int:
+        """Taille de la sortie ; 0 si elle n'existe pas."""
+        return self.chemin.stat().st_size if self.chemin.exists() else 0
+
+
+class Ecrivain(Sortie):
     """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
 
     L'ordre d'emploi : `controler` (ne touche à rien), `ouvrir` (ou `with`), `lire` et `ecrire` autant qu'il faut,
@@ -1856,34 +2047,10 @@ class Ecrivain(ABC):
     Un écrivain sert un fil à la fois, mais pas toujours le même.
     """
 
-    format: ClassVar[str]
-    extensions: ClassVar[tuple[str, ...]]
-    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
-    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
-
-    def __init__(
-        self,
-        chemin: Path,
-        *,
-        type_donnee: TypeDonnee = OHLCV,
-        table: str = "ohlcv",
-        compression: str | None = None,
-    ) -> None:
-        if compression is not None and compression not in self.compressions:
-            raise ErreurDemande(
-                f"Compression « {compression} » inconnue en {self.format}",
-                f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
-            )
-        self.chemin = chemin.resolve() if chemin.is_symlink() else chemin  # remplacer le fichier, pas le lien
-        self.type_donnee = type_donnee
-        self.table = table
-        self.compression = compression or self.compressions[0]
-        self.fiches: dict[CleSerie, Fiche] = {}
+    def __init__(self, chemin: Path, **reglages: Any) -> None:
+        super().__init__(chemin, **reglages)
+        self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
         self._verrou = Verrou(self.chemin)
-
-    @abstractmethod
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
 
     @abstractmethod
     def _reprendre(self) -> None:
@@ -1905,14 +2072,6 @@ class Ecrivain(ABC):
     def _ecarter(self) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
 
-    @abstractmethod
-    def lire_tout(self) -> Iterator[pa.Table]:
-        """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
-
-    @abstractmethod
-    def lire_fiches(self) -> list[Fiche]:
-        """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
-
     def ouvrir(self) -> Self:
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
         with _disque("Créer le dossier", self.chemin.parent):
@@ -1920,6 +2079,7 @@ class Ecrivain(ABC):
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
+            self._anciens = {cle: list(fiche.couverts) for cle, fiche in self.fiches.items()}
         except BaseException:
             self.fermer()
             raise
@@ -1945,7 +2105,9 @@ class Ecrivain(ABC):
             return self._finir()
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
-        """Range un lot ; `fiche` donne ce qu'il ne dit pas (marché, unité du volume, taille du contrat, ancre)."""
+        """Range un lot ; `fiche` donne ce qu'il ne dit pas (marché, unité du volume, ancre, horodatage…)."""
+        if not est_triee(lot.lignes, self.type_donnee):
+            lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         avant = self.fiches.get(lot.cle)
         apres = dataclasses.replace(
             fiche,
@@ -1963,18 +2125,18 @@ class Ecrivain(ABC):
         self.fiches[lot.cle] = apres
 
     def _est_ecrit(self, lot: Lot, avant: Fiche | None) -> bool:
-        """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision."""
+        """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision.
+
+        La sortie n'est relue que là où elle était couverte à l'ouverture : rare dans un long téléchargement, et plus
+        encore dans un flux.
+        """
         if not lot.lignes.num_rows:
             return True
         debut, fin = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1] + 1
-        if avant is None or not croiser(avant.couverts, [(debut, fin)]):
-            return False  # sans lire : le cas courant d'un long téléchargement
-        ecrites = self.lire(lot.cle, debut, fin)
-        communes = ecrites.filter(pc.is_in(ecrites["timestamp"], _en_un_bloc(lot.lignes["timestamp"])))
-        return bool(communes.equals(lot.lignes))
-
-    def _existe(self) -> bool:
-        return self.octets > 0  # vide : comme absent
+        anciens = self._anciens.get(lot.cle, [])
+        if avant is None or not croiser(anciens[voisins(anciens, debut, fin)], [(debut, fin)]):
+            return False
+        return not len(comparer(self.lire(lot.cle, debut, fin), lot.lignes, self.type_donnee)[0])
 
     def fermer(self) -> None:
         """Rend le verrou ; idempotent. Sans `finir`, ce qui est reçu attend la prochaine ouverture."""
@@ -1985,11 +2147,6 @@ class Ecrivain(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.fermer()
-
-    @property
-    def octets(self) -> int:
-        """Taille de la sortie ; 0 si elle n'existe pas."""
-        return self.chemin.stat().st_size if self.chemin.exists() else 0
 
 
 def refuser_autre_format(ecrivain: Ecrivain) -> None:
@@ -2002,6 +2159,12 @@ def refuser_autre_format(ecrivain: Ecrivain) -> None:
         raise _pas_le_notre(ecrivain, contenu)
     if ecrivain.signature:
         raise SortieIllisible(f"« {ecrivain.chemin} » est illisible : il ne commence pas comme un {ecrivain.format}")
+
+
+def _dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
+    """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
+    donnee = type_des_colonnes(noms)
+    return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
 
 
 def _pas_le_notre(ecrivain: Ecrivain, contenu: str) -> _PasLeNotre:
@@ -2045,19 +2208,19 @@ class _FichierLu(Ecrivain):
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self._nom_journal, self.type_donnee.schema)
-
-    @abstractmethod
-    def _reconnaitre(self) -> None:
-        """Lève _PasLeNotre ou SortieIllisible si le fichier, qui existe, n'a pas nos colonnes."""
+        return JournalDeReprise(self._nom_journal, self.type_donnee)
 
     @abstractmethod
     def _lire_entete(self) -> dict[str, Any] | None:
         """La fiche que porte le fichier, telle qu'écrite par `_entete` ; None s'il n'en a pas."""
 
     @abstractmethod
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, par tables ; à partir de `depuis` ou d'un peu avant."""
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
+
+    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+        """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
+        return sans_couper(self._tables(depuis))
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if self._existe():
@@ -2081,21 +2244,22 @@ class _FichierLu(Ecrivain):
     def _recenser(self, fiches: dict[CleSerie, Fiche]) -> tuple[dict[CleSerie, Fiche], bool]:
         """Relit les clés : les fiches remises d'accord avec les lignes, et si celles-ci sont en ordre."""
         presents: dict[CleSerie, list[Intervalle]] = collections.defaultdict(list)
-        connues, derniere, triee = dict(fiches), None, True
-        for table in self._lots(colonnes=self.type_donnee.cle):
-            if any(colonne.null_count for colonne in table.columns):
+        connues, triee = dict(fiches), True
+        for table in sans_couper(self._tables(colonnes=self.type_donnee.reperes)):
+            if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
-                triee = triee and est_triee(table, derniere)
-                derniere = _borne(table, -1)
-                for cle, instants in _par_serie(table):
+                triee = triee and est_triee(table, self.type_donnee)
+                for cle, lignes in _par_serie(table, self.type_donnee):
+                    instants = _instants(lignes)
                     fiche = connues.setdefault(cle, _fiche_de_rien(cle, instants))
-                    presents[cle] += plages(instants, grille(fiche))
+                    if self.type_donnee.a_une_grille:
+                        presents[cle] += plages(instants, grille(fiche))
         for cle, fiche in connues.items():
-            if cle in fiches:
-                confronter(fiche, presents[cle])
-            else:
+            if cle not in fiches:
                 fiche.couverts = unir(presents[cle])
+            elif self.type_donnee.a_une_grille:
+                confronter(fiche, presents[cle])
         return connues, triee
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
@@ -2186,7 +2350,7 @@ class EcrivainFichier(_FichierLu):
         self.fiches, triee = self._recenser(self.fiches)
         if not triee:
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            table = trier(pa.concat_tables(self._lots()))
+            table = trier(pa.concat_tables(self._tables()), self.type_donnee)
             ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
 
     def _rejouer_journal(self) -> None:
@@ -2216,12 +2380,13 @@ class EcrivainFichier(_FichierLu):
         bornes = (cle.symbole, debut), (cle.symbole, fin)
         anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
         nouvelles = trancher(self._journal.flot(cle.symbole, debut, fin), *bornes)
-        return pa.concat_tables([self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles)])
+        return pa.concat_tables(
+            [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
+        )
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        fiche = {
-            champ: getattr(apres, champ) for champ in ("type_marche", "unite_volume", "taille_contrat", "ancre_ms")
-        }
+        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
+        fiche = {champ: getattr(apres, champ) for champ in champs}
         note = {"cle": lot.cle, "fiche": fiche, "couverts": lot.couverts, "trous": lot.trous}
         self._journal.ajouter(lot.lignes, note)
 
@@ -2243,7 +2408,7 @@ class EcrivainFichier(_FichierLu):
         ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._fusion()))
 
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
-        return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot())
+        return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
 
     def _entete(self) -> dict[str, Any]:
         """Les fiches telles qu'elles seront écrites, sans les versions."""
@@ -2271,11 +2436,8 @@ def _est_gzip(chemin: Path) -> bool:
     return False
 
 
-class EcrivainCsv(EcrivainFichier):
-    """CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`.
-
-    Ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
-    """
+class _CsvLu(EcrivainFichier):
+    """La lecture d'un CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`."""
 
     format = "csv"
     extensions = (".csv", ".csv.gz")
@@ -2285,11 +2447,11 @@ class EcrivainCsv(EcrivainFichier):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
-        self._titre = ",".join(nom for nom, _ in self.type_donnee.colonnes).encode() + b"\n"
+        self._titre = ",".join(self.type_donnee.noms).encode() + b"\n"
         if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or _est_gzip(self.chemin)):
             self.compression = "gzip"
 
-    def _reconnaitre(self) -> None:
+    def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
         ouvrir = gzip.open if _est_gzip(self.chemin) else open
         with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
@@ -2297,7 +2459,9 @@ class EcrivainCsv(EcrivainFichier):
         if titre.rstrip(b"\r\n") != self._titre.rstrip():
             if not _est_du_texte(titre):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
-            raise _pas_le_notre(self, f"les colonnes « {titre[:200].decode(errors='replace').strip()} »")
+            texte = titre.decode(errors="replace").strip()
+            raise _pas_le_notre(self, _dire_colonnes(texte.split(","), texte[:200]))
+        return True
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
@@ -2309,9 +2473,14 @@ class EcrivainCsv(EcrivainFichier):
     def _fin(self) -> int:
         """L'octet qui suit le dernier saut de ligne."""
         with _disque("Lire", self.chemin), self.chemin.open("rb") as fichier:
-            debut = max(0, fichier.seek(0, os.SEEK_END) - (1 << 16))
-            fichier.seek(debut)
-            return debut + fichier.read().rfind(b"\n") + 1
+            fin = fichier.seek(0, os.SEEK_END)
+            while fin:
+                debut = max(0, fin - (1 << 16))
+                fichier.seek(debut)
+                if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
+                    return debut + saut
+                fin = debut
+            return 0
 
     def _annexes(self) -> tuple[Path, ...]:
         return (self._nom_fiche,)
@@ -2339,8 +2508,9 @@ class EcrivainCsv(EcrivainFichier):
     def _entete(self) -> dict[str, Any]:
         return {**super()._entete(), **self._empreinte()}
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        schema, est_gzip = self.type_donnee.schema, _est_gzip(self.chemin)
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
+        natures = {nom: nature if nature != "niveaux" else "texte" for nom, nature in self.type_donnee.colonnes}
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
             fin = self.octets if est_gzip else self._fin()
@@ -2349,12 +2519,17 @@ class EcrivainCsv(EcrivainFichier):
             texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
             lecteur = pa_csv.open_csv(
                 texte,
-                pa_csv.ReadOptions(column_names=schema.names if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ReadOptions(column_names=noms if debut else None, block_size=1 << 20, use_threads=False),
                 pa_csv.ParseOptions(),
-                pa_csv.ConvertOptions(column_types=schema, include_columns=colonnes, null_values=[""]),
+                pa_csv.ConvertOptions(
+                    column_types=_schema(tuple(natures.items())),
+                    include_columns=colonnes,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
             )
             for lot in lecteur:
-                yield pa.Table.from_batches([lot])
+                yield depuis_textes(pa.Table.from_batches([lot]), self.type_donnee)
 
     def _octet(self, borne: Borne) -> int:
         """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
@@ -2373,11 +2548,17 @@ class EcrivainCsv(EcrivainFichier):
             return bas
 
     def _borne_du_texte(self, ligne: bytes) -> Borne:
-        champs = next(csv.reader([ligne.decode()]))
-        valeurs = dict(zip((nom for nom, _ in self.type_donnee.colonnes), champs, strict=False))
+        champs = next(
+            csv.reader([ligne[: 1 << 12].decode(errors="ignore")])
+        )  # un carnet fait parfois cent mille octets
+        valeurs = dict(zip(self.type_donnee.noms, champs, strict=False))
         if not valeurs.get("timestamp"):
             raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+
+
+class EcrivainCsv(_CsvLu):
+    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu."""
 
     def _fondre(self, *, lignes_changees: bool) -> None:
         if lignes_changees:
@@ -2426,7 +2607,13 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """
     if not table.num_rows:
         return b""
-    convertir = {"texte": _texte_cite, "instant": _instant_iso, "nombre": _nombre_court}
+    convertir: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+        "texte": _texte_cite,
+        "instant": _instant_iso,
+        "nombre": _nombre_court,
+        "entier": _nombre_court,
+        "niveaux": lambda niveaux: pc.binary_join_element_wise('"', niveaux_en_texte(niveaux), '"', ""),
+    }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
     lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
@@ -2440,6 +2627,50 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
     return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+
+
+# Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+
+
+def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
+    """Des niveaux en JSON, nombres au plus court sans perte."""
+    plats = niveaux.flatten()
+    nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
+    paires = pc.binary_join_element_wise(*nombres, ",", null_handling="replace", null_replacement="null")
+    paires = pc.binary_join_element_wise("[", paires, "]", "")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), 0).cast(pa.int32())
+    bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
+    suites = pc.binary_join(pa.ListArray.from_arrays(bornes, paires), ",")
+    textes = pc.binary_join_element_wise("[", suites, "]", "")
+    return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
+
+
+def niveaux_du_texte(textes: pa.Array) -> pa.Array:
+    """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
+    if not pc.all(pc.fill_null(pc.match_substring_regex(textes, r"^\s*\[.*\]\s*$"), True)).as_py():
+        raise ValueError("un carnet n'est pas une liste de niveaux")
+    plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
+    mots = pc.split_pattern(plats, ",")
+    tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
+    if pc.any(pc.equal(pc.bit_wise_and(tailles, 1), 1)).as_py():
+        raise ValueError("un niveau de carnet n'a pas deux nombres")
+    nombres = mots.filter(pc.greater(tailles, 0)).flatten()
+    nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
+    paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
+    niveaux = pa.StructArray.from_arrays([pc.list_element(paires, rang) for rang in (0, 1)], ["price", "amount"])
+    bornes = pc.cumulative_sum(pc.fill_null(tailles, 0).cast(pa.int32()))
+    bornes = pc.divide(pa.concat_arrays([pa.array([0], pa.int32()), bornes]), 2)
+    listes = pa.ListArray.from_arrays(bornes.cast(pa.int32()), niveaux)
+    return pc.if_else(pc.is_null(textes), pa.scalar(None, listes.type), listes)
+
+
+def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table dont les carnets, lus en texte, redeviennent des niveaux."""
+    for rang, nom in enumerate(table.schema.names):
+        voulu = donnee.schema.field(nom)
+        if table.schema.field(nom).type != voulu.type:
+            table = table.set_column(rang, voulu, niveaux_du_texte(_en_un_bloc(table[nom])).cast(voulu.type))
+    return table
 
 
 def _texte_cite(textes: pa.Array) -> pa.Array:
@@ -2460,16 +2691,22 @@ class _EcrivainColonnes(EcrivainFichier):
     def _nombre(self) -> int:
         """Le nombre de lignes du fichier, sans les lire."""
 
-    def _reconnaitre(self) -> None:
+    def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
-        natures = {"texte": _est_texte, "instant": pa.types.is_timestamp, "nombre": _est_nombre}
+        natures = {
+            "texte": _est_texte,
+            "instant": pa.types.is_timestamp,
+            "nombre": _est_nombre,
+            "entier": _est_nombre,
+            "niveaux": _est_niveaux,
+        }
         with _lecture(self.chemin):
             schema = self._schema()
-        attendues = [nom for nom, _ in self.type_donnee.colonnes]
-        if schema.names != attendues or not all(
+        if schema.names != self.type_donnee.noms or not all(
             natures[nature](schema.field(nom).type) for nom, nature in self.type_donnee.colonnes
         ):
-            raise _pas_le_notre(self, f"les colonnes « {', '.join(f'{c.name} {c.type}' for c in schema)} »")
+            raise _pas_le_notre(self, _dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema)))
+        return True
 
     def _lire_entete(self) -> dict[str, Any] | None:
         with _lecture(self.chemin):
@@ -2482,8 +2719,10 @@ class _EcrivainColonnes(EcrivainFichier):
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
         if self.octets <= RELECTURE_MAX:
-            for _ in self._lots():  # une page abîmée se voit là, et le fichier est mis de côté avant tout travail
+            for _ in self._tables():  # une page abîmée se voit là, et le fichier est mis de côté avant tout travail
                 pass
+        if not self.type_donnee.a_une_grille:
+            return True  # rien ne dit combien d'événements il devrait y avoir
         with _lecture(self.chemin):
             return sum(map(lignes_attendues, fiches)) == self._nombre()
 
@@ -2503,6 +2742,13 @@ def _est_texte(nature: pa.DataType) -> bool:
 
 def _est_nombre(nature: pa.DataType) -> bool:
     return bool(pa.types.is_floating(nature) or pa.types.is_integer(nature))
+
+
+def _est_niveaux(nature: pa.DataType) -> bool:
+    if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
+        return False
+    champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
+    return [champ.name for champ in champs] == ["price", "amount"] and all(_est_nombre(champ.type) for champ in champs)
 
 
 class EcrivainParquet(_EcrivainColonnes):
@@ -2526,26 +2772,25 @@ class EcrivainParquet(_EcrivainColonnes):
         with self._ouvert() as parquet:
             return int(parquet.metadata.num_rows)
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         with _lecture(self.chemin), self._ouvert() as parquet:
-            groupes = [
-                rang
-                for rang in range(parquet.num_row_groups)
-                if depuis is None or self._maximum(parquet.metadata.row_group(rang)) >= depuis
-            ]
-            for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=groupes, columns=colonnes):
-                yield self._aux_normes(lot)
+            for groupe in range(parquet.num_row_groups):
+                if depuis is None or self._maximum(parquet.metadata.row_group(groupe)) >= depuis:
+                    for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
+                        yield self._aux_normes(lot)
 
     def _maximum(self, groupe: Any) -> Borne:
         """Une borne que les clés du groupe ne dépassent pas, d'après ses statistiques."""
-        noms = [nom for nom, _ in self.type_donnee.colonnes]
+        noms = self.type_donnee.noms  # les colonnes à plusieurs feuilles, les niveaux, sont après
         symbole, instant = (groupe.column(noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
         if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
             return (chr(sys.maxunicode), 0)
         return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        textes = [nom for nom, nature in self.type_donnee.colonnes if nature == "texte"]
+        textes = [
+            nom for nom, nature in self.type_donnee.colonnes if nature == "texte" and nom not in self.type_donnee.rang
+        ]
         lignes = 0
         with pq.ParquetWriter(
             fichier,
@@ -2585,7 +2830,7 @@ class EcrivainFeather(_EcrivainColonnes):
         with self._ouvert(["timestamp"]) as feather:
             return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         with _lecture(self.chemin):
             premier = self._rang(depuis) if depuis else 0
             with self._ouvert(colonnes) as feather:
@@ -2593,13 +2838,13 @@ class EcrivainFeather(_EcrivainColonnes):
                     yield self._aux_normes(feather.get_batch(rang))
 
     def _rang(self, borne: Borne) -> int:
-        """Le lot où la borne tombe : une dichotomie sur leur première clé."""
+        """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
         with self._ouvert(["symbole", "timestamp"]) as feather:
 
             def premiere(rang: int) -> Borne:
                 return _borne(self._aux_normes(feather.get_batch(rang)), 0)
 
-            return max(0, bisect.bisect_right(range(feather.num_record_batches), borne, key=premiere) - 1)
+            return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
         codec = None if self.compression == "none" else self.compression
@@ -2623,25 +2868,98 @@ def _colonnes_voulues(definition: str) -> list[tuple[str, str]]:
         return _colonnes_sqlite(modele, "t")
 
 
-def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str, ...]]:
-    """Les colonnes de chaque index unique (et total) de la table."""
+def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str | None, ...]]:
+    """Les colonnes de chaque index unique (et total) de la table ; None pour une expression."""
     index = base.execute(f'PRAGMA index_list("{table}")').fetchall()
     noms = [nom for _, nom, unique, _, partiel in index if unique and not partiel]
     return [tuple(c[2] for c in base.execute("SELECT * FROM pragma_index_info(?)", (nom,))) for nom in noms]
 
 
-def _tables_sqlite(type_donnee: TypeDonnee, table: str) -> dict[str, str]:
+def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     """Les quatre tables (nom, colonnes) : les lignes, et leur fiche."""
-    natures = {"texte": "TEXT NOT NULL", "instant": "INTEGER NOT NULL", "nombre": "REAL"}
+    natures = {"texte": "TEXT", "instant": "INTEGER", "nombre": "REAL", "entier": "INTEGER", "niveaux": "TEXT"}
+    exigees = dict.fromkeys(donnee.obligatoires, " NOT NULL")
     cle = "exchange TEXT NOT NULL, symbole TEXT NOT NULL, timeframe TEXT NOT NULL, prix TEXT NOT NULL"
     marche = "type_marche TEXT, unite_volume TEXT, contractSize REAL, ancre_ms INTEGER, outil TEXT, ccxt TEXT"
     bornes = "debut INTEGER NOT NULL, fin INTEGER NOT NULL"
     return {
-        table: ", ".join(f'"{nom}" {natures[nature]}' for nom, nature in type_donnee.colonnes),
-        f"{table}_series": f"{cle}, {marche}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
+        table: ", ".join(f'"{nom}" {natures[nature]}{exigees.get(nom, "")}' for nom, nature in donnee.colonnes),
+        f"{table}_series": f"{cle}, {marche}, {_HORODATAGE_SQLITE}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
+
+
+_HORODATAGE_SQLITE = f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'"  # absente des premières bases
+_COLONNE_HORODATAGE = ("horodatage", "TEXT")
+
+
+class _Requetes:
+    """Les requêtes d'une table, dont le nom a été contrôlé et reste toujours entre guillemets."""
+
+    def __init__(self, donnee: TypeDonnee, table: str) -> None:
+        self.donnee, self.table = donnee, table
+        exigees = donnee.obligatoires
+        # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
+        self._cle = [f'"{nom}"' if nom in exigees else f"ifnull(\"{nom}\", '')" for nom in donnee.cle]
+        self._cle_lue = tuple(nom if nom in exigees else None for nom in donnee.cle)
+
+    def sql(self, modele: str) -> str:
+        """La requête ; {SERIE} choisit une série dans les tables de fiches, {LIGNES} dans celle des lignes."""
+        donnee = self.donnee
+        reperes = {
+            "{COLONNES}": ", ".join(f'"{nom}"' for nom in donnee.noms),
+            "{CLE}": ", ".join(self._cle),
+            "{ORDRE}": ", ".join(f'"{nom}"' for nom in (*donnee.serie, "timestamp")) + self._sequence(),
+            "{SERIE}": "exchange=? AND symbole=? AND timeframe=? AND prix=?",
+            "{SERIES}": ", ".join(donnee.serie),
+            "{LIGNES}": " AND ".join(f"{champ}=?" for champ in donnee.serie),
+            "{T}": self.table,
+        }
+        return functools.reduce(lambda texte, repere: texte.replace(*repere), reperes.items(), modele)
+
+    def _sequence(self) -> str:
+        """La fonction `_sequence`, en SQL ; vide quand un instant ne tient qu'une ligne."""
+        if len(self.donnee.ordre) == 2:
+            return ""
+        nom = self.donnee.ordre[2]
+        if dict(self.donnee.colonnes)[nom] == "entier":
+            return f', "{nom}" IS NULL, "{nom}"'
+        lettres = f"\"{nom}\" GLOB '*[^0-9]*'"
+        return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
+
+    def a_cle_unique(self, base: sqlite3.Connection) -> bool:
+        """Vrai si la table a un index unique sur notre clé."""
+        return self._cle_lue in _cles_uniques(base, self.table)
+
+    @functools.cached_property
+    def ranger(self) -> str:
+        """Insère une ligne, ou remplace entière celle de même clé."""
+        noms, cle = self.donnee.noms, self.donnee.cle
+        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in noms if nom not in cle)
+        places = ", ".join("?" * len(noms))
+        modele = 'INSERT INTO "{T}" ({COLONNES}) VALUES ({PLACES}) ON CONFLICT ({CLE}) DO UPDATE SET {VALEURS}'
+        return self.sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
+
+
+def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]:
+    """Les fiches des séries d'une table."""
+    existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
+    if not base.execute(existe, (f"{requetes.table}_series",)).fetchone():
+        return []
+    series = base.execute(requetes.sql('SELECT * FROM "{T}_series"'))
+    champs = [champ for champ, *_ in series.description]
+    fiches = []
+    for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
+        cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
+        fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
+        fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
+        lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
+        fiche.couverts = list(lus)
+        lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
+        fiche.trous = [Trou(*trou) for trou in lus]
+        fiches.append(fiche)
+    return fiches
 
 
 class _SqliteLue(Ecrivain):
@@ -2651,8 +2969,6 @@ class _SqliteLue(Ecrivain):
     extensions = (".sqlite", ".sqlite3", ".db")
     compressions = ("none",)
     signature = b"SQLite format 3\0"
-
-    _CLE = "exchange TEXT NOT NULL, symbole TEXT NOT NULL, timeframe TEXT NOT NULL, prix TEXT NOT NULL"
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -2666,17 +2982,9 @@ class _SqliteLue(Ecrivain):
                 f"Écrire en SQLite demande SQLite 3.24 (remplacement par clé), Python emploie {sqlite3.sqlite_version}",
                 "Installez un Python plus récent, ou choisissez un autre format.",
             )
+        self._requetes = _Requetes(self.type_donnee, self.table)
         self._base: sqlite3.Connection | None = None
-        self._noms = [nom for nom, _ in self.type_donnee.colonnes]
         self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
-
-    def _sql(self, modele: str) -> str:
-        """La requête, pour notre table `{T}` ; le nom a été contrôlé, et il est toujours entre guillemets."""
-        colonnes = (", ".join(f'"{nom}"' for nom in noms) for noms in (self._noms, self.type_donnee.cle))
-        for repere, texte in zip(("{COLONNES}", "{CLE}"), colonnes, strict=True):
-            modele = modele.replace(repere, texte)
-        serie = "exchange=? AND symbole=? AND timeframe=? AND prix=?"
-        return modele.replace("{T}", self.table).replace("{SERIE}", serie)
 
     @contextlib.contextmanager
     def _erreurs(self, action: str) -> Iterator[None]:
@@ -2714,10 +3022,11 @@ class _SqliteLue(Ecrivain):
         with self._erreurs("Lire"), self._lecteur() as base:
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
-                if nom.lower() in presentes and (lues := _colonnes_sqlite(base, nom)) != _colonnes_voulues(definition):
-                    colonnes = ", ".join(f"{colonne} {nature}" for colonne, nature in lues)
-                    raise _pas_le_notre(self, f"une table « {nom} » aux colonnes {colonnes}")
-            if self.table.lower() in presentes and self.type_donnee.cle not in _cles_uniques(base, self.table):
+                lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
+                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= {_COLONNE_HORODATAGE}:
+                    contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
+                    raise _pas_le_notre(self, f"une table « {nom} » avec {contenu}")
+            if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
                 raise _pas_le_notre(
                     self, f"une table « {self.table} » sans clé unique ({', '.join(self.type_donnee.cle)})"
                 )
@@ -2732,18 +3041,18 @@ class _SqliteLue(Ecrivain):
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
-        self.fiches = {fiche.cle: fiche for fiche in self._fiches_ecrites(base)}
+        self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
         self._inscrites = set(self.fiches)
-        comptes = base.execute(
-            self._sql('SELECT exchange, symbole, timeframe, prix, COUNT(*) FROM "{T}" GROUP BY 1, 2, 3, 4')
-        )
-        lignes = {CleSerie(*ligne[:4]): int(ligne[4]) for ligne in comptes}
+        comptes = base.execute(self._requetes.sql('SELECT COUNT(*), {SERIES} FROM "{T}" GROUP BY {SERIES}'))
+        lignes = {CleSerie(*serie): int(nombre) for nombre, *serie in comptes}
         for cle in {**self.fiches, **lignes}:
-            if cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
+            if not self.type_donnee.a_une_grille:
+                self.fiches.setdefault(cle, Fiche(cle))
+            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
                 self._recenser(base, cle)
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        curseur = base.execute(self._sql('SELECT timestamp FROM "{T}" WHERE {SERIE} ORDER BY timestamp'), cle)
+        curseur = base.execute(self._requetes.sql('SELECT timestamp FROM "{T}" WHERE {LIGNES} ORDER BY timestamp'), cle)
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
         while lot := curseur.fetchmany(LIGNES_PAR_LOT):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
@@ -2754,31 +3063,22 @@ class _SqliteLue(Ecrivain):
         elif fiche is not None:
             self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
-    def _fiches_ecrites(self, base: sqlite3.Connection) -> list[Fiche]:
-        existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
-        if not base.execute(existe, (f"{self.table}_series",)).fetchone():
-            return []
-        champs = "exchange, symbole, timeframe, prix, type_marche, unite_volume, contractSize, ancre_ms"
-        series = base.execute(self._sql('SELECT {CHAMPS} FROM "{T}_series"').replace("{CHAMPS}", champs)).fetchall()
-        fiches = [Fiche(CleSerie(*serie[:4]), *serie[4:]) for serie in series]
-        for fiche in fiches:
-            lus = base.execute(
-                self._sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), fiche.cle
-            )
-            fiche.couverts = list(lus)
-            lus = base.execute(
-                self._sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), fiche.cle
-            )
-            fiche.trous = [Trou(*trou) for trou in lus]
-        return fiches
-
     def _lots(self, base: sqlite3.Connection, ou: str, valeurs: Sequence[object]) -> Iterator[pa.Table]:
-        schema = self.type_donnee.schema
-        requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {CLE}'
-        curseur = base.execute(self._sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT):
-            colonnes = zip(*lignes, strict=True)
-            yield pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        donnee = self.type_donnee
+        natures = [
+            pa.string() if nature == "niveaux" else donnee.schema.field(nom).type for nom, nature in donnee.colonnes
+        ]
+        requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
+        curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+            colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
+            yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
+
+    def tables(self) -> list[str]:
+        """Les tables de la base qui tiennent des lignes d'un de nos types."""
+        with self._erreurs("Lire"), self._lecteur() as base:
+            noms = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+            return [nom for nom in noms if type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)])]
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self._existe():
@@ -2830,17 +3130,19 @@ class EcrivainSqlite(_SqliteLue):
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         if self._base is None:
             return self.type_donnee.schema.empty_table()
-        ou = "WHERE {SERIE} AND timestamp >= ? AND timestamp < ?"
+        ou = "WHERE {LIGNES} AND timestamp >= ? AND timestamp < ?"
         with self._erreurs("Lire"):
-            lots = self._lots(self._base, ou, (*cle, debut, fin))
+            lots = self._lots(self._base, ou, (*cle[: len(self.type_donnee.serie)], debut, fin))
             return pa.concat_tables([self.type_donnee.schema.empty_table(), *lots])
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        lignes = lot.lignes.set_column(
-            lot.lignes.schema.get_field_index("timestamp"), "timestamp", lot.lignes["timestamp"].cast(pa.int64())
-        )
+        convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
+        colonnes = [
+            convertir.get(nature, lambda tels_quels: tels_quels)(_en_un_bloc(lot.lignes[nom])).to_pylist()
+            for nom, nature in self.type_donnee.colonnes
+        ]
         with self._erreurs("Écrire"), self._transaction() as base:
-            base.executemany(self._requete_lignes(), zip(*(c.to_pylist() for c in lignes.columns), strict=True))
+            base.executemany(self._requetes.ranger, zip(*colonnes, strict=True))
             self._inscrire(base, apres, lot)
         self._a_change = True
         self._inscrites.add(lot.cle)
@@ -2866,25 +3168,23 @@ class EcrivainSqlite(_SqliteLue):
     def _creer_tables(self, base: sqlite3.Connection) -> None:
         for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
             base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition})')
-        if self.type_donnee.cle not in _cles_uniques(base, self.table):
-            base.execute(self._sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
-
-    def _requete_lignes(self) -> str:
-        """Insère une ligne, ou remplace entière celle de même clé."""
-        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in self._noms if nom not in self.type_donnee.cle)
-        places = ", ".join("?" * len(self._noms))
-        modele = 'INSERT INTO "{T}" ({COLONNES}) VALUES ({PLACES}) ON CONFLICT ({CLE}) DO UPDATE SET {VALEURS}'
-        return self._sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
+        if _COLONNE_HORODATAGE not in _colonnes_sqlite(base, f"{self.table}_series"):
+            base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
+        if not self._requetes.a_cle_unique(base):
+            base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
+            base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        touches = [*lot.couverts, *((t.debut, t.fin) for t in lot.trous)]
-        debut, fin = min((t[0] for t in touches), default=0), max((t[1] for t in touches), default=0)
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
         if fiche.cle not in self._inscrites:
             debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
-            self._sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?)'), (*fiche.cle, *marche)
+            self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
+            (*fiche.cle, *marche, fiche.horodatage),
         )
         listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
             ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
@@ -2892,10 +3192,10 @@ class EcrivainSqlite(_SqliteLue):
         ]
         for table, places, liste in listes:
             oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._sql(oter), (*fiche.cle, debut, fin))
-            voisins = [(*fiche.cle, *i) for i in liste if i[1] >= debut and i[0] <= fin]
+            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
+            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
             mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._sql(mettre), voisins)
+            base.executemany(self._requetes.sql(mettre), touches)
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
@@ -2933,18 +3233,32 @@ def format_du_fichier(chemin: Path) -> str:
     return next(par_signature, None) or next(par_extension, "csv")
 
 
-def lire_sortie(chemin: Path, *, table: str = "ohlcv") -> pa.Table:
-    """Les lignes d'une sortie, dans l'un des quatre formats, triées par clé."""
-    ecrivain = ECRIVAINS[format_du_fichier(chemin)](chemin, table=table)
-    tout = pa.concat_tables([OHLCV.schema.empty_table(), *ecrivain.lire_tout()])
+def _lecteur_de(chemin: Path, table: str | None) -> Ecrivain:
+    """L'écrivain qui sait lire ce fichier : son format, et celui des types qui s'y reconnaît (à défaut, le premier)."""
+    classe = ECRIVAINS[format_du_fichier(chemin)]
+    if table is None and issubclass(classe, EcrivainSqlite):
+        tables = classe(chemin).tables()
+        table = tables[0] if len(tables) == 1 else OHLCV.nom
+    lecteurs = [classe(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
+    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
+
+
+def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
+    """Les lignes d'une sortie, dans l'un des quatre formats, triées par clé.
+
+    `table` : celle d'une base SQLite ; par défaut celle de nos lignes s'il n'y en a qu'une, « ohlcv » sinon.
+    """
+    ecrivain = _lecteur_de(chemin, table)
+    donnee = ecrivain.type_donnee
+    tout = pa.concat_tables([donnee.schema.empty_table(), *ecrivain.lire_tout()])
     # Une base rend ses lignes dans l'ordre de leur clé entière, plusieurs timeframes dans une table ; un fichier, d'une
     # seule famille, a pu être retouché à la main.
-    return trier(tout) if isinstance(ecrivain, EcrivainFichier) and not est_triee(tout) else tout
+    return trier(tout, donnee) if isinstance(ecrivain, EcrivainFichier) and not est_triee(tout, donnee) else tout
 
 
-def lire_fiches(chemin: Path, *, table: str = "ohlcv") -> list[Fiche]:
-    """Les fiches d'une sortie, dans l'un des quatre formats."""
-    return ECRIVAINS[format_du_fichier(chemin)](chemin, table=table).lire_fiches()
+def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
+    """Les fiches d'une sortie, dans l'un des quatre formats ; `table` : voir `lire_sortie`."""
+    return _lecteur_de(chemin, table).lire_fiches()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6404,7 +6718,8 @@ class Memoire:
 
     octets = 0
 
-    def __init__(self) -> None:
+    def __init__(self, type_donnee: TypeDonnee = OHLCV) -> None:
+        self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
 
@@ -6419,7 +6734,7 @@ class Memoire:
 
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:  # noqa: ARG002  signature de l'écrivain
         """Rien n'était là avant."""
-        return OHLCV.schema.empty_table()
+        return self.type_donnee.schema.empty_table()
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
         """Garde le lot."""
@@ -6433,9 +6748,8 @@ class Memoire:
         return False
 
     def table(self) -> pa.Table:
-        """Toutes les lignes, triées par clé."""
-        table = pa.concat_tables([OHLCV.schema.empty_table(), *self._tables])
-        return table.sort_by([(nom, "ascending") for nom in OHLCV.cle])
+        """Toutes les lignes, triées par clé, sans doublon : la dernière reçue l'emporte."""
+        return trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *self._tables]), self.type_donnee)
 
 
 # --- Contexte d'une tâche ---
@@ -7011,7 +7325,7 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
 # --- Bibliothèque ---
 
 
-def lire(sortie: str | os.PathLike[str], *, table: str = "ohlcv") -> pa.Table:
+def lire(sortie: str | os.PathLike[str], *, table: str | None = None) -> pa.Table:
     """Les lignes d'une sortie, quel que soit son format ; colonnes du contrat, triées par clé. Lève ErreurSortie."""
     return lire_sortie(Path(sortie), table=table)
 
