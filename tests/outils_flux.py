@@ -20,10 +20,14 @@ from ccxt.base.errors import NetworkError
 
 from bourse_locale.carnet import carnet
 from bourse_locale.marche import MINUTE_MS, Bougie, Instrument, Marche, instant_ms
+from bourse_locale.pannes import Panne
 from bourse_locale.serveur import Bourse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    Combleur = Callable[[Any, str, Any, Any], Awaitable[list[Any]]]
+    """(exchange, symbole, dernier trade vu, premier trade de la reprise) -> les trades de REST entre les deux."""
 
 MAINTENANT = instant_ms("2026-11-20T12:34:30")
 PLAFOND_S = 15.0
@@ -230,6 +234,36 @@ async def carnets_exacts(banc: Banc, profondeur: int, *symboles: str, limite: in
         await banc.attendre_egal(partial(banc.carnet, symbole), voulu, "carnet")
 
 
+async def carnet_croise(banc: Banc, profondeur: int, symbole: str, limite: int | None = None) -> None:
+    """Une panne croise le carnet le temps d'un message : ccxt le rend tel quel, et le message suivant le répare."""
+    banc.suivre("watch_order_book", symbole, limite)
+    await banc.abonne()
+    await banc.avancer(1000, 100)
+    banc.bourse.pannes.ajouter(Panne("ws_croise", fois=1))
+
+    def croise() -> bool:
+        bids, asks = banc.carnet(symbole)
+        return bool(bids and asks and bids[0][0] >= asks[0][0])
+
+    banc.bourse.avancer(100)
+    await banc.attendre(croise, "carnet croisé")
+    await banc.avancer(1000, 100)
+    await banc.attendre_egal(partial(banc.carnet, symbole), banc.oracle_carnet(symbole, profondeur), "carnet réparé")
+
+
+async def trades_doubles(banc: Banc, symbole: str) -> None:
+    """Des trades envoyés deux fois sont deux fois dans le cache : ccxt ne dédouble pas, l'identifiant le permet."""
+    depart = banc.maintenant
+    banc.bourse.pannes.ajouter(Panne("ws_double", canal="trades"))
+    banc.suivre("watch_trades", symbole)
+    await banc.abonne()
+    await banc.avancer(2 * MINUTE_MS, 5000)
+    voulus = banc.oracle_trades(symbole, depart)
+    await banc.attendre(lambda: len(banc.trades(symbole)) == 2 * len(voulus), "trades doublés")
+    uniques = {t["id"]: t for t in banc.exchange.trades[symbole]}
+    assert lus(uniques.values()) == voulus
+
+
 async def ticker_exact(banc: Banc, *symboles: str) -> None:
     """Le ticker dit le dernier prix et les extrêmes du jour, et suit le marché."""
     banc.suivre_tous("watch_ticker", "watch_tickers", symboles)
@@ -259,29 +293,30 @@ async def minutes_vides(banc: Banc, symbole: str, *, plates: bool) -> None:
     assert [b for b in rest if debut <= b[0] < fin] == toutes
 
 
-async def coupure_comblee(banc: Banc, symbole: str) -> None:
+async def coupure_comblee(banc: Banc, symbole: str, duree_ms: int, combler: Combleur) -> None:
     """Après une coupure, les trades de REST et ceux du nouveau flux se recouvrent par leurs identifiants, sans trou."""
-    depart = banc.maintenant
-    vus: dict[str, Any] = {}
+    depart, recus = banc.maintenant, banc.exchange.trades
     banc.suivre("watch_trades", symbole)
     await banc.abonne()
     await banc.avancer(MINUTE_MS, 5000)
+    await banc.attendre(lambda: banc.trades(symbole) == banc.oracle_trades(symbole, depart), "premiers trades")
+    vus = {t["id"]: t for t in recus[symbole]}
     assert banc.bourse.couper(banc.nom) == 1
     with contextlib.suppress(NetworkError):
         await banc.attendre(lambda: False, "coupure")
     assert isinstance(banc.erreurs.pop(), NetworkError)
-    vus |= {t["id"]: t for t in banc.exchange.trades.get(symbole, ())}
-    await banc.avancer(2 * MINUTE_MS)
+    await banc.avancer(duree_ms, duree_ms)
+    reprise = banc.maintenant
     banc.suivre("watch_trades", symbole)
     await banc.abonne(2)
     await banc.avancer(MINUTE_MS, 5000)
-    attendus = banc.oracle_trades(symbole, depart)
-    await banc.attendre(lambda: banc.trades(symbole)[-1:] == attendus[-1:], "reprise")
-    vus |= {t["id"]: t for t in banc.exchange.trades[symbole]}
-    manquants = len(attendus) - len(vus)
-    assert manquants > 0
-    vus |= {t["id"]: t for t in await banc.exchange.fetch_trades(symbole) if t["timestamp"] > depart}
-    assert sorted(lus(vus.values())) == sorted(attendus)
+    nouveaux = banc.oracle_trades(symbole, reprise)
+    await banc.attendre(lambda: banc.trades(symbole)[-len(nouveaux) :] == nouveaux, "reprise")
+    suivants = list(recus[symbole])[-len(nouveaux) :]
+    combles = await combler(banc.exchange, symbole, list(vus.values())[-1], suivants[0])
+    assert {t["id"] for t in combles} - set(vus) - {t["id"] for t in suivants}
+    tous = vus | {t["id"]: t for t in combles if t["timestamp"] > depart} | {t["id"]: t for t in suivants}
+    assert sorted(lus(tous.values())) == sorted(banc.oracle_trades(symbole, depart))
 
 
 async def horloge_acceleree(banc: Banc, symbole: str) -> None:

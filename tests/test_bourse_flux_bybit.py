@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
+from typing import Any
 
 import outils_flux as outils
 import pytest
@@ -89,6 +90,16 @@ def test_les_numeros_d_un_carnet_se_suivent() -> None:
     jouer("bybit", scenario)
 
 
+def test_carnet_croise() -> None:
+    """Un carnet croisé passe, puis se répare."""
+    jouer("bybit", lambda banc: outils.carnet_croise(banc, 50, "BTC/USDT:USDT"))
+
+
+def test_trades_doubles() -> None:
+    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
+    jouer("bybit", lambda banc: outils.trades_doubles(banc, "BTC/USDT:USDT"))
+
+
 @pytest.mark.parametrize("symbole", SYMBOLES)
 def test_ticker(symbole: str) -> None:
     """Un ticker suit le marché, entier en spot, par différences sur les contrats."""
@@ -105,10 +116,15 @@ def test_minutes_vides() -> None:
     jouer("bybit", lambda b: outils.minutes_vides(b, "BTC/USDT", plates=True), marche=Marche(3, taux_vide=0.4))
 
 
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT"])
-def test_coupure_comblee(symbole: str) -> None:
-    """recent-trade (60 trades en spot) comble une coupure courte, par les mêmes identifiants."""
-    jouer("bybit", lambda banc: outils.coupure_comblee(banc, symbole))
+async def derniers(exchange: Any, symbole: str, _dernier: Any, _premier: Any) -> list[Any]:
+    """Rend tout ce que recent-trade sait : soixante trades en spot, mille sur les contrats."""
+    return list(await exchange.fetch_trades(symbole, None, 1000 if ":" in symbole else 60))
+
+
+@pytest.mark.parametrize(("symbole", "minutes"), [("BTC/USDT", 5), ("BTC/USDT:USDT", 150), ("BTC/USD:BTC", 150)])
+def test_coupure_comblee(symbole: str, minutes: int) -> None:
+    """Une page de recent-trade comble une coupure, par les mêmes identifiants (uuid sur les contrats)."""
+    jouer("bybit", lambda banc: outils.coupure_comblee(banc, symbole, minutes * MINUTE_MS, derniers))
 
 
 def test_horloge_acceleree() -> None:

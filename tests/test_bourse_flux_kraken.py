@@ -12,7 +12,7 @@ import outils_flux as outils
 import pytest
 from outils_flux import Banc, jouer
 
-from bourse_locale.marche import MINUTE_MS, Marche
+from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche
 from bourse_locale.pannes import Panne
 
 SYMBOLES = ["BTC/USD", "ETH/EUR", "DOGE/USDT"]
@@ -99,6 +99,16 @@ async def lire_carnet(ws: Any, livre: dict[str, dict[str, str]]) -> bool:
     return bool(crc32("".join(textes).encode()) == donnee["checksum"])
 
 
+def test_carnet_croise() -> None:
+    """Un carnet croisé passe, puis se répare."""
+    jouer("kraken", lambda banc: outils.carnet_croise(banc, 10, "ETH/EUR"))
+
+
+def test_trades_doubles() -> None:
+    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
+    jouer("kraken", lambda banc: outils.trades_doubles(banc, "ETH/EUR"))
+
+
 def test_ticker() -> None:
     """Un ticker suit le marché."""
     jouer("kraken", lambda banc: outils.ticker_exact(banc, "BTC/USD"))
@@ -114,9 +124,22 @@ def test_minutes_vides() -> None:
     jouer("kraken", lambda b: outils.minutes_vides(b, "BTC/USD", plates=False), marche=Marche(3, taux_vide=0.4))
 
 
-def test_coupure_comblee() -> None:
-    """Trades comble une coupure par les mêmes trade_id."""
-    jouer("kraken", lambda banc: outils.coupure_comblee(banc, "BTC/USD"))
+async def avancer_en_ns(exchange: Any, symbole: str, dernier: Any, premier: Any) -> list[Any]:
+    """Avance dans Trades par un curseur en nanosecondes, mille par page, jusqu'au premier trade de la reprise."""
+    trouves: list[Any] = []
+    curseur = str(dernier["timestamp"] * 1_000_000 - 1)
+    while not trouves or trouves[-1]["timestamp"] < premier["timestamp"]:
+        page = await exchange.fetch_trades(symbole, None, None, {"since": curseur})
+        trouves += page
+        # ccxt pose le curseur suivant au bout de `info` du dernier trade.
+        curseur = page[-1]["info"][-1]
+    return trouves
+
+
+@pytest.mark.parametrize("heures", [1, 5])
+def test_coupure_comblee(heures: int) -> None:
+    """Des pages de Trades comblent une coupure, par les mêmes trade_id."""
+    jouer("kraken", lambda banc: outils.coupure_comblee(banc, "BTC/USD", heures * HEURE_MS, avancer_en_ns))
 
 
 def test_horloge_acceleree() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import outils_flux as outils
 import pytest
 from ccxt.base.errors import BadRequest, InvalidNonce
 from outils_flux import MAINTENANT, Banc, jouer
 
-from bourse_locale.marche import HEURE_MS, JOUR_MS, MINUTE_MS, Marche, instant_ms
+from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche, instant_ms
 from bourse_locale.pannes import Panne
 
 SYMBOLES = ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225"]
@@ -57,14 +58,17 @@ def test_bougies_de_plusieurs_marches() -> None:
     jouer("okx", scenario)
 
 
-@pytest.mark.parametrize(("timeframe", "pas"), [("6h", 6 * HEURE_MS), ("12h", 12 * HEURE_MS), ("1d", JOUR_MS)])
-def test_les_bougies_longues_s_ouvrent_a_16h_utc(timeframe: str, pas: int) -> None:
+@pytest.mark.parametrize(
+    ("timeframe", "ouverture"),
+    [("4h", "20T12"), ("6h", "20T10"), ("12h", "20T04"), ("1d", "19T16"), ("1w", "15T16"), ("1M", "01T00")],
+)
+def test_les_bougies_longues_s_ouvrent_a_16h_utc(timeframe: str, ouverture: str) -> None:
     """Sans suffixe utc, que ccxt n'ajoute qu'en REST, 6 h et plus se comptent de 16:00 UTC."""
 
     async def scenario(banc: Banc) -> None:
         (bougie,) = await asyncio.wait_for(banc.exchange.watch_ohlcv("BTC/USDT", timeframe), outils.PLAFOND_S)
-        assert (bougie[0] - instant_ms("2026-11-19T16:00:00")) % pas == 0
-        assert bougie[0] % JOUR_MS != 0
+        decalage = 8 * HEURE_MS if timeframe == "1M" else 0
+        assert bougie[0] == instant_ms(f"2026-11-{ouverture}:00:00") - decalage
         instrument = banc.instrument("BTC/USDT")
         trades = banc.bourse.marche.trades(instrument, bougie[0], MAINTENANT + 1)
         assert bougie[1:5] == [
@@ -106,6 +110,16 @@ def test_une_sequence_faussee_est_vue_puis_reprise() -> None:
     jouer("okx", scenario)
 
 
+def test_carnet_croise() -> None:
+    """Un carnet croisé passe, puis se répare."""
+    jouer("okx", lambda banc: outils.carnet_croise(banc, 400, "BTC/USD:BTC"))
+
+
+def test_trades_doubles() -> None:
+    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
+    jouer("okx", lambda banc: outils.trades_doubles(banc, "BTC/USD:BTC"))
+
+
 def test_ticker() -> None:
     """Un ticker suit le marché."""
     jouer("okx", lambda banc: outils.ticker_exact(banc, "BTC/USD:BTC"))
@@ -121,9 +135,20 @@ def test_minutes_vides() -> None:
     jouer("okx", lambda b: outils.minutes_vides(b, "BTC/USDT", plates=True), marche=Marche(3, taux_vide=0.4))
 
 
-def test_coupure_comblee() -> None:
-    """history-trades comble une coupure."""
-    jouer("okx", lambda banc: outils.coupure_comblee(banc, "BTC/USDT:USDT"))
+async def remonter(exchange: Any, symbole: str, dernier: Any, premier: Any) -> list[Any]:
+    """Remonte history-trades par identifiant, cent par page, jusqu'au dernier trade vu."""
+    marche, trouves, curseur = exchange.market(symbole), [], premier["id"]
+    while int(curseur) > int(dernier["id"]):
+        page = await exchange.publicGetMarketHistoryTrades({"instId": marche["id"], "after": curseur})
+        trouves += exchange.parse_trades(page["data"], marche)
+        curseur = page["data"][-1]["tradeId"]
+    return trouves
+
+
+@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USD:BTC"])
+def test_coupure_comblee(symbole: str) -> None:
+    """Des pages de history-trades comblent une heure de coupure."""
+    jouer("okx", lambda banc: outils.coupure_comblee(banc, symbole, HEURE_MS, remonter))
 
 
 def test_horloge_acceleree() -> None:
