@@ -3363,6 +3363,7 @@ class _Bruyante:
 
     requetes = 0
     date_serveur: str | None = None
+    date_recue_ms = 0  # quand, à l'horloge locale
     frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
@@ -3406,6 +3407,7 @@ class _Bruyante:
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
+        self.date_recue_ms = maintenant_ms()
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
@@ -3641,6 +3643,7 @@ class Serie:
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
 
 
+AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
@@ -3655,7 +3658,7 @@ class _Liaison:
         self.essais = Essais(reglages.essais, noter=self._noter_essai)
         self.api.frein = self.essais.frein
         self.nombre_essais = 0
-        self._decalage_ms = self._vu_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = self._decalage_dit_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -3702,10 +3705,17 @@ class _Liaison:
         return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
 
     def noter_instant(self, instant: int) -> bool:
-        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur."""
-        if instant > self.heure_ms() + JOUR_MS:
+        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
+
+        Très en avance, il ne fait pas l'heure à lui seul : un deuxième doit le confirmer.
+        """
+        avance = instant - self.heure_ms()
+        if avance > JOUR_MS:
             return False
-        self._vu_ms = max(self._vu_ms, instant)
+        if avance > AVANCE_MAX_MS and abs(instant - self._douteux_ms) > AVANCE_MAX_MS:
+            self._douteux_ms = instant
+        else:
+            self._vu_ms = max(self._vu_ms, instant)
         return True
 
     async def estimer_heure(self) -> None:
@@ -3723,11 +3733,13 @@ class _Liaison:
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
         else:
-            self._noter_decalage(date - maintenant_ms())
+            self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        self._decalage_ms = decalage_ms
-        if abs(decalage_ms) > MINUTE_MS:
+        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus, il est dit quand il change."""
+        self._decalage_ms, self._vu_ms = decalage_ms, 0
+        if abs(decalage_ms) > MINUTE_MS and abs(decalage_ms - self._decalage_dit_ms) > MINUTE_MS:
+            self._decalage_dit_ms = decalage_ms
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -3747,22 +3759,8 @@ async def _fermer_vite(api: Any) -> None:
     await api.close()
 
 
-class Connexion(_Liaison):
-    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
-
-    def __init__(self, reglages: Reglages) -> None:
-        super().__init__(reglages)
-        self._fermetures: set[asyncio.Task[None]] = set()
-
-    def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
-
-    async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+class _Marches(_Liaison):
+    """Les marchés d'un exchange : les charger, trouver celui qu'un symbole désigne."""
 
     async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
@@ -3838,7 +3836,23 @@ class Connexion(_Liaison):
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
             )
 
-    # --- bougies ---
+
+class Connexion(_Marches):
+    """Un exchange ouvert : ses marchés, ses bougies, ses canaux. S'obtient par `connecter`."""
+
+    def __init__(self, reglages: Reglages) -> None:
+        super().__init__(reglages)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -4084,7 +4098,7 @@ class Ecoute(_Liaison):
         self._connexion = connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
-        self.decalages = 0  # carnets repartis d'un instantané
+        self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
         for nom in _MARCHES_PARTAGES:
@@ -4135,25 +4149,17 @@ class Ecoute(_Liaison):
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles = list(self.series)
+        symboles, params = list(self.series), dict(self.reglages.params)
         if not groupe:
-            return [(self.canal.methode, self._arguments(symbole, symbole)) for symbole in symboles]
+            return [(self.canal.methode, _arguments(self._nom, symbole, self.series[symbole], params)) for symbole in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, self._arguments(premier, paquet[0]))
+            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
-
-    def _arguments(self, premier: Any, symbole: str) -> tuple[Any, ...]:
-        params = dict(self.reglages.params)
-        if self._nom == "ohlcv":
-            return (premier, *([self.series[symbole].timeframe.code] * isinstance(premier, str)), None, None, params)
-        if self._nom == "orderbook":
-            return (premier, self.series[symbole].limite or None, params)
-        return (premier, params) if self._nom == "ticker" else (premier, None, None, params)
 
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
@@ -4164,7 +4170,7 @@ class Ecoute(_Liaison):
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
-                self.decalages += 1
+                self.decalages[arguments[0] if isinstance(arguments[0], str) else arguments[0][0]] += 1
                 await pause(next(delais))
             else:
                 delais = delais_backoff()
@@ -4223,6 +4229,15 @@ class Ecoute(_Liaison):
         if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
             self._carnets_vus[symbole] = etat
             self._dire(symbole, carnet)
+
+
+def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
+    if canal == "ohlcv":
+        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
+    if canal == "orderbook":
+        return (premier, serie.limite or None, params)
+    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5100,11 +5115,26 @@ def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
 
 
 def _id_de(brut: Mapping[str, Any]) -> str | None:
-    """L'identifiant ; binance agrège en REST (`a`) ce que son flux détaille : `f` et `l` disent quels trades c'est."""
+    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
+
+    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    """
     info = brut.get("info")
-    if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
-        return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+    if isinstance(info, Mapping):
+        if {"a", "f", "l"} <= info.keys():
+            return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        dernier, nombre = str(info.get("tradeId")), str(info.get("count"))
+        if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
+            return f"{int(dernier) - int(nombre) + 1}-{dernier}"
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+def rangs_de(identifiant: str | None) -> Intervalle | None:
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    premier, tiret, dernier = (identifiant or "").partition("-")
+    if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
+        return None
+    return int(premier), int(dernier or premier)
 
 
 class Combleur:
@@ -5190,14 +5220,12 @@ class Combleur:
             return []
         # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
         self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
-        self.rejoint = jusqua is not None and any(
-            _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp for trade in page
-        )
+        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua) for trade in page)
         if self.premier is None or page[0].precede(self.premier):
             self.premier = page[0]
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
-        return [trade for trade in page if trade.timestamp >= dernier.timestamp]
+        return [trade for trade in page if _est_entre(trade, dernier, jusqua)]
 
 
 def _est_le_meme(trade: Trade, autre: Trade) -> bool:
@@ -5210,8 +5238,27 @@ def _touche(trade: Trade, dernier: Trade) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
     if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
         return True
-    ids = (trade.id or "", dernier.id or "")
-    return all(map(str.isdecimal, ids)) and int(ids[0]) <= int(ids[1]) + 1
+    rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1
+
+
+def _atteint(trade: Trade, jusqua: Trade) -> bool:
+    """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
+    return _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp
+
+
+def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
+    """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
+
+    À la milliseconde d'un bord, l'identifiant décide : des trades réunis en REST furent peut-être reçus un par un.
+    """
+    rangs = rangs_de(trade.id)
+    avant, apres = rangs_de(dernier.id), rangs_de(jusqua.id) if jusqua else None
+    if rangs and avant and trade.timestamp == dernier.timestamp and rangs[0] <= avant[1]:
+        return False
+    if rangs and apres and jusqua and trade.timestamp == jusqua.timestamp and rangs[1] >= apres[0]:
+        return False
+    return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5229,8 +5276,11 @@ RONDE_S = 0.25  # entre deux regards sur les silences
 FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
-REFUS_SANS_DONNEE_MAX = 3
+REFUS_DE_SUITE_MAX = 3  # de suite
+VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
+ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+FINALES_GARDEES = 8
 SAUTS_VAINS_MAX = 3
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
@@ -5270,7 +5320,8 @@ class Fil(ABC):
     - `recevoir` : une donnée de ccxt, dans l'appel même qui traite la trame ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
     - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
-    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter`.
+    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter` ;
+    - `arreter` : ce qui manque encore, et ne sera plus relu, devient un trou.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
@@ -5280,8 +5331,12 @@ class Fil(ABC):
         self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
         self.recus = 0
         self.sale = False  # a reçu depuis la dernière collecte
+        self.arrete = False  # plus rien ne sera relu
+        self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
+        self._prochain_essai = 0.0
+        self._apaiser()
 
     @property
     def cle(self) -> CleSerie:
@@ -5322,7 +5377,33 @@ class Fil(ABC):
         lots, self.prets = [*self.prets, *self._sures(heure)], []
         for lot in lots:
             self.fiche.noter(lot.couverts, lot.trous)
+        self._veiller()
         return lots
+
+    @abstractmethod
+    def _veiller(self) -> None:
+        """Après une collecte : relance un rattrapage s'il reste de quoi."""
+
+    def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
+        """Vrai si rien ne manque avant cet instant."""
+        return True
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exchange ne veut pas de ce symbole : il est abandonné."""
+        self.refus = erreur
+        journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
+        self.reveiller()
+
+    def _relancer(self) -> None:
+        """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
+        maintenant = asyncio.get_running_loop().time()
+        if maintenant >= self._prochain_essai and not self.arrete:
+            self._prochain_essai = maintenant + next(self._delais)
+            self.rattraper()
+
+    def _apaiser(self) -> None:
+        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
 
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
@@ -5342,15 +5423,18 @@ class Fil(ABC):
         await self.rattraper()
 
     async def _rattraper_et_dire(self) -> None:
+        self.echec = ErreurTemporaire("abandonné")
         try:
             await self._rattraper()
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
-            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, erreur.complet())
+            self.echec = None
+        except Exception as erreur:  # noqa: BLE001  une page d'une forme imprévue ne doit pas tuer le fil en silence
+            self.echec = traduire(erreur, f"Relecture de {self.cle}", self.connexion.heure_ms())
+            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, self.echec.complet())
         finally:
             self.reveiller()
 
     async def arreter(self) -> None:
-        """Abandonne un rattrapage en cours."""
+        """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire."""
         if self._rattrapage is not None:
             self._rattrapage.cancel()
             await asyncio.gather(self._rattrapage, return_exceptions=True)
@@ -5367,10 +5451,10 @@ class FilBougies(Fil):
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
-        self._prochain_essai = 0.0
-        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
@@ -5378,31 +5462,54 @@ class FilBougies(Fil):
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
 
     def rompre(self) -> None:
+        if self._derniere:
+            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
+            self._desavouer(self._derniere[0], INSTANT_MAX_MS)
         self._ouvertes.clear()
-        self._fiable, self._derniere = INSTANT_MAX_MS, ()
+        self._finales.clear()
+        self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+
+    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
 
     def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
         bougie = tuple(donnee[:6])
         instant = _en_instant(bougie[0])
         if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
             return False
+        if instant > self.connexion.heure_ms() or bougie in self._finales:
+            return False
         if self._fiable == INSTANT_MAX_MS:
             self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
-        if instant >= self._fiable:
-            self._ouvertes[instant] = bougie
+        if self._finales and instant <= self._finales[-1][0] and self._relisible:
+            self.compteurs.retards += 1
+            self._desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
+        elif instant >= self._fiable:
+            self._tenir(instant, bougie)
         return True
+
+    def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
+        """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
+        connue = self._ouvertes.get(instant)
+        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+            self.compteurs.retards += 1
+            self._fiable = self.timeframe.avancer(instant, 1)
+            del self._ouvertes[instant]
+        else:
+            self._ouvertes[instant] = bougie
 
     def _sures(self, heure: int) -> list[Lot]:
         close = self.timeframe.plancher(heure - self.reglages.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
-        lots = [self._lot(closes)] if closes else []
-        self._veiller_aux_trous(closes)
-        return lots
+        self._finales += closes
+        return [self._lot(closes)] if closes else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -5410,24 +5517,43 @@ class FilBougies(Fil):
         instants = page.lignes["timestamp"].combine_chunks()
         return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
 
-    def _veiller_aux_trous(self, closes: Sequence[Sequence[Any]]) -> None:
-        """Une bougie close laisse-t-elle derrière elle des bougies non couvertes ? Elles sont relues."""
-        dernier = closes[-1][0] if closes else self._derniere[0] if self._derniere else 0
-        if not self._relisible or self.debut is None or not self._manque(dernier):
-            return
-        maintenant = asyncio.get_running_loop().time()
-        if maintenant >= self._prochain_essai:
-            self._prochain_essai = maintenant + next(self._delais)
-            self.rattraper()
+    def _veiller(self) -> None:
+        manques = self._manques(self._fin_vue)
+        if not manques:
+            self._apaiser()
+        elif self._relisible:
+            self._relancer()
+        else:
+            self._inscrire(manques, HORS_FENETRE_API)
 
-    def _manque(self, fin: int) -> bool:
-        """Vrai si une bougie close de [debut, fin[ n'est ni couverte ni hors d'atteinte."""
-        couverts = self.fiche.couverts
-        if couverts and couverts[-1][0] <= (self.debut or 0) and couverts[-1][1] >= fin:
-            self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
-            return False
+    @property
+    def _fin_vue(self) -> int:
+        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
+        return int(self._derniere[0]) if self._derniere else 0
+
+    def _manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
-        return bool(oter([(self.debut or 0, min(fin, close))], self.fiche.connus()))
+        return oter([(debut, min(fin, close))], self.fiche.connus())
+
+    def a_jour(self, instant: int) -> bool:
+        return not self._manques(instant)
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
+        fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
+        if manques := oter(self._manques(fin), connus):
+            self._inscrire(manques, ECHEC)
 
     def echeance(self) -> int | None:
         if not self._ouvertes:
@@ -5436,7 +5562,7 @@ class FilBougies(Fil):
 
     async def _rattraper(self) -> None:
         plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
-        if self._fiable != INSTANT_MAX_MS:
+        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
         copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
         source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
@@ -5447,6 +5573,7 @@ class FilBougies(Fil):
             async for lot in lots:
                 self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
                 self.reveiller()
+        self._a_relire = False
 
     def _adopter(self, lot: Lot) -> Lot:
         """Le lot relu par REST, tel qu'il sera rendu."""
@@ -5458,15 +5585,19 @@ class FilBougies(Fil):
         brutes = await self.connexion.lire_bougies(
             self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
         )
-        derniere = self._derniere
-        seuil = derniere[0] if derniere else self.timeframe.plancher(heure)
-        for ligne in brutes:
-            volume = _en_nombre(ligne[5]) or 0.0
-            if derniere and ligne[0] == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
-                return True
-            if ligne[0] > seuil and volume > 0:
-                return True
-        return False
+        return depassee(brutes, self._derniere, self.timeframe.plancher(heure))
+
+
+def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
+    """Vrai si ces bougies du REST ont plus de volume que la dernière du flux (à défaut, que rien depuis l'ouverture)."""
+    seuil = derniere[0] if derniere else ouverture
+    for ligne in brutes:
+        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
+        if derniere and len(derniere) > 5 and instant == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
+            return True
+        if instant > seuil and volume > 0:
+            return True
+    return False
 
 
 def sans_queue(lot: Lot, fin: int) -> Lot:
@@ -5494,6 +5625,7 @@ class FilAgregat(FilBougies):
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
+        self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
         self._cloture: tuple[int, float] | None = None
         contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
@@ -5512,26 +5644,32 @@ class FilAgregat(FilBougies):
             self.compteurs.perdus += self._agregateur.perdus
             self.compteurs.doublons += self._agregateur.doublons
         self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+        self._douteuses.clear()
 
-    def _oublier(self, depuis: int) -> None:
-        """Les bougies rendues depuis cet instant ne sont plus sûres : elles seront relues."""
-        fin = self.timeframe.avancer(max(depuis, self.connexion.heure_ms()), 1)
-        self.fiche.couverts = oter(self.fiche.couverts, [(self.timeframe.plancher(depuis), fin)])
+    def _douter(self, depuis: int, jusqua: int) -> None:
+        """Des identifiants ont sauté entre ces deux instants : ces bougies ne seront pas rendues, mais relues."""
+        self._desavouer(depuis, self.timeframe.avancer(jusqua, 1))
+        ouverture = max(self.timeframe.plancher(depuis), self._fiable)
+        while ouverture <= jusqua and len(self._douteuses) < MANQUANTS_MAX:
+            self._douteuses[ouverture] = None
+            ouverture = self.timeframe.avancer(ouverture, 1)
+        self._prouve = max(self._prouve, ouverture)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
+        agregateur = self._agregateur or self._commencer(trade)
         avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
         if avant is not None:
-            self._recommencer()
-            self._oublier(avant.timestamp)
-        agregateur = self._agregateur or self._commencer(trade)
+            self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         self._rendues += agregateur.ajouter([trade])
         if agregateur.perdus > perdus and self._relisible:
-            self._oublier(trade.timestamp)
+            self._desavouer(trade.timestamp)
+            if agregateur.close_jusqu_a > self.connexion.heure_ms():
+                self._recommencer()  # un horodatage du futur a clos les bougies d'avant
         self._derniere = (trade.timestamp,)
         return True
 
@@ -5553,16 +5691,22 @@ class FilAgregat(FilBougies):
         self._rendues += self._agregateur.clore(heure)
         dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues}
         self._rendues = []
+        for instant in dernieres.keys() & self._douteuses.keys():
+            self._douteuses[instant] = dernieres.pop(instant)[5]
         closes = [dernieres[instant] for instant in sorted(dernieres)]
         lots = [self._lot(closes)] if closes else []
         if closes and self._vides is not None:
             lots = [self._prouver_les_vides(lots[0])]
-        self._veiller_aux_trous(closes)
         return lots
+
+    @property
+    def _fin_vue(self) -> int:
+        # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
+        return super()._fin_vue if self._vides is None else min(super()._fin_vue, self._prouve)
 
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
-        fin = max([fin for _, fin in lot.couverts], default=self._prouve)
+        fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
         vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), max(fin, self._prouve)
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
@@ -5573,9 +5717,17 @@ class FilAgregat(FilBougies):
         return self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
 
     def _adopter(self, lot: Lot) -> Lot:
+        self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self.timeframe)
         return lot if self._vides is None else self._reporter(lot)
+
+    def _apprendre(self, lot: Lot) -> None:
+        """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
+        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
+            if (recu := self._douteuses.pop(instant, None)) is not None:
+                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-6)
+                self._continuite.vains = self._continuite.vains + 1 if juste else 0
 
     def _reporter(self, lot: Lot) -> Lot:
         """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
@@ -5618,7 +5770,7 @@ def reporter_les_vides(
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))])) if plates else lot.lignes
+    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))]), OHLCV) if plates else lot.lignes
     dernier = max(connues, default=None)
     return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
 
@@ -5629,34 +5781,41 @@ def reporter_les_vides(
 class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
-    Un saut que le REST n'explique pas (okx réunit plusieurs trades sous un id) apprend qu'ils ne se suivent pas.
+    Un saut que le REST n'explique pas apprend qu'ils ne se suivent pas chez cet exchange : plus rien n'est surveillé.
     """
 
     def __init__(self, vains: int = 0) -> None:
         self.vains = vains
         self._dernier: Trade | None = None  # le plus grand identifiant vu
+        self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
 
     def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
-        if self.vains >= SAUTS_VAINS_MAX or trade.id is None or not trade.id.isdecimal():
+        if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
             return None
-        self._avancer(trade, int(trade.id), maintenant)
+        self._avancer(trade, rangs, maintenant)
         if not self._manquants or next(iter(self._manquants.values())) + grace_s > maintenant:
             return None
         self._manquants.clear()
         return self._avant_saut
 
-    def _avancer(self, trade: Trade, numero: int, maintenant: float) -> None:
-        attendu = int(self._dernier.id or 0) + 1 if self._dernier else numero
-        if numero < attendu:
-            self._manquants.pop(numero, None)
+    @property
+    def en_attente(self) -> Trade | None:
+        """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
+        return self._avant_saut if self._manquants else None
+
+    def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
+        attendu = self._attendu or rangs[0]
+        if rangs[0] < attendu:
+            for numero in range(rangs[0], rangs[1] + 1):
+                self._manquants.pop(numero, None)
             return
-        if numero > attendu:
+        if rangs[0] > attendu:
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
-            self._manquants.update(dict.fromkeys(range(attendu, min(numero, attendu + MANQUANTS_MAX)), maintenant))
-        self._dernier = trade
+            self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+        self._dernier, self._attendu = trade, rangs[1] + 1
 
 
 class Rupture(NamedTuple):
@@ -5688,6 +5847,8 @@ class FilTrades(Fil):
 
     def rompre(self) -> None:
         self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._continuite = Continuite(self._continuite.vains)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -5699,7 +5860,8 @@ class FilTrades(Fil):
         if not neufs:
             self.compteurs.doublons += 1
             return False
-        self._enchainer(neufs[0])
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
         self._recus += neufs
         return True
 
@@ -5736,40 +5898,51 @@ class FilTrades(Fil):
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         return self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else None
 
-    def relacher(self) -> None:
-        """Ne retient plus ce qui attendait un comblement : l'exécution s'arrête."""
-        self._retenir_jusqua = 0.0
+    def _veiller(self) -> None:
+        if self._ruptures:
+            self._relancer()
+        else:
+            self._apaiser()
 
     async def _rattraper(self) -> None:
-        if self._rompu and self._dernier is not None and not self._ruptures:
-            await self._combler(Rupture(self._dernier, None))
+        if self._rompu and self._dernier is not None and (not self._ruptures or self._ruptures[-1].saut):
+            self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
+            rupture = self._ruptures[0]
             try:
-                await self._combler(self._ruptures[0])
-            finally:
-                self._ruptures.popleft()
+                await self._combler(rupture)
+            except ErreurDefinitive:
+                self._renoncer(rupture, HORS_FENETRE_API)
+                self._ruptures.remove(rupture)
+                raise
+            self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
         lire = functools.partial(self.connexion.lire_trades, self.serie)
         combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
-        neufs = 0
-        try:
-            async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-                async for page in pages:
-                    neufs += self._adopter(page)
-            trous = [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua)
-        except ErreurCollecte:
-            fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
-            trous = [Trou(rupture.dernier.timestamp + 1, fin, ECHEC)] if fin > rupture.dernier.timestamp + 1 else []
-            raise
-        finally:
-            self._conclure(rupture, trous, neufs)
-
-    def _conclure(self, rupture: Rupture, trous: Sequence[Trou], neufs: int) -> None:
-        """Inscrit ce que la relecture a prouvé, et ce qu'elle n'a pu combler."""
+        neufs, heure = 0, self.connexion.heure_ms()
+        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+            async for page in pages:
+                neufs += self._adopter(page)
         if rupture.saut:
             self._continuite.vains = 0 if neufs else self._continuite.vains + 1
-        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
+        self._conclure(rupture, fin, [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua))
+
+    def _renoncer(self, rupture: Rupture, raison: str) -> None:
+        """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
+        debut = rupture.dernier.timestamp + 1
+        fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        self._retenir_jusqua = 0.0
+        while self._ruptures:
+            self._renoncer(self._ruptures.popleft(), ECHEC)
+
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et ce qu'elle n'a pu combler."""
         couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
@@ -5791,7 +5964,7 @@ class FilTrades(Fil):
 
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
     """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
-    return trade.timestamp, int(trade.id) if trade.id and trade.id.isdecimal() else 0
+    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
 
 
 def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
@@ -5821,23 +5994,25 @@ class FilInstantanes(Fil):
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
         self._contenu: Any = None
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
-        self._trou: Trou | None = None
+        self._trous: list[Trou] = []
         self._rompu = False
 
     def rompre(self) -> None:
         self._rompu = self._fin is not None
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        instant = _en_instant(donnee.get("timestamp"))
-        if instant is None:
-            self.fiche.horodatage = "reception"
-            instant = recu
-        contenu = self._lire(donnee)
-        if contenu is None or contenu == self._contenu or not self.connexion.noter_instant(instant):
+        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        if contenu is None or contenu == self._contenu:
             return False
+        if donne is None:
+            self.fiche.horodatage = "reception"
+        elif not self.connexion.noter_instant(donne):
+            return False
+        # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
+        instant = self.connexion.heure_ms() if donne is None else donne
         self._contenu = contenu
         if self._rompu and self._fin is not None and instant > self._fin:
-            self._trou = Trou(self._fin, instant, HORS_FENETRE_API)
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
             self._fin = instant
         self._rompu = False
         self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
@@ -5856,18 +6031,21 @@ class FilInstantanes(Fil):
         lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
-        trous, self._trou = [self._trou] if self._trou else [], None
+        trous, self._trous = self._trous, []
         colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
         return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
 
     async def a_bouge(self) -> bool:
-        return self._lire(await self._demander()) != self._contenu
+        return bool(self._lire(await self._demander()) != self._contenu)
 
     @abstractmethod
     async def _demander(self) -> Any:
         """L'instantané, par REST."""
+
+    def _veiller(self) -> None:
+        """Rien à relancer."""
 
     async def _rattraper(self) -> None:
         """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
@@ -5994,11 +6172,15 @@ class Abonnement:
         """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
         delais, refus = delais_backoff(), 0
         while True:
+            debut = self._horloge()
             erreur = await self._une_ecoute()
             if self._vivant:
-                delais, refus = delais_backoff(), 0  # des données ont vraiment coulé
-            refus = refus + 1 if isinstance(erreur, RefusProbable) else 0
-            if not self._vivant and (isinstance(erreur, ErreurDefinitive) or refus >= REFUS_SANS_DONNEE_MAX):
+                delais = delais_backoff()  # des données ont vraiment coulé
+                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+            definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
+            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            # Dans un groupe, les données des autres ne disent rien de celui qui est refusé.
+            if refus >= REFUS_DE_SUITE_MAX or (definitive and (not self._vivant or len(self.fils) > 1)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -6014,7 +6196,7 @@ class Abonnement:
         """
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in self.fils:
-                fil.refus = erreur
+                fil.refuser(erreur)
         elif self._groupe:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
@@ -6025,11 +6207,7 @@ class Abonnement:
                 self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
             return False
         else:
-            self.fils[0].refus = erreur
-        for fil in self.fils:
-            if fil.refus is not None:
-                journal.error("%s : abonnement refusé. %s", fil.cle, erreur.complet())
-                fil.reveiller()
+            self.fils[0].refuser(erreur)
         return False
 
     async def _une_ecoute(self) -> ErreurCollecte:
@@ -6038,9 +6216,7 @@ class Abonnement:
         self._vivant = False
         try:
             if not self._premiere:
-                await self._connexion.estimer_heure()
-                for fil in self.fils:
-                    fil.compteurs.reconnexions += 1
+                await self._estimer_heure()
             self._premiere = False
             for fil in self.fils:
                 fil.rompre()
@@ -6053,14 +6229,27 @@ class Abonnement:
             finally:
                 ronde.cancel()
                 await asyncio.gather(ronde, return_exceptions=True)
-        except ErreurCollecte as erreur:
-            return erreur
+        except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
+            return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
+                self._compter_les_decalages(ecoute)
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
+
+    async def _estimer_heure(self) -> None:
+        """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
+        for fil in self.fils:
+            fil.compteurs.reconnexions += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                await self._connexion.estimer_heure()
+
+    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
+        for symbole, nombre in ecoute.decalages.items():
+            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
 
     def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
         fil = self._par_symbole[symbole]
@@ -6091,10 +6280,13 @@ class Abonnement:
     async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
         symbole, recus = fil.cle.symbole, fil.recus
         try:
-            mort = await fil.a_bouge()
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                mort = await fil.a_bouge()
+        except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
             journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)
             mort = True
+        if mort:
+            await pause(RONDE_S)  # le flux allait peut-être le dire
         if fil.recus != recus:
             return  # il a parlé entre-temps
         if mort:
@@ -6120,6 +6312,7 @@ class Flux:
         self._reveil = asyncio.Event()
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
+        self._restes: list[Lot] = []  # sûrs, sauvés avant de fermer les écoutes
         for fil in self.fils:
             fil.reveiller = self._reveil.set
 
@@ -6158,15 +6351,25 @@ class Flux:
         self._reveil.set()
 
     async def _sonder(self) -> None:
-        """Relit toutes les séries par REST juste après chaque clôture."""
+        """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
         for fil in self.fils:
             fil.rompre()
-        while True:
+        delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+        while fils := [fil for fil in self.fils if fil.refus is None]:
             await self._connexion.estimer_heure()
-            await asyncio.gather(*(fil.rattraper() for fil in self.fils))
+            close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
+            await asyncio.gather(*(fil.rattraper() for fil in fils))
+            for fil in fils:
+                if isinstance(fil.echec, ErreurDefinitive):
+                    fil.refuser(fil.echec)
             heure = self._connexion.heure_ms()
-            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in self.fils)
-            await pause(max(RONDE_S, (prochaine - heure) / 1000))
+            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
+            attente = max(RONDE_S, (prochaine - heure) / 1000)
+            if all(fil.a_jour(close) for fil in fils):
+                delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+            else:
+                attente = min(attente, next(delais))
+            await pause(attente)
 
     @property
     def vivant(self) -> bool:
@@ -6181,32 +6384,38 @@ class Flux:
         await attendre(self._reveil, attente)
         self._reveil.clear()
         if self._echec is not None:
-            raise self._echec
+            erreur = self._echec
+            raise traduire(erreur, "Flux", heure) if isinstance(erreur, Exception) else erreur
         return self.collecter()
 
     def collecter(self) -> list[Lot]:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
         heure = self._connexion.heure_ms()
-        return [
-            lot
-            for fil in self.fils
-            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure)
-            for lot in fil.collecter(heure)
-        ]
+        lots, self._restes = self._restes, []
+        for fil in self.fils:
+            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+                lots += fil.collecter(heure)
+        return lots
 
-    async def arreter(self) -> None:
-        """Ferme les écoutes ; ce qui est reçu reste à collecter."""
+    async def _fermer_les_ecoutes(self) -> None:
+        """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
+        self._restes = self.collecter()
         taches = list(self._taches)
         for tache in taches:
             tache.cancel()
         await asyncio.gather(*taches, return_exceptions=True)
+
+    async def arreter(self) -> None:
+        """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
+        for fil in self.fils:
+            fil.arrete = True
+        await self._fermer_les_ecoutes()
         for fil in self.fils:
             await fil.arreter()
-            if isinstance(fil, FilTrades):
-                fil.relacher()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
                 await self._connexion.estimer_heure()

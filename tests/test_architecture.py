@@ -315,6 +315,7 @@ SURFACE = {
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",
     "lire": "relire une sortie",
+    "suivre": "un flux, lot par lot",
     "ErreurCollecte": "la racine des erreurs",
     "ErreurDemande": "à corriger",
     "ErreurTemporaire": "à réessayer",
