@@ -5618,7 +5618,7 @@ def reporter_les_vides(
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))])) if plates else lot.lignes
+    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))]), OHLCV) if plates else lot.lignes
     dernier = max(connues, default=None)
     return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
 
@@ -5863,7 +5863,7 @@ class FilInstantanes(Fil):
         return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
 
     async def a_bouge(self) -> bool:
-        return self._lire(await self._demander()) != self._contenu
+        return bool(self._lire(await self._demander()) != self._contenu)
 
     @abstractmethod
     async def _demander(self) -> Any:
@@ -6608,6 +6608,7 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 
 DOSSIER_SORTIES = Path("donnees")
+ACCELERATION_HORS_LIGNE = 60  # un flux hors ligne montre des bougies closes sans attendre des minutes
 SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -6811,8 +6812,10 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     if tache.exchange not in embarque.PROTOCOLES:
         offerts = ", ".join(embarque.PROTOCOLES)
         raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {tache.exchange} »", f"Il imite : {offerts}.")
-    async with embarque.Bourse(exchanges=(tache.exchange,)) as bourse:
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés.", tache.exchange)
+    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1
+    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
+        allure = ", son horloge avance d'une minute par seconde" if tache.stream else ""
+        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
         yield bourse.config_ccxt(tache.exchange)
 
 
