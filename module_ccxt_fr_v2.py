@@ -1421,6 +1421,13 @@ RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouvertur
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
+# Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
+LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
+ATTENTE_FONTE_S = 900.0
+PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+CADENCE_FICHE_S = 60.0
+JOURNAL_A_CONDENSER = 1 << 20
+
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
 
@@ -1545,6 +1552,19 @@ def _exiger_place(chemin: Path, octets: int) -> None:
             f"le disque en a {libres / 1e6:.1f}",
             CONSEIL_PLACE,
         )
+
+
+def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
+    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+    try:
+        while reste:
+            reste = reste[fichier.write(reste) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            fichier.truncate(position)
+        raise
+    return position
 
 
 class Verrou:
@@ -1680,6 +1700,17 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
 
 
+def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
+    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
+    if symbole in fins:
+        suite = pa.concat_tables([fins[symbole], suite])
+    suit = est_triee(suite, donnee)
+    suite = suite if suit else trier(suite, donnee)
+    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    return suit
+
+
 def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
     if not (ancienne.num_rows and nouvelle.num_rows):
@@ -1720,6 +1751,18 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
         while reste.table is not None:
             yield reste.table
             reste.suivre()
+
+
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    paquet: list[str] = []
+    for symbole in sorted(comptes):
+        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
+            yield paquet
+            paquet = []
+        paquet.append(symbole)
+    if paquet:
+        yield paquet
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1803,11 +1846,6 @@ def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, 
         yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
 
 
-def _instants(table: pa.Table) -> pa.Array:
-    """Les instants d'une table, en ms."""
-    return _en_un_bloc(table["timestamp"].cast(pa.int64()))
-
-
 @functools.cache
 def _versions() -> dict[str, str]:
     """Ce qui a écrit le fichier ; n'entre jamais dans la comparaison qui décide d'une réécriture."""
@@ -1816,6 +1854,40 @@ def _versions() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
+
+
+@dataclass
+class _Recensement:
+    """Ce que disent d'elles-mêmes les lignes d'un fichier, lues comme il les tient."""
+
+    donnee: TypeDonnee
+    fiches: dict[CleSerie, Fiche]  # celles qu'on connaît d'abord, toutes ensuite
+    en_ordre: bool = True  # chaque symbole l'est
+    entrelace: bool = False  # les symboles ne se suivent pas
+    fins: dict[str, pa.Table] = field(default_factory=dict)  # voir `prolonger`
+    _presents: dict[CleSerie, list[Intervalle]] = field(default_factory=dict)
+    _dernier: str = ""  # le symbole de la dernière ligne
+
+    def compter(self, table: pa.Table) -> None:
+        """Les repères des lignes suivantes du fichier, au moins une."""
+        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(table["symbole"])])
+        self.entrelace = self.entrelace or bool(pc.any(pc.less(symboles[1:], symboles[:-1])).as_py())
+        self._dernier = symboles[-1].as_py()
+        for cle, lignes in _par_serie(table, self.donnee):
+            self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
+            instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+            fiche = self.fiches.setdefault(cle, _fiche_de_rien(cle, instants))
+            if self.donnee.a_une_grille:
+                self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
+
+    def accorder(self, connues: Iterable[CleSerie]) -> None:
+        """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
+        for cle, fiche in self.fiches.items():
+            presents = self._presents.get(cle, [])
+            if cle not in connues:
+                fiche.couverts = unir(presents)
+            elif self.donnee.a_une_grille:
+                confronter(fiche, presents)
 
 
 # --- Journal de reprise
@@ -1830,6 +1902,18 @@ class _Entree(NamedTuple):
     fin: int
 
 
+def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> Iterator[pa.Table]:
+    """Rend, de lots (âge, lignes) qui attendent, les lignes d'avant la borne, triées ; y laisse les autres."""
+    coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
+    if coupes:
+        tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
+        if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
+            par_age = sorted(coupes, key=lambda coupe: coupe[0])
+            tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), donnee)
+        yield tout
+    attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+
+
 class JournalDeReprise:
     """Les lots reçus, à la suite, dans un flux Arrow IPC à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
@@ -1837,10 +1921,13 @@ class JournalDeReprise:
     reste en mémoire.
     """
 
-    def __init__(self, chemin: Path, donnee: TypeDonnee) -> None:
+    def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
         self.chemin = chemin
+        self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: list[_Entree] = []
-        self.lignes = 0
+        self.lignes = self.octets = 0
+        self.depuis = 0.0  # l'heure de sa plus ancienne ligne
+        self._condense = 0  # ce qu'il pesait une fois condensé
         self._donnee, self._schema = donnee, donnee.schema
         self._entete = self._schema.serialize().to_pybytes()
         self._fichier: io.FileIO | None = None
@@ -1881,28 +1968,16 @@ class JournalDeReprise:
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self.chemin, "wb")
-                self._ajouter_octets(self._fichier, self._entete)
-            position = self._ajouter_octets(self._fichier, octets)
+                _ajouter_octets(self._fichier, self._entete)
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
 
-    @staticmethod
-    def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-        """Écrit tout ou rien (disque plein) et rend la position d'avant."""
-        position, reste = fichier.tell(), memoryview(octets)
-        try:
-            while reste:
-                reste = reste[fichier.write(reste) :]
-        except OSError:
-            with contextlib.suppress(OSError):
-                fichier.truncate(position)
-                fichier.seek(position)
-            raise
-        return position
-
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
+        self._avant_synchro()
         if self._fichier is not None:
             os.fsync(self._fichier.fileno())
             self._synchro = time.monotonic()
@@ -1911,11 +1986,12 @@ class JournalDeReprise:
         if lot.num_rows:
             (symbole, debut), (_, fin) = _borne(lot, 0), _borne(lot, -1)
             self.entrees.append(_Entree(position, symbole, debut, fin + 1))
+            self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
-    def _charger(self, entree: _Entree) -> pa.Table:
-        with _disque("Lire", self.chemin), pa.OSFile(str(self.chemin)) as fichier:
-            fichier.seek(entree.position)
+    def _charger(self, fichier: pa.NativeFile, position: int) -> pa.Table:
+        with _disque("Lire", self.chemin):
+            fichier.seek(position)
             message = pa.ipc.read_message(fichier)
             return pa.Table.from_batches([pa.ipc.read_record_batch(message, self._schema)])
 
@@ -1931,26 +2007,40 @@ class JournalDeReprise:
         Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
         choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
+        if not choisies:
+            return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
         lignes = octets = 0
-        for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
-            if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                yield from self._rendre(attente, (entree.symbole, entree.debut))
-                lignes, octets = sum(len(table) for _, table in attente), sum(table.nbytes for _, table in attente)
-            attente.append((entree.position, self._charger(entree)))
-            lignes, octets = lignes + len(attente[-1][1]), octets + attente[-1][1].nbytes
-        yield from self._rendre(attente, None)
+        with pa.OSFile(str(self.chemin)) as fichier:
+            for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
+                if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
+                    yield from _rendre(attente, (entree.symbole, entree.debut), self._donnee)
+                    lignes, octets = sum(len(t) for _, t in attente), sum(t.nbytes for _, t in attente)
+                table = self._charger(fichier, entree.position)
+                attente.append((entree.position, table))
+                lignes, octets = lignes + len(table), octets + table.nbytes
+        yield from _rendre(attente, None, self._donnee)
 
-    def _rendre(self, attente: list[tuple[int, pa.Table]], borne: Borne | None) -> Iterator[pa.Table]:
-        """Rend les lignes d'avant la borne, que plus aucun lot ne peut toucher ; garde les autres."""
-        coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
-        if coupes:
-            tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
-            if not est_triee(tout, self._donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
-                par_age = sorted(coupes, key=lambda coupe: coupe[0])
-                tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), self._donnee)
-            yield tout
-        attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+    @property
+    def a_condenser(self) -> bool:
+        """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
+        return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
+
+    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+        neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
+        for symbole, note in notes.items():
+            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
+                neuf.ajouter(lignes, note)
+        neuf.synchroniser()
+        neuf.fermer()
+        self.synchroniser()
+        self.fermer()
+        with _disque("Écrire", self.chemin):
+            neuf.chemin.replace(self.chemin)
+            self._fichier = io.FileIO(self.chemin, "r+b")
+        self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
+        self._condense = neuf.octets
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -1963,7 +2053,7 @@ class JournalDeReprise:
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes = [], 0
+        self.entrees, self.lignes, self.octets, self._condense = [], 0, 0, 0
 
 
 # --- Le contrat. Ajouter un format : une sous-classe d'EcrivainFichier (ses cinq méthodes abstraites) ou d'Ecrivain,
@@ -2064,6 +2154,9 @@ class Ecrivain(Sortie):
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris)."""
 
+    def _entretenir(self) -> None:
+        """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
+
     @abstractmethod
     def _finir(self) -> bool:
         """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
@@ -2122,7 +2215,9 @@ class Ecrivain(Sortie):
             lot = lot._replace(lignes=lot.lignes[:0])
         with self._garde():
             self._ranger(lot, apres)
-        self.fiches[lot.cle] = apres
+            self.fiches[lot.cle] = apres
+            if self.flux:
+                self._entretenir()
 
     def _est_ecrit(self, lot: Lot, avant: Fiche | None) -> bool:
         """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision.
@@ -2208,7 +2303,10 @@ class _FichierLu(Ecrivain):
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self._nom_journal, self.type_donnee)
+        return JournalDeReprise(self._nom_journal, self.type_donnee, self._synchroniser_lignes)
+
+    def _synchroniser_lignes(self) -> None:
+        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
 
     @abstractmethod
     def _lire_entete(self) -> dict[str, Any] | None:
@@ -2232,7 +2330,7 @@ class _FichierLu(Ecrivain):
             return []
         self._reconnaitre()
         fiches = self._fiches_ecrites(self._lire_entete())
-        return list(fiches) if fiches is not None else list(self._recenser({})[0].values())
+        return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
     def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         try:
@@ -2241,26 +2339,16 @@ class _FichierLu(Ecrivain):
             journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self.chemin)
             return None
 
-    def _recenser(self, fiches: dict[CleSerie, Fiche]) -> tuple[dict[CleSerie, Fiche], bool]:
-        """Relit les clés : les fiches remises d'accord avec les lignes, et si celles-ci sont en ordre."""
-        presents: dict[CleSerie, list[Intervalle]] = collections.defaultdict(list)
-        connues, triee = dict(fiches), True
-        for table in sans_couper(self._tables(colonnes=self.type_donnee.reperes)):
+    def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
+        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+        recensement = _Recensement(self.type_donnee, dict(fiches))
+        for table in self._tables(colonnes=self.type_donnee.reperes):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
-                triee = triee and est_triee(table, self.type_donnee)
-                for cle, lignes in _par_serie(table, self.type_donnee):
-                    instants = _instants(lignes)
-                    fiche = connues.setdefault(cle, _fiche_de_rien(cle, instants))
-                    if self.type_donnee.a_une_grille:
-                        presents[cle] += plages(instants, grille(fiche))
-        for cle, fiche in connues.items():
-            if cle not in fiches:
-                fiche.couverts = unir(presents[cle])
-            elif self.type_donnee.a_une_grille:
-                confronter(fiche, presents[cle])
-        return connues, triee
+                recensement.compter(table)
+        recensement.accorder(fiches)
+        return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
         if objection := _objection(self.chemin):
@@ -2289,10 +2377,8 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
     return dites if len(noms) <= NOMS_DITS else f"{dites}… ({len(noms)} séries)"
 
 
-class EcrivainFichier(_FichierLu):
-    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin."""
-
-    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+class _FichierRepris(_FichierLu):
+    """L'ouverture d'un fichier : il est remis d'accord avec sa fiche, et ce qui fut interrompu est repris."""
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -2335,7 +2421,7 @@ class EcrivainFichier(_FichierLu):
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
-        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json)?\.\d+\.tmp")
+        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
         for voisin in self.chemin.parent.iterdir():
             if motif.fullmatch(voisin.name):
                 with _disque("Effacer", voisin):
@@ -2347,8 +2433,12 @@ class EcrivainFichier(_FichierLu):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None and self._est_fidele(ecrites, entete):
             return
-        self.fiches, triee = self._recenser(self.fiches)
-        if not triee:
+        recensement = self._recenser(self.fiches)
+        self.fiches = recensement.fiches
+        self._ordonner(recensement)
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        if recensement.entrelace or not recensement.en_ordre:
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
             table = trier(pa.concat_tables(self._tables()), self.type_donnee)
             ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
@@ -2376,6 +2466,14 @@ class EcrivainFichier(_FichierLu):
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
         self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
+
+class EcrivainFichier(_FichierRepris):
+    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
+
+    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _modifiee = False  # la sortie, depuis la dernière fin
+    _duree_fonte = 0.0
+
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes = (cle.symbole, debut), (cle.symbole, fin)
         anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
@@ -2385,27 +2483,69 @@ class EcrivainFichier(_FichierLu):
         )
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+
+    @staticmethod
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-        fiche = {champ: getattr(apres, champ) for champ in champs}
-        note = {"cle": lot.cle, "fiche": fiche, "couverts": lot.couverts, "trous": lot.trous}
-        self._journal.ajouter(lot.lignes, note)
+        marche = {champ: getattr(fiche, champ) for champ in champs}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+
+    def _entretenir(self) -> None:
+        if self._a_fondre():
+            debut = time.monotonic()
+            self._fondre_journal()
+            self._duree_fonte = time.monotonic() - debut
+        elif self._journal.a_condenser:
+            self._condenser()
+
+    def _a_fondre(self) -> bool:
+        """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
+        if not self._existe():
+            return True
+        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes // 2) or (
+            age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte)
+        )
+
+    @functools.cached_property
+    def _lignes(self) -> int:
+        """Le nombre de lignes du fichier."""
+        return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
+
+    def _condenser(self) -> None:
+        fiches = self.fiches.values()
+        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
 
     def _finir(self) -> bool:
+        self._fondre_journal()
+        modifiee, self._modifiee = self._modifiee, False
+        return modifiee
+
+    def _fondre_journal(self) -> None:
+        """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         lignes_changees = bool(self._journal.entrees) or not self._existe()
-        change = bool(self.fiches) and (lignes_changees or self._entete() != self._connue)
-        if change:
+        if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
             _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
+            self._modifiee = True
         self._journal.supprimer()
-        return change
 
     def _fondre(self, *, lignes_changees: bool) -> None:  # noqa: ARG002  le CSV écrit ses fiches à part
         """Remplace la sortie par l'ancienne et le journal fusionnés, fiches comprises."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._fusion()))
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._compter(self._fusion())))
+
+    def _compter(self, lots: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        lignes = 0
+        for lot in lots:
+            lignes += lot.num_rows
+            yield lot
+        self._lignes = lignes
 
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
@@ -2448,8 +2588,10 @@ class _CsvLu(EcrivainFichier):
         super().__init__(chemin, **reglages)
         self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
         self._titre = ",".join(self.type_donnee.noms).encode() + b"\n"
-        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or _est_gzip(self.chemin)):
+        est_gzip = _est_gzip(self.chemin)
+        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or est_gzip):
             self.compression = "gzip"
+        self._direct = self.flux and self.compression != "gzip" and not est_gzip
 
     def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
@@ -2498,7 +2640,10 @@ class _CsvLu(EcrivainFichier):
         return lu
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+        # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
+        return not (self._direct or entete.get("entrelace")) and all(
+            entete.get(champ) == valeur for champ, valeur in self._empreinte().items()
+        )
 
     def _empreinte(self) -> dict[str, int]:
         """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
@@ -2506,14 +2651,46 @@ class _CsvLu(EcrivainFichier):
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
     def _entete(self) -> dict[str, Any]:
-        return {**super()._entete(), **self._empreinte()}
+        entrelace = {"entrelace": True} if self._entrelace else {}
+        return {**super()._entete(), **entrelace, **self._empreinte()}
 
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+        return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
+
+    @functools.cached_property
+    def _entrelace(self) -> bool:
+        """Vrai d'un CSV de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
+        if _est_gzip(self.chemin) or not self._existe():
+            return False
+        if (entete := self._lire_entete()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self._recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        fin = self._fin()
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self._tables(colonnes=["symbole"], fin=fin):
+            for compte in pc.value_counts(_en_un_bloc(table["symbole"])).to_pylist():
+                comptes[compte["values"]] += compte["counts"]
+        place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables(fin=fin))
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self.type_donnee)
+
+    def _tables(
+        self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
+    ) -> Iterator[pa.Table]:
         noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
         natures = {nom: nature if nature != "niveaux" else "texte" for nom, nature in self.type_donnee.colonnes}
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
-            fin = self.octets if est_gzip else self._fin()
+            fin = fin or (self.octets if est_gzip else self._fin())
             if debut == fin:
                 return
             texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
@@ -2541,36 +2718,105 @@ class _CsvLu(EcrivainFichier):
                 fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
                 debut = fichier.tell()
                 ligne = fichier.readline()
-                if debut < haut and self._borne_du_texte(ligne) < borne:
+                if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
                     bas = debut + len(ligne)
                 else:
                     haut = milieu
             return bas
 
-    def _borne_du_texte(self, ligne: bytes) -> Borne:
-        champs = next(
-            csv.reader([ligne[: 1 << 12].decode(errors="ignore")])
-        )  # un carnet fait parfois cent mille octets
-        valeurs = dict(zip(self.type_donnee.noms, champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+
+def _borne_du_texte(ligne: bytes, donnee: TypeDonnee) -> Borne:
+    champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet fait parfois cent mille octets
+    valeurs = dict(zip(donnee.noms, champs, strict=False))
+    if not valeurs.get("timestamp"):
+        raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
+    return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
 
 class EcrivainCsv(_CsvLu):
-    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu."""
+    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
+
+    Un flux ajoute ses lignes au bout du même fichier (`tail -f`) tant qu'elles suivent celles de leur symbole ; les
+    autres attendent la fin au journal, qui tient aussi ce que chaque lot prouve.
+    """
+
+    def __init__(self, chemin: Path, **reglages: Any) -> None:
+        super().__init__(chemin, **reglages)
+        self._fins: dict[str, pa.Table] = {}
+        self._ajout: io.FileIO | None = None
+        self._fiche_ecrite = -math.inf
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
+        if not self._entrelace:
+            super()._ordonner(recensement)
+        elif not self._direct:
+            ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._lots()))
+            self._entrelace = False
+
+    def _ecarter(self) -> None:
+        self._fermer_ajout()
+        self._fins, self._entrelace = {}, False
+        super()._ecarter()
+
+    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        if self._direct and lot.lignes.num_rows:
+            lot = lot._replace(lignes=self._ajouter(lot.cle.symbole, lot.lignes))
+        super()._ranger(lot, apres)
+
+    def _ajouter(self, symbole: str, lignes: pa.Table) -> pa.Table:
+        """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
+        fin, derniers = self._fins.get(symbole), max(self._fins, default="")
+        suit = prolonger(self._fins, lignes, self.type_donnee)
+        coupe = 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+        if coupe < lignes.num_rows:
+            if not self._existe():
+                ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
+            if symbole < derniers and not self._entrelace:
+                self._entrelace = True
+                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+            with _disque("Écrire", self.chemin):
+                self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
+                _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
+        return lignes[:coupe]
+
+    def _entretenir(self) -> None:
+        if not self._direct:
+            super()._entretenir()
+            return
+        if self._journal.a_condenser:
+            self._condenser()
+        if time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+            self._ecrire_fiche()
+
+    def _synchroniser_lignes(self) -> None:
+        if self._ajout is not None:
+            os.fsync(self._ajout.fileno())
+
+    def _fermer_ajout(self) -> None:
+        if self._ajout is not None:
+            self._ajout.close()
+            self._ajout = None
 
     def _fondre(self, *, lignes_changees: bool) -> None:
+        self._synchroniser_lignes()
+        self._fermer_ajout()
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
+            self._entrelace = False
+        self._ecrire_fiche()
+
+    def _ecrire_fiche(self) -> None:
         texte = json.dumps({**self._entete(), **_versions()}, ensure_ascii=False, indent=1) + "\n"
         ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
+        self._fiche_ecrite = time.monotonic()
 
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        if premiere is None or not self._existe() or _est_gzip(self.chemin) or self.compression == "gzip":
-            self._composer(fichier, self._fusion())
+        entier = premiere is None or not self._existe() or self._entrelace
+        if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
+            self._composer(fichier, self._compter(self._fusion()))
             return
         with _lecture(self.chemin):
             reste = self._octet(premiere)
