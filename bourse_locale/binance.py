@@ -11,6 +11,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
+from bourse_locale.flux import resume
 from bourse_locale.marche import (
     DECIMALES_PRIME,
     MINUTE_MS,
@@ -38,7 +39,8 @@ from bourse_locale.serveur import (
 )
 
 if TYPE_CHECKING:
-    from bourse_locale.flux import Flux
+    from bourse_locale.carnet import Niveau
+    from bourse_locale.flux import Flux, Resume
     from bourse_locale.marche import Trade
     from bourse_locale.serveur import Bourse, Route
 
@@ -64,10 +66,35 @@ FAMILLES = {
     "linear": Famille("linear", "/fapi/v1", 1500, 2400),
     "inverse": Famille("inverse", "/dapi/v1", 1500, 2400, dernieres=True),
 }
-POIDS_SPOT = {"klines": 2, "uiKlines": 2, "exchangeInfo": 20, "aggTrades": 2, "trades": 10, "historicalTrades": 10}
-POIDS_CONTRATS = {"aggTrades": 20, "trades": 5, "historicalTrades": 200}
+POIDS_SPOT = {
+    "klines": 2,
+    "uiKlines": 2,
+    "exchangeInfo": 20,
+    "aggTrades": 2,
+    "trades": 10,
+    "historicalTrades": 10,
+    "depth": 5,
+}
+POIDS_CONTRATS = {"aggTrades": 20, "trades": 5, "historicalTrades": 200, "depth": 10}
 PALIERS_KLINES = ((99, 1), (499, 2), (1000, 5), (1500, 10))
 TIMEFRAMES_BINANCE: dict[str, tuple[Pas, int]] = {"1s": (1000, 0), **TIMEFRAMES}
+CHAMPS_TICKER = {
+    "p": "priceChange",
+    "P": "priceChangePercent",
+    "w": "weightedAvgPrice",
+    "c": "lastPrice",
+    "Q": "lastQty",
+    "o": "openPrice",
+    "h": "highPrice",
+    "l": "lowPrice",
+    "v": "volume",
+    "q": "quoteVolume",
+    "O": "openTime",
+    "C": "closeTime",
+    "F": "firstId",
+    "L": "lastId",
+    "n": "count",
+}
 ROUTES_DES_CLES = ("capital/config/getall", "margin/allPairs", "margin/isolated/allPairs")
 PRIX_DES_ROUTES: dict[str, NaturePrix] = {
     "klines": "last",
@@ -170,6 +197,8 @@ class Binance(Protocole):
                 "aggTrades": partial(self._agg_trades, famille),
                 "trades": partial(self._trades, famille),
                 "historicalTrades": partial(self._trades, famille),
+                "depth": partial(self._carnet, famille),
+                "ticker/24hr": partial(self._ticker, famille),
             }
             table.update({("GET", f"{famille.prefixe}/{nom}"): route for nom, route in communes.items()})
             for nom, prix in PRIX_DES_ROUTES.items():
@@ -446,6 +475,36 @@ class Binance(Protocole):
         return rendus[-limite:]
 
 
+    # Carnet et ticker
+
+    def _carnet(self, famille: Famille, appel: Appel) -> Reponse:
+        """Rend le carnet de maintenant ; le flux s'arrêtera à sa séquence avant de la dépasser."""
+        instrument, flux = self._trouver(famille, appel), self.bourse.flux[self.nom]
+        limite = appel.entier("limit") or 100
+        if flux is None or limite < 1:
+            raise ErreurBinance(-1130, "Data sent for parameter 'limit' is not valid.")
+        servi = flux.instantane_rest(instrument, appel.maintenant_ms)
+        entete: dict[str, object] = {"lastUpdateId": servi.sequence}
+        if famille.nom != "spot":
+            entete |= {"E": appel.maintenant_ms, "T": servi.ts}
+        if instrument.inverse:
+            entete |= {"symbol": self.symbole(instrument), "pair": instrument.base + instrument.quote}
+        cotes = {"bids": servi.bids[:limite], "asks": servi.asks[:limite]}
+        return Reponse({**entete, **{cote: textes_niveaux(instrument, niveaux) for cote, niveaux in cotes.items()}})
+
+    def _ticker(self, famille: Famille, appel: Appel) -> Reponse:
+        instrument = self._trouver(famille, appel)
+        lu = resume(self.marche, instrument, appel.maintenant_ms)
+        fiche: dict[str, object] = {"symbol": self.symbole(instrument)}
+        if lu is not None:
+            textes = textes_ticker(instrument, lu)
+            fiche.update({nom: textes[champ] for champ, nom in CHAMPS_TICKER.items()})
+            if instrument.inverse:
+                fiche["baseVolume"] = fiche.pop("quoteVolume")
+        # COIN-M rend une liste, même pour un seul symbole.
+        return Reponse([fiche] if famille.dernieres else fiche)
+
+
 # --- Formes ----------------------------------------------------------------------------------------------------------
 
 
@@ -556,3 +615,41 @@ def _trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
         "time": trade.ts,
         "isBuyerMaker": trade.sens == "sell",
     }
+
+
+def textes_niveaux(instrument: Instrument, niveaux: tuple[Niveau, ...]) -> list[list[str]]:
+    """Rend des niveaux de carnet en textes, REST et WebSocket."""
+    return [[instrument.texte_prix(n.prix), instrument.texte_quantite(n.quantite)] for n in niveaux]
+
+
+def textes_ticker(instrument: Instrument, lu: Resume) -> dict[str, object]:
+    """Rend les champs d'un ticker de 24 h, nommés comme dans le flux."""
+    jour, prix = lu.jour, instrument.texte_prix
+    variation = jour.close - jour.open
+    return {
+        "p": prix(variation),
+        "P": texte_decimal(variation * 100_000 // jour.open, 3),
+        "w": moyenne(instrument, lu),
+        "c": prix(jour.close),
+        "Q": instrument.texte_quantite(lu.dernier.quantite),
+        "o": prix(jour.open),
+        "h": prix(jour.high),
+        "l": prix(jour.low),
+        "v": instrument.texte_quantite(jour.volume),
+        "q": instrument.texte_volume_quote(jour.volume_quote),
+        "O": jour.ts,
+        "C": lu.ts,
+        "F": lu.dernier.id - jour.nombre + 1,
+        "L": lu.dernier.id,
+        "n": jour.nombre,
+    }
+
+
+def moyenne(instrument: Instrument, lu: Resume) -> str:
+    """Rend le prix moyen pondéré des 24 h, à quatre décimales de plus que le prix."""
+    jour = lu.jour
+    if instrument.inverse:
+        valeur = instrument.notionnel_contrat * jour.volume * 10_000 // jour.volume_quote
+    else:
+        valeur = jour.volume_quote * 10_000 // jour.volume
+    return texte_decimal(valeur, instrument.decimales_prix + 4)

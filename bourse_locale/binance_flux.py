@@ -11,12 +11,11 @@ import json
 import re
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from bourse_locale.binance import TIMEFRAMES_BINANCE, Binance, lignes_klines
+from bourse_locale.binance import TIMEFRAMES_BINANCE, Binance, lignes_klines, textes_niveaux, textes_ticker
 from bourse_locale.flux import Abonnement, Flux
-from bourse_locale.marche import HEURE_MS, MINUTE_MS, Instrument, texte_decimal
+from bourse_locale.marche import HEURE_MS, MINUTE_MS, Instrument
 
 if TYPE_CHECKING:
-    from bourse_locale.carnet import Niveau
     from bourse_locale.flux import Canal, Chandelle, MajCarnet, Resume
     from bourse_locale.marche import NaturePrix, Pas, Trade
     from bourse_locale.session import Session
@@ -249,45 +248,7 @@ def periode(voulu: Voulu) -> tuple[Pas, int]:
     return pas, ancre - 8 * HEURE_MS if voulu.suite == UTC8 else ancre
 
 
-def textes_niveaux(instrument: Instrument, niveaux: tuple[Niveau, ...]) -> list[list[str]]:
-    """Rend des niveaux de carnet en textes, REST et WebSocket."""
-    return [[instrument.texte_prix(n.prix), instrument.texte_quantite(n.quantite)] for n in niveaux]
-
-
 def textes_du_haut(instrument: Instrument, lu: Resume) -> dict[str, str]:
     """Rend les meilleurs prix."""
     (bid, achat), (ask, vente) = textes_niveaux(instrument, (lu.bid, lu.ask))
     return {"b": bid, "B": achat, "a": ask, "A": vente}
-
-
-def textes_ticker(instrument: Instrument, lu: Resume) -> dict[str, object]:
-    """Rend les champs d'un ticker de 24 h, nommés comme dans le flux."""
-    jour, prix = lu.jour, instrument.texte_prix
-    variation = jour.close - jour.open
-    return {
-        "p": prix(variation),
-        "P": texte_decimal(variation * 100_000 // jour.open, 3),
-        "w": moyenne(instrument, lu),
-        "c": prix(jour.close),
-        "Q": instrument.texte_quantite(lu.dernier.quantite),
-        "o": prix(jour.open),
-        "h": prix(jour.high),
-        "l": prix(jour.low),
-        "v": instrument.texte_quantite(jour.volume),
-        "q": instrument.texte_volume_quote(jour.volume_quote),
-        "O": jour.ts,
-        "C": lu.ts,
-        "F": lu.dernier.id - jour.nombre + 1,
-        "L": lu.dernier.id,
-        "n": jour.nombre,
-    }
-
-
-def moyenne(instrument: Instrument, lu: Resume) -> str:
-    """Rend le prix moyen pondéré des 24 h, à quatre décimales de plus que le prix."""
-    jour = lu.jour
-    if instrument.inverse:
-        valeur = instrument.notionnel_contrat * jour.volume * 10_000 // jour.volume_quote
-    else:
-        valeur = jour.volume_quote * 10_000 // jour.volume
-    return texte_decimal(valeur, instrument.decimales_prix + 4)

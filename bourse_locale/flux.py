@@ -220,14 +220,14 @@ class Flux:
             self.marche.reserver(2 * len(self._fils))
         return fil
 
-    def instantane_rest(self, instrument: Instrument, ts: int, profondeur: int) -> Carnet:
+    def instantane_rest(self, instrument: Instrument, ts: int) -> Carnet:
         """Rend un carnet servi en REST, et retient sa séquence : les écarts émis ensuite s'y arrêteront.
 
         Sans cela un écart qui enjambe l'instantané tairait un niveau changé puis revenu, et le client aurait un faux
         carnet de bonne séquence.
         """
         jalons = self._jalons.setdefault(instrument.cle, deque(maxlen=JALONS_GARDES))
-        servi = carnet(self.marche, instrument, ts, profondeur)
+        servi = carnet(self.marche, instrument, ts, self.profondeur)
         jalons.append(servi.ts)
         return servi
 
@@ -261,9 +261,9 @@ class Flux:
 
     # Ce que chaque canal doit émettre
 
-    def ouvrir(self, abonnement: Abonnement, maintenant_ms: int) -> None:
-        """Fait partir un abonnement de maintenant : rien de ce qui précède ne sera émis."""
-        abonnement.curseur_ms = maintenant_ms
+    def ouvrir(self, abonnement: Abonnement) -> None:
+        """Fait partir un abonnement de son curseur : rien de ce qui précède ne sera émis."""
+        maintenant_ms = abonnement.curseur_ms
         abonnement.ouverte_ms = ouverture(*abonnement.periode, maintenant_ms)
         abonnement.profondeur = abonnement.profondeur or self.profondeur
         if abonnement.canal == "carnet":

@@ -13,7 +13,8 @@ import struct
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -23,6 +24,8 @@ from bourse_locale.pannes import NATURES_CONNEXION, NATURES_DEMANDE, NATURES_POI
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from aiohttp import WSMessage
 
     from bourse_locale.flux import Abonnement, Flux
     from bourse_locale.marche import Instrument
@@ -39,6 +42,7 @@ TRANCHE_MS = 5 * MINUTE_MS
 PONGS_MANQUES = 3
 DELAI_ADIEU_S = 1.0
 SANS_TRAME = 1006
+FINS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 
 
 @dataclass
@@ -90,6 +94,7 @@ class Session:
         # Sans compression : elle coûterait plus que tout le reste. Une session muette ne répond pas même à un adieu.
         self._ws = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, timeout=DELAI_ADIEU_S)
         self._file: deque[Envoi] = deque()
+        self._a_ouvrir: deque[Abonnement] = deque()
         self._reveil = asyncio.Event()
         self._curseur_ms = self.bourse.maintenant_ms()
         self._decidees: list[Panne] = []
@@ -97,8 +102,9 @@ class Session:
         self._muets: set[str] = set()
         self._lenteur: Panne | None = None
         self._recents: deque[float] = deque()
-        self._entendu = self._sonde = time.monotonic()
-        self._adieux: set[asyncio.Task[object]] = set()
+        self._sonde, self._sans_reponse = time.monotonic(), 0
+        self._lecture: asyncio.Task[WSMessage] | None = None
+        self._adieu: tuple[int, bytes] | None = None
 
     # Ce qu'emploient les protocoles
 
@@ -126,15 +132,14 @@ class Session:
         return None
 
     def abonner(self, abonnement: Abonnement) -> None:
-        """Ouvre un abonnement à partir de maintenant et met en file son état présent."""
-        maintenant = self.bourse.maintenant_ms()
+        """Abonne à partir de maintenant ; son état présent part ensuite, dès que le marché en est lu."""
+        abonnement.curseur_ms, abonnement.reveil_ms = self.bourse.maintenant_ms(), inf
         if not self.abonnements:
-            self._curseur_ms = maintenant
+            self._curseur_ms = abonnement.curseur_ms
         self.abonnements[abonnement.cle] = abonnement
+        self._a_ouvrir.append(abonnement)
         self.journal.abonnements.append(abonnement.cle)
         self.journal.actifs.add(abonnement.cle)
-        self.flux.ouvrir(abonnement, maintenant)
-        self._mettre_en_file(abonnement, self.flux.premiers(abonnement, maintenant))
         self._reveil.set()
 
     def desabonner(self, cle: str) -> bool:
@@ -152,21 +157,29 @@ class Session:
             await self._lire()
         finally:
             self.finie = True
-            emission.cancel()
-            await asyncio.gather(emission, return_exceptions=True)
+            taches: list[asyncio.Task[Any]] = [emission] if self._lecture is None else [emission, self._lecture]
+            for tache in taches:
+                tache.cancel()
+            await asyncio.gather(*taches, return_exceptions=True)
             self.journal.fin = self.journal.fin or "client"
         return self._ws
 
     async def _lire(self) -> None:
-        while True:
-            trame = await self._ws.receive()
-            if self.muette and trame.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
+        while self._adieu is None:
+            self._lecture = asyncio.ensure_future(self._ws.receive())
+            await asyncio.wait({self._lecture})
+            if self._lecture.cancelled():
+                break
+            trame = self._lecture.result()
+            if self.muette and trame.type in FINS:
                 await self._attendre_la_perte()
                 return
-            if trame.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                await self._ws.close()
-                return
+            if trame.type in FINS or trame.type is WSMsgType.ERROR:
+                break
             await self._recevoir(trame.type, trame.data)
+        # La lecture est libre : l'adieu attend alors celui du client, comme le font les exchanges.
+        code, message = self._adieu or (WSCloseCode.OK, b"")
+        await self._ws.close(code=code, message=message)
 
     async def _attendre_la_perte(self) -> None:
         # Rien ne signale la fin d'un transport que plus personne ne lit : il faut y revenir voir.
@@ -174,12 +187,12 @@ class Session:
             await asyncio.sleep(TICK_S)
 
     async def _recevoir(self, genre: WSMsgType, donnee: object) -> None:
-        self._entendu = time.monotonic()
+        self._sans_reponse = 0
         self.journal.recus += genre is WSMsgType.TEXT
         if self.muette:
             return
-        if genre is WSMsgType.PING and isinstance(donnee, bytes):
-            await self._ws.pong(donnee)
+        if genre is WSMsgType.PING and isinstance(donnee, (bytes, bytearray)):
+            await self._ws.pong(bytes(donnee))
         elif genre is WSMsgType.TEXT and isinstance(donnee, str):
             if self._trop_de_demandes():
                 self.finir("limite", WSCloseCode.POLICY_VIOLATION, "Too many requests")
@@ -190,8 +203,8 @@ class Session:
         permis = self._permis[1]
         if not permis or not self.bourse.limites:
             return False
-        self._recents.append(self._entendu)
-        while self._recents[0] < self._entendu - 1.0:
+        self._recents.append(time.monotonic())
+        while self._recents[0] < self._recents[-1] - 1.0:
             self._recents.popleft()
         return len(self._recents) > permis
 
@@ -209,9 +222,9 @@ class Session:
             if self._http.transport is not None:
                 self._http.transport.close()
             return
-        adieu: asyncio.Task[object] = asyncio.ensure_future(self._ws.close(code=code, message=message.encode()))
-        self._adieux.add(adieu)
-        adieu.add_done_callback(self._adieux.discard)
+        self._adieu = (code, message.encode())
+        if self._lecture is not None:
+            self._lecture.cancel()
 
     def taire(self) -> None:
         """N'émet plus rien, ni pong ni adieu : la connexion reste ouverte (demi-ouverte)."""
@@ -240,19 +253,39 @@ class Session:
                 await self._attendre()
 
     async def _rattraper(self) -> None:
-        await self._vider()
+        await self._ouvrir_abonnements()
         while not (self.finie or self.muette):
             maintenant = self.bourse.maintenant_ms()
             fin = min(maintenant, self._curseur_ms + TRANCHE_MS) if self.abonnements else maintenant
-            for abonnement in list(self.abonnements.values()):
-                if abonnement.reveil_ms <= fin:
-                    cible = self._cible(abonnement.canal, abonnement.instrument)
-                    self._mettre_en_file(abonnement, self.flux.produire(abonnement, fin, cible))
+            await self._produire(fin)
             self._curseur_ms = max(self._curseur_ms, fin)
             await self._vider()
             if fin >= maintenant:
                 return
             await asyncio.sleep(0)
+
+    async def _ouvrir_abonnements(self) -> None:
+        """Ouvre les abonnements reçus, un à un : un marché jamais lu coûte quinze millisecondes."""
+        await self._vider()
+        while self._a_ouvrir and not (self.finie or self.muette):
+            abonnement = self._a_ouvrir.popleft()
+            if self.abonnements.get(abonnement.cle) is abonnement:
+                self.flux.ouvrir(abonnement)
+                self._mettre_en_file(abonnement, self.flux.premiers(abonnement, abonnement.curseur_ms))
+                await self._vider()
+                await asyncio.sleep(0)
+
+    async def _produire(self, fin_ms: int) -> None:
+        """Met en file ce que doivent les abonnements réveillés ; rend la main si c'est long (minuit relit tout)."""
+        debut = time.monotonic()
+        for abonnement in list(self.abonnements.values()):
+            if abonnement.reveil_ms <= fin_ms:
+                cible = self._cible(abonnement.canal, abonnement.instrument)
+                self._mettre_en_file(abonnement, self.flux.produire(abonnement, fin_ms, cible))
+                if time.monotonic() - debut > TICK_S:
+                    await self._vider()
+                    await asyncio.sleep(0)
+                    debut = time.monotonic()
 
     def _mettre_en_file(self, abonnement: Abonnement, objets: list[object]) -> None:
         if objets and abonnement.instrument.symbole not in self._muets:
@@ -288,9 +321,10 @@ class Session:
         if not pas or maintenant - self._sonde < pas:
             return
         self._sonde = maintenant
-        if maintenant - self._entendu > PONGS_MANQUES * pas:
+        if self._sans_reponse >= PONGS_MANQUES:
             self.finir("sourde", WSCloseCode.POLICY_VIOLATION, "Pong timeout")
         else:
+            self._sans_reponse += 1
             await self._ws.ping(str(self.bourse.maintenant_ms()).encode())
 
     async def _attendre(self) -> None:
@@ -299,6 +333,8 @@ class Session:
         if self.abonnements and acceleration > 0 and not self.muette:
             reste_ms = min(a.reveil_ms for a in self.abonnements.values()) - self.bourse.maintenant_ms()
             duree = min(REPOS_S, max(TICK_S, reste_ms / 1000 / acceleration))
+        if self.flux.ping_s:
+            duree = min(duree, self.flux.ping_s)
         if self._armees:
             duree = TICK_S
         with contextlib.suppress(asyncio.TimeoutError):
