@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 import pytest
 from outils_bout_en_bout import EXTENSIONS, commande, fiche, finir, jusqua, lancer, lignes
 
@@ -44,14 +46,14 @@ def est_vrai(bourse: Bourse, exchange: str, symbole: str, sortie: Path, au_moins
     lues = lignes(sortie, symbole)
     assert len(lues) >= au_moins
     assert [ligne[:5] for ligne in lues] == oracle(bourse, exchange, symbole, lues)
-    volumes = [l[5] for l in bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)]
+    volumes = [ligne[5] for ligne in bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)]
     assert [ligne[5] for ligne in lues] == pytest.approx(volumes, rel=1e-9, abs=1e-7)
 
 
 def trades_manquants(bourse: Bourse, exchange: str, symbole: str, sortie: Path) -> tuple[set[str], set[str]]:
     """Les ids de l'étendue de la sortie qui y manquent, et ceux qui y sont en trop."""
     table = m.lire(sortie)
-    table = table.filter(m.pc.equal(table["symbole"], symbole))
+    table = table.filter(pc.equal(table["symbole"], symbole))
     instants, ids = m.instants_de(table), table["id"].to_pylist()
     assert len(ids) == len(set(ids)), "un trade en double"
     assert instants == sorted(instants)
@@ -262,4 +264,4 @@ def test_les_tickers_ne_sont_ecrits_que_s_ils_changent(vive: Bourse, tmp_path: P
     assert len(lus) > 3
     assert all(avant - 1 <= ligne["recu"].timestamp() <= time.time() for ligne in lus)
     valeurs = [tuple(v for nom, v in ligne.items() if nom not in ("timestamp", "recu")) for ligne in lus]
-    assert all(un != autre for un, autre in zip(valeurs, valeurs[1:], strict=False))
+    assert all(un != autre for un, autre in itertools.pairwise(valeurs))
