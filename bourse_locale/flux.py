@@ -216,7 +216,7 @@ class Flux:
         fil = self._fils.get(instrument.cle)
         if fil is None:
             fil = self._fils[instrument.cle] = Fil(self.protocole, instrument)
-            # Chaque instrument suivi tient deux jours en cache (le sien, celui de sa cotation) autour de minuit.
+            # Chaque instrument suivi tient deux jours en cache : celui d'avant et celui d'après minuit, ou les 24 h.
             self.marche.reserver(2 * len(self._fils))
         return fil
 
@@ -264,6 +264,7 @@ class Flux:
     def ouvrir(self, abonnement: Abonnement) -> None:
         """Fait partir un abonnement de son curseur : rien de ce qui précède ne sera émis."""
         maintenant_ms = abonnement.curseur_ms
+        self.fil(abonnement.instrument)
         abonnement.ouverte_ms = ouverture(*abonnement.periode, maintenant_ms)
         abonnement.profondeur = abonnement.profondeur or self.profondeur
         if abonnement.canal == "carnet":

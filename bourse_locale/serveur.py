@@ -572,11 +572,8 @@ class Bourse:
         """Exécute dans la boucle du serveur, d'où qu'on l'appelle ; None si le serveur n'est pas ouvert."""
         if self._service is None:
             return None
-        try:
-            if asyncio.get_running_loop() is self._service:
-                return agir()
-        except RuntimeError:
-            pass  # appelé d'un fil sans boucle
+        if boucle_courante() is self._service:
+            return agir()
 
         async def differe() -> T:
             return agir()
@@ -720,6 +717,14 @@ class Bourse:
         if not attente_s:
             reponse.entetes.pop("Retry-After", None)
         return reponse
+
+
+def boucle_courante() -> asyncio.AbstractEventLoop | None:
+    """Rend la boucle du fil courant, None s'il n'en a pas."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def corps_fautif(protocole: Protocole, appel: Appel, panne: Panne) -> Reponse:
