@@ -5864,7 +5864,8 @@ def reporter_les_vides(
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))]), OHLCV) if plates else lot.lignes
+    ajout = habiller(lot.cle, _en_colonnes(plates))
+    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
     dernier = max(connues, default=None)
     return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
 
@@ -7425,7 +7426,7 @@ class _ExecutionFlux(_Execution):
             await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
-                await self._ecriture
+                await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
@@ -7443,7 +7444,13 @@ class _ExecutionFlux(_Execution):
             return
         lots, self._tampon, self._lignes = self._tampon, [], 0
         self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
+
+    def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
+        """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
+        if ecriture.exception() is not None:
+            self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
         for lot in enchainer(lots):
@@ -7554,6 +7561,8 @@ async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
 
 
 def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    if tache.stream:
+        return _estimer_flux(connexion, tache, serie)
     timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
     demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
@@ -7569,6 +7578,14 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
         duree_s,
         sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
     )
+
+
+def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
+    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
+    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
+    demande = (heure, heure + round(duree_s * SECONDE_MS))
+    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
+    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
 
 
 # --- Bibliothèque ---
@@ -7875,6 +7892,12 @@ async def commande_simuler(tache: Tache) -> list[str]:
     lignes = []
     for estimation in estimations:
         debut, fin = estimation.demande
+        if tache.stream:
+            lignes.append(
+                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
+                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
+            )
+            continue
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
             f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
