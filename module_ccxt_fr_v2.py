@@ -3570,6 +3570,7 @@ class Reglages:
     timeout: int = 30_000
     essais: int = 8
     sandbox: bool = False
+    hors_ligne: bool = False
     proxy: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -3972,8 +3973,8 @@ class _Liaison:
             self._noter_decalage(date - maintenant_ms())
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        self._decalage_ms = decalage_ms
-        if abs(decalage_ms) > MINUTE_MS:
+        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
+        if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -7076,6 +7077,7 @@ def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
         timeout=tache.timeout,
         essais=tache.essais,
         sandbox=tache.sandbox,
+        hors_ligne=tache.hors_ligne,
         proxy=tache.proxy,
         options=tache.options,
         params=tache.params,
