@@ -150,7 +150,7 @@ IMPURETES = {
             {
                 "lire_objet_ou_fichier",  # § 10 : --config-ccxt @fichier.json
                 "_lire_env",  # § 11 : les clés du .env
-                "_imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
+                "imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
             }
         ),
     ),
