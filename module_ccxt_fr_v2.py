@@ -151,7 +151,8 @@ class ErreurCollecte(Exception):
         message = str(self)
         if not self.conseil:
             return message
-        return f"{message.rstrip(' .')}. {self.conseil}"
+        message = message.rstrip(" .")
+        return f"{message}{'' if message.endswith(('?', '!')) else '.'} {self.conseil}"
 
 
 class ErreurDemande(ErreurCollecte):
@@ -8019,12 +8020,20 @@ class _Execution:
             Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
         ]
         if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
-            bilan.derniere_ms = max((grille(fiche).avancer(fin, -1) for _, fin in fiche.couverts), default=None)
+            bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
             bilan.message = _dire_partiel(partiels, (debut, fin))
             journal.warning("%s : %s", fiche.cle, bilan.message)
+
+
+def derniere_ligne(fiche: Fiche) -> int | None:
+    """L'horodatage de la ligne la plus récente que la fiche prouve ; None si elle ne prouve rien."""
+    if not fiche.couverts:
+        return None
+    fin = fiche.couverts[-1][1]
+    return grille(fiche).avancer(fin, -1) if fiche.cle.timeframe else fin - 1
 
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
