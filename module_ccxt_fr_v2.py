@@ -90,7 +90,7 @@ from collections.abc import (
 )
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
@@ -3992,11 +3992,11 @@ class Fonds:
     def preter_marches(self, api: Any) -> None:
         """Donne à une instance les marchés déjà chargés."""
         if self._souche.markets:
-            api.set_markets_from_exchange(self._souche)
+            _passer_marches(self._souche, api)
 
     def garder_marches(self, api: Any) -> None:
         """Garde pour les suivantes les marchés d'une instance."""
-        self._souche.set_markets_from_exchange(api)
+        _passer_marches(api, self._souche)
 
     async def __aenter__(self) -> Self:
         await self._souche.__aenter__()
@@ -4004,6 +4004,13 @@ class Fonds:
 
     async def __aexit__(self, *_: object) -> None:
         await self._souche.close()
+
+
+def _passer_marches(source: Any, cible: Any) -> None:
+    """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
+    for annexe in source.options.get("marketHelperProps", ()):
+        source.options.setdefault(annexe, None)
+    cible.set_markets_from_exchange(source)
 
 
 class _Liaison:
@@ -7091,6 +7098,7 @@ _FAUTES_YAML = (
     (r"duplicate anchor '(.+?)'", r"l'ancre « &\1 » est posée deux fois"),
     (r"another document", "un second document (« --- ») : un lot n'en a qu'un"),
     (r"unacceptable character", "un caractère de contrôle"),
+    (r"cannot represent", "une valeur Python qui n'a pas d'écriture en YAML"),
     (r"expected <block end>|expected the node content", "une indentation incohérente, ou un tiret mal placé"),
     (r"", "le YAML ne se lit pas ici"),
 )
@@ -7238,8 +7246,7 @@ class ArbreYaml:
         """Un dictionnaire Python en nœuds, sans lignes ; un chemin y est un texte."""
         representant = self._yaml.representer.SafeRepresenter()
         representant.ignore_aliases = lambda _objet: True
-        representant.yaml_multi_representers = {os.PathLike: lambda r, chemin: r.represent_str(os.fspath(chemin)),
-                                                Mapping: lambda r, objet: r.represent_dict(objet)}  # fmt: skip
+        representant.yaml_multi_representers = {PurePath: lambda r, chemin: r.represent_str(str(chemin))}
         return representant.represent_data(source)
 
     def _noter_syntaxe(self, erreur: Any, source: Any) -> None:
@@ -8561,7 +8568,7 @@ class BilanLot:
     def vierge(cls, plan: Plan) -> Self:
         """Le bilan d'un lot dont rien n'est encore exécuté."""
         taches = [BilanTache(p.nom, MODES[p.tache.stream is not None], Bilan(p.tache.exchange)) for p in plan.taches]
-        return cls(plan.nom, taches, plan.noms)
+        return cls(str(plan.fichier.absolute()) if plan.fichier else plan.nom, taches, plan.noms)
 
     def conclure(self) -> None:
         """Le code global : le plus grave des tâches."""
@@ -8693,10 +8700,6 @@ def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Co
     return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
 
 
-async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
-    """À venir."""
-
-
 async def _executer_tache(
     planifiee: TacheDeLot, resultat: BilanTache, contexte: Contexte, suivi: Suivi | None = None
 ) -> None:
@@ -8732,6 +8735,210 @@ async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, lis
                 bilan.refuser(erreur)
                 journal.error("%s : %s", planifiee.nom, erreur.complet())
             yield planifiee, bilan, estimations
+
+
+# --- Lots sur un cluster Dask ---
+
+RESSOURCE_DASK = {"exchange": 1}  # chaque worker en offre une : jamais deux tâches à la fois, donc jamais deux du même
+ECOUTE_ARRET_S = 0.3
+ARRET_DASK_S = 8.0  # une tâche annulée écrit ce qu'elle a reçu en moins de 5 s
+RONDE_DASK_S = 30.0  # un cluster sans worker pendant deux rondes n'en retrouvera pas de lui-même
+
+
+class Part(NamedTuple):
+    """Ce que porte une future : une tâche, ou l'un de ses symboles, et où l'exécuter."""
+
+    planifiee: TacheDeLot
+    resultat: BilanTache
+    env: Path
+
+
+async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
+    """Sur les workers d'un cluster ; mêmes règles d'ordre, même bilan, mêmes codes qu'ici."""
+    async with _ouvrir_cluster(adresse) as client:
+        cluster = _Cluster(client)
+        for groupe in _ordonner(couples):
+            parts = [(couple, _decouper(*couple, plan)) for couple in groupe]
+            try:
+                await cluster.executer([part for _, siennes in parts for part in siennes])
+            finally:
+                for (planifiee, resultat), siennes in parts:
+                    _rassembler(planifiee, resultat, [part.resultat for part in siennes])
+
+
+@contextlib.asynccontextmanager
+async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
+    """Le client d'un cluster ; `local:N` en lance un, le temps du lot."""
+    distributed = importer("distributed", "Exécuter sur un cluster Dask")
+    async with contextlib.AsyncExitStack() as pile:
+        cible: Any = adresse
+        if adresse.startswith("local:"):
+            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": None}
+            nombre = int(adresse.removeprefix("local:"))
+            cible = await pile.enter_async_context(
+                distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
+            )
+        try:
+            client = await pile.enter_async_context(distributed.Client(cible, asynchronous=True, timeout=10))
+        except (OSError, ValueError) as erreur:
+            message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
+            raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
+        await client.forward_logging(journal.name, journal.getEffectiveLevel())
+        yield client
+
+
+class _Cluster:
+    """Soumet les parts d'un lot, une future chacune, et attend leurs bilans."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._arret = importer("distributed", "Arrêter un lot").Event(f"arret-{client.id}", client=client)
+        self._voisins = False  # des workers derrière une même adresse : les tâches d'un exchange s'y suivent
+        self._derniers: dict[object, asyncio.Task[None]] = {}
+
+    async def executer(self, parts: Sequence[Part]) -> None:
+        """Exécute ces parts ; annulé, laisse chacune écrire ce qu'elle a reçu."""
+        await self._recenser()
+        suivis = [self._lancer(part) for part in parts]
+        try:
+            await self._attendre(suivis)
+        except asyncio.CancelledError:
+            await self._arret.set()
+            if suivis:
+                await asyncio.wait(suivis, timeout=ARRET_DASK_S)
+            raise
+        finally:
+            for suivi in suivis:
+                suivi.cancel()
+
+    async def _attendre(self, suivis: Iterable[asyncio.Task[None]]) -> None:
+        restent, absences = set(suivis), 0
+        while restent:
+            _, restent = await asyncio.wait(restent, timeout=RONDE_DASK_S)
+            absences = 0 if not restent or await self._recenser(exiger=absences > 0) else absences + 1
+
+    async def _recenser(self, *, exiger: bool = True) -> bool:
+        """Compte les workers qui offrent la ressource ; ErreurTemporaire s'il en faut et qu'il n'y en a pas."""
+        etat = await self._client.scheduler.identity(n_workers=-1)
+        utiles = [w for w in etat["workers"].values() if w.get("resources", {}).keys() & RESSOURCE_DASK.keys()]
+        if exiger and not utiles:
+            raise ErreurTemporaire(
+                f"Aucun des {len(etat['workers'])} workers du cluster n'offre la ressource « exchange »",
+                "Lancez-les ainsi, un par adresse IP : dask worker ADRESSE --nthreads 1 --resources exchange=1",
+            )
+        self._voisins = len({w["host"] for w in utiles}) < len(utiles)
+        return bool(utiles)
+
+    def _lancer(self, part: Part) -> asyncio.Task[None]:
+        """Une part attend celles qui écrivent le même fichier, ou demandent au même exchange de la même adresse."""
+        tache = part.planifiee.tache
+        chaines: list[object] = [tache.sortie] if tache.sortie else []
+        if self._voisins and not part.planifiee.sans_fin:
+            chaines.append(tache.exchange)
+        avant = {self._derniers[chaine] for chaine in chaines if chaine in self._derniers}
+        suivi = asyncio.create_task(self._suivre(part, avant))
+        self._derniers |= dict.fromkeys(chaines, suivi)
+        return suivi
+
+    async def _suivre(self, part: Part, avant: set[asyncio.Task[None]]) -> None:
+        """De la soumission au bilan. Un worker mort ne se voit pas : Dask relance, et la reprise est bon marché."""
+        if avant:
+            await asyncio.wait(avant)
+        if await self._arret.is_set():
+            return
+        resultat = part.resultat
+        try:
+            arguments = (part, self._arret.name, journal.getEffectiveLevel())
+            recu = await self._client.submit(_executer_part, *arguments, pure=False, resources=RESSOURCE_DASK)
+        except Exception as erreur:  # noqa: BLE001  KilledWorker, module absent du worker : la tâche échoue, pas le lot
+            resultat.bilan.message = f"perdue par le cluster : {type(erreur).__name__} : {_premiere_ligne(erreur)}"
+            journal.error("%s : %s", resultat.nom, resultat.bilan.message)
+            resultat.finir(CODE_ECHEC)
+        else:
+            vars(resultat).update(vars(recu))
+
+
+def _executer_part(part: Part, arret: str, niveau: int) -> BilanTache:
+    """Sur un worker, dans son fil : exécute la part jusqu'au bout, ou jusqu'à l'arrêt du lot."""
+    journal.setLevel(niveau)
+    journal.addFilter(_marquer_tache)
+    return asyncio.run(_executer_sous_arret(part, importer("distributed", "Exécuter sur un worker").Event(arret)))
+
+
+async def _executer_sous_arret(part: Part, arret: Any) -> BilanTache:
+    resultat = BilanTache(part.resultat.nom, part.resultat.mode, Bilan(part.planifiee.tache.exchange))
+    if await asyncio.to_thread(arret.is_set):
+        return resultat
+    async with Parc(Pauses(part.env.parent)) as parc:
+        contexte = Contexte(part.planifiee.dossier, part.env, parc)
+        tache = asyncio.ensure_future(_executer_tache(part.planifiee, resultat, contexte))
+        while not tache.done():
+            await asyncio.wait({tache}, timeout=ECOUTE_ARRET_S)
+            if not tache.done() and await asyncio.to_thread(arret.is_set):
+                tache.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tache
+    return resultat
+
+
+def _marquer_tache(ligne: logging.LogRecord) -> bool:
+    """Le nom de la tâche part avec la ligne de journal, qui sera écrite dans un autre processus."""
+    ligne.nom_tache = TACHE_COURANTE.get()
+    return True
+
+
+def _decouper(planifiee: TacheDeLot, resultat: BilanTache, plan: Plan) -> list[Part]:
+    """Une part par symbole quand la sortie le permet, une par tâche sinon ; chemins absolus, pour un autre processus.
+
+    Un fichier ne s'ouvre que pour toutes ses séries ; un flux suit tous ses symboles ensemble.
+    """
+    tache, env = planifiee.tache, plan.dossier.absolute() / ".env"
+    sortie = tache.sortie and tache.sortie.absolute()
+    lointaine = dataclasses.replace(
+        planifiee, tache=dataclasses.replace(tache, sortie=sortie), dossier=planifiee.dossier.absolute()
+    )
+    if tache.stream or not sortie or tache.format_choisi != "sqlite" or len(tache.demandes) == 1:
+        return [Part(lointaine, resultat, env)]
+    seules = (dataclasses.replace(lointaine.tache, symbols=(symbole,)) for symbole in tache.symbols)
+    return [
+        Part(
+            dataclasses.replace(lointaine, tache=seule),
+            BilanTache(planifiee.nom, resultat.mode, Bilan(tache.exchange)),
+            env,
+        )
+        for seule in seules
+    ]
+
+
+def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[BilanTache]) -> None:
+    """Le bilan de la tâche, d'après ceux de ses parts ; la sortie y est telle que demandée."""
+    if parts[0] is not resultat:
+        _additionner(resultat, parts, planifiee.tache.demandes)
+    bilan = resultat.bilan
+    if bilan.sortie is not None:
+        bilan.sortie = planifiee.tache.sortie or planifiee.dossier / bilan.sortie.name
+
+
+def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
+    """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
+    total, bilans = resultat.bilan, [part.bilan for part in parts]
+    for symbole, part in zip(symboles, parts, strict=True):
+        refusee = part.code == CODE_DEMANDE
+        total.series += [BilanSerie(symbole, "refusee", part.bilan.message)] if refusee else part.bilan.series
+    total.sortie = next((b.sortie for b in bilans if b.sortie), None)
+    total.format = next((b.format for b in bilans if b.format), None)
+    total.message = "\n".join(b.message for b in bilans if b.message)
+    total.requetes, total.essais = sum(b.requetes for b in bilans), sum(b.essais for b in bilans)
+    total.duree_s, total.octets = sum(b.duree_s for b in bilans), max(b.octets for b in bilans)
+    total.modifie = any(b.modifie for b in bilans)
+    resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
+    codes = [part.code for part in parts if part.code is not None]
+    if len(codes) < len(parts):
+        resultat.etat = INTERROMPUE if resultat.debut_ms is not None else NON_EXECUTEE
+    elif set(codes) == {CODE_DEMANDE}:
+        resultat.finir(CODE_DEMANDE)
+    else:
+        resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
 
 
 # --- Métriques ---
@@ -8988,7 +9195,7 @@ def installer_journal(niveau: str) -> None:
     journal.handlers[:] = [sortie]
     journal.setLevel(niveau.upper())
     journal.propagate = False
-    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv"):
+    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv", "distributed", "tornado"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
         logging.getLogger(bavard).propagate = False
 
@@ -9085,8 +9292,10 @@ async def commande_simuler(tache: Tache) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
+    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
     try:
-        await executer_async(tache, suivi=progression, bilan=bilan)
+        async with Parc(pauses) as parc:
+            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc))
     finally:
         progression.fermer()
     journal.info("%s", dire_bilan(bilan))
