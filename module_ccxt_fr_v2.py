@@ -49,6 +49,7 @@ import codecs
 import collections
 import concurrent.futures
 import contextlib
+import contextvars
 import csv
 import dataclasses
 import datetime as dt
@@ -89,13 +90,15 @@ from collections.abc import (
 )
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
 __version__ = "2.0.0"
 
 __all__ = [
     "Bilan",
+    "BilanLot",
     "ErreurCollecte",
     "ErreurDefinitive",
     "ErreurDemande",
@@ -106,6 +109,8 @@ __all__ = [
     "construire",
     "executer",
     "executer_async",
+    "executer_lot",
+    "executer_lot_async",
     "lire",
     "ouvrir_exchange",
     "suivre",
@@ -146,7 +151,8 @@ class ErreurCollecte(Exception):
         message = str(self)
         if not self.conseil:
             return message
-        return f"{message.rstrip(' .')}. {self.conseil}"
+        message = message.rstrip(" .")
+        return f"{message}{'' if message.endswith(('?', '!')) else '.'} {self.conseil}"
 
 
 class ErreurDemande(ErreurCollecte):
@@ -643,6 +649,7 @@ SANS_TRANSACTION = "sans_transaction"
 AVANT_COTATION = "avant_cotation"
 HORS_FENETRE_API = "hors_fenetre_api"
 ECHEC = "echec"
+RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 
@@ -1348,10 +1355,17 @@ class Frein:
     def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
+        self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
 
     def serrer(self, attente_s: float) -> None:
         """Plus aucune requête avant `attente_s` secondes ; une pause plus longue déjà posée reste."""
         self._jusqua = max(self._jusqua, self._horloge() + attente_s + MARGE_REPRISE_S)
+        self.prevenir(self.reste_s)
+
+    @property
+    def reste_s(self) -> float:
+        """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
+        return max(0.0, self._jusqua - self._horloge())
 
     @property
     def serre(self) -> bool:
@@ -1417,9 +1431,17 @@ LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute 
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 MARGE_DISQUE = 1 << 20
+TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
+
+# Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
+LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
+ATTENTE_FONTE_S = 900.0
+PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+CADENCE_FICHE_S = 60.0
+JOURNAL_A_CONDENSER = 1 << 20
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1547,6 +1569,67 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         )
 
 
+def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
+    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+    try:
+        while reste:
+            reste = reste[fichier.write(reste) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            fichier.truncate(position)
+        raise
+    return position
+
+
+def lire_texte_utf8(chemin: Path) -> str:
+    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
+    try:
+        if chemin.stat().st_size <= TEXTE_MAX:
+            return chemin.read_text(encoding="utf-8-sig")
+        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
+    except UnicodeDecodeError as erreur:
+        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
+    except OSError as erreur:
+        cause = _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
+
+
+class Pauses:
+    """Les pauses qu'un exchange a demandées, pour l'exécution suivante ; un petit fichier JSON à côté des sorties.
+
+    Absent, illisible ou passé : il ne compte pas. Ne pas pouvoir l'écrire n'arrête rien.
+    """
+
+    def __init__(self, dossier: Path) -> None:
+        self.chemin = dossier / ".pauses-ccxt.json"
+
+    def lire(self) -> dict[str, int]:
+        """Les pauses qui courent encore : exchange -> instant de fin."""
+        try:
+            lues = json.loads(self.chemin.read_text(encoding="utf-8"))
+            pauses = {str(nom): int(fin) for nom, fin in lues.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+
+    def noter(self, exchange: str, fin_ms: int) -> None:
+        """Garde une pause ; une plus longue déjà notée reste."""
+        pauses = self.lire()
+        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
+        texte = json.dumps(pauses, indent=1)
+        try:
+            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        except ErreurSortie as refus:
+            journal.warning("La pause demandée par %s ne passera pas aux exécutions suivantes : %s", exchange, refus)
+
+    def nettoyer(self) -> None:
+        """Ôte le fichier quand plus aucune pause ne court."""
+        if not self.lire():
+            with contextlib.suppress(OSError):
+                self.chemin.unlink(missing_ok=True)
+
+
 class Verrou:
     """Une seule exécution par sortie. Le verrou est celui du noyau : un processus mort ne bloque jamais.
 
@@ -1554,8 +1637,13 @@ class Verrou:
     fichier de verrou avant de savoir s'il est libre, et Windows interdit d'y lire.
     """
 
-    def __init__(self, sortie: Path) -> None:
-        self._sortie = sortie
+    def __init__(
+        self,
+        sortie: Path,
+        tenue: str = "tenue",
+        conseil: str = "Attendez qu'il finisse, ou choisissez une autre sortie.",
+    ) -> None:
+        self._sortie, self._tenue, self._conseil = sortie, tenue, conseil
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
         self._prise: Any = None
 
@@ -1568,8 +1656,7 @@ class Verrou:
                 prise.acquire(timeout=0)
             except filelock.Timeout:
                 raise SortieOccupee(
-                    f"« {self._sortie} » est déjà tenue par {self._tenant()}",
-                    "Attendez qu'il finisse, ou choisissez une autre sortie.",
+                    f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
                 ) from None
             self._prise = prise
             self._pid.write_text(str(os.getpid()), encoding="ascii")
@@ -1680,6 +1767,17 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
 
 
+def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
+    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
+    if symbole in fins:
+        suite = pa.concat_tables([fins[symbole], suite])
+    suit = est_triee(suite, donnee)
+    suite = suite if suit else trier(suite, donnee)
+    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    return suit
+
+
 def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
     if not (ancienne.num_rows and nouvelle.num_rows):
@@ -1720,6 +1818,18 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
         while reste.table is not None:
             yield reste.table
             reste.suivre()
+
+
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    paquet: list[str] = []
+    for symbole in sorted(comptes):
+        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
+            yield paquet
+            paquet = []
+        paquet.append(symbole)
+    if paquet:
+        yield paquet
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1803,11 +1913,6 @@ def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, 
         yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
 
 
-def _instants(table: pa.Table) -> pa.Array:
-    """Les instants d'une table, en ms."""
-    return _en_un_bloc(table["timestamp"].cast(pa.int64()))
-
-
 @functools.cache
 def _versions() -> dict[str, str]:
     """Ce qui a écrit le fichier ; n'entre jamais dans la comparaison qui décide d'une réécriture."""
@@ -1816,6 +1921,40 @@ def _versions() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
+
+
+@dataclass
+class _Recensement:
+    """Ce que disent d'elles-mêmes les lignes d'un fichier, lues comme il les tient."""
+
+    donnee: TypeDonnee
+    fiches: dict[CleSerie, Fiche]  # celles qu'on connaît d'abord, toutes ensuite
+    en_ordre: bool = True  # chaque symbole l'est
+    entrelace: bool = False  # les symboles ne se suivent pas
+    fins: dict[str, pa.Table] = field(default_factory=dict)  # voir `prolonger`
+    _presents: dict[CleSerie, list[Intervalle]] = field(default_factory=dict)
+    _dernier: str = ""  # le symbole de la dernière ligne
+
+    def compter(self, table: pa.Table) -> None:
+        """Les repères des lignes suivantes du fichier, au moins une."""
+        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(table["symbole"])])
+        self.entrelace = self.entrelace or bool(pc.any(pc.less(symboles[1:], symboles[:-1])).as_py())
+        self._dernier = symboles[-1].as_py()
+        for cle, lignes in _par_serie(table, self.donnee):
+            self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
+            instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+            fiche = self.fiches.setdefault(cle, _fiche_de_rien(cle, instants))
+            if self.donnee.a_une_grille:
+                self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
+
+    def accorder(self, connues: Iterable[CleSerie]) -> None:
+        """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
+        for cle, fiche in self.fiches.items():
+            presents = self._presents.get(cle, [])
+            if cle not in connues:
+                fiche.couverts = unir(presents)
+            elif self.donnee.a_une_grille:
+                confronter(fiche, presents)
 
 
 # --- Journal de reprise
@@ -1830,6 +1969,18 @@ class _Entree(NamedTuple):
     fin: int
 
 
+def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> Iterator[pa.Table]:
+    """Rend, de lots (âge, lignes) qui attendent, les lignes d'avant la borne, triées ; y laisse les autres."""
+    coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
+    if coupes:
+        tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
+        if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
+            par_age = sorted(coupes, key=lambda coupe: coupe[0])
+            tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), donnee)
+        yield tout
+    attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+
+
 class JournalDeReprise:
     """Les lots reçus, à la suite, dans un flux Arrow IPC à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
@@ -1837,10 +1988,13 @@ class JournalDeReprise:
     reste en mémoire.
     """
 
-    def __init__(self, chemin: Path, donnee: TypeDonnee) -> None:
+    def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
         self.chemin = chemin
+        self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: list[_Entree] = []
-        self.lignes = 0
+        self.lignes = self.octets = 0
+        self.depuis = 0.0  # l'heure de sa plus ancienne ligne
+        self._condense = 0  # ce qu'il pesait une fois condensé
         self._donnee, self._schema = donnee, donnee.schema
         self._entete = self._schema.serialize().to_pybytes()
         self._fichier: io.FileIO | None = None
@@ -1881,28 +2035,16 @@ class JournalDeReprise:
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self.chemin, "wb")
-                self._ajouter_octets(self._fichier, self._entete)
-            position = self._ajouter_octets(self._fichier, octets)
+                _ajouter_octets(self._fichier, self._entete)
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
 
-    @staticmethod
-    def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-        """Écrit tout ou rien (disque plein) et rend la position d'avant."""
-        position, reste = fichier.tell(), memoryview(octets)
-        try:
-            while reste:
-                reste = reste[fichier.write(reste) :]
-        except OSError:
-            with contextlib.suppress(OSError):
-                fichier.truncate(position)
-                fichier.seek(position)
-            raise
-        return position
-
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
+        self._avant_synchro()
         if self._fichier is not None:
             os.fsync(self._fichier.fileno())
             self._synchro = time.monotonic()
@@ -1911,11 +2053,12 @@ class JournalDeReprise:
         if lot.num_rows:
             (symbole, debut), (_, fin) = _borne(lot, 0), _borne(lot, -1)
             self.entrees.append(_Entree(position, symbole, debut, fin + 1))
+            self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
-    def _charger(self, entree: _Entree) -> pa.Table:
-        with _disque("Lire", self.chemin), pa.OSFile(str(self.chemin)) as fichier:
-            fichier.seek(entree.position)
+    def _charger(self, fichier: pa.NativeFile, position: int) -> pa.Table:
+        with _disque("Lire", self.chemin):
+            fichier.seek(position)
             message = pa.ipc.read_message(fichier)
             return pa.Table.from_batches([pa.ipc.read_record_batch(message, self._schema)])
 
@@ -1931,26 +2074,40 @@ class JournalDeReprise:
         Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
         choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
+        if not choisies:
+            return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
         lignes = octets = 0
-        for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
-            if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                yield from self._rendre(attente, (entree.symbole, entree.debut))
-                lignes, octets = sum(len(table) for _, table in attente), sum(table.nbytes for _, table in attente)
-            attente.append((entree.position, self._charger(entree)))
-            lignes, octets = lignes + len(attente[-1][1]), octets + attente[-1][1].nbytes
-        yield from self._rendre(attente, None)
+        with pa.OSFile(str(self.chemin)) as fichier:
+            for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
+                if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
+                    yield from _rendre(attente, (entree.symbole, entree.debut), self._donnee)
+                    lignes, octets = sum(len(t) for _, t in attente), sum(t.nbytes for _, t in attente)
+                table = self._charger(fichier, entree.position)
+                attente.append((entree.position, table))
+                lignes, octets = lignes + len(table), octets + table.nbytes
+        yield from _rendre(attente, None, self._donnee)
 
-    def _rendre(self, attente: list[tuple[int, pa.Table]], borne: Borne | None) -> Iterator[pa.Table]:
-        """Rend les lignes d'avant la borne, que plus aucun lot ne peut toucher ; garde les autres."""
-        coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
-        if coupes:
-            tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
-            if not est_triee(tout, self._donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
-                par_age = sorted(coupes, key=lambda coupe: coupe[0])
-                tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), self._donnee)
-            yield tout
-        attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+    @property
+    def a_condenser(self) -> bool:
+        """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
+        return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
+
+    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+        neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
+        for symbole, note in notes.items():
+            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
+                neuf.ajouter(lignes, note)
+        neuf.synchroniser()
+        neuf.fermer()
+        self.synchroniser()
+        self.fermer()
+        with _disque("Écrire", self.chemin):
+            neuf.chemin.replace(self.chemin)
+            self._fichier = io.FileIO(self.chemin, "r+b")
+        self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
+        self._condense = neuf.octets
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -1963,7 +2120,7 @@ class JournalDeReprise:
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes = [], 0
+        self.entrees, self.lignes, self.octets, self._condense = [], 0, 0, 0
 
 
 # --- Le contrat. Ajouter un format : une sous-classe d'EcrivainFichier (ses cinq méthodes abstraites) ou d'Ecrivain,
@@ -2064,6 +2221,9 @@ class Ecrivain(Sortie):
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris)."""
 
+    def _entretenir(self) -> None:
+        """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
+
     @abstractmethod
     def _finir(self) -> bool:
         """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
@@ -2122,7 +2282,9 @@ class Ecrivain(Sortie):
             lot = lot._replace(lignes=lot.lignes[:0])
         with self._garde():
             self._ranger(lot, apres)
-        self.fiches[lot.cle] = apres
+            self.fiches[lot.cle] = apres
+            if self.flux:
+                self._entretenir()
 
     def _est_ecrit(self, lot: Lot, avant: Fiche | None) -> bool:
         """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision.
@@ -2208,7 +2370,10 @@ class _FichierLu(Ecrivain):
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self._nom_journal, self.type_donnee)
+        return JournalDeReprise(self._nom_journal, self.type_donnee, self._synchroniser_lignes)
+
+    def _synchroniser_lignes(self) -> None:
+        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
 
     @abstractmethod
     def _lire_entete(self) -> dict[str, Any] | None:
@@ -2232,7 +2397,7 @@ class _FichierLu(Ecrivain):
             return []
         self._reconnaitre()
         fiches = self._fiches_ecrites(self._lire_entete())
-        return list(fiches) if fiches is not None else list(self._recenser({})[0].values())
+        return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
     def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         try:
@@ -2241,26 +2406,16 @@ class _FichierLu(Ecrivain):
             journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self.chemin)
             return None
 
-    def _recenser(self, fiches: dict[CleSerie, Fiche]) -> tuple[dict[CleSerie, Fiche], bool]:
-        """Relit les clés : les fiches remises d'accord avec les lignes, et si celles-ci sont en ordre."""
-        presents: dict[CleSerie, list[Intervalle]] = collections.defaultdict(list)
-        connues, triee = dict(fiches), True
-        for table in sans_couper(self._tables(colonnes=self.type_donnee.reperes)):
+    def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
+        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+        recensement = _Recensement(self.type_donnee, dict(fiches))
+        for table in self._tables(colonnes=self.type_donnee.reperes):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
-                triee = triee and est_triee(table, self.type_donnee)
-                for cle, lignes in _par_serie(table, self.type_donnee):
-                    instants = _instants(lignes)
-                    fiche = connues.setdefault(cle, _fiche_de_rien(cle, instants))
-                    if self.type_donnee.a_une_grille:
-                        presents[cle] += plages(instants, grille(fiche))
-        for cle, fiche in connues.items():
-            if cle not in fiches:
-                fiche.couverts = unir(presents[cle])
-            elif self.type_donnee.a_une_grille:
-                confronter(fiche, presents[cle])
-        return connues, triee
+                recensement.compter(table)
+        recensement.accorder(fiches)
+        return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
         if objection := _objection(self.chemin):
@@ -2289,10 +2444,8 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
     return dites if len(noms) <= NOMS_DITS else f"{dites}… ({len(noms)} séries)"
 
 
-class EcrivainFichier(_FichierLu):
-    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin."""
-
-    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+class _FichierRepris(_FichierLu):
+    """L'ouverture d'un fichier : il est remis d'accord avec sa fiche, et ce qui fut interrompu est repris."""
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -2335,7 +2488,7 @@ class EcrivainFichier(_FichierLu):
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
-        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json)?\.\d+\.tmp")
+        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
         for voisin in self.chemin.parent.iterdir():
             if motif.fullmatch(voisin.name):
                 with _disque("Effacer", voisin):
@@ -2347,8 +2500,12 @@ class EcrivainFichier(_FichierLu):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None and self._est_fidele(ecrites, entete):
             return
-        self.fiches, triee = self._recenser(self.fiches)
-        if not triee:
+        recensement = self._recenser(self.fiches)
+        self.fiches = recensement.fiches
+        self._ordonner(recensement)
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        if recensement.entrelace or not recensement.en_ordre:
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
             table = trier(pa.concat_tables(self._tables()), self.type_donnee)
             ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
@@ -2376,6 +2533,14 @@ class EcrivainFichier(_FichierLu):
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
         self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
+
+class EcrivainFichier(_FichierRepris):
+    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
+
+    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _modifiee = False  # la sortie, depuis la dernière fin
+    _duree_fonte = 0.0
+
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes = (cle.symbole, debut), (cle.symbole, fin)
         anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
@@ -2385,27 +2550,69 @@ class EcrivainFichier(_FichierLu):
         )
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+
+    @staticmethod
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-        fiche = {champ: getattr(apres, champ) for champ in champs}
-        note = {"cle": lot.cle, "fiche": fiche, "couverts": lot.couverts, "trous": lot.trous}
-        self._journal.ajouter(lot.lignes, note)
+        marche = {champ: getattr(fiche, champ) for champ in champs}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+
+    def _entretenir(self) -> None:
+        if self._a_fondre():
+            debut = time.monotonic()
+            self._fondre_journal()
+            self._duree_fonte = time.monotonic() - debut
+        elif self._journal.a_condenser:
+            self._condenser()
+
+    def _a_fondre(self) -> bool:
+        """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
+        if not self._existe():
+            return True
+        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes // 2) or (
+            age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte)
+        )
+
+    @functools.cached_property
+    def _lignes(self) -> int:
+        """Le nombre de lignes du fichier."""
+        return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
+
+    def _condenser(self) -> None:
+        fiches = self.fiches.values()
+        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
 
     def _finir(self) -> bool:
+        self._fondre_journal()
+        modifiee, self._modifiee = self._modifiee, False
+        return modifiee
+
+    def _fondre_journal(self) -> None:
+        """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         lignes_changees = bool(self._journal.entrees) or not self._existe()
-        change = bool(self.fiches) and (lignes_changees or self._entete() != self._connue)
-        if change:
+        if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
             _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
+            self._modifiee = True
         self._journal.supprimer()
-        return change
 
     def _fondre(self, *, lignes_changees: bool) -> None:  # noqa: ARG002  le CSV écrit ses fiches à part
         """Remplace la sortie par l'ancienne et le journal fusionnés, fiches comprises."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._fusion()))
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._compter(self._fusion())))
+
+    def _compter(self, lots: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        lignes = 0
+        for lot in lots:
+            lignes += lot.num_rows
+            yield lot
+        self._lignes = lignes
 
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
@@ -2448,8 +2655,10 @@ class _CsvLu(EcrivainFichier):
         super().__init__(chemin, **reglages)
         self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
         self._titre = ",".join(self.type_donnee.noms).encode() + b"\n"
-        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or _est_gzip(self.chemin)):
+        est_gzip = _est_gzip(self.chemin)
+        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or est_gzip):
             self.compression = "gzip"
+        self._direct = self.flux and self.compression != "gzip" and not est_gzip
 
     def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
@@ -2498,7 +2707,10 @@ class _CsvLu(EcrivainFichier):
         return lu
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+        # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
+        return not (self._direct or entete.get("entrelace")) and all(
+            entete.get(champ) == valeur for champ, valeur in self._empreinte().items()
+        )
 
     def _empreinte(self) -> dict[str, int]:
         """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
@@ -2506,14 +2718,46 @@ class _CsvLu(EcrivainFichier):
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
     def _entete(self) -> dict[str, Any]:
-        return {**super()._entete(), **self._empreinte()}
+        entrelace = {"entrelace": True} if self._entrelace else {}
+        return {**super()._entete(), **entrelace, **self._empreinte()}
 
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+        return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
+
+    @functools.cached_property
+    def _entrelace(self) -> bool:
+        """Vrai d'un CSV de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
+        if _est_gzip(self.chemin) or not self._existe():
+            return False
+        if (entete := self._lire_entete()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self._recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        fin = self._fin()
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self._tables(colonnes=["symbole"], fin=fin):
+            for compte in pc.value_counts(_en_un_bloc(table["symbole"])).to_pylist():
+                comptes[compte["values"]] += compte["counts"]
+        place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables(fin=fin))
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self.type_donnee)
+
+    def _tables(
+        self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
+    ) -> Iterator[pa.Table]:
         noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
         natures = {nom: nature if nature != "niveaux" else "texte" for nom, nature in self.type_donnee.colonnes}
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
-            fin = self.octets if est_gzip else self._fin()
+            fin = fin or (self.octets if est_gzip else self._fin())
             if debut == fin:
                 return
             texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
@@ -2541,36 +2785,105 @@ class _CsvLu(EcrivainFichier):
                 fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
                 debut = fichier.tell()
                 ligne = fichier.readline()
-                if debut < haut and self._borne_du_texte(ligne) < borne:
+                if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
                     bas = debut + len(ligne)
                 else:
                     haut = milieu
             return bas
 
-    def _borne_du_texte(self, ligne: bytes) -> Borne:
-        champs = next(
-            csv.reader([ligne[: 1 << 12].decode(errors="ignore")])
-        )  # un carnet fait parfois cent mille octets
-        valeurs = dict(zip(self.type_donnee.noms, champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+
+def _borne_du_texte(ligne: bytes, donnee: TypeDonnee) -> Borne:
+    champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet fait parfois cent mille octets
+    valeurs = dict(zip(donnee.noms, champs, strict=False))
+    if not valeurs.get("timestamp"):
+        raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
+    return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
 
 class EcrivainCsv(_CsvLu):
-    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu."""
+    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
+
+    Un flux ajoute ses lignes au bout du même fichier (`tail -f`) tant qu'elles suivent celles de leur symbole ; les
+    autres attendent la fin au journal, qui tient aussi ce que chaque lot prouve.
+    """
+
+    def __init__(self, chemin: Path, **reglages: Any) -> None:
+        super().__init__(chemin, **reglages)
+        self._fins: dict[str, pa.Table] = {}
+        self._ajout: io.FileIO | None = None
+        self._fiche_ecrite = -math.inf
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
+        if not self._entrelace:
+            super()._ordonner(recensement)
+        elif not self._direct:
+            ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._lots()))
+            self._entrelace = False
+
+    def _ecarter(self) -> None:
+        self._fermer_ajout()
+        self._fins, self._entrelace = {}, False
+        super()._ecarter()
+
+    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        if self._direct and lot.lignes.num_rows:
+            lot = lot._replace(lignes=self._ajouter(lot.cle.symbole, lot.lignes))
+        super()._ranger(lot, apres)
+
+    def _ajouter(self, symbole: str, lignes: pa.Table) -> pa.Table:
+        """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
+        fin, derniers = self._fins.get(symbole), max(self._fins, default="")
+        suit = prolonger(self._fins, lignes, self.type_donnee)
+        coupe = 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+        if coupe < lignes.num_rows:
+            if not self._existe():
+                ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
+            if symbole < derniers and not self._entrelace:
+                self._entrelace = True
+                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+            with _disque("Écrire", self.chemin):
+                self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
+                _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
+        return lignes[:coupe]
+
+    def _entretenir(self) -> None:
+        if not self._direct:
+            super()._entretenir()
+            return
+        if self._journal.a_condenser:
+            self._condenser()
+        if time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+            self._ecrire_fiche()
+
+    def _synchroniser_lignes(self) -> None:
+        if self._ajout is not None:
+            os.fsync(self._ajout.fileno())
+
+    def _fermer_ajout(self) -> None:
+        if self._ajout is not None:
+            self._ajout.close()
+            self._ajout = None
 
     def _fondre(self, *, lignes_changees: bool) -> None:
+        self._synchroniser_lignes()
+        self._fermer_ajout()
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
+            self._entrelace = False
+        self._ecrire_fiche()
+
+    def _ecrire_fiche(self) -> None:
         texte = json.dumps({**self._entete(), **_versions()}, ensure_ascii=False, indent=1) + "\n"
         ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
+        self._fiche_ecrite = time.monotonic()
 
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        if premiere is None or not self._existe() or _est_gzip(self.chemin) or self.compression == "gzip":
-            self._composer(fichier, self._fusion())
+        entier = premiere is None or not self._existe() or self._entrelace
+        if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
+            self._composer(fichier, self._compter(self._fusion()))
             return
         with _lecture(self.chemin):
             reste = self._octet(premiere)
@@ -3324,6 +3637,7 @@ class Reglages:
     timeout: int = 30_000
     essais: int = 8
     sandbox: bool = False
+    hors_ligne: bool = False
     proxy: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -3647,18 +3961,76 @@ AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande 
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
+class Debit:
+    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
+
+    def __init__(self, frein: Frein) -> None:
+        self.frein = frein
+        self._limiteur: Any = None
+
+    def brancher(self, api: Any) -> None:
+        """Fait passer une instance par ce débit ; le limiteur de ccxt est celui de la première."""
+        self._limiteur = self._limiteur or api.throttler
+        api.throttler = self._limiteur
+
+
+class Fonds:
+    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
+
+    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
+    """
+
+    def __init__(self, reglages: Reglages, debit: Debit) -> None:
+        self._souche = _classe(reglages.exchange)(_config(reglages))  # tient la session et les marchés, ne demande rien
+        self.debit = debit
+        self.natures: set[NatureMarche] = set()
+        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
+
+    def equiper(self, api: Any) -> None:
+        """Prête la session et le débit à une instance neuve."""
+        self.debit.brancher(api)
+        api.session, api.own_session = self._souche.session, False
+        api.timeout_on_exit = 0  # ccxt attend la fermeture de la session, qui n'est pas la sienne
+
+    def preter_marches(self, api: Any) -> None:
+        """Donne à une instance les marchés déjà chargés."""
+        if self._souche.markets:
+            _passer_marches(self._souche, api)
+
+    def garder_marches(self, api: Any) -> None:
+        """Garde pour les suivantes les marchés d'une instance."""
+        _passer_marches(api, self._souche)
+
+    async def __aenter__(self) -> Self:
+        await self._souche.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._souche.close()
+
+
+def _passer_marches(source: Any, cible: Any) -> None:
+    """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
+    for annexe in source.options.get("marketHelperProps", ()):
+        source.options.setdefault(annexe, None)
+    cible.set_markets_from_exchange(source)
+
+
 class _Liaison:
     """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
 
-    def __init__(self, reglages: Reglages) -> None:
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
         self.reglages = reglages
+        self.fonds = fonds
         self.api = _classe(reglages.exchange)(_config(reglages))
         lignee = [parente.__name__ for parente in type(self.api).__mro__]  # okxus est okx, gateeu est gate
         self.particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
-        self.essais = Essais(reglages.essais, noter=self._noter_essai)
+        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
         self.api.frein = self.essais.frein
+        if fonds is not None:
+            fonds.equiper(self.api)
         self.nombre_essais = 0
-        self._decalage_ms = self._vu_ms = self._douteux_ms = self._decalage_dit_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -3736,10 +4108,9 @@ class _Liaison:
             self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus, il est dit quand il change."""
-        self._decalage_ms, self._vu_ms = decalage_ms, 0
-        if abs(decalage_ms) > MINUTE_MS and abs(decalage_ms - self._decalage_dit_ms) > MINUTE_MS:
-            self._decalage_dit_ms = decalage_ms
+        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
+        derive, self._decalage_ms, self._vu_ms = abs(decalage_ms - self._decalage_ms), decalage_ms, 0
+        if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -3760,15 +4131,39 @@ async def _fermer_vite(api: Any) -> None:
 
 
 class _Marches(_Liaison):
-    """Les marchés d'un exchange : les charger, trouver celui qu'un symbole désigne."""
+    """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
+
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
+        super().__init__(reglages, fonds)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
 
     async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
+        if self.fonds is None:
+            await self._charger(symboles, set())
+            return
+        async with self.fonds.verrou:
+            self.fonds.preter_marches(self.api)
+            await self._charger(symboles, self.fonds.natures)
+            self.fonds.garder_marches(self.api)
+
+    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
+        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = [nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles]
+        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -3838,21 +4233,7 @@ class _Marches(_Liaison):
 
 
 class Connexion(_Marches):
-    """Un exchange ouvert : ses marchés, ses bougies, ses canaux. S'obtient par `connecter`."""
-
-    def __init__(self, reglages: Reglages) -> None:
-        super().__init__(reglages)
-        self._fermetures: set[asyncio.Task[None]] = set()
-
-    def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
-
-    async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -3971,9 +4352,9 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages)
+    connexion = Connexion(reglages, fonds)
     try:
         yield connexion
     finally:
@@ -4081,7 +4462,6 @@ class _TickersEcoutes(dict[str, Any]):
 
 
 LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
-_MARCHES_PARTAGES = ("markets", "markets_by_id", "symbols", "ids", "currencies", "currencies_by_id", "codes")
 
 
 class Ecoute(_Liaison):
@@ -4101,8 +4481,7 @@ class Ecoute(_Liaison):
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
-        for nom in _MARCHES_PARTAGES:
-            setattr(self.api, nom, getattr(connexion.api, nom))
+        self.api.set_markets_from_exchange(connexion.api)
         self.api.signaler = self._signaler
 
     async def suivre(self, *, groupe: bool) -> None:
@@ -4151,7 +4530,7 @@ class Ecoute(_Liaison):
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
         symboles, params = list(self.series), dict(self.reglages.params)
         if not groupe:
-            return [(self.canal.methode, _arguments(self._nom, symbole, self.series[symbole], params)) for symbole in symboles]
+            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
@@ -5589,7 +5968,7 @@ class FilBougies(Fil):
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
-    """Vrai si ces bougies du REST ont plus de volume que la dernière du flux (à défaut, que rien depuis l'ouverture)."""
+    """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
     seuil = derniere[0] if derniere else ouverture
     for ligne in brutes:
         instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
@@ -5770,7 +6149,8 @@ def reporter_les_vides(
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))]), OHLCV) if plates else lot.lignes
+    ajout = habiller(lot.cle, _en_colonnes(plates))
+    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
     dernier = max(connues, default=None)
     return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
 
@@ -6432,6 +6812,9 @@ class Flux:
 # l'aide et la ligne du README. Ajouter une option : un champ, et rien ailleurs.
 
 Lire = Callable[[Any], Any]
+DOSSIER_SORTIES = Path("donnees")
+NIVEAUX = ("debug", "info", "warning", "error")
+MODES = ("rest", "stream")
 
 
 def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
@@ -6586,6 +6969,31 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
+def lire_nom(valeur: Any) -> str:
+    """Le nom d'une tâche de lot : une ligne, sans virgule, puisque --taches les sépare ainsi."""
+    nom = lire_texte(valeur)
+    if "," in nom or "$" in nom or not nom.isprintable():
+        raise ValueError("un nom de tâche tient sur une ligne, sans virgule ni « $ »")
+    return nom
+
+
+def lire_noms(valeur: Any) -> tuple[str, ...]:
+    """Des noms de tâches, en liste ou séparés par des virgules ; les répétitions sont ôtées."""
+    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+    noms = tuple(dict.fromkeys(lire_nom(e) for e in elements if str(e).strip()))
+    if not noms:
+        raise ValueError("au moins un nom de tâche est attendu")
+    return noms
+
+
+def lire_dask(valeur: Any) -> str:
+    """L'adresse d'un cluster Dask, ou `local:N`."""
+    texte = lire_texte(valeur)
+    if not re.fullmatch(r"local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx|inproc)://\S+|(?!local:)[\w.-]+:\d+", texte):
+        raise ValueError(f"« {texte} » n'est ni une adresse (tcp://hote:8786) ni local:N")
+    return texte
+
+
 def format_du_chemin(chemin: Path | None) -> str | None:
     """Le format que dit l'extension, ou None."""
     suffixes = sorted(EXTENSIONS, key=len, reverse=True)
@@ -6727,16 +7135,63 @@ class OptionsExecution:
         aide="dit ce qui serait fait (bornes, requêtes, durée, taille) et sort")
     bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
-    journal: str = option("info", choix=("debug", "info", "warning", "error"), groupe="exécution",
+    journal: str = option("info", choix=NIVEAUX, groupe="exécution",
         aide="niveau du journal, sur stderr")
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Aucune option d'exécution n'en contredit une autre."""
         return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsTacheDeLot:
+    """Ce qu'une tâche de lot dit de plus qu'une tâche."""
+
+    name: str | None = option(lire=lire_nom, groupe="lot", valeur="NOM",
+        aide="nom de la tâche, unique dans le fichier")
+    mode: str | None = option(choix=MODES, groupe="lot", defaut_aide="stream si un flux est demandé, sinon rest",
+        aide="historique ou flux")
+    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_chemin, groupe="lot", valeur="DOSSIER",
+        aide="dossier des tâches sans sortie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsLot:
+    """Ce que la ligne de commande d'un lot demande."""
+
+    yaml: Path | None = option(lire=lire_chemin, groupe="lot", valeur="CHEMIN",
+        aide="fichier des tâches ; ses chemins relatifs le sont à son dossier, où est aussi lu le .env")
+    taches: tuple[str, ...] = option((), lire=lire_noms, groupe="lot", valeur="A,B", defaut_aide="toutes",
+        aide="les tâches à exécuter, par leur nom")
+    valider: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="contrôle tout le fichier, dit le nombre de tâches et sort")
+    simulation: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="dit ce que chaque tâche ferait (bornes, requêtes, durée, taille) et sort")
+    hors_ligne: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="l'exchange embarqué répond à la place du vrai ; sans --duree-max, 10 s par flux")
+    duree_max: float | None = option(lire=lire_secondes, groupe="lot", valeur="S",
+        aide="plafonne la durée de chaque flux, en secondes")
+    dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
+        aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")
+    bilan: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="bilan JSON de l'exécution, tâche par tâche")
+    metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
+    journal: str = option("info", choix=NIVEAUX, groupe="compte rendu",
+        aide="niveau du journal, sur stderr")
+
+    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Les fautes qui tiennent à plusieurs options ensemble."""
+        if self.yaml is None:
+            yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
+        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques") if (chemin := getattr(self, nom))]
+        for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
+            if chemin == autre:
+                yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
 # fmt: on
 
 
-Modele = TypeVar("Modele", Tache, OptionsExecution)
+Modele = TypeVar("Modele", Tache, OptionsExecution, OptionsLot)
 
 
 def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
@@ -6753,29 +7208,47 @@ def noms_options(*modeles: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     return {nom: champ for champ in champs for nom in (champ.name, *champ.metadata["synonymes"])}
 
 
-def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
-) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
-    connus = noms_options(modele)
+class Faute(NamedTuple):
+    """Une faute d'options : celles en cause, la fautive d'abord, sous le nom donné ; et ce qui ne va pas."""
+
+    noms: tuple[str, ...]
+    phrase: str
+
+
+def lire_valeurs(
+    connus: Mapping[str, dataclasses.Field[Any]], valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str
+) -> tuple[dict[str, Any], list[Faute]]:
+    """Lit `valeurs` une à une : celles qui se lisent, sous leur nom premier, et les fautes des autres."""
     lues: dict[str, Any] = {}
-    fautes: list[str] = []
-    fautives: set[str] = set()
+    fautes: list[Faute] = []
     for nom, valeur in valeurs.items():
         if nom not in connus:
-            fautes.append(f"{nommer(nom)} : option inconnue. {proches(nom, map(nommer, connus), 1)}".strip())
+            fautes.append(Faute((nom,), f"option inconnue. {proches(nom, map(nommer, connus), 1)}".strip()))
         elif valeur is not None and connus[nom].name in lues:
-            fautes.append(f"{nommer(nom)} : donnée deux fois, sous deux noms")
+            fautes.append(Faute((nom,), "donnée deux fois, sous deux noms"))
         elif valeur is not None:
             try:
                 lues[connus[nom].name] = connus[nom].metadata["lire"](valeur)
             except ValueError as erreur:
-                fautives.add(connus[nom].name)
-                fautes.append(f"{nommer(nom)} : {erreur}")
+                fautes.append(Faute((nom,), str(erreur)))
+    return lues, fautes
+
+
+def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+    connus = noms_options(type(objet))
+    fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
+    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+
+
+def lire_options(
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+) -> tuple[Modele | None, list[str]]:
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    # Une option illisible n'en accuse pas une autre.
-    fautes += [f"{nommer(noms[0])} : {phrase}" for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
-    return (None if fautes else objet), fautes
+    fautes += fautes_ensemble(objet, fautes)
+    return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
 def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
@@ -6812,11 +7285,461 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
     return f"{champ.default:g}" if isinstance(champ.default, float) else str(champ.default)
 
 
+# --- Lots : un fichier YAML de tâches ---
+
+VERSION_PLAN = 1
+NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+# Ce que PyYAML dit en anglais, au plus près de la cause ; le premier motif qui convient l'emporte.
+_FAUTES_YAML = (
+    (r"found character '\\t'", "une tabulation : YAML s'indente avec des espaces"),
+    (r"found character '(.+)' that cannot start", r"« \1 » ne peut commencer une valeur : mettez-la entre guillemets"),
+    (r"mapping values are not allowed", "un « : » inattendu : alignez la clé, ou mettez la valeur entre guillemets"),
+    (r"could not find expected ':'", "il manque « : » après une clé"),
+    (r"expected ',' or '\]'", "une liste « [ » n'est pas fermée"),
+    (r"expected ',' or '\}'", "un dictionnaire « { » n'est pas fermé"),
+    (r"unexpected end of stream", "un guillemet n'est pas fermé"),
+    (r"undefined alias '(.+?)'", r"l'alias « *\1 » ne renvoie à aucune ancre"),
+    (r"duplicate anchor '(.+?)'", r"l'ancre « &\1 » est posée deux fois"),
+    (r"another document", "un second document (« --- ») : un lot n'en a qu'un"),
+    (r"unacceptable character", "un caractère de contrôle"),
+    (r"cannot represent", "une valeur Python qui n'a pas d'écriture en YAML"),
+    (r"expected <block end>|expected the node content", "une indentation incohérente, ou un tiret mal placé"),
+    (r"", "le YAML ne se lit pas ici"),
+)
+
+
+@dataclass(frozen=True)
+class TacheDeLot:
+    """Une tâche d'un lot : son nom, ce qu'elle fait, où vont ses fichiers sans `sortie`, et où elle est écrite."""
+
+    nom: str
+    tache: Tache
+    dossier: Path
+    repere: str
+
+    @property
+    def sans_fin(self) -> bool:
+        """Vrai pour un flux sans durée."""
+        return self.tache.stream is not None and self.tache.duree is None
+
+    @property
+    def resume(self) -> str:
+        """Ce que suit un flux, et combien de temps ; pour une tâche que rien ne permet d'estimer."""
+        duree = "sans fin" if self.tache.duree is None else duree_lisible(self.tache.duree)
+        return f"flux {self.tache.stream} de {', '.join(self.tache.demandes)}, {duree}"
+
+    def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
+        """La même tâche, hors ligne, ou son flux plafonné."""
+        duree = self.tache.duree
+        if self.tache.stream is not None and duree_max is not None:
+            duree = duree_max if duree is None else min(duree, duree_max)
+        hors_ligne = hors_ligne or self.tache.hors_ligne
+        return dataclasses.replace(self, tache=dataclasses.replace(self.tache, duree=duree, hors_ligne=hors_ligne))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Un lot lu et contrôlé : ses tâches, dans l'ordre du fichier ; ses chemins relatifs le sont à `dossier`."""
+
+    nom: str
+    dossier: Path
+    taches: tuple[TacheDeLot, ...]
+    fichier: Path | None = None
+    noms: tuple[str, ...] = ()  # toutes ses tâches, même quand on n'en garde que quelques-unes
+
+    def choisir(self, noms: Sequence[str]) -> Plan:
+        """Les tâches de ces noms, dans l'ordre du fichier (toutes sans noms) ; ErreurDemande si l'un n'y est pas."""
+        inconnus = [nom for nom in noms if nom not in self.noms]
+        if inconnus:
+            phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
+            raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
+        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
+
+    def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
+        """Le même plan, hors ligne ou aux flux plafonnés."""
+        reglees = (planifiee.reglee(hors_ligne=hors_ligne, duree_max=duree_max) for planifiee in self.taches)
+        return dataclasses.replace(self, taches=tuple(reglees))
+
+    def disputes(self) -> Iterator[str]:
+        """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
+        par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
+        for planifiee in self.taches:
+            if planifiee.tache.sortie:
+                par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
+        for voisines in par_chemin.values():
+            premiere, *suivantes = voisines
+            for seconde in suivantes:
+                if dispute := _dispute(premiere, seconde):
+                    sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                    yield f"{seconde.repere} : {sortie} : {dispute}"
+
+
+def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
+    """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
+    a, b = une.tache, autre.tache
+    if a.format_choisi != b.format_choisi:
+        return f"formats différents ({a.format_choisi}, {b.format_choisi})"
+    if une.sans_fin and autre.sans_fin:
+        return "deux flux sans fin ne peuvent la tenir en même temps"
+    if a.format_choisi == "sqlite" and a.table_choisie != b.table_choisie:
+        return ""  # une base tient plusieurs tables, et plusieurs séries par table
+    if a.type_donnee != b.type_donnee:
+        return f"contenus différents ({a.type_donnee.nom}, {b.type_donnee.nom})"
+    return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
+
+
+def _contenu(tache: Tache) -> object:
+    """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
+    bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
+    symboles = {(s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes}
+    return tache.exchange, bougies, symboles
+
+
+class Releve:
+    """Les fautes d'un fichier, chacune avec sa ligne et son lieu, une fois chacune."""
+
+    def __init__(self, nom: str) -> None:
+        self.nom = nom
+        self._fautes: dict[str, int] = {}
+
+    def repere(self, ligne: int | None, ou: str) -> str:
+        """« fichier, ligne 3, tâche « x » »."""
+        return ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
+
+    def noter(self, ligne: int | None, ou: str, phrase: str) -> None:
+        """Ajoute une faute."""
+        self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
+
+    def conclure(self) -> None:
+        """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
+        if self._fautes:
+            raise ErreurDemande("\n".join(sorted(self._fautes, key=lambda phrase: self._fautes[phrase])))
+
+
+class _Valeur(NamedTuple):
+    """Une valeur du YAML : sa ligne, les variables d'environnement qui y sont, et si elle est déjà fautive."""
+
+    ligne: int | None
+    valeur: Any
+    variables: Mapping[str, str] = MappingProxyType({})
+    fautive: bool = False
+
+
+class ArbreYaml:
+    """Un arbre de nœuds YAML, lu sans rien taire : clés doublées, alias sans fin, variables absentes."""
+
+    def __init__(self, releve: Releve, environnement: Mapping[str, str]) -> None:
+        self.releve, self.environnement = releve, environnement
+        self._yaml = importer("yaml", "Lire un fichier de tâches")
+        self._constructeur = self._yaml.constructor.SafeConstructor()
+
+    def composer(self, source: str | Mapping[str, Any]) -> Any:
+        """La racine d'un texte YAML, ou d'un dictionnaire ; None si elle est vide ou fautive (c'est noté)."""
+        try:
+            if not isinstance(source, str):
+                return self._representer(source)
+            racine = self._yaml.compose(source, Loader=self._yaml.SafeLoader)
+        except self._yaml.YAMLError as erreur:
+            self._noter_syntaxe(erreur, source)
+            return None
+        if racine is None:
+            self.releve.noter(1, "", "le fichier est vide : il y faut « version: 1 » et « tasks: »")
+        return racine
+
+    def _representer(self, source: Mapping[str, Any]) -> Any:
+        """Un dictionnaire Python en nœuds, sans lignes ; un chemin y est un texte."""
+        representant = self._yaml.representer.SafeRepresenter()
+        representant.ignore_aliases = lambda _objet: True
+        representant.yaml_multi_representers = {PurePath: lambda r, chemin: r.represent_str(str(chemin))}
+        return representant.represent_data(source)
+
+    def _noter_syntaxe(self, erreur: Any, source: Any) -> None:
+        marque = getattr(erreur, "problem_mark", None) or getattr(erreur, "context_mark", None)
+        ligne = marque.line + 1 if marque else None
+        if hasattr(erreur, "position"):  # ReaderError compte en caractères
+            ligne = source.count("\n", 0, erreur.position) + 1
+        trouvees = ((re.search(motif, str(erreur)), dite) for motif, dite in _FAUTES_YAML)
+        self.releve.noter(ligne, "", next(trouve.expand(dite) for trouve, dite in trouvees if trouve))
+
+    def demesure(self, racine: Any) -> str:
+        """Pourquoi l'arbre ne peut être développé : des alias qui se contiennent, ou se multiplient ; vide sinon."""
+        tailles: dict[int, int] = {}
+        ouverts: set[int] = set()
+        pile = [(racine, False)]
+        while pile:
+            noeud, fini = pile.pop()
+            if fini:
+                ouverts.discard(id(noeud))
+                tailles[id(noeud)] = 1 + sum(tailles[id(enfant)] for enfant in _enfants(noeud))
+            elif id(noeud) in ouverts:
+                return "un alias se contient lui-même"
+            elif id(noeud) not in tailles:
+                ouverts.add(id(noeud))
+                pile += [(noeud, True), *((enfant, False) for enfant in _enfants(noeud))]
+        trop = tailles[id(racine)] > NOEUDS_MAX
+        return f"des alias qui, développés, feraient plus de {NOEUDS_MAX} valeurs" if trop else ""
+
+    def est_dict(self, noeud: Any, ou: str, phrase: str) -> bool:
+        """Vrai pour un dictionnaire ; sinon, `phrase` est notée."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            return True
+        self.releve.noter(ligne_de(noeud), ou, phrase)
+        return False
+
+    def elements(self, noeud: Any) -> list[Any]:
+        """Les nœuds d'une liste ; vide si ce n'en est pas une."""
+        return list(noeud.value) if isinstance(noeud, self._yaml.SequenceNode) else []
+
+    def paires(self, noeud: Any, ou: str) -> dict[str, tuple[Any, Any]]:
+        """Les clés d'un dictionnaire et leurs nœuds (clé, valeur) ; `<<` complète sans remplacer."""
+        paires: dict[str, tuple[Any, Any]] = {}
+        fondues: dict[str, tuple[Any, Any]] = {}
+        for cle, valeur in noeud.value:
+            if cle.tag == "tag:yaml.org,2002:merge":
+                for source in self.elements(valeur) or [valeur]:
+                    if self.est_dict(source, ou, "« << » demande un dictionnaire"):
+                        fondues = {**self.paires(source, ou), **fondues}
+            elif not isinstance(cle, self._yaml.ScalarNode):
+                self.releve.noter(ligne_de(cle), ou, "une clé est un mot, pas une liste ni un dictionnaire")
+            elif cle.value in paires:
+                avant = ligne_de(paires[cle.value][0])
+                self.releve.noter(ligne_de(cle), ou, f"{cle.value} : donnée deux fois (déjà ligne {avant})")
+            else:
+                paires[cle.value] = (cle, valeur)
+        return {**fondues, **paires}
+
+    def valeurs(self, noeud: Any, ou: str) -> dict[str, _Valeur]:
+        """Les clés d'un dictionnaire et leurs valeurs Python, variables d'environnement mises."""
+        return {nom: self._valeur(nom, *paire, ou) for nom, paire in self.paires(noeud, ou).items()}
+
+    def _valeur(self, nom: str, cle: Any, noeud: Any, ou: str) -> _Valeur:
+        self._relever_doubles(noeud, ou)
+        ligne = ligne_de(cle)
+        try:
+            valeur = self._constructeur.construct_object(noeud, deep=True)
+        except self._yaml.YAMLError:
+            self.releve.noter(ligne, ou, f"{nom} : « {noeud.tag} » n'est pas un type qu'un lot admet")
+            return _Valeur(ligne, None, fautive=True)
+        except (ValueError, OverflowError):
+            valeur = noeud.value  # une date impossible : le lecteur de l'option le dira
+        absentes: list[str] = []
+        variables: dict[str, str] = {}
+        mise = self._mettre_variables(valeur, variables, absentes)
+        for absente in absentes:
+            self.releve.noter(ligne, ou, f"{nom} : la variable d'environnement « {absente} » n'est pas définie")
+        return _Valeur(ligne, None if absentes else mise, variables, fautive=bool(absentes))
+
+    def _relever_doubles(self, noeud: Any, ou: str) -> None:
+        """Relève les clés données deux fois à l'intérieur d'une valeur."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            self.paires(noeud, ou)
+        for enfant in _enfants(noeud):
+            self._relever_doubles(enfant, ou)
+
+    def _mettre_variables(self, valeur: Any, variables: dict[str, str], absentes: list[str]) -> Any:
+        """La valeur, `${NOM}` remplacés ; note les variables employées, et celles qui manquent."""
+        if isinstance(valeur, list):
+            return [self._mettre_variables(element, variables, absentes) for element in valeur]
+        if isinstance(valeur, dict):
+            return {cle: self._mettre_variables(element, variables, absentes) for cle, element in valeur.items()}
+        if not isinstance(valeur, str):
+            return valeur
+        for nom in _VARIABLE.findall(valeur):
+            if nom in self.environnement:
+                variables[nom] = self.environnement[nom]
+            else:
+                absentes.append(nom)
+        return _VARIABLE.sub(lambda trouve: variables.get(trouve[1], ""), valeur)
+
+
+def ligne_de(noeud: Any) -> int | None:
+    """La ligne d'un nœud YAML ; None s'il vient d'un dictionnaire Python."""
+    return noeud.start_mark.line + 1 if noeud.start_mark is not None else None
+
+
+def _enfants(noeud: Any) -> list[Any]:
+    """Les nœuds que contient un nœud YAML, clés et valeurs."""
+    if isinstance(noeud.value, str):
+        return []
+    return [n for element in noeud.value for n in (element if isinstance(element, tuple) else (element,))]
+
+
+def _taire(phrase: str, variables: Mapping[str, str]) -> str:
+    """Une phrase de faute qui ne cite pas la valeur d'une variable d'environnement : ce peut être un secret."""
+    if not variables:
+        return phrase
+    noms = ", ".join(f"${{{nom}}}" for nom in variables)
+    return f"la valeur de {noms} ne convient pas ; elle n'est pas répétée ici"
+
+
+class _Bloc(NamedTuple):
+    """Les options d'un dictionnaire du YAML, sous leur nom premier ; leurs lignes ; les fautes déjà notées."""
+
+    lues: Mapping[str, Any] = MappingProxyType({})
+    lignes: Mapping[str, int | None] = MappingProxyType({})
+    fautes: Sequence[Faute] = ()
+
+
+class LecteurDePlan:
+    """De l'arbre YAML d'un lot à ses tâches ; toutes les fautes sont relevées avant d'en refuser une."""
+
+    CLES = ("version", "defaults", "tasks")
+
+    def __init__(self, arbre: ArbreYaml, dossier: Path) -> None:
+        self.arbre, self.dossier, self.releve = arbre, dossier, arbre.releve
+        self.options = noms_options(OptionsTacheDeLot, Tache)
+        self.defauts = _Bloc()
+        self.lignes_des_noms: dict[str, int | None] = {}
+
+    def lire(self, racine: Any) -> tuple[TacheDeLot, ...]:
+        """Les tâches du lot ; celles qui sont fautives n'y sont pas."""
+        if not self.arbre.est_dict(racine, "", "un dictionnaire est attendu (version, defaults, tasks)"):
+            return ()
+        paires = self.arbre.paires(racine, "")
+        for nom in [nom for nom in paires if nom not in self.CLES]:
+            phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
+            self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
+        self._controler_version(*paires.get("version", (racine, None)))
+        if "defaults" in paires:
+            self._lire_defauts(paires["defaults"][1])
+        cle, tasks = paires.get("tasks", (racine, None))
+        noeuds = self.arbre.elements(tasks)
+        if not noeuds:
+            self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
+        lues = [self._lire_tache(rang, noeud) for rang, noeud in enumerate(noeuds, 1)]
+        return tuple(tache for tache in lues if tache is not None)
+
+    def _controler_version(self, cle: Any, noeud: Any) -> None:
+        if noeud is None:
+            phrase = f"absente ; écrivez « version: {VERSION_PLAN} »"
+        elif noeud.value == str(VERSION_PLAN):
+            return
+        else:
+            donnee = noeud.value if isinstance(noeud.value, str) else "…"
+            phrase = f"{VERSION_PLAN} est attendu, pas « {donnee} »"
+        self.releve.noter(ligne_de(cle), "", f"version : {phrase}")
+
+    def _lire_defauts(self, noeud: Any) -> None:
+        if noeud.value in ("", "~", "null"):  # « defaults: » sans rien dessous
+            return
+        if self.arbre.est_dict(noeud, "defaults", "un dictionnaire est attendu"):
+            self.defauts = self._lire_bloc(noeud, "defaults")
+            if "name" in self.defauts.lues:
+                self.releve.noter(self.defauts.lignes["name"], "defaults", "name : chaque tâche a le sien")
+
+    def _lire_bloc(self, noeud: Any, ou: str) -> _Bloc:
+        """Les options d'un dictionnaire ; chaque faute est notée à sa ligne."""
+        valeurs = self.arbre.valeurs(noeud, ou)
+        lues, fautes = lire_valeurs(self.options, {nom: self._situer(nom, v.valeur) for nom, v in valeurs.items()})
+        for (nom, *_), phrase in fautes:
+            self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
+        fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
+        dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
+        return _Bloc(dans_dossier, lignes, fautes)
+
+    def _situer(self, nom: str, valeur: Any) -> Any:
+        """Un `@fichier` relatif l'est au dossier du lot."""
+        lit_un_fichier = nom in self.options and self.options[nom].metadata["lire"] is lire_objet_ou_fichier
+        if lit_un_fichier and isinstance(valeur, str) and valeur.startswith("@"):
+            return f"@{self.dossier / valeur[1:]}"
+        return valeur
+
+    def _lire_tache(self, rang: int, noeud: Any) -> TacheDeLot | None:
+        ou, ligne = f"tâche n° {rang}", ligne_de(noeud)
+        if not self.arbre.est_dict(noeud, ou, "un dictionnaire est attendu (name, mode, …)"):
+            return None
+        noms = [valeur.value for cle, valeur in noeud.value if cle.value == "name" and isinstance(valeur.value, str)]
+        ou = f"tâche « {noms[0]} »" if noms and noms[0].strip() else ou
+        bloc = self._lire_bloc(noeud, ou)
+        illisibles = [*self.defauts.fautes, *bloc.fautes]
+        self._controler_nom(bloc, ligne, ou)
+        lues = {**self.defauts.lues, **bloc.lues}
+        propres = self._accorder(lues, bloc, ou)
+        tache, fautes = self._batir(lues, propres, illisibles)
+        for faute in fautes:
+            self._noter_ensemble(faute, bloc, ligne, ou)
+        dossier = lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
+        return TacheDeLot(str(lues.get("name")), tache, dossier, self.releve.repere(ligne, ou))
+
+    def _controler_nom(self, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        nom = bloc.lues.get("name")
+        if nom is None and not any("name" in faute.noms for faute in bloc.fautes):
+            self.releve.noter(ligne, ou, "name : absent ; chaque tâche a un nom")
+        elif nom in self.lignes_des_noms:
+            avant = f" (ligne {autre})" if (autre := self.lignes_des_noms[nom]) else ""
+            self.releve.noter(bloc.lignes["name"], ou, f"name : ce nom est déjà pris{avant}")
+        elif nom is not None:
+            self.lignes_des_noms[nom] = bloc.lignes["name"]
+
+    def _accorder(self, lues: dict[str, Any], bloc: _Bloc, ou: str) -> set[str]:
+        """Accorde mode, flux et format ; rend les options que la tâche fixe elle-même, fût-ce sans les nommer."""
+        propres = set(bloc.lues)
+        mode, flux = lues.get("mode"), lues.get("stream")
+        illisible = any("stream" in faute.noms for faute in (*self.defauts.fautes, *bloc.fautes))
+        if mode == "stream" and not flux and not illisible:
+            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(TYPES)}"
+            self.releve.noter(bloc.lignes.get("mode", self.defauts.lignes.get("mode")), ou, phrase)
+        if mode == "rest" and flux and {"mode", "stream"} <= propres:
+            self.releve.noter(bloc.lignes["mode"], ou, f"mode : « rest » ne va pas avec stream ({flux})")
+        elif mode == "rest" and "stream" not in propres:
+            lues.pop("stream", None)
+        if "mode" in propres or not lues.get("stream"):
+            propres.add("stream")
+        if "format" not in propres and format_du_chemin(bloc.lues.get("sortie")):
+            lues.pop("format", None)  # l'extension que donne la tâche en dit plus que le format par défaut
+        return propres
+
+    def _batir(
+        self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]
+    ) -> tuple[Tache, list[Faute]]:
+        """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
+        while True:
+            tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
+            fautes = fautes_ensemble(tache, illisibles)
+            contredits = (f.noms for f in fautes if propres.intersection(f.noms))
+            defauts = [nom for noms in contredits for nom in noms if nom in lues and nom not in propres]
+            if not defauts:
+                return tache, fautes
+            del lues[defauts[0]]
+
+    def _noter_ensemble(self, faute: Faute, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        """Note une faute de plusieurs options à la ligne de la première que la tâche donne, ou chez les défauts."""
+        siennes = [nom for nom in faute.noms if nom in bloc.lues]
+        communes = [nom for nom in faute.noms if nom in self.defauts.lues]
+        if communes and not siennes:
+            ligne, ou = self.defauts.lignes[communes[0]], "defaults"
+        elif siennes:
+            ligne = bloc.lignes[siennes[0]]
+        self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
+
+
+def lire_plan(
+    source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]
+) -> Plan:
+    """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
+    releve = Releve(nom)
+    arbre = ArbreYaml(releve, environnement)
+    taches: tuple[TacheDeLot, ...] = ()
+    try:
+        racine = arbre.composer(source)
+        if racine is not None and (objection := arbre.demesure(racine)):
+            releve.noter(ligne_de(racine), "", objection)
+        elif racine is not None:
+            taches = LecteurDePlan(arbre, dossier).lire(racine)
+    except RecursionError:
+        releve.noter(1, "", "une imbrication trop profonde")
+    releve.conclure()
+    return Plan(nom, dossier, taches, noms=tuple(planifiee.nom for planifiee in taches))
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-DOSSIER_SORTIES = Path("donnees")
+ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -6845,6 +7768,7 @@ class BilanSerie:
     trous: list[Trou] = field(default_factory=list)
     cle: CleSerie | None = None
     compteurs: dict[str, int] = field(default_factory=dict)
+    derniere_ms: int | None = None  # horodatage de la dernière ligne lue
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""
@@ -6884,6 +7808,14 @@ class Bilan:
         if self.series and all(serie.etat == "refusee" for serie in self.series):
             self.code = CODE_ECHEC
 
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exécution s'est arrêtée sur cette erreur."""
+        self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté l'exécution."""
+        self.code, self.message = code, message
+
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
         return sum(getattr(serie, champ) for serie in self.series)
@@ -6908,6 +7840,35 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
         }
+
+
+def dire_bilan(bilan: Bilan) -> str:
+    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
+    series = [serie for serie in bilan.series if serie.demande]
+    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
+    demandes = [serie.demande for serie in series if serie.demande]
+    intervalle = (
+        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
+        if demandes
+        else "rien de demandé"
+    )
+    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
+    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
+    return (
+        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
+        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
+        f"{bilan.sortie} ({taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
+    )
+
+
+def taille_lisible(octets: float) -> str:
+    """Une taille en octets, avec son unité."""
+    for unite in ("o", "Ko", "Mo"):
+        if octets < 1000:
+            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
+        octets /= 1000
+    return f"{octets:.1f} Go".replace(".", ",")
 
 
 class Avancement(NamedTuple):
@@ -6964,9 +7925,9 @@ class Memoire:
 # --- Contexte d'une tâche ---
 
 
-def lire_identifiants(exchange: str) -> dict[str, str]:
+def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
-    connus = {**_lire_env(Path(".env")), **os.environ}
+    connus = {**_lire_env(env), **os.environ}
     trouves = {}
     for champ, nom in NOMS_IDENTIFIANTS.items():
         valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
@@ -6987,7 +7948,7 @@ def _lire_env(chemin: Path) -> dict[str, str]:
     return {nom: valeur for nom, valeur in lus.items() if valeur}
 
 
-def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> Path:
+def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> str:
     """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
@@ -6995,7 +7956,7 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
     prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
     contenu = cle.timeframe or type_donnee.nom
-    return DOSSIER_SORTIES / f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
+    return f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -7010,6 +7971,16 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     if not tache.hors_ligne:
         yield {}
         return
+    embarque = _module_embarque(tache.exchange)
+    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
+    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
+        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
+        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
+        yield bourse.config_ccxt(tache.exchange)
+
+
+def _module_embarque(exchange: str) -> Any:
+    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
     try:
         embarque = importlib.import_module("bourse_locale")
     except ImportError as erreur:
@@ -7017,15 +7988,13 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
             f"--hors-ligne demande le dossier « bourse_locale », livré à côté du module ({erreur})",
             "Copiez-le aussi, ou ôtez --hors-ligne.",
         ) from erreur
-    if tache.exchange not in embarque.PROTOCOLES:
+    if exchange not in embarque.PROTOCOLES:
         offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {tache.exchange} »", f"Il imite : {offerts}.")
-    async with embarque.Bourse(exchanges=(tache.exchange,)) as bourse:
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés.", tache.exchange)
-        yield bourse.config_ccxt(tache.exchange)
+        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
+    return embarque
 
 
-def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
+def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     return Reglages(
         exchange=tache.exchange,
@@ -7035,25 +8004,30 @@ def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
         timeout=tache.timeout,
         essais=tache.essais,
         sandbox=tache.sandbox,
+        hors_ligne=tache.hors_ligne,
         proxy=tache.proxy,
         options=tache.options,
         params=tache.params,
         config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange),
+        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
     )
 
 
 @contextlib.asynccontextmanager
-async def _ouvrir_connexion(tache: Tache) -> AsyncIterator[Connexion]:
+async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
+    if contexte is not None and contexte.parc is not None:
+        async with contexte.parc.connecter(tache, contexte.env) as connexion:
+            yield connexion
+        return
     async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
         yield connexion
 
 
 @contextlib.asynccontextmanager
-async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
+async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
-    async with _ouvrir_connexion(tache) as connexion:
+    async with _ouvrir_connexion(tache, contexte) as connexion:
         if tache.stream is None:
             connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
         else:
@@ -7108,10 +8082,13 @@ def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
 
 
-def ouvrir_ecrivain(tache: Tache, cles: Sequence[CleSerie], bilan: Bilan) -> Ecrivain:
+def ouvrir_ecrivain(
+    tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
+) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     classe = ECRIVAINS[tache.format_choisi]
-    chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, tache.type_donnee, classe.extensions[0])
+    extension = classe.extensions[0]
+    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = classe(
@@ -7135,7 +8112,12 @@ def plage_de(tache: Tache) -> Plage:
 
 
 async def executer_async(
-    tache: Tache, *, suivi: Suivi | None = None, puits: Memoire | None = None, bilan: Bilan | None = None
+    tache: Tache,
+    *,
+    suivi: Suivi | None = None,
+    puits: Memoire | None = None,
+    bilan: Bilan | None = None,
+    contexte: Contexte | None = None,
 ) -> Bilan:
     """Exécute une tâche et rend son bilan ; annulée, écrit d'abord tout ce qui est reçu.
 
@@ -7144,13 +8126,14 @@ async def executer_async(
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
     bilan = bilan or Bilan(tache.exchange)
+    contexte = contexte or Contexte()
     depart = time.monotonic()
-    async with ouvrir_tache(tache) as connexion:
+    async with ouvrir_tache(tache, contexte) as connexion:
         try:
             await connexion.charger_marches(tache.demandes)
             series = resoudre_series(connexion, tache, bilan)
             await connexion.estimer_heure()
-            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
@@ -7229,6 +8212,8 @@ class _Execution:
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie, fin_connue: int) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
         bilan.lignes_recues += lot.lignes.num_rows
+        if lot.lignes.num_rows:
+            bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
         apport, revisees = comparer(self._deja_ecrites(lot, fin_connue), lot.lignes)
         bilan.lignes_revisees += revisees
         bilan.lignes_nouvelles += apport.num_rows - revisees
@@ -7247,11 +8232,21 @@ class _Execution:
         bilan.trous = [
             Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
         ]
+        if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
+            bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
             bilan.message = _dire_partiel(partiels, (debut, fin))
             journal.warning("%s : %s", fiche.cle, bilan.message)
+
+
+def derniere_ligne(fiche: Fiche) -> int | None:
+    """L'horodatage de la ligne la plus récente que la fiche prouve ; None si elle ne prouve rien."""
+    if not fiche.couverts:
+        return None
+    fin = fiche.couverts[-1][1]
+    return grille(fiche).avancer(fin, -1) if fiche.cle.timeframe else fin - 1
 
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
@@ -7385,7 +8380,7 @@ class _ExecutionFlux(_Execution):
             await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
-                await self._ecriture
+                await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
@@ -7403,7 +8398,13 @@ class _ExecutionFlux(_Execution):
             return
         lots, self._tampon, self._lignes = self._tampon, [], 0
         self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
+
+    def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
+        """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
+        if ecriture.exception() is not None:
+            self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
         for lot in enchainer(lots):
@@ -7499,14 +8500,14 @@ OCTETS_PAR_BOUGIE = {
 }  # mesurés sur un an de 1m, codec par défaut
 
 
-async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
+async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
     """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
-    bilan = Bilan(tache.exchange)
-    async with ouvrir_tache(tache) as connexion:
+    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+    async with ouvrir_tache(tache, contexte) as connexion:
         await connexion.charger_marches(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
         await connexion.estimer_heure()
-        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
             fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
@@ -7514,6 +8515,8 @@ async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
 
 
 def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    if tache.stream:
+        return _estimer_flux(connexion, tache, serie)
     timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
     demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
@@ -7529,6 +8532,14 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
         duree_s,
         sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
     )
+
+
+def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
+    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
+    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
+    demande = (heure, heure + round(duree_s * SECONDE_MS))
+    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
+    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
 
 
 # --- Bibliothèque ---
@@ -7599,11 +8610,642 @@ def _courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
+# --- Lots ---
+
+DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
+
+NON_EXECUTEE, INTERROMPUE = "non_executee", "interrompue"
+# L'état d'une tâche, d'après son code.
+ETATS_DE_TACHE = {
+    CODE_SUCCES: "complete",
+    CODE_PARTIEL: "partielle",
+    CODE_ECHEC: "echec",
+    CODE_DEMANDE: "refusee",
+    CODE_OCCUPE: "occupee",
+}
+
+
+class Parc:
+    """Les exchanges ouverts d'un lot : mêmes réglages, même session et mêmes marchés ; même exchange, même débit.
+
+    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    """
+
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses
+        self._pile = contextlib.AsyncExitStack()
+        self._verrou = asyncio.Lock()
+        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._debits: dict[object, Debit] = {}
+        self._bourses: dict[object, Mapping[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pile.aclose()
+        if self._pauses is not None:
+            self._pauses.nettoyer()
+
+    @contextlib.asynccontextmanager
+    async def connecter(self, tache: Tache, env: Path) -> AsyncIterator[Connexion]:
+        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause."""
+        async with self._verrou:
+            reglages = reglages_de(tache, await self._config(tache), env)
+            fonds = await self._fonds_de(reglages, tache)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        async with connecter(reglages, fonds) as connexion:
+            yield connexion
+
+    async def _config(self, tache: Tache) -> Mapping[str, Any]:
+        """La configuration qui mène à l'exchange embarqué, ouvert une fois par exchange et par allure."""
+        cle = (tache.hors_ligne, tache.exchange, tache.stream is not None)
+        if cle not in self._bourses:
+            self._bourses[cle] = await self._pile.enter_async_context(_bourse_embarquee(tache))
+        return self._bourses[cle]
+
+    async def _fonds_de(self, reglages: Reglages, tache: Tache) -> Fonds:
+        for connus, fonds in self._fonds:
+            if connus == reglages:
+                return fonds
+        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, tache)))
+        self._fonds.append((reglages, nouveau))
+        return nouveau
+
+    def _debit_de(self, reglages: Reglages, tache: Tache) -> Debit:
+        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
+        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, tache.hors_ligne and tache.stream)
+        if cle not in self._debits:
+            frein = Frein()
+            if self._pauses is not None and not tache.hors_ligne:
+                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
+            self._debits[cle] = Debit(frein)
+        return self._debits[cle]
+
+    @staticmethod
+    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
+        fin = pauses.lire().get(nom)
+        if fin is not None:
+            frein.serrer((fin - maintenant_ms()) / 1000)
+
+        def noter(reste_s: float) -> None:
+            if reste_s >= PAUSE_NOTEE_S:
+                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+
+        frein.prevenir = noter
+
+
+def _nom_de_pause(reglages: Reglages) -> str:
+    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
+    if reglages.proxy is None:
+        return reglages.exchange
+    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+
+
+def _respecter_pause(exchange: str, reste_s: float) -> None:
+    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+    if reste_s > ATTENTE_MAX_S:
+        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+    if reste_s > 0:
+        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
+
+
+@dataclass(frozen=True)
+class Contexte:
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a."""
+
+    sorties: Path = DOSSIER_SORTIES
+    env: Path = Path(".env")
+    parc: Parc | None = None
+
+
+@dataclass
+class BilanTache:
+    """Ce qu'une tâche d'un lot a donné ; `code` est None tant qu'elle n'est pas finie."""
+
+    nom: str
+    mode: str
+    bilan: Bilan
+    etat: str = NON_EXECUTEE
+    code: int | None = None
+    debut_ms: int | None = None
+
+    def finir(self, code: int) -> None:
+        """La tâche est finie, avec ce code."""
+        self.code = self.bilan.code = code
+        self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
+
+    @property
+    def derniere_ms(self) -> int | None:
+        """L'horodatage de la dernière ligne lue ou écrite."""
+        return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
+
+    def en_dict(self) -> dict[str, Any]:
+        """La tâche dans le bilan JSON : son nom, son état, puis ce que dit le bilan d'une exécution simple."""
+        derniere = self.derniere_ms
+        return {
+            "name": self.nom,
+            "mode": self.mode,
+            "etat": self.etat,
+            "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
+            "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            **self.bilan.en_dict(),
+            "code": self.code,
+        }
+
+
+@dataclass
+class BilanLot:
+    """Ce qu'un lot a fait : une entrée par tâche, dans l'ordre du fichier ; `en_dict()` est le bilan JSON."""
+
+    lot: str
+    taches: list[BilanTache]
+    noms: tuple[str, ...] = ()  # toutes les tâches du fichier, choisies ou non
+    code: int = CODE_SUCCES
+    message: str = ""
+    debut_ms: int = field(default_factory=maintenant_ms)
+    duree_s: float = 0.0
+
+    @classmethod
+    def vierge(cls, plan: Plan) -> Self:
+        """Le bilan d'un lot dont rien n'est encore exécuté."""
+        taches = [BilanTache(p.nom, MODES[p.tache.stream is not None], Bilan(p.tache.exchange)) for p in plan.taches]
+        return cls(str(plan.fichier.absolute()) if plan.fichier else plan.nom, taches, plan.noms)
+
+    def conclure(self) -> None:
+        """Le code global : le plus grave des tâches."""
+        codes = [tache.code for tache in self.taches if tache.code is not None]
+        self.code = max(codes, key=_GRAVITE.index, default=CODE_SUCCES)
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """Le lot n'a pu commencer."""
+        self.code, self.message = erreur.code_sortie, erreur.complet()
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté le lot : son code l'emporte."""
+        self.code, self.message = code, message
+        for tache in self.taches:
+            if tache.etat == INTERROMPUE:
+                tache.finir(code)
+
+    def en_dict(self) -> dict[str, Any]:
+        """Le bilan, en types JSON."""
+        return {
+            "outil": f"module_ccxt_fr_v2 {__version__}",
+            "lot": self.lot,
+            "code": self.code,
+            "message": self.message,
+            "debut": en_iso(self.debut_ms),
+            "duree_s": round(self.duree_s, 3),
+            "taches": [tache.en_dict() for tache in self.taches],
+        }
+
+
+def ouvrir_plan(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+) -> Plan:
+    """Lit et contrôle un lot tout entier, sans réseau ni écriture ; ErreurDemande avec toutes ses fautes.
+
+    `lot` : le chemin d'un fichier YAML, ou son contenu en dictionnaire (chemins relatifs au dossier courant).
+    """
+    fichier = None if isinstance(lot, Mapping) else Path(lot)
+    dossier = fichier.parent if fichier else Path()
+    source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
+    plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
+    plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
+    plan = dataclasses.replace(plan.regler(hors_ligne=hors_ligne, duree_max=plafond), fichier=fichier)
+    fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
+    if fautes:
+        raise ErreurDemande("\n".join(fautes))
+    return plan.choisir(taches)
+
+
+def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe ou prix que l'exchange ne sert pas."""
+    ouvertes: list[tuple[Reglages, Connexion]] = []
+    for planifiee in plan.taches:
+        tache = planifiee.tache
+        try:
+            reglages = reglages_de(tache, {}, plan.dossier / ".env")
+            if tache.hors_ligne:
+                _module_embarque(tache.exchange)
+            connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
+            ouvertes.append((reglages, connexion))
+            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        except DependanceAbsente:
+            raise
+        except ErreurDemande as refus:
+            yield f"{planifiee.repere} : {refus.complet()}"
+
+
+async def executer_plan(
+    plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None
+) -> None:
+    """Exécute un plan et remplit son bilan ; l'échec d'une tâche n'arrête pas les autres.
+
+    Les tâches finies d'abord, une à une, dans leur ordre ; puis les flux sans fin, ensemble, jusqu'à l'annulation.
+    Lève SortieOccupee si une autre exécution tient ce lot.
+    """
+    depart = time.monotonic()
+    couples = list(zip(plan.taches, bilan.taches, strict=True))
+    with _tenir(plan):
+        try:
+            await (_executer_ici(plan, couples, suivi) if dask is None else _executer_sur_dask(plan, couples, dask))
+        finally:
+            bilan.duree_s = time.monotonic() - depart
+            bilan.conclure()
+
+
+Couples = Sequence[tuple[TacheDeLot, BilanTache]]
+
+
+@contextlib.contextmanager
+def _tenir(plan: Plan) -> Iterator[None]:
+    """Une seule exécution à la fois d'un même fichier de tâches."""
+    if plan.fichier is None:
+        yield
+        return
+    verrou = Verrou(plan.fichier, "en cours d'exécution", "Attendez qu'il finisse : relancer n'ajouterait rien.")
+    verrou.prendre()
+    try:
+        yield
+    finally:
+        verrou.rendre()
+
+
+def _ordonner(couples: Couples) -> tuple[Couples, Couples]:
+    """Les tâches finies, puis les flux sans fin ; dit ce que cela change à l'ordre du fichier."""
+    finies = [couple for couple in couples if not couple[0].sans_fin]
+    sans_fin = [couple for couple in couples if couple[0].sans_fin]
+    if sans_fin:
+        noms = ", ".join(planifiee.nom for planifiee, _ in sans_fin)
+        journal.info("Sans fin, après les autres et jusqu'à un signal : %s. --duree-max les bornerait.", noms)
+    return finies, sans_fin
+
+
+async def _executer_ici(plan: Plan, couples: Couples, suivi: Suivi | None) -> None:
+    """Dans ce processus, en partageant les exchanges ouverts."""
+    finies, sans_fin = _ordonner(couples)
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee, resultat in finies:
+            await _executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi)
+        async with _groupe() as groupe:
+            for planifiee, resultat in sans_fin:
+                groupe.create_task(_executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi))
+
+
+def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Contexte:
+    return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
+
+
+async def _executer_tache(
+    planifiee: TacheDeLot, resultat: BilanTache, contexte: Contexte, suivi: Suivi | None = None
+) -> None:
+    """Exécute une tâche et remplit son résultat ; annulée, elle y reste « interrompue »."""
+    jeton = TACHE_COURANTE.set(planifiee.nom)
+    resultat.etat, resultat.debut_ms = INTERROMPUE, maintenant_ms()
+    bilan = resultat.bilan
+    try:
+        await executer_async(planifiee.tache, suivi=suivi, bilan=bilan, contexte=contexte)
+    except ErreurCollecte as erreur:
+        bilan.refuser(erreur)
+        journal.error("%s", erreur.complet())
+    except Exception as erreur:  # noqa: BLE001  une faute du programme n'arrête pas les tâches suivantes
+        bilan.code, bilan.message = CODE_ECHEC, f"erreur imprévue : {type(erreur).__name__} : {erreur}"
+        journal.error("%s", bilan.message)
+        journal.debug("", exc_info=True)
+    else:
+        journal.info("%s", dire_bilan(bilan))
+    finally:
+        TACHE_COURANTE.reset(jeton)
+    resultat.finir(bilan.code)
+
+
+async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, list[Estimation]]]:
+    """Ce que chaque tâche ferait, sans demander de données ni rien écrire ; un refus est dans le bilan rendu."""
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee in plan.taches:
+            bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
+            try:
+                if planifiee.tache.stream is None:
+                    bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+            except ErreurCollecte as erreur:
+                bilan.refuser(erreur)
+                journal.error("%s : %s", planifiee.nom, erreur.complet())
+            yield planifiee, bilan, estimations
+
+
+# --- Lots sur un cluster Dask ---
+
+RESSOURCE_DASK = {"exchange": 1}  # chaque worker en offre une : jamais deux tâches à la fois, donc jamais deux du même
+ECOUTE_ARRET_S = 0.3
+ARRET_DASK_S = 8.0  # une tâche annulée écrit ce qu'elle a reçu en moins de 5 s
+RONDE_DASK_S = 30.0  # un cluster sans worker pendant deux rondes n'en retrouvera pas de lui-même
+
+
+class Part(NamedTuple):
+    """Ce que porte une future : une tâche, ou l'un de ses symboles, et où l'exécuter."""
+
+    planifiee: TacheDeLot
+    resultat: BilanTache
+    env: Path
+
+
+async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
+    """Sur les workers d'un cluster ; mêmes règles d'ordre, même bilan, mêmes codes qu'ici."""
+    async with _ouvrir_cluster(adresse) as client:
+        cluster = _Cluster(client)
+        for groupe in _ordonner(couples):
+            parts = [(couple, _decouper(*couple, plan)) for couple in groupe]
+            try:
+                await cluster.executer([part for _, siennes in parts for part in siennes])
+            finally:
+                for (planifiee, resultat), siennes in parts:
+                    _rassembler(planifiee, resultat, [part.resultat for part in siennes])
+
+
+@contextlib.asynccontextmanager
+async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
+    """Le client d'un cluster ; `local:N` en lance un, le temps du lot."""
+    distributed = importer("distributed", "Exécuter sur un cluster Dask")
+    async with contextlib.AsyncExitStack() as pile:
+        cible: Any = adresse
+        if adresse.startswith("local:"):
+            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": None}
+            nombre = int(adresse.removeprefix("local:"))
+            cible = await pile.enter_async_context(
+                distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
+            )
+        try:
+            client = await pile.enter_async_context(distributed.Client(cible, asynchronous=True, timeout=10))
+        except (OSError, ValueError) as erreur:
+            message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
+            raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
+        await client.forward_logging(journal.name, journal.getEffectiveLevel())
+        yield client
+
+
+class _Cluster:
+    """Soumet les parts d'un lot, une future chacune, et attend leurs bilans."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._arret = importer("distributed", "Arrêter un lot").Event(f"arret-{client.id}", client=client)
+        self._voisins = False  # des workers derrière une même adresse : les tâches d'un exchange s'y suivent
+        self._derniers: dict[object, asyncio.Task[None]] = {}
+
+    async def executer(self, parts: Sequence[Part]) -> None:
+        """Exécute ces parts ; annulé, laisse chacune écrire ce qu'elle a reçu."""
+        await self._recenser()
+        suivis = [self._lancer(part) for part in parts]
+        try:
+            await self._attendre(suivis)
+        except asyncio.CancelledError:
+            await self._arret.set()
+            if suivis:
+                await asyncio.wait(suivis, timeout=ARRET_DASK_S)
+            raise
+        finally:
+            for suivi in suivis:
+                suivi.cancel()
+
+    async def _attendre(self, suivis: Iterable[asyncio.Task[None]]) -> None:
+        restent, absences = set(suivis), 0
+        while restent:
+            _, restent = await asyncio.wait(restent, timeout=RONDE_DASK_S)
+            absences = 0 if not restent or await self._recenser(exiger=absences > 0) else absences + 1
+
+    async def _recenser(self, *, exiger: bool = True) -> bool:
+        """Compte les workers qui offrent la ressource ; ErreurTemporaire s'il en faut et qu'il n'y en a pas."""
+        etat = await self._client.scheduler.identity(n_workers=-1)
+        utiles = [w for w in etat["workers"].values() if w.get("resources", {}).keys() & RESSOURCE_DASK.keys()]
+        if exiger and not utiles:
+            raise ErreurTemporaire(
+                f"Aucun des {len(etat['workers'])} workers du cluster n'offre la ressource « exchange »",
+                "Lancez-les ainsi, un par adresse IP : dask worker ADRESSE --nthreads 1 --resources exchange=1",
+            )
+        self._voisins = len({w["host"] for w in utiles}) < len(utiles)
+        return bool(utiles)
+
+    def _lancer(self, part: Part) -> asyncio.Task[None]:
+        """Une part attend celles qui écrivent le même fichier, ou demandent au même exchange de la même adresse."""
+        tache = part.planifiee.tache
+        chaines: list[object] = [tache.sortie] if tache.sortie else []
+        if self._voisins and not part.planifiee.sans_fin:
+            chaines.append(tache.exchange)
+        avant = {self._derniers[chaine] for chaine in chaines if chaine in self._derniers}
+        suivi = asyncio.create_task(self._suivre(part, avant))
+        self._derniers |= dict.fromkeys(chaines, suivi)
+        return suivi
+
+    async def _suivre(self, part: Part, avant: set[asyncio.Task[None]]) -> None:
+        """De la soumission au bilan. Un worker mort ne se voit pas : Dask relance, et la reprise est bon marché."""
+        if avant:
+            await asyncio.wait(avant)
+        if await self._arret.is_set():
+            return
+        resultat = part.resultat
+        try:
+            arguments = (part, self._arret.name, journal.getEffectiveLevel())
+            recu = await self._client.submit(_executer_part, *arguments, pure=False, resources=RESSOURCE_DASK)
+        except Exception as erreur:  # noqa: BLE001  KilledWorker, module absent du worker : la tâche échoue, pas le lot
+            resultat.bilan.message = f"perdue par le cluster : {type(erreur).__name__} : {_premiere_ligne(erreur)}"
+            journal.error("%s : %s", resultat.nom, resultat.bilan.message)
+            resultat.finir(CODE_ECHEC)
+        else:
+            vars(resultat).update(vars(recu))
+
+
+def _executer_part(part: Part, arret: str, niveau: int) -> BilanTache:
+    """Sur un worker, dans son fil : exécute la part jusqu'au bout, ou jusqu'à l'arrêt du lot."""
+    journal.setLevel(niveau)
+    journal.addFilter(_marquer_tache)
+    return asyncio.run(_executer_sous_arret(part, importer("distributed", "Exécuter sur un worker").Event(arret)))
+
+
+async def _executer_sous_arret(part: Part, arret: Any) -> BilanTache:
+    resultat = BilanTache(part.resultat.nom, part.resultat.mode, Bilan(part.planifiee.tache.exchange))
+    if await asyncio.to_thread(arret.is_set):
+        return resultat
+    async with Parc(Pauses(part.env.parent)) as parc:
+        contexte = Contexte(part.planifiee.dossier, part.env, parc)
+        tache = asyncio.ensure_future(_executer_tache(part.planifiee, resultat, contexte))
+        while not tache.done():
+            await asyncio.wait({tache}, timeout=ECOUTE_ARRET_S)
+            if not tache.done() and await asyncio.to_thread(arret.is_set):
+                tache.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tache
+    return resultat
+
+
+def _marquer_tache(ligne: logging.LogRecord) -> bool:
+    """Le nom de la tâche part avec la ligne de journal, qui sera écrite dans un autre processus."""
+    ligne.nom_tache = TACHE_COURANTE.get()
+    return True
+
+
+def _decouper(planifiee: TacheDeLot, resultat: BilanTache, plan: Plan) -> list[Part]:
+    """Une part par symbole quand la sortie le permet, une par tâche sinon ; chemins absolus, pour un autre processus.
+
+    Un fichier ne s'ouvre que pour toutes ses séries ; un flux suit tous ses symboles ensemble.
+    """
+    tache, env = planifiee.tache, plan.dossier.absolute() / ".env"
+    sortie = tache.sortie and tache.sortie.absolute()
+    lointaine = dataclasses.replace(
+        planifiee, tache=dataclasses.replace(tache, sortie=sortie), dossier=planifiee.dossier.absolute()
+    )
+    if tache.stream or not sortie or tache.format_choisi != "sqlite" or len(tache.demandes) == 1:
+        return [Part(lointaine, resultat, env)]
+    seules = (dataclasses.replace(lointaine.tache, symbols=(symbole,)) for symbole in tache.symbols)
+    return [
+        Part(
+            dataclasses.replace(lointaine, tache=seule),
+            BilanTache(planifiee.nom, resultat.mode, Bilan(tache.exchange)),
+            env,
+        )
+        for seule in seules
+    ]
+
+
+def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[BilanTache]) -> None:
+    """Le bilan de la tâche, d'après ceux de ses parts ; la sortie y est telle que demandée."""
+    if parts[0] is not resultat:
+        _additionner(resultat, parts, planifiee.tache.demandes)
+    bilan = resultat.bilan
+    if bilan.sortie is not None:
+        bilan.sortie = planifiee.tache.sortie or planifiee.dossier / bilan.sortie.name
+
+
+def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
+    """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
+    total, bilans = resultat.bilan, [part.bilan for part in parts]
+    for symbole, part in zip(symboles, parts, strict=True):
+        refusee = part.code == CODE_DEMANDE
+        total.series += [BilanSerie(symbole, "refusee", part.bilan.message)] if refusee else part.bilan.series
+    total.sortie = next((b.sortie for b in bilans if b.sortie), None)
+    total.format = next((b.format for b in bilans if b.format), None)
+    total.message = "\n".join(b.message for b in bilans if b.message)
+    total.requetes, total.essais = sum(b.requetes for b in bilans), sum(b.essais for b in bilans)
+    total.duree_s, total.octets = sum(b.duree_s for b in bilans), max(b.octets for b in bilans)
+    total.modifie = any(b.modifie for b in bilans)
+    resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
+    codes = [part.code for part in parts if part.code is not None]
+    if len(codes) < len(parts):
+        resultat.etat = INTERROMPUE if resultat.debut_ms is not None else NON_EXECUTEE
+    elif set(codes) == {CODE_DEMANDE}:
+        resultat.finir(CODE_DEMANDE)
+    else:
+        resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
+
+
+# --- Métriques ---
+
+# Ajouter une métrique : une ligne ici, une dans `_mesures`. Des jauges : chaque exécution remplace la précédente.
+METRIQUES = {
+    "dernier_succes_timestamp_seconds": "fin de la dernière exécution au code 0",
+    "execution_timestamp_seconds": "fin de la dernière exécution",
+    "code": "code de sortie de la dernière exécution",
+    "duree_seconds": "durée de la dernière exécution",
+    "derniere_ligne_timestamp_seconds": "horodatage de la dernière ligne",
+    "age_derniere_ligne_seconds": "âge de la dernière ligne à la fin de l'exécution",
+    "lignes": "lignes de la dernière exécution, par genre",
+    "trous": "trous de l'intervalle demandé, par raison",
+    "requetes": "requêtes de la dernière exécution",
+    "essais": "nouveaux essais de la dernière exécution",
+}
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="(.*?)",tache="(.*?)"(.*)\} (\S+)')
+
+
+def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
+    """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
+    finies = {tache.nom for tache in bilan.taches if tache.code is not None}
+    lot, fin_ms = _echapper(bilan.lot), maintenant_ms()
+    par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
+    succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
+    for ligne in anciennes.splitlines():
+        trouve = _ECHANTILLON.fullmatch(ligne)
+        if trouve is None or trouve[2] != lot or trouve[1] not in par_metrique:
+            continue
+        remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
+        if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
+            par_metrique[trouve[1]].append(ligne)
+    for tache in bilan.taches:
+        for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
+            etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
+            par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
+    blocs = ((f"# HELP ccxt_fr_{n} {METRIQUES[n]}", f"# TYPE ccxt_fr_{n} gauge", *sorted(lignes))
+             for n, lignes in par_metrique.items() if lignes)  # fmt: skip
+    return "".join(f"{ligne}\n" for bloc in blocs for ligne in bloc)
+
+
+def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]:
+    """(métrique, étiquettes de plus, valeur) d'une tâche finie."""
+    bilan, derniere = tache.bilan, tache.derniere_ms
+    yield "execution_timestamp_seconds", "", fin_ms / 1000
+    if tache.code == CODE_SUCCES:
+        yield "dernier_succes_timestamp_seconds", "", fin_ms / 1000
+    yield "code", "", float(tache.code or 0)
+    yield "duree_seconds", "", bilan.duree_s
+    if derniere is not None:
+        yield "derniere_ligne_timestamp_seconds", "", derniere / 1000
+        yield "age_derniere_ligne_seconds", "", (fin_ms - derniere) / 1000
+    for genre in ("recues", "nouvelles", "revisees"):
+        yield "lignes", f',genre="{genre}"', bilan.total(f"lignes_{genre}")
+    for raison in RAISONS:
+        yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
+    yield "requetes", "", bilan.requetes
+    yield "essais", "", bilan.essais
+
+
+def _echapper(texte: str) -> str:
+    """Une valeur d'étiquette Prometheus."""
+    return texte.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+async def executer_lot_async(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+    dask: str | None = None,
+    suivi: Suivi | None = None,
+) -> BilanLot:
+    """Exécute un lot : le chemin d'un YAML, ou son contenu en dictionnaire ; les options sont celles du runner.
+
+    Rend le bilan, où l'échec d'une tâche est inscrit ; lève ErreurDemande (rien n'a été écrit), ou SortieOccupee.
+    """
+    plan = ouvrir_plan(lot, taches=taches, hors_ligne=hors_ligne, duree_max=duree_max)
+    bilan = BilanLot.vierge(plan)
+    await executer_plan(plan, bilan, suivi=suivi, dask=dask)
+    return bilan
+
+
+def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> BilanLot:
+    """`executer_lot_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    return _courir(lambda: executer_lot_async(lot, **options))
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
 PERIODE_PROGRESSION_S = 10.0
+DESCRIPTION = (
+    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
+)
+DESCRIPTION_LOT = (
+    "Exécute les tâches d'un fichier YAML, l'une après l'autre ; les flux sans durée viennent en dernier, ensemble."
+)
 
 
 class AnalyseurFr(argparse.ArgumentParser):
@@ -7642,14 +9284,11 @@ class AnalyseurFr(argparse.ArgumentParser):
         raise ErreurDemande(message, "L'aide : --help.")
 
 
-def analyseur() -> AnalyseurFr:
-    """L'analyseur de la ligne de commande, tout entier tiré des déclarations d'options."""
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+    """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
     resultat = AnalyseurFr(
-        prog="module_ccxt_fr_v2.py",
-        description=(
-            "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, "
-            "et les range sur le disque."
-        ),
+        prog=programme,
+        description=description,
         epilog=(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
             "75 sortie occupée ; 130, 143 interrompu."
@@ -7661,7 +9300,7 @@ def analyseur() -> AnalyseurFr:
         ),
     )
     groupes: dict[str, Any] = {}
-    for champ in (*fields(Tache), *fields(OptionsExecution)):
+    for champ in (champ for modele in modeles for champ in fields(modele)):
         nom = champ.metadata["groupe"]
         groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
         groupes[nom] = groupe
@@ -7687,10 +9326,21 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     groupe.add_argument(*noms, dest=champ.name, metavar=valeur, default=argparse.SUPPRESS, help=aide)
 
 
+def decouper(
+    arguments: Sequence[str], programme: str, description: str, *modeles: type[Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Les options données, encore en texte, et les fautes de celles qui n'existent pas."""
+    lus, inconnus = analyseur(programme, description, *modeles).parse_known_args(_coller_relatifs(arguments))
+    drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
+    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
+    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
+                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
+    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+
+
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` se passe de symbole."""
-    lus, inconnus = analyseur().parse_known_args(_coller_relatifs(arguments))
-    valeurs = vars(lus)
+    valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
     execution, fautes = lire_options(
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
@@ -7699,16 +9349,32 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     if execution is not None and execution.lister and "symbols" not in de_tache:
         de_tache.setdefault("symbole", "-")
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
-    drapeaux = [drapeau(nom) for nom in noms_options(Tache, OptionsExecution)]
-    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
-    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
-                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    fautes_inconnus = [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        fautes_inconnus.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if fautes_inconnus or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*fautes_inconnus, *fautes, *fautes_tache]), "L'aide : --help.")
+        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if inconnues or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
     return tache, execution
+
+
+def lire_arguments_lot(arguments: Sequence[str], programme: str) -> OptionsLot:
+    """Les options d'un lot ; ErreurDemande avec toutes les fautes."""
+    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION_LOT, OptionsLot)
+    options, fautes = lire_options(OptionsLot, valeurs, drapeau)
+    if inconnues or options is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes]), "L'aide : --help.")
+    return options
+
+
+def plan_demande(options: OptionsLot) -> Plan:
+    """Le plan que ces options désignent, contrôlé ; ErreurDemande avec toutes ses fautes."""
+    plan = ouvrir_plan(
+        options.yaml or Path(), taches=options.taches, hors_ligne=options.hors_ligne, duree_max=options.duree_max
+    )
+    for nom in ("bilan", "metriques"):
+        for planifiee in plan.taches:
+            if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
+                raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")
+    return plan
 
 
 def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
@@ -7728,15 +9394,23 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
     sortie = logging.StreamHandler()
-    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
+    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(niveau.upper())
     journal.propagate = False
-    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv"):
+    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv", "distributed", "tornado"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
         logging.getLogger(bavard).propagate = False
+
+
+def _nommer_tache(ligne: logging.LogRecord) -> bool:
+    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
+    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
+    ligne.tache = f"{nom} : " if nom else ""
+    return True
 
 
 class Progression:
@@ -7782,34 +9456,6 @@ class Progression:
             self._barre.close()
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
-    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
-    return (
-        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
-        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
-        f"{bilan.sortie} ({_taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
-    )
-
-
-def _taille_lisible(octets: float) -> str:
-    for unite in ("o", "Ko", "Mo"):
-        if octets < 1000:
-            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
-        octets /= 1000
-    return f"{octets:.1f} Go".replace(".", ",")
-
-
 # --- Commandes ---
 
 
@@ -7835,10 +9481,16 @@ async def commande_simuler(tache: Tache) -> list[str]:
     lignes = []
     for estimation in estimations:
         debut, fin = estimation.demande
+        if tache.stream:
+            lignes.append(
+                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
+                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
+            )
+            continue
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
             f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
-            f"environ {_taille_lisible(estimation.octets)}"
+            f"environ {taille_lisible(estimation.octets)}"
         )
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
 
@@ -7846,8 +9498,10 @@ async def commande_simuler(tache: Tache) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
+    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
     try:
-        await executer_async(tache, suivi=progression, bilan=bilan)
+        async with Parc(pauses) as parc:
+            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc))
     finally:
         progression.fermer()
     journal.info("%s", dire_bilan(bilan))
@@ -7892,42 +9546,52 @@ class Interruption(Exception):
         self.code = 128 + numero
 
 
-def principal(arguments: Sequence[str] | None = None) -> int:
-    """La ligne de commande ; rend le code de sortie."""
+def preparer_terminal() -> None:
+    """Journal au niveau d'office ; un terminal sans accents n'est pas une faute."""
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
-            flux.reconfigure(errors="backslashreplace")  # un terminal sans accents n'est pas une faute
+            flux.reconfigure(errors="backslashreplace")
     installer_journal("info")
+
+
+def obtenir(demander: Callable[[], T]) -> T | int:
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
     try:
-        tache, execution = lire_arguments(sys.argv[1:] if arguments is None else arguments)
+        return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
-    except ErreurDemande as faute:
-        journal.error("%s", faute.complet())
-        return faute.code_sortie
+    except ErreurCollecte as refus:
+        journal.error("%s", refus.complet())
+        return refus.code_sortie
+
+
+def principal(arguments: Sequence[str] | None = None) -> int:
+    """La ligne de commande ; rend le code de sortie."""
+    preparer_terminal()
+    lus = obtenir(lambda: lire_arguments(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(lus, int):
+        return lus
+    tache, execution = lus
     installer_journal(execution.journal)
     bilan = Bilan(tache.exchange)
-    bilan.code = _conduire(tache, execution, bilan)
+    conduire(_choisir(tache, execution, bilan), bilan)
     if execution.bilan is not None:
-        return _ecrire_bilan(execution.bilan, bilan)
+        return ecrire_bilan(execution.bilan, bilan)
     return bilan.code
 
 
-def _conduire(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> int:
-    """Exécute la commande choisie ; toute erreur prévue finit en une phrase et un code."""
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) -> None:
+    """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        _imprimer(_sous_signaux(_choisir(tache, execution, bilan)))
+        imprimer(_sous_signaux(commande))
     except ErreurCollecte as erreur:
-        bilan.message, bilan.conseil = str(erreur), erreur.conseil
+        bilan.refuser(erreur)
         journal.error("%s", erreur.complet())
-        return erreur.code_sortie
     except Interruption as interruption:
-        bilan.message = f"interrompu par {interruption}"
+        bilan.interrompre(interruption.code, f"interrompu par {interruption}")
         journal.warning(
             "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
         )
-        return interruption.code
-    return bilan.code
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -7940,7 +9604,7 @@ async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> l
     return []
 
 
-def _imprimer(lignes: Iterable[str]) -> None:
+def imprimer(lignes: Iterable[str]) -> None:
     """Les lignes sur stdout ; un tube fermé en face (`| head`) n'est pas une faute, un disque plein si."""
     try:
         for ligne in lignes:
@@ -7954,9 +9618,20 @@ def _imprimer(lignes: Iterable[str]) -> None:
             ) from erreur
 
 
-def _ecrire_bilan(chemin: Path, bilan: Bilan) -> int:
+def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    texte = json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n"
+    return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
+
+
+def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
+    """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
+    anciennes = ""
+    with contextlib.suppress(ErreurDemande):
+        anciennes = lire_texte_utf8(chemin)
+    return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+
+
+def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:
     try:
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
         ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))

@@ -9,9 +9,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from outils_bout_en_bout import HEURE_BOURSE
+
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
-from outils_bout_en_bout import HEURE_BOURSE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable

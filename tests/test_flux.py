@@ -8,11 +8,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from outils_flux_module import Recolte, jouer, ouvrir, recolter
 
 import module_ccxt_fr_v2 as m
 from bourse_locale.marche import Marche
-from bourse_locale.pannes import Panne
-from outils_flux_module import MINUTE, Recolte, jouer, jusqua, niveaux, options, ouvrir, recolter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +45,8 @@ def test_tous_les_canaux_egalent_l_oracle(exchange: str) -> None:
                 recolter(bourse, exchange, DEUX, stream="trades", **communes),
                 recolter(bourse, exchange, DEUX, stream="trades", trades_vers_ohlcv=True, **communes),
                 recolter(
-                    bourse, exchange, DEUX, stream="trades", trades_vers_ohlcv=True, bougies_vides="reporter", **communes
+                    bourse, exchange, DEUX, stream="trades", trades_vers_ohlcv=True, bougies_vides="reporter",
+                    **communes,
                 ),
                 recolter(bourse, exchange, DEUX, stream="ticker", **communes),
                 recolter(bourse, exchange, DEUX, stream="orderbook", profondeur=5, **communes),
