@@ -1441,12 +1441,12 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
     absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-    if absents:
+    if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
 
@@ -1501,14 +1501,14 @@ class _Recensement:
             if self.donnee.a_une_grille:
                 self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
 
-    def accorder(self, connues: Iterable[CleSerie]) -> None:
+    def accorder(self, connues: Iterable[CleSerie], *, dire: bool) -> None:
         """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
         for cle, fiche in self.fiches.items():
             presents = self._presents.get(cle, [])
             if cle not in connues:
                 fiche.couverts = unir(presents)
             elif self.donnee.a_une_grille:
-                confronter(fiche, presents)
+                confronter(fiche, presents, dire=dire)
 
 
 # --- Journal de reprise
@@ -1968,7 +1968,7 @@ class _FichierLu(Ecrivain):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
                 recensement.compter(table)
-        recensement.accorder(fiches)
+        recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
@@ -2465,6 +2465,10 @@ class EcrivainCsv(_CsvLu):
         fichier.seek(debut)
         self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
 
+    def fermer(self) -> None:
+        self._fermer_ajout()
+        super().fermer()
+
 
 def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
@@ -2497,6 +2501,7 @@ def _instant_iso(instants: pa.Array) -> pa.Array:
 
 
 # Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+_NIVEAUX = r"^\s*\[\s*(\[[^\[\],]+,[^\[\],]+\]\s*(,\s*\[[^\[\],]+,[^\[\],]+\]\s*)*)?\]\s*$"
 
 
 def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
@@ -2514,13 +2519,11 @@ def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
 
 def niveaux_du_texte(textes: pa.Array) -> pa.Array:
     """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
-    if not pc.all(pc.fill_null(pc.match_substring_regex(textes, r"^\s*\[.*\]\s*$"), True)).as_py():
-        raise ValueError("un carnet n'est pas une liste de niveaux")
+    if pc.any(pc.invert(pc.match_substring_regex(textes, _NIVEAUX))).as_py():
+        raise ValueError("un carnet n'est pas une liste de paires de nombres")
     plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
     mots = pc.split_pattern(plats, ",")
     tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
-    if pc.any(pc.equal(pc.bit_wise_and(tailles, 1), 1)).as_py():
-        raise ValueError("un niveau de carnet n'a pas deux nombres")
     nombres = mots.filter(pc.greater(tailles, 0)).flatten()
     nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
     paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
