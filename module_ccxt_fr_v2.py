@@ -490,42 +490,42 @@ class TypeDonnee:
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
 
-    @property
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
 
-    @property
+    @functools.cached_property
     def serie(self) -> tuple[str, ...]:
         """Les colonnes qui disent la série : le début de `CleSerie`."""
         return tuple(champ for champ in CleSerie._fields if champ in self.noms)
 
-    @property
+    @functools.cached_property
     def rang(self) -> tuple[str, ...]:
         """Ce qui, de la clé, distingue deux lignes d'une série."""
         return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
 
-    @property
+    @functools.cached_property
     def ordre(self) -> tuple[str, ...]:
         """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
         return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
 
-    @property
+    @functools.cached_property
     def reperes(self) -> list[str]:
         """Les colonnes qui identifient une ligne et la situent."""
         return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
 
-    @property
+    @functools.cached_property
     def obligatoires(self) -> list[str]:
         """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
         return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
 
-    @property
+    @functools.cached_property
     def a_une_grille(self) -> bool:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
@@ -1047,7 +1047,7 @@ LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
 PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
 CADENCE_FICHE_S = 60.0
-JOURNAL_A_CONDENSER = 1 << 20
+JOURNAL_A_CONDENSER = 16 << 20
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1305,7 +1305,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    egales = pa.repeat(_constante(True), max(table.num_rows - 1, 0))
+    if table.num_rows < 2:
+        return True
+    egales = pa.repeat(_constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
         avant, apres = cle[:-1], cle[1:]
@@ -1318,7 +1320,7 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
     cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
@@ -1328,7 +1330,8 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
-    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
     return suit
 
 
@@ -1463,7 +1466,7 @@ def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, 
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
     for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
+        masques = [pc.equal(table[champ], _constante(texte)) for champ, texte in textes.items()]
         yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
 
 
@@ -1647,18 +1650,20 @@ class JournalDeReprise:
         """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
         return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
 
-    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
-        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
         neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
-        for symbole, note in notes.items():
-            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
-                neuf.ajouter(lignes, note)
+        for note in notes.values():
+            neuf.ajouter(self._schema.empty_table(), note)
+        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
+            for cle, lignes in _par_serie(table, self._donnee):
+                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
         neuf.synchroniser()
         neuf.fermer()
-        self.synchroniser()
-        self.fermer()
+        self._avant_synchro()
         with _disque("Écrire", self.chemin):
             neuf.chemin.replace(self.chemin)
+            self.fermer()  # seulement une fois remplacé : fermé, il serait recommencé
             self._fichier = io.FileIO(self.chemin, "r+b")
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
@@ -2136,8 +2141,8 @@ class EcrivainFichier(_FichierRepris):
         return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
 
     def _condenser(self) -> None:
-        fiches = self.fiches.values()
-        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
+        fiches = self.fiches.items()
+        self._journal.condenser({cle: self._note(fiche, fiche.couverts, fiche.trous) for cle, fiche in fiches})
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2483,12 +2488,19 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
         "instant": _instant_iso,
         "nombre": _nombre_court,
         "entier": _nombre_court,
-        "niveaux": lambda niveaux: pc.binary_join_element_wise('"', niveaux_en_texte(niveaux), '"', ""),
+        "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
-    lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
+    lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, "\n")[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+
+
+def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
+    """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
+    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
+    return pc.binary_join_element_wise(*textes, **absent)
 
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
@@ -2497,7 +2509,7 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
-    return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+    return _joindre(pc.binary_replace_slice(textes, 10, 11, "T"), "Z")
 
 
 # Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
@@ -2508,12 +2520,10 @@ def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
     """Des niveaux en JSON, nombres au plus court sans perte."""
     plats = niveaux.flatten()
     nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
-    paires = pc.binary_join_element_wise(*nombres, ",", null_handling="replace", null_replacement="null")
-    paires = pc.binary_join_element_wise("[", paires, "]", "")
-    tailles = pc.fill_null(pc.list_value_length(niveaux), 0).cast(pa.int32())
+    paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
     bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
-    suites = pc.binary_join(pa.ListArray.from_arrays(bornes, paires), ",")
-    textes = pc.binary_join_element_wise("[", suites, "]", "")
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
     return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -253,3 +257,21 @@ def tenir(chemin: Path, pret: Path) -> None:
     with creer(chemin):
         pret.write_text(str(os.getpid()), encoding="ascii")
         threading.Event().wait()
+
+
+def processus_neufs() -> Any:
+    """De quoi lancer de vrais processus sans payer à chacun l'import de pyarrow."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("demande forkserver (Linux, macOS)")
+    contexte = multiprocessing.get_context("forkserver")
+    contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
+    return contexte
+
+
+def attendre(condition: Any, processus: BaseProcess) -> None:
+    """Attend une condition, vingt secondes au plus, tant que le processus vit."""
+    limite = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limite, "le processus n'avance pas"
+        assert processus.is_alive() or condition(), f"le processus est mort : {processus.exitcode}"
+        time.sleep(0.001)
