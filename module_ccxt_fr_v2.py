@@ -500,42 +500,42 @@ class TypeDonnee:
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
 
-    @property
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
 
-    @property
+    @functools.cached_property
     def serie(self) -> tuple[str, ...]:
         """Les colonnes qui disent la série : le début de `CleSerie`."""
         return tuple(champ for champ in CleSerie._fields if champ in self.noms)
 
-    @property
+    @functools.cached_property
     def rang(self) -> tuple[str, ...]:
         """Ce qui, de la clé, distingue deux lignes d'une série."""
         return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
 
-    @property
+    @functools.cached_property
     def ordre(self) -> tuple[str, ...]:
         """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
         return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
 
-    @property
+    @functools.cached_property
     def reperes(self) -> list[str]:
         """Les colonnes qui identifient une ligne et la situent."""
         return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
 
-    @property
+    @functools.cached_property
     def obligatoires(self) -> list[str]:
         """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
         return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
 
-    @property
+    @functools.cached_property
     def a_une_grille(self) -> bool:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
@@ -1441,7 +1441,7 @@ LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
 PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
 CADENCE_FICHE_S = 60.0
-JOURNAL_A_CONDENSER = 1 << 20
+JOURNAL_A_CONDENSER = 16 << 20
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1751,7 +1751,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    egales = pa.repeat(_constante(True), max(table.num_rows - 1, 0))
+    if table.num_rows < 2:
+        return True
+    egales = pa.repeat(_constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
         avant, apres = cle[:-1], cle[1:]
@@ -1764,7 +1766,7 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
     cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
@@ -1774,7 +1776,8 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
-    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
     return suit
 
 
@@ -1887,12 +1890,12 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
     absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-    if absents:
+    if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
 
@@ -1909,7 +1912,7 @@ def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, 
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
     for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
+        masques = [pc.equal(table[champ], _constante(texte)) for champ, texte in textes.items()]
         yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
 
 
@@ -1947,14 +1950,14 @@ class _Recensement:
             if self.donnee.a_une_grille:
                 self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
 
-    def accorder(self, connues: Iterable[CleSerie]) -> None:
+    def accorder(self, connues: Iterable[CleSerie], *, dire: bool) -> None:
         """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
         for cle, fiche in self.fiches.items():
             presents = self._presents.get(cle, [])
             if cle not in connues:
                 fiche.couverts = unir(presents)
             elif self.donnee.a_une_grille:
-                confronter(fiche, presents)
+                confronter(fiche, presents, dire=dire)
 
 
 # --- Journal de reprise
@@ -2093,18 +2096,20 @@ class JournalDeReprise:
         """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
         return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
 
-    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
-        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
         neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
-        for symbole, note in notes.items():
-            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
-                neuf.ajouter(lignes, note)
+        for note in notes.values():
+            neuf.ajouter(self._schema.empty_table(), note)
+        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
+            for cle, lignes in _par_serie(table, self._donnee):
+                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
         neuf.synchroniser()
         neuf.fermer()
-        self.synchroniser()
-        self.fermer()
+        self._avant_synchro()
         with _disque("Écrire", self.chemin):
             neuf.chemin.replace(self.chemin)
+            self.fermer()  # seulement une fois remplacé : fermé, il serait recommencé
             self._fichier = io.FileIO(self.chemin, "r+b")
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
@@ -2414,7 +2419,7 @@ class _FichierLu(Ecrivain):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
                 recensement.compter(table)
-        recensement.accorder(fiches)
+        recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
@@ -2582,8 +2587,8 @@ class EcrivainFichier(_FichierRepris):
         return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
 
     def _condenser(self) -> None:
-        fiches = self.fiches.values()
-        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
+        fiches = self.fiches.items()
+        self._journal.condenser({cle: self._note(fiche, fiche.couverts, fiche.trous) for cle, fiche in fiches})
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2911,6 +2916,10 @@ class EcrivainCsv(_CsvLu):
         fichier.seek(debut)
         self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
 
+    def fermer(self) -> None:
+        self._fermer_ajout()
+        super().fermer()
+
 
 def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
@@ -2925,12 +2934,19 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
         "instant": _instant_iso,
         "nombre": _nombre_court,
         "entier": _nombre_court,
-        "niveaux": lambda niveaux: pc.binary_join_element_wise('"', niveaux_en_texte(niveaux), '"', ""),
+        "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
-    lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
+    lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, "\n")[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+
+
+def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
+    """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
+    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
+    return pc.binary_join_element_wise(*textes, **absent)
 
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
@@ -2939,34 +2955,31 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
-    return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+    return _joindre(pc.binary_replace_slice(textes, 10, 11, "T"), "Z")
 
 
 # Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+_NIVEAUX = r"^\s*\[\s*(\[[^\[\],]+,[^\[\],]+\]\s*(,\s*\[[^\[\],]+,[^\[\],]+\]\s*)*)?\]\s*$"
 
 
 def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
     """Des niveaux en JSON, nombres au plus court sans perte."""
     plats = niveaux.flatten()
     nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
-    paires = pc.binary_join_element_wise(*nombres, ",", null_handling="replace", null_replacement="null")
-    paires = pc.binary_join_element_wise("[", paires, "]", "")
-    tailles = pc.fill_null(pc.list_value_length(niveaux), 0).cast(pa.int32())
+    paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
     bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
-    suites = pc.binary_join(pa.ListArray.from_arrays(bornes, paires), ",")
-    textes = pc.binary_join_element_wise("[", suites, "]", "")
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
     return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
 
 
 def niveaux_du_texte(textes: pa.Array) -> pa.Array:
     """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
-    if not pc.all(pc.fill_null(pc.match_substring_regex(textes, r"^\s*\[.*\]\s*$"), True)).as_py():
-        raise ValueError("un carnet n'est pas une liste de niveaux")
+    if pc.any(pc.invert(pc.match_substring_regex(textes, _NIVEAUX))).as_py():
+        raise ValueError("un carnet n'est pas une liste de paires de nombres")
     plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
     mots = pc.split_pattern(plats, ",")
     tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
-    if pc.any(pc.equal(pc.bit_wise_and(tailles, 1), 1)).as_py():
-        raise ValueError("un niveau de carnet n'a pas deux nombres")
     nombres = mots.filter(pc.greater(tailles, 0)).flatten()
     nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
     paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
