@@ -1609,7 +1609,7 @@ class Pauses:
         try:
             lues = json.loads(self.chemin.read_text(encoding="utf-8"))
             pauses = {str(nom): int(fin) for nom, fin in lues.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
             return {}
         return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
 
@@ -8992,7 +8992,7 @@ async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
     async with contextlib.AsyncExitStack() as pile:
         cible: Any = adresse
         if adresse.startswith("local:"):
-            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": None}
+            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": ":0"}
             nombre = int(adresse.removeprefix("local:"))
             cible = await pile.enter_async_context(
                 distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
@@ -9003,7 +9003,15 @@ async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
             message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
             raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
         await client.forward_logging(journal.name, journal.getEffectiveLevel())
+        if cible is not adresse:
+            await client.run(_laisser_les_signaux)
         yield client
+
+
+def _laisser_les_signaux() -> None:
+    """Sur un worker de cette machine : Ctrl-C et systemd préviennent tout le groupe, mais c'est le lot qui arrête."""
+    for numero in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(numero, signal.SIG_IGN)
 
 
 class _Cluster:
@@ -9140,21 +9148,25 @@ def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[Bil
 
 def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
     """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
-    total, bilans = resultat.bilan, [part.bilan for part in parts]
+    total, refus = resultat.bilan, []
     for symbole, part in zip(symboles, parts, strict=True):
-        refusee = part.code == CODE_DEMANDE
-        total.series += [BilanSerie(symbole, "refusee", part.bilan.message)] if refusee else part.bilan.series
-    total.sortie = next((b.sortie for b in bilans if b.sortie), None)
-    total.format = next((b.format for b in bilans if b.format), None)
-    total.message = "\n".join(b.message for b in bilans if b.message)
-    total.requetes, total.essais = sum(b.requetes for b in bilans), sum(b.essais for b in bilans)
-    total.duree_s, total.octets = sum(b.duree_s for b in bilans), max(b.octets for b in bilans)
-    total.modifie = any(b.modifie for b in bilans)
+        bilan = part.bilan
+        if part.code == CODE_DEMANDE:
+            refus.append(BilanSerie(symbole, "refusee", ErreurDemande(bilan.message, bilan.conseil).complet()))
+        else:
+            total.series += bilan.series
+            total.message = "\n".join(filter(None, (total.message, bilan.message)))
+        total.sortie, total.format = total.sortie or bilan.sortie, total.format or bilan.format
+        total.requetes, total.essais = total.requetes + bilan.requetes, total.essais + bilan.essais
+        total.octets, total.modifie = max(total.octets, bilan.octets), total.modifie or bilan.modifie
+        total.duree_s += bilan.duree_s
+    total.series[:0] = refus
     resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
     codes = [part.code for part in parts if part.code is not None]
     if len(codes) < len(parts):
-        resultat.etat = INTERROMPUE if resultat.debut_ms is not None else NON_EXECUTEE
-    elif set(codes) == {CODE_DEMANDE}:
+        resultat.etat = NON_EXECUTEE if resultat.debut_ms is None else INTERROMPUE
+    elif len(refus) == len(parts):
+        total.message = "\n".join(serie.message for serie in refus)
         resultat.finir(CODE_DEMANDE)
     else:
         resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
@@ -9175,7 +9187,7 @@ METRIQUES = {
     "requetes": "requêtes de la dernière exécution",
     "essais": "nouveaux essais de la dernière exécution",
 }
-_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="(.*?)",tache="(.*?)"(.*)\} (\S+)')
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
 
 
 def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:

@@ -97,7 +97,8 @@ async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str |
 def conduire(demande: collecte.OptionsLot, plan: collecte.Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
-        collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâches valides."])
+        s = "s" if len(plan.taches) > 1 else ""
+        collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâche{s} valide{s}."])
         return collecte.CODE_SUCCES
     bilan = collecte.BilanLot.vierge(plan)
     if demande.simulation:

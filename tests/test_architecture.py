@@ -164,7 +164,11 @@ IMPURETES = {
     "attente": Impurete(r"(asyncio|time)\.sleep\(.*", frozenset({5})),
     "print": Impurete(r"print\(.*|sys\.(stdout|stderr)\..*", frozenset({12})),
     "environnement": Impurete(r"os\.(environ\.|getenv).*", frozenset({11})),
-    "signaux": Impurete(r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*", frozenset({12})),
+    "signaux": Impurete(
+        r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*",
+        frozenset({12}),
+        frozenset({"_laisser_les_signaux"}),  # § 11 : sur un worker Dask, qui n'a pas de § 12
+    ),
     "journal": Impurete(
         r".*\.(addHandler|setLevel|basicConfig)\(.*",
         frozenset({0, 12}),

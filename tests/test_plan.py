@@ -388,7 +388,8 @@ def messages(texte: str) -> list[str]:
 
 
 MORCEAUX = (
-    "version: 1\n", "tasks:\n", "  - ", "name: a\n", "symbole: A/B\n", "{", "]", "&a ", "*a", "<<: ", "\t", "${X}", "? ",
+    "version: 1\n", "tasks:\n", "  - ", "name: a\n", "symbole: A/B\n", "{", "]", "&a ", "*a", "<<: ", "\t", "${X}",
+    "? ",
 )  # fmt: skip
 ARBRES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.dates() | st.floats(),
