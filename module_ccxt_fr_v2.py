@@ -25,15 +25,15 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 1   Erreurs
     § 2   Temps
     § 3   Lignes
+    § 4   Agrégation
     § 5   Essais
     § 6   Écrivains
     § 7   Exchange
     § 8   Historique REST
+    § 9   Flux
     § 10  Options et tâches
     § 11  Exécution
     § 12  Ligne de commande
-
-Les § 4 (agrégation des trades) et § 9 (flux WebSocket) ont leur place gardée.
 """
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -53,6 +53,7 @@ import contextvars
 import csv
 import dataclasses
 import datetime as dt
+import decimal
 import difflib
 import email.utils
 import errno
@@ -88,6 +89,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
@@ -103,6 +105,7 @@ __all__ = [
     "ErreurSortie",
     "ErreurTemporaire",
     "Tache",
+    "agreger_trades",
     "construire",
     "executer",
     "executer_async",
@@ -110,6 +113,7 @@ __all__ = [
     "executer_lot_async",
     "lire",
     "ouvrir_exchange",
+    "suivre",
     "telecharger_ohlcv",
     "telecharger_ohlcv_async",
 ]
@@ -147,7 +151,8 @@ class ErreurCollecte(Exception):
         message = str(self)
         if not self.conseil:
             return message
-        return f"{message.rstrip(' .')}. {self.conseil}"
+        message = message.rstrip(" .")
+        return f"{message}{'' if message.endswith(('?', '!')) else '.'} {self.conseil}"
 
 
 class ErreurDemande(ErreurCollecte):
@@ -467,6 +472,12 @@ def oter(suite: Iterable[Intervalle], retires: Iterable[Intervalle]) -> list[Int
     return resultat
 
 
+def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin: int) -> slice:
+    """La place, dans une suite triée et disjointe, de ce qui touche [debut, fin], bords compris : une dichotomie."""
+    gauche = bisect.bisect_left(suite, debut, key=lambda intervalle: intervalle[1])
+    return slice(gauche, bisect.bisect_right(suite, fin, lo=gauche, key=lambda intervalle: intervalle[0]))
+
+
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
     premiere = unir(suite)
@@ -480,16 +491,54 @@ def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[In
 
 @dataclass(frozen=True)
 class TypeDonnee:
-    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique."""
+    """La forme d'un type de donnée, la même dans tous les formats ; `cle` : les colonnes de la clé unique.
+
+    Une clé a toujours le même instant. Sa dernière colonne ordonne les lignes d'un même instant : voir `sequence`.
+    """
 
     nom: str
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
+
+    @functools.cached_property
+    def noms(self) -> list[str]:
+        """Les colonnes, dans l'ordre."""
+        return [nom for nom, _ in self.colonnes]
+
+    @functools.cached_property
+    def serie(self) -> tuple[str, ...]:
+        """Les colonnes qui disent la série : le début de `CleSerie`."""
+        return tuple(champ for champ in CleSerie._fields if champ in self.noms)
+
+    @functools.cached_property
+    def rang(self) -> tuple[str, ...]:
+        """Ce qui, de la clé, distingue deux lignes d'une série."""
+        return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
+
+    @functools.cached_property
+    def ordre(self) -> tuple[str, ...]:
+        """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
+        return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
+
+    @functools.cached_property
+    def reperes(self) -> list[str]:
+        """Les colonnes qui identifient une ligne et la situent."""
+        return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
+
+    @functools.cached_property
+    def obligatoires(self) -> list[str]:
+        """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
+        return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
+
+    @functools.cached_property
+    def a_une_grille(self) -> bool:
+        """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
+        return "timeframe" in self.noms
 
 
 @functools.cache
@@ -567,6 +616,11 @@ ORDERBOOK = TypeDonnee(
 TYPES: Mapping[str, TypeDonnee] = {donnee.nom: donnee for donnee in (OHLCV, TRADES, TICKER, ORDERBOOK)}
 
 
+def type_des_colonnes(noms: Sequence[str]) -> TypeDonnee | None:
+    """Le type qui a exactement ces colonnes."""
+    return next((donnee for donnee in TYPES.values() if donnee.noms == list(noms)), None)
+
+
 @functools.lru_cache(maxsize=4096, typed=True)
 def _constante(valeur: Any) -> pa.Scalar:
     """Un scalaire Arrow, gardé : en faire un depuis Python cherche à chaque fois un dateutil absent (0,1 ms)."""
@@ -599,8 +653,11 @@ RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 
+HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
+
+
 class Trou(NamedTuple):
-    """Un intervalle [debut, fin[ sans bougie, et pourquoi."""
+    """Un intervalle [debut, fin[ sans donnée, et pourquoi."""
 
     debut: int
     fin: int
@@ -611,8 +668,9 @@ class Trou(NamedTuple):
 class Fiche:
     """Ce qu'on sait d'une série : son marché, ses intervalles prouvés, ses trous.
 
-    `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait. Disjoint des trous `echec` et
-    `hors_fenetre_api`. Les deux listes sont triées.
+    `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait ; d'une série d'événements, ceux où
+    aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les deux listes sont triées.
+    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception.
     """
 
     cle: CleSerie
@@ -622,13 +680,16 @@ class Fiche:
     ancre_ms: int = 0
     couverts: list[Intervalle] = field(default_factory=list)
     trous: list[Trou] = field(default_factory=list)
+    horodatage: str = HORODATAGE_EXCHANGE
 
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou]) -> None:
-        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre."""
-        couverts = list(couverts)
+        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste."""
+        couverts = unir(couverts)
         for debut, fin in unir(couverts, ((t.debut, t.fin) for t in trous)):
             self._effacer(debut, fin)
-        self.couverts = unir(self.couverts, couverts)
+        for intervalle in couverts:
+            place = voisins(self.couverts, *intervalle)
+            self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             self._inserer(trou)
 
@@ -644,7 +705,8 @@ class Fiche:
 
     def _effacer(self, debut: int, fin: int) -> None:
         """Oublie ce qu'on savait de [debut, fin[ ; un trou à cheval garde ce qui dépasse."""
-        self.couverts = oter(self.couverts, [(debut, fin)])
+        place = voisins(self.couverts, debut, fin)
+        self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
         gauche = bisect.bisect_left(self.trous, (debut,))
         if gauche and self.trous[gauche - 1].fin > debut:
             gauche -= 1
@@ -668,6 +730,7 @@ class Fiche:
             "ancre_ms": self.ancre_ms,
             "intervalles": [[en_iso(debut), en_iso(fin)] for debut, fin in self.couverts],
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
+            **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
         }
 
     @classmethod
@@ -683,14 +746,15 @@ class Fiche:
             trous=[
                 Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
             ],
+            horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
         )
 
 
 class Lot(NamedTuple):
-    """Ce qu'une source rend à un écrivain : des lignes triées et sans doublon d'une série, et ce qu'elles prouvent."""
+    """Ce qu'une source rend à un écrivain : des lignes d'une série, et ce qu'elles prouvent."""
 
     cle: CleSerie
-    lignes: pa.Table  # schéma OHLCV.schema
+    lignes: pa.Table  # le schéma de leur type
     couverts: list[Intervalle]
     trous: list[Trou]
 
@@ -862,24 +926,389 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     return trous
 
 
-def comparer(anciennes: pa.Table, lues: pa.Table) -> tuple[pa.Table, int]:
+def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLCV) -> tuple[pa.Table, int]:
     """Ce que la lecture apporte à ce qui est écrit (même série) : lignes neuves ou changées, et combien sont changées.
 
-    Une ligne changée l'est tout entière : jamais le high de l'une et le close de l'autre.
+    Une ligne changée l'est tout entière : jamais le high de l'une et le close de l'autre. L'instant de réception ne
+    compte pas : relire la même chose plus tard n'apprend rien.
     """
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
-    connues = {ligne[0]: ligne for ligne in _valeurs(anciennes)}
+    valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
-    apports = [connues.get(ligne[0], inconnue) for ligne in _valeurs(lues)]
-    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, _valeurs(lues), strict=True)]
+    apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
+    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, _en_tuples(lues, valeurs), strict=True)]
     revisees = sum(garde and ancienne is not inconnue for garde, ancienne in zip(gardes, apports, strict=True))
     return lues.filter(pa.array(gardes)), revisees
 
 
-def _valeurs(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Les lignes d'une table écrite, réduites à l'instant et aux valeurs."""
-    return zip(*(table[nom].to_pylist() for nom in ("timestamp", *VALEURS_OHLCV)), strict=True)
+def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Les lignes d'une table, réduites à ces colonnes."""
+    return zip(*(table[nom].to_pylist() for nom in noms), strict=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# § 4   Agrégation
+# ----------------------------------------------------------------------------------------------------------------------
+
+GRACE_MS = 2 * SECONDE_MS
+CLES_RETENUES = 200_000
+PERDUS_RETENUS = 10
+TRADES_PAR_LOT = 65_536
+# Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
+_EXACT = decimal.Context(prec=700)
+_DIVISION = decimal.Context(prec=60)
+_QUANTUM = Decimal("1e-18")
+
+
+class Trade(NamedTuple):
+    """Une transaction : la ligne brute d'un flux. Sans id, `Dedoublonneur` lui en donne un, qui commence par « ~ »."""
+
+    timestamp: int
+    id: str | None
+    side: str | None
+    price: float
+    amount: float
+    cost: float | None = None
+    recu: int | None = None  # instant de réception, ms
+
+    def precede(self, autre: Trade) -> bool:
+        """Vrai si ce trade, arrivé après l'autre, eut lieu avant : par l'instant, puis par l'id s'il est une séquence.
+
+        Sans séquence, deux trades de la même ms gardent leur ordre d'arrivée.
+        """
+        if self.timestamp != autre.timestamp:
+            return self.timestamp < autre.timestamp
+        sequences = self.id and autre.id and self.id.isdecimal() and autre.id.isdecimal()
+        return bool(sequences) and int(self.id or 0) < int(autre.id or 0)
+
+    @property
+    def est_possible(self) -> bool:
+        """Un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
+        return 0 < self.price < math.inf and 0 <= self.amount < math.inf
+
+
+class Dedoublonneur:
+    """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+
+    La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
+    alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
+    (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
+    """
+
+    def __init__(self, capacite: int = CLES_RETENUES) -> None:
+        self._capacite = capacite
+        self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+
+    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
+
+        En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
+        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu.
+        """
+        rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
+        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs))]
+
+    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None) -> Trade | None:
+        if trade.id:
+            base, _, rang_ecrit = trade.id.rpartition("-")
+            synthetique = base.startswith("~") and rang_ecrit.isdecimal()
+            neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
+            return trade if neuf else None
+        base = f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
+        rang = self._connus.get(base, 0) if rangs is None else rangs[base]
+        if rangs is not None:
+            rangs[base] += 1
+        return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
+
+    def retenir(self, cle: str, nombre: int = 1) -> bool:
+        """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
+        if self._connus.get(cle, 0) >= nombre:
+            return False
+        self._connus[cle] = nombre
+        if len(self._connus) > self._capacite:
+            self._connus.popitem(last=False)
+        return True
+
+
+def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
+    """La quantité d'un trade dans l'unité du REST : la base. Exacte, sauf la division d'un inverse (18 décimales)."""
+    volume = Decimal(str(amount))
+    if taille_contrat is not None:
+        volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
+    if inverse:
+        volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(price))), _QUANTUM)
+    return volume
+
+
+def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """`volume_en_base` d'un trade de ce marché : le `volume` d'un `Agregateur`."""
+    if taille_contrat is None and not inverse:
+        return lambda trade: Decimal(str(trade.amount))
+    return lambda trade: volume_en_base(trade.amount, trade.price, taille_contrat, inverse)
+
+
+class BougieTrades(NamedTuple):
+    """Une bougie faite de trades ; `revision` : rendue hors de son tour, elle remplace ce qui fut rendu pour elle."""
+
+    timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    revision: bool = False
+
+
+class _BougieVive:
+    """Une bougie que des trades peuvent encore changer."""
+
+    __slots__ = ("a_rendre", "dernier", "fin", "high", "low", "ouverture", "premier", "reportee", "volume")
+
+    def __init__(self, ouverture: int, fin: int, trade: Trade) -> None:
+        self.ouverture, self.fin = ouverture, fin
+        self.premier = self.dernier = trade
+        self.high = self.low = trade.price
+        self.volume = Decimal(0)
+        self.a_rendre = True
+        self.reportee: float | None = None  # la clôture des bougies plates rendues à sa suite
+
+    def fondre(self, trade: Trade, volume: Decimal) -> None:
+        """Y ajoute un trade, quel que soit son tour."""
+        if not trade.precede(self.dernier):
+            self.dernier = trade
+        elif trade.precede(self.premier):
+            self.premier = trade
+        if trade.price > self.high:
+            self.high = trade.price
+        elif trade.price < self.low:
+            self.low = trade.price
+        self.volume = _EXACT.add(self.volume, volume)
+        self.a_rendre = True
+
+    def figer(self, revision: bool = False) -> BougieTrades:
+        """Ce qu'elle vaut maintenant."""
+        valeurs = (self.premier.price, self.high, self.low, self.dernier.price, float(self.volume))
+        return BougieTrades(self.ouverture, *valeurs, revision)
+
+
+class Agregateur:
+    """Trades → bougies, en poussée, sur l'heure des trades seule.
+
+    Une bougie se clôt au premier trade d'une suivante, ou par la minuterie (`clore`). Un trade en retard la corrige,
+    et elle est rendue de nouveau, tant que le plus grand instant vu n'a pas dépassé sa fin de `grace_ms` ; au-delà
+    elle est définitive. Les bougies ouvertes avant `depuis_ms`, peut-être entamées, ne sont jamais rendues.
+    """
+
+    def __init__(
+        self,
+        timeframe: Timeframe,
+        *,
+        grace_ms: int = GRACE_MS,
+        bougies_vides: str = "omettre",
+        volume: Callable[[Trade], Decimal] | None = None,
+        depuis_ms: int = 0,
+    ) -> None:
+        if bougies_vides not in ("omettre", "reporter"):
+            raise ErreurDemande(f"bougies_vides : « omettre » ou « reporter », pas « {bougies_vides} »")
+        self.retards = self.perdus = self.doublons = self.impossibles = 0
+        self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
+        self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
+        self._volume = volume or mesure_en_base()
+        self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
+        self._vu = 0
+        self._debut = self._fin = 0  # la bougie du dernier trade : le suivant y est presque toujours
+        self._vives: dict[int, _BougieVive] = {}  # par ouverture croissante
+        self._memoire = Dedoublonneur()
+
+    @property
+    def close_jusqu_a(self) -> int:
+        """Toute bougie ouverte avant cet instant fut rendue, ou n'a pas eu de trade ; à cet instant : `en_cours`."""
+        return self._frontiere
+
+    @property
+    def fin_prouvee(self) -> int:
+        """Toute bougie ouverte avant cet instant est définitive : aucun trade ne la changera plus."""
+        return max(self._depuis, self._timeframe.plancher(self._vu - self._grace_ms - 1))
+
+    @property
+    def en_cours(self) -> BougieTrades | None:
+        """La bougie ouverte, telle qu'elle est ; None si elle n'a pas encore de trade."""
+        ouverte = self._vives.get(self._frontiere)
+        return ouverte.figer() if ouverte else None
+
+    def ajouter(self, trades: Iterable[Trade]) -> list[BougieTrades]:
+        """Les bougies que ces trades closent ou corrigent, dans l'ordre, chacune une fois."""
+        avant = self._frontiere
+        for trade in trades:
+            if trade.timestamp < self._depuis:
+                continue
+            if not trade.est_possible:
+                self.impossibles += 1
+            elif trade.id and not self._memoire.retenir(trade.id):
+                self.doublons += 1
+            else:
+                self._ranger(trade)
+        return self._rendre(avant)
+
+    def clore(self, instant_ms: int) -> list[BougieTrades]:
+        """Les bougies que l'heure de l'exchange suffit à clore : ouverture + pas + grâce <= instant."""
+        avant = self._frontiere
+        self._frontiere = max(avant, self._timeframe.plancher(instant_ms - self._grace_ms))
+        return self._rendre(avant)
+
+    def _ranger(self, trade: Trade) -> None:
+        """Fond le trade dans sa bougie, sauf si elle est définitive."""
+        if not self._debut <= trade.timestamp < self._fin:
+            self._debut = self._timeframe.plancher(trade.timestamp)
+            self._fin = self._timeframe.avancer(self._debut, 1)
+        if self._debut < self._frontiere:
+            if self._fin + self._grace_ms < self._vu:
+                self.perdus += 1
+                self.derniers_perdus.append(trade)
+                return
+            self.retards += 1
+        else:
+            self._frontiere = self._debut
+        self._vu = max(self._vu, trade.timestamp)
+        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie.fondre(trade, self._volume(trade))
+
+    def _ouvrir(self, trade: Trade) -> _BougieVive:
+        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
+        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+        if en_desordre:
+            self._vives = dict(sorted(self._vives.items()))
+        return bougie
+
+    def _rendre(self, avant: int) -> list[BougieTrades]:
+        """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
+        rendues: list[BougieTrades] = []
+        limites = [*itertools.islice(self._vives, 1, None), self._frontiere]
+        for bougie, limite in zip(self._vives.values(), limites, strict=False):
+            if bougie.ouverture >= self._frontiere:
+                break
+            if bougie.a_rendre:
+                rendues.append(bougie.figer(bougie.ouverture < avant))
+                bougie.a_rendre = False
+            if self._reporter:
+                rendues += self._plates(bougie, limite, avant)
+        for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
+            del self._vives[ouverture]
+        return rendues
+
+    def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
+        """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
+        prix = bougie.dernier.price
+        ouverture = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
+        bougie.reportee = prix
+        while ouverture < limite:
+            yield BougieTrades(ouverture, prix, prix, prix, prix, 0.0, ouverture < avant)
+            ouverture = self._timeframe.avancer(ouverture, 1)
+
+
+def agreger_trades(
+    trades: pa.Table | pa.RecordBatch | Iterable[pa.Table | pa.RecordBatch | Trade],
+    timeframes: Iterable[str | Timeframe],
+    *,
+    bougies_vides: str = "omettre",
+    taille_contrat: float | None = None,
+    inverse: bool = False,
+    entieres: bool = True,
+) -> dict[str, pa.Table]:
+    """Les bougies de ces trades (une seule série), par timeframe : timestamp (ms), open, high, low, close, volume.
+
+    Une passe, en mémoire bornée : des trades, seuls le lot en main et les ids récents sont gardés. `entieres` écarte la
+    première bougie, peut-être entamée, et la dernière, peut-être en cours. Un désordre de plus d'une heure d'un
+    morceau au suivant (dans une table, aucun désordre ne compte) est une ErreurDemande.
+    """
+    volume = mesure_en_base(taille_contrat, inverse)
+    grilles = [grille if isinstance(grille, Timeframe) else _lire_timeframe(grille) for grille in timeframes]
+    recoltes = {grille.code: _Recolte(grille, bougies_vides, volume) for grille in grilles}
+    for lot in _lots_de_trades(trades):
+        for recolte in recoltes.values():
+            recolte.prendre(lot)
+    return {code: recolte.table(entieres) for code, recolte in recoltes.items()}
+
+
+class _Recolte:
+    """Les bougies d'un timeframe ; les définitives passent en Arrow à mesure."""
+
+    def __init__(self, timeframe: Timeframe, bougies_vides: str, volume: Callable[[Trade], Decimal]) -> None:
+        self._agregateur = Agregateur(timeframe, grace_ms=HEURE_MS, bougies_vides=bougies_vides, volume=volume)
+        self._bougies: dict[int, BougieTrades] = {}
+        self._tables: list[pa.Table] = []
+
+    def prendre(self, lot: Iterable[Trade]) -> None:
+        """Agrège un lot de trades ; ErreurDemande si l'un vient trop tard pour sa bougie."""
+        self._bougies.update((bougie.timestamp, bougie) for bougie in self._agregateur.ajouter(lot))
+        if self._agregateur.perdus:
+            tardif = self._agregateur.derniers_perdus[0]
+            raise ErreurDemande(
+                f"trades en désordre : celui de {en_iso(tardif.timestamp)} vient plus d'une heure après sa bougie",
+                "Rangez les morceaux par instant",
+            )
+        if len(self._bougies) >= TRADES_PAR_LOT:
+            self._mettre_en_table(self._agregateur.fin_prouvee)
+
+    def table(self, entieres: bool) -> pa.Table:
+        """Tout ce qui fut récolté."""
+        if (en_cours := self._agregateur.en_cours) and not entieres:
+            self._bougies[en_cours.timestamp] = en_cours
+        if self._agregateur.impossibles:
+            journal.warning("%d trades impossibles (prix ou quantité) écartés", self._agregateur.impossibles)
+        self._mettre_en_table(INSTANT_MAX_MS)
+        return pa.concat_tables(self._tables).slice(int(entieres))
+
+    def _mettre_en_table(self, fin_ms: int) -> None:
+        pretes = sorted(instant for instant in self._bougies if instant < fin_ms)
+        self._tables.append(_en_colonnes([self._bougies.pop(instant) for instant in pretes]))
+
+
+def _lire_timeframe(code: str) -> Timeframe:
+    try:
+        return Timeframe.lire(code)
+    except ValueError as erreur:
+        raise ErreurDemande(str(erreur)) from None
+
+
+def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterator[list[Trade]]:
+    """Les trades par lots, rangés par instant dans chaque morceau ; ErreurDemande si plusieurs séries s'y mêlent."""
+    series: set[tuple[Any, ...]] = set()
+    morceaux = [trades] if isinstance(trades, (pa.Table, pa.RecordBatch)) else trades
+    for sont_nus, suite in itertools.groupby(morceaux, key=lambda morceau: isinstance(morceau, Trade)):
+        if sont_nus:
+            while lot := list(itertools.islice(suite, TRADES_PAR_LOT)):
+                yield sorted(lot, key=lambda trade: trade.timestamp)
+            continue
+        for morceau in suite:
+            table = morceau if isinstance(morceau, pa.Table) else pa.Table.from_batches([morceau])
+            series |= {tuple(serie.values()) for serie in _series_de(table)}
+            if len(series) > 1:
+                raise ErreurDemande(f"plusieurs séries de trades mêlées : {series}", "N'en donnez qu'une")
+            yield from _lots_de_table(table)
+
+
+def _series_de(table: pa.Table) -> list[dict[str, Any]]:
+    noms = [nom for nom in ("exchange", "symbole") if nom in table.schema.names]
+    return list(table.select(noms).group_by(noms).aggregate([]).to_pylist()) if noms else []
+
+
+def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
+    natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
+    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+        raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    if colonnes[0].null_count:
+        raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
+    nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
+        lignes = lignes.sort_by("timestamp")
+    for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
+        lot = lignes.slice(debut, TRADES_PAR_LOT)
+        yield list(itertools.starmap(Trade, zip(*(colonne.to_pylist() for colonne in lot.columns), strict=True)))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -906,6 +1335,18 @@ def delais_backoff(
     while True:
         yield delai * (0.5 + alea() / 2)
         delai = min(plafond_s, delai * 2)
+
+
+async def pause(secondes: float) -> None:
+    """Rend la main à la boucle pendant ce temps ; 0 : un tour."""
+    await asyncio.sleep(secondes)
+
+
+async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
+    """Attend l'événement, au plus ce temps ; vrai s'il est venu."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(evenement.wait(), max(0.0, plafond_s))
+    return evenement.is_set()
 
 
 class Frein:
@@ -979,21 +1420,30 @@ class Essais:
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
 # Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les quatre formats. Un fichier tient une famille (exchange, timeframe, prix) et un ou
-# plusieurs symboles, trié par (symbole, timestamp) ; une base SQLite tient plusieurs tables de plusieurs séries.
+# pur, en mémoire constante), les quatre formats. Un fichier tient un type de donnée, une famille (exchange, timeframe,
+# prix) et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base SQLite tient plusieurs tables de
+# plusieurs séries.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
 
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
+OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
-Borne = tuple[str, int]  # (symbole, timestamp) : l'ordre des lignes d'un fichier
+# Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
+LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
+ATTENTE_FONTE_S = 900.0
+PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+CADENCE_FICHE_S = 60.0
+JOURNAL_A_CONDENSER = 16 << 20
+
+Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
 
 class SortieIllisible(ErreurSortie):
@@ -1119,6 +1569,19 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         )
 
 
+def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
+    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+    try:
+        while reste:
+            reste = reste[fichier.write(reste) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            fichier.truncate(position)
+        raise
+    return position
+
+
 def lire_texte_utf8(chemin: Path) -> str:
     """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
     try:
@@ -1213,7 +1676,11 @@ class Verrou:
             self._prise = None
 
 
-# --- Tables triées par (symbole, timestamp)
+# --- Tables triées
+#
+# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
+# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
+# groupes, et tout ce qui suit ne raisonne que par bornes.
 
 
 def _borne(table: pa.Table, rang: int) -> Borne:
@@ -1225,19 +1692,41 @@ def _position(table: pa.Table, borne: Borne) -> int:
     return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
 
 
-def trier(table: pa.Table) -> pa.Table:
-    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière (le tri d'Arrow est stable)."""
-    ordre = pc.sort_indices(table, sort_keys=[("symbole", "ascending"), ("timestamp", "ascending")])
-    triee = table.take(ordre).combine_chunks()
-    return triee.filter(pa.concat_arrays([_avances(triee, pc.not_equal), pa.array([True] * bool(triee.num_rows))]))
+def _dernier_groupe(table: pa.Table) -> int:
+    """Où commence le groupe de la dernière ligne."""
+    debut = max(int(table.num_rows) - 1, 0)
+    while debut and _borne(table, debut - 1) == _borne(table, -1):
+        debut -= 1
+    return debut
 
 
-def _avances(table: pa.Table, comparer: Callable[[Any, Any], Any]) -> pa.Array:
-    """Pour chaque ligne sauf la dernière : la suivante a-t-elle une autre clé (ou une clé plus grande) ?"""
-    symboles, instants = (_en_un_bloc(table[nom]) for nom in ("symbole", "timestamp"))
-    symbole_change = comparer(symboles[1:], symboles[:-1])
-    meme_symbole = pc.equal(symboles[1:], symboles[:-1])
-    return pc.or_(symbole_change, pc.and_(meme_symbole, comparer(instants[1:], instants[:-1])))
+def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
+    reste: pa.Table | None = None
+    for table in flot:
+        tout = table if reste is None else pa.concat_tables([reste, table])
+        coupe = _dernier_groupe(tout)
+        reste = tout[coupe:]
+        yield tout[:coupe]
+    if reste is not None:
+        yield reste
+
+
+def _sequence(colonne: pa.Array) -> pa.Array:
+    """Ce qui ordonne les lignes d'un instant : leur nombre, ou leur id s'il est en chiffres, calé à droite.
+
+    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
+    """
+    if not pa.types.is_string(colonne.type):
+        return colonne
+    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
+    return pc.ascii_lpad(nombres, 40, "0")
+
+
+def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
+    return [*(_en_un_bloc(table[nom]) for nom in donnee.ordre[:2])] + [
+        _sequence(_en_un_bloc(table[nom])) for nom in donnee.ordre[2:]
+    ]
 
 
 def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
@@ -1245,19 +1734,59 @@ def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(bloc.chunks) if isinstance(bloc, pa.ChunkedArray) else bloc
 
 
-def est_triee(table: pa.Table, apres: Borne | None = None) -> bool:
-    """Vrai si les clés croissent strictement, et viennent toutes après `apres`."""
-    if table.num_rows and apres is not None and _borne(table, 0) <= apres:
+def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
+    cle = ["symbole", *donnee.rang]
+    rangs = pc.cumulative_sum(pa.repeat(_constante(1), table.num_rows), -1)
+    numerotees = table.select(cle).append_column("arrivee", rangs)
+    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
+    gardees = uniques["arrivee_max"]
+    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
+    ordre = pc.sort_indices(
+        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
+        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
+    )  # les nuls à la fin
+    return table.take(gardees.take(ordre)).combine_chunks()
+
+
+def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si les lignes sont dans l'ordre, sans doublon."""
+    if table.num_rows < 2:
+        return True
+    egales = pa.repeat(_constante(True), table.num_rows - 1)
+    croissantes = pc.invert(egales)
+    for cle in _cles_de_tri(table, donnee):
+        avant, apres = cle[:-1], cle[1:]
+        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
+        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
+        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
+        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
+    if pc.all(croissantes).as_py() is not False:
+        return True
+    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
-    return pc.all(_avances(table, pc.greater)).as_py() is not False
+    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table) -> pa.Table:
+def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
+    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
+    if symbole in fins:
+        suite = pa.concat_tables([fins[symbole], suite])
+    suit = est_triee(suite, donnee)
+    suite = suite if suit else trier(suite, donnee)
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
+    return suit
+
+
+def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
     if not (ancienne.num_rows and nouvelle.num_rows):
         return nouvelle if nouvelle.num_rows else ancienne
     tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout)
+    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
 
 
 class _Curseur:
@@ -1282,30 +1811,44 @@ class _Curseur:
         return tete
 
 
-def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
         borne = min(_borne(a.table, -1), _borne(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne))
+        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
     for reste in (a, n):
         while reste.table is not None:
             yield reste.table
             reste.suivre()
 
 
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    paquet: list[str] = []
+    for symbole in sorted(comptes):
+        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
+            yield paquet
+            paquet = []
+        paquet.append(symbole)
+    if paquet:
+        yield paquet
+
+
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
-    """Le même flot en tables d'exactement `taille` lignes, sauf la dernière."""
+    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
     attente: list[pa.Table] = []
-    lignes = 0
+    lignes = octets = 0
     for table in flot:
         attente.append(table)
         lignes += table.num_rows
-        if lignes >= taille:
+        octets += table.nbytes
+        if lignes >= taille or octets >= OCTETS_PAR_LOT:
             tout = pa.concat_tables(attente)
-            entiers = lignes - lignes % taille
+            entiers = lignes - lignes % taille or lignes
             yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
             attente, lignes = [tout[entiers:]], lignes - entiers
+            octets = attente[0].nbytes
     if lignes:
         yield pa.concat_tables(attente).combine_chunks()
 
@@ -1329,7 +1872,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 
 def lignes_attendues(fiche: Fiche) -> int:
-    """Nombre de lignes que la fiche promet."""
+    """Nombre de lignes que promet la fiche d'une série à grille."""
     pas = grille(fiche)
     return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
 
@@ -1347,29 +1890,30 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
     absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-    if absents:
+    if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
 
 
 def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
+    if not cle.timeframe:
+        return Fiche(cle)
     pas = timeframe_de(cle.exchange, cle.timeframe)
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
 
 
-def _par_serie(table: pa.Table) -> Iterator[tuple[CleSerie, pa.Array]]:
-    """Les instants (ms) de chaque série de la table."""
-    champs = list(CleSerie._fields)
+def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
+    """Les lignes de chaque série de la table."""
+    champs = list(donnee.serie)
     for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
-        instants = table.filter(functools.reduce(pc.and_, masques))["timestamp"]
-        yield CleSerie(**textes), _en_un_bloc(instants.cast(pa.int64()))
+        masques = [pc.equal(table[champ], _constante(texte)) for champ, texte in textes.items()]
+        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
 
 
 @functools.cache
@@ -1380,6 +1924,40 @@ def _versions() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
+
+
+@dataclass
+class _Recensement:
+    """Ce que disent d'elles-mêmes les lignes d'un fichier, lues comme il les tient."""
+
+    donnee: TypeDonnee
+    fiches: dict[CleSerie, Fiche]  # celles qu'on connaît d'abord, toutes ensuite
+    en_ordre: bool = True  # chaque symbole l'est
+    entrelace: bool = False  # les symboles ne se suivent pas
+    fins: dict[str, pa.Table] = field(default_factory=dict)  # voir `prolonger`
+    _presents: dict[CleSerie, list[Intervalle]] = field(default_factory=dict)
+    _dernier: str = ""  # le symbole de la dernière ligne
+
+    def compter(self, table: pa.Table) -> None:
+        """Les repères des lignes suivantes du fichier, au moins une."""
+        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(table["symbole"])])
+        self.entrelace = self.entrelace or bool(pc.any(pc.less(symboles[1:], symboles[:-1])).as_py())
+        self._dernier = symboles[-1].as_py()
+        for cle, lignes in _par_serie(table, self.donnee):
+            self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
+            instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+            fiche = self.fiches.setdefault(cle, _fiche_de_rien(cle, instants))
+            if self.donnee.a_une_grille:
+                self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
+
+    def accorder(self, connues: Iterable[CleSerie], *, dire: bool) -> None:
+        """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
+        for cle, fiche in self.fiches.items():
+            presents = self._presents.get(cle, [])
+            if cle not in connues:
+                fiche.couverts = unir(presents)
+            elif self.donnee.a_une_grille:
+                confronter(fiche, presents, dire=dire)
 
 
 # --- Journal de reprise
@@ -1394,6 +1972,18 @@ class _Entree(NamedTuple):
     fin: int
 
 
+def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> Iterator[pa.Table]:
+    """Rend, de lots (âge, lignes) qui attendent, les lignes d'avant la borne, triées ; y laisse les autres."""
+    coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
+    if coupes:
+        tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
+        if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
+            par_age = sorted(coupes, key=lambda coupe: coupe[0])
+            tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), donnee)
+        yield tout
+    attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+
+
 class JournalDeReprise:
     """Les lots reçus, à la suite, dans un flux Arrow IPC à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
@@ -1401,12 +1991,15 @@ class JournalDeReprise:
     reste en mémoire.
     """
 
-    def __init__(self, chemin: Path, schema: pa.Schema) -> None:
+    def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
         self.chemin = chemin
+        self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: list[_Entree] = []
-        self.lignes = 0
-        self._schema = schema
-        self._entete = schema.serialize().to_pybytes()
+        self.lignes = self.octets = 0
+        self.depuis = 0.0  # l'heure de sa plus ancienne ligne
+        self._condense = 0  # ce qu'il pesait une fois condensé
+        self._donnee, self._schema = donnee, donnee.schema
+        self._entete = self._schema.serialize().to_pybytes()
         self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
@@ -1433,7 +2026,7 @@ class JournalDeReprise:
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ses notes, sans rien retenir."""
-        return JournalDeReprise(self.chemin, self._schema).reprendre()
+        return JournalDeReprise(self.chemin, self._donnee).reprendre()
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -1445,28 +2038,16 @@ class JournalDeReprise:
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self.chemin, "wb")
-                self._ajouter_octets(self._fichier, self._entete)
-            position = self._ajouter_octets(self._fichier, octets)
+                _ajouter_octets(self._fichier, self._entete)
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
 
-    @staticmethod
-    def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-        """Écrit tout ou rien (disque plein) et rend la position d'avant."""
-        position, reste = fichier.tell(), memoryview(octets)
-        try:
-            while reste:
-                reste = reste[fichier.write(reste) :]
-        except OSError:
-            with contextlib.suppress(OSError):
-                fichier.truncate(position)
-                fichier.seek(position)
-            raise
-        return position
-
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
+        self._avant_synchro()
         if self._fichier is not None:
             os.fsync(self._fichier.fileno())
             self._synchro = time.monotonic()
@@ -1475,11 +2056,12 @@ class JournalDeReprise:
         if lot.num_rows:
             (symbole, debut), (_, fin) = _borne(lot, 0), _borne(lot, -1)
             self.entrees.append(_Entree(position, symbole, debut, fin + 1))
+            self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
-    def _charger(self, entree: _Entree) -> pa.Table:
-        with _disque("Lire", self.chemin), pa.OSFile(str(self.chemin)) as fichier:
-            fichier.seek(entree.position)
+    def _charger(self, fichier: pa.NativeFile, position: int) -> pa.Table:
+        with _disque("Lire", self.chemin):
+            fichier.seek(position)
             message = pa.ipc.read_message(fichier)
             return pa.Table.from_batches([pa.ipc.read_record_batch(message, self._schema)])
 
@@ -1492,22 +2074,45 @@ class JournalDeReprise:
     ) -> Iterator[pa.Table]:
         """Les lignes des lots qui touchent [debut, fin[, triées et sans doublon : le lot le plus récent l'emporte.
 
-        Un lot attend que le suivant commence après lui : ceux qui se recouvrent sont superposés par âge.
+        Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
         choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
+        if not choisies:
+            return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
-        for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
-            yield from self._rendre(attente, (entree.symbole, entree.debut))
-            bisect.insort(attente, (entree.position, self._charger(entree)), key=lambda a: a[0])
-        yield from self._rendre(attente, None)
+        lignes = octets = 0
+        with pa.OSFile(str(self.chemin)) as fichier:
+            for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
+                if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
+                    yield from _rendre(attente, (entree.symbole, entree.debut), self._donnee)
+                    lignes, octets = sum(len(t) for _, t in attente), sum(t.nbytes for _, t in attente)
+                table = self._charger(fichier, entree.position)
+                attente.append((entree.position, table))
+                lignes, octets = lignes + len(table), octets + table.nbytes
+        yield from _rendre(attente, None, self._donnee)
 
-    @staticmethod
-    def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None) -> Iterator[pa.Table]:
-        """Rend les lignes d'avant la borne, que plus aucun lot ne peut toucher ; garde les autres."""
-        coupes = [(age, table, _position(table, borne) if borne else table.num_rows) for age, table in attente]
-        if coupes:
-            yield functools.reduce(superposer, (table[:rang] for _, table, rang in coupes))
-        attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < table.num_rows]
+    @property
+    def a_condenser(self) -> bool:
+        """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
+        return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
+
+    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
+        neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
+        for note in notes.values():
+            neuf.ajouter(self._schema.empty_table(), note)
+        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
+            for cle, lignes in _par_serie(table, self._donnee):
+                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
+        neuf.synchroniser()
+        neuf.fermer()
+        self._avant_synchro()
+        with _disque("Écrire", self.chemin):
+            neuf.chemin.replace(self.chemin)
+            self.fermer()  # seulement une fois remplacé : fermé, il serait recommencé
+            self._fichier = io.FileIO(self.chemin, "r+b")
+        self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
+        self._condense = neuf.octets
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -1520,7 +2125,7 @@ class JournalDeReprise:
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes = [], 0
+        self.entrees, self.lignes, self.octets, self._condense = [], 0, 0, 0
 
 
 # --- Le contrat. Ajouter un format : une sous-classe d'EcrivainFichier (ses cinq méthodes abstraites) ou d'Ecrivain,
@@ -1528,7 +2133,68 @@ class JournalDeReprise:
 # les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) partent du registre.
 
 
-class Ecrivain(ABC):
+class Sortie(ABC):
+    """Une sortie, et ce qu'on peut en savoir sans y écrire : est-elle à nous, que tient-elle."""
+
+    format: ClassVar[str]
+    extensions: ClassVar[tuple[str, ...]]
+    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
+    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
+
+    def __init__(
+        self,
+        chemin: Path,
+        *,
+        type_donnee: TypeDonnee = OHLCV,
+        table: str | None = None,
+        compression: str | None = None,
+        flux: bool = False,
+    ) -> None:
+        if compression is not None and compression not in self.compressions:
+            raise ErreurDemande(
+                f"Compression « {compression} » inconnue en {self.format}",
+                f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
+            )
+        self.chemin = chemin.resolve() if chemin.is_symlink() else chemin  # remplacer le fichier, pas le lien
+        self.type_donnee = type_donnee
+        self.table = type_donnee.nom if table is None else table
+        self.compression = compression or self.compressions[0]
+        self.flux = flux
+        self.fiches: dict[CleSerie, Fiche] = {}
+
+    @abstractmethod
+    def controler(self, cles: Sequence[CleSerie]) -> None:
+        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
+
+    @abstractmethod
+    def _reconnaitre(self) -> bool:
+        """Vrai si la sortie, qui existe, a nos lignes ; _PasLeNotre ou SortieIllisible si c'est autre chose."""
+
+    def est_le_sien(self) -> bool:
+        """Vrai si la sortie tient des lignes de notre type."""
+        try:
+            return self._existe() and self._reconnaitre()
+        except (_PasLeNotre, SortieIllisible):
+            return False
+
+    def _existe(self) -> bool:
+        return self.octets > 0  # vide : comme absent
+
+    @abstractmethod
+    def lire_tout(self) -> Iterator[pa.Table]:
+        """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
+
+    @abstractmethod
+    def lire_fiches(self) -> list[Fiche]:
+        """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
+
+    @property
+    def octets(self) -> int:
+        """Taille de la sortie ; 0 si elle n'existe pas."""
+        return self.chemin.stat().st_size if self.chemin.exists() else 0
+
+
+class Ecrivain(Sortie):
     """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
 
     L'ordre d'emploi : `controler` (ne touche à rien), `ouvrir` (ou `with`), `lire` et `ecrire` autant qu'il faut,
@@ -1543,34 +2209,10 @@ class Ecrivain(ABC):
     Un écrivain sert un fil à la fois, mais pas toujours le même.
     """
 
-    format: ClassVar[str]
-    extensions: ClassVar[tuple[str, ...]]
-    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
-    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
-
-    def __init__(
-        self,
-        chemin: Path,
-        *,
-        type_donnee: TypeDonnee = OHLCV,
-        table: str = "ohlcv",
-        compression: str | None = None,
-    ) -> None:
-        if compression is not None and compression not in self.compressions:
-            raise ErreurDemande(
-                f"Compression « {compression} » inconnue en {self.format}",
-                f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
-            )
-        self.chemin = chemin.resolve() if chemin.is_symlink() else chemin  # remplacer le fichier, pas le lien
-        self.type_donnee = type_donnee
-        self.table = table
-        self.compression = compression or self.compressions[0]
-        self.fiches: dict[CleSerie, Fiche] = {}
+    def __init__(self, chemin: Path, **reglages: Any) -> None:
+        super().__init__(chemin, **reglages)
+        self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
         self._verrou = Verrou(self.chemin)
-
-    @abstractmethod
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
 
     @abstractmethod
     def _reprendre(self) -> None:
@@ -1584,6 +2226,9 @@ class Ecrivain(ABC):
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris)."""
 
+    def _entretenir(self) -> None:
+        """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
+
     @abstractmethod
     def _finir(self) -> bool:
         """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
@@ -1592,14 +2237,6 @@ class Ecrivain(ABC):
     def _ecarter(self) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
 
-    @abstractmethod
-    def lire_tout(self) -> Iterator[pa.Table]:
-        """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
-
-    @abstractmethod
-    def lire_fiches(self) -> list[Fiche]:
-        """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
-
     def ouvrir(self) -> Self:
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
         with _disque("Créer le dossier", self.chemin.parent):
@@ -1607,6 +2244,7 @@ class Ecrivain(ABC):
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
+            self._anciens = {cle: list(fiche.couverts) for cle, fiche in self.fiches.items()}
         except BaseException:
             self.fermer()
             raise
@@ -1632,7 +2270,9 @@ class Ecrivain(ABC):
             return self._finir()
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
-        """Range un lot ; `fiche` donne ce qu'il ne dit pas (marché, unité du volume, taille du contrat, ancre)."""
+        """Range un lot ; `fiche` donne ce qu'il ne dit pas (marché, unité du volume, ancre, horodatage…)."""
+        if not est_triee(lot.lignes, self.type_donnee):
+            lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         avant = self.fiches.get(lot.cle)
         apres = dataclasses.replace(
             fiche,
@@ -1647,21 +2287,23 @@ class Ecrivain(ABC):
             lot = lot._replace(lignes=lot.lignes[:0])
         with self._garde():
             self._ranger(lot, apres)
-        self.fiches[lot.cle] = apres
+            self.fiches[lot.cle] = apres
+            if self.flux:
+                self._entretenir()
 
     def _est_ecrit(self, lot: Lot, avant: Fiche | None) -> bool:
-        """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision."""
+        """Vrai si toutes les lignes du lot sont déjà là, identiques : le cas d'une relecture sans révision.
+
+        La sortie n'est relue que là où elle était couverte à l'ouverture : rare dans un long téléchargement, et plus
+        encore dans un flux.
+        """
         if not lot.lignes.num_rows:
             return True
         debut, fin = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1] + 1
-        if avant is None or not croiser(avant.couverts, [(debut, fin)]):
-            return False  # sans lire : le cas courant d'un long téléchargement
-        ecrites = self.lire(lot.cle, debut, fin)
-        communes = ecrites.filter(pc.is_in(ecrites["timestamp"], _en_un_bloc(lot.lignes["timestamp"])))
-        return bool(communes.equals(lot.lignes))
-
-    def _existe(self) -> bool:
-        return self.octets > 0  # vide : comme absent
+        anciens = self._anciens.get(lot.cle, [])
+        if avant is None or not croiser(anciens[voisins(anciens, debut, fin)], [(debut, fin)]):
+            return False
+        return not len(comparer(self.lire(lot.cle, debut, fin), lot.lignes, self.type_donnee)[0])
 
     def fermer(self) -> None:
         """Rend le verrou ; idempotent. Sans `finir`, ce qui est reçu attend la prochaine ouverture."""
@@ -1672,11 +2314,6 @@ class Ecrivain(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.fermer()
-
-    @property
-    def octets(self) -> int:
-        """Taille de la sortie ; 0 si elle n'existe pas."""
-        return self.chemin.stat().st_size if self.chemin.exists() else 0
 
 
 def refuser_autre_format(ecrivain: Ecrivain) -> None:
@@ -1689,6 +2326,12 @@ def refuser_autre_format(ecrivain: Ecrivain) -> None:
         raise _pas_le_notre(ecrivain, contenu)
     if ecrivain.signature:
         raise SortieIllisible(f"« {ecrivain.chemin} » est illisible : il ne commence pas comme un {ecrivain.format}")
+
+
+def _dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
+    """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
+    donnee = type_des_colonnes(noms)
+    return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
 
 
 def _pas_le_notre(ecrivain: Ecrivain, contenu: str) -> _PasLeNotre:
@@ -1732,19 +2375,22 @@ class _FichierLu(Ecrivain):
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self._nom_journal, self.type_donnee.schema)
+        return JournalDeReprise(self._nom_journal, self.type_donnee, self._synchroniser_lignes)
 
-    @abstractmethod
-    def _reconnaitre(self) -> None:
-        """Lève _PasLeNotre ou SortieIllisible si le fichier, qui existe, n'a pas nos colonnes."""
+    def _synchroniser_lignes(self) -> None:
+        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
 
     @abstractmethod
     def _lire_entete(self) -> dict[str, Any] | None:
         """La fiche que porte le fichier, telle qu'écrite par `_entete` ; None s'il n'en a pas."""
 
     @abstractmethod
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, par tables ; à partir de `depuis` ou d'un peu avant."""
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
+
+    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+        """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
+        return sans_couper(self._tables(depuis))
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if self._existe():
@@ -1756,7 +2402,7 @@ class _FichierLu(Ecrivain):
             return []
         self._reconnaitre()
         fiches = self._fiches_ecrites(self._lire_entete())
-        return list(fiches) if fiches is not None else list(self._recenser({})[0].values())
+        return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
     def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         try:
@@ -1765,25 +2411,16 @@ class _FichierLu(Ecrivain):
             journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self.chemin)
             return None
 
-    def _recenser(self, fiches: dict[CleSerie, Fiche]) -> tuple[dict[CleSerie, Fiche], bool]:
-        """Relit les clés : les fiches remises d'accord avec les lignes, et si celles-ci sont en ordre."""
-        presents: dict[CleSerie, list[Intervalle]] = collections.defaultdict(list)
-        connues, derniere, triee = dict(fiches), None, True
-        for table in self._lots(colonnes=self.type_donnee.cle):
-            if any(colonne.null_count for colonne in table.columns):
+    def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
+        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+        recensement = _Recensement(self.type_donnee, dict(fiches))
+        for table in self._tables(colonnes=self.type_donnee.reperes):
+            if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             if table.num_rows:
-                triee = triee and est_triee(table, derniere)
-                derniere = _borne(table, -1)
-                for cle, instants in _par_serie(table):
-                    fiche = connues.setdefault(cle, _fiche_de_rien(cle, instants))
-                    presents[cle] += plages(instants, grille(fiche))
-        for cle, fiche in connues.items():
-            if cle in fiches:
-                confronter(fiche, presents[cle])
-            else:
-                fiche.couverts = unir(presents[cle])
-        return connues, triee
+                recensement.compter(table)
+        recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
+        return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
         if objection := _objection(self.chemin):
@@ -1812,10 +2449,8 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
     return dites if len(noms) <= NOMS_DITS else f"{dites}… ({len(noms)} séries)"
 
 
-class EcrivainFichier(_FichierLu):
-    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin."""
-
-    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+class _FichierRepris(_FichierLu):
+    """L'ouverture d'un fichier : il est remis d'accord avec sa fiche, et ce qui fut interrompu est repris."""
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -1858,7 +2493,7 @@ class EcrivainFichier(_FichierLu):
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
-        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json)?\.\d+\.tmp")
+        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
         for voisin in self.chemin.parent.iterdir():
             if motif.fullmatch(voisin.name):
                 with _disque("Effacer", voisin):
@@ -1870,10 +2505,14 @@ class EcrivainFichier(_FichierLu):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None and self._est_fidele(ecrites, entete):
             return
-        self.fiches, triee = self._recenser(self.fiches)
-        if not triee:
+        recensement = self._recenser(self.fiches)
+        self.fiches = recensement.fiches
+        self._ordonner(recensement)
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        if recensement.entrelace or not recensement.en_ordre:
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            table = trier(pa.concat_tables(self._lots()))
+            table = trier(pa.concat_tables(self._tables()), self.type_donnee)
             ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
 
     def _rejouer_journal(self) -> None:
@@ -1899,38 +2538,89 @@ class EcrivainFichier(_FichierLu):
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
         self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
+
+class EcrivainFichier(_FichierRepris):
+    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
+
+    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _modifiee = False  # la sortie, depuis la dernière fin
+    _duree_fonte = 0.0
+
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes = (cle.symbole, debut), (cle.symbole, fin)
         anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
         nouvelles = trancher(self._journal.flot(cle.symbole, debut, fin), *bornes)
-        return pa.concat_tables([self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles)])
+        return pa.concat_tables(
+            [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
+        )
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        fiche = {
-            champ: getattr(apres, champ) for champ in ("type_marche", "unite_volume", "taille_contrat", "ancre_ms")
-        }
-        note = {"cle": lot.cle, "fiche": fiche, "couverts": lot.couverts, "trous": lot.trous}
-        self._journal.ajouter(lot.lignes, note)
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+
+    @staticmethod
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part."""
+        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
+        marche = {champ: getattr(fiche, champ) for champ in champs}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+
+    def _entretenir(self) -> None:
+        if self._a_fondre():
+            debut = time.monotonic()
+            self._fondre_journal()
+            self._duree_fonte = time.monotonic() - debut
+        elif self._journal.a_condenser:
+            self._condenser()
+
+    def _a_fondre(self) -> bool:
+        """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
+        if not self._existe():
+            return True
+        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes // 2) or (
+            age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte)
+        )
+
+    @functools.cached_property
+    def _lignes(self) -> int:
+        """Le nombre de lignes du fichier."""
+        return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
+
+    def _condenser(self) -> None:
+        fiches = self.fiches.items()
+        self._journal.condenser({cle: self._note(fiche, fiche.couverts, fiche.trous) for cle, fiche in fiches})
 
     def _finir(self) -> bool:
+        self._fondre_journal()
+        modifiee, self._modifiee = self._modifiee, False
+        return modifiee
+
+    def _fondre_journal(self) -> None:
+        """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         lignes_changees = bool(self._journal.entrees) or not self._existe()
-        change = bool(self.fiches) and (lignes_changees or self._entete() != self._connue)
-        if change:
+        if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
             _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
+            self._modifiee = True
         self._journal.supprimer()
-        return change
 
     def _fondre(self, *, lignes_changees: bool) -> None:  # noqa: ARG002  le CSV écrit ses fiches à part
         """Remplace la sortie par l'ancienne et le journal fusionnés, fiches comprises."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._fusion()))
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._compter(self._fusion())))
+
+    def _compter(self, lots: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        lignes = 0
+        for lot in lots:
+            lignes += lot.num_rows
+            yield lot
+        self._lignes = lignes
 
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
-        return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot())
+        return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
 
     def _entete(self) -> dict[str, Any]:
         """Les fiches telles qu'elles seront écrites, sans les versions."""
@@ -1958,11 +2648,8 @@ def _est_gzip(chemin: Path) -> bool:
     return False
 
 
-class EcrivainCsv(EcrivainFichier):
-    """CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`.
-
-    Ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
-    """
+class _CsvLu(EcrivainFichier):
+    """La lecture d'un CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`."""
 
     format = "csv"
     extensions = (".csv", ".csv.gz")
@@ -1972,11 +2659,13 @@ class EcrivainCsv(EcrivainFichier):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
-        self._titre = ",".join(nom for nom, _ in self.type_donnee.colonnes).encode() + b"\n"
-        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or _est_gzip(self.chemin)):
+        self._titre = ",".join(self.type_donnee.noms).encode() + b"\n"
+        est_gzip = _est_gzip(self.chemin)
+        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or est_gzip):
             self.compression = "gzip"
+        self._direct = self.flux and self.compression != "gzip" and not est_gzip
 
-    def _reconnaitre(self) -> None:
+    def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
         ouvrir = gzip.open if _est_gzip(self.chemin) else open
         with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
@@ -1984,7 +2673,9 @@ class EcrivainCsv(EcrivainFichier):
         if titre.rstrip(b"\r\n") != self._titre.rstrip():
             if not _est_du_texte(titre):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
-            raise _pas_le_notre(self, f"les colonnes « {titre[:200].decode(errors='replace').strip()} »")
+            texte = titre.decode(errors="replace").strip()
+            raise _pas_le_notre(self, _dire_colonnes(texte.split(","), texte[:200]))
+        return True
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
@@ -1996,9 +2687,14 @@ class EcrivainCsv(EcrivainFichier):
     def _fin(self) -> int:
         """L'octet qui suit le dernier saut de ligne."""
         with _disque("Lire", self.chemin), self.chemin.open("rb") as fichier:
-            debut = max(0, fichier.seek(0, os.SEEK_END) - (1 << 16))
-            fichier.seek(debut)
-            return debut + fichier.read().rfind(b"\n") + 1
+            fin = fichier.seek(0, os.SEEK_END)
+            while fin:
+                debut = max(0, fin - (1 << 16))
+                fichier.seek(debut)
+                if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
+                    return debut + saut
+                fin = debut
+            return 0
 
     def _annexes(self) -> tuple[Path, ...]:
         return (self._nom_fiche,)
@@ -2016,7 +2712,10 @@ class EcrivainCsv(EcrivainFichier):
         return lu
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+        # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
+        return not (self._direct or entete.get("entrelace")) and all(
+            entete.get(champ) == valeur for champ, valeur in self._empreinte().items()
+        )
 
     def _empreinte(self) -> dict[str, int]:
         """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
@@ -2024,24 +2723,62 @@ class EcrivainCsv(EcrivainFichier):
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
     def _entete(self) -> dict[str, Any]:
-        return {**super()._entete(), **self._empreinte()}
+        entrelace = {"entrelace": True} if self._entrelace else {}
+        return {**super()._entete(), **entrelace, **self._empreinte()}
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        schema, est_gzip = self.type_donnee.schema, _est_gzip(self.chemin)
+    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+        return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
+
+    @functools.cached_property
+    def _entrelace(self) -> bool:
+        """Vrai d'un CSV de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
+        if _est_gzip(self.chemin) or not self._existe():
+            return False
+        if (entete := self._lire_entete()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self._recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        fin = self._fin()
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self._tables(colonnes=["symbole"], fin=fin):
+            for compte in pc.value_counts(_en_un_bloc(table["symbole"])).to_pylist():
+                comptes[compte["values"]] += compte["counts"]
+        place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables(fin=fin))
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self.type_donnee)
+
+    def _tables(
+        self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
+    ) -> Iterator[pa.Table]:
+        noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
+        natures = {nom: nature if nature != "niveaux" else "texte" for nom, nature in self.type_donnee.colonnes}
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
-            fin = self.octets if est_gzip else self._fin()
+            fin = fin or (self.octets if est_gzip else self._fin())
             if debut == fin:
                 return
             texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
             lecteur = pa_csv.open_csv(
                 texte,
-                pa_csv.ReadOptions(column_names=schema.names if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ReadOptions(column_names=noms if debut else None, block_size=1 << 20, use_threads=False),
                 pa_csv.ParseOptions(),
-                pa_csv.ConvertOptions(column_types=schema, include_columns=colonnes, null_values=[""]),
+                pa_csv.ConvertOptions(
+                    column_types=_schema(tuple(natures.items())),
+                    include_columns=colonnes,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
             )
             for lot in lecteur:
-                yield pa.Table.from_batches([lot])
+                yield depuis_textes(pa.Table.from_batches([lot]), self.type_donnee)
 
     def _octet(self, borne: Borne) -> int:
         """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
@@ -2053,30 +2790,105 @@ class EcrivainCsv(EcrivainFichier):
                 fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
                 debut = fichier.tell()
                 ligne = fichier.readline()
-                if debut < haut and self._borne_du_texte(ligne) < borne:
+                if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
                     bas = debut + len(ligne)
                 else:
                     haut = milieu
             return bas
 
-    def _borne_du_texte(self, ligne: bytes) -> Borne:
-        champs = next(csv.reader([ligne.decode()]))
-        valeurs = dict(zip((nom for nom, _ in self.type_donnee.colonnes), champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+
+def _borne_du_texte(ligne: bytes, donnee: TypeDonnee) -> Borne:
+    champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet fait parfois cent mille octets
+    valeurs = dict(zip(donnee.noms, champs, strict=False))
+    if not valeurs.get("timestamp"):
+        raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
+    return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+
+
+class EcrivainCsv(_CsvLu):
+    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
+
+    Un flux ajoute ses lignes au bout du même fichier (`tail -f`) tant qu'elles suivent celles de leur symbole ; les
+    autres attendent la fin au journal, qui tient aussi ce que chaque lot prouve.
+    """
+
+    def __init__(self, chemin: Path, **reglages: Any) -> None:
+        super().__init__(chemin, **reglages)
+        self._fins: dict[str, pa.Table] = {}
+        self._ajout: io.FileIO | None = None
+        self._fiche_ecrite = -math.inf
+
+    def _ordonner(self, recensement: _Recensement) -> None:
+        self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
+        if not self._entrelace:
+            super()._ordonner(recensement)
+        elif not self._direct:
+            ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._lots()))
+            self._entrelace = False
+
+    def _ecarter(self) -> None:
+        self._fermer_ajout()
+        self._fins, self._entrelace = {}, False
+        super()._ecarter()
+
+    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        if self._direct and lot.lignes.num_rows:
+            lot = lot._replace(lignes=self._ajouter(lot.cle.symbole, lot.lignes))
+        super()._ranger(lot, apres)
+
+    def _ajouter(self, symbole: str, lignes: pa.Table) -> pa.Table:
+        """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
+        fin, derniers = self._fins.get(symbole), max(self._fins, default="")
+        suit = prolonger(self._fins, lignes, self.type_donnee)
+        coupe = 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+        if coupe < lignes.num_rows:
+            if not self._existe():
+                ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
+            if symbole < derniers and not self._entrelace:
+                self._entrelace = True
+                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+            with _disque("Écrire", self.chemin):
+                self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
+                _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
+        return lignes[:coupe]
+
+    def _entretenir(self) -> None:
+        if not self._direct:
+            super()._entretenir()
+            return
+        if self._journal.a_condenser:
+            self._condenser()
+        if time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+            self._ecrire_fiche()
+
+    def _synchroniser_lignes(self) -> None:
+        if self._ajout is not None:
+            os.fsync(self._ajout.fileno())
+
+    def _fermer_ajout(self) -> None:
+        if self._ajout is not None:
+            self._ajout.close()
+            self._ajout = None
 
     def _fondre(self, *, lignes_changees: bool) -> None:
+        self._synchroniser_lignes()
+        self._fermer_ajout()
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
+            self._entrelace = False
+        self._ecrire_fiche()
+
+    def _ecrire_fiche(self) -> None:
         texte = json.dumps({**self._entete(), **_versions()}, ensure_ascii=False, indent=1) + "\n"
         ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
+        self._fiche_ecrite = time.monotonic()
 
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        if premiere is None or not self._existe() or _est_gzip(self.chemin) or self.compression == "gzip":
-            self._composer(fichier, self._fusion())
+        entier = premiere is None or not self._existe() or self._entrelace
+        if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
+            self._composer(fichier, self._compter(self._fusion()))
             return
         with _lecture(self.chemin):
             reste = self._octet(premiere)
@@ -2104,6 +2916,10 @@ class EcrivainCsv(EcrivainFichier):
         fichier.seek(debut)
         self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
 
+    def fermer(self) -> None:
+        self._fermer_ajout()
+        super().fermer()
+
 
 def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
@@ -2113,11 +2929,24 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """
     if not table.num_rows:
         return b""
-    convertir = {"texte": _texte_cite, "instant": _instant_iso, "nombre": _nombre_court}
+    convertir: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+        "texte": _texte_cite,
+        "instant": _instant_iso,
+        "nombre": _nombre_court,
+        "entier": _nombre_court,
+        "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
+    }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
-    lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
+    lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, "\n")[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+
+
+def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
+    """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
+    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
+    return pc.binary_join_element_wise(*textes, **absent)
 
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
@@ -2126,7 +2955,48 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
-    return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+    return _joindre(pc.binary_replace_slice(textes, 10, 11, "T"), "Z")
+
+
+# Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+_NIVEAUX = r"^\s*\[\s*(\[[^\[\],]+,[^\[\],]+\]\s*(,\s*\[[^\[\],]+,[^\[\],]+\]\s*)*)?\]\s*$"
+
+
+def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
+    """Des niveaux en JSON, nombres au plus court sans perte."""
+    plats = niveaux.flatten()
+    nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
+    paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
+    bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
+    return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
+
+
+def niveaux_du_texte(textes: pa.Array) -> pa.Array:
+    """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
+    if pc.any(pc.invert(pc.match_substring_regex(textes, _NIVEAUX))).as_py():
+        raise ValueError("un carnet n'est pas une liste de paires de nombres")
+    plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
+    mots = pc.split_pattern(plats, ",")
+    tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
+    nombres = mots.filter(pc.greater(tailles, 0)).flatten()
+    nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
+    paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
+    niveaux = pa.StructArray.from_arrays([pc.list_element(paires, rang) for rang in (0, 1)], ["price", "amount"])
+    bornes = pc.cumulative_sum(pc.fill_null(tailles, 0).cast(pa.int32()))
+    bornes = pc.divide(pa.concat_arrays([pa.array([0], pa.int32()), bornes]), 2)
+    listes = pa.ListArray.from_arrays(bornes.cast(pa.int32()), niveaux)
+    return pc.if_else(pc.is_null(textes), pa.scalar(None, listes.type), listes)
+
+
+def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table dont les carnets, lus en texte, redeviennent des niveaux."""
+    for rang, nom in enumerate(table.schema.names):
+        voulu = donnee.schema.field(nom)
+        if table.schema.field(nom).type != voulu.type:
+            table = table.set_column(rang, voulu, niveaux_du_texte(_en_un_bloc(table[nom])).cast(voulu.type))
+    return table
 
 
 def _texte_cite(textes: pa.Array) -> pa.Array:
@@ -2147,16 +3017,22 @@ class _EcrivainColonnes(EcrivainFichier):
     def _nombre(self) -> int:
         """Le nombre de lignes du fichier, sans les lire."""
 
-    def _reconnaitre(self) -> None:
+    def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
-        natures = {"texte": _est_texte, "instant": pa.types.is_timestamp, "nombre": _est_nombre}
+        natures = {
+            "texte": _est_texte,
+            "instant": pa.types.is_timestamp,
+            "nombre": _est_nombre,
+            "entier": _est_nombre,
+            "niveaux": _est_niveaux,
+        }
         with _lecture(self.chemin):
             schema = self._schema()
-        attendues = [nom for nom, _ in self.type_donnee.colonnes]
-        if schema.names != attendues or not all(
+        if schema.names != self.type_donnee.noms or not all(
             natures[nature](schema.field(nom).type) for nom, nature in self.type_donnee.colonnes
         ):
-            raise _pas_le_notre(self, f"les colonnes « {', '.join(f'{c.name} {c.type}' for c in schema)} »")
+            raise _pas_le_notre(self, _dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema)))
+        return True
 
     def _lire_entete(self) -> dict[str, Any] | None:
         with _lecture(self.chemin):
@@ -2169,8 +3045,10 @@ class _EcrivainColonnes(EcrivainFichier):
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
         if self.octets <= RELECTURE_MAX:
-            for _ in self._lots():  # une page abîmée se voit là, et le fichier est mis de côté avant tout travail
+            for _ in self._tables():  # une page abîmée se voit là, et le fichier est mis de côté avant tout travail
                 pass
+        if not self.type_donnee.a_une_grille:
+            return True  # rien ne dit combien d'événements il devrait y avoir
         with _lecture(self.chemin):
             return sum(map(lignes_attendues, fiches)) == self._nombre()
 
@@ -2190,6 +3068,13 @@ def _est_texte(nature: pa.DataType) -> bool:
 
 def _est_nombre(nature: pa.DataType) -> bool:
     return bool(pa.types.is_floating(nature) or pa.types.is_integer(nature))
+
+
+def _est_niveaux(nature: pa.DataType) -> bool:
+    if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
+        return False
+    champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
+    return [champ.name for champ in champs] == ["price", "amount"] and all(_est_nombre(champ.type) for champ in champs)
 
 
 class EcrivainParquet(_EcrivainColonnes):
@@ -2213,26 +3098,25 @@ class EcrivainParquet(_EcrivainColonnes):
         with self._ouvert() as parquet:
             return int(parquet.metadata.num_rows)
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         with _lecture(self.chemin), self._ouvert() as parquet:
-            groupes = [
-                rang
-                for rang in range(parquet.num_row_groups)
-                if depuis is None or self._maximum(parquet.metadata.row_group(rang)) >= depuis
-            ]
-            for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=groupes, columns=colonnes):
-                yield self._aux_normes(lot)
+            for groupe in range(parquet.num_row_groups):
+                if depuis is None or self._maximum(parquet.metadata.row_group(groupe)) >= depuis:
+                    for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
+                        yield self._aux_normes(lot)
 
     def _maximum(self, groupe: Any) -> Borne:
         """Une borne que les clés du groupe ne dépassent pas, d'après ses statistiques."""
-        noms = [nom for nom, _ in self.type_donnee.colonnes]
+        noms = self.type_donnee.noms  # les colonnes à plusieurs feuilles, les niveaux, sont après
         symbole, instant = (groupe.column(noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
         if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
             return (chr(sys.maxunicode), 0)
         return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        textes = [nom for nom, nature in self.type_donnee.colonnes if nature == "texte"]
+        textes = [
+            nom for nom, nature in self.type_donnee.colonnes if nature == "texte" and nom not in self.type_donnee.rang
+        ]
         lignes = 0
         with pq.ParquetWriter(
             fichier,
@@ -2272,7 +3156,7 @@ class EcrivainFeather(_EcrivainColonnes):
         with self._ouvert(["timestamp"]) as feather:
             return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
 
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         with _lecture(self.chemin):
             premier = self._rang(depuis) if depuis else 0
             with self._ouvert(colonnes) as feather:
@@ -2280,13 +3164,13 @@ class EcrivainFeather(_EcrivainColonnes):
                     yield self._aux_normes(feather.get_batch(rang))
 
     def _rang(self, borne: Borne) -> int:
-        """Le lot où la borne tombe : une dichotomie sur leur première clé."""
+        """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
         with self._ouvert(["symbole", "timestamp"]) as feather:
 
             def premiere(rang: int) -> Borne:
                 return _borne(self._aux_normes(feather.get_batch(rang)), 0)
 
-            return max(0, bisect.bisect_right(range(feather.num_record_batches), borne, key=premiere) - 1)
+            return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
         codec = None if self.compression == "none" else self.compression
@@ -2310,25 +3194,98 @@ def _colonnes_voulues(definition: str) -> list[tuple[str, str]]:
         return _colonnes_sqlite(modele, "t")
 
 
-def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str, ...]]:
-    """Les colonnes de chaque index unique (et total) de la table."""
+def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str | None, ...]]:
+    """Les colonnes de chaque index unique (et total) de la table ; None pour une expression."""
     index = base.execute(f'PRAGMA index_list("{table}")').fetchall()
     noms = [nom for _, nom, unique, _, partiel in index if unique and not partiel]
     return [tuple(c[2] for c in base.execute("SELECT * FROM pragma_index_info(?)", (nom,))) for nom in noms]
 
 
-def _tables_sqlite(type_donnee: TypeDonnee, table: str) -> dict[str, str]:
+def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     """Les quatre tables (nom, colonnes) : les lignes, et leur fiche."""
-    natures = {"texte": "TEXT NOT NULL", "instant": "INTEGER NOT NULL", "nombre": "REAL"}
+    natures = {"texte": "TEXT", "instant": "INTEGER", "nombre": "REAL", "entier": "INTEGER", "niveaux": "TEXT"}
+    exigees = dict.fromkeys(donnee.obligatoires, " NOT NULL")
     cle = "exchange TEXT NOT NULL, symbole TEXT NOT NULL, timeframe TEXT NOT NULL, prix TEXT NOT NULL"
     marche = "type_marche TEXT, unite_volume TEXT, contractSize REAL, ancre_ms INTEGER, outil TEXT, ccxt TEXT"
     bornes = "debut INTEGER NOT NULL, fin INTEGER NOT NULL"
     return {
-        table: ", ".join(f'"{nom}" {natures[nature]}' for nom, nature in type_donnee.colonnes),
-        f"{table}_series": f"{cle}, {marche}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
+        table: ", ".join(f'"{nom}" {natures[nature]}{exigees.get(nom, "")}' for nom, nature in donnee.colonnes),
+        f"{table}_series": f"{cle}, {marche}, {_HORODATAGE_SQLITE}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
+
+
+_HORODATAGE_SQLITE = f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'"  # absente des premières bases
+_COLONNE_HORODATAGE = ("horodatage", "TEXT")
+
+
+class _Requetes:
+    """Les requêtes d'une table, dont le nom a été contrôlé et reste toujours entre guillemets."""
+
+    def __init__(self, donnee: TypeDonnee, table: str) -> None:
+        self.donnee, self.table = donnee, table
+        exigees = donnee.obligatoires
+        # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
+        self._cle = [f'"{nom}"' if nom in exigees else f"ifnull(\"{nom}\", '')" for nom in donnee.cle]
+        self._cle_lue = tuple(nom if nom in exigees else None for nom in donnee.cle)
+
+    def sql(self, modele: str) -> str:
+        """La requête ; {SERIE} choisit une série dans les tables de fiches, {LIGNES} dans celle des lignes."""
+        donnee = self.donnee
+        reperes = {
+            "{COLONNES}": ", ".join(f'"{nom}"' for nom in donnee.noms),
+            "{CLE}": ", ".join(self._cle),
+            "{ORDRE}": ", ".join(f'"{nom}"' for nom in (*donnee.serie, "timestamp")) + self._sequence(),
+            "{SERIE}": "exchange=? AND symbole=? AND timeframe=? AND prix=?",
+            "{SERIES}": ", ".join(donnee.serie),
+            "{LIGNES}": " AND ".join(f"{champ}=?" for champ in donnee.serie),
+            "{T}": self.table,
+        }
+        return functools.reduce(lambda texte, repere: texte.replace(*repere), reperes.items(), modele)
+
+    def _sequence(self) -> str:
+        """La fonction `_sequence`, en SQL ; vide quand un instant ne tient qu'une ligne."""
+        if len(self.donnee.ordre) == 2:
+            return ""
+        nom = self.donnee.ordre[2]
+        if dict(self.donnee.colonnes)[nom] == "entier":
+            return f', "{nom}" IS NULL, "{nom}"'
+        lettres = f"\"{nom}\" GLOB '*[^0-9]*'"
+        return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
+
+    def a_cle_unique(self, base: sqlite3.Connection) -> bool:
+        """Vrai si la table a un index unique sur notre clé."""
+        return self._cle_lue in _cles_uniques(base, self.table)
+
+    @functools.cached_property
+    def ranger(self) -> str:
+        """Insère une ligne, ou remplace entière celle de même clé."""
+        noms, cle = self.donnee.noms, self.donnee.cle
+        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in noms if nom not in cle)
+        places = ", ".join("?" * len(noms))
+        modele = 'INSERT INTO "{T}" ({COLONNES}) VALUES ({PLACES}) ON CONFLICT ({CLE}) DO UPDATE SET {VALEURS}'
+        return self.sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
+
+
+def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]:
+    """Les fiches des séries d'une table."""
+    existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
+    if not base.execute(existe, (f"{requetes.table}_series",)).fetchone():
+        return []
+    series = base.execute(requetes.sql('SELECT * FROM "{T}_series"'))
+    champs = [champ for champ, *_ in series.description]
+    fiches = []
+    for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
+        cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
+        fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
+        fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
+        lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
+        fiche.couverts = list(lus)
+        lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
+        fiche.trous = [Trou(*trou) for trou in lus]
+        fiches.append(fiche)
+    return fiches
 
 
 class _SqliteLue(Ecrivain):
@@ -2338,8 +3295,6 @@ class _SqliteLue(Ecrivain):
     extensions = (".sqlite", ".sqlite3", ".db")
     compressions = ("none",)
     signature = b"SQLite format 3\0"
-
-    _CLE = "exchange TEXT NOT NULL, symbole TEXT NOT NULL, timeframe TEXT NOT NULL, prix TEXT NOT NULL"
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -2353,17 +3308,9 @@ class _SqliteLue(Ecrivain):
                 f"Écrire en SQLite demande SQLite 3.24 (remplacement par clé), Python emploie {sqlite3.sqlite_version}",
                 "Installez un Python plus récent, ou choisissez un autre format.",
             )
+        self._requetes = _Requetes(self.type_donnee, self.table)
         self._base: sqlite3.Connection | None = None
-        self._noms = [nom for nom, _ in self.type_donnee.colonnes]
         self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
-
-    def _sql(self, modele: str) -> str:
-        """La requête, pour notre table `{T}` ; le nom a été contrôlé, et il est toujours entre guillemets."""
-        colonnes = (", ".join(f'"{nom}"' for nom in noms) for noms in (self._noms, self.type_donnee.cle))
-        for repere, texte in zip(("{COLONNES}", "{CLE}"), colonnes, strict=True):
-            modele = modele.replace(repere, texte)
-        serie = "exchange=? AND symbole=? AND timeframe=? AND prix=?"
-        return modele.replace("{T}", self.table).replace("{SERIE}", serie)
 
     @contextlib.contextmanager
     def _erreurs(self, action: str) -> Iterator[None]:
@@ -2401,10 +3348,11 @@ class _SqliteLue(Ecrivain):
         with self._erreurs("Lire"), self._lecteur() as base:
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
-                if nom.lower() in presentes and (lues := _colonnes_sqlite(base, nom)) != _colonnes_voulues(definition):
-                    colonnes = ", ".join(f"{colonne} {nature}" for colonne, nature in lues)
-                    raise _pas_le_notre(self, f"une table « {nom} » aux colonnes {colonnes}")
-            if self.table.lower() in presentes and self.type_donnee.cle not in _cles_uniques(base, self.table):
+                lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
+                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= {_COLONNE_HORODATAGE}:
+                    contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
+                    raise _pas_le_notre(self, f"une table « {nom} » avec {contenu}")
+            if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
                 raise _pas_le_notre(
                     self, f"une table « {self.table} » sans clé unique ({', '.join(self.type_donnee.cle)})"
                 )
@@ -2419,18 +3367,18 @@ class _SqliteLue(Ecrivain):
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
-        self.fiches = {fiche.cle: fiche for fiche in self._fiches_ecrites(base)}
+        self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
         self._inscrites = set(self.fiches)
-        comptes = base.execute(
-            self._sql('SELECT exchange, symbole, timeframe, prix, COUNT(*) FROM "{T}" GROUP BY 1, 2, 3, 4')
-        )
-        lignes = {CleSerie(*ligne[:4]): int(ligne[4]) for ligne in comptes}
+        comptes = base.execute(self._requetes.sql('SELECT COUNT(*), {SERIES} FROM "{T}" GROUP BY {SERIES}'))
+        lignes = {CleSerie(*serie): int(nombre) for nombre, *serie in comptes}
         for cle in {**self.fiches, **lignes}:
-            if cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
+            if not self.type_donnee.a_une_grille:
+                self.fiches.setdefault(cle, Fiche(cle))
+            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
                 self._recenser(base, cle)
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        curseur = base.execute(self._sql('SELECT timestamp FROM "{T}" WHERE {SERIE} ORDER BY timestamp'), cle)
+        curseur = base.execute(self._requetes.sql('SELECT timestamp FROM "{T}" WHERE {LIGNES} ORDER BY timestamp'), cle)
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
         while lot := curseur.fetchmany(LIGNES_PAR_LOT):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
@@ -2441,31 +3389,22 @@ class _SqliteLue(Ecrivain):
         elif fiche is not None:
             self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
-    def _fiches_ecrites(self, base: sqlite3.Connection) -> list[Fiche]:
-        existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
-        if not base.execute(existe, (f"{self.table}_series",)).fetchone():
-            return []
-        champs = "exchange, symbole, timeframe, prix, type_marche, unite_volume, contractSize, ancre_ms"
-        series = base.execute(self._sql('SELECT {CHAMPS} FROM "{T}_series"').replace("{CHAMPS}", champs)).fetchall()
-        fiches = [Fiche(CleSerie(*serie[:4]), *serie[4:]) for serie in series]
-        for fiche in fiches:
-            lus = base.execute(
-                self._sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), fiche.cle
-            )
-            fiche.couverts = list(lus)
-            lus = base.execute(
-                self._sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), fiche.cle
-            )
-            fiche.trous = [Trou(*trou) for trou in lus]
-        return fiches
-
     def _lots(self, base: sqlite3.Connection, ou: str, valeurs: Sequence[object]) -> Iterator[pa.Table]:
-        schema = self.type_donnee.schema
-        requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {CLE}'
-        curseur = base.execute(self._sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT):
-            colonnes = zip(*lignes, strict=True)
-            yield pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        donnee = self.type_donnee
+        natures = [
+            pa.string() if nature == "niveaux" else donnee.schema.field(nom).type for nom, nature in donnee.colonnes
+        ]
+        requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
+        curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+            colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
+            yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
+
+    def tables(self) -> list[str]:
+        """Les tables de la base qui tiennent des lignes d'un de nos types."""
+        with self._erreurs("Lire"), self._lecteur() as base:
+            noms = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+            return [nom for nom in noms if type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)])]
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self._existe():
@@ -2517,17 +3456,19 @@ class EcrivainSqlite(_SqliteLue):
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         if self._base is None:
             return self.type_donnee.schema.empty_table()
-        ou = "WHERE {SERIE} AND timestamp >= ? AND timestamp < ?"
+        ou = "WHERE {LIGNES} AND timestamp >= ? AND timestamp < ?"
         with self._erreurs("Lire"):
-            lots = self._lots(self._base, ou, (*cle, debut, fin))
+            lots = self._lots(self._base, ou, (*cle[: len(self.type_donnee.serie)], debut, fin))
             return pa.concat_tables([self.type_donnee.schema.empty_table(), *lots])
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        lignes = lot.lignes.set_column(
-            lot.lignes.schema.get_field_index("timestamp"), "timestamp", lot.lignes["timestamp"].cast(pa.int64())
-        )
+        convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
+        colonnes = [
+            convertir.get(nature, lambda tels_quels: tels_quels)(_en_un_bloc(lot.lignes[nom])).to_pylist()
+            for nom, nature in self.type_donnee.colonnes
+        ]
         with self._erreurs("Écrire"), self._transaction() as base:
-            base.executemany(self._requete_lignes(), zip(*(c.to_pylist() for c in lignes.columns), strict=True))
+            base.executemany(self._requetes.ranger, zip(*colonnes, strict=True))
             self._inscrire(base, apres, lot)
         self._a_change = True
         self._inscrites.add(lot.cle)
@@ -2553,25 +3494,23 @@ class EcrivainSqlite(_SqliteLue):
     def _creer_tables(self, base: sqlite3.Connection) -> None:
         for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
             base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition})')
-        if self.type_donnee.cle not in _cles_uniques(base, self.table):
-            base.execute(self._sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
-
-    def _requete_lignes(self) -> str:
-        """Insère une ligne, ou remplace entière celle de même clé."""
-        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in self._noms if nom not in self.type_donnee.cle)
-        places = ", ".join("?" * len(self._noms))
-        modele = 'INSERT INTO "{T}" ({COLONNES}) VALUES ({PLACES}) ON CONFLICT ({CLE}) DO UPDATE SET {VALEURS}'
-        return self._sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
+        if _COLONNE_HORODATAGE not in _colonnes_sqlite(base, f"{self.table}_series"):
+            base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
+        if not self._requetes.a_cle_unique(base):
+            base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
+            base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        touches = [*lot.couverts, *((t.debut, t.fin) for t in lot.trous)]
-        debut, fin = min((t[0] for t in touches), default=0), max((t[1] for t in touches), default=0)
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
         if fiche.cle not in self._inscrites:
             debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
-            self._sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?)'), (*fiche.cle, *marche)
+            self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
+            (*fiche.cle, *marche, fiche.horodatage),
         )
         listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
             ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
@@ -2579,10 +3518,10 @@ class EcrivainSqlite(_SqliteLue):
         ]
         for table, places, liste in listes:
             oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._sql(oter), (*fiche.cle, debut, fin))
-            voisins = [(*fiche.cle, *i) for i in liste if i[1] >= debut and i[0] <= fin]
+            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
+            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
             mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._sql(mettre), voisins)
+            base.executemany(self._requetes.sql(mettre), touches)
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
@@ -2620,18 +3559,32 @@ def format_du_fichier(chemin: Path) -> str:
     return next(par_signature, None) or next(par_extension, "csv")
 
 
-def lire_sortie(chemin: Path, *, table: str = "ohlcv") -> pa.Table:
-    """Les lignes d'une sortie, dans l'un des quatre formats, triées par clé."""
-    ecrivain = ECRIVAINS[format_du_fichier(chemin)](chemin, table=table)
-    tout = pa.concat_tables([OHLCV.schema.empty_table(), *ecrivain.lire_tout()])
+def _lecteur_de(chemin: Path, table: str | None) -> Ecrivain:
+    """L'écrivain qui sait lire ce fichier : son format, et celui des types qui s'y reconnaît (à défaut, le premier)."""
+    classe = ECRIVAINS[format_du_fichier(chemin)]
+    if table is None and issubclass(classe, EcrivainSqlite):
+        tables = classe(chemin).tables()
+        table = tables[0] if len(tables) == 1 else OHLCV.nom
+    lecteurs = [classe(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
+    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
+
+
+def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
+    """Les lignes d'une sortie, dans l'un des quatre formats, triées par clé.
+
+    `table` : celle d'une base SQLite ; par défaut celle de nos lignes s'il n'y en a qu'une, « ohlcv » sinon.
+    """
+    ecrivain = _lecteur_de(chemin, table)
+    donnee = ecrivain.type_donnee
+    tout = pa.concat_tables([donnee.schema.empty_table(), *ecrivain.lire_tout()])
     # Une base rend ses lignes dans l'ordre de leur clé entière, plusieurs timeframes dans une table ; un fichier, d'une
     # seule famille, a pu être retouché à la main.
-    return trier(tout) if isinstance(ecrivain, EcrivainFichier) and not est_triee(tout) else tout
+    return trier(tout, donnee) if isinstance(ecrivain, EcrivainFichier) and not est_triee(tout, donnee) else tout
 
 
-def lire_fiches(chemin: Path, *, table: str = "ohlcv") -> list[Fiche]:
-    """Les fiches d'une sortie, dans l'un des quatre formats."""
-    return ECRIVAINS[format_du_fichier(chemin)](chemin, table=table).lire_fiches()
+def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
+    """Les fiches d'une sortie, dans l'un des quatre formats ; `table` : voir `lire_sortie`."""
+    return _lecteur_de(chemin, table).lire_fiches()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2655,17 +3608,30 @@ class Particularite:
     relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
+    sujets_par_appel: int = 100  # symboles par appel groupé
+    profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
+    volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
-    "binance": Particularite(limite_contrats=1000),
-    "binanceusdm": Particularite(limite_contrats=1000),
-    "binancecoinm": Particularite(limite_contrats=1000),
+    # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
+    **dict.fromkeys(
+        ("binance", "binanceusdm", "binancecoinm"),
+        Particularite(limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True),
+    ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
-    "okx": Particularite(relecture={"type": "HistoryCandles"}),
+    # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
+    "okx": Particularite(
+        relecture={"type": "HistoryCandles"}, trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"}
+    ),
+    # Dix sujets par abonnement au comptant.
+    "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200)),
+    # Dix niveaux d'office.
+    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Les contrats de gate comptent leur volume en contrats.
     "gate": Particularite(unite_contrats="contrats"),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -2684,6 +3650,7 @@ class Reglages:
     timeout: int = 30_000
     essais: int = 8
     sandbox: bool = False
+    hors_ligne: bool = False
     proxy: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -2723,7 +3690,29 @@ class _Bruyante:
 
     requetes = 0
     date_serveur: str | None = None
+    date_recue_ms = 0  # quand, à l'horloge locale
     frein: Frein
+    signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
+
+    def client(self, url: str) -> Any:
+        """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
+        client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
+        if self.signaler is not None and not hasattr(client, "bruyant"):
+            client.bruyant = True
+            _rendre_bruyant(client, self.signaler)
+        return client
+
+    def on_error(self, client: Any, erreur: Exception) -> None:
+        """Une connexion WebSocket est morte d'une erreur."""
+        super().on_error(client, erreur)  # type: ignore[misc]
+        if self.signaler is not None:
+            self.signaler(erreur)
+
+    def on_close(self, client: Any, code: Any) -> None:
+        """L'exchange a fermé une connexion WebSocket."""
+        super().on_close(client, code)  # type: ignore[misc]
+        if self.signaler is not None:
+            self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
 
     async def throttle(self, cost: Any = None) -> None:
         """Le tour de passage de ccxt, puis la pause commune.
@@ -2745,6 +3734,7 @@ class _Bruyante:
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
+        self.date_recue_ms = maintenant_ms()
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
@@ -2980,6 +3970,7 @@ class Serie:
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
 
 
+AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
@@ -3052,7 +4043,7 @@ class _Liaison:
         if fonds is not None:
             fonds.equiper(self.api)
         self.nombre_essais = 0
-        self._decalage_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -3095,8 +4086,22 @@ class _Liaison:
         return [v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN]
 
     def heure_ms(self) -> int:
-        """L'heure de l'exchange, d'après la dernière estimation."""
-        return maintenant_ms() + self._decalage_ms
+        """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
+        return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
+
+    def noter_instant(self, instant: int) -> bool:
+        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
+
+        Très en avance, il ne fait pas l'heure à lui seul : un deuxième doit le confirmer.
+        """
+        avance = instant - self.heure_ms()
+        if avance > JOUR_MS:
+            return False
+        if avance > AVANCE_MAX_MS and abs(instant - self._douteux_ms) > AVANCE_MAX_MS:
+            self._douteux_ms = instant
+        else:
+            self._vu_ms = max(self._vu_ms, instant)
+        return True
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -3113,19 +4118,47 @@ class _Liaison:
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
         else:
-            self._noter_decalage(date - maintenant_ms())
+            self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        self._decalage_ms = decalage_ms
-        if abs(decalage_ms) > MINUTE_MS:
+        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
+        derive, self._decalage_ms, self._vu_ms = abs(decalage_ms - self._decalage_ms), decalage_ms, 0
+        if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
 
+FERMETURE_MAX_S = 1.0
+
+
+async def _fermer_vite(api: Any) -> None:
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FERMETURE_MAX_S):
+            await api.close()
+            return
+    api.clients = {}
+    await api.close()
+
+
 class _Marches(_Liaison):
     """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
+
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
+        super().__init__(reglages, fonds)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
 
     async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
@@ -3233,6 +4266,26 @@ class Connexion(_Marches):
                 f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}."
             )
 
+    def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
+        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
+        marche = self.resoudre(symbole)
+        cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
+        limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
+        return Serie(cle, marche, Timeframe.lire("1m"), limite)
+
+    def canaux_offerts(self) -> list[str]:
+        """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+
+    def controler_canal(self, canal: str) -> None:
+        """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
+        offerts = self.canaux_offerts()
+        if canal not in offerts:
+            raise ErreurDemande(
+                f"{self.reglages.exchange} n'offre pas le flux « {canal} »",
+                f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+            )
+
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
         marche = self.resoudre(symbole)
@@ -3287,6 +4340,22 @@ class Connexion(_Marches):
         return page
 
 
+    async def lire_trades(
+        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
+        quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
+        trouve = self.api.feature_value_by_type(serie.marche.get("type"), serie.marche.get("subType"), "fetchTrades")
+        limite = int((trouve or {}).get("limit") or LIMITE_PAR_DEFAUT)
+        page = await self.appeler(
+            quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, {**self.reglages.params, **params}
+        )
+        if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+        recu = maintenant_ms()
+        return [{**trade, "recu": recu} for trade in page]
+
+
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
     for secret in secrets:
@@ -3302,7 +4371,265 @@ async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIter
     try:
         yield connexion
     finally:
-        await connexion.api.close()
+        await connexion.fermer()
+
+
+# --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
+
+
+@dataclass(frozen=True)
+class Canal:
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+
+    capacite: str
+    methode: str
+    capacite_groupee: str
+    methode_groupee: str
+    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+
+
+PAUSE_APPEL_S = 0.05
+
+# Ajouter un canal : une ligne ici, sa classe de fil dans FILS (§ 9), son type dans TYPES (§ 3).
+CANAUX: Mapping[str, Canal] = {
+    "ohlcv": Canal(
+        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
+    ),
+    "trades": Canal(
+        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
+    ),
+    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
+    "orderbook": Canal(
+        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
+    ),
+}
+
+Recevoir = Callable[[str, Any, int], None]
+"""(symbole, donnée de ccxt, instant de réception en ms)."""
+
+
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
+
+
+class _TrameIllisible(ErreurTemporaire):
+    """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
+
+
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
+
+    kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
+    """
+    traiter, rejeter = client.handle_message, client.reject
+
+    def traiter_ou_couper(message: Any) -> None:
+        try:
+            traiter(message)
+        except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
+            client.on_error(_TrameIllisible(f"trame illisible ({type(erreur).__name__})"))
+
+    def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
+        attendu = cle in client.futures
+        rendu = rejeter(erreur, cle)
+        if not attendu and not _est_un_decalage(erreur):
+            signaler(erreur)
+        return rendu
+
+    client.handle_message, client.reject = traiter_ou_couper, rejeter_et_dire
+
+
+def _est_un_decalage(erreur: Exception) -> bool:
+    """Un carnet dont la somme ou la séquence ne tombe pas juste : ccxt repart d'un instantané à l'appel suivant."""
+    return bool({"InvalidNonce", "ChecksumError"} & {parente.__name__ for parente in type(erreur).__mro__})
+
+
+@functools.cache
+def _caches_ecoutes() -> tuple[Any, Any]:
+    """Les caches de ccxt pour les trades et les bougies, qui disent chaque ligne à l'instant où elle y entre.
+
+    Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
+    """
+    caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
+
+    def ecouter(classe: Any) -> Any:
+        def append(cache: Any, ligne: Any) -> None:
+            classe.append(cache, ligne)
+            cache.dire(ligne)
+
+        return type(classe.__name__, (classe,), {"append": append})
+
+    return ecouter(caches.ArrayCache), ecouter(caches.ArrayCacheByTimestamp)
+
+
+class _TickersEcoutes(dict[str, Any]):
+    """Les tickers d'une instance, qui disent chaque mise à jour."""
+
+    def __init__(self, dire: Callable[[str, Any], None]) -> None:
+        super().__init__()
+        self._dire = dire
+
+    def __setitem__(self, symbole: str, ticker: Any) -> None:
+        super().__setitem__(symbole, ticker)
+        self._dire(symbole, ticker)
+
+
+LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
+
+
+class Ecoute(_Liaison):
+    """Une instance ccxt.pro d'un seul usage : ses abonnements, jusqu'à la première coupure.
+
+    Elle partage avec la connexion REST les marchés chargés, le débit et la pause commune. Une instance neuve à chaque
+    reconnexion : ni cache périmé, ni abonnement que ccxt croit déjà fait.
+    """
+
+    def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
+        super().__init__(connexion.reglages)
+        self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
+        self._nom, self._recevoir = canal, recevoir
+        self._connexion = connexion
+        self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._carnets_vus: dict[str, tuple[Any, ...]] = {}
+        self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
+        self.essais.frein = self.api.frein = connexion.essais.frein
+        self.api.throttler = connexion.api.throttler
+        self.api.set_markets_from_exchange(connexion.api)
+        self.api.signaler = self._signaler
+
+    async def suivre(self, *, groupe: bool) -> None:
+        """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
+        self._poser_les_prises()
+        appels = self._appels(groupe=groupe)
+        taches = [asyncio.ensure_future(self._entretenir(*appel)) for appel in appels]
+        try:
+            finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
+            erreur = next(iter(finies)).exception()
+        finally:
+            for tache in taches:
+                tache.cancel()
+            await asyncio.gather(*taches, return_exceptions=True)
+        raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
+
+    def fermer(self) -> None:
+        """Ferme les connexions sans attendre, la connexion REST s'en assure ; ses requêtes comptent avec les autres."""
+        if not self._coupure.cancel() and not self._coupure.cancelled():
+            self._coupure.exception()  # lue, pour qu'asyncio ne s'en plaigne pas
+        self._connexion.api.requetes += self.api.requetes
+        self._connexion.fermer_plus_tard(self.api)
+
+    def couper(self, cause: str) -> None:
+        """Fait finir `suivre` : l'appelant a vu que ces données ne valent plus rien."""
+        self._signaler(ErreurTemporaire(cause))
+
+    def _signaler(self, erreur: Exception) -> None:
+        if not self._coupure.done():
+            self._coupure.set_exception(erreur)
+
+    def _traduire(self, erreur: Exception) -> ErreurCollecte:
+        quoi = f"Flux {self._nom} de {self.reglages.exchange}"
+        traduite = traduire(erreur, quoi, self.heure_ms())
+        parentes = {parente.__name__ for parente in type(erreur).__mro__}
+        if "OnMaintenance" in parentes:
+            traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
+        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
+            traduite = RefusProbable(str(traduite), traduite.conseil)
+        traduite.args = (masquer(str(traduite), self._secrets()),)
+        return traduite
+
+    # --- abonnements
+
+    def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
+        """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
+        symboles, params = list(self.series), dict(self.reglages.params)
+        if not groupe:
+            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
+        taille = self._connexion.particularite.sujets_par_appel
+        paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
+        couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
+        premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
+        return [
+            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
+            for premier, paquet in zip(premiers, paquets, strict=True)
+        ]
+
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
+        """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
+        delais = delais_backoff()
+        while True:
+            try:
+                rendu = await getattr(self.api, methode)(*arguments)
+            except Exception as erreur:
+                if not _est_un_decalage(erreur):
+                    raise
+                self.decalages[arguments[0] if isinstance(arguments[0], str) else arguments[0][0]] += 1
+                await pause(next(delais))
+            else:
+                delais = delais_backoff()
+                self._recueillir(rendu)
+                await pause(self.canal.pause_s)
+
+    # --- données
+
+    def _poser_les_prises(self) -> None:
+        """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
+        trades, bougies = _caches_ecoutes()
+        for symbole, serie in self.series.items():
+            dire = functools.partial(self._dire, symbole)
+            if self._nom == "trades":
+                self._poser(self.api.trades, symbole, trades, dire)
+            elif self._nom == "ohlcv":
+                par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
+                self._poser(par_timeframe, serie.timeframe.code, bougies, dire)
+        if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
+            self.api.tickers = _TickersEcoutes(self._dire)
+
+    @staticmethod
+    def _poser(caches: Any, cle: str, classe: Any, dire: Callable[[Any], None]) -> None:
+        ancien = caches.get(cle)
+        if isinstance(ancien, classe):
+            return
+        for ligne in ancien or ():
+            dire(ligne)
+        caches[cle] = cache = classe(LIGNES_EN_CACHE)
+        cache.dire = dire
+
+    def heure_ms(self) -> int:
+        """L'heure de l'exchange, que tient la connexion REST."""
+        return self._connexion.heure_ms()
+
+    def _dire(self, symbole: str, donnee: Any) -> None:
+        if symbole in self.series and not self._coupure.done():
+            self._recevoir(symbole, donnee, maintenant_ms())
+
+    def _recueillir(self, rendu: Any) -> None:
+        """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
+        if self._nom == "orderbook":
+            for symbole in self.series:
+                self._lire_carnet(symbole)
+        elif self._nom == "ticker":
+            for ticker in [rendu] if "symbol" in rendu else list(rendu.values()):
+                self._dire(ticker["symbol"], ticker)
+        else:
+            self._poser_les_prises()
+
+    def _lire_carnet(self, symbole: str) -> None:
+        carnet = self.api.orderbooks.get(symbole)
+        if carnet is None:
+            return
+        etat = (carnet.get("timestamp"), carnet.get("nonce"))
+        if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
+            self._carnets_vus[symbole] = etat
+            self._dire(symbole, carnet)
+
+
+def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
+    if canal == "ohlcv":
+        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
+    if canal == "orderbook":
+        return (premier, serie.limite or None, params)
+    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -4158,6 +5485,1336 @@ class Historique:
             return await self.connexion.lire_bougies(
                 self.serie, timeframe, max(debut, 0), fin, limite=self.serie.limite, relecture=relecture
             )
+
+
+# --- Trades : relire ce qu'une coupure a fait manquer ---
+
+PAGES_DE_TRADES_MAX = 500
+TRADES_PAR_PAGE = 1000
+LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
+"""(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
+
+
+def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
+    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
+    instant, prix, quantite = (
+        _en_instant(brut.get("timestamp")), _en_nombre(brut.get("price")), _en_nombre(brut.get("amount"))
+    )  # fmt: skip
+    if instant is None or prix is None or quantite is None:
+        return None
+    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
+    return trade if trade.est_possible else None
+
+
+def _id_de(brut: Mapping[str, Any]) -> str | None:
+    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
+
+    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    """
+    info = brut.get("info")
+    if isinstance(info, Mapping):
+        if {"a", "f", "l"} <= info.keys():
+            return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        dernier, nombre = str(info.get("tradeId")), str(info.get("count"))
+        if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
+            return f"{int(dernier) - int(nombre) + 1}-{dernier}"
+    return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+def rangs_de(identifiant: str | None) -> Intervalle | None:
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    premier, tiret, dernier = (identifiant or "").partition("-")
+    if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
+        return None
+    return int(premier), int(dernier or premier)
+
+
+class Combleur:
+    """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
+
+    Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
+    """
+
+    def __init__(self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int]) -> None:
+        self._lire, self._arriere, self._heure = lire, arriere, heure
+        self.accroche = self.rejoint = False
+        self.premier: Trade | None = None
+        self.dernier: Trade | None = None
+
+    def pages(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """Les pages de trades, dans l'ordre, les deux bords compris ; `jusqua` None : jusqu'à maintenant."""
+        return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
+
+    def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
+        """Ce que la lecture n'a pu combler, et pourquoi."""
+        fin = jusqua.timestamp if jusqua else self._heure()
+        if self.premier is None or self.dernier is None:
+            trous = [Trou(dernier.timestamp + 1, fin, HORS_FENETRE_API)] if not self.accroche else []
+        else:
+            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
+            trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
+        return [trou for trou in trous if trou.debut < trou.fin]
+
+    async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+        depuis: int | None = dernier.timestamp
+        params: Mapping[str, Any] = {}
+        for _ in range(PAGES_DE_TRADES_MAX):
+            brutes = await self._lire(depuis, params)
+            page = self._noter(brutes, dernier, jusqua)
+            if page:
+                yield page
+            if self.rejoint:
+                return
+            suite = self._suite(brutes, depuis, params)
+            if suite is None:
+                self.rejoint = jusqua is None
+                return
+            depuis, params = suite
+
+    def _suite(
+        self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
+    ) -> tuple[int | None, Mapping[str, Any]] | None:
+        """D'où demander la page suivante ; None quand l'exchange n'a plus rien, ou répète."""
+        if not brutes:
+            # binance borne sa réponse à une heure : une heure sans trade n'est pas la fin.
+            return (depuis + HEURE_MS, {}) if depuis is not None and depuis + HEURE_MS < self._heure() else None
+        info, instant = brutes[-1].get("info"), _en_instant(brutes[-1].get("timestamp"))
+        nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
+        if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+            nouvelle = None, {"fromId": int(info["a"]) + 1}
+        elif isinstance(info, list) and isinstance(info[-1], str) and info[-1].isdecimal() and len(info[-1]) > 16:
+            nouvelle = None, {"since": info[-1]}  # kraken : un curseur en ns
+        elif instant is not None and depuis is not None and instant <= depuis:
+            return None
+        return None if nouvelle == (depuis, params) else nouvelle
+
+    async def _reculer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
+        """De page en page vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        pages: list[list[Trade]] = []
+        params = dict(self._arriere or {}) | ({"after": jusqua.id} if jusqua else {})
+        for _ in range(PAGES_DE_TRADES_MAX):
+            page = self._noter(await self._lire(None, params), dernier, None)
+            pages.append(page)
+            if self.accroche or not page:
+                break
+            params["after"] = page[0].id
+        self.rejoint = self.dernier is not None
+        for page in reversed(pages):
+            yield page
+
+    def _noter(
+        self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None
+    ) -> list[Trade]:
+        """La page, mise en trades ; ce qu'elle prouve des deux bords."""
+        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        if not page:
+            return []
+        # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
+        self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
+        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua) for trade in page)
+        if self.premier is None or page[0].precede(self.premier):
+            self.premier = page[0]
+        if self.dernier is None or not page[-1].precede(self.dernier):
+            self.dernier = page[-1]
+        return [trade for trade in page if _est_entre(trade, dernier, jusqua)]
+
+
+def _est_le_meme(trade: Trade, autre: Trade) -> bool:
+    if trade.id and autre.id and not autre.id.startswith("~"):
+        return trade.id == autre.id
+    return trade[:1] + trade[2:5] == autre[:1] + autre[2:5]
+
+
+def _touche(trade: Trade, dernier: Trade) -> bool:
+    """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
+    if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
+        return True
+    rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1
+
+
+def _atteint(trade: Trade, jusqua: Trade) -> bool:
+    """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
+    return _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp
+
+
+def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
+    """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
+
+    À la milliseconde d'un bord, l'identifiant décide : des trades réunis en REST furent peut-être reçus un par un.
+    """
+    rangs = rangs_de(trade.id)
+    avant, apres = rangs_de(dernier.id), rangs_de(jusqua.id) if jusqua else None
+    if rangs and avant and trade.timestamp == dernier.timestamp and rangs[0] <= avant[1]:
+        return False
+    if rangs and apres and jusqua and trade.timestamp == jusqua.timestamp and rangs[1] >= apres[0]:
+        return False
+    return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# § 9   Flux
+# ----------------------------------------------------------------------------------------------------------------------
+#
+# Un fil par symbole : il reçoit ce que l'écoute (§ 7) lui dit, n'en garde que ce qui est sûr, et rend des lots. Ce qui
+# n'est pas sûr (la bougie entamée, celle d'une coupure, la minute muette) n'est pas couvert, donc relu par REST : la
+# couverture de la fiche est la seule mémoire de ce qui manque. Un abonnement tient les fils vivants : il se reconnecte,
+# surveille chaque symbole, écarte celui que l'exchange refuse. Le flux rassemble les lots de tous.
+
+SILENCE_MIN_S = 0.5
+SILENCE_MAX_S = 900.0  # un marché calme n'est pas interrogé plus rarement
+RONDE_S = 0.25  # entre deux regards sur les silences
+FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
+RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
+RELANCE_RATTRAPAGE_S = 1.0
+REFUS_DE_SUITE_MAX = 3  # de suite
+VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
+ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
+CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+FINALES_GARDEES = 8
+SAUTS_VAINS_MAX = 3
+MANQUANTS_MAX = 10_000
+FILS_PAR_ECOUTE = 100
+
+
+@dataclass(frozen=True)
+class ReglagesFlux:
+    """Les réglages d'un flux, en valeurs simples."""
+
+    plage: Plage = field(default_factory=Plage)
+    silence_s: float = 60.0
+    profondeur: int = 20
+    concurrence: int = 8
+
+
+@dataclass
+class Compteurs:
+    """Ce qu'un fil a traversé."""
+
+    reconnexions: int = 0
+    rattrapages: int = 0
+    doublons: int = 0
+    retards: int = 0
+    perdus: int = 0
+    impossibles: int = 0
+    carnets_ecartes: int = 0
+
+    def dits(self) -> dict[str, int]:
+        """Ceux qui ne sont pas nuls."""
+        return {nom: nombre for nom, nombre in dataclasses.asdict(self).items() if nombre}
+
+
+class Fil(ABC):
+    """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
+
+    - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
+    - `recevoir` : une donnée de ccxt, dans l'appel même qui traite la trame ; ne fait que ranger ;
+    - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
+    - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
+    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter` ;
+    - `arreter` : ce qui manque encore, et ne sera plus relu, devient un trou.
+    """
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
+        self.compteurs = Compteurs()
+        self.refus: ErreurCollecte | None = None
+        self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
+        self.recus = 0
+        self.sale = False  # a reçu depuis la dernière collecte
+        self.arrete = False  # plus rien ne sera relu
+        self.echec: ErreurCollecte | None = None  # du dernier rattrapage
+        self.reveiller: Callable[[], None] = lambda: None
+        self._rattrapage: asyncio.Task[None] | None = None
+        self._prochain_essai = 0.0
+        self._apaiser()
+
+    @property
+    def cle(self) -> CleSerie:
+        """La série suivie."""
+        return self.serie.cle
+
+    @abstractmethod
+    def rompre(self) -> None:
+        """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
+
+    def recevoir(self, donnee: Any, recu: int) -> None:
+        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
+        if self._ranger(donnee, recu):
+            self.recus += 1
+            if not self.sale:
+                self.sale = True
+                self.reveiller()
+
+    @abstractmethod
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        """Vrai si la donnée est nouvelle."""
+
+    @abstractmethod
+    def _sures(self, heure: int) -> list[Lot]:
+        """Les lots que le flux seul suffit à prouver."""
+
+    @abstractmethod
+    async def a_bouge(self) -> bool:
+        """Par REST, vrai si le marché a bougé sans que le flux le dise."""
+
+    @abstractmethod
+    async def _rattraper(self) -> None:
+        """Relit par REST ce qui manque."""
+
+    def collecter(self, heure: int) -> list[Lot]:
+        """Les lots sûrs, dans l'ordre ; la fiche en tient compte."""
+        self.sale = False
+        lots, self.prets = [*self.prets, *self._sures(heure)], []
+        for lot in lots:
+            self.fiche.noter(lot.couverts, lot.trous)
+        self._veiller()
+        return lots
+
+    @abstractmethod
+    def _veiller(self) -> None:
+        """Après une collecte : relance un rattrapage s'il reste de quoi."""
+
+    def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
+        """Vrai si rien ne manque avant cet instant."""
+        return True
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exchange ne veut pas de ce symbole : il est abandonné."""
+        self.refus = erreur
+        journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
+        self.reveiller()
+
+    def _relancer(self) -> None:
+        """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
+        maintenant = asyncio.get_running_loop().time()
+        if maintenant >= self._prochain_essai and not self.arrete:
+            self._prochain_essai = maintenant + next(self._delais)
+            self.rattraper()
+
+    def _apaiser(self) -> None:
+        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+
+    def echeance(self) -> int | None:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
+        return None
+
+    def rattraper(self) -> asyncio.Task[None]:
+        """Lance un rattrapage, ou rend celui qui court."""
+        if self._rattrapage is None or self._rattrapage.done():
+            self.compteurs.rattrapages += 1
+            self._rattrapage = asyncio.ensure_future(self._rattraper_et_dire())
+        return self._rattrapage
+
+    async def rattraper_a_fond(self) -> None:
+        """Attend le rattrapage qui court, puis relit encore : le premier ne savait pas jusqu'où aller."""
+        if self._rattrapage is not None:
+            await asyncio.gather(self._rattrapage, return_exceptions=True)
+        await self.rattraper()
+
+    async def _rattraper_et_dire(self) -> None:
+        self.echec = ErreurTemporaire("abandonné")
+        try:
+            await self._rattraper()
+            self.echec = None
+        except Exception as erreur:  # noqa: BLE001  une page d'une forme imprévue ne doit pas tuer le fil en silence
+            self.echec = traduire(erreur, f"Relecture de {self.cle}", self.connexion.heure_ms())
+            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, self.echec.complet())
+        finally:
+            self.reveiller()
+
+    async def arreter(self) -> None:
+        """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire."""
+        if self._rattrapage is not None:
+            self._rattrapage.cancel()
+            await asyncio.gather(self._rattrapage, return_exceptions=True)
+
+
+# --- Bougies
+
+
+class FilBougies(Fil):
+    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
+        self._places = asyncio.Semaphore(reglages.concurrence)
+        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
+        self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
+        self._derniere: Sequence[Any] = ()  # la plus récente reçue
+        self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
+        self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
+        debut = reglages.plage.debut
+        if debut is None and fiche.couverts:
+            debut = fiche.couverts[-1][0]
+        self.debut = self.timeframe.plafond(debut) if debut is not None else None
+
+    def rompre(self) -> None:
+        if self._derniere:
+            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
+            self._desavouer(self._derniere[0], INSTANT_MAX_MS)
+        self._ouvertes.clear()
+        self._finales.clear()
+        self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
+        if self.debut is None:
+            self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+
+    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
+        bougie = tuple(donnee[:6])
+        instant = _en_instant(bougie[0])
+        if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
+            return False
+        if instant > self.connexion.heure_ms() or bougie in self._finales:
+            return False
+        if self._fiable == INSTANT_MAX_MS:
+            self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
+        if not self._derniere or instant >= self._derniere[0]:
+            self._derniere = bougie
+        if self._finales and instant <= self._finales[-1][0] and self._relisible:
+            self.compteurs.retards += 1
+            self._desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
+        elif instant >= self._fiable:
+            self._tenir(instant, bougie)
+        return True
+
+    def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
+        """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
+        connue = self._ouvertes.get(instant)
+        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+            self.compteurs.retards += 1
+            self._fiable = self.timeframe.avancer(instant, 1)
+            del self._ouvertes[instant]
+        else:
+            self._ouvertes[instant] = bougie
+
+    def _sures(self, heure: int) -> list[Lot]:
+        close = self.timeframe.plancher(heure - self.reglages.plage.grace_ms)
+        borne = max(close, max(self._ouvertes, default=0))
+        closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
+        self._finales += closes
+        return [self._lot(closes)] if closes else []
+
+    def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
+        page = cribler(bougies, self.timeframe, self.cle.prix)
+        self.compteurs.impossibles += len(page.impossibles)
+        instants = page.lignes["timestamp"].combine_chunks()
+        return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
+
+    def _veiller(self) -> None:
+        manques = self._manques(self._fin_vue)
+        if not manques:
+            self._apaiser()
+        elif self._relisible:
+            self._relancer()
+        else:
+            self._inscrire(manques, HORS_FENETRE_API)
+
+    @property
+    def _fin_vue(self) -> int:
+        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
+        return int(self._derniere[0]) if self._derniere else 0
+
+    def _manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
+        close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
+        return oter([(debut, min(fin, close))], self.fiche.connus())
+
+    def a_jour(self, instant: int) -> bool:
+        return not self._manques(instant)
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
+        fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
+        if manques := oter(self._manques(fin), connus):
+            self._inscrire(manques, ECHEC)
+
+    def echeance(self) -> int | None:
+        if not self._ouvertes:
+            return None
+        return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
+
+    async def _rattraper(self) -> None:
+        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
+        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
+            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
+        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        intervalles = await source.preparer()
+        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
+        self.debut = source.demande[0] if self.debut is None else self.debut
+        async with contextlib.aclosing(source.lots(intervalles)) as lots:
+            async for lot in lots:
+                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
+                self.reveiller()
+        self._a_relire = False
+
+    def _adopter(self, lot: Lot) -> Lot:
+        """Le lot relu par REST, tel qu'il sera rendu."""
+        return lot
+
+    async def a_bouge(self) -> bool:
+        heure = self.connexion.heure_ms()
+        debut = self.timeframe.avancer(heure, -1)
+        brutes = await self.connexion.lire_bougies(
+            self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
+        )
+        return depassee(brutes, self._derniere, self.timeframe.plancher(heure))
+
+
+def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
+    """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
+    seuil = derniere[0] if derniere else ouverture
+    for ligne in brutes:
+        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
+        if derniere and len(derniere) > 5 and instant == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
+            return True
+        if instant > seuil and volume > 0:
+            return True
+    return False
+
+
+def sans_queue(lot: Lot, fin: int) -> Lot:
+    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
+
+    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
+    """
+    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
+    trous = [t for t in lot.trous if t not in queue]
+    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
+
+
+class FilAgregat(FilBougies):
+    """Des bougies faites du flux de trades ; ce que les trades ne prouvent pas est lu dans les bougies du REST.
+
+    `bougies_vides` None : les bougies remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST :
+    une minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
+    """
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._vides = bougies_vides
+        self._agregateur: Agregateur | None = None
+        self._continuite = Continuite()
+        self._rendues: list[BougieTrades] = []
+        self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
+        self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
+        self._cloture: tuple[int, float] | None = None
+        contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
+        taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
+        inverse = bool(contrats and serie.marche.get("inverse"))
+        self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
+
+    def rompre(self) -> None:
+        super().rompre()
+        self._recommencer()
+
+    def _recommencer(self) -> None:
+        """La suite des trades est rompue : la bougie en cours sera relue, la suivante est la première sûre."""
+        if self._agregateur is not None:
+            self.compteurs.retards += self._agregateur.retards
+            self.compteurs.perdus += self._agregateur.perdus
+            self.compteurs.doublons += self._agregateur.doublons
+        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+        self._douteuses.clear()
+
+    def _douter(self, depuis: int, jusqua: int) -> None:
+        """Des identifiants ont sauté entre ces deux instants : ces bougies ne seront pas rendues, mais relues."""
+        self._desavouer(depuis, self.timeframe.avancer(jusqua, 1))
+        ouverture = max(self.timeframe.plancher(depuis), self._fiable)
+        while ouverture <= jusqua and len(self._douteuses) < MANQUANTS_MAX:
+            self._douteuses[ouverture] = None
+            ouverture = self.timeframe.avancer(ouverture, 1)
+        self._prouve = max(self._prouve, ouverture)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            return False
+        agregateur = self._agregateur or self._commencer(trade)
+        avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
+        if avant is not None:
+            self._douter(avant.timestamp, trade.timestamp)
+        perdus = agregateur.perdus
+        self._rendues += agregateur.ajouter([trade])
+        if agregateur.perdus > perdus and self._relisible:
+            self._desavouer(trade.timestamp)
+            if agregateur.close_jusqu_a > self.connexion.heure_ms():
+                self._recommencer()  # un horodatage du futur a clos les bougies d'avant
+        self._derniere = (trade.timestamp,)
+        return True
+
+    def _commencer(self, premier: Trade) -> Agregateur:
+        """Un agrégat neuf : sa première bougie sûre est celle qui suit le premier trade reçu."""
+        self._fiable = self._prouve = self.timeframe.avancer(max(premier.timestamp, self.connexion.heure_ms()), 1)
+        self._agregateur = Agregateur(
+            self.timeframe,
+            grace_ms=self.reglages.plage.grace_ms,
+            bougies_vides=self._vides or "omettre",
+            volume=self._volume,
+            depuis_ms=self._fiable,
+        )
+        return self._agregateur
+
+    def _sures(self, heure: int) -> list[Lot]:
+        if self._agregateur is None:
+            return []
+        self._rendues += self._agregateur.clore(heure)
+        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues}
+        self._rendues = []
+        for instant in dernieres.keys() & self._douteuses.keys():
+            self._douteuses[instant] = dernieres.pop(instant)[5]
+        closes = [dernieres[instant] for instant in sorted(dernieres)]
+        lots = [self._lot(closes)] if closes else []
+        if closes and self._vides is not None:
+            lots = [self._prouver_les_vides(lots[0])]
+        return lots
+
+    @property
+    def _fin_vue(self) -> int:
+        # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
+        return super()._fin_vue if self._vides is None else min(super()._fin_vue, self._prouve)
+
+    def _prouver_les_vides(self, lot: Lot) -> Lot:
+        """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
+        fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
+        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), max(fin, self._prouve)
+        trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
+        return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
+
+    def echeance(self) -> int | None:
+        if self._agregateur is None:
+            return None
+        return self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+
+    def _adopter(self, lot: Lot) -> Lot:
+        self._apprendre(lot)
+        if self._vides == "omettre":
+            return omettre_les_plates(lot, self.timeframe)
+        return lot if self._vides is None else self._reporter(lot)
+
+    def _apprendre(self, lot: Lot) -> None:
+        """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
+        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
+            if (recu := self._douteuses.pop(instant, None)) is not None:
+                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-6)
+                self._continuite.vains = self._continuite.vains + 1 if juste else 0
+
+    def _reporter(self, lot: Lot) -> Lot:
+        """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
+        lot, self._cloture = reporter_les_vides(lot, self.timeframe, self._cloture)
+        return lot
+
+    async def a_bouge(self) -> bool:
+        return await des_trades_depuis(self.connexion, self.serie, self._derniere[0] if self._derniere else None)
+
+
+def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+    vides = pc.equal(lot.lignes["volume"], _constante(0.0))
+    if not pc.any(vides).as_py():
+        return lot
+    instants = _en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
+    trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
+    gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, _constante(False))))
+    return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
+
+
+def reporter_les_vides(
+    lot: Lot, timeframe: Timeframe, cloture: tuple[int, float] | None
+) -> tuple[Lot, tuple[int, float] | None]:
+    """Le lot dont les trous sans transaction sont devenus des bougies plates ; et sa dernière (ouverture, clôture).
+
+    `cloture` : celle qui précède le lot, si on la connaît ; sans elle, un vide en tête reste un trou.
+    """
+    connues = dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+    plates: list[list[float]] = []
+    restes: list[Trou] = []
+    for trou in lot.trous:
+        avant = timeframe.avancer(trou.debut, -1)
+        prix = connues.get(avant, cloture[1] if cloture and cloture[0] == avant else None)
+        if trou.raison != SANS_TRANSACTION or prix is None:
+            restes.append(trou)
+            continue
+        instant = trou.debut
+        while instant < trou.fin:
+            plates.append([instant, prix, prix, prix, prix, 0.0])
+            connues[instant] = prix
+            instant = timeframe.avancer(instant, 1)
+    ajout = habiller(lot.cle, _en_colonnes(plates))
+    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
+    dernier = max(connues, default=None)
+    return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
+
+
+# --- Trades
+
+
+class Continuite:
+    """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
+
+    Un saut que le REST n'explique pas apprend qu'ils ne se suivent pas chez cet exchange : plus rien n'est surveillé.
+    """
+
+    def __init__(self, vains: int = 0) -> None:
+        self.vains = vains
+        self._dernier: Trade | None = None  # le plus grand identifiant vu
+        self._attendu = 0  # celui qui doit le suivre
+        self._avant_saut: Trade | None = None
+        self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+
+    def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
+        """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
+        if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
+            return None
+        self._avancer(trade, rangs, maintenant)
+        if not self._manquants or next(iter(self._manquants.values())) + grace_s > maintenant:
+            return None
+        self._manquants.clear()
+        return self._avant_saut
+
+    @property
+    def en_attente(self) -> Trade | None:
+        """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
+        return self._avant_saut if self._manquants else None
+
+    def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
+        attendu = self._attendu or rangs[0]
+        if rangs[0] < attendu:
+            for numero in range(rangs[0], rangs[1] + 1):
+                self._manquants.pop(numero, None)
+            return
+        if rangs[0] > attendu:
+            self._avant_saut = self._avant_saut if self._manquants else self._dernier
+            self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+        self._dernier, self._attendu = trade, rangs[1] + 1
+
+
+class Rupture(NamedTuple):
+    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
+
+    dernier: Trade
+    jusqua: Trade | None
+    saut: bool = False
+
+
+class FilTrades(Fil):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._memoire = Dedoublonneur()
+        self._memoire.nouveaux(connus, relecture=True)
+        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
+        self._recus: list[Trade] = []
+        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
+        self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._ruptures: collections.deque[Rupture] = collections.deque()
+        self._rompu = True
+        self._retenir_jusqua = 0.0
+        self._continuite = Continuite()
+        self._horloge = asyncio.get_running_loop().time
+
+    def rompre(self) -> None:
+        self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._continuite = Continuite(self._continuite.vains)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            return False
+        neufs = self._memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            return False
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
+        self._recus += neufs
+        return True
+
+    def _enchainer(self, trade: Trade) -> None:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        avant = self._continuite.noter(trade, self._horloge(), self.reglages.plage.grace_ms / 1000)
+        if self._rompu:
+            self._rompu = False
+            self._couverts += [self._suite] if self._suite else []
+            self._suite = None
+            if self._dernier is not None:
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+                self._relire(Rupture(self._dernier, trade))
+        elif avant is not None:
+            self._relire(Rupture(avant, trade, saut=True))
+        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
+        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
+        if self._dernier is None or not trade.precede(self._dernier):
+            self._dernier = trade
+
+    def _relire(self, rupture: Rupture) -> None:
+        self._ruptures.append(rupture)
+        self.rattraper()
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if not self._recus or retenus:
+            return []
+        trades, self._recus = sorted(self._recus, key=cle_de_trade), []
+        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
+        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
+
+    def echeance(self) -> int | None:
+        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
+        return self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else None
+
+    def _veiller(self) -> None:
+        if self._ruptures:
+            self._relancer()
+        else:
+            self._apaiser()
+
+    async def _rattraper(self) -> None:
+        if self._rompu and self._dernier is not None and (not self._ruptures or self._ruptures[-1].saut):
+            self._ruptures.append(Rupture(self._dernier, None))
+        while self._ruptures:
+            rupture = self._ruptures[0]
+            try:
+                await self._combler(rupture)
+            except ErreurDefinitive:
+                self._renoncer(rupture, HORS_FENETRE_API)
+                self._ruptures.remove(rupture)
+                raise
+            self._ruptures.remove(rupture)
+
+    async def _combler(self, rupture: Rupture) -> None:
+        lire = functools.partial(self.connexion.lire_trades, self.serie)
+        combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
+        neufs, heure = 0, self.connexion.heure_ms()
+        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+            async for page in pages:
+                neufs += self._adopter(page)
+        if rupture.saut:
+            self._continuite.vains = 0 if neufs else self._continuite.vains + 1
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
+        self._conclure(rupture, fin, [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua))
+
+    def _renoncer(self, rupture: Rupture, raison: str) -> None:
+        """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
+        debut = rupture.dernier.timestamp + 1
+        fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        self._retenir_jusqua = 0.0
+        while self._ruptures:
+            self._renoncer(self._ruptures.popleft(), ECHEC)
+
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et ce qu'elle n'a pu combler."""
+        couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
+        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        for trou in trous:
+            journal.warning(
+                "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
+                self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
+            )  # fmt: skip
+
+    def _adopter(self, page: Sequence[Trade]) -> int:
+        neufs = sorted(self._memoire.nouveaux(page, relecture=True), key=cle_de_trade)
+        if neufs:
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, neufs), [], []))
+            self.reveiller()
+        return len(neufs)
+
+    async def a_bouge(self) -> bool:
+        return await des_trades_depuis(self.connexion, self.serie, self._dernier.timestamp if self._dernier else None)
+
+
+def cle_de_trade(trade: Trade) -> tuple[int, int]:
+    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
+    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
+
+
+def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
+    """Des trades en table."""
+    instants, ids, sens, prix, quantites, couts, recus = zip(*trades, strict=True)
+    colonnes = ([cle.exchange] * len(trades), [cle.symbole] * len(trades), instants, ids, sens, prix, quantites, couts)
+    champs = zip((*colonnes, recus), TRADES.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
+
+
+async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int | None) -> bool:
+    """Vrai si le REST connaît un trade plus récent que cet instant."""
+    bruts = await connexion.lire_trades(serie, None, {})
+    return any((_en_instant(brut.get("timestamp")) or 0) > (instant or 0) for brut in bruts) if instant else bool(bruts)
+
+
+# --- Tickers et carnets : des instantanés, sans histoire à relire
+
+
+class FilInstantanes(Fil):
+    """Des instantanés : une ligne quand quelque chose a changé ; une coupure est un trou, que rien ne comble."""
+
+    type_donnee: ClassVar[TypeDonnee]
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._lignes: dict[tuple[Any, ...], list[Any]] = {}
+        self._contenu: Any = None
+        self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
+        self._trous: list[Trou] = []
+        self._rompu = False
+
+    def rompre(self) -> None:
+        self._rompu = self._fin is not None
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        if contenu is None or contenu == self._contenu:
+            return False
+        if donne is None:
+            self.fiche.horodatage = "reception"
+        elif not self.connexion.noter_instant(donne):
+            return False
+        # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
+        instant = self.connexion.heure_ms() if donne is None else donne
+        self._contenu = contenu
+        if self._rompu and self._fin is not None and instant > self._fin:
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
+            self._fin = instant
+        self._rompu = False
+        self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
+        return True
+
+    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
+        return (instant,)
+
+    @abstractmethod
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        """Les colonnes qui suivent `recu` ; None si l'instantané ne vaut rien."""
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002
+        if not self._lignes:
+            return []
+        lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        debut = min(self._fin or lignes[0][0], lignes[0][0])
+        self._fin = max(lignes[-1][0] + 1, self._fin or 0)
+        trous, self._trous = self._trous, []
+        colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
+        schema = self.type_donnee.schema
+        table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
+
+    async def a_bouge(self) -> bool:
+        return bool(self._lire(await self._demander()) != self._contenu)
+
+    @abstractmethod
+    async def _demander(self) -> Any:
+        """L'instantané, par REST."""
+
+    def _veiller(self) -> None:
+        """Rien à relancer."""
+
+    async def _rattraper(self) -> None:
+        """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
+
+
+class FilTicker(FilInstantanes):
+    """Des tickers."""
+
+    type_donnee = TICKER
+    # les noms de ccxt, dans l'ordre des colonnes du contrat
+    _CHAMPS = (
+        "bid", "bidVolume", "ask", "askVolume", "last", "open", "high", "low", "close", "vwap", "baseVolume",
+        "quoteVolume", "change", "percentage",
+    )  # fmt: skip
+
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        valeurs = [_en_nombre(donnee.get(champ)) for champ in self._CHAMPS]
+        finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
+        return finies if any(v is not None for v in finies) else None
+
+    async def _demander(self) -> Any:
+        return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
+
+
+class FilCarnet(FilInstantanes):
+    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais vides."""
+
+    type_donnee = ORDERBOOK
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self.croises = 0  # de suite
+
+    def rompre(self) -> None:
+        super().rompre()
+        self.croises = 0
+
+    def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
+        cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
+        if not all(cotes):
+            return None  # l'instantané n'est pas encore arrivé
+        if cotes[0][0][0] >= cotes[1][0][0] or not all(_niveau_possible(n) for cote in cotes for n in cote):
+            self.croises += 1
+            self.compteurs.carnets_ecartes += 1
+            return None
+        self.croises = 0
+        nonce = donnee.get("nonce")
+        niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
+        return (nonce if isinstance(nonce, int) else None, *niveaux)
+
+    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:
+        return instant, contenu[0]
+
+    async def _demander(self) -> Any:
+        return await self.connexion.appeler(
+            f"Carnet de {self.cle}", "fetch_order_book", self.cle.symbole, self.serie.limite or None
+        )
+
+    async def a_bouge(self) -> bool:
+        """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
+        vu, neuf = self._contenu, self._lire(await self._demander())
+        return vu is None or neuf is None or bool((vu[1][0], vu[2][0]) != (neuf[1][0], neuf[2][0]))
+
+
+def _niveau_possible(niveau: tuple[Any, Any]) -> bool:
+    prix, quantite = map(_en_nombre, niveau)
+    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
+
+
+# --- Abonnements
+
+
+class _Sante:
+    """Ce qu'on dit d'un abonnement : une ligne par changement d'état, les répétitions comptées."""
+
+    def __init__(self, nom: str, horloge: Callable[[], float]) -> None:
+        self._nom, self._horloge = nom, horloge
+        self._erreurs, self._depuis = 0, 0.0
+
+    def tombe(self, erreur: ErreurCollecte, attente_s: float) -> None:
+        """Une coupure, ou une tentative de plus qui échoue."""
+        self._erreurs += 1
+        if self._erreurs == 1:
+            self._depuis = self._horloge()
+            journal.warning(
+                "%s : flux coupé. %s. Reconnexion dans %s.",
+                self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
+            )  # fmt: skip
+        else:
+            journal.debug("%s : toujours coupé (%s), %d essais.", self._nom, _sans_point(str(erreur)), self._erreurs)
+
+    def vit(self) -> None:
+        """Des données arrivent."""
+        if self._erreurs:
+            duree = duree_lisible(self._horloge() - self._depuis)
+            journal.info("%s : flux rétabli après %d erreur(s) en %s.", self._nom, self._erreurs, duree)
+            self._erreurs = 0
+
+
+def _sans_point(phrase: str) -> str:
+    return phrase.rstrip(" .")
+
+
+class Abonnement:
+    """Les fils suivis par une même écoute : la reconnecte sans fin, surveille chaque symbole, écarte les refusés.
+
+    Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
+    """
+
+    def __init__(self, canal: str, fils: Sequence[Fil], *, groupe: bool, lancer: Callable[[Abonnement], None]) -> None:
+        self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
+        self._connexion = fils[0].connexion
+        self._par_symbole = {fil.cle.symbole: fil for fil in fils}
+        boucle = asyncio.get_running_loop()
+        noms = ", ".join(list(self._par_symbole)[:NOMS_DITS]) + ("…" if len(fils) > NOMS_DITS else "")
+        self._sante = _Sante(noms, boucle.time)
+        self._horloge = boucle.time
+        self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._premiere = True
+        self._progres: dict[str, float] = {}
+        self._patiences: dict[str, float] = {}
+
+    async def suivre(self) -> None:
+        """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
+        delais, refus = delais_backoff(), 0
+        while True:
+            debut = self._horloge()
+            erreur = await self._une_ecoute()
+            if self._vivant:
+                delais = delais_backoff()  # des données ont vraiment coulé
+                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+            definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
+            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            # Dans un groupe, les données des autres ne disent rien de celui qui est refusé.
+            if refus >= REFUS_DE_SUITE_MAX or (definitive and (not self._vivant or len(self.fils) > 1)):
+                if not self._ceder(erreur):
+                    return
+                refus = 0
+                continue
+            attente = getattr(erreur, "attente_s", None) or next(delais)
+            self._sante.tombe(erreur, attente)
+            await pause(min(attente, ATTENTE_MAX_S))
+
+    def _ceder(self, erreur: ErreurCollecte) -> bool:
+        """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
+
+        Vrai si cet abonnement continue.
+        """
+        if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
+            for fil in self.fils:
+                fil.refuser(erreur)
+        elif self._groupe:
+            self._groupe = False
+            journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
+            return True
+        elif len(self.fils) > 1:
+            milieu = len(self.fils) // 2
+            for moitie in (self.fils[:milieu], self.fils[milieu:]):
+                self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
+            return False
+        else:
+            self.fils[0].refuser(erreur)
+        return False
+
+    async def _une_ecoute(self) -> ErreurCollecte:
+        """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
+        ecoute: Ecoute | None = None
+        self._vivant = False
+        try:
+            if not self._premiere:
+                await self._estimer_heure()
+            self._premiere = False
+            for fil in self.fils:
+                fil.rompre()
+            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
+            maintenant = self._horloge()
+            self._progres = dict.fromkeys(self._par_symbole, maintenant)
+            ronde = asyncio.ensure_future(self._surveiller(ecoute))
+            try:
+                await ecoute.suivre(groupe=self._groupe)
+            finally:
+                ronde.cancel()
+                await asyncio.gather(ronde, return_exceptions=True)
+        except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
+            return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
+        finally:
+            for fil in self.fils:
+                fil.rompre()
+            if ecoute is not None:
+                self._compter_les_decalages(ecoute)
+                ecoute.fermer()
+        return ErreurTemporaire("abonnement fini")
+
+    async def _estimer_heure(self) -> None:
+        """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
+        for fil in self.fils:
+            fil.compteurs.reconnexions += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                await self._connexion.estimer_heure()
+
+    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
+        for symbole, nombre in ecoute.decalages.items():
+            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
+
+    def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
+        fil = self._par_symbole[symbole]
+        avant = fil.recus
+        fil.recevoir(donnee, recu)
+        if fil.recus != avant:
+            self._progres[symbole] = self._horloge()
+            self._patiences.pop(symbole, None)
+            if not self._vivant:
+                self._vivant = True
+                self._sante.vit()
+
+    # --- surveillance
+
+    async def _surveiller(self, ecoute: Ecoute) -> None:
+        """Un symbole muet est vérifié par REST : marché calme, on patiente ; marché vivant, l'écoute est morte."""
+        while True:
+            await pause(RONDE_S)
+            for symbole, fil in self._par_symbole.items():
+                if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
+                    ecoute.couper(f"carnet croisé de {symbole}")
+                elif self._horloge() - self._progres[symbole] > self._patience(fil):
+                    await self._verifier(fil, ecoute)
+
+    def _patience(self, fil: Fil) -> float:
+        return self._patiences.get(fil.cle.symbole, max(SILENCE_MIN_S, fil.reglages.silence_s))
+
+    async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
+        symbole, recus = fil.cle.symbole, fil.recus
+        try:
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                mort = await fil.a_bouge()
+        except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
+            journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)
+            mort = True
+        if mort:
+            await pause(RONDE_S)  # le flux allait peut-être le dire
+        if fil.recus != recus:
+            return  # il a parlé entre-temps
+        if mort:
+            ecoute.couper(f"plus rien de {symbole} depuis {duree_lisible(self._horloge() - self._progres[symbole])}")
+        else:
+            self._progres[symbole] = self._horloge()
+            fil.rattraper()
+        # Tant qu'il ne parle pas, on l'interroge de moins en moins : ni rafale de REST, ni réabonnements en boucle.
+        self._patiences[symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+
+
+# --- Le flux entier
+
+
+class Flux:
+    """La source en direct d'une tâche : les fils, leurs abonnements, et leurs lots à mesure qu'ils sont sûrs.
+
+    `canal` None : aucun canal ne convient, les bougies sont lues par REST juste après chaque clôture.
+    """
+
+    def __init__(self, connexion: Connexion, canal: str | None, fils: Sequence[Fil]) -> None:
+        self._connexion, self._canal, self.fils = connexion, canal, list(fils)
+        self._reveil = asyncio.Event()
+        self._taches: set[asyncio.Task[None]] = set()
+        self._echec: BaseException | None = None
+        self._restes: list[Lot] = []  # sûrs, sauvés avant de fermer les écoutes
+        for fil in self.fils:
+            fil.reveiller = self._reveil.set
+
+    def demarrer(self) -> None:
+        """Lance les abonnements, ou la lecture par REST."""
+        if self._canal is None:
+            self._lancer_tache(self._sonder())
+            return
+        for fils in self._groupes():
+            self._lancer(Abonnement(self._canal, fils, groupe=self._sait_grouper(fils), lancer=self._lancer))
+
+    def _groupes(self) -> Iterator[list[Fil]]:
+        """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
+        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
+        for fil in self.fils:
+            par_nature[fil.serie.nature].append(fil)
+        for fils in par_nature.values():
+            for debut in range(0, len(fils), FILS_PAR_ECOUTE):
+                yield fils[debut : debut + FILS_PAR_ECOUTE]
+
+    def _sait_grouper(self, fils: Sequence[Fil]) -> bool:
+        return len(fils) > 1 and bool(self._connexion.api.has.get(CANAUX[self._canal or ""].capacite_groupee))
+
+    def _lancer(self, abonnement: Abonnement) -> None:
+        self._lancer_tache(abonnement.suivre())
+
+    def _lancer_tache(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        tache = asyncio.ensure_future(coroutine)
+        self._taches.add(tache)
+        tache.add_done_callback(self._finie)
+
+    def _finie(self, tache: asyncio.Task[None]) -> None:
+        self._taches.discard(tache)
+        if not tache.cancelled() and tache.exception() is not None:
+            self._echec = self._echec or tache.exception()
+        self._reveil.set()
+
+    async def _sonder(self) -> None:
+        """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
+        for fil in self.fils:
+            fil.rompre()
+        delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+        while fils := [fil for fil in self.fils if fil.refus is None]:
+            await self._connexion.estimer_heure()
+            close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
+            await asyncio.gather(*(fil.rattraper() for fil in fils))
+            for fil in fils:
+                if isinstance(fil.echec, ErreurDefinitive):
+                    fil.refuser(fil.echec)
+            heure = self._connexion.heure_ms()
+            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
+            attente = max(RONDE_S, (prochaine - heure) / 1000)
+            if all(fil.a_jour(close) for fil in fils):
+                delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+            else:
+                attente = min(attente, next(delais))
+            await pause(attente)
+
+    @property
+    def vivant(self) -> bool:
+        """Faux quand plus aucun abonnement ne court : tout a été refusé."""
+        return bool(self._taches)
+
+    async def suivants(self, plafond_s: float) -> list[Lot]:
+        """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
+        heure = self._connexion.heure_ms()
+        echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
+        attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
+        await attendre(self._reveil, attente)
+        self._reveil.clear()
+        if self._echec is not None:
+            erreur = self._echec
+            raise traduire(erreur, "Flux", heure) if isinstance(erreur, Exception) else erreur
+        return self.collecter()
+
+    def collecter(self) -> list[Lot]:
+        """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
+        heure = self._connexion.heure_ms()
+        lots, self._restes = self._restes, []
+        for fil in self.fils:
+            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+                lots += fil.collecter(heure)
+        return lots
+
+    async def _fermer_les_ecoutes(self) -> None:
+        """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
+        self._restes = self.collecter()
+        taches = list(self._taches)
+        for tache in taches:
+            tache.cancel()
+        await asyncio.gather(*taches, return_exceptions=True)
+
+    async def arreter(self) -> None:
+        """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
+        for fil in self.fils:
+            fil.arrete = True
+        await self._fermer_les_ecoutes()
+        for fil in self.fils:
+            await fil.arreter()
+
+    async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
+        """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        await self._fermer_les_ecoutes()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(plafond_s):
+                await self._connexion.estimer_heure()
+                await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
+        await self.arreter()
+        return self.collecter()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5123,6 +7780,7 @@ class BilanSerie:
     lignes_revisees: int = 0
     trous: list[Trou] = field(default_factory=list)
     cle: CleSerie | None = None
+    compteurs: dict[str, int] = field(default_factory=dict)
     derniere_ms: int | None = None  # horodatage de la dernière ligne lue
 
     def en_dict(self) -> dict[str, Any]:
@@ -5136,6 +7794,7 @@ class BilanSerie:
             "lignes_nouvelles": self.lignes_nouvelles,
             "lignes_revisees": self.lignes_revisees,
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
+            "compteurs": self.compteurs,
         }
 
 
@@ -5157,8 +7816,10 @@ class Bilan:
     duree_s: float = 0.0
 
     def conclure(self) -> None:
-        """Le code global : le plus grave des séries."""
+        """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
         self.code = max((ETATS[s.etat] for s in self.series), key=_GRAVITE.index, default=self.code)
+        if self.series and all(serie.etat == "refusee" for serie in self.series):
+            self.code = CODE_ECHEC
 
     def refuser(self, erreur: ErreurCollecte) -> None:
         """L'exécution s'est arrêtée sur cette erreur."""
@@ -5240,7 +7901,8 @@ class Memoire:
 
     octets = 0
 
-    def __init__(self) -> None:
+    def __init__(self, type_donnee: TypeDonnee = OHLCV) -> None:
+        self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
 
@@ -5255,7 +7917,7 @@ class Memoire:
 
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:  # noqa: ARG002  signature de l'écrivain
         """Rien n'était là avant."""
-        return OHLCV.schema.empty_table()
+        return self.type_donnee.schema.empty_table()
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
         """Garde le lot."""
@@ -5269,9 +7931,8 @@ class Memoire:
         return False
 
     def table(self) -> pa.Table:
-        """Toutes les lignes, triées par clé."""
-        table = pa.concat_tables([OHLCV.schema.empty_table(), *self._tables])
-        return table.sort_by([(nom, "ascending") for nom in OHLCV.cle])
+        """Toutes les lignes, triées par clé, sans doublon : la dernière reçue l'emporte."""
+        return trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *self._tables]), self.type_donnee)
 
 
 # --- Contexte d'une tâche ---
@@ -5300,14 +7961,15 @@ def _lire_env(chemin: Path) -> dict[str, str]:
     return {nom: valeur for nom, valeur in lus.items() if valeur}
 
 
-def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, extension: str) -> Path:
+def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> str:
     """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
     if len(symboles) > 80:
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
-    prix = "" if cle.prix == "last" else f"_{cle.prix}"
-    return DOSSIER_SORTIES / f"{cle.exchange}_{type_marche}_{symboles}_{cle.timeframe}{prix}{extension}"
+    prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
+    contenu = cle.timeframe or type_donnee.nom
+    return f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -5355,6 +8017,7 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
         timeout=tache.timeout,
         essais=tache.essais,
         sandbox=tache.sandbox,
+        hors_ligne=tache.hors_ligne,
         proxy=tache.proxy,
         options=tache.options,
         params=tache.params,
@@ -5378,8 +8041,20 @@ async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> A
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
     async with _ouvrir_connexion(tache, contexte) as connexion:
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        if tache.stream is None:
+            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        else:
+            controler_flux(connexion, tache)
         yield connexion
+
+
+def controler_flux(connexion: Connexion, tache: Tache) -> None:
+    """Refuse un flux que rien, chez cet exchange, ne peut donner ni remplacer. Sans requête."""
+    offerts = connexion.canaux_offerts()
+    if tache.stream != "ohlcv":
+        connexion.controler_canal(tache.stream or "")
+    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Connexion]:
@@ -5400,7 +8075,7 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
     refus: list[ErreurDemande] = []
     for symbole in tache.demandes:
         try:
-            serie = connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
+            serie = _ouvrir_serie(connexion, tache, symbole)
         except ErreurDemande as erreur:
             refus.append(erreur)
             bilan.series.append(BilanSerie(symbole, "refusee", erreur.complet()))
@@ -5414,15 +8089,28 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
     return list(series.values())
 
 
+def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
+    if tache.type_donnee is OHLCV:
+        return connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
+    return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
+
+
 def ouvrir_ecrivain(
     tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
 ) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     classe = ECRIVAINS[tache.format_choisi]
-    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, classe.extensions[0]).name
+    extension = classe.extensions[0]
+    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
-    ecrivain = classe(chemin, table=tache.table_choisie, compression=compression)
+    ecrivain = classe(
+        chemin,
+        type_donnee=tache.type_donnee,
+        table=tache.table_choisie,
+        compression=compression,
+        flux=tache.stream is not None,
+    )
     ecrivain.controler(cles)
     return ecrivain
 
@@ -5461,7 +8149,8 @@ async def executer_async(
             ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
                 try:
-                    await _Execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    execution = _ExecutionFlux if tache.stream else _Execution
+                    await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
                 finally:
                     bilan.modifie = ecrivain.finir()
                     bilan.octets = ecrivain.octets
@@ -5517,10 +8206,13 @@ class _Execution:
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
+        unite = self.connexion.unite_volume(serie.marche)
+        if serie.marche.get("contract") and not serie.cle.timeframe:
+            unite = "contrats"  # ceux de ccxt : `amount` d'un trade, d'un niveau de carnet
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=self.connexion.unite_volume(serie.marche),
+            unite_volume=unite,
             taille_contrat=float(contrat) if contrat else None,
         )
         connue = self.ecrivain.fiches.get(serie.cle)
@@ -5554,12 +8246,20 @@ class _Execution:
             Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
         ]
         if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
-            bilan.derniere_ms = max((grille(fiche).avancer(fin, -1) for _, fin in fiche.couverts), default=None)
+            bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
             bilan.message = _dire_partiel(partiels, (debut, fin))
             journal.warning("%s : %s", fiche.cle, bilan.message)
+
+
+def derniere_ligne(fiche: Fiche) -> int | None:
+    """L'horodatage de la ligne la plus récente que la fiche prouve ; None si elle ne prouve rien."""
+    if not fiche.couverts:
+        return None
+    fin = fiche.couverts[-1][1]
+    return grille(fiche).avancer(fin, -1) if fiche.cle.timeframe else fin - 1
 
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
@@ -5587,6 +8287,206 @@ async def _groupe() -> AsyncIterator[asyncio.TaskGroup]:
             yield groupe
     except BaseExceptionGroup as erreurs:
         raise erreurs.exceptions[0] from None
+
+
+# --- Flux ---
+
+FLUSH_MAX_S = 5.0
+BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
+CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue
+
+
+def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -> str | None:
+    """Le canal qui donne vraiment ce qui est demandé ; None : rien que le REST, juste après chaque clôture."""
+    if tache.stream != "ohlcv":
+        return tache.stream
+    offerts, timeframe = connexion.canaux_offerts(), series[0].timeframe
+    inverses = any(serie.nature.sous_type == "inverse" for serie in series)
+    if tache.prix_ohlcv != "last":
+        raison = f"les bougies au prix {tache.prix_ohlcv} ne se suivent pas par WebSocket"
+    elif timeframe.peut_etre_ancre:
+        raison = f"les bougies {timeframe.code} du WebSocket peuvent être ouvertes ailleurs (okx : 16:00 UTC)"
+    elif inverses and connexion.particularite.volume_inverse_en_contrats:
+        raison = "le volume des contrats inverses y est dans une autre unité qu'en REST"
+    elif "ohlcv" in offerts:
+        return "ohlcv"
+    elif "trades" in offerts:
+        journal.warning("%s n'a pas de flux de bougies : elles sont faites de ses trades.", tache.exchange)
+        return "trades"
+    else:
+        raison = f"{tache.exchange} n'a ni flux de bougies ni flux de trades"
+    journal.warning("Bougies lues par REST juste après chaque clôture : %s.", raison)
+    return None
+
+
+def reglages_flux(tache: Tache) -> ReglagesFlux:
+    """Les réglages d'un flux, tirés de la tâche."""
+    return ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
+
+
+def ouvrir_fil(
+    connexion: Connexion, tache: Tache, canal: str | None, serie: Serie, fiche: Fiche, connus: Sequence[Trade] = ()
+) -> Fil:
+    """Le fil d'une série ; `connus` : les derniers trades de la sortie qu'on continue."""
+    reglages = reglages_flux(tache)
+    if tache.type_donnee is not OHLCV:
+        if canal == "trades":
+            return FilTrades(connexion, serie, fiche, reglages, connus)
+        return (FilTicker if canal == "ticker" else FilCarnet)(connexion, serie, fiche, reglages)
+    if canal != "trades":
+        return FilBougies(connexion, serie, fiche, reglages)
+    return FilAgregat(connexion, serie, fiche, reglages, tache.bougies_vides if tache.trades_vers_ohlcv else None)
+
+
+def enchainer(lots: Iterable[Lot]) -> list[Lot]:
+    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
+    resultat: list[Lot] = []
+    derniers: dict[CleSerie, int] = {}
+    for lot in lots:
+        rang = derniers.get(lot.cle)
+        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
+            avant = resultat[rang]
+            lignes = pa.concat_tables([avant.lignes, lot.lignes])
+            resultat[rang] = Lot(lot.cle, lignes, unir(avant.couverts, lot.couverts), [*avant.trous, *lot.trous])
+        else:
+            derniers[lot.cle] = len(resultat)
+            resultat.append(lot)
+    return resultat
+
+
+def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
+    return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
+
+
+class _ExecutionFlux(_Execution):
+    """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
+
+    async def lire(self, series: Sequence[Serie]) -> None:
+        """Suit toutes les séries jusqu'à la durée demandée, ou sans fin ; annulée, écrit d'abord tout le reçu."""
+        self._bilans = {serie.cle: BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue") for serie in series}
+        self.bilan.series += self._bilans.values()
+        self._fiches = {serie.cle: self._fiche(serie) for serie in series}
+        self._tampon: list[Lot] = []
+        self._lignes = 0
+        self._ecriture: asyncio.Future[None] | None = None
+        self._boucle = asyncio.get_running_loop()
+        self._depuis = self._battement = self._boucle.time()
+        self._debut = self.connexion.heure_ms()
+        canal = choisir_canal(self.connexion, self.tache, series)
+        fils = [
+            ouvrir_fil(self.connexion, self.tache, canal, serie, _copie(self._fiches[serie.cle]), self._connus(serie))
+            for serie in series
+        ]
+        await self._suivre(Flux(self.connexion, canal, fils))
+
+    async def _suivre(self, flux: Flux) -> None:
+        echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
+        try:
+            flux.demarrer()
+            while flux.vivant and (reste := echeance - self._boucle.time()) > 0:
+                attente = max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
+                self._garder(await flux.suivants(min(reste, attente)))
+                await self._ecrire_si_du()
+                self._battre(flux)
+            self._garder(await flux.conclure())
+        finally:
+            await flux.arreter()
+            self._garder(flux.collecter())
+            if self._ecriture is not None:
+                await asyncio.wait([self._ecriture])
+            self._ecrire_tampon(self._tampon)
+            for fil in flux.fils:
+                self._conclure_fil(fil)
+
+    def _garder(self, lots: Sequence[Lot]) -> None:
+        if lots and not self._tampon:
+            self._depuis = self._boucle.time()
+        self._tampon += lots
+        self._lignes += sum(lot.lignes.num_rows for lot in lots)
+
+    async def _ecrire_si_du(self) -> None:
+        """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
+        age = self._boucle.time() - self._depuis
+        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
+            return
+        lots, self._tampon, self._lignes = self._tampon, [], 0
+        self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
+        await asyncio.shield(self._ecriture)
+
+    def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
+        """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
+        if ecriture.exception() is not None:
+            self._tampon[:0] = lots
+
+    def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
+        for lot in enchainer(lots):
+            bilan, connue = self._bilans[lot.cle], self.ecrivain.fiches.get(lot.cle)
+            if self.tache.type_donnee is OHLCV:
+                fin_connue = connue.couverts[-1][1] if connue and connue.couverts else -1
+                self._ecrire(lot, self._fiches[lot.cle], bilan, fin_connue)
+            else:
+                bilan.lignes_recues += lot.lignes.num_rows
+                bilan.lignes_nouvelles += lot.lignes.num_rows
+                self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+
+    def _connus(self, serie: Serie) -> list[Trade]:
+        """Les derniers trades de la sortie : la reprise part de là, et ne les répète pas."""
+        fiche = self._fiches[serie.cle]
+        if self.tache.type_donnee is not TRADES or not fiche.couverts:
+            return []
+        table = self.ecrivain.lire(serie.cle, fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)
+        colonnes = [instants_de(table), *(table[nom].to_pylist() for nom in ("id", "side", "price", "amount"))]
+        return [Trade(*valeurs) for valeurs in zip(*colonnes, strict=True)]
+
+    def _battre(self, flux: Flux) -> None:
+        if self._boucle.time() - self._battement >= BATTEMENT_S:
+            self._battement = self._boucle.time()
+            recues = sum(bilan.lignes_recues for bilan in self._bilans.values())
+            reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
+            journal.info("Flux : %d lignes écrites, %d reconnexions.", recues, reconnexions)
+
+    def _conclure_fil(self, fil: Fil) -> None:
+        bilan = self._bilans[fil.cle]
+        fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
+        debut = fil.debut if isinstance(fil, FilBougies) and fil.debut is not None else self._debut
+        bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
+        bilan.compteurs = fil.compteurs.dits()
+        self._conclure(bilan, fiche)
+        if fil.refus is not None:
+            bilan.etat, bilan.message = "refusee", fil.refus.complet()
+
+
+def _copie(fiche: Fiche) -> Fiche:
+    return dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
+
+
+async def suivre(**options: Any) -> AsyncGenerator[Lot]:
+    """Suit un flux ; options : les noms du YAML, `stream` compris. Rend des lots, sans rien écrire.
+
+    Un lot : `cle` (la série), `lignes` (pyarrow.Table, aux colonnes du contrat, triée), `couverts` ([début, fin[ en ms
+    désormais prouvés) et `trous`. Une ligne de même clé qu'une précédente la remplace. Finit avec `duree`, ou quand
+    tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
+    """
+    tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    bilan = Bilan(tache.exchange)
+    async with ouvrir_tache(tache) as connexion:
+        await connexion.charger_marches(tache.demandes)
+        series = resoudre_series(connexion, tache, bilan)
+        await connexion.estimer_heure()
+        canal = choisir_canal(connexion, tache, series)
+        flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
+        horloge = asyncio.get_running_loop().time
+        echeance = math.inf if tache.duree is None else horloge() + tache.duree
+        try:
+            flux.demarrer()
+            while flux.vivant and (reste := echeance - horloge()) > 0:
+                for lot in await flux.suivants(min(reste, FLUSH_MAX_S)):
+                    yield lot
+            for lot in await flux.conclure():
+                yield lot
+        finally:
+            await flux.arreter()
 
 
 # --- Simulation ---
@@ -5628,6 +8528,8 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
 
 
 def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    if tache.stream:
+        return _estimer_flux(connexion, tache, serie)
     timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
     demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
@@ -5645,10 +8547,18 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
     )
 
 
+def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
+    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
+    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
+    demande = (heure, heure + round(duree_s * SECONDE_MS))
+    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
+    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
+
+
 # --- Bibliothèque ---
 
 
-def lire(sortie: str | os.PathLike[str], *, table: str = "ohlcv") -> pa.Table:
+def lire(sortie: str | os.PathLike[str], *, table: str | None = None) -> pa.Table:
     """Les lignes d'une sortie, quel que soit son format ; colonnes du contrat, triées par clé. Lève ErreurSortie."""
     return lire_sortie(Path(sortie), table=table)
 
@@ -6596,6 +9506,12 @@ async def commande_simuler(tache: Tache) -> list[str]:
     lignes = []
     for estimation in estimations:
         debut, fin = estimation.demande
+        if tache.stream:
+            lignes.append(
+                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
+                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
+            )
+            continue
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
             f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "

@@ -1,4 +1,4 @@
-"""Le protocole REST public de binance : spot (/api/v3), linear (/fapi/v1), inverse (/dapi/v1).
+"""Le protocole REST public de binance : spot (/api/v3), linear (/fapi/v1), inverse (/dapi/v1) ; flux : binance_flux.py.
 
 Pagination réelle : bornes incluses, 500 lignes par défaut, 1000 au plus (1500 sur les contrats) ; spot et linear
 rendent les PREMIÈRES bougies de la fenêtre, COIN-M les DERNIÈRES. Une minute sans trade y est une bougie plate.
@@ -11,6 +11,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
+from bourse_locale.flux import resume
 from bourse_locale.marche import (
     DECIMALES_PRIME,
     MINUTE_MS,
@@ -38,6 +39,8 @@ from bourse_locale.serveur import (
 )
 
 if TYPE_CHECKING:
+    from bourse_locale.carnet import Niveau
+    from bourse_locale.flux import Flux, Resume
     from bourse_locale.marche import Trade
     from bourse_locale.serveur import Bourse, Route
 
@@ -63,9 +66,35 @@ FAMILLES = {
     "linear": Famille("linear", "/fapi/v1", 1500, 2400),
     "inverse": Famille("inverse", "/dapi/v1", 1500, 2400, dernieres=True),
 }
-POIDS_SPOT = {"klines": 2, "uiKlines": 2, "exchangeInfo": 20, "aggTrades": 2, "trades": 10, "historicalTrades": 10}
-POIDS_CONTRATS = {"aggTrades": 20, "trades": 5, "historicalTrades": 200}
+POIDS_SPOT = {
+    "klines": 2,
+    "uiKlines": 2,
+    "exchangeInfo": 20,
+    "aggTrades": 2,
+    "trades": 10,
+    "historicalTrades": 10,
+    "depth": 5,
+}
+POIDS_CONTRATS = {"aggTrades": 20, "trades": 5, "historicalTrades": 200, "depth": 10}
 PALIERS_KLINES = ((99, 1), (499, 2), (1000, 5), (1500, 10))
+TIMEFRAMES_BINANCE: dict[str, tuple[Pas, int]] = {"1s": (1000, 0), **TIMEFRAMES}
+CHAMPS_TICKER = {
+    "p": "priceChange",
+    "P": "priceChangePercent",
+    "w": "weightedAvgPrice",
+    "c": "lastPrice",
+    "Q": "lastQty",
+    "o": "openPrice",
+    "h": "highPrice",
+    "l": "lowPrice",
+    "v": "volume",
+    "q": "quoteVolume",
+    "O": "openTime",
+    "C": "closeTime",
+    "F": "firstId",
+    "L": "lastId",
+    "n": "count",
+}
 ROUTES_DES_CLES = ("capital/config/getall", "margin/allPairs", "margin/isolated/allPairs")
 PRIX_DES_ROUTES: dict[str, NaturePrix] = {
     "klines": "last",
@@ -108,7 +137,7 @@ class Binance(Protocole):
     """Binance, REST public."""
 
     nom: ClassVar[str] = "binance"
-    timeframes: ClassVar[dict[str, tuple[Pas, int]]] = {"1s": (1000, 0), **TIMEFRAMES}
+    timeframes: ClassVar[dict[str, tuple[Pas, int]]] = TIMEFRAMES_BINANCE
 
     def __init__(self, bourse: Bourse) -> None:
         """Ouvre une limite par famille : le poids de l'une ne compte pas pour l'autre."""
@@ -149,7 +178,13 @@ class Binance(Protocole):
         api.update({f"eapi{acces}": f"{base_url}/eapi/v1" for acces in ("Public", "Private")})
         api.update({"public": f"{base_url}/api/v3", "private": f"{base_url}/api/v3", "v1": f"{base_url}/api/v1"})
         api.update({"papi": f"{base_url}/papi/v1", "papiV2": f"{base_url}/papi/v2"})
-        return {"urls": {"api": api}}
+        return {"urls": {"api": {**api, "ws": urls_ws(base_url)}}}
+
+    def flux(self) -> Flux:
+        """Rend le côté WebSocket."""
+        from bourse_locale.binance_flux import FluxBinance
+
+        return FluxBinance(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes des trois familles, et celles que la classe ccxt appelle quand elle a des clés."""
@@ -162,6 +197,8 @@ class Binance(Protocole):
                 "aggTrades": partial(self._agg_trades, famille),
                 "trades": partial(self._trades, famille),
                 "historicalTrades": partial(self._trades, famille),
+                "depth": partial(self._carnet, famille),
+                "ticker/24hr": partial(self._ticker, famille),
             }
             table.update({("GET", f"{famille.prefixe}/{nom}"): route for nom, route in communes.items()})
             for nom, prix in PRIX_DES_ROUTES.items():
@@ -282,13 +319,16 @@ class Binance(Protocole):
         entete = {"timezone": "UTC", "serverTime": appel.maintenant_ms, "rateLimits": limites, "exchangeFilters": []}
         return Reponse(encoder(entete)[:-1] + b',"symbols":' + self._symboles[famille.nom] + b"}")
 
+    def trouver(self, famille: str, valeur: str, *, par_paire: bool = False) -> Instrument | None:
+        """Rend l'instrument d'une famille par son symbole binance, ou par sa paire (perpétuel)."""
+        return (self._par_pair if par_paire else self.par_id).get(f"{famille}:{valeur}")
+
     def _trouver(self, famille: Famille, appel: Appel) -> Instrument:
         nom = "pair" if appel.chemin.endswith("indexPriceKlines") else "symbol"
         valeur = appel.params.get(nom, "")
         if not valeur:
             raise ErreurBinance(-1102, f"Mandatory parameter '{nom}' was not sent, was empty/null, or malformed.")
-        index = self._par_pair if nom == "pair" else self.par_id
-        instrument = index.get(f"{famille.nom}:{valeur}")
+        instrument = self.trouver(famille.nom, valeur, par_paire=nom == "pair")
         if instrument is None:
             raise ErreurBinance(-1121, "Invalid symbol.")
         return instrument
@@ -311,7 +351,7 @@ class Binance(Protocole):
             par_la_fin=famille.dernieres,
         )
         colonnes = COLONNES_INVERSE if fenetre.instrument.inverse else COLONNES
-        rediger = partial(_rediger, fenetre)
+        rediger = partial(lignes_klines, fenetre.instrument, fenetre.periode, fenetre.prix)
         garder = cle if _est_figee(fenetre, bougies) else None
         return Reponse(self.page(garder, lambda: self.rediger_page(lignes, rediger, colonnes)))
 
@@ -435,7 +475,47 @@ class Binance(Protocole):
         return rendus[-limite:]
 
 
+    # Carnet et ticker
+
+    def _carnet(self, famille: Famille, appel: Appel) -> Reponse:
+        """Rend le carnet de maintenant ; le flux s'arrêtera à sa séquence avant de la dépasser."""
+        instrument, flux = self._trouver(famille, appel), self.bourse.flux[self.nom]
+        limite = appel.entier("limit") or 100
+        if flux is None or limite < 1:
+            raise ErreurBinance(-1130, "Data sent for parameter 'limit' is not valid.")
+        servi = flux.instantane_rest(instrument, appel.maintenant_ms)
+        entete: dict[str, object] = {"lastUpdateId": servi.sequence}
+        if famille.nom != "spot":
+            entete |= {"E": appel.maintenant_ms, "T": servi.ts}
+        if instrument.inverse:
+            entete |= {"symbol": self.symbole(instrument), "pair": instrument.base + instrument.quote}
+        cotes = {"bids": servi.bids[:limite], "asks": servi.asks[:limite]}
+        return Reponse({**entete, **{cote: textes_niveaux(instrument, niveaux) for cote, niveaux in cotes.items()}})
+
+    def _ticker(self, famille: Famille, appel: Appel) -> Reponse:
+        instrument = self._trouver(famille, appel)
+        lu = resume(self.marche, instrument, appel.maintenant_ms)
+        fiche: dict[str, object] = {"symbol": self.symbole(instrument)}
+        if lu is not None:
+            textes = textes_ticker(instrument, lu)
+            fiche.update({nom: textes[champ] for champ, nom in CHAMPS_TICKER.items()})
+            if instrument.inverse:
+                fiche["baseVolume"] = fiche.pop("quoteVolume")
+        # COIN-M rend une liste, même pour un seul symbole.
+        return Reponse([fiche] if famille.dernieres else fiche)
+
+
 # --- Formes ----------------------------------------------------------------------------------------------------------
+
+
+def urls_ws(base_url: str) -> dict[str, object]:
+    """Rend les adresses des flux ; ccxt reconnaît le comptant à « /stream » et scinde fstream en /public et /market."""
+    base = base_url.replace("http", "ws", 1)
+    hotes = {"spot": "stream", "margin": "stream", "linear": "fstream", "inverse": "dstream"}
+    urls: dict[str, object] = {genre: f"{base}/{hote}/ws" for genre, hote in hotes.items()}
+    absents = ("stock", "option", "optionMarket", "optionPrivate", "papi")
+    urls.update({genre: f"{base}/sans/{genre}" for genre in absents})
+    return {**urls, "ws-api": {genre: f"{base}/sans/ws-api/{genre}" for genre in ("spot", "linear", "inverse")}}
 
 
 def _liste_vide(_appel: Appel) -> Reponse:
@@ -482,16 +562,19 @@ def _est_figee(fenetre: Fenetre, bougies: list[Bougie]) -> bool:
     return suivante(pas, ancre, bougies[-1].ts) <= fenetre.maintenant_ms
 
 
-def _rediger(fenetre: Fenetre, bougies: list[Bougie]) -> list[list[object]]:
-    instrument, (pas, ancre) = fenetre.instrument, fenetre.periode
-    decimales = DECIMALES_PRIME if fenetre.prix == "premiumIndex" else instrument.decimales_prix
+def lignes_klines(
+    instrument: Instrument, periode: tuple[Pas, int], nature: NaturePrix, bougies: list[Bougie]
+) -> list[list[object]]:
+    """Rend les lignes d'une page de klines ; le flux y prend ses textes, pour dire la même chose."""
+    pas, ancre = periode
+    decimales = DECIMALES_PRIME if nature == "premiumIndex" else instrument.decimales_prix
     instants = [b.ts for b in bougies]
     clotures = [suivante(pas, ancre, ts) - 1 for ts in instants]
     prix = [textes_decimaux([b[rang] for b in bougies], decimales) for rang in range(1, 5)]
     nombres = [b.nombre for b in bougies]
     zeros = ["0"] * len(bougies)
     volumes = quotes = achetes = achetes_quote = zeros
-    if fenetre.prix == "last":
+    if nature == "last":
         lots, en_quote = instrument.decimales_quantite, instrument.decimales_volume_quote
         volumes = textes_decimaux([b.volume for b in bougies], lots)
         quotes = textes_decimaux([b.volume_quote for b in bougies], en_quote)
@@ -532,3 +615,41 @@ def _trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
         "time": trade.ts,
         "isBuyerMaker": trade.sens == "sell",
     }
+
+
+def textes_niveaux(instrument: Instrument, niveaux: tuple[Niveau, ...]) -> list[list[str]]:
+    """Rend des niveaux de carnet en textes, REST et WebSocket."""
+    return [[instrument.texte_prix(n.prix), instrument.texte_quantite(n.quantite)] for n in niveaux]
+
+
+def textes_ticker(instrument: Instrument, lu: Resume) -> dict[str, object]:
+    """Rend les champs d'un ticker de 24 h, nommés comme dans le flux."""
+    jour, prix = lu.jour, instrument.texte_prix
+    variation = jour.close - jour.open
+    return {
+        "p": prix(variation),
+        "P": texte_decimal(variation * 100_000 // jour.open, 3),
+        "w": moyenne(instrument, lu),
+        "c": prix(jour.close),
+        "Q": instrument.texte_quantite(lu.dernier.quantite),
+        "o": prix(jour.open),
+        "h": prix(jour.high),
+        "l": prix(jour.low),
+        "v": instrument.texte_quantite(jour.volume),
+        "q": instrument.texte_volume_quote(jour.volume_quote),
+        "O": jour.ts,
+        "C": lu.ts,
+        "F": lu.dernier.id - jour.nombre + 1,
+        "L": lu.dernier.id,
+        "n": jour.nombre,
+    }
+
+
+def moyenne(instrument: Instrument, lu: Resume) -> str:
+    """Rend le prix moyen pondéré des 24 h, à quatre décimales de plus que le prix."""
+    jour = lu.jour
+    if instrument.inverse:
+        valeur = instrument.notionnel_contrat * jour.volume * 10_000 // jour.volume_quote
+    else:
+        valeur = jour.volume_quote * 10_000 // jour.volume
+    return texte_decimal(valeur, instrument.decimales_prix + 4)

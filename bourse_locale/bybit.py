@@ -16,6 +16,7 @@ from bourse_locale.pages import LimiteMuette, dernieres_bougies, derniers_trades
 from bourse_locale.serveur import TIMEFRAMES, Appel, Protocole, Reponse, Verdict, encoder
 
 if TYPE_CHECKING:
+    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 CATEGORIES = ("spot", "linear", "inverse", "option")
@@ -98,9 +99,20 @@ class Bybit(Protocole):
         return f"{categorie(instrument)}:{symbole_bybit(instrument)}"
 
     def config_ccxt(self, base_url: str) -> dict[str, object]:
-        """Rend toutes les adresses de la classe bybit."""
-        api = dict.fromkeys(("spot", "futures", "v2", "public", "private"), base_url)
+        """Rend toutes les adresses de la classe bybit, WebSocket compris (les publiques seules sont servies)."""
+        ws = base_url.replace("http", "ws", 1) + "/v5"
+        publiques = {nom: f"{ws}/public/{nom}" for nom in CATEGORIES}
+        privees: dict[str, object] = dict.fromkeys(("contract", "usdc", "trade"), f"{ws}/private")
+        privees["spot"] = dict.fromkeys(("unified", "nonUnified"), f"{ws}/private")
+        api: dict[str, object] = dict.fromkeys(("spot", "futures", "v2", "public", "private"), base_url)
+        api["ws"] = {"public": publiques, "private": privees}
         return {"urls": {"api": api, "test": dict(api)}}
+
+    def flux(self) -> Flux:
+        """Rend le côté WebSocket."""
+        from bourse_locale.bybit_flux import FluxBybit
+
+        return FluxBybit(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""
@@ -337,16 +349,18 @@ def ligne(instrument: Instrument, prix: NaturePrix, bougie: Bougie) -> list[obje
     return [*cellules, *volumes(instrument, bougie)] if prix == "last" else cellules
 
 
-def ligne_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
-    """Rend un trade ; son identifiant est un nombre en spot, un uuid sur les contrats."""
-    symbole = symbole_bybit(instrument)
+def identifiant_trade(instrument: Instrument, trade: Trade) -> str:
+    """Rend l'identifiant d'un trade, le même en REST et en flux : un nombre en spot, un uuid sur les contrats."""
     if categorie(instrument) == "spot":
-        identifiant = str(2_290_000_000_000_000_000 + trade.id)
-    else:
-        identifiant = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{instrument.symbole}:{trade.id}"))
+        return str(2_290_000_000_000_000_000 + trade.id)
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{instrument.symbole}:{trade.id}"))
+
+
+def ligne_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
+    """Rend un trade tel que REST le sert."""
     return {
-        "execId": identifiant,
-        "symbol": symbole,
+        "execId": identifiant_trade(instrument, trade),
+        "symbol": symbole_bybit(instrument),
         "price": instrument.texte_prix(trade.prix),
         "size": instrument.texte_quantite(trade.quantite),
         "side": trade.sens.capitalize(),

@@ -18,6 +18,7 @@ from bourse_locale.marche import (
     SEMAINE_MS,
     Bougie,
     Instrument,
+    Marche,
     Pas,
     Trade,
     ouverture,
@@ -29,6 +30,7 @@ from bourse_locale.pages import dernieres_bougies, derniers_trades, page_html, p
 from bourse_locale.serveur import HEURE_MS, Appel, Limite, Protocole, Reponse, Verdict
 
 if TYPE_CHECKING:
+    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 INTERVALLES: dict[str, Pas] = {
@@ -111,8 +113,17 @@ class Kraken(Protocole):
         return actif(instrument.base) + actif(instrument.quote) if prefixes else nom_court(instrument)
 
     def config_ccxt(self, base_url: str) -> dict[str, object]:
-        """Rend toutes les adresses de la classe kraken."""
-        return {"urls": {"api": {"public": base_url, "private": base_url, "zendesk": base_url}}}
+        """Rend toutes les adresses de la classe kraken, WebSocket compris (seul publicV2 est servi)."""
+        ws = base_url.replace("http", "ws", 1)
+        flux = {"public": ws, "private": ws, "beta": ws, "beta-private": ws, "publicV2": f"{ws}/v2"}
+        rest = {"public": base_url, "private": base_url, "zendesk": base_url}
+        return {"urls": {"api": {**rest, "ws": {**flux, "privateV2": f"{ws}/prive/v2"}}}}
+
+    def flux(self) -> Flux:
+        """Rend le côté WebSocket."""
+        from bourse_locale.kraken_flux import FluxKraken
+
+        return FluxKraken(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""
@@ -202,18 +213,13 @@ class Kraken(Protocole):
         if "since" in appel.params:
             depuis_ns = lire_ns(lire_since(appel, "since"))
             lus = premiers_trades(self.marche, instrument, depuis_ns // NS_PAR_MS, fin_ms, nombre + TRADES_MAX // 10)
-            gardes = [(t, ns) for t in lus if (ns := self._instant_ns(instrument, t)) > depuis_ns][:nombre]
+            gardes = [(t, ns) for t in lus if (ns := instant_ns(self.marche, instrument, t)) > depuis_ns][:nombre]
         else:
             derniers = derniers_trades(self.marche, instrument, 0, fin_ms, nombre)
-            gardes = [(trade, self._instant_ns(instrument, trade)) for trade in derniers]
+            gardes = [(trade, instant_ns(self.marche, instrument, trade)) for trade in derniers]
         lignes = [ligne_trade(instrument, trade, ns) for trade, ns in gardes]
         curseur = gardes[-1][1] if gardes else depuis_ns
         return succes({self.identifiant(instrument): lignes, "last": str(curseur)})
-
-    def _instant_ns(self, instrument: Instrument, trade: Trade) -> int:
-        """Rend l'instant d'un trade en ns : deux trades d'une même milliseconde y restent distincts et ordonnés."""
-        premier = self.marche.rang_du_premier_trade(instrument, plancher(trade.ts, MINUTE_MS))
-        return trade.ts * NS_PAR_MS + MARGE_NS + (trade.id - premier) * ECART_NS
 
 
 # --- Noms -------------------------------------------------------------------------------------------------------------
@@ -320,13 +326,19 @@ def ligne(instrument: Instrument, bougie: Bougie) -> list[object]:
     return [instant, *textes, texte_volume(instrument, bougie.volume), bougie.nombre]
 
 
-def ligne_trade(instrument: Instrument, trade: Trade, instant_ns: int) -> list[object]:
+def instant_ns(marche: Marche, instrument: Instrument, trade: Trade) -> int:
+    """Rend l'instant d'un trade en ns : deux trades d'une même milliseconde y restent distincts et ordonnés."""
+    premier = marche.rang_du_premier_trade(instrument, plancher(trade.ts, MINUTE_MS))
+    return trade.ts * NS_PAR_MS + MARGE_NS + (trade.id - premier) * ECART_NS
+
+
+def ligne_trade(instrument: Instrument, trade: Trade, ns: int) -> list[object]:
     """Rend une ligne de Trades ; l'instant est un flottant en secondes à sept décimales."""
     decimales = max(DECIMALES_PRIX_TRADE, instrument.decimales_prix)
     prix = texte_decimal(trade.prix * 10 ** (decimales - instrument.decimales_prix), decimales)
     quantite = texte_volume(instrument, trade.quantite)
     genre = "m" if trade.id % 3 else "l"
-    return [prix, quantite, round(instant_ns / 10**9, 7), trade.sens[0], genre, "", trade.id]
+    return [prix, quantite, round(ns / 10**9, 7), trade.sens[0], genre, "", trade.id]
 
 
 def succes(resultat: dict[str, object]) -> Reponse:

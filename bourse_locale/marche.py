@@ -12,6 +12,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import random
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -281,7 +282,10 @@ class Marche:
         self._vides_par_jour = min(MINUTES_PAR_JOUR, round(taux_vide * MINUTES_PAR_JOUR))
         self._palettes: dict[str, Palette] = {}
         self._jours: OrderedDict[tuple[str, int], Jour] = OrderedDict()
+        self._jours_gardes = JOURS_EN_CACHE
         self._totaux: dict[tuple[str, int, NaturePrix], Bougie | None] = {}
+        self._glissantes: dict[str, tuple[int, Bougie | None]] = {}
+        self._origines: dict[str, int] = {}
 
     # Jours
 
@@ -292,13 +296,17 @@ class Marche:
             palette = self._palettes[instrument.cle] = Palette(self.graine, instrument)
         return palette
 
+    def reserver(self, jours: int) -> None:
+        """Garde au moins ce nombre de jours de plus : un flux relit sans fin le jour courant de chacun des siens."""
+        self._jours_gardes = max(self._jours_gardes, JOURS_EN_CACHE + jours)
+
     def jour(self, instrument: Instrument, numero: int) -> Jour:
         """Rend un jour, depuis le cache si possible (les plus anciens en sortent)."""
         cle = (instrument.cle, numero)
         jour = self._jours.get(cle)
         if jour is None:
             jour = self._jours[cle] = self._tirer_jour(instrument, numero)
-            if len(self._jours) > JOURS_EN_CACHE:
+            if len(self._jours) > self._jours_gardes:
                 self._jours.popitem(last=False)
         else:
             self._jours.move_to_end(cle)
@@ -506,7 +514,8 @@ class Marche:
             du_jour = self._minutes_de_nature(demande, numero)
             jour_ms = numero * JOUR_MS
             if debut_ms > jour_ms or fin_ms < jour_ms + JOUR_MS:
-                du_jour = [b for b in du_jour if debut_ms <= b.ts < fin_ms]
+                premiere, derniere = (bisect_left(du_jour, borne, key=_ts) for borne in (debut_ms, fin_ms))
+                du_jour = du_jour[premiere:derniere]
             rendues.extend(du_jour)
         return self._couper_a_maintenant(demande, rendues)
 
@@ -604,6 +613,18 @@ class Marche:
             ts = numero * JOUR_MS
         return None
 
+    def glissante(self, instrument: Instrument, instant_ms: int) -> Bougie | None:
+        """Rend la bougie des dernières 24 h, ouverte à la minute ; None si rien ne s'y est échangé."""
+        courante = plancher(instant_ms, MINUTE_MS)
+        debut_ms = courante + MINUTE_MS - JOUR_MS
+        retenue = self._glissantes.get(instrument.cle)
+        if retenue is None or retenue[0] != courante:
+            # Les minutes closes ne changent plus : relues une fois par minute, non à chaque trade.
+            closes = resumer(debut_ms, self.bougies(instrument, MINUTE_MS, debut_ms, courante))
+            retenue = self._glissantes[instrument.cle] = (courante, closes)
+        en_cours = self.bougies(instrument, MINUTE_MS, courante, courante + 1, maintenant_ms=instant_ms)
+        return resumer(debut_ms, [*([] if retenue[1] is None else [retenue[1]]), *en_cours])
+
     # Trades
 
     def trades(self, instrument: Instrument, debut_ms: int, fin_ms: int) -> list[Trade]:
@@ -636,7 +657,13 @@ class Marche:
             for debut, fin in self.pannes
             if debut < ts and fin > instrument.cotation_ms
         )
-        return 1 + self._brut(instrument, ts) - self._brut(instrument, instrument.cotation_ms) - perdus
+        return 1 + self._brut(instrument, ts) - self._origine(instrument) - perdus
+
+    def _origine(self, instrument: Instrument) -> int:
+        """Rend le compte brut à la cotation, retenu : chaque identifiant en part, et son jour n'est relu pour rien."""
+        if instrument.cle not in self._origines:
+            self._origines[instrument.cle] = self._brut(instrument, instrument.cotation_ms)
+        return self._origines[instrument.cle]
 
     def _brut(self, instrument: Instrument, ts: int) -> int:
         """Compte les trades de l'époque à la minute de ts comme s'il n'y avait ni cotation ni panne."""
@@ -681,6 +708,10 @@ class Demande:
     def en_jours(self) -> bool:
         """Vrai quand chaque période est faite de jours UTC entiers."""
         return self.ancre_ms % JOUR_MS == 0 and (not isinstance(self.pas, int) or self.pas % JOUR_MS == 0)
+
+
+_ts = itemgetter(0)
+"""Horodatage d'une bougie : la clé des recherches par dichotomie."""
 
 
 # --- Calendrier -------------------------------------------------------------------------------------------------------

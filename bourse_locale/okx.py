@@ -30,6 +30,7 @@ from bourse_locale.pages import LimiteMuette, dernieres_bougies, derniers_trades
 from bourse_locale.serveur import HEURE_MS, TIMEFRAMES, Appel, Limite, Protocole, Reponse
 
 if TYPE_CHECKING:
+    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 HONG_KONG_MS = 8 * HEURE_MS
@@ -111,12 +112,18 @@ class Okx(Protocole):
 
     def identifiant(self, instrument: Instrument) -> str:
         """Rend BTC-USDT, BTC-USDT-SWAP ou BTC-USD-261225."""
-        suffixe = {"spot": "", "swap": "-SWAP", "future": f"-{instrument.echeance}"}[instrument.type_marche]
-        return famille(instrument) + suffixe
+        return inst_id(instrument)
 
     def config_ccxt(self, base_url: str) -> dict[str, object]:
-        """Rend l'unique adresse dont la classe okx se sert."""
-        return {"urls": {"api": {"rest": base_url}, "test": {"rest": base_url}}}
+        """Rend les deux adresses dont la classe okx se sert."""
+        adresses = {"rest": base_url, "ws": base_url.replace("http", "ws", 1) + "/ws/v5"}
+        return {"urls": {"api": adresses, "test": dict(adresses)}}
+
+    def flux(self) -> Flux:
+        """Rend le côté WebSocket."""
+        from bourse_locale.okx_flux import FluxOkx
+
+        return FluxOkx(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""
@@ -245,18 +252,9 @@ class Okx(Protocole):
 
         lignes = dernieres_bougies(lire, periode, debut_ms, fin_ms, nombre)[::-1]
         servies = self.abimer_page(appel, lignes, f"{appel.params['instId']} {barre}", lire, periode)
-        rediger = partial(self._ligne, serie, instrument, periode, appel.maintenant_ms)
+        rediger = partial(ligne, instrument, serie.prix, periode, appel.maintenant_ms)
         colonnes = COLONNES if instrument.type_marche == "spot" else COLONNES_CONTRATS
         return enveloppe(self.rediger(servies, rediger, colonnes))
-
-    def _ligne(
-        self, serie: Serie, instrument: Instrument, periode: tuple[Pas, int], maintenant_ms: int, bougie: Bougie
-    ) -> list[object]:
-        close = suivante(*periode, bougie.ts) <= maintenant_ms
-        cellules: list[object] = [str(bougie.ts), *map(instrument.texte_prix, bougie[1:5])]
-        if serie.prix == "last":
-            cellules += volumes(instrument, bougie)
-        return [*cellules, "1" if close else "0"]
 
     def volume_ccxt(self, instrument: Instrument, bougie: Bougie, prix: NaturePrix) -> float | None:
         """Rend le volume en monnaie de base, celui que lit ccxt ; les séries mark et index n'en ont pas."""
@@ -281,7 +279,7 @@ class Okx(Protocole):
             return echec("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
         nombre = min(appel.entier("limit") or 100, 500)
         derniers = derniers_trades(self.marche, instrument, 0, appel.maintenant_ms + 1, nombre)
-        return reussite([self._trade(instrument, trade) for trade in reversed(derniers)])
+        return reussite([ligne_trade(instrument, trade) for trade in reversed(derniers)])
 
     def trades_anciens(self, appel: Appel) -> Reponse:
         """Rend les derniers trades de ]before, after[, par identifiant (type 1) ou par instant (type 2)."""
@@ -302,7 +300,7 @@ class Okx(Protocole):
             if (avant is None or avant < (trade.ts if par_instant else trade.id))
             and (apres is None or apres > (trade.ts if par_instant else trade.id))
         ]
-        return reussite([self._trade(instrument, trade) for trade in reversed(gardes[-nombre:])])
+        return reussite([ligne_trade(instrument, trade) for trade in reversed(gardes[-nombre:])])
 
     def _bornes_instants(self, _instrument: Instrument, appel: Appel) -> tuple[int, int]:
         apres = appel.entier("after")
@@ -313,17 +311,6 @@ class Okx(Protocole):
         minute = partial(self.marche.minute_du_trade, instrument, maintenant_ms=appel.maintenant_ms)
         return (0 if avant is None else minute(avant)), (fin if apres is None else minute(apres) + MINUTE_MS)
 
-    def _trade(self, instrument: Instrument, trade: Trade) -> dict[str, str]:
-        return {
-            "instId": self.identifiant(instrument),
-            "side": trade.sens,
-            "sz": instrument.texte_quantite(trade.quantite),
-            "source": "0",
-            "px": instrument.texte_prix(trade.prix),
-            "tradeId": str(trade.id),
-            "ts": str(trade.ts),
-        }
-
 
 COLONNES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 COLONNES_CONTRATS = {**COLONNES, "volume": 6}
@@ -333,6 +320,12 @@ COLONNES_CONTRATS = {**COLONNES, "volume": 6}
 def famille(instrument: Instrument) -> str:
     """Rend la famille d'un marché, qui est aussi son indice : BTC-USDT."""
     return f"{instrument.base}-{instrument.quote}"
+
+
+def inst_id(instrument: Instrument) -> str:
+    """Rend l'identifiant d'un marché : BTC-USDT, BTC-USDT-SWAP, BTC-USD-261225."""
+    suffixe = {"spot": "", "swap": "-SWAP", "future": f"-{instrument.echeance}"}[instrument.type_marche]
+    return famille(instrument) + suffixe
 
 
 def genre_okx(instrument: Instrument) -> str:
@@ -349,6 +342,30 @@ def volumes(instrument: Instrument, bougie: Bougie) -> list[str]:
     if instrument.inverse:
         return [vol, quote, en_contrats]
     return [vol, en_contrats, texte_contrats(instrument, bougie.volume_quote, instrument.decimales_volume_quote)]
+
+
+def ligne(
+    instrument: Instrument, prix: NaturePrix, periode: tuple[Pas, int], maintenant_ms: int, bougie: Bougie
+) -> list[object]:
+    """Rend une ligne de bougie ; la dernière cellule dit si elle est close."""
+    close = suivante(*periode, bougie.ts) <= maintenant_ms
+    cellules: list[object] = [str(bougie.ts), *map(instrument.texte_prix, bougie[1:5])]
+    if prix == "last":
+        cellules += volumes(instrument, bougie)
+    return [*cellules, "1" if close else "0"]
+
+
+def ligne_trade(instrument: Instrument, trade: Trade) -> dict[str, str]:
+    """Rend un trade tel que REST le sert ; le WebSocket le reprend mot pour mot."""
+    return {
+        "instId": inst_id(instrument),
+        "side": trade.sens,
+        "sz": instrument.texte_quantite(trade.quantite),
+        "source": "0",
+        "px": instrument.texte_prix(trade.prix),
+        "tradeId": str(trade.id),
+        "ts": str(trade.ts),
+    }
 
 
 def enveloppe(donnees: object) -> dict[str, object]:

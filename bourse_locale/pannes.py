@@ -2,19 +2,21 @@
 
 Une panne est choisie pour une requête par un morceau de chemin, un nombre de fois, un nombre de requêtes à laisser
 passer et une probabilité. Les pannes de page sont écrites une seule fois, ici, sur la liste des bougies avant son
-encodage : chaque protocole les subit sans les connaître.
+encodage : chaque protocole les subit sans les connaître. Les pannes « ws_… » touchent le WebSocket : une connexion
+(session.py les applique), une demande d'abonnement, ou un message, avant sa rédaction.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from bourse_locale.marche import Bougie
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 NATURES_HTTP = frozenset(
     {"429", "418", "http", "coupure", "tronque", "json_coupe", "html", "vide", "null", "lent", "muet"},
@@ -54,7 +56,8 @@ class Panne:
         sauter: nombre de requêtes du même chemin à laisser passer d'abord.
         probabilite: chance de toucher une requête par ailleurs choisie.
         reglages: propres à la nature (code, corps, retry_after, delai_s, n, k, cas, rang…) ; `symbole` restreint
-            la panne aux requêtes dont un paramètre vaut ce texte.
+            la panne aux requêtes dont un paramètre vaut ce texte. En WebSocket, `symbole` est le symbole unifié ou
+            celui de l'exchange, et `canal` (trades, bougies, carnet, ticker) restreint une panne de message.
     """
 
     def __init__(
@@ -81,6 +84,11 @@ class Panne:
         """Vrai si le serveur l'applique, faux si c'est une panne de page."""
         return self.nature in NATURES_HTTP
 
+    @property
+    def est_ws(self) -> bool:
+        """Vrai si elle touche le WebSocket : les requêtes REST ne la voient pas."""
+        return self.nature in NATURES_WS
+
     def entier(self, nom: str, defaut: int) -> int:
         """Rend un réglage entier."""
         valeur = self.reglages.get(nom, defaut)
@@ -100,6 +108,13 @@ class Panne:
         """Dit si la requête est de celles que la panne vise, sans compter."""
         symbole = self.reglages.get("symbole")
         return self.chemin in chemin and (symbole is None or str(symbole) in params.values())
+
+    def concerne_flux(self, cible: CibleFlux) -> bool:
+        """Dit si cette connexion, cette demande ou ce message est de ceux que la panne vise, sans compter."""
+        symbole, canal = self.reglages.get("symbole"), self.reglages.get("canal")
+        if self.chemin not in cible.chemin or (canal is not None and cible.canal not in ("", canal)):
+            return False
+        return symbole is None or str(symbole) in cible.symboles
 
     def epuisee(self) -> bool:
         """Vrai quand la panne a touché toutes ses réponses."""
@@ -141,14 +156,26 @@ class Pannes:
     def choisir(self, methode: str, chemin: str, params: Mapping[str, str]) -> Panne | None:
         """Rend la première panne qui touche cette requête et la compte, ou None."""
         del methode  # toutes les requêtes du domaine sont des GET ; le paramètre reste pour les protocoles à venir
-        for panne in self:
-            if not panne.concerne(chemin, params) or panne.epuisee():
-                continue
-            panne.vues += 1
-            if panne.vues > panne.sauter and self._alea.random() < panne.probabilite:
-                panne.touchees += 1
-                return panne
-        return None
+        visees = (p for p in self if not p.est_ws and p.concerne(chemin, params))
+        return next((panne for panne in visees if self.compter(panne)), None)
+
+    def compter(self, panne: Panne) -> bool:
+        """Compte une occasion de plus pour une panne qui la vise ; rend vrai si elle frappe."""
+        if panne.epuisee():
+            return False
+        panne.vues += 1
+        frappe = panne.vues > panne.sauter and self._alea.random() < panne.probabilite
+        panne.touchees += frappe
+        return frappe
+
+    def a_nature(self, natures: Container[str]) -> bool:
+        """Dit si une panne en vigueur est de ces natures : sans elle, un message ne coûte rien de plus."""
+        return any(panne.nature in natures for panne in self.liste)
+
+    def choisir_flux(self, natures: Container[str], cible: CibleFlux) -> Panne | None:
+        """Rend la première panne WebSocket de ces natures qui frappe, comptée, ou None."""
+        visees = (p for p in self if p.nature in natures and p.concerne_flux(cible))
+        return next((panne for panne in visees if self.compter(panne)), None)
 
 
 # --- Pannes de page ---------------------------------------------------------------------------------------------------
@@ -242,7 +269,6 @@ VALEURS_ENTIERES: dict[str, Callable[[Bougie], Bougie]] = {
 }
 VALEURS_TEXTE: dict[str, str | None] = {"nan": "NaN", "null": None, "texte": "abc"}
 NATURES_PAGE = frozenset({*PANNES_DE_PAGE, "valeurs"})
-NATURES = NATURES_HTTP | NATURES_PAGE
 
 
 def abimer(panne: Panne, lignes: list[Bougie]) -> list[Ligne]:
@@ -268,3 +294,138 @@ def appliquer_page(panne: Panne | None, lignes: list[Bougie], page: ContextePage
     if panne.nature == "valeurs":
         return abimer(panne, lignes)
     return PANNES_DE_PAGE[panne.nature](panne, lignes, page)
+
+
+# --- Pannes WebSocket -------------------------------------------------------------------------------------------------
+# Nature                réglages (défaut)                          effet
+# ws_refus              code (503 ; 0 : RST), retry_after          poignée de main refusée ; `fois` : connexions
+# ws_reset              apres_s, apres_messages                    RST
+# ws_fermeture          code (1000 ; 1006 : sans trame), apres_…   fermeture propre
+# ws_silence            apres_s, apres_messages                    plus rien n'est émis, ni pong, ni adieu
+# ws_silence_symbole    symbole, apres_…                           plus rien de ce symbole, jusqu'au retrait de la panne
+# ws_lent               delai_s (0.05) par trame, octets_s         lien lent, jusqu'au retrait de la panne
+# ws_rafale             symbole, nombre (50000), apres_…           l'horloge saute d'autant de trades
+# ws_abonnement_refuse  symbole                                    erreur du protocole ; `fois` : demandes
+# ws_groupe_refuse      n (1)                                      refuse plus de n marchés par demande
+# ws_trame_abimee       canal, symbole, octets (la moitié)         JSON coupé ; `fois`, `sauter` : messages
+# ws_double             canal, symbole, k (1)                      événement émis k fois de trop
+# ws_retard             canal, symbole, delai_ms (5000)            retenu, à l'horloge de l'exchange
+# ws_desordre           canal, symbole, k (1)                      k événements passent devant
+# ws_perdu              canal, symbole                             jamais émis
+# ws_somme, ws_croise   symbole                                    carnet à la somme (séquence) fausse, carnet croisé
+# Un « événement » est un trade, une bougie, un écart de carnet ou un ticker : `fois` et `sauter` les comptent.
+
+# Ajouter une panne de connexion : une ligne ici, et sa méthode dans le registre de session.py.
+NATURES_CONNEXION = frozenset(
+    {"ws_reset", "ws_fermeture", "ws_silence", "ws_silence_symbole", "ws_lent", "ws_rafale"},
+)
+"""Frappent une connexion ouverte, aussitôt, après `apres_s` secondes réelles ou après `apres_messages` messages."""
+NATURES_DEMANDE = frozenset({"ws_abonnement_refuse", "ws_groupe_refuse"})
+NATURES_TRAME = frozenset({"ws_trame_abimee"})
+NATURES_POIGNEE = frozenset({"ws_refus"})
+
+
+class CibleFlux(NamedTuple):
+    """Ce qu'une panne WebSocket peut viser : un chemin de connexion, un canal, des symboles (unifiés et natifs)."""
+
+    chemin: str
+    canal: str = ""
+    symboles: frozenset[str] = frozenset()
+
+
+class Evenement(NamedTuple):
+    """Ce qui va être émis (un trade, une bougie, un écart de carnet…), à quel instant, et comment l'abîmer."""
+
+    instant_ms: int
+    donnee: object
+    faux: bool = False
+    croise: bool = False
+
+
+@dataclass
+class Derangement:
+    """Les événements d'un abonnement retenus par une panne : jusqu'à un instant, ou jusqu'à k événements plus loin."""
+
+    retenus: list[tuple[float, Evenement]] = field(default_factory=list)
+    depasses: list[tuple[int, Evenement]] = field(default_factory=list)
+
+    def prochain_ms(self) -> float:
+        """Rend l'instant où un événement retenu doit partir."""
+        return min((du for du, _ in self.retenus), default=inf)
+
+    def liberer(self, jusqua_ms: int) -> list[Evenement]:
+        """Rend les événements retenus dont le délai est passé."""
+        partis = [evenement for du, evenement in self.retenus if du <= jusqua_ms]
+        self.retenus = [(du, evenement) for du, evenement in self.retenus if du > jusqua_ms]
+        return partis
+
+    def depasser(self) -> list[Evenement]:
+        """Compte un événement passé devant ceux qui attendent d'être dépassés ; rend ceux qui l'ont été assez."""
+        self.depasses = [(reste - 1, evenement) for reste, evenement in self.depasses]
+        partis = [evenement for reste, evenement in self.depasses if reste <= 0]
+        self.depasses = [(reste, evenement) for reste, evenement in self.depasses if reste > 0]
+        return partis
+
+
+def _ws_double(panne: Panne, evenement: Evenement, _attente: Derangement) -> list[Evenement]:
+    """Émet l'événement k fois de trop."""
+    return [evenement] * (1 + panne.entier("k", 1))
+
+
+def _ws_perdu(_panne: Panne, _evenement: Evenement, _attente: Derangement) -> list[Evenement]:
+    """N'émet jamais l'événement."""
+    return []
+
+
+def _ws_retard(panne: Panne, evenement: Evenement, attente: Derangement) -> list[Evenement]:
+    """Retient l'événement pendant delai_ms, à l'horloge de l'exchange."""
+    attente.retenus.append((evenement.instant_ms + panne.flottant("delai_ms", 5000.0), evenement))
+    return []
+
+
+def _ws_desordre(panne: Panne, evenement: Evenement, attente: Derangement) -> list[Evenement]:
+    """Fait passer k événements devant celui-ci."""
+    attente.depasses.append((panne.entier("k", 1), evenement))
+    return []
+
+
+def _ws_somme(_panne: Panne, evenement: Evenement, _attente: Derangement) -> list[Evenement]:
+    """Fausse la somme ou la séquence du carnet."""
+    return [evenement._replace(faux=True)]
+
+
+def _ws_croise(_panne: Panne, evenement: Evenement, _attente: Derangement) -> list[Evenement]:
+    """Croise le carnet."""
+    return [evenement._replace(croise=True)]
+
+
+TransformationFlux: TypeAlias = "Callable[[Panne, Evenement, Derangement], list[Evenement]]"
+
+# Ajouter une panne de message : une fonction au-dessus, une ligne ici.
+DERANGEMENTS: dict[str, TransformationFlux] = {
+    "ws_double": _ws_double,
+    "ws_perdu": _ws_perdu,
+    "ws_retard": _ws_retard,
+    "ws_desordre": _ws_desordre,
+    "ws_somme": _ws_somme,
+    "ws_croise": _ws_croise,
+}
+NATURES_DERANGEMENT = frozenset(DERANGEMENTS)
+CARNET_SEUL = frozenset({"ws_somme", "ws_croise"})
+NATURES_WS = NATURES_CONNEXION | NATURES_DEMANDE | NATURES_TRAME | NATURES_POIGNEE | NATURES_DERANGEMENT
+NATURES = NATURES_HTTP | NATURES_PAGE | NATURES_WS
+
+
+def deranger(
+    pannes: Pannes, cible: CibleFlux, attente: Derangement, evenements: list[Evenement], jusqua_ms: int
+) -> list[Evenement]:
+    """Rend les événements tels que les pannes de message les laissent partir, et ceux dont l'attente est finie."""
+    natures = NATURES_DERANGEMENT if cible.canal == "carnet" else NATURES_DERANGEMENT - CARNET_SEUL
+    partis: list[Evenement] = []
+    for evenement in evenements:
+        panne = pannes.choisir_flux(natures, cible)
+        rendus = [evenement] if panne is None else DERANGEMENTS[panne.nature](panne, evenement, attente)
+        partis.extend(rendus)
+        if rendus:
+            partis.extend(attente.depasser())
+    return [*partis, *attente.liberer(jusqua_ms)]

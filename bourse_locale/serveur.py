@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import struct
 import threading
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -35,11 +33,14 @@ from bourse_locale.marche import (
     suivante,
 )
 from bourse_locale.pannes import BougieAbimee, ContextePage, Ligne, Panne, Pannes, appliquer_page
+from bourse_locale.session import COUPES, Connexion, Session, ouvrir_session, reinitialiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
+
+    from bourse_locale.flux import Flux
 
     Route: TypeAlias = "Callable[[Appel], Reponse]"
 
@@ -63,6 +64,7 @@ __all__ = [
     "encoder",
 ]
 
+T = TypeVar("T")
 TIMEFRAMES: dict[str, tuple[Pas, int]] = {
     "1m": (MINUTE_MS, 0),
     "3m": (3 * MINUTE_MS, 0),
@@ -218,7 +220,7 @@ class Protocole:
     """Le protocole d'un exchange. Une sous-classe donne son nom, ses routes, ses identifiants et ses erreurs.
 
     À redéfinir : `nom`, `identifiant`, `routes`, `config_ccxt`, `erreur` ; au besoin `timeframes`,
-    `minutes_vides_plates`, `limite_de`, `poids`, `volume_ccxt`.
+    `minutes_vides_plates`, `limite_de`, `poids`, `volume_ccxt`, `flux`.
     """
 
     nom: ClassVar[str] = ""
@@ -275,6 +277,10 @@ class Protocole:
         """Rend le volume tel que ccxt le lira dans la réponse."""
         del prix
         return float(instrument.texte_quantite(bougie.volume))
+
+    def flux(self) -> Flux | None:
+        """Rend le côté WebSocket, None s'il n'y en a pas."""
+        return None
 
     # Commun
 
@@ -459,12 +465,17 @@ class Bourse:
         self.pannes = Pannes(list(pannes), graine)
         self.horloge = Horloge(maintenant_ms, acceleration, decalage_ms)
         self.requetes: list[Requete] = []
+        self.connexions: list[Connexion] = []
+        """Connexions WebSocket reçues, refusées comprises."""
+        self.sessions: list[Session] = []
         self.violations = 0
         self._en_vol = 0
         self._runner: web.AppRunner | None = None
         self._arret = asyncio.Event()
+        self._service: asyncio.AbstractEventLoop | None = None
         fabriques = [charger_protocole(e) if isinstance(e, str) else e for e in exchanges]
         self.protocoles = {protocole.nom: protocole for protocole in (fabrique(self) for fabrique in fabriques)}
+        self.flux = {nom: protocole.flux() for nom, protocole in self.protocoles.items()}
 
     # Ce que lisent les tests et la ligne de commande
 
@@ -482,8 +493,9 @@ class Bourse:
         return self.horloge.maintenant_ms()
 
     def avancer(self, ms: int) -> None:
-        """Avance l'heure de l'exchange."""
+        """Avance l'heure de l'exchange ; les sessions ouvertes émettent alors tout l'intervalle, dans l'ordre."""
         self.horloge.avancer(ms)
+        self._sur_le_service(self._reveiller)
 
     @property
     def decalage_ms(self) -> int:
@@ -514,10 +526,65 @@ class Bourse:
         """Rend l'oracle : exactement les lignes que ccxt doit rendre pour [debut_ms, fin_ms[."""
         return self.protocoles[exchange].attendu(symbole, timeframe, debut_ms, fin_ms, prix)
 
+    # WebSocket
+
+    @property
+    def sessions_ouvertes(self) -> list[Connexion]:
+        """Rend le journal des connexions WebSocket encore ouvertes."""
+        return [session.journal for session in list(self.sessions) if not session.finie]
+
+    def couper(self, exchange: str, maniere: str = "reset") -> int:
+        """Coupe toutes les sessions ouvertes d'un exchange (« reset », « propre », « silence ») et les compte."""
+        coupe = COUPES[maniere]
+
+        def agir() -> int:
+            visees = [s for s in self.sessions if s.journal.exchange == exchange and not s.finie]
+            for session in visees:
+                coupe(session)
+            return len(visees)
+
+        return self._sur_le_service(agir) or 0
+
+    def refuser_connexions(self, exchange: str, nombre: int | None = None, code: int = 503) -> Panne:
+        """Refuse les `nombre` prochaines connexions WebSocket (None : toutes) ; code 0 : par un RST.
+
+        La panne rendue se retire par `pannes.retirer`.
+        """
+        return self.pannes.ajouter(Panne("ws_refus", chemin=f"/{exchange}/", fois=nombre, code=code))
+
+    def rafale(self, exchange: str, symbole: str, nombre: int = 50_000) -> int:
+        """Avance l'heure juste assez pour qu'au moins `nombre` trades de ce symbole partent d'un coup ; rend la durée.
+
+        Ils existent aussi pour le REST et dans les bougies : c'est l'horloge qui saute, pas le marché qui change.
+        """
+        protocole, debut_ms = self.protocoles[exchange], self.maintenant_ms()
+        instrument = protocole.par_symbole.get(symbole) or protocole.par_id[symbole]
+        rang = protocole.marche.rang_du_premier_trade(instrument, debut_ms + MINUTE_MS) + nombre
+        fin_ms = protocole.marche.minute_du_trade(instrument, rang, debut_ms + nombre * MINUTE_MS) + MINUTE_MS
+        self.avancer(fin_ms - debut_ms)
+        return fin_ms - debut_ms
+
+    def _reveiller(self) -> None:
+        for session in self.sessions:
+            session.reveiller()
+
+    def _sur_le_service(self, agir: Callable[[], T]) -> T | None:
+        """Exécute dans la boucle du serveur, d'où qu'on l'appelle ; None si le serveur n'est pas ouvert."""
+        if self._service is None:
+            return None
+        if boucle_courante() is self._service:
+            return agir()
+
+        async def differe() -> T:
+            return agir()
+
+        return asyncio.run_coroutine_threadsafe(differe(), self._service).result()
+
     # Vie du serveur
 
     async def demarrer(self) -> None:
         """Ouvre le port."""
+        self._service = asyncio.get_running_loop()
         application = web.Application()
         application.router.add_route("*", "/{exchange}/{reste:.*}", self._traiter)
         # Un client parti doit annuler sa réponse muette ou lente, sans quoi l'arrêt l'attendrait.
@@ -531,6 +598,9 @@ class Bourse:
     async def fermer(self) -> None:
         """Libère les réponses en attente et ferme le port."""
         self._arret.set()
+        for session in list(self.sessions):
+            session.reset()
+        self._service = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -579,7 +649,10 @@ class Bourse:
         protocole = self.protocoles.get(exchange)
         if protocole is None:
             return web.json_response({"erreur": f"exchange inconnu : {exchange}"}, status=INTROUVABLE)
-        appel = Appel(http.method, "/" + http.match_info["reste"], dict(http.query), self.maintenant_ms())
+        chemin = "/" + http.match_info["reste"]
+        if http.headers.get("Upgrade", "").lower() == "websocket":
+            return await ouvrir_session(self, self.flux[exchange], http, chemin)
+        appel = Appel(http.method, chemin, dict(http.query), self.maintenant_ms())
         journal = Requete(
             time.monotonic(), appel.maintenant_ms, exchange, http.method, http.path, appel.params, en_vol=self._en_vol
         )
@@ -626,7 +699,7 @@ class Bourse:
         if panne.nature in ("coupure", "tronque"):
             corps = protocole.repondre(appel).corps()
             servis = corps[: panne.entier("octets", len(corps) // 2)]
-            return rompre(http, servis, len(corps), journal, reinitialiser=panne.nature == "coupure")
+            return rompre(http, servis, len(corps), journal, brutal=panne.nature == "coupure")
         return envoyer(corps_fautif(protocole, appel, panne), journal)
 
     async def _attendre(self, delai_s: float) -> None:
@@ -644,6 +717,14 @@ class Bourse:
         if not attente_s:
             reponse.entetes.pop("Retry-After", None)
         return reponse
+
+
+def boucle_courante() -> asyncio.AbstractEventLoop | None:
+    """Rend la boucle du fil courant, None s'il n'en a pas."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def corps_fautif(protocole: Protocole, appel: Appel, panne: Panne) -> Reponse:
@@ -668,20 +749,17 @@ def envoyer(reponse: Reponse, journal: Requete) -> web.Response:
 
 
 def rompre(
-    http: web.Request, servis: bytes, annonces: int, journal: Requete, *, reinitialiser: bool = True
+    http: web.Request, servis: bytes, annonces: int, journal: Requete, *, brutal: bool = True
 ) -> web.StreamResponse:
-    """Écrit moins d'octets qu'annoncé puis ferme la connexion, par un RST si `reinitialiser`."""
+    """Écrit moins d'octets qu'annoncé puis ferme la connexion, par un RST si `brutal`."""
     transport = http.transport
     if transport is not None:
         if annonces:
             journal.code = 200
             entete = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {annonces}\r\n\r\n"
             transport.write(entete.encode() + servis)
-        prise: socket.socket | None = transport.get_extra_info("socket")
-        if reinitialiser and prise is not None:
-            # SO_LINGER nul : la fermeture envoie RST au lieu de FIN.
-            prise.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+        if brutal:
+            reinitialiser(transport)
         else:
             transport.close()
     return web.Response()

@@ -321,6 +321,8 @@ SURFACE = {
     "executer_lot_async": "idem, dans une boucle",
     "BilanLot": "ce que le lot a fait, tâche par tâche",
     "Bilan": "ce qu'elle a fait",
+    "agreger_trades": "des bougies, depuis des trades",
+    "suivre": "un flux, lot par lot",
     "telecharger_ohlcv": "des bougies, tout de suite",
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",

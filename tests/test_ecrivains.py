@@ -606,7 +606,7 @@ def test_fusion_et_regroupement(
     ancien: dict[int, int], nouveau: dict[int, int], coupes: list[int], autres: list[int], taille: int
 ) -> None:
     """Fusionner deux flots découpés n'importe comment vaut l'union de deux dictionnaires."""
-    flot = m.regrouper(m.fusionner(morceaux(ancien, coupes), morceaux(nouveau, autres)), taille)
+    flot = m.regrouper(m.fusionner(morceaux(ancien, coupes), morceaux(nouveau, autres), m.OHLCV), taille)
     tables = list(flot)
     attendu = ancien | nouveau
     assert [t.num_rows for t in tables[:-1]] == [taille] * (len(tables) - 1)

@@ -1,0 +1,266 @@
+"""Les flux par la ligne de commande : ce qui est sur le disque est ce que dit l'exchange, quoi qu'il arrive."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import pytest
+from outils_bout_en_bout import EXTENSIONS, commande, fiche, finir, jusqua, lancer, lignes
+
+import module_ccxt_fr_v2 as m
+from bourse_locale import Bourse, Panne
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MINUTE = 60_000
+ACCELERATION = 60  # une minute par seconde
+
+
+@pytest.fixture
+def vive() -> Iterator[Bourse]:
+    """Les quatre exchanges embarqués, à une minute par seconde."""
+    with Bourse(limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
+        yield ouverte
+
+
+def suivre(bourse: Bourse, sortie: Path, *mots: str, exchange: str = "binance") -> int:
+    """Un flux, exécuté dans ce processus ; rend le code de sortie."""
+    return m.principal(commande(bourse, sortie, None, *mots, exchange=exchange))
+
+
+def oracle(bourse: Bourse, exchange: str, symbole: str, lues: list[Any]) -> list[Any]:
+    """Ce que l'exchange dit de l'étendue de ces lignes."""
+    attendu = bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)
+    return [ligne[:5] for ligne in attendu]
+
+
+def est_vrai(bourse: Bourse, exchange: str, symbole: str, sortie: Path, au_moins: int = 1) -> None:
+    """Les bougies de la sortie sont celles de l'exchange : mêmes minutes, mêmes prix, mêmes volumes."""
+    lues = lignes(sortie, symbole)
+    assert len(lues) >= au_moins
+    assert [ligne[:5] for ligne in lues] == oracle(bourse, exchange, symbole, lues)
+    volumes = [ligne[5] for ligne in bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)]
+    assert [ligne[5] for ligne in lues] == pytest.approx(volumes, rel=1e-9, abs=1e-7)
+
+
+def trades_manquants(bourse: Bourse, exchange: str, symbole: str, sortie: Path) -> tuple[set[str], set[str]]:
+    """Les ids de l'étendue de la sortie qui y manquent, et ceux qui y sont en trop."""
+    table = m.lire(sortie)
+    table = table.filter(pc.equal(table["symbole"], symbole))
+    instants, ids = m.instants_de(table), table["id"].to_pylist()
+    assert len(ids) == len(set(ids)), "un trade en double"
+    assert instants == sorted(instants)
+    instrument = bourse.protocoles[exchange].par_symbole[symbole]
+    attendus = {str(t.id) for t in bourse.marche.trades(instrument, instants[0], instants[-1] + 1)}
+    return attendus - set(ids), set(ids) - attendus
+
+
+# Les exemples du propriétaire
+
+
+def test_le_deuxieme_exemple_du_proprietaire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bougies d'un contrat okx, dix minutes dans SQLite, telle quelle ; la durée est écourtée, rien d'autre."""
+    monkeypatch.chdir(tmp_path)
+    exemple = (
+        "--exchange okx --type-marche swap --sous-type linear --symbole BTC/USDT:USDT --timeframe 1m --stream ohlcv "
+        "--duree 600 --format sqlite --sqlite-table ohlcv_1m"
+    )
+    assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
+    (sortie,) = (tmp_path / "donnees").glob("*.sqlite")
+    table = m.lire(sortie, table="ohlcv_1m")
+    instants = m.instants_de(table)
+    assert len(instants) >= 3
+    assert instants == list(range(instants[0], instants[-1] + 1, MINUTE))
+    assert set(table["prix"].to_pylist()) == {"last"}
+
+
+def test_le_troisieme_exemple_du_proprietaire(tmp_path: Path) -> None:
+    """Trades d'un contrat inverse de bybit agrégés en bougies, sans fin : un SIGTERM l'arrête, tout est écrit."""
+    exemple = (
+        "--exchange bybit --type-marche future --sous-type inverse --symbole BTC/USD:BTC --timeframe 1m "
+        "--stream trades --trades-vers-ohlcv --sortie donnees/bybit_btc_1m_ohlcv.csv --flush 50"
+    )
+    sortie = tmp_path / "donnees" / "bybit_btc_1m_ohlcv.csv"
+    processus = lancer([*exemple.split(), "--hors-ligne"], cwd=tmp_path)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") >= 4)
+    processus.send_signal(signal.SIGTERM)
+    code, erreurs = finir(processus)
+    assert code == 143
+    assert "Traceback" not in erreurs
+    instants = [ligne[0] for ligne in lignes(sortie)]
+    assert len(instants) >= 3
+    assert instants == list(range(instants[0], instants[-1] + 1, MINUTE))
+
+
+# Ce qui est écrit est vrai, dans chaque format
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_bougies_en_direct_dans_chaque_format(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Deux symboles, une coupure : les quatre formats tiennent exactement ce que dit le REST."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    coupure = Panne("ws_reset", chemin="/okx/", fois=1, apres_s=2.5)
+    vive.pannes.ajouter(coupure)
+    symboles = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+    assert suivre(vive, sortie, "--symbols", ",".join(symboles), "--type-marche", "swap", "--stream", "ohlcv",
+                  "--duree", "6", exchange="okx") == 0  # fmt: skip
+    assert coupure.touchees == 1
+    for symbole in symboles:
+        est_vrai(vive, "okx", symbole, sortie, au_moins=4)
+        assert [trou for trou in fiche(sortie, symbole).trous if trou.raison != m.SANS_TRANSACTION] == []
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """`kill -9` pendant le flux : la même commande relancée relit par REST le temps de sa mort."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    mots = ("--symbole", "BTC/USD", "--stream", "trades", "--flush", "5")
+    arguments = commande(vive, sortie, None, *mots, exchange="kraken")
+    processus = lancer(arguments)
+    journal_ou_sortie = (sortie, sortie.with_name(sortie.name + ".journal"), sortie.with_name(sortie.name + "-wal"))
+    jusqua(lambda: sum(f.stat().st_size for f in journal_ou_sortie if f.exists()) > 4000)
+    processus.kill()
+    processus.communicate()
+    time.sleep(1.0)  # le processus est mort une minute de l'exchange : des trades passent sans lui
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert trades_manquants(vive, "kraken", "BTC/USD", sortie) == (set(), set())
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Vingt symboles de trades : le signal rend 143, et tout le reçu est sur le disque."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    symboles = ",".join(sorted(s for s in vive.protocoles["binance"].par_symbole if ":" not in s))
+    processus = lancer(commande(vive, sortie, None, "--symbols", symboles, "--stream", "trades"))
+    jusqua(lambda: sum(f.stat().st_size for f in tmp_path.iterdir()) > 30_000)
+    depart = time.monotonic()
+    processus.send_signal(signal.SIGTERM)
+    code, erreurs = finir(processus)
+    assert (code, time.monotonic() - depart < 5) == (143, True), erreurs
+    assert "Traceback" not in erreurs
+    for symbole in symboles.split(",")[:5]:
+        assert trades_manquants(vive, "binance", symbole, sortie) == (set(), set())
+
+
+# Codes de sortie
+
+
+def test_un_symbole_inconnu_n_arrete_pas_les_autres(
+    vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 3, le fautif nommé avec le plus proche ; les autres sont écrits."""
+    sortie = tmp_path / "flux.parquet"
+    assert suivre(vive, sortie, "--symbols", "BTC/USDT,BTC/USDTT", "--stream", "trades", "--duree", "2") == 3
+    assert "« BTC/USDTT »" in capsys.readouterr().err
+    assert trades_manquants(vive, "binance", "BTC/USDT", sortie) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbole"), [("okx", "ETH/USDT:USDT"), ("bybit", "ETH/USDT:USDT"), ("kraken", "ETH/USD")]
+)
+def test_un_abonnement_refuse_est_dit_et_les_autres_vivent(
+    vive: Bourse, tmp_path: Path, exchange: str, symbole: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L'exchange refuse un symbole qu'il liste : code 3, il est nommé, l'autre est complet."""
+    sain = symbole.replace("ETH", "BTC")
+    instrument = vive.protocoles[exchange].par_symbole[symbole]
+    identifiant = vive.protocoles[exchange].identifiant(instrument)
+    vive.pannes.ajouter(Panne("ws_abonnement_refuse", chemin=f"/{exchange}/", symbole=identifiant))
+    sortie = tmp_path / "flux.csv"
+    mots = ("--type-marche", "swap") if ":" in symbole else ()
+    assert suivre(vive, sortie, "--symbols", f"{sain},{symbole}", "--stream", "trades", "--trades-vers-ohlcv",
+                  "--duree", "8", *mots, exchange=exchange) == 3  # fmt: skip
+    assert f"{symbole} " in capsys.readouterr().err
+    est_vrai(vive, exchange, sain, sortie)
+
+
+def test_tous_refuses_est_un_echec(vive: Bourse, tmp_path: Path) -> None:
+    """Plus rien à suivre : le flux s'arrête de lui-même, code 1."""
+    vive.pannes.ajouter(Panne("ws_abonnement_refuse", chemin="/okx/"))
+    assert suivre(vive, tmp_path / "flux.csv", "--symbole", "BTC/USDT", "--stream", "trades", exchange="okx") == 1
+
+
+def test_un_canal_que_rien_ne_remplace_est_refuse_avant_toute_connexion(
+    vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 2, avec ce que l'exchange offre ; aucune requête n'est partie."""
+    avant = len(vive.requetes)
+    sans_ticker = {"has": {"watchTicker": False}}
+    assert m.principal(commande(vive, tmp_path / "flux.csv", None, "--stream", "ticker", config=sans_ticker)) == 2
+    erreur = capsys.readouterr().err
+    assert "n'offre pas le flux « ticker »" in erreur
+    assert "trades" in erreur
+    assert len(vive.requetes) == avant
+    assert not (tmp_path / "flux.csv").exists()
+
+
+def test_le_bilan_d_un_flux_dit_ce_qu_il_a_traverse(vive: Bourse, tmp_path: Path) -> None:
+    """Reconnexions comptées, trous vides, étendue suivie."""
+    vive.pannes.ajouter(Panne("ws_fermeture", chemin="/binance/", fois=1, apres_s=1.0))
+    sortie, bilan = tmp_path / "flux.sqlite", tmp_path / "bilan.json"
+    assert suivre(vive, sortie, "--stream", "trades", "--duree", "4", "--bilan", str(bilan)) == 0
+    (serie,) = json.loads(bilan.read_text(encoding="utf-8"))["series"]
+    assert serie["etat"] == "complete"
+    assert serie["compteurs"]["reconnexions"] == 1
+    assert serie["lignes_recues"] == m.lire(sortie).num_rows
+
+
+# CSV ligne à ligne
+
+
+def test_le_csv_d_un_flux_grandit_ligne_a_ligne_dans_le_meme_fichier(vive: Bourse, tmp_path: Path) -> None:
+    """`tail -f` le suit : jamais remplacé en route, chaque ligne entière."""
+    sortie = tmp_path / "flux.csv"
+    processus = lancer(commande(vive, sortie, None, "--stream", "trades", "--flush", "1", "--duree", "4"))
+    jusqua(sortie.exists)
+    with sortie.open("rb") as suivi:
+        noeud, lu = sortie.stat().st_ino, b""
+        while processus.poll() is None:
+            lu += suivi.read()
+            assert sortie.stat().st_ino == noeud
+            time.sleep(0.02)
+        lu += suivi.read()
+    assert finir(processus)[0] == 0
+    assert lu == sortie.read_bytes()
+    assert lu.count(b"\n") > 10
+    assert trades_manquants(vive, "binance", "BTC/USDT", sortie) == (set(), set())
+
+
+# Carnets et tickers
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_les_carnets_ecrits_sont_entiers_et_jamais_croises(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Cinq niveaux par côté, triés, le meilleur achat sous la meilleure vente, malgré un carnet croisé en route."""
+    vive.pannes.ajouter(Panne("ws_croise", chemin="/kraken/", fois=2, sauter=5))
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    mots = ("--symbole", "BTC/USD", "--stream", "orderbook", "--profondeur", "5", "--duree", "3")
+    assert suivre(vive, sortie, *mots, exchange="kraken") in (0, 3)
+    carnets = m.lire(sortie).to_pylist()
+    assert len(carnets) > 5
+    for carnet in carnets:
+        bids, asks = ([niveau["price"] for niveau in carnet[cote]] for cote in ("bids", "asks"))
+        assert (len(bids), len(asks)) == (5, 5)
+        assert bids == sorted(bids, reverse=True)
+        assert asks == sorted(asks)
+        assert bids[0] < asks[0]
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_les_tickers_ne_sont_ecrits_que_s_ils_changent(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Deux lignes de suite diffèrent ; la colonne `recu` est une heure locale."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    avant = time.time()
+    assert suivre(vive, sortie, "--stream", "ticker", "--duree", "3") == 0
+    lus = m.lire(sortie).to_pylist()
+    assert len(lus) > 3
+    assert all(avant - 1 <= ligne["recu"].timestamp() <= time.time() for ligne in lus)
+    valeurs = [tuple(v for nom, v in ligne.items() if nom not in ("timestamp", "recu")) for ligne in lus]
+    assert all(un != autre for un, autre in itertools.pairwise(valeurs))
