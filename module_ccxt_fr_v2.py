@@ -8041,11 +8041,16 @@ async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> A
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
     async with _ouvrir_connexion(tache, contexte) as connexion:
-        if tache.stream is None:
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
-        else:
-            controler_flux(connexion, tache)
+        controler_demande(connexion, tache)
         yield connexion
+
+
+def controler_demande(connexion: Connexion, tache: Tache) -> None:
+    """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
+    if tache.stream is None:
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+    else:
+        controler_flux(connexion, tache)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -8753,6 +8758,11 @@ class BilanTache:
         self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
 
     @property
+    def reconnexions(self) -> int:
+        """Les abonnements repris, d'un flux."""
+        return sum(serie.compteurs.get("reconnexions", 0) for serie in self.bilan.series)
+
+    @property
     def derniere_ms(self) -> int | None:
         """L'horodatage de la dernière ligne lue ou écrite."""
         return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
@@ -8766,6 +8776,7 @@ class BilanTache:
             "etat": self.etat,
             "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
             "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            "reconnexions": self.reconnexions,
             **self.bilan.en_dict(),
             "code": self.code,
         }
@@ -8834,7 +8845,10 @@ def ouvrir_plan(
     source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
     plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
-    plan = dataclasses.replace(plan.regler(hors_ligne=hors_ligne, duree_max=plafond), fichier=fichier)
+    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
+    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
+        journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
+    plan = dataclasses.replace(regle, fichier=fichier)
     fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
     if fautes:
         raise ErreurDemande("\n".join(fautes))
@@ -8842,7 +8856,7 @@ def ouvrir_plan(
 
 
 def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe ou prix que l'exchange ne sert pas."""
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
     ouvertes: list[tuple[Reglages, Connexion]] = []
     for planifiee in plan.taches:
         tache = planifiee.tache
@@ -8852,7 +8866,7 @@ def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
                 _module_embarque(tache.exchange)
             connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
             ouvertes.append((reglages, connexion))
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+            controler_demande(connexion, tache)
         except DependanceAbsente:
             raise
         except ErreurDemande as refus:
@@ -8948,12 +8962,11 @@ async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, lis
         for planifiee in plan.taches:
             bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
             try:
-                if planifiee.tache.stream is None:
-                    bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
             except ErreurCollecte as erreur:
                 bilan.refuser(erreur)
                 journal.error("%s : %s", planifiee.nom, erreur.complet())
-            yield planifiee, bilan, estimations
+            yield planifiee, bilan, [] if planifiee.tache.stream else estimations  # un flux ne s'estime pas
 
 
 # --- Lots sur un cluster Dask ---
@@ -9186,6 +9199,7 @@ METRIQUES = {
     "trous": "trous de l'intervalle demandé, par raison",
     "requetes": "requêtes de la dernière exécution",
     "essais": "nouveaux essais de la dernière exécution",
+    "reconnexions": "reconnexions d'un flux pendant la dernière exécution",
 }
 _ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
 
@@ -9229,6 +9243,7 @@ def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]
         yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
     yield "requetes", "", bilan.requetes
     yield "essais", "", bilan.essais
+    yield "reconnexions", "", tache.reconnexions
 
 
 def _echapper(texte: str) -> str:

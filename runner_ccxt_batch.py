@@ -56,7 +56,7 @@ def tableau(bilan: collecte.BilanLot) -> list[str]:
         faite = tache.code is not None
         cellules = [tache.nom, ETATS[tache.etat], *(chiffres if faite else ["–"] * 3)]
         bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
-        intervalle = " à ".join(map(collecte.en_iso, bornes))
+        intervalle = " à ".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
         lignes.append((cellules, "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))))
     etats = [ETATS[tache.etat] for tache in bilan.taches]
     comptes = ", ".join(f"{n} {etat}{'s' if n > 1 else ''}" for etat, n in collections.Counter(etats).items())
@@ -72,7 +72,7 @@ async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
     for tache, (planifiee, refus, estimations) in resultats:
         tache.finir(refus.code)
         if not estimations:
-            lignes.append(([planifiee.nom, *tirets], refus.message or planifiee.resume))
+            lignes.append(([planifiee.nom, *tirets], refus.message or f"{planifiee.resume}  {refus.sortie}"))
         for estimation in estimations:
             chiffres = [str(estimation.bougies), str(estimation.requetes)]
             chiffres += [collecte.duree_lisible(estimation.duree_s), collecte.taille_lisible(estimation.octets)]
