@@ -214,12 +214,15 @@ class _ModuleParesseux:
         return valeur
 
 
+PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
+
+
 def importer(nom: str, usage: str) -> Any:
     """Rend le module `nom` ; lève DependanceAbsente s'il ne peut être importé."""
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        paquet = nom.partition(".")[0]
+        paquet = PAQUETS.get(nom, nom.partition(".")[0])
         raise DependanceAbsente(
             f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
             f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {paquet}",
@@ -7382,11 +7385,13 @@ class Plan:
             if planifiee.tache.sortie:
                 par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
         for voisines in par_chemin.values():
-            premiere, *suivantes = voisines
-            for seconde in suivantes:
-                if dispute := _dispute(premiere, seconde):
-                    sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
-                    yield f"{seconde.repere} : {sortie} : {dispute}"
+            premieres: dict[object, TacheDeLot] = {}  # une par usage du fichier : mille tâches d'une base n'en ont qu'un
+            for seconde in voisines:
+                for premiere in premieres.values():
+                    if dispute := _dispute(premiere, seconde):
+                        sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                        yield f"{seconde.repere} : {sortie} : {dispute}"
+                premieres.setdefault(_usage(seconde), seconde)
 
 
 def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
@@ -7403,10 +7408,17 @@ def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
     return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
 
 
+def _usage(planifiee: TacheDeLot) -> object:
+    """Ce qui, d'une tâche, décide de `_dispute`."""
+    tache = planifiee.tache
+    contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+
+
 def _contenu(tache: Tache) -> object:
     """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
     bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
-    symboles = {(s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes}
+    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
     return tache.exchange, bougies, symboles
 
 
@@ -7649,6 +7661,8 @@ class LecteurDePlan:
         for (nom, *_), phrase in fautes:
             self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
         fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        if "name" in valeurs and valeurs["name"].variables:
+            self.releve.noter(valeurs["name"].ligne, ou, "name : un nom s'écrit en clair : il est dit partout")
         lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
         dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
         return _Bloc(dans_dossier, lignes, fautes)
@@ -8864,8 +8878,10 @@ def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
             reglages = reglages_de(tache, {}, plan.dossier / ".env")
             if tache.hors_ligne:
                 _module_embarque(tache.exchange)
-            connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
-            ouvertes.append((reglages, connexion))
+            connexion = next((c for r, c in ouvertes if r == reglages), None)
+            if connexion is None:
+                connexion = Connexion(reglages)
+                ouvertes.append((reglages, connexion))
             controler_demande(connexion, tache)
         except DependanceAbsente:
             raise
