@@ -7385,7 +7385,7 @@ class Plan:
             if planifiee.tache.sortie:
                 par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
         for voisines in par_chemin.values():
-            premieres: dict[object, TacheDeLot] = {}  # une par usage du fichier : mille tâches d'une base n'en ont qu'un
+            premieres: dict[object, TacheDeLot] = {}  # une par usage : mille tâches d'une base n'en ont qu'un
             for seconde in voisines:
                 for premiere in premieres.values():
                     if dispute := _dispute(premiere, seconde):
