@@ -1297,13 +1297,14 @@ def _series_de(table: pa.Table) -> list[dict[str, Any]]:
 
 def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
     natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
-    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+    noms = list(Trade._fields[: len(natures)])  # le coût et la réception ne font pas de bougies
+    if absentes := [nom for nom in noms if nom not in table.schema.names]:
         raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
-    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
     if colonnes[0].null_count:
         raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
     nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
-    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
     if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
         lignes = lignes.sort_by("timestamp")
     for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
