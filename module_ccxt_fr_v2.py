@@ -924,6 +924,8 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
     valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    if anciennes.select(valeurs).equals(lues.select(valeurs)):
+        return lues[:0], 0  # le cas courant d'une relecture
     connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
     apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
@@ -1465,9 +1467,14 @@ def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
 def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
-    for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], _constante(texte)) for champ, texte in textes.items()]
-        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
 
 
 @functools.cache
@@ -1662,9 +1669,11 @@ class JournalDeReprise:
         neuf.fermer()
         self._avant_synchro()
         with _disque("Écrire", self.chemin):
-            neuf.chemin.replace(self.chemin)
-            self.fermer()  # seulement une fois remplacé : fermé, il serait recommencé
-            self._fichier = io.FileIO(self.chemin, "r+b")
+            self.fermer()
+            try:
+                neuf.chemin.replace(self.chemin)
+            finally:
+                self._fichier = io.FileIO(self.chemin, "r+b")  # le neuf, ou l'ancien : sans lui, il serait recommencé
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
 
@@ -1968,11 +1977,10 @@ class _FichierLu(Ecrivain):
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
         """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
         recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in self._tables(colonnes=self.type_donnee.reperes):
+        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            if table.num_rows:
-                recensement.compter(table)
+            recensement.compter(table)
         recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
@@ -2938,6 +2946,7 @@ class _SqliteLue(Ecrivain):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
             fiche = fiche or _fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
+        self._inscrites.discard(cle)  # sa fiche sera récrite entière
         if fiche is not None and cle in self.fiches:
             confronter(fiche, presents)
         elif fiche is not None:
@@ -2950,7 +2959,8 @@ class _SqliteLue(Ecrivain):
         ]
         requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
         curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+        lourdes = "niveaux" in dict(donnee.colonnes).values()
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if lourdes else LIGNES_PAR_LOT):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
@@ -3052,30 +3062,38 @@ class EcrivainSqlite(_SqliteLue):
             base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        for nom in ("intervalles", "trous"):
+            index = 'CREATE INDEX IF NOT EXISTS "{T}_{NOM}_serie" ON "{T}_{NOM}" ({CHAMPS}, debut)'
+            champs = ", ".join(CleSerie._fields)
+            base.execute(self._requetes.sql(index.replace("{NOM}", nom).replace("{CHAMPS}", champs)))
         if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        if fiche.cle not in self._inscrites:
-            debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
             self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
             (*fiche.cle, *marche, fiche.horodatage),
         )
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
-            ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
-            ("{T}_trous", "?,?,?,?,?,?,?", fiche.trous),
+        neuve = fiche.cle not in self._inscrites
+        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
+        listes: list[tuple[str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
+            ("{T}_intervalles", avant.couverts, fiche.couverts),
+            ("{T}_trous", avant.trous, fiche.trous),
         ]
-        for table, places, liste in listes:
-            oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
-            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
-            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._requetes.sql(mettre), touches)
+        for nom, anciens, nouveaux in listes:
+            oter = self._requetes.sql('DELETE FROM "{OU}" WHERE {SERIE}'.replace("{OU}", nom))
+            if neuve:  # ce qu'y aurait laissé une fiche d'avant
+                base.execute(oter, fiche.cle)
+            perimes = anciens[voisins(anciens, debut, fin)]
+            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
+            places = "?,?,?,?,?,?,?" if nom == "{T}_trous" else "?,?,?,?,?,?"
+            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", nom).replace("{PLACES}", places)
+            neufs = nouveaux[voisins(nouveaux, debut, fin)]
+            base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
