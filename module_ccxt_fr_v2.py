@@ -530,6 +530,11 @@ class TypeDonnee:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
 
+    @functools.cached_property
+    def est_lourd(self) -> bool:
+        """Vrai si une ligne pèse ce que pèsent ses niveaux : rien ne sert de compter en lignes."""
+        return any(nature == "niveaux" for _, nature in self.colonnes)
+
 
 @functools.cache
 def _schema(colonnes: tuple[tuple[str, str], ...]) -> pa.Schema:
@@ -1583,6 +1588,7 @@ class JournalDeReprise:
                     journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
                     return
                 self._indexer(position, lot)
+                self.octets = fichier.tell()
                 yield texte
 
     def notes(self) -> Iterator[dict[str, Any]]:
@@ -1769,7 +1775,8 @@ class Ecrivain(Sortie):
     - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
     - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
 
-    Un écrivain sert un fil à la fois, mais pas toujours le même.
+    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
+    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
@@ -2163,7 +2170,10 @@ class EcrivainFichier(_FichierRepris):
         if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
-            _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
+            recus = self._journal.lignes * self.octets_par_ligne
+            _exiger_place(
+                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
+            )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
@@ -2959,8 +2969,7 @@ class _SqliteLue(Ecrivain):
         ]
         requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
         curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        lourdes = "niveaux" in dict(donnee.colonnes).values()
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if lourdes else LIGNES_PAR_LOT):
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if donnee.est_lourd else LIGNES_PAR_LOT):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
