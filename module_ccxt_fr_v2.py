@@ -214,12 +214,15 @@ class _ModuleParesseux:
         return valeur
 
 
+PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
+
+
 def importer(nom: str, usage: str) -> Any:
     """Rend le module `nom` ; lève DependanceAbsente s'il ne peut être importé."""
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        paquet = nom.partition(".")[0]
+        paquet = PAQUETS.get(nom, nom.partition(".")[0])
         raise DependanceAbsente(
             f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
             f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {paquet}",
@@ -7410,11 +7413,13 @@ class Plan:
             if planifiee.tache.sortie:
                 par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
         for voisines in par_chemin.values():
-            premiere, *suivantes = voisines
-            for seconde in suivantes:
-                if dispute := _dispute(premiere, seconde):
-                    sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
-                    yield f"{seconde.repere} : {sortie} : {dispute}"
+            premieres: dict[object, TacheDeLot] = {}  # une par usage du fichier : mille tâches d'une base n'en ont qu'un
+            for seconde in voisines:
+                for premiere in premieres.values():
+                    if dispute := _dispute(premiere, seconde):
+                        sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                        yield f"{seconde.repere} : {sortie} : {dispute}"
+                premieres.setdefault(_usage(seconde), seconde)
 
 
 def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
@@ -7431,10 +7436,17 @@ def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
     return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
 
 
+def _usage(planifiee: TacheDeLot) -> object:
+    """Ce qui, d'une tâche, décide de `_dispute`."""
+    tache = planifiee.tache
+    contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+
+
 def _contenu(tache: Tache) -> object:
     """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
     bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
-    symboles = {(s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes}
+    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
     return tache.exchange, bougies, symboles
 
 
@@ -7677,6 +7689,8 @@ class LecteurDePlan:
         for (nom, *_), phrase in fautes:
             self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
         fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        if "name" in valeurs and valeurs["name"].variables:
+            self.releve.noter(valeurs["name"].ligne, ou, "name : un nom s'écrit en clair : il est dit partout")
         lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
         dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
         return _Bloc(dans_dossier, lignes, fautes)
@@ -8069,11 +8083,16 @@ async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> A
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
     async with _ouvrir_connexion(tache, contexte) as connexion:
-        if tache.stream is None:
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
-        else:
-            controler_flux(connexion, tache)
+        controler_demande(connexion, tache)
         yield connexion
+
+
+def controler_demande(connexion: Connexion, tache: Tache) -> None:
+    """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
+    if tache.stream is None:
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+    else:
+        controler_flux(connexion, tache)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -8781,6 +8800,11 @@ class BilanTache:
         self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
 
     @property
+    def reconnexions(self) -> int:
+        """Les abonnements repris, d'un flux."""
+        return sum(serie.compteurs.get("reconnexions", 0) for serie in self.bilan.series)
+
+    @property
     def derniere_ms(self) -> int | None:
         """L'horodatage de la dernière ligne lue ou écrite."""
         return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
@@ -8794,6 +8818,7 @@ class BilanTache:
             "etat": self.etat,
             "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
             "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            "reconnexions": self.reconnexions,
             **self.bilan.en_dict(),
             "code": self.code,
         }
@@ -8862,7 +8887,10 @@ def ouvrir_plan(
     source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
     plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
-    plan = dataclasses.replace(plan.regler(hors_ligne=hors_ligne, duree_max=plafond), fichier=fichier)
+    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
+    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
+        journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
+    plan = dataclasses.replace(regle, fichier=fichier)
     fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
     if fautes:
         raise ErreurDemande("\n".join(fautes))
@@ -8870,7 +8898,7 @@ def ouvrir_plan(
 
 
 def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe ou prix que l'exchange ne sert pas."""
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
     ouvertes: list[tuple[Reglages, Connexion]] = []
     for planifiee in plan.taches:
         tache = planifiee.tache
@@ -8878,9 +8906,11 @@ def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
             reglages = reglages_de(tache, {}, plan.dossier / ".env")
             if tache.hors_ligne:
                 _module_embarque(tache.exchange)
-            connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
-            ouvertes.append((reglages, connexion))
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+            connexion = next((c for r, c in ouvertes if r == reglages), None)
+            if connexion is None:
+                connexion = Connexion(reglages)
+                ouvertes.append((reglages, connexion))
+            controler_demande(connexion, tache)
         except DependanceAbsente:
             raise
         except ErreurDemande as refus:
@@ -8976,12 +9006,11 @@ async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, lis
         for planifiee in plan.taches:
             bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
             try:
-                if planifiee.tache.stream is None:
-                    bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
             except ErreurCollecte as erreur:
                 bilan.refuser(erreur)
                 journal.error("%s : %s", planifiee.nom, erreur.complet())
-            yield planifiee, bilan, estimations
+            yield planifiee, bilan, [] if planifiee.tache.stream else estimations  # un flux ne s'estime pas
 
 
 # --- Lots sur un cluster Dask ---
@@ -9214,6 +9243,7 @@ METRIQUES = {
     "trous": "trous de l'intervalle demandé, par raison",
     "requetes": "requêtes de la dernière exécution",
     "essais": "nouveaux essais de la dernière exécution",
+    "reconnexions": "reconnexions d'un flux pendant la dernière exécution",
 }
 _ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
 
@@ -9257,6 +9287,7 @@ def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]
         yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
     yield "requetes", "", bilan.requetes
     yield "essais", "", bilan.essais
+    yield "reconnexions", "", tache.reconnexions
 
 
 def _echapper(texte: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from outils_lot import (
     MINUTE,
     NOMS_DE_CLES,
     RUNNER,
+    Fin,
     Lot,
     attendre_que,
     etats,
     finir,
     metriques,
+    sans_trace,
 )
 
 import module_ccxt_fr_v2 as module
@@ -68,7 +71,7 @@ def test_un_lot_rend_l_oracle_et_le_dit(lot: Lot) -> None:
     assert lot.lignes("donnees/eth.csv") == lot.attendues("ETH/USDT")
     assert lot.lignes("okx.sqlite") == lot.attendues(exchange="okx") + lot.attendues("ETH/USDT", "okx")
     assert lot.fichiers() == ["donnees/btc.parquet", "donnees/eth.csv", "donnees/eth.csv.fiche.json", "okx.sqlite"]
-    intervalle = "2024-03-05T10:00Z à 2024-03-05T11:00Z"
+    intervalle = "2024-03-05T10:00Z/2024-03-05T11:00Z"
     assert re.sub(r"\d+,\d s", "0,0 s", fin.out).splitlines() == [
         "tâche  état      lignes  trous  temps",
         "btc    complète      60      0  0,0 s",
@@ -147,7 +150,7 @@ def test_le_tableau_tient_en_80_colonnes(lot: Lot) -> None:
                 "format": "sqlite"}, FAUX)  # fmt: skip
     fin = lot.lancer()
     assert max(map(len, fin.out.splitlines())) <= 80
-    assert "  2024-03-05T10:00Z à 2024-03-05T11:00Z  donnees/okx_stream_ohlcv_1m.sqlite" in fin.out.splitlines()
+    assert "  2024-03-05T10:00Z/2024-03-05T11:00Z  donnees/okx_stream_ohlcv_1m.sqlite" in fin.out.splitlines()
 
 
 def test_les_cles_viennent_du_env_voisin_du_yaml(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,12 +270,12 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
     assert [" ".join(ligne.split()) for ligne in sans_mesures.splitlines()] == [
         "tâche lignes requêtes temps taille",
         "btc 60 1 X X",
-        f"2024-03-05T10:00Z à 2024-03-05T11:00Z BTC/USDT {lot.dossier}/donnees/btc.parquet",
+        f"2024-03-05T10:00Z/2024-03-05T11:00Z BTC/USDT {lot.dossier}/donnees/btc.parquet",
         "eth 2 1 X X",
-        f"2024-03-05T10:00Z à 2024-03-05T11:00Z ETH/USDT {lot.dossier}/donnees/eth.csv",
+        f"2024-03-05T10:00Z/2024-03-05T11:00Z ETH/USDT {lot.dossier}/donnees/eth.csv",
         "faux – – – –",
         "Symbole inconnu : « BTCUSDT » sur binance (spot)",
-        "Estimé au débit permis par l'exchange ; rien n'a été écrit.",
+        "Estimé au débit permis ; rien n'a été écrit.",
     ]
     assert lot.empreinte() == avant
     assert bourse.compter("klines") == 0
@@ -453,6 +456,33 @@ def test_depuis_n_importe_quel_dossier_sans_rien_laisser(lot: Lot, tmp_path: Pat
     assert "../lot/donnees/btc.parquet" in fini.stdout
     assert list(racine.iterdir()) == []
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
+
+
+@pytest.mark.parametrize(("suite", "code", "dit"), [(">&-", 0, ""), (">/dev/full", 1, "stdout"), ("| head -1", 0, "")])
+def test_un_stdout_ferme_ou_plein_n_est_pas_une_trace(lot: Lot, suite: str, code: int, dit: str) -> None:
+    """Le lot est fait quand même ; le tableau perdu se dit."""
+    if "full" in suite and not Path("/dev/full").exists():
+        pytest.skip("ce système n'a pas de /dev/full")
+    lot.ecrire(BTC)
+    commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(RUNNER))} --yaml {shlex.quote(str(lot.yaml))} {suite}"
+    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=60)
+    assert fini.returncode == code, fini.stderr
+    assert dit in sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr)).err
+    assert lot.lignes("donnees/btc.parquet") == lot.attendues()
+
+
+def test_une_sortie_tenue_par_une_autre_commande_est_dite_occupee(lot: Lot) -> None:
+    """Le verrou est par sortie aussi : la tâche rend 75, les autres se font."""
+    lot.ecrire(BTC, ETH)
+    (lot.dossier / "donnees").mkdir()
+    verrou = module.Verrou(lot.dossier / "donnees/btc.parquet")
+    verrou.prendre()
+    try:
+        fin = lot.lancer("--bilan", str(lot.dossier / "b.json"))
+    finally:
+        verrou.rendre()
+    assert fin.code == 75
+    assert etats(lot.bilan()) == {"btc": "occupee", "eth": "complete"}
 
 
 # Ordre des flux (l'exécution d'un flux est éprouvée ailleurs)
