@@ -4525,8 +4525,9 @@ class Ecoute(_Liaison):
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
-        self.api.set_markets_from_exchange(connexion.api)
+        _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
+        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
