@@ -3640,6 +3640,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
+    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -3651,7 +3652,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
-        Particularite(limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True),
+        Particularite(
+            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+        ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
@@ -4533,7 +4536,10 @@ class Ecoute(_Liaison):
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
-        taches = [asyncio.ensure_future(self._entretenir(*appel)) for appel in appels]
+        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
+        taches = [
+            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
+        ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
             erreur = next(iter(finies)).exception()
@@ -4585,8 +4591,9 @@ class Ecoute(_Liaison):
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
+        await pause(attente_s)
         delais = delais_backoff()
         while True:
             try:
