@@ -543,6 +543,11 @@ class TypeDonnee:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
 
+    @functools.cached_property
+    def est_lourd(self) -> bool:
+        """Vrai si une ligne pèse ce que pèsent ses niveaux : rien ne sert de compter en lignes."""
+        return any(nature == "niveaux" for _, nature in self.colonnes)
+
 
 @functools.cache
 def _schema(colonnes: tuple[tuple[str, str], ...]) -> pa.Schema:
@@ -938,6 +943,8 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
     valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    if anciennes.select(valeurs).equals(lues.select(valeurs)):
+        return lues[:0], 0  # le cas courant d'une relecture
     connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
     apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
@@ -1300,13 +1307,14 @@ def _series_de(table: pa.Table) -> list[dict[str, Any]]:
 
 def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
     natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
-    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+    noms = list(Trade._fields[: len(natures)])  # le coût et la réception ne font pas de bougies
+    if absentes := [nom for nom in noms if nom not in table.schema.names]:
         raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
-    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
     if colonnes[0].null_count:
         raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
     nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
-    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
     if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
         lignes = lignes.sort_by("timestamp")
     for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
@@ -1914,9 +1922,14 @@ def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
 def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
-    for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], _constante(texte)) for champ, texte in textes.items()]
-        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
 
 
 @functools.cache
@@ -2025,6 +2038,7 @@ class JournalDeReprise:
                     journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
                     return
                 self._indexer(position, lot)
+                self.octets = fichier.tell()
                 yield texte
 
     def notes(self) -> Iterator[dict[str, Any]]:
@@ -2111,9 +2125,11 @@ class JournalDeReprise:
         neuf.fermer()
         self._avant_synchro()
         with _disque("Écrire", self.chemin):
-            neuf.chemin.replace(self.chemin)
-            self.fermer()  # seulement une fois remplacé : fermé, il serait recommencé
-            self._fichier = io.FileIO(self.chemin, "r+b")
+            self.fermer()
+            try:
+                neuf.chemin.replace(self.chemin)
+            finally:
+                self._fichier = io.FileIO(self.chemin, "r+b")  # le neuf, ou l'ancien : sans lui, il serait recommencé
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
 
@@ -2209,7 +2225,8 @@ class Ecrivain(Sortie):
     - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
     - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
 
-    Un écrivain sert un fil à la fois, mais pas toujours le même.
+    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
+    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
@@ -2417,11 +2434,10 @@ class _FichierLu(Ecrivain):
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
         """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
         recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in self._tables(colonnes=self.type_donnee.reperes):
+        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            if table.num_rows:
-                recensement.compter(table)
+            recensement.compter(table)
         recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
@@ -2604,7 +2620,10 @@ class EcrivainFichier(_FichierRepris):
         if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
-            _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
+            recus = self._journal.lignes * self.octets_par_ligne
+            _exiger_place(
+                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
+            )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
@@ -3387,6 +3406,7 @@ class _SqliteLue(Ecrivain):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
             fiche = fiche or _fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
+        self._inscrites.discard(cle)  # sa fiche sera récrite entière
         if fiche is not None and cle in self.fiches:
             confronter(fiche, presents)
         elif fiche is not None:
@@ -3399,7 +3419,7 @@ class _SqliteLue(Ecrivain):
         ]
         requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
         curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if donnee.est_lourd else LIGNES_PAR_LOT):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
@@ -3501,30 +3521,38 @@ class EcrivainSqlite(_SqliteLue):
             base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        for nom in ("intervalles", "trous"):
+            index = 'CREATE INDEX IF NOT EXISTS "{T}_{NOM}_serie" ON "{T}_{NOM}" ({CHAMPS}, debut)'
+            champs = ", ".join(CleSerie._fields)
+            base.execute(self._requetes.sql(index.replace("{NOM}", nom).replace("{CHAMPS}", champs)))
         if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        if fiche.cle not in self._inscrites:
-            debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
             self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
             (*fiche.cle, *marche, fiche.horodatage),
         )
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
-            ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
-            ("{T}_trous", "?,?,?,?,?,?,?", fiche.trous),
+        neuve = fiche.cle not in self._inscrites
+        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
+        listes: list[tuple[str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
+            ("{T}_intervalles", avant.couverts, fiche.couverts),
+            ("{T}_trous", avant.trous, fiche.trous),
         ]
-        for table, places, liste in listes:
-            oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
-            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
-            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._requetes.sql(mettre), touches)
+        for nom, anciens, nouveaux in listes:
+            oter = self._requetes.sql('DELETE FROM "{OU}" WHERE {SERIE}'.replace("{OU}", nom))
+            if neuve:  # ce qu'y aurait laissé une fiche d'avant
+                base.execute(oter, fiche.cle)
+            perimes = anciens[voisins(anciens, debut, fin)]
+            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
+            places = "?,?,?,?,?,?,?" if nom == "{T}_trous" else "?,?,?,?,?,?"
+            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", nom).replace("{PLACES}", places)
+            neufs = nouveaux[voisins(nouveaux, debut, fin)]
+            base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
@@ -3612,6 +3640,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
+    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -3623,7 +3652,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
-        Particularite(limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True),
+        Particularite(
+            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+        ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
@@ -4497,14 +4528,18 @@ class Ecoute(_Liaison):
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
-        self.api.set_markets_from_exchange(connexion.api)
+        _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
+        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
-        taches = [asyncio.ensure_future(self._entretenir(*appel)) for appel in appels]
+        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
+        taches = [
+            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
+        ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
             erreur = next(iter(finies)).exception()
@@ -4556,8 +4591,9 @@ class Ecoute(_Liaison):
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
+        await pause(attente_s)
         delais = delais_backoff()
         while True:
             try:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from outils_ecrivains import (
     DEBUT,
+    MINUTE,
     VARIANTES,
     attendre,
     cles,
@@ -426,9 +427,16 @@ def verifier_flux(chemin: Path, donnee: m.TypeDonnee, lots: list[m.Lot], confirm
     avant, apres = (modele_de(donnee, lots[:n]) for n in (confirmes, confirmes + 1))
     assert avant.keys() <= trouve.keys() <= apres.keys()
     assert all(une in (avant.get(cle), apres[cle]) for cle, une in trouve.items())
-    assert prouves in [couverts_de(lots[:n]) for n in (confirmes, confirmes + 1)] or donnee.a_une_grille
-    if prouves == couverts_de(lots[: confirmes + 1]):
-        assert trouve in (avant, apres)
+    certains, possibles = couverts_de(lots[:confirmes]), couverts_de(lots[: confirmes + 1])
+    assert prouves in (certains, possibles) or donnee.a_une_grille  # une bougie présente, elle, se prouve seule
+    for cle in possibles:
+        assert not m.oter(certains.get(cle, []), prouves.get(cle, []))
+        assert not m.oter(prouves.get(cle, []), possibles[cle])
+        instants = sorted(
+            une["timestamp"].timestamp() * 1000 for une in trouve.values() if une["symbole"] == cle.symbole
+        )
+        for debut, fin in prouves.get(cle, []):
+            assert instants[0] <= debut < fin <= instants[-1] + MINUTE
     assert restes(chemin) == set()
 
 

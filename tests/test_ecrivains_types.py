@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import random
 import sqlite3
@@ -30,6 +31,7 @@ from outils_ecrivains import (
     lot,
     lot_de,
     modele_de,
+    ordre_de,
     restes,
     table_de,
 )
@@ -254,6 +256,55 @@ def test_un_groupe_n_est_jamais_coupe(suffixe: str, tmp_path: Path, monkeypatch:
     lue = m.lire_sortie(chemin)
     assert dict(zip(lue["id"].to_pylist(), lue["price"].to_pylist(), strict=True)) == attendu
     assert lue["id"].to_pylist() == sorted(attendu, key=int)
+
+
+# (symbole, numéro) : le numéro dit l'instant, et l'id, en chiffres une fois sur deux.
+RECUS = st.lists(st.tuples(st.sampled_from("BA"), st.integers(0, 11)), max_size=20)
+
+
+def recus(lignes: list[tuple[str, int]], prix: float) -> pa.Table:
+    """Des trades tels que reçus, reconnaissables à leur prix."""
+    modele = ligne(m.TRADES, BTC, 0)
+    return table_de(
+        m.TRADES,
+        (
+            {**modele, "symbole": s, "timestamp": DEBUT + n // 4, "id": str(8 + n) if n % 2 else f"~{n}", "price": p}
+            for p, (s, n) in enumerate(lignes, start=int(prix))
+        ),
+    )
+
+
+def tries(*tables: pa.Table) -> list[dict[str, Any]]:
+    """L'union, en Python : la place de la première reçue, les valeurs de la dernière."""
+    derniere = {(une["symbole"], une["id"]): une for table in tables for une in table.to_pylist()}
+    return sorted(derniere.values(), key=ordre_de)
+
+
+@settings(max_examples=150, deadline=None)
+@given(RECUS, RECUS, st.lists(st.integers(0, 20), max_size=3))
+def test_tri_et_fusion_des_trades(
+    anciens: list[tuple[str, int]], nouveaux: list[tuple[str, int]], coupes: list[int]
+) -> None:
+    """Le tri, le contrôle d'ordre et la fusion, contre un dictionnaire et un tri de Python."""
+    brute = recus(anciens, 1)
+    ancienne, nouvelle = m.trier(brute, m.TRADES), m.trier(recus(nouveaux, 100), m.TRADES)
+    assert ancienne.to_pylist() == tries(brute)
+    assert m.est_triee(ancienne, m.TRADES)
+    assert m.est_triee(brute, m.TRADES) == (brute.to_pylist() == tries(brute))
+    bornes = [0, *sorted(c % (len(ancienne) + 1) for c in coupes), len(ancienne)]
+    flot = m.sans_couper(ancienne[a:b] for a, b in itertools.pairwise(bornes))
+    fondues = pa.concat_tables([m.TRADES.schema.empty_table(), *m.fusionner(flot, [nouvelle], m.TRADES)])
+    assert fondues.to_pylist() == tries(ancienne, nouvelle)
+
+
+def test_voisins() -> None:
+    """Ceux qui touchent, bords compris, et la place où s'insérer quand il n'y en a pas."""
+    suite = [(0, 2), (4, 6), (8, 10)]
+    assert suite[m.voisins(suite, 2, 4)] == [(0, 2), (4, 6)]
+    assert suite[m.voisins(suite, 5, 5)] == [(4, 6)]
+    assert suite[m.voisins(suite, 11, 20)] == []
+    assert m.voisins(suite, 3, 3) == slice(1, 1)
+    assert m.voisins([], 0, 9) == slice(0, 0)
 
 
 # --- Reprises
