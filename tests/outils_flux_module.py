@@ -111,7 +111,7 @@ def identifiant(recolte: Recolte, symbole: str, trade: Any) -> str:
 def egales(lue: Ligne, attendue: Ligne) -> bool:
     """À l'arrondi près des volumes que l'exchange écrit à huit décimales."""
     return all(
-        x == y or (x is not None and y is not None and math.isclose(x, y, rel_tol=1e-6))
+        x == y or (x is not None and y is not None and math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-7))
         for x, y in zip(lue, attendue, strict=True)
     )
 
@@ -133,12 +133,17 @@ def options(bourse: Bourse, exchange: str, **autres: Any) -> dict[str, Any]:
 async def recolter(
     bourse: Bourse, exchange: str, symboles: str, scenario: Callable[[], Awaitable[object]] | None = None, **autres: Any
 ) -> Recolte:
-    """Suit jusqu'au bout de `duree`, le scénario joué pendant ce temps."""
+    """Suit jusqu'au bout de `duree`, le scénario joué pendant ce temps ; `quitter_s` : s'en va avant, sans conclure."""
+    quitter_s = autres.pop("quitter_s", None)
     recolte = Recolte(bourse, exchange)
     joue = asyncio.ensure_future(scenario()) if scenario else None
     try:
-        async for lot in m.suivre(**options(bourse, exchange, symbols=symboles, **autres)):
-            recolte.lots.append(lot)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(quitter_s), contextlib.aclosing(
+                m.suivre(**options(bourse, exchange, symbols=symboles, **autres))
+            ) as lots:
+                async for lot in lots:
+                    recolte.lots.append(lot)
     finally:
         if joue is not None:
             joue.cancel()

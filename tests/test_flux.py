@@ -145,7 +145,7 @@ def test_le_volume_d_un_contrat_est_dans_l_unite_du_rest(exchange: str, symbole:
 
 @pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
 def test_un_appel_groupe_sert_tous_les_symboles_par_une_connexion(exchange: str) -> None:
-    """ccxt n'y rend qu'un symbole par appel : aucune bougie n'est perdue pour autant."""
+    """Ccxt n'y rend qu'un symbole par appel : aucune bougie n'est perdue pour autant."""
     symboles = "BTC/USDT,ETH/USDT,SOL/USDT,XRP/USDT,DOGE/USDT,ADA/USDT,LTC/USDT,LINK/USDT,BTC/USDC,ETH/USDC,SOL/USDC"
 
     async def essai() -> None:
@@ -258,7 +258,7 @@ def test_une_trame_abimee_ne_tue_pas_le_flux(exchange: str, caplog: pytest.LogCa
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_un_symbole_refuse_est_nomme_et_les_autres_servis(exchange: str, caplog: pytest.LogCaptureFixture) -> None:
-    """okx coupe tout le monde, kraken ne répond jamais, binance rejette un numéro que nul n'attend."""
+    """Okx coupe tout le monde, kraken ne répond jamais, binance rejette un numéro que nul n'attend."""
 
     async def essai() -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
@@ -378,7 +378,8 @@ def test_un_message_de_bougie_depasse_par_la_cloture_n_ecrase_rien(nature: str) 
 
 
 @pytest.mark.parametrize(
-    ("exchange", "nature"), [("binance", "ws_somme"), ("okx", "ws_somme"), ("kraken", "ws_somme"), ("bybit", "ws_croise")]
+    ("exchange", "nature"),
+    [("binance", "ws_somme"), ("okx", "ws_croise"), ("kraken", "ws_croise"), ("bybit", "ws_croise")],
 )
 def test_un_carnet_faux_n_est_jamais_rendu(exchange: str, nature: str, fils: list[m.Fil]) -> None:
     """Somme, séquence ou prix croisés : écarté, compté, et le flux repart d'un instantané."""
@@ -415,7 +416,7 @@ def test_une_rafale_de_cinquante_mille_trades_arrive_entiere() -> None:
                 await asyncio.sleep(0.5)
                 bourse.rafale("binance", "BTC/USDT", 50_000)
 
-            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=9)
+            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=6)
             recolte.exiger_trades("BTC/USDT", au_moins=50_000)
 
     jouer(essai())
@@ -479,7 +480,7 @@ def test_un_marche_calme_n_est_pas_reconnecte_en_boucle(stream: str) -> None:
                     return await avant(flux, plafond_s)
 
                 pile.enter_context(pytest.MonkeyPatch.context()).setattr(m.Flux, "suivants", compter)
-                await recolter(bourse, "bybit", DEUX, stream=stream, duree=3.5, silence=0.5)
+                await recolter(bourse, "bybit", DEUX, stream=stream, quitter_s=3.5, silence=0.5)
             if stream in ("ohlcv", "trades"):
                 assert len(bourse.connexions) == 1
                 verifications = [r for r in bourse.requetes if "kline" in r.chemin or "recent-trade" in r.chemin]
@@ -511,8 +512,7 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
             recolte = await recolter(bourse, "okx", "BTC/USDT", scenario, stream="trades", duree=6)
             instants = [c.instant for c in bourse.connexions]
             ecarts = [apres - avant for avant, apres in itertools.pairwise(instants)]
-            assert 0.3 <= ecarts[2] <= 0.6 + 0.3
-            assert 0.6 <= ecarts[3] <= 1.2 + 0.3
+            assert [0.3 <= ecarts[1] <= 0.9, 0.6 <= ecarts[2] <= 1.5, 1.2 <= ecarts[3] <= 2.7] == [True, True, True]
             recolte.exiger_trades("BTC/USDT", au_moins=10)
 
     jouer(essai())
@@ -530,7 +530,7 @@ def test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion() -> None:
         async with ouvrir("binance", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                for decalage in (5 * MINUTE, -3 * MINUTE):
+                for decalage in (-3 * MINUTE, 5 * MINUTE):
                     await asyncio.sleep(1.2)
                     bourse.couper("binance")
                     bourse.decalage_ms = decalage
@@ -634,7 +634,7 @@ def test_sans_canal_les_bougies_sont_lues_juste_apres_leur_cloture(
 
 
 def test_un_timeframe_qui_peut_etre_ancre_ailleurs_est_lu_par_rest(caplog: pytest.LogCaptureFixture) -> None:
-    """okx ouvre ses bougies de 6 h à 16:00 UTC en WebSocket, à 00:00 en REST."""
+    """Okx ouvre ses bougies de 6 h à 16:00 UTC en WebSocket, à 00:00 en REST."""
 
     async def essai() -> None:
         async with ouvrir("okx", acceleration=1) as bourse:
