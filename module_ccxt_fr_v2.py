@@ -5618,12 +5618,15 @@ def _touche(trade: Trade, dernier: Trade) -> bool:
     if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1
+    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
 
 def _atteint(trade: Trade, jusqua: Trade) -> bool:
     """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
-    return _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp
+    if _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp:
+        return True
+    rangs, bord = rangs_de(trade.id), rangs_de(jusqua.id)
+    return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
 def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:

@@ -386,7 +386,7 @@ def test_un_carnet_faux_n_est_jamais_rendu(exchange: str, nature: str, fils: lis
 
     async def essai() -> None:
         async with ouvrir(exchange, acceleration=60) as bourse:
-            bourse.pannes.ajouter(Panne(nature, sauter=5, fois=4))
+            bourse.pannes.ajouter(Panne(nature, sauter=10, fois=40))
             recolte = await recolter(bourse, exchange, "BTC/USDT", stream="orderbook", profondeur=5, duree=3)
             exiger_carnets(recolte, "BTC/USDT", profondeur=5)
             reconnexions = len(bourse.connexions) - 1
