@@ -321,7 +321,7 @@ class FausseConnexion(SimpleNamespace):
 
     def noter_instant(self, instant: int) -> bool:
         """Refuse ce qui est d'un jour en avance."""
-        return instant <= self.heure + m.JOUR_MS
+        return bool(instant <= self.heure + m.JOUR_MS)
 
     def unite_volume(self, _marche: Any) -> str:
         """La base."""
@@ -608,7 +608,7 @@ def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
             await asyncio.sleep(60)
             return []
 
-        connexion.lire_trades = jamais
+        connexion.__dict__["lire_trades"] = jamais
         nourrir(fil, (6, 6_000))
         await asyncio.sleep(0)
         fil.arrete = True
