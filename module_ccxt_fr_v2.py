@@ -5670,12 +5670,15 @@ def _touche(trade: Trade, dernier: Trade) -> bool:
     if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1
+    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
 
 def _atteint(trade: Trade, jusqua: Trade) -> bool:
     """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
-    return _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp
+    if _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp:
+        return True
+    rangs, bord = rangs_de(trade.id), rangs_de(jusqua.id)
+    return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
 def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
@@ -5712,6 +5715,7 @@ VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reco
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
+CLOTURES_GARDEES = 1500
 SAUTS_VAINS_MAX = 3
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
@@ -5764,9 +5768,12 @@ class Fil(ABC):
         self.sale = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
+        self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
         self._prochain_essai = 0.0
+        self._horloge = asyncio.get_running_loop().time
+        self._grace_s = reglages.plage.grace_ms / 1000
         self._apaiser()
 
     @property
@@ -5827,7 +5834,7 @@ class Fil(ABC):
 
     def _relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
-        maintenant = asyncio.get_running_loop().time()
+        maintenant = self._horloge()
         if maintenant >= self._prochain_essai and not self.arrete:
             self._prochain_essai = maintenant + next(self._delais)
             self.rattraper()
@@ -5839,6 +5846,11 @@ class Fil(ABC):
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
+
+    def _echeance_du_saut(self, continuite: Continuite) -> int:
+        """L'heure de l'exchange où des identifiants attendus seront tenus pour perdus."""
+        reste_s = max(0.0, continuite.reste_s(self._horloge(), self._grace_s))
+        return INSTANT_MAX_MS if reste_s == math.inf else self.connexion.heure_ms() + math.ceil(1000 * reste_s)
 
     def rattraper(self) -> asyncio.Task[None]:
         """Lance un rattrapage, ou rend celui qui court."""
@@ -6016,15 +6028,15 @@ class FilBougies(Fil):
         brutes = await self.connexion.lire_bougies(
             self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
         )
-        return depassee(brutes, self._derniere, self.timeframe.plancher(heure))
+        return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
     """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
-    seuil = derniere[0] if derniere else ouverture
+    seuil = max(derniere[0] if derniere else 0, ouverture)
     for ligne in brutes:
         instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
-        if derniere and len(derniere) > 5 and instant == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
+        if derniere and instant == derniere[0] and volume > (_en_nombre(derniere[5]) or 0.0):
             return True
         if instant > seuil and volume > 0:
             return True
@@ -6058,7 +6070,7 @@ class FilAgregat(FilBougies):
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
-        self._cloture: tuple[int, float] | None = None
+        self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
         contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
         taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
         inverse = bool(contrats and serie.marche.get("inverse"))
@@ -6076,6 +6088,7 @@ class FilAgregat(FilBougies):
             self.compteurs.doublons += self._agregateur.doublons
         self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
         self._douteuses.clear()
+        self._rendues.clear()
 
     def _douter(self, depuis: int, jusqua: int) -> None:
         """Des identifiants ont sauté entre ces deux instants : ces bougies ne seront pas rendues, mais relues."""
@@ -6092,7 +6105,7 @@ class FilAgregat(FilBougies):
             self.compteurs.impossibles += 1
             return False
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
@@ -6120,8 +6133,12 @@ class FilAgregat(FilBougies):
         if self._agregateur is None:
             return []
         self._rendues += self._agregateur.clore(heure)
-        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues}
-        self._rendues = []
+        if avant := self._continuite.echu(self._horloge(), self._grace_s):
+            self._douter(avant.timestamp, self._derniere[0])
+        attendu = self._continuite.en_attente
+        seuil = self.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
+        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues if bougie.timestamp < seuil}
+        self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
         for instant in dernieres.keys() & self._douteuses.keys():
             self._douteuses[instant] = dernieres.pop(instant)[5]
         closes = [dernieres[instant] for instant in sorted(dernieres)]
@@ -6138,14 +6155,18 @@ class FilAgregat(FilBougies):
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
-        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), max(fin, self._prouve)
+        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), fin
+        if self._vides == "reporter":
+            self._retenir(lot)
+            return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
 
     def echeance(self) -> int | None:
         if self._agregateur is None:
             return None
-        return self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+        close = self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+        return min(close, self._echeance_du_saut(self._continuite))
 
     def _adopter(self, lot: Lot) -> Lot:
         self._apprendre(lot)
@@ -6157,16 +6178,23 @@ class FilAgregat(FilBougies):
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-6)
+                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-4)  # un volume inverse est arrondi trade par trade
                 self._continuite.vains = self._continuite.vains + 1 if juste else 0
 
     def _reporter(self, lot: Lot) -> Lot:
         """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
-        lot, self._cloture = reporter_les_vides(lot, self.timeframe, self._cloture)
+        lot = reporter_les_vides(lot, self.timeframe, self._clotures)
+        self._retenir(lot)
         return lot
 
+    def _retenir(self, lot: Lot) -> None:
+        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
+            del self._clotures[instant]
+
     async def a_bouge(self) -> bool:
-        return await des_trades_depuis(self.connexion, self.serie, self._derniere[0] if self._derniere else None)
+        derniere = int(self._derniere[0]) if self._derniere else 0
+        return await des_trades_depuis(self.connexion, self.serie, max(derniere, self.ecoute_depuis))
 
 
 def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
@@ -6180,19 +6208,16 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
 
 
-def reporter_les_vides(
-    lot: Lot, timeframe: Timeframe, cloture: tuple[int, float] | None
-) -> tuple[Lot, tuple[int, float] | None]:
-    """Le lot dont les trous sans transaction sont devenus des bougies plates ; et sa dernière (ouverture, clôture).
+def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, float]) -> Lot:
+    """Le lot dont les trous sans transaction sont devenus des bougies plates, à la clôture d'avant.
 
-    `cloture` : celle qui précède le lot, si on la connaît ; sans elle, un vide en tête reste un trou.
+    `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
     """
-    connues = dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+    connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
     plates: list[list[float]] = []
     restes: list[Trou] = []
     for trou in lot.trous:
-        avant = timeframe.avancer(trou.debut, -1)
-        prix = connues.get(avant, cloture[1] if cloture and cloture[0] == avant else None)
+        prix = connues.get(timeframe.avancer(trou.debut, -1))
         if trou.raison != SANS_TRANSACTION or prix is None:
             restes.append(trou)
             continue
@@ -6203,8 +6228,7 @@ def reporter_les_vides(
             instant = timeframe.avancer(instant, 1)
     ajout = habiller(lot.cle, _en_colonnes(plates))
     lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
-    dernier = max(connues, default=None)
-    return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
+    return lot._replace(lignes=lignes, trous=restes)
 
 
 # --- Trades
@@ -6228,10 +6252,18 @@ class Continuite:
         if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
             return None
         self._avancer(trade, rangs, maintenant)
-        if not self._manquants or next(iter(self._manquants.values())) + grace_s > maintenant:
+        return self.echu(maintenant, grace_s)
+
+    def echu(self, maintenant: float, grace_s: float) -> Trade | None:
+        """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
+        if not self._manquants or self.reste_s(maintenant, grace_s) > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
+
+    def reste_s(self, maintenant: float, grace_s: float) -> float:
+        """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
+        return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
 
     @property
     def en_attente(self) -> Trade | None:
@@ -6275,7 +6307,6 @@ class FilTrades(Fil):
         self._rompu = True
         self._retenir_jusqua = 0.0
         self._continuite = Continuite()
-        self._horloge = asyncio.get_running_loop().time
 
     def rompre(self) -> None:
         self._rompu = True
@@ -6299,7 +6330,7 @@ class FilTrades(Fil):
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self.reglages.plage.grace_ms / 1000)
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
@@ -6319,6 +6350,8 @@ class FilTrades(Fil):
         self.rattraper()
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Rupture(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
@@ -6328,7 +6361,8 @@ class FilTrades(Fil):
 
     def echeance(self) -> int | None:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
-        return self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else None
+        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
+        return min(retenue, self._echeance_du_saut(self._continuite))
 
     def _veiller(self) -> None:
         if self._ruptures:
@@ -6391,7 +6425,8 @@ class FilTrades(Fil):
         return len(neufs)
 
     async def a_bouge(self) -> bool:
-        return await des_trades_depuis(self.connexion, self.serie, self._dernier.timestamp if self._dernier else None)
+        dernier = self._dernier.timestamp if self._dernier else 0
+        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
 
 
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
@@ -6407,10 +6442,10 @@ def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
     return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
 
 
-async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int | None) -> bool:
+async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
     """Vrai si le REST connaît un trade plus récent que cet instant."""
     bruts = await connexion.lire_trades(serie, None, {})
-    return any((_en_instant(brut.get("timestamp")) or 0) > (instant or 0) for brut in bruts) if instant else bool(bruts)
+    return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -6652,6 +6687,7 @@ class Abonnement:
             self._premiere = False
             for fil in self.fils:
                 fil.rompre()
+                fil.ecoute_depuis = self._connexion.heure_ms()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             self._progres = dict.fromkeys(self._par_symbole, maintenant)

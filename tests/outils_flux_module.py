@@ -15,7 +15,7 @@ import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
 MINUTE = 60_000
 Ligne = tuple[Any, ...]
@@ -66,9 +66,10 @@ class Recolte:
         lues = self.bougies(symbole)
         assert len(lues) >= au_moins, f"{symbole} : {len(lues)} bougies"
         attendues = self.attendues(symbole, min(lues), max(lues) + MINUTE, plates=plates)
-        assert sorted(lues) == sorted(attendues)
+        manquent, inventees = sorted(attendues.keys() - lues.keys()), sorted(lues.keys() - attendues.keys())
+        assert (manquent, inventees) == ([], []), f"{symbole} : manquent {manquent}, inventées {inventees}"
         differentes = {i: (lues[i], attendues[i]) for i in lues if not egales(lues[i], attendues[i])}
-        assert differentes == {}
+        assert differentes == {}, f"{symbole} : {differentes}"
         for ligne in self.lignes(symbole):
             valeurs = tuple(ligne[nom] for nom in m.VALEURS_OHLCV)
             assert egales(valeurs, attendues[ligne["timestamp"]]), "une bougie fausse fut rendue"
@@ -78,11 +79,13 @@ class Recolte:
         rendus = self.lignes(symbole)
         assert len(rendus) >= au_moins, f"{symbole} : {len(rendus)} trades"
         vus = collections.Counter(ligne["id"] for ligne in rendus)
-        assert [i for i, fois in vus.items() if fois > 1] == []
+        doubles = [i for i, fois in vus.items() if fois > 1]
+        assert doubles == [], f"{symbole} : en double {doubles[:5]}"
         attendus = oracle_trades(self, symbole, rendus)
         lus = {ligne["id"]: (ligne["timestamp"], ligne["price"], ligne["amount"], ligne["side"]) for ligne in rendus}
-        assert set(lus) == set(attendus)
-        assert lus == attendus
+        manquent, inventes = set(attendus) - set(lus), set(lus) - set(attendus)
+        assert (manquent, inventes) == (set(), set()), f"{symbole} : manquent {manquent}, inventés {inventes}"
+        assert lus == attendus, f"{symbole} : un trade altéré"
 
 
 def oracle_trades(recolte: Recolte, symbole: str, rendus: list[dict[str, Any]]) -> dict[str, Ligne]:
@@ -111,7 +114,7 @@ def identifiant(recolte: Recolte, symbole: str, trade: Any) -> str:
 def egales(lue: Ligne, attendue: Ligne) -> bool:
     """À l'arrondi près des volumes que l'exchange écrit à huit décimales."""
     return all(
-        x == y or (x is not None and y is not None and math.isclose(x, y, rel_tol=1e-6))
+        x == y or (x is not None and y is not None and math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-7))
         for x, y in zip(lue, attendue, strict=True)
     )
 
@@ -133,12 +136,17 @@ def options(bourse: Bourse, exchange: str, **autres: Any) -> dict[str, Any]:
 async def recolter(
     bourse: Bourse, exchange: str, symboles: str, scenario: Callable[[], Awaitable[object]] | None = None, **autres: Any
 ) -> Recolte:
-    """Suit jusqu'au bout de `duree`, le scénario joué pendant ce temps."""
+    """Suit jusqu'au bout de `duree`, le scénario joué pendant ce temps ; `quitter_s` : s'en va avant, sans conclure."""
+    quitter_s = autres.pop("quitter_s", None)
     recolte = Recolte(bourse, exchange)
     joue = asyncio.ensure_future(scenario()) if scenario else None
     try:
-        async for lot in m.suivre(**options(bourse, exchange, symbols=symboles, **autres)):
-            recolte.lots.append(lot)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(quitter_s), contextlib.aclosing(
+                m.suivre(**options(bourse, exchange, symbols=symboles, **autres))
+            ) as lots:
+                async for lot in lots:
+                    recolte.lots.append(lot)
     finally:
         if joue is not None:
             joue.cancel()
@@ -147,6 +155,17 @@ async def recolter(
     if joue is not None and joue.exception() is not None:
         raise joue.exception() or AssertionError
     return recolte
+
+
+async def chacun(essai: Callable[..., Awaitable[None]], cas: Sequence[tuple[Any, ...]]) -> None:
+    """Joue un essai pour chaque cas, tous ensemble : le temps y passe à attendre. Nomme les cas en faute."""
+    rendus = await asyncio.gather(*(essai(*un) for un in cas), return_exceptions=True)
+    fautes = {str(un): rendu for un, rendu in zip(cas, rendus, strict=True) if rendu is not None}
+    for erreur in fautes.values():
+        if isinstance(erreur, BaseException) and not isinstance(erreur, AssertionError):
+            raise erreur
+    if fautes:
+        raise AssertionError("\n".join(f"{un} : {erreur}" for un, erreur in fautes.items()))
 
 
 def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:

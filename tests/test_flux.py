@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from outils_bout_en_bout import HEURE_BOURSE
-from outils_flux_module import MINUTE, Recolte, egales, jouer, jusqua, niveaux, options, ouvrir, recolter
+from outils_flux_module import MINUTE, Recolte, chacun, egales, jouer, jusqua, niveaux, options, ouvrir, recolter
 
 import module_ccxt_fr_v2 as m
 from bourse_locale.marche import Marche
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXCHANGES = ("binance", "okx", "bybit", "kraken")
+LES_QUATRE = [(exchange,) for exchange in EXCHANGES]
 DEUX = "BTC/USDT,ETH/USDT"
 
 
@@ -127,11 +127,10 @@ CONTRATS = [
 ]
 
 
-@pytest.mark.parametrize(("exchange", "symbole"), CONTRATS)
-def test_le_volume_d_un_contrat_est_dans_l_unite_du_rest(exchange: str, symbole: str) -> None:
+def test_le_volume_d_un_contrat_est_dans_l_unite_du_rest() -> None:
     """Bougies du WebSocket (sauf binance inverse, qui y compte en contrats) et bougies faites de trades."""
 
-    async def essai() -> None:
+    async def essai(exchange: str, symbole: str) -> None:
         async with ouvrir(exchange, acceleration=240) as bourse:
             communes: dict[str, Any] = {"duree": 2.2, "grace": 20, "type_marche": "swap"}
             suites = [recolter(bourse, exchange, symbole, stream="trades", trades_vers_ohlcv=True, **communes)]
@@ -140,29 +139,27 @@ def test_le_volume_d_un_contrat_est_dans_l_unite_du_rest(exchange: str, symbole:
             for recolte in await asyncio.gather(*suites):
                 recolte.exiger_bougies(symbole, au_moins=4)
 
-    jouer(essai())
+    jouer(chacun(essai, CONTRATS))
 
 
-@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
-def test_un_appel_groupe_sert_tous_les_symboles_par_une_connexion(exchange: str) -> None:
-    """ccxt n'y rend qu'un symbole par appel : aucune bougie n'est perdue pour autant."""
+def test_un_appel_groupe_sert_tous_les_symboles_par_une_connexion() -> None:
+    """Ccxt n'y rend qu'un symbole par appel : aucune bougie n'est perdue pour autant."""
     symboles = "BTC/USDT,ETH/USDT,SOL/USDT,XRP/USDT,DOGE/USDT,ADA/USDT,LTC/USDT,LINK/USDT,BTC/USDC,ETH/USDC,SOL/USDC"
 
-    async def essai() -> None:
+    async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=240) as bourse:
             recolte = await recolter(bourse, exchange, symboles, stream="ohlcv", duree=2.5, grace=20)
             for symbole in symboles.split(","):
                 recolte.exiger_bougies(symbole, au_moins=5)
             assert len(bourse.connexions) == 1
 
-    jouer(essai())
+    jouer(chacun(essai, [("binance",), ("okx",), ("bybit",)]))
 
 
-@pytest.mark.parametrize("stream", ["ohlcv", "trades"])
-def test_un_groupe_refuse_est_suivi_un_par_un(stream: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_un_groupe_refuse_est_suivi_un_par_un(caplog: pytest.LogCaptureFixture) -> None:
     """Mêmes données, dit une fois."""
 
-    async def essai() -> None:
+    async def essai(stream: str) -> None:
         async with ouvrir("binance", acceleration=120) as bourse:
             bourse.pannes.ajouter(Panne("ws_groupe_refuse", n=1))
             recolte = await recolter(bourse, "binance", DEUX, stream=stream, duree=3, grace=10)
@@ -172,8 +169,9 @@ def test_un_groupe_refuse_est_suivi_un_par_un(stream: str, caplog: pytest.LogCap
                 else:
                     recolte.exiger_trades(symbole, au_moins=15)
 
-    jouer(essai())
-    assert sum("abonnement groupé refusé" in ligne for ligne in niveaux(caplog.records)) == 1
+    jouer(chacun(essai, [("ohlcv",), ("trades",)]))
+    dits = [ligne for ligne in niveaux(caplog.records) if "abonnement groupé refusé" in ligne]
+    assert sorted(ligne.partition(" ")[0] for ligne in dits) == ["ohlcv", "trades"]
 
 
 # --- Coupures
@@ -190,11 +188,10 @@ COUPURES = [
 ]
 
 
-@pytest.mark.parametrize(("exchange", "forme", "maniere"), COUPURES)
-def test_sept_minutes_de_coupure_sont_comblees_une_fois(exchange: str, forme: str, maniere: str) -> None:
+def test_sept_minutes_de_coupure_sont_comblees_une_fois() -> None:
     """La connexion tombe, l'exchange vit sept minutes sans nous : le REST les donne, chacune une fois, sans trou."""
 
-    async def essai() -> None:
+    async def essai(exchange: str, forme: str, maniere: str) -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
 
             async def scenario() -> None:
@@ -213,7 +210,7 @@ def test_sept_minutes_de_coupure_sont_comblees_une_fois(exchange: str, forme: st
                     recolte.exiger_bougies(symbole, au_moins=9)
                 assert [t for t in recolte.trous(symbole) if t.raison != m.SANS_TRANSACTION] == []
 
-    jouer(essai())
+    jouer(chacun(essai, COUPURES))
 
 
 def test_deux_ruptures_rapprochees_sont_comblees_toutes_les_deux() -> None:
@@ -240,11 +237,10 @@ def test_deux_ruptures_rapprochees_sont_comblees_toutes_les_deux() -> None:
     jouer(essai())
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_une_trame_abimee_ne_tue_pas_le_flux(exchange: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_une_trame_abimee_ne_tue_pas_le_flux(caplog: pytest.LogCaptureFixture) -> None:
     """Chez ccxt, la boucle de réception meurt sans un mot : ici, on se reconnecte, et rien ne manque."""
 
-    async def essai() -> None:
+    async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
             bourse.pannes.ajouter(Panne("ws_trame_abimee", fois=1, sauter=25))
             recolte = await recolter(bourse, exchange, DEUX, stream="ohlcv", duree=2.5, grace=15)
@@ -252,15 +248,14 @@ def test_une_trame_abimee_ne_tue_pas_le_flux(exchange: str, caplog: pytest.LogCa
                 recolte.exiger_bougies(symbole, au_moins=3)
             assert len(bourse.connexions) == 2
 
-    jouer(essai())
-    assert [ligne for ligne in niveaux(caplog.records) if "flux coupé" in ligne]
+    jouer(chacun(essai, LES_QUATRE))
+    assert sum("flux coupé" in ligne for ligne in niveaux(caplog.records)) == 4
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_un_symbole_refuse_est_nomme_et_les_autres_servis(exchange: str, caplog: pytest.LogCaptureFixture) -> None:
-    """okx coupe tout le monde, kraken ne répond jamais, binance rejette un numéro que nul n'attend."""
+def test_un_symbole_refuse_est_nomme_et_les_autres_servis(caplog: pytest.LogCaptureFixture) -> None:
+    """Okx coupe tout le monde, kraken ne répond jamais, binance rejette un numéro que nul n'attend."""
 
-    async def essai() -> None:
+    async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
             bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="ETH/USDT"))
             recolte = await recolter(bourse, exchange, "BTC/USDT,ETH/USDT,SOL/USDT", stream="ohlcv", duree=5, grace=15)
@@ -268,10 +263,10 @@ def test_un_symbole_refuse_est_nomme_et_les_autres_servis(exchange: str, caplog:
                 recolte.exiger_bougies(symbole, au_moins=5)
             assert recolte.lignes("ETH/USDT") == []
 
-    jouer(essai())
+    jouer(chacun(essai, LES_QUATRE))
     refus = [ligne for ligne in niveaux(caplog.records) if "abonnement refusé" in ligne]
-    assert len(refus) == 1
-    assert refus[0].startswith("ETH/USDT")
+    assert len(refus) == 4
+    assert all(ligne.startswith("ETH/USDT") for ligne in refus)
 
 
 def test_tous_les_symboles_refuses_finissent_le_flux() -> None:
@@ -288,11 +283,10 @@ def test_tous_les_symboles_refuses_finissent_le_flux() -> None:
     jouer(essai())
 
 
-@pytest.mark.parametrize("exchange", ["binance", "okx", "kraken"])
-def test_des_trades_perdus_en_route_sont_relus(exchange: str) -> None:
+def test_des_trades_perdus_en_route_sont_relus() -> None:
     """Les identifiants se suivent : un saut qui dure est relu par REST, sans coupure."""
 
-    async def essai() -> None:
+    async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne("ws_perdu", canal="trades", symbole="BTC/USDT", fois=4, sauter=5))
             trades, agreges = await asyncio.gather(
@@ -303,7 +297,7 @@ def test_des_trades_perdus_en_route_sont_relus(exchange: str) -> None:
             agreges.exiger_bougies("ETH/USDT", au_moins=2)
             assert len(bourse.connexions) == 2
 
-    jouer(essai())
+    jouer(chacun(essai, [("binance",), ("okx",), ("kraken",)]))
 
 
 def test_des_trades_perdus_faussent_la_bougie_qui_est_relue() -> None:
@@ -341,11 +335,10 @@ def test_une_minute_de_bougies_perdue_est_relue() -> None:
     jouer(essai())
 
 
-@pytest.mark.parametrize("nature", ["ws_double", "ws_retard", "ws_desordre"])
-def test_doubles_retards_et_desordres_de_trades(nature: str) -> None:
+def test_doubles_retards_et_desordres_de_trades() -> None:
     """Chaque trade une fois, et les bougies justes."""
 
-    async def essai() -> None:
+    async def essai(nature: str) -> None:
         async with ouvrir("okx", acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne(nature, canal="trades", probabilite=0.3, delai_ms=20_000, k=2))
             trades, agreges = await asyncio.gather(
@@ -358,14 +351,13 @@ def test_doubles_retards_et_desordres_de_trades(nature: str) -> None:
             attendues = agreges.attendues("ETH/USDT", min(lues), max(lues) + 1)
             assert all(egales(lues[i], attendues[i]) for i in lues)
 
-    jouer(essai())
+    jouer(chacun(essai, [("ws_double",), ("ws_retard",), ("ws_desordre",)]))
 
 
-@pytest.mark.parametrize("nature", ["ws_double", "ws_retard", "ws_desordre"])
-def test_un_message_de_bougie_depasse_par_la_cloture_n_ecrase_rien(nature: str) -> None:
+def test_un_message_de_bougie_depasse_par_la_cloture_n_ecrase_rien() -> None:
     """Un état périmé, arrivé après l'état final : le REST tranche."""
 
-    async def essai() -> None:
+    async def essai(nature: str) -> None:
         async with ouvrir("binance", acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne(nature, canal="bougies", probabilite=0.4, delai_ms=25_000, k=1))
             recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=4.5, grace=0)
@@ -374,24 +366,24 @@ def test_un_message_de_bougie_depasse_par_la_cloture_n_ecrase_rien(nature: str) 
             assert sorted(lues) == sorted(attendues)
             assert {i: (lues[i], attendues[i]) for i in lues if not egales(lues[i], attendues[i])} == {}
 
-    jouer(essai())
+    jouer(chacun(essai, [("ws_double",), ("ws_retard",), ("ws_desordre",)]))
 
 
-@pytest.mark.parametrize(
-    ("exchange", "nature"), [("binance", "ws_somme"), ("okx", "ws_somme"), ("kraken", "ws_somme"), ("bybit", "ws_croise")]
-)
-def test_un_carnet_faux_n_est_jamais_rendu(exchange: str, nature: str, fils: list[m.Fil]) -> None:
+FAUX = [("binance", "ws_somme"), ("okx", "ws_croise"), ("kraken", "ws_croise"), ("bybit", "ws_croise")]
+
+
+def test_un_carnet_faux_n_est_jamais_rendu(fils: list[m.Fil]) -> None:
     """Somme, séquence ou prix croisés : écarté, compté, et le flux repart d'un instantané."""
 
-    async def essai() -> None:
+    async def essai(exchange: str, nature: str) -> None:
         async with ouvrir(exchange, acceleration=60) as bourse:
-            bourse.pannes.ajouter(Panne(nature, sauter=5, fois=4))
+            bourse.pannes.ajouter(Panne(nature, sauter=10, fois=40))
             recolte = await recolter(bourse, exchange, "BTC/USDT", stream="orderbook", profondeur=5, duree=3)
             exiger_carnets(recolte, "BTC/USDT", profondeur=5)
-            reconnexions = len(bourse.connexions) - 1
-            assert fils[0].compteurs.carnets_ecartes + reconnexions >= 1
+            (fil,) = [fil for fil in fils if fil.cle.exchange == exchange]
+            assert fil.compteurs.carnets_ecartes >= 1
 
-    jouer(essai())
+    jouer(chacun(essai, FAUX))
 
 
 def test_un_lien_lent_ne_perd_rien() -> None:
@@ -415,7 +407,7 @@ def test_une_rafale_de_cinquante_mille_trades_arrive_entiere() -> None:
                 await asyncio.sleep(0.5)
                 bourse.rafale("binance", "BTC/USDT", 50_000)
 
-            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=9)
+            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=6)
             recolte.exiger_trades("BTC/USDT", au_moins=50_000)
 
     jouer(essai())
@@ -424,11 +416,10 @@ def test_une_rafale_de_cinquante_mille_trades_arrive_entiere() -> None:
 # --- Surveillance
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_un_socket_demi_ouvert_est_trouve_a_temps(exchange: str) -> None:
+def test_un_socket_demi_ouvert_est_trouve_a_temps() -> None:
     """Plus rien n'arrive, pas même un adieu : reconnecté en `silence` + 1,5 s, rien ne manque."""
 
-    async def essai() -> None:
+    async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
             delai: list[float] = []
 
@@ -444,7 +435,7 @@ def test_un_socket_demi_ouvert_est_trouve_a_temps(exchange: str) -> None:
             for symbole in DEUX.split(","):
                 recolte.exiger_bougies(symbole, au_moins=5)
 
-    jouer(essai())
+    jouer(chacun(essai, LES_QUATRE))
 
 
 def test_le_silence_d_un_seul_symbole_est_trouve() -> None:
@@ -462,32 +453,43 @@ def test_le_silence_d_un_seul_symbole_est_trouve() -> None:
     jouer(essai())
 
 
-@pytest.mark.parametrize("stream", ["ohlcv", "trades", "ticker", "orderbook"])
-def test_un_marche_calme_n_est_pas_reconnecte_en_boucle(stream: str) -> None:
+def test_un_marche_calme_n_est_pas_reconnecte_en_boucle() -> None:
     """Aucun trade pendant des heures : le REST le confirme, de moins en moins souvent, et rien d'autre ne se passe."""
 
-    async def essai() -> None:
+    async def essai(stream: str) -> None:
         calme = Marche(1, pannes=[(HEURE_BOURSE - 30_000, HEURE_BOURSE + 10 * 3_600_000)])
         async with ouvrir("bybit", acceleration=10, marche=calme) as bourse:
-            reveils = 0
-            async with contextlib.AsyncExitStack() as pile:
-                avant = m.Flux.suivants
-
-                async def compter(flux: m.Flux, plafond_s: float) -> list[m.Lot]:
-                    nonlocal reveils
-                    reveils += 1
-                    return await avant(flux, plafond_s)
-
-                pile.enter_context(pytest.MonkeyPatch.context()).setattr(m.Flux, "suivants", compter)
-                await recolter(bourse, "bybit", DEUX, stream=stream, duree=3.5, silence=0.5)
+            await recolter(bourse, "bybit", DEUX, stream=stream, quitter_s=3.5, silence=0.5)
             if stream in ("ohlcv", "trades"):
                 assert len(bourse.connexions) == 1
                 verifications = [r for r in bourse.requetes if "kline" in r.chemin or "recent-trade" in r.chemin]
                 assert 2 <= len(verifications) <= 14
-                assert reveils < 40
             assert len(bourse.connexions) <= 4
 
-    jouer(essai())
+    jouer(chacun(essai, [(stream,) for stream in m.CANAUX]))
+
+
+def test_au_repos_le_flux_dort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une échéance passée, rien à rendre : pas de boucle occupée."""
+    reveils = 0
+    suivants = m.Flux.suivants
+
+    async def compter(flux: m.Flux, plafond_s: float) -> list[m.Lot]:
+        nonlocal reveils
+        reveils += 1
+        return await suivants(flux, plafond_s)
+
+    monkeypatch.setattr(m.Flux, "suivants", compter)
+
+    async def essai(options_: dict[str, Any]) -> None:
+        calme = Marche(1, pannes=[(HEURE_BOURSE, HEURE_BOURSE + 10 * 3_600_000)])
+        depart = HEURE_BOURSE - 32_000  # la dernière bougie d'avant le calme se clôt à l'horloge
+        async with ouvrir("bybit", acceleration=30, marche=calme, maintenant_ms=depart) as bourse:
+            await recolter(bourse, "bybit", DEUX, quitter_s=3, grace=1, **options_)
+
+    cas = [{"stream": "ohlcv"}, {"stream": "trades"}, {"stream": "trades", "trades_vers_ohlcv": True}]
+    jouer(chacun(essai, [(c,) for c in cas]))
+    assert reveils < 150
 
 
 # --- Reconnexion
@@ -511,8 +513,7 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
             recolte = await recolter(bourse, "okx", "BTC/USDT", scenario, stream="trades", duree=6)
             instants = [c.instant for c in bourse.connexions]
             ecarts = [apres - avant for avant, apres in itertools.pairwise(instants)]
-            assert 0.3 <= ecarts[2] <= 0.6 + 0.3
-            assert 0.6 <= ecarts[3] <= 1.2 + 0.3
+            assert [0.3 <= ecarts[1] <= 0.9, 0.6 <= ecarts[2] <= 1.5, 1.2 <= ecarts[3] <= 2.7] == [True, True, True]
             recolte.exiger_trades("BTC/USDT", au_moins=10)
 
     jouer(essai())
@@ -530,7 +531,7 @@ def test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion() -> None:
         async with ouvrir("binance", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                for decalage in (5 * MINUTE, -3 * MINUTE):
+                for decalage in (-3 * MINUTE, 5 * MINUTE):
                     await asyncio.sleep(1.2)
                     bourse.couper("binance")
                     bourse.decalage_ms = decalage
@@ -567,11 +568,10 @@ def test_le_rest_en_panne_pendant_la_coupure_est_redemande() -> None:
     jouer(essai())
 
 
-@pytest.mark.parametrize(("stream", "chemin"), [("trades", "Trades"), ("ohlcv", "OHLC")])
-def test_ce_que_le_rest_ne_rend_jamais_est_un_trou_inscrit(stream: str, chemin: str) -> None:
+def test_ce_que_le_rest_ne_rend_jamais_est_un_trou_inscrit() -> None:
     """Pas de trou silencieux : ni pour les trades d'une coupure, ni pour ses bougies."""
 
-    async def essai() -> None:
+    async def essai(stream: str, chemin: str) -> None:
         async with ouvrir("kraken", acceleration=60) as bourse:
 
             async def scenario() -> None:
@@ -585,7 +585,7 @@ def test_ce_que_le_rest_ne_rend_jamais_est_un_trou_inscrit(stream: str, chemin: 
             assert trou.raison == m.ECHEC
             assert trou.fin - trou.debut > 3 * MINUTE
 
-    jouer(essai())
+    jouer(chacun(essai, [("trades", "Trades"), ("ohlcv", "OHLC")]))
 
 
 # --- Substitutions et refus
@@ -615,13 +615,10 @@ LECTURES = [
 ]
 
 
-@pytest.mark.parametrize(("exchange", "symbole", "change", "prix"), LECTURES)
-def test_sans_canal_les_bougies_sont_lues_juste_apres_leur_cloture(
-    exchange: str, symbole: str, change: dict[str, Any], prix: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sans_canal_les_bougies_sont_lues_juste_apres_leur_cloture(caplog: pytest.LogCaptureFixture) -> None:
     """Prix mark et index, unité différente, ni bougies ni trades : le REST, à l'heure, et c'est dit une fois."""
 
-    async def essai() -> None:
+    async def essai(exchange: str, symbole: str, change: dict[str, Any], prix: Any) -> None:
         async with ouvrir(exchange, acceleration=1, maintenant_ms=DEUX_SECONDES_AVANT) as bourse:
             recolte = await recolter(bourse, exchange, symbole, stream="ohlcv", duree=4, grace=0.3, **change)
             (ouverture,) = recolte.bougies(symbole)
@@ -629,12 +626,12 @@ def test_sans_canal_les_bougies_sont_lues_juste_apres_leur_cloture(
             assert egales(recolte.bougies(symbole)[ouverture], attendue[1:])
             assert bourse.connexions == []
 
-    jouer(essai())
-    assert sum("Bougies lues par REST juste après" in ligne for ligne in niveaux(caplog.records)) == 1
+    jouer(chacun(essai, LECTURES))
+    assert sum("Bougies lues par REST juste après" in ligne for ligne in niveaux(caplog.records)) == len(LECTURES)
 
 
 def test_un_timeframe_qui_peut_etre_ancre_ailleurs_est_lu_par_rest(caplog: pytest.LogCaptureFixture) -> None:
-    """okx ouvre ses bougies de 6 h à 16:00 UTC en WebSocket, à 00:00 en REST."""
+    """Okx ouvre ses bougies de 6 h à 16:00 UTC en WebSocket, à 00:00 en REST."""
 
     async def essai() -> None:
         async with ouvrir("okx", acceleration=1) as bourse:
@@ -663,12 +660,10 @@ def test_un_canal_impossible_est_refuse_avant_toute_connexion() -> None:
 # --- Fin et annulation
 
 
-@pytest.mark.parametrize("stream", ["ohlcv", "trades", "ticker", "orderbook"])
-@pytest.mark.parametrize("maniere", ["annuler", "quitter"])
-def test_un_flux_abandonne_ne_laisse_rien_derriere_lui(stream: str, maniere: str) -> None:
+def test_un_flux_abandonne_ne_laisse_rien_derriere_lui() -> None:
     """Annulé en pleine attente ou quitté en pleine boucle, socket demi-ouvert : fini en moins de deux secondes."""
 
-    async def essai() -> None:
+    async def essai(stream: str, maniere: str) -> None:
         async with ouvrir("okx", acceleration=60) as bourse:
             suivi = m.suivre(**options(bourse, "okx", symbols=DEUX, stream=stream))
             await anext(suivi)
@@ -687,7 +682,7 @@ def test_un_flux_abandonne_ne_laisse_rien_derriere_lui(stream: str, maniere: str
         async for _ in suivi:
             pass
 
-    jouer(essai())
+    jouer(chacun(essai, list(itertools.product(m.CANAUX, ("annuler", "quitter")))))
 
 
 def test_une_erreur_imprevue_n_est_ni_muette_ni_une_trace(
