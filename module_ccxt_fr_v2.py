@@ -1450,7 +1450,7 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
-PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
 JOURNAL_A_CONDENSER = 16 << 20
 
@@ -1735,9 +1735,8 @@ def _sequence(colonne: pa.Array) -> pa.Array:
 
 
 def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    return [*(_en_un_bloc(table[nom]) for nom in donnee.ordre[:2])] + [
-        _sequence(_en_un_bloc(table[nom])) for nom in donnee.ordre[2:]
-    ]
+    colonnes = [_en_un_bloc(table[nom]) for nom in donnee.ordre]
+    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
 
 
 def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
@@ -1776,14 +1775,14 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
         return True
     if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
-    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
+    noms = ["symbole", *donnee.rang]  # sans séquence, rien ne dit encore que deux voisines ne sont pas la même
+    return bool(table.select(noms).group_by(noms, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
     symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins:
+    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
@@ -2474,6 +2473,7 @@ class _FichierRepris(_FichierLu):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._connue: dict[str, Any] | None = None  # l'en-tête que porte le fichier, versions exclues
+        self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
 
     @abstractmethod
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
@@ -2485,7 +2485,8 @@ class _FichierRepris(_FichierLu):
 
     def _reprendre(self) -> None:
         self._effacer_temporaires()
-        if self._existe():
+        self._sans_fichier = not self._existe()
+        if not self._sans_fichier:
             try:
                 self._reconnaitre()
                 self._reparer()
@@ -2498,7 +2499,7 @@ class _FichierRepris(_FichierLu):
 
     def _ecarter(self) -> None:
         _mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue = {}, None
+        self.fiches, self._connue, self._sans_fichier = {}, None, True
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
             for note in self._journal.notes():
                 self._apprendre(note)
@@ -2555,13 +2556,15 @@ class _FichierRepris(_FichierLu):
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
+        if not (self._sans_fichier and note.get("fichier")):
+            self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
 
 class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
 
@@ -2573,15 +2576,20 @@ class EcrivainFichier(_FichierRepris):
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
         )
 
+    def _ecarter(self) -> None:
+        super()._ecarter()
+        if self.flux and self._journal.octets:
+            self._condenser()  # il parlait de lignes qui ne sont plus là
+
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct))
 
     @staticmethod
-    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
-        """Ce que le journal retient d'un lot, lignes à part."""
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
         marche = {champ: getattr(fiche, champ) for champ in champs}
-        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
         if self._a_fondre():
@@ -2607,7 +2615,7 @@ class EcrivainFichier(_FichierRepris):
 
     def _condenser(self) -> None:
         fiches = self.fiches.items()
-        self._journal.condenser({cle: self._note(fiche, fiche.couverts, fiche.trous) for cle, fiche in fiches})
+        self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2867,12 +2875,20 @@ class EcrivainCsv(_CsvLu):
             if not self._existe():
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
             if symbole < derniers and not self._entrelace:
-                self._entrelace = True
-                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+                self._annoncer_entrelacement()
             with _disque("Écrire", self.chemin):
                 self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
                 _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
         return lignes[:coupe]
+
+    def _annoncer_entrelacement(self) -> None:
+        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
+        self._entrelace = True
+        try:
+            self._ecrire_fiche()
+        except BaseException:
+            self._entrelace = False
+            raise
 
     def _entretenir(self) -> None:
         if not self._direct:
