@@ -11,10 +11,14 @@ En bibliothèque :
         date_debut="2024-01-01", date_fin="2024-02-01",
     )                                     # pyarrow.Table ; avec sortie="btc.parquet", écrit aussi
 
+    async for lot in collecte.suivre(exchange="okx", stream="trades", symbole="BTC/USDT", duree=600):
+        lot.lignes                        # pyarrow.Table, à mesure que les lignes sont sûres
+
 En ligne de commande :
 
     python module_ccxt_fr_v2.py --exchange binance --symbole BTC/USDT --timeframe 1m \
         --date-debut 2024-01-01 --date-fin 2024-02-01 --format parquet
+    python module_ccxt_fr_v2.py --exchange okx --symbole BTC/USDT --stream ohlcv --duree 600 --format sqlite
 
 Unités : un instant est un entier en ms depuis l'époque, UTC ; un intervalle est [début, fin[ ; une durée
 porte son unité dans son nom (`_ms`, `_s`). Une bougie est désignée par son instant d'ouverture.
