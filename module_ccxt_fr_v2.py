@@ -1815,8 +1815,9 @@ class _Curseur:
         self.table: Any = next((t for t in self._flot if t.num_rows), None)
 
     def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse."""
-        rang = _position(self.table, (borne[0], borne[1] + 1))
+        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
+        fini = _borne(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
         tete, reste = self.table[:rang], self.table[rang:]
         if reste.num_rows:
             self.table = reste
@@ -2864,6 +2865,13 @@ class EcrivainCsv(_CsvLu):
         self._fermer_ajout()
         self._fins, self._entrelace = {}, False
         super()._ecarter()
+        self._retenir_fins()
+
+    def _retenir_fins(self) -> None:
+        """Les lignes du journal comptent aussi : un lot qui en précède une n'ira pas au bout du fichier."""
+        for table in self._journal.flot() if self._direct else ():
+            for _, lignes in _par_serie(table, self.type_donnee):
+                prolonger(self._fins, lignes, self.type_donnee)
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         if self._direct and lot.lignes.num_rows:
@@ -2918,6 +2926,7 @@ class EcrivainCsv(_CsvLu):
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
             self._entrelace = False
+            self._retenir_fins()
         self._ecrire_fiche()
 
     def _ecrire_fiche(self) -> None:
