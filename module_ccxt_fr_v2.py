@@ -3669,7 +3669,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
-    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
+    cadence_abonnements_s: float = 0.1  # entre deux demandes d'abonnement d'une connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -3679,10 +3679,14 @@ class Particularite:
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
+    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+            limite_contrats=1000,
+            profondeurs=(100, 500, 1000),
+            volume_inverse_en_contrats=True,
+            cadence_abonnements_s=0.25,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4555,6 +4559,7 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
+        self._cadence_s = connexion.particularite.cadence_abonnements_s
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
         _passer_marches(connexion.api, self.api)
@@ -4565,9 +4570,8 @@ class Ecoute(_Liaison):
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
-        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
         taches = [
-            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
+            asyncio.ensure_future(self._entretenir(rang * self._cadence_s, *appel)) for rang, appel in enumerate(appels)
         ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
@@ -4620,9 +4624,9 @@ class Ecoute(_Liaison):
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
+    async def _entretenir(self, retard_s: float, methode: str, arguments: tuple[Any, ...]) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
-        await pause(attente_s)
+        await pause(retard_s)
         delais = delais_backoff()
         while True:
             try:
@@ -6719,7 +6723,12 @@ class Abonnement:
                 fil.ecoute_depuis = self._connexion.heure_ms()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
-            self._progres = dict.fromkeys(self._par_symbole, maintenant)
+            propre = self._connexion.particularite
+            par_appel = propre.sujets_par_appel if self._groupe else 1
+            self._progres = {  # l'attente ne commence qu'avec l'abonnement
+                symbole: maintenant + rang // par_appel * propre.cadence_abonnements_s
+                for rang, symbole in enumerate(self._par_symbole)
+            }
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
             try:
                 await ecoute.suivre(groupe=self._groupe)
