@@ -1476,6 +1476,7 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
+FONTE_PRESSEE_S = 2.5
 PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
 JOURNAL_A_CONDENSER = 16 << 20
@@ -2222,6 +2223,10 @@ class Sortie(ABC):
         except (_PasLeNotre, SortieIllisible):
             return False
 
+    def _fonte_s(self) -> float:
+        """Ce que `finir` coûterait, en secondes : à peu près."""
+        return 0.0
+
     def _existe(self) -> bool:
         return self.octets > 0  # vide : comme absent
 
@@ -2310,8 +2315,14 @@ class Ecrivain(Sortie):
         with self._garde():
             return self._lire(cle, debut, fin)
 
-    def finir(self) -> bool:
-        """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
+    def finir(self, *, presse: bool = False) -> bool:
+        """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
+
+        `presse` (un signal attend) : une fonte de plus de quelques secondes est laissée à la prochaine ouverture.
+        """
+        if presse and self._fonte_s() > FONTE_PRESSEE_S:
+            journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
+            return False
         with self._garde():
             return self._finir()
 
@@ -2591,6 +2602,7 @@ class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
     _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
@@ -2643,6 +2655,9 @@ class EcrivainFichier(_FichierRepris):
     def _condenser(self) -> None:
         fiches = self.fiches.items()
         self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
+
+    def _fonte_s(self) -> float:
+        return self.octets / self.octets_par_s if self._journal.lignes else 0.0
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2874,6 +2889,11 @@ class EcrivainCsv(_CsvLu):
         self._fins: dict[str, pa.Table] = {}
         self._ajout: io.FileIO | None = None
         self._fiche_ecrite = -math.inf
+
+    def _fonte_s(self) -> float:
+        # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
+        lenteur = 8.0 if self.compression == "gzip" else 1.0 if self._entrelace else 0.1
+        return super()._fonte_s() * lenteur
 
     def _ordonner(self, recensement: _Recensement) -> None:
         self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
@@ -8224,7 +8244,7 @@ class Memoire:
         )
         self._tables.append(lot.lignes)
 
-    def finir(self) -> bool:
+    def finir(self, *, presse: bool = False) -> bool:  # noqa: ARG002  signature de l'écrivain
         """Rien à fondre."""
         return False
 
@@ -8451,11 +8471,13 @@ async def executer_async(
             await connexion.estimer_heure()
             ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
+                presse = True
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
                     await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    presse = False
                 finally:
-                    bilan.modifie = ecrivain.finir()
+                    bilan.modifie = ecrivain.finir(presse=presse)
                     bilan.octets = ecrivain.octets
         finally:
             bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais
