@@ -11,10 +11,14 @@ En bibliothèque :
         date_debut="2024-01-01", date_fin="2024-02-01",
     )                                     # pyarrow.Table ; avec sortie="btc.parquet", écrit aussi
 
+    async for lot in collecte.suivre(exchange="okx", stream="trades", symbole="BTC/USDT", duree=600):
+        lot.lignes                        # pyarrow.Table, à mesure que les lignes sont sûres
+
 En ligne de commande :
 
     python module_ccxt_fr_v2.py --exchange binance --symbole BTC/USDT --timeframe 1m \
         --date-debut 2024-01-01 --date-fin 2024-02-01 --format parquet
+    python module_ccxt_fr_v2.py --exchange okx --symbole BTC/USDT --stream ohlcv --duree 600 --format sqlite
 
 Unités : un instant est un entier en ms depuis l'époque, UTC ; un intervalle est [début, fin[ ; une durée
 porte son unité dans son nom (`_ms`, `_s`). Une bougie est désignée par son instant d'ouverture.
@@ -214,12 +218,15 @@ class _ModuleParesseux:
         return valeur
 
 
+PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
+
+
 def importer(nom: str, usage: str) -> Any:
     """Rend le module `nom` ; lève DependanceAbsente s'il ne peut être importé."""
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        paquet = nom.partition(".")[0]
+        paquet = PAQUETS.get(nom, nom.partition(".")[0])
         raise DependanceAbsente(
             f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
             f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {paquet}",
@@ -500,45 +507,50 @@ class TypeDonnee:
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
 
-    @property
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
 
-    @property
+    @functools.cached_property
     def serie(self) -> tuple[str, ...]:
         """Les colonnes qui disent la série : le début de `CleSerie`."""
         return tuple(champ for champ in CleSerie._fields if champ in self.noms)
 
-    @property
+    @functools.cached_property
     def rang(self) -> tuple[str, ...]:
         """Ce qui, de la clé, distingue deux lignes d'une série."""
         return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
 
-    @property
+    @functools.cached_property
     def ordre(self) -> tuple[str, ...]:
         """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
         return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
 
-    @property
+    @functools.cached_property
     def reperes(self) -> list[str]:
         """Les colonnes qui identifient une ligne et la situent."""
         return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
 
-    @property
+    @functools.cached_property
     def obligatoires(self) -> list[str]:
         """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
         return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
 
-    @property
+    @functools.cached_property
     def a_une_grille(self) -> bool:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
+
+    @functools.cached_property
+    def est_lourd(self) -> bool:
+        """Vrai si une ligne pèse ce que pèsent ses niveaux : rien ne sert de compter en lignes."""
+        return any(nature == "niveaux" for _, nature in self.colonnes)
 
 
 @functools.cache
@@ -935,6 +947,8 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
     valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    if anciennes.select(valeurs).equals(lues.select(valeurs)):
+        return lues[:0], 0  # le cas courant d'une relecture
     connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
     apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
@@ -1297,13 +1311,14 @@ def _series_de(table: pa.Table) -> list[dict[str, Any]]:
 
 def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
     natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
-    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+    noms = list(Trade._fields[: len(natures)])  # le coût et la réception ne font pas de bougies
+    if absentes := [nom for nom in noms if nom not in table.schema.names]:
         raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
-    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
     if colonnes[0].null_count:
         raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
     nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
-    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
     if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
         lignes = lignes.sort_by("timestamp")
     for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
@@ -1439,9 +1454,9 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
-PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
-JOURNAL_A_CONDENSER = 1 << 20
+JOURNAL_A_CONDENSER = 16 << 20
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1609,7 +1624,7 @@ class Pauses:
         try:
             lues = json.loads(self.chemin.read_text(encoding="utf-8"))
             pauses = {str(nom): int(fin) for nom, fin in lues.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
             return {}
         return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
 
@@ -1724,9 +1739,8 @@ def _sequence(colonne: pa.Array) -> pa.Array:
 
 
 def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    return [*(_en_un_bloc(table[nom]) for nom in donnee.ordre[:2])] + [
-        _sequence(_en_un_bloc(table[nom])) for nom in donnee.ordre[2:]
-    ]
+    colonnes = [_en_un_bloc(table[nom]) for nom in donnee.ordre]
+    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
 
 
 def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
@@ -1751,7 +1765,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    egales = pa.repeat(_constante(True), max(table.num_rows - 1, 0))
+    if table.num_rows < 2:
+        return True
+    egales = pa.repeat(_constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
         avant, apres = cle[:-1], cle[1:]
@@ -1763,18 +1779,19 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
         return True
     if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
-    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
+    noms = ["symbole", *donnee.rang]  # sans séquence, rien ne dit encore que deux voisines ne sont pas la même
+    return bool(table.select(noms).group_by(noms, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
     symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins:
+    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
-    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
     return suit
 
 
@@ -1887,12 +1904,12 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
     absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-    if absents:
+    if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
 
@@ -1908,9 +1925,14 @@ def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
 def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
-    for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
-        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
 
 
 @functools.cache
@@ -1947,14 +1969,14 @@ class _Recensement:
             if self.donnee.a_une_grille:
                 self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
 
-    def accorder(self, connues: Iterable[CleSerie]) -> None:
+    def accorder(self, connues: Iterable[CleSerie], *, dire: bool) -> None:
         """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
         for cle, fiche in self.fiches.items():
             presents = self._presents.get(cle, [])
             if cle not in connues:
                 fiche.couverts = unir(presents)
             elif self.donnee.a_une_grille:
-                confronter(fiche, presents)
+                confronter(fiche, presents, dire=dire)
 
 
 # --- Journal de reprise
@@ -2019,6 +2041,7 @@ class JournalDeReprise:
                     journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
                     return
                 self._indexer(position, lot)
+                self.octets = fichier.tell()
                 yield texte
 
     def notes(self) -> Iterator[dict[str, Any]]:
@@ -2093,19 +2116,23 @@ class JournalDeReprise:
         """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
         return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
 
-    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
-        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
         neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
-        for symbole, note in notes.items():
-            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
-                neuf.ajouter(lignes, note)
+        for note in notes.values():
+            neuf.ajouter(self._schema.empty_table(), note)
+        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
+            for cle, lignes in _par_serie(table, self._donnee):
+                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
         neuf.synchroniser()
         neuf.fermer()
-        self.synchroniser()
-        self.fermer()
+        self._avant_synchro()
         with _disque("Écrire", self.chemin):
-            neuf.chemin.replace(self.chemin)
-            self._fichier = io.FileIO(self.chemin, "r+b")
+            self.fermer()
+            try:
+                neuf.chemin.replace(self.chemin)
+            finally:
+                self._fichier = io.FileIO(self.chemin, "r+b")  # le neuf, ou l'ancien : sans lui, il serait recommencé
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
 
@@ -2201,7 +2228,8 @@ class Ecrivain(Sortie):
     - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
     - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
 
-    Un écrivain sert un fil à la fois, mais pas toujours le même.
+    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
+    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
@@ -2409,12 +2437,11 @@ class _FichierLu(Ecrivain):
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
         """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
         recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in self._tables(colonnes=self.type_donnee.reperes):
+        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            if table.num_rows:
-                recensement.compter(table)
-        recensement.accorder(fiches)
+            recensement.compter(table)
+        recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
@@ -2450,6 +2477,7 @@ class _FichierRepris(_FichierLu):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._connue: dict[str, Any] | None = None  # l'en-tête que porte le fichier, versions exclues
+        self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
 
     @abstractmethod
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
@@ -2461,7 +2489,8 @@ class _FichierRepris(_FichierLu):
 
     def _reprendre(self) -> None:
         self._effacer_temporaires()
-        if self._existe():
+        self._sans_fichier = not self._existe()
+        if not self._sans_fichier:
             try:
                 self._reconnaitre()
                 self._reparer()
@@ -2474,7 +2503,7 @@ class _FichierRepris(_FichierLu):
 
     def _ecarter(self) -> None:
         _mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue = {}, None
+        self.fiches, self._connue, self._sans_fichier = {}, None, True
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
             for note in self._journal.notes():
                 self._apprendre(note)
@@ -2531,13 +2560,15 @@ class _FichierRepris(_FichierLu):
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
+        if not (self._sans_fichier and note.get("fichier")):
+            self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
 
 class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
 
@@ -2549,15 +2580,20 @@ class EcrivainFichier(_FichierRepris):
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
         )
 
+    def _ecarter(self) -> None:
+        super()._ecarter()
+        if self.flux and self._journal.octets:
+            self._condenser()  # il parlait de lignes qui ne sont plus là
+
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct))
 
     @staticmethod
-    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
-        """Ce que le journal retient d'un lot, lignes à part."""
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
         marche = {champ: getattr(fiche, champ) for champ in champs}
-        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
         if self._a_fondre():
@@ -2582,8 +2618,8 @@ class EcrivainFichier(_FichierRepris):
         return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
 
     def _condenser(self) -> None:
-        fiches = self.fiches.values()
-        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
+        fiches = self.fiches.items()
+        self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2596,7 +2632,10 @@ class EcrivainFichier(_FichierRepris):
         if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
-            _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
+            recus = self._journal.lignes * self.octets_par_ligne
+            _exiger_place(
+                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
+            )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
@@ -2840,12 +2879,20 @@ class EcrivainCsv(_CsvLu):
             if not self._existe():
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
             if symbole < derniers and not self._entrelace:
-                self._entrelace = True
-                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+                self._annoncer_entrelacement()
             with _disque("Écrire", self.chemin):
                 self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
                 _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
         return lignes[:coupe]
+
+    def _annoncer_entrelacement(self) -> None:
+        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
+        self._entrelace = True
+        try:
+            self._ecrire_fiche()
+        except BaseException:
+            self._entrelace = False
+            raise
 
     def _entretenir(self) -> None:
         if not self._direct:
@@ -2911,6 +2958,10 @@ class EcrivainCsv(_CsvLu):
         fichier.seek(debut)
         self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
 
+    def fermer(self) -> None:
+        self._fermer_ajout()
+        super().fermer()
+
 
 def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
@@ -2925,12 +2976,19 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
         "instant": _instant_iso,
         "nombre": _nombre_court,
         "entier": _nombre_court,
-        "niveaux": lambda niveaux: pc.binary_join_element_wise('"', niveaux_en_texte(niveaux), '"', ""),
+        "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
-    lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
+    lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, "\n")[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+
+
+def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
+    """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
+    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
+    return pc.binary_join_element_wise(*textes, **absent)
 
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
@@ -2939,34 +2997,31 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
-    return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+    return _joindre(pc.binary_replace_slice(textes, 10, 11, "T"), "Z")
 
 
 # Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+_NIVEAUX = r"^\s*\[\s*(\[[^\[\],]+,[^\[\],]+\]\s*(,\s*\[[^\[\],]+,[^\[\],]+\]\s*)*)?\]\s*$"
 
 
 def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
     """Des niveaux en JSON, nombres au plus court sans perte."""
     plats = niveaux.flatten()
     nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
-    paires = pc.binary_join_element_wise(*nombres, ",", null_handling="replace", null_replacement="null")
-    paires = pc.binary_join_element_wise("[", paires, "]", "")
-    tailles = pc.fill_null(pc.list_value_length(niveaux), 0).cast(pa.int32())
+    paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
     bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
-    suites = pc.binary_join(pa.ListArray.from_arrays(bornes, paires), ",")
-    textes = pc.binary_join_element_wise("[", suites, "]", "")
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
     return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
 
 
 def niveaux_du_texte(textes: pa.Array) -> pa.Array:
     """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
-    if not pc.all(pc.fill_null(pc.match_substring_regex(textes, r"^\s*\[.*\]\s*$"), True)).as_py():
-        raise ValueError("un carnet n'est pas une liste de niveaux")
+    if pc.any(pc.invert(pc.match_substring_regex(textes, _NIVEAUX))).as_py():
+        raise ValueError("un carnet n'est pas une liste de paires de nombres")
     plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
     mots = pc.split_pattern(plats, ",")
     tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
-    if pc.any(pc.equal(pc.bit_wise_and(tailles, 1), 1)).as_py():
-        raise ValueError("un niveau de carnet n'a pas deux nombres")
     nombres = mots.filter(pc.greater(tailles, 0)).flatten()
     nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
     paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
@@ -3371,6 +3426,7 @@ class _SqliteLue(Ecrivain):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
             fiche = fiche or _fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
+        self._inscrites.discard(cle)  # sa fiche sera récrite entière
         if fiche is not None and cle in self.fiches:
             confronter(fiche, presents)
         elif fiche is not None:
@@ -3383,7 +3439,7 @@ class _SqliteLue(Ecrivain):
         ]
         requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
         curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if donnee.est_lourd else LIGNES_PAR_LOT):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
@@ -3485,30 +3541,38 @@ class EcrivainSqlite(_SqliteLue):
             base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        for nom in ("intervalles", "trous"):
+            index = 'CREATE INDEX IF NOT EXISTS "{T}_{NOM}_serie" ON "{T}_{NOM}" ({CHAMPS}, debut)'
+            champs = ", ".join(CleSerie._fields)
+            base.execute(self._requetes.sql(index.replace("{NOM}", nom).replace("{CHAMPS}", champs)))
         if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        if fiche.cle not in self._inscrites:
-            debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
             self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
             (*fiche.cle, *marche, fiche.horodatage),
         )
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
-            ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
-            ("{T}_trous", "?,?,?,?,?,?,?", fiche.trous),
+        neuve = fiche.cle not in self._inscrites
+        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
+        listes: list[tuple[str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
+            ("{T}_intervalles", avant.couverts, fiche.couverts),
+            ("{T}_trous", avant.trous, fiche.trous),
         ]
-        for table, places, liste in listes:
-            oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
-            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
-            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._requetes.sql(mettre), touches)
+        for nom, anciens, nouveaux in listes:
+            oter = self._requetes.sql('DELETE FROM "{OU}" WHERE {SERIE}'.replace("{OU}", nom))
+            if neuve:  # ce qu'y aurait laissé une fiche d'avant
+                base.execute(oter, fiche.cle)
+            perimes = anciens[voisins(anciens, debut, fin)]
+            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
+            places = "?,?,?,?,?,?,?" if nom == "{T}_trous" else "?,?,?,?,?,?"
+            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", nom).replace("{PLACES}", places)
+            neufs = nouveaux[voisins(nouveaux, debut, fin)]
+            base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
@@ -3596,7 +3660,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
-    cadence_abonnements_s: float = 0.1  # entre deux demandes d'abonnement d'une connexion
+    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -3610,10 +3674,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000,
-            profondeurs=(100, 500, 1000),
-            volume_inverse_en_contrats=True,
-            cadence_abonnements_s=0.25,
+            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4486,18 +4547,19 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
-        self._cadence_s = connexion.particularite.cadence_abonnements_s
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
-        self.api.set_markets_from_exchange(connexion.api)
+        _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
+        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
+        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
         taches = [
-            asyncio.ensure_future(self._entretenir(rang * self._cadence_s, *appel)) for rang, appel in enumerate(appels)
+            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
         ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
@@ -4550,9 +4612,9 @@ class Ecoute(_Liaison):
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    async def _entretenir(self, retard_s: float, methode: str, arguments: tuple[Any, ...]) -> None:
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
-        await pause(retard_s)
+        await pause(attente_s)
         delais = delais_backoff()
         while True:
             try:
@@ -6652,7 +6714,7 @@ class Abonnement:
             propre = self._connexion.particularite
             par_appel = propre.sujets_par_appel if self._groupe else 1
             self._progres = {  # l'attente ne commence qu'avec l'abonnement
-                symbole: maintenant + rang // par_appel * propre.cadence_abonnements_s
+                symbole: maintenant + rang // par_appel / propre.abonnements_par_s
                 for rang, symbole in enumerate(self._par_symbole)
             }
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
@@ -6667,7 +6729,8 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                self._compter_les_decalages(ecoute)
+                for symbole, nombre in ecoute.decalages.items():
+                    self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
@@ -6678,10 +6741,6 @@ class Abonnement:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
-
-    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
-        for symbole, nombre in ecoute.decalages.items():
-            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
 
     def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
         fil = self._par_symbole[symbole]
@@ -7421,11 +7480,13 @@ class Plan:
             if planifiee.tache.sortie:
                 par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
         for voisines in par_chemin.values():
-            premiere, *suivantes = voisines
-            for seconde in suivantes:
-                if dispute := _dispute(premiere, seconde):
-                    sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
-                    yield f"{seconde.repere} : {sortie} : {dispute}"
+            premieres: dict[object, TacheDeLot] = {}  # une par usage : mille tâches d'une base n'en ont qu'un
+            for seconde in voisines:
+                for premiere in premieres.values():
+                    if dispute := _dispute(premiere, seconde):
+                        sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                        yield f"{seconde.repere} : {sortie} : {dispute}"
+                premieres.setdefault(_usage(seconde), seconde)
 
 
 def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
@@ -7442,10 +7503,17 @@ def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
     return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
 
 
+def _usage(planifiee: TacheDeLot) -> object:
+    """Ce qui, d'une tâche, décide de `_dispute`."""
+    tache = planifiee.tache
+    contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+
+
 def _contenu(tache: Tache) -> object:
     """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
     bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
-    symboles = {(s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes}
+    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
     return tache.exchange, bougies, symboles
 
 
@@ -7688,6 +7756,8 @@ class LecteurDePlan:
         for (nom, *_), phrase in fautes:
             self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
         fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        if "name" in valeurs and valeurs["name"].variables:
+            self.releve.noter(valeurs["name"].ligne, ou, "name : un nom s'écrit en clair : il est dit partout")
         lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
         dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
         return _Bloc(dans_dossier, lignes, fautes)
@@ -8080,11 +8150,16 @@ async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> A
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
     async with _ouvrir_connexion(tache, contexte) as connexion:
-        if tache.stream is None:
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
-        else:
-            controler_flux(connexion, tache)
+        controler_demande(connexion, tache)
         yield connexion
+
+
+def controler_demande(connexion: Connexion, tache: Tache) -> None:
+    """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
+    if tache.stream is None:
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+    else:
+        controler_flux(connexion, tache)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -8792,6 +8867,11 @@ class BilanTache:
         self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
 
     @property
+    def reconnexions(self) -> int:
+        """Les abonnements repris, d'un flux."""
+        return sum(serie.compteurs.get("reconnexions", 0) for serie in self.bilan.series)
+
+    @property
     def derniere_ms(self) -> int | None:
         """L'horodatage de la dernière ligne lue ou écrite."""
         return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
@@ -8805,6 +8885,7 @@ class BilanTache:
             "etat": self.etat,
             "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
             "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            "reconnexions": self.reconnexions,
             **self.bilan.en_dict(),
             "code": self.code,
         }
@@ -8873,7 +8954,10 @@ def ouvrir_plan(
     source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
     plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
-    plan = dataclasses.replace(plan.regler(hors_ligne=hors_ligne, duree_max=plafond), fichier=fichier)
+    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
+    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
+        journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
+    plan = dataclasses.replace(regle, fichier=fichier)
     fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
     if fautes:
         raise ErreurDemande("\n".join(fautes))
@@ -8881,7 +8965,7 @@ def ouvrir_plan(
 
 
 def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe ou prix que l'exchange ne sert pas."""
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
     ouvertes: list[tuple[Reglages, Connexion]] = []
     for planifiee in plan.taches:
         tache = planifiee.tache
@@ -8889,9 +8973,11 @@ def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
             reglages = reglages_de(tache, {}, plan.dossier / ".env")
             if tache.hors_ligne:
                 _module_embarque(tache.exchange)
-            connexion = next((c for r, c in ouvertes if r == reglages), None) or Connexion(reglages)
-            ouvertes.append((reglages, connexion))
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+            connexion = next((c for r, c in ouvertes if r == reglages), None)
+            if connexion is None:
+                connexion = Connexion(reglages)
+                ouvertes.append((reglages, connexion))
+            controler_demande(connexion, tache)
         except DependanceAbsente:
             raise
         except ErreurDemande as refus:
@@ -8987,12 +9073,11 @@ async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, lis
         for planifiee in plan.taches:
             bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
             try:
-                if planifiee.tache.stream is None:
-                    bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
             except ErreurCollecte as erreur:
                 bilan.refuser(erreur)
                 journal.error("%s : %s", planifiee.nom, erreur.complet())
-            yield planifiee, bilan, estimations
+            yield planifiee, bilan, [] if planifiee.tache.stream else estimations  # un flux ne s'estime pas
 
 
 # --- Lots sur un cluster Dask ---
@@ -9031,7 +9116,7 @@ async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
     async with contextlib.AsyncExitStack() as pile:
         cible: Any = adresse
         if adresse.startswith("local:"):
-            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": None}
+            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": ":0"}
             nombre = int(adresse.removeprefix("local:"))
             cible = await pile.enter_async_context(
                 distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
@@ -9042,7 +9127,15 @@ async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
             message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
             raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
         await client.forward_logging(journal.name, journal.getEffectiveLevel())
+        if cible is not adresse:
+            await client.run(_laisser_les_signaux)
         yield client
+
+
+def _laisser_les_signaux() -> None:
+    """Sur un worker de cette machine : Ctrl-C et systemd préviennent tout le groupe, mais c'est le lot qui arrête."""
+    for numero in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(numero, signal.SIG_IGN)
 
 
 class _Cluster:
@@ -9179,21 +9272,25 @@ def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[Bil
 
 def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
     """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
-    total, bilans = resultat.bilan, [part.bilan for part in parts]
+    total, refus = resultat.bilan, []
     for symbole, part in zip(symboles, parts, strict=True):
-        refusee = part.code == CODE_DEMANDE
-        total.series += [BilanSerie(symbole, "refusee", part.bilan.message)] if refusee else part.bilan.series
-    total.sortie = next((b.sortie for b in bilans if b.sortie), None)
-    total.format = next((b.format for b in bilans if b.format), None)
-    total.message = "\n".join(b.message for b in bilans if b.message)
-    total.requetes, total.essais = sum(b.requetes for b in bilans), sum(b.essais for b in bilans)
-    total.duree_s, total.octets = sum(b.duree_s for b in bilans), max(b.octets for b in bilans)
-    total.modifie = any(b.modifie for b in bilans)
+        bilan = part.bilan
+        if part.code == CODE_DEMANDE:
+            refus.append(BilanSerie(symbole, "refusee", ErreurDemande(bilan.message, bilan.conseil).complet()))
+        else:
+            total.series += bilan.series
+            total.message = "\n".join(filter(None, (total.message, bilan.message)))
+        total.sortie, total.format = total.sortie or bilan.sortie, total.format or bilan.format
+        total.requetes, total.essais = total.requetes + bilan.requetes, total.essais + bilan.essais
+        total.octets, total.modifie = max(total.octets, bilan.octets), total.modifie or bilan.modifie
+        total.duree_s += bilan.duree_s
+    total.series[:0] = refus
     resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
     codes = [part.code for part in parts if part.code is not None]
     if len(codes) < len(parts):
-        resultat.etat = INTERROMPUE if resultat.debut_ms is not None else NON_EXECUTEE
-    elif set(codes) == {CODE_DEMANDE}:
+        resultat.etat = NON_EXECUTEE if resultat.debut_ms is None else INTERROMPUE
+    elif len(refus) == len(parts):
+        total.message = "\n".join(serie.message for serie in refus)
         resultat.finir(CODE_DEMANDE)
     else:
         resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
@@ -9213,8 +9310,9 @@ METRIQUES = {
     "trous": "trous de l'intervalle demandé, par raison",
     "requetes": "requêtes de la dernière exécution",
     "essais": "nouveaux essais de la dernière exécution",
+    "reconnexions": "reconnexions d'un flux pendant la dernière exécution",
 }
-_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="(.*?)",tache="(.*?)"(.*)\} (\S+)')
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
 
 
 def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
@@ -9256,6 +9354,7 @@ def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]
         yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
     yield "requetes", "", bilan.requetes
     yield "essais", "", bilan.essais
+    yield "reconnexions", "", tache.reconnexions
 
 
 def _echapper(texte: str) -> str:

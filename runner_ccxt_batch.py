@@ -56,7 +56,7 @@ def tableau(bilan: collecte.BilanLot) -> list[str]:
         faite = tache.code is not None
         cellules = [tache.nom, ETATS[tache.etat], *(chiffres if faite else ["–"] * 3)]
         bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
-        intervalle = " à ".join(map(collecte.en_iso, bornes))
+        intervalle = "/".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
         lignes.append((cellules, "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))))
     etats = [ETATS[tache.etat] for tache in bilan.taches]
     comptes = ", ".join(f"{n} {etat}{'s' if n > 1 else ''}" for etat, n in collections.Counter(etats).items())
@@ -72,16 +72,16 @@ async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
     for tache, (planifiee, refus, estimations) in resultats:
         tache.finir(refus.code)
         if not estimations:
-            lignes.append(([planifiee.nom, *tirets], refus.message or planifiee.resume))
+            lignes.append(([planifiee.nom, *tirets], refus.message or f"{planifiee.resume}  {refus.sortie}"))
         for estimation in estimations:
             chiffres = [str(estimation.bougies), str(estimation.requetes)]
             chiffres += [collecte.duree_lisible(estimation.duree_s), collecte.taille_lisible(estimation.octets)]
-            intervalle = " à ".join(map(collecte.en_iso, estimation.demande))
+            intervalle = "/".join(map(collecte.en_iso, estimation.demande))
             detail = f"{intervalle}  {estimation.cle.symbole}  {refus.sortie}"
             lignes.append(([planifiee.nom, *chiffres], detail))
     bilan.conclure()
     titres = ["tâche", "lignes", "requêtes", "temps", "taille"]
-    return [*aligner(titres, lignes), "Estimé au débit permis par l'exchange ; rien n'a été écrit."]
+    return [*aligner(titres, lignes), "Estimé au débit permis ; rien n'a été écrit."]
 
 
 async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str | None) -> list[str]:
@@ -97,15 +97,18 @@ async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str |
 def conduire(demande: collecte.OptionsLot, plan: collecte.Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
-        collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâches valides."])
-        return collecte.CODE_SUCCES
+        s = "s" if len(plan.taches) > 1 else ""
+        return collecte.obtenir(
+            lambda: collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâche{s} valide{s}."])
+        ) or collecte.CODE_SUCCES
     bilan = collecte.BilanLot.vierge(plan)
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
         return bilan.code
     collecte.conduire(executer(plan, bilan, demande.dask), bilan)
     if any(tache.debut_ms is not None for tache in bilan.taches):
-        collecte.imprimer(tableau(bilan))
+        echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
+        bilan.code = bilan.code or echec or collecte.CODE_SUCCES
     if demande.bilan is not None:
         bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)
     if demande.metriques is not None:
@@ -126,4 +129,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(principal())
+    try:
+        sys.exit(principal())
+    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
+        sys.exit(collecte.CODE_SIGINT)

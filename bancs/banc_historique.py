@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from outils_bancs import Mesure, publier, tableau
 
 RACINE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(RACINE))
@@ -118,7 +119,7 @@ def mesurer_aide() -> float:
 
 
 def rediger(an: dict[str, Any], huit: dict[str, Any], aide_s: float, annees: str) -> str:
-    """RESULTATS.md."""
+    """Sa section de RESULTATS.md."""
     nu, v2, relance = an["nu"], an["v2"], an["relance"]
     tout, ajout, seul = huit["tout"], huit["ajout"], huit["jour_seul"]
     mesures = [
@@ -154,17 +155,8 @@ def rediger(an: dict[str, Any], huit: dict[str, Any], aide_s: float, annees: str
         ),
         ("`--help`", f"{aide_s:.2f} s", "< 0,3 s"),
     ]
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cœurs, Python {platform.python_version()}"
-    entete = [
-        "# Résultats des bancs",
-        "",
-        f"`python bancs/banc_historique.py`, {machine}.",
-        "Des rapports, pris dans une même exécution ; l'exchange embarqué tourne sur la même machine.",
-        "",
-        "| mesure | obtenu | visé |",
-        "|---|---|---|",
-    ]
-    return "\n".join([*entete, *(f"| {' | '.join(mesure)} |" for mesure in mesures), ""])
+    entete = "Des rapports, pris dans une même exécution ; l'exchange embarqué tourne sur la même machine.\n\n"
+    return entete + tableau([Mesure(*mesure) for mesure in mesures])
 
 
 def principal() -> None:
@@ -186,7 +178,7 @@ def principal() -> None:
     texte = rediger(an, huit, mesurer_aide(), "un an" if rapide else "huit ans")
     print(texte)
     if not rapide:
-        (Path(__file__).parent / "RESULTATS.md").write_text(texte, encoding="utf-8")
+        publier("banc_historique.py", texte)
 
 
 if __name__ == "__main__":

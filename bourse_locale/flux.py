@@ -15,6 +15,7 @@ Brancher un protocole : une sous-classe de `Flux` (dans son fichier), et dans ce
 - `premiers(abonnement, maintenant_ms)` : ce qui part dès l'abonnement ; par défaut la bougie en cours, le ticker, et
   l'instantané du carnet si `instantane` est vrai (faux chez binance, qui le sert en REST).
 - `fausser_carnet(objet)` : rend le message de carnet, somme ou séquence abîmée (panne « ws_somme »).
+- `trame(texte)` : la trame à envoyer, si ce n'est pas le texte lui-même.
 - Réglages de classe : `abonnements_max`, `demandes_par_s` (ou `limites(contexte)`), `confirme_cloture` (faux
   chez kraken : la clôture ne se dit pas), `ping_s`, `cadence_carnet_ms`, `cadence_ticker_ms`, `profondeur`.
 Les minutes vides suivent `Protocole.minutes_vides_plates` : tout vient de `Protocole.lire`, comme le REST.
@@ -198,6 +199,10 @@ class Flux:
     def ticker(self, abonnement: Abonnement, lu: Resume, maintenant_ms: int) -> list[object]:
         """Rend les messages d'un ticker (`resume` le rend aussi pour le REST)."""
         raise NotImplementedError
+
+    def trame(self, texte: str) -> str | bytes:
+        """Rend la trame d'un texte ; des octets partent en trame binaire (htx comprime les siennes)."""
+        return texte
 
     def fausser_carnet(self, objet: object) -> object:
         """Rend un message de carnet à la somme ou à la séquence abîmée ; tel quel si ccxt ne contrôle rien."""

@@ -652,7 +652,8 @@ class Bourse:
         chemin = "/" + http.match_info["reste"]
         if http.headers.get("Upgrade", "").lower() == "websocket":
             return await ouvrir_session(self, self.flux[exchange], http, chemin)
-        appel = Appel(http.method, chemin, dict(http.query), self.maintenant_ms())
+        corps = json.loads(await http.text() or "{}") if http.method == "POST" else {}
+        appel = Appel(http.method, chemin, {**http.query, **corps}, self.maintenant_ms())
         journal = Requete(
             time.monotonic(), appel.maintenant_ms, exchange, http.method, http.path, appel.params, en_vol=self._en_vol
         )

@@ -304,10 +304,16 @@ class Session:
                 self.journal.donnees += 1
             if self._lenteur is not None and self._en_vigueur(self._lenteur):
                 await self._ralentir(self._lenteur, len(texte))
-            await self._ws.send_str(texte)
+            await self._envoyer(self.flux.trame(texte))
             self.journal.envoyes += 1
             if self._armees:
                 self._frapper()
+
+    async def _envoyer(self, trame: str | bytes) -> None:
+        if isinstance(trame, bytes):
+            await self._ws.send_bytes(trame)
+        else:
+            await self._ws.send_str(trame)
 
     def _abimer(self, texte: str, cible: CibleFlux) -> str:
         if not self.bourse.pannes.a_nature(NATURES_TRAME):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
     ("sans nom", "version: 1\ntasks:\n  - symbole: BTC/USDT\n", [
         f"{LOT}, ligne 3, tâche n° 1 : name : absent ; chaque tâche a un nom"]),
     ("nom à virgule", SEUL.replace("name: a", "name: 'a,b'"), [f"{LOT}, ligne 3, tâche « a,b » : name : {NOM}"]),
+    ("nom en variable", SEUL.replace("name: a", "name: ${X}"), [
+        f"{LOT}, ligne 3, tâche « ${{X}} » : name : la variable d'environnement « X » n'est pas définie"]),
     ("nom doublé", SEUL + "  - name: a\n    symbole: ETH/USDT\n", [
         f"{A} : name : ce nom est déjà pris (ligne 3)"]),
     ("sans symbole", "version: 1\ntasks:\n  - name: a\n", [
@@ -168,6 +171,22 @@ def test_la_valeur_d_une_variable_n_est_jamais_repetee() -> None:
     """Une clé mise par `${}` à la mauvaise place n'est dite que par son nom."""
     (phrase,) = fautes(SEUL + "    limite: ${SECRET}\n", SECRET="tres-prive")  # noqa: S106
     assert phrase == f"{A} : limite : la valeur de ${{SECRET}} ne convient pas ; elle n'est pas répétée ici"
+
+
+def test_un_nom_de_tache_ne_vient_pas_d_une_variable() -> None:
+    """Le nom est dit dans le tableau, le bilan, le journal : ce n'est pas la place d'un secret."""
+    assert fautes(SEUL.replace("name: a", "name: ${X}"), X="tres-prive") == [
+        f"{LOT}, ligne 3, tâche « ${{X}} » : name : un nom s'écrit en clair : il est dit partout"
+    ]
+
+
+def test_mille_taches_se_lisent_vite() -> None:
+    """Un exchange entier dans une base : la lecture et les disputes ne coûtent que quelques secondes."""
+    taches = "".join(f"  - {{name: t{n}, symbole: A{n}/USDT, sortie: x.sqlite}}\n" for n in range(1000))
+    depart = time.perf_counter()
+    plan = lire(f"version: 1\ntasks:\n{taches}")
+    assert list(plan.disputes()) == []
+    assert time.perf_counter() - depart < 20
 
 
 # Types YAML
@@ -388,7 +407,8 @@ def messages(texte: str) -> list[str]:
 
 
 MORCEAUX = (
-    "version: 1\n", "tasks:\n", "  - ", "name: a\n", "symbole: A/B\n", "{", "]", "&a ", "*a", "<<: ", "\t", "${X}", "? ",
+    "version: 1\n", "tasks:\n", "  - ", "name: a\n", "symbole: A/B\n", "{", "]", "&a ", "*a", "<<: ", "\t", "${X}",
+    "? ",
 )  # fmt: skip
 ARBRES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.dates() | st.floats(),
