@@ -3711,7 +3711,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
-    cadence_abonnements_s: float = 0.1  # entre deux demandes d'abonnement d'une connexion
+    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -3726,10 +3726,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000,
-            profondeurs=(100, 500, 1000),
-            volume_inverse_en_contrats=True,
-            cadence_abonnements_s=0.25,
+            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4639,7 +4636,6 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
-        self._cadence_s = connexion.particularite.cadence_abonnements_s
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
         _passer_marches(connexion.api, self.api)
@@ -4650,8 +4646,9 @@ class Ecoute(_Liaison):
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
+        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
         taches = [
-            asyncio.ensure_future(self._entretenir(rang * self._cadence_s, *appel)) for rang, appel in enumerate(appels)
+            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
         ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
@@ -4704,9 +4701,9 @@ class Ecoute(_Liaison):
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    async def _entretenir(self, retard_s: float, methode: str, arguments: tuple[Any, ...]) -> None:
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
-        await pause(retard_s)
+        await pause(attente_s)
         delais = delais_backoff()
         while True:
             try:
@@ -6918,7 +6915,7 @@ class Abonnement:
             propre = self._connexion.particularite
             par_appel = propre.sujets_par_appel if self._groupe else 1
             self._progres = {  # l'attente ne commence qu'avec l'abonnement
-                symbole: maintenant + rang // par_appel * propre.cadence_abonnements_s
+                symbole: maintenant + rang // par_appel / propre.abonnements_par_s
                 for rang, symbole in enumerate(self._par_symbole)
             }
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
@@ -6933,7 +6930,8 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                self._compter_les_decalages(ecoute)
+                for symbole, nombre in ecoute.decalages.items():
+                    self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
@@ -6944,10 +6942,6 @@ class Abonnement:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
-
-    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
-        for symbole, nombre in ecoute.decalages.items():
-            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
 
     def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
         fil = self._par_symbole[symbole]

@@ -260,9 +260,9 @@ def test_un_symbole_refuse_est_nomme_et_les_autres_servis(caplog: pytest.LogCapt
     async def essai(exchange: str) -> None:
         async with ouvrir(exchange, acceleration=120) as bourse:
             bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="ETH/USDT"))
-            recolte = await recolter(bourse, exchange, "BTC/USDT,ETH/USDT,SOL/USDT", stream="ohlcv", duree=5, grace=15)
+            recolte = await recolter(bourse, exchange, "BTC/USDT,ETH/USDT,SOL/USDT", stream="ohlcv", duree=4, grace=15)
             for symbole in ("BTC/USDT", "SOL/USDT"):
-                recolte.exiger_bougies(symbole, au_moins=5)
+                recolte.exiger_bougies(symbole, au_moins=4)
             assert recolte.lignes("ETH/USDT") == []
 
     jouer(chacun(essai, LES_QUATRE))
@@ -292,8 +292,8 @@ def test_des_trades_perdus_en_route_sont_relus() -> None:
         async with ouvrir(exchange, acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne("ws_perdu", canal="trades", symbole="BTC/USDT", fois=4, sauter=5))
             trades, agreges = await asyncio.gather(
-                recolter(bourse, exchange, "BTC/USDT", stream="trades", duree=4, grace=0.3),
-                recolter(bourse, exchange, "ETH/USDT", stream="trades", trades_vers_ohlcv=True, duree=4, grace=10),
+                recolter(bourse, exchange, "BTC/USDT", stream="trades", duree=3.2, grace=0.3),
+                recolter(bourse, exchange, "ETH/USDT", stream="trades", trades_vers_ohlcv=True, duree=3.2, grace=10),
             )
             trades.exiger_trades("BTC/USDT", au_moins=10)
             agreges.exiger_bougies("ETH/USDT", au_moins=2)
@@ -344,8 +344,8 @@ def test_doubles_retards_et_desordres_de_trades() -> None:
         async with ouvrir("okx", acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne(nature, canal="trades", probabilite=0.3, delai_ms=20_000, k=2))
             trades, agreges = await asyncio.gather(
-                recolter(bourse, "okx", "BTC/USDT", stream="trades", duree=4, grace=60),
-                recolter(bourse, "okx", "ETH/USDT", stream="trades", trades_vers_ohlcv=True, duree=4, grace=40),
+                recolter(bourse, "okx", "BTC/USDT", stream="trades", duree=3, grace=60),
+                recolter(bourse, "okx", "ETH/USDT", stream="trades", trades_vers_ohlcv=True, duree=3, grace=40),
             )
             lignes = trades.lignes("BTC/USDT")
             assert len(lignes) == len({ligne["id"] for ligne in lignes}) >= 10
@@ -362,7 +362,7 @@ def test_un_message_de_bougie_depasse_par_la_cloture_n_ecrase_rien() -> None:
     async def essai(nature: str) -> None:
         async with ouvrir("binance", acceleration=60) as bourse:
             bourse.pannes.ajouter(Panne(nature, canal="bougies", probabilite=0.4, delai_ms=25_000, k=1))
-            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=4.5, grace=0)
+            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=3.5, grace=0)
             lues = recolte.bougies("BTC/USDT")
             attendues = recolte.attendues("BTC/USDT", min(lues), max(lues) + 1)
             assert sorted(lues) == sorted(attendues)
@@ -409,7 +409,7 @@ def test_une_rafale_de_cinquante_mille_trades_arrive_entiere() -> None:
                 await asyncio.sleep(0.5)
                 bourse.rafale("binance", "BTC/USDT", 50_000)
 
-            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=6)
+            recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="trades", duree=4.5)
             recolte.exiger_trades("BTC/USDT", au_moins=50_000)
 
     jouer(essai())
@@ -476,7 +476,7 @@ def test_le_debit_d_abonnement_de_l_exchange_est_respecte() -> None:
     async def essai() -> None:
         async with ouvrir("binance", acceleration=120, limites=True) as bourse:
             bourse.pannes.ajouter(Panne("ws_groupe_refuse", n=1))
-            recolte = await recolter(bourse, "binance", symboles, stream="ohlcv", duree=5, grace=15)
+            recolte = await recolter(bourse, "binance", symboles, stream="ohlcv", duree=4, grace=15)
             for symbole in symboles.split(","):
                 recolte.exiger_bougies(symbole, au_moins=3)
             assert [c.fin for c in bourse.connexions if c.fin == "limite"] == []
@@ -516,7 +516,7 @@ def test_le_silence_d_un_seul_symbole_est_trouve() -> None:
         async with ouvrir("binance", acceleration=120) as bourse:
             panne = Panne("ws_silence_symbole", symbole="ETH/USDT", apres_s=1.0, fois=1)
             bourse.pannes.ajouter(panne)
-            recolte = await recolter(bourse, "binance", DEUX, stream="trades", duree=4, grace=15, silence=0.7)
+            recolte = await recolter(bourse, "binance", DEUX, stream="trades", duree=3.2, grace=15, silence=0.7)
             assert len(bourse.connexions) >= 2
             for symbole in DEUX.split(","):
                 recolte.exiger_trades(symbole, au_moins=20)
@@ -530,7 +530,7 @@ def test_un_marche_calme_n_est_pas_reconnecte_en_boucle() -> None:
     async def essai(stream: str) -> None:
         calme = Marche(1, pannes=[(HEURE_BOURSE - 30_000, HEURE_BOURSE + 10 * 3_600_000)])
         async with ouvrir("bybit", acceleration=10, marche=calme) as bourse:
-            await recolter(bourse, "bybit", DEUX, stream=stream, quitter_s=3.5, silence=0.5)
+            await recolter(bourse, "bybit", DEUX, stream=stream, quitter_s=3, silence=0.4)
             if stream in ("ohlcv", "trades"):
                 assert len(bourse.connexions) == 1
                 verifications = [r for r in bourse.requetes if "kline" in r.chemin or "recent-trade" in r.chemin]
@@ -632,7 +632,7 @@ def test_le_rest_en_panne_pendant_la_coupure_est_redemande() -> None:
                 await asyncio.sleep(1.5)
                 bourse.pannes.retirer(panne)
 
-            recolte = await recolter(bourse, "kraken", "BTC/USDT", scenario, stream="trades", duree=4.5, essais=1)
+            recolte = await recolter(bourse, "kraken", "BTC/USDT", scenario, stream="trades", duree=3.8, essais=1)
             recolte.exiger_trades("BTC/USDT", au_moins=30)
             assert recolte.trous("BTC/USDT") == []
 
@@ -668,10 +668,10 @@ def test_sans_flux_de_bougies_les_trades_les_font(caplog: pytest.LogCaptureFixtu
     async def essai() -> None:
         async with ouvrir("binance", acceleration=120, marche=Marche(3, taux_vide=0.2)) as bourse:
             recolte = await recolter(
-                bourse, "binance", DEUX, stream="ohlcv", duree=4, grace=15, config_ccxt={"has": {"watchOHLCV": False}}
+                bourse, "binance", DEUX, stream="ohlcv", duree=3, grace=15, config_ccxt={"has": {"watchOHLCV": False}}
             )
             for symbole in DEUX.split(","):
-                recolte.exiger_bougies(symbole, au_moins=4)
+                recolte.exiger_bougies(symbole, au_moins=3)
 
     jouer(essai())
     assert sum("elles sont faites de ses trades" in ligne for ligne in niveaux(caplog.records)) == 1
@@ -691,7 +691,7 @@ def test_sans_canal_les_bougies_sont_lues_juste_apres_leur_cloture(caplog: pytes
 
     async def essai(exchange: str, symbole: str, change: dict[str, Any], prix: Any) -> None:
         async with ouvrir(exchange, acceleration=1, maintenant_ms=DEUX_SECONDES_AVANT) as bourse:
-            recolte = await recolter(bourse, exchange, symbole, stream="ohlcv", duree=4, grace=0.3, **change)
+            recolte = await recolter(bourse, exchange, symbole, stream="ohlcv", duree=3.4, grace=0.3, **change)
             (ouverture,) = recolte.bougies(symbole)
             (attendue,) = bourse.attendu(exchange, symbole, "1m", ouverture, ouverture + 1, prix)
             assert egales(recolte.bougies(symbole)[ouverture], attendue[1:])

@@ -190,7 +190,9 @@ def test_des_trades_reunis_se_suivent() -> None:
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    continuite = m.Continuite(m.SAUTS_VAINS_MAX)
+    avant = m.Continuite()
+    avant.vains = m.SAUTS_VAINS_MAX
+    continuite = m.Continuite(avant)
     assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
