@@ -6416,7 +6416,8 @@ class Continuite:
         self.vains: int = avant.vains if avant else 0
         self.croissants: bool = avant.croissants if avant else True
         self._recent: Trade | None = None
-        self._suites = self._sauts = 0
+        self.suites: int = avant.suites if avant else 0
+        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -6446,7 +6447,7 @@ class Continuite:
     @property
     def en_attente(self) -> Trade | None:
         """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
-        return self._avant_saut if self._manquants and self._suites > self._sauts else None
+        return self._avant_saut if self._manquants else None
 
     def _comparer(self, trade: Trade, rangs: Intervalle) -> None:
         """Un trade plus récent que tous a-t-il aussi le plus grand identifiant ?"""
@@ -6464,12 +6465,12 @@ class Continuite:
                 self._manquants.pop(numero, None)
             return
         if rangs[0] > attendu:
-            self._sauts += 1
+            self.sauts += 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
         elif self._dernier is not None:
-            self._suites += 1
-        if self._sauts > self._suites + SAUTS_VAINS_MAX:
+            self.suites += 1
+        if self.sauts > self.suites + SAUTS_VAINS_MAX:
             self.vains = SAUTS_VAINS_MAX
             self._manquants.clear()
         self._dernier, self._attendu = trade, rangs[1] + 1
