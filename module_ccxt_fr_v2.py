@@ -982,8 +982,55 @@ class Trade(NamedTuple):
         return 0 < self.price < math.inf and 0 <= self.amount < math.inf
 
 
+def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
+    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
+    instant, prix, quantite = brut.get("timestamp"), brut.get("price"), brut.get("amount")
+    if not (type(instant) is int and type(prix) is float and type(quantite) is float):  # ccxt, presque toujours
+        instant, prix, quantite = _en_instant(instant), _en_nombre(prix), _en_nombre(quantite)
+        if instant is None or prix is None or quantite is None:
+            return None
+    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
+    return trade if trade.est_possible else None
+
+
+def _id_de(brut: Mapping[str, Any]) -> str | None:
+    """L'identifiant ; binance agrège en REST (`a`) ce que son flux détaille : `f` et `l` disent quels trades c'est."""
+    info = brut.get("info")
+    if isinstance(info, dict) and "f" in info and {"a", "l"} <= info.keys():
+        return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+    return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+class SuitesVues:
+    """Des entiers vus, en suites contiguës ; au-delà de `capacite` suites, les plus petites sont oubliées."""
+
+    def __init__(self, capacite: int) -> None:
+        self._capacite = capacite
+        self._debuts: list[int] = []
+        self._fins: list[int] = []  # exclues
+
+    def retenir(self, debut: int, fin: int) -> bool:
+        """Note les entiers de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
+        if self._fins and debut == self._fins[-1]:  # presque toujours : ils se suivent
+            self._fins[-1] = fin
+            return True
+        rang = bisect.bisect_right(self._debuts, debut)
+        if (rang and self._fins[rang - 1] > debut) or (rang < len(self._debuts) and self._debuts[rang] < fin):
+            return False
+        avant = rang - (rang > 0 and self._fins[rang - 1] == debut)
+        apres = rang + (rang < len(self._debuts) and self._debuts[rang] == fin)
+        bornes = [*self._debuts[avant:rang], debut], [fin, *self._fins[rang:apres]]
+        self._debuts[avant:apres], self._fins[avant:apres] = [bornes[0][0]], [bornes[1][-1]]
+        if len(self._debuts) > self._capacite:  # par paquets : ôter le premier d'une liste la décale toute
+            paquet = slice(1 + self._capacite // 8)
+            del self._debuts[paquet], self._fins[paquet]
+        return True
+
+
 class Dedoublonneur:
     """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+
+    Les ids qui sont des nombres tiennent en suites : d'un exchange qui les donne de un en un, rien n'est oublié.
 
     La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
     alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
@@ -993,6 +1040,7 @@ class Dedoublonneur:
     def __init__(self, capacite: int = CLES_RETENUES) -> None:
         self._capacite = capacite
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+        self._numeros = SuitesVues(capacite)
 
     def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
@@ -1015,8 +1063,14 @@ class Dedoublonneur:
             rangs[base] += 1
         return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
 
+    def prolonger(self, debut: int, fin: int) -> bool:
+        """Note d'un coup les ids de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
+        return self._numeros.retenir(debut, fin)
+
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
+        if nombre == 1 and cle.isdecimal() and cle.isascii() and (cle[0] != "0" or cle == "0"):
+            return self._numeros.retenir(int(cle), int(cle) + 1)
         if self._connus.get(cle, 0) >= nombre:
             return False
         self._connus[cle] = nombre
@@ -4242,8 +4296,9 @@ CANAUX: Mapping[str, Canal] = {
     ),
 }
 
-Recevoir = Callable[[str, Any, int], None]
-"""(symbole, donnée de ccxt, instant de réception en ms)."""
+Recevoir = Callable[[str, Sequence[Any], int], None]
+"""(symbole, données dans l'ordre, instant de réception en ms). Une donnée est celle de ccxt, sauf d'un flux de trades :
+un `Trade`, ou None s'il ne peut être vrai."""
 
 
 class RefusProbable(ErreurTemporaire):
@@ -4265,7 +4320,9 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
         try:
             traiter(message)
         except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
-            client.on_error(_TrameIllisible(f"trame illisible ({type(erreur).__name__})"))
+            illisible = _TrameIllisible(f"trame illisible ({type(erreur).__name__})")
+            signaler(illisible)  # d'abord : ce qui la suit, dans le même élan, ne prolonge plus ce qui la précède
+            client.on_error(illisible)
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -4284,20 +4341,66 @@ def _est_un_decalage(erreur: Exception) -> bool:
 
 @functools.cache
 def _caches_ecoutes() -> tuple[Any, Any]:
-    """Les caches de ccxt pour les trades et les bougies, qui disent chaque ligne à l'instant où elle y entre.
+    """Les caches de ccxt pour les trades et les bougies, qui gardent chaque ligne qui y entre jusqu'à sa livraison.
 
     Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
     """
     caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
 
-    def ecouter(classe: Any) -> Any:
+    def ecouter(classe: Any, figer: Callable[[Any], Any]) -> Any:
         def append(cache: Any, ligne: Any) -> None:
+            if not cache.recues:
+                cache.prevenir()
+            cache.recues.append(figer(ligne))
             classe.append(cache, ligne)
-            cache.dire(ligne)
 
         return type(classe.__name__, (classe,), {"append": append})
 
-    return ecouter(caches.ArrayCache), ecouter(caches.ArrayCacheByTimestamp)
+    # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse le
+    # ramasse-miettes, dont le passage coûte plus que tout le reste
+    return ecouter(caches.ArrayCache, _trade_recu), ecouter(caches.ArrayCacheByTimestamp, tuple)
+
+
+def _trade_recu(brut: Mapping[str, Any]) -> Trade | None:
+    return trade_de(brut, maintenant_ms())
+
+
+class _Livraison:
+    """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
+
+    def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
+        self._recevoir, self._signaler = recevoir, signaler
+        self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._attendus: list[str] = []  # les symboles qui ont des lignes
+        self._finie = False
+
+    def brancher(self, cache: Any, symbole: str) -> None:
+        """Fait garder par ce cache les lignes de ce symbole."""
+        cache.recues, cache.prevenir = self._recues[symbole], functools.partial(self._prevenir, symbole)
+
+    def _prevenir(self, symbole: str) -> None:
+        if not self._attendus:
+            asyncio.get_running_loop().call_soon(self.livrer)
+        self._attendus.append(symbole)
+
+    def livrer(self) -> None:
+        """Livre ce qui attend ; le jette si l'écoute est finie."""
+        symboles, self._attendus = self._attendus, []
+        recu = maintenant_ms()
+        for symbole in symboles:
+            lignes = self._recues[symbole][:]
+            self._recues[symbole].clear()
+            if self._finie:
+                continue
+            try:
+                self._recevoir(symbole, lignes, recu)
+            except Exception as erreur:  # noqa: BLE001  une donnée d'une forme imprévue coupe, comme une trame abîmée
+                self._signaler(_TrameIllisible(f"donnée illisible de {symbole} ({type(erreur).__name__})"))
+
+    def finir(self) -> None:
+        """Livre ce qui attend, et plus rien ensuite."""
+        self.livrer()
+        self._finie = True
 
 
 class _TickersEcoutes(dict[str, Any]):
@@ -4329,6 +4432,7 @@ class Ecoute(_Liaison):
         self._nom, self._recevoir = canal, recevoir
         self._connexion = connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self.decalages = 0  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
@@ -4346,6 +4450,7 @@ class Ecoute(_Liaison):
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
             erreur = next(iter(finies)).exception()
         finally:
+            self._livraison.livrer()
             for tache in taches:
                 tache.cancel()
             await asyncio.gather(*taches, return_exceptions=True)
@@ -4353,6 +4458,7 @@ class Ecoute(_Liaison):
 
     def fermer(self) -> None:
         """Ferme les connexions sans attendre, la connexion REST s'en assure ; ses requêtes comptent avec les autres."""
+        self._livraison.finir()
         if not self._coupure.cancel() and not self._coupure.cancelled():
             self._coupure.exception()  # lue, pour qu'asyncio ne s'en plaigne pas
         self._connexion.api.requetes += self.api.requetes
@@ -4364,6 +4470,7 @@ class Ecoute(_Liaison):
 
     def _signaler(self, erreur: Exception) -> None:
         if not self._coupure.done():
+            self._livraison.finir()
             self._coupure.set_exception(erreur)
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
@@ -4423,24 +4530,22 @@ class Ecoute(_Liaison):
         """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
         trades, bougies = _caches_ecoutes()
         for symbole, serie in self.series.items():
-            dire = functools.partial(self._dire, symbole)
             if self._nom == "trades":
-                self._poser(self.api.trades, symbole, trades, dire)
+                self._poser(self.api.trades, symbole, trades, symbole)
             elif self._nom == "ohlcv":
                 par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
-                self._poser(par_timeframe, serie.timeframe.code, bougies, dire)
+                self._poser(par_timeframe, serie.timeframe.code, bougies, symbole)
         if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
             self.api.tickers = _TickersEcoutes(self._dire)
 
-    @staticmethod
-    def _poser(caches: Any, cle: str, classe: Any, dire: Callable[[Any], None]) -> None:
+    def _poser(self, caches: Any, cle: str, classe: Any, symbole: str) -> None:
         ancien = caches.get(cle)
         if isinstance(ancien, classe):
             return
-        for ligne in ancien or ():
-            dire(ligne)
         caches[cle] = cache = classe(LIGNES_EN_CACHE)
-        cache.dire = dire
+        self._livraison.brancher(cache, symbole)
+        for ligne in ancien or ():
+            cache.append(ligne)
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, que tient la connexion REST."""
@@ -4448,7 +4553,7 @@ class Ecoute(_Liaison):
 
     def _dire(self, symbole: str, donnee: Any) -> None:
         if symbole in self.series and not self._coupure.done():
-            self._recevoir(symbole, donnee, maintenant_ms())
+            self._recevoir(symbole, [donnee], maintenant_ms())
 
     def _recueillir(self, rendu: Any) -> None:
         """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
@@ -5334,25 +5439,6 @@ LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, 
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
 
-def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
-    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
-    instant, prix, quantite = (
-        _en_instant(brut.get("timestamp")), _en_nombre(brut.get("price")), _en_nombre(brut.get("amount"))
-    )  # fmt: skip
-    if instant is None or prix is None or quantite is None:
-        return None
-    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
-    return trade if trade.est_possible else None
-
-
-def _id_de(brut: Mapping[str, Any]) -> str | None:
-    """L'identifiant ; binance agrège en REST (`a`) ce que son flux détaille : `f` et `l` disent quels trades c'est."""
-    info = brut.get("info")
-    if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
-        return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
-    return str(brut["id"]) if brut.get("id") not in (None, "") else None
-
-
 class Combleur:
     """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
 
@@ -5513,7 +5599,7 @@ class Fil(ABC):
     """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
 
     - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
-    - `recevoir` : une donnée de ccxt, dans l'appel même qui traite la trame ; ne fait que ranger ;
+    - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
     - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
     - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter`.
@@ -5538,13 +5624,17 @@ class Fil(ABC):
     def rompre(self) -> None:
         """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
 
-    def recevoir(self, donnee: Any, recu: int) -> None:
-        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        if self._ranger(donnee, recu):
-            self.recus += 1
+    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt ; les compte comme un progrès si elles apprennent quelque chose."""
+        if nouvelles := self._ranger_toutes(donnees, recu):
+            self.recus += nouvelles
             if not self.sale:
                 self.sale = True
                 self.reveiller()
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Le nombre de données nouvelles."""
+        return sum(self._ranger(donnee, recu) for donnee in donnees)
 
     @abstractmethod
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -5764,8 +5854,8 @@ class FilAgregat(FilBougies):
         fin = self.timeframe.avancer(max(depuis, self.connexion.heure_ms()), 1)
         self.fiche.couverts = oter(self.fiche.couverts, [(self.timeframe.plancher(depuis), fin)])
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = trade_de(donnee, recu)
+    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  un trade dit quand il fut reçu
+        trade: Trade | None = donnee
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
@@ -5894,6 +5984,12 @@ class Continuite:
         self._manquants.clear()
         return self._avant_saut
 
+    def prolonger(self, dernier: Trade) -> bool:
+        """Passe à ce trade, que rien ne sépare du précédent ; faux si des identifiants sont attendus."""
+        if not self._manquants:
+            self._dernier = dernier
+        return not self._manquants
+
     def _avancer(self, trade: Trade, numero: int, maintenant: float) -> None:
         attendu = int(self._dernier.id or 0) + 1 if self._dernier else numero
         if numero < attendu:
@@ -5936,8 +6032,8 @@ class FilTrades(Fil):
         self._rompu = True
         self._continuite = Continuite(self._continuite.vains)
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = trade_de(donnee, recu)
+    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  un trade dit quand il fut reçu
+        trade: Trade | None = donnee
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
@@ -5947,6 +6043,29 @@ class FilTrades(Fil):
             return False
         self._enchainer(neufs[0])
         self._recus += neufs
+        return True
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        if None in donnees or not self._prolongent(donnees):
+            return super()._ranger_toutes(donnees, recu)
+        self._recus += donnees
+        return len(donnees)
+
+    def _prolongent(self, trades: Sequence[Trade]) -> bool:
+        """Si ces trades suivent le dernier, sans saut ni désordre, les enchaîne d'un coup : presque toujours."""
+        if self._rompu or self._dernier is None or self._suite is None:
+            return False
+        suivis = [self._dernier, *trades]
+        ids = [trade.id or "" for trade in suivis]
+        instants = [trade.timestamp for trade in suivis]
+        if not all(map(str.isdecimal, ids)) or instants != sorted(instants):
+            return False
+        premier, fin = int(ids[0]) + 1, int(ids[-1]) + 1
+        if list(map(int, ids)) != list(range(premier - 1, fin)) or not self._continuite.prolonger(trades[-1]):
+            return False
+        if not self.connexion.noter_instant(instants[-1]) or not self._memoire.prolonger(premier, fin):
+            return False
+        self._dernier, self._suite = trades[-1], (self._suite[0], max(self._suite[1], instants[-1] + 1))
         return True
 
     def _enchainer(self, trade: Trade) -> None:
@@ -6308,10 +6427,10 @@ class Abonnement:
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
-    def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
+    def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole[symbole]
         avant = fil.recus
-        fil.recevoir(donnee, recu)
+        fil.recevoir(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
