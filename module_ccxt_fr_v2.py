@@ -11,10 +11,14 @@ En bibliothèque :
         date_debut="2024-01-01", date_fin="2024-02-01",
     )                                     # pyarrow.Table ; avec sortie="btc.parquet", écrit aussi
 
+    async for lot in collecte.suivre(exchange="okx", stream="trades", symbole="BTC/USDT", duree=600):
+        lot.lignes                        # pyarrow.Table, à mesure que les lignes sont sûres
+
 En ligne de commande :
 
     python module_ccxt_fr_v2.py --exchange binance --symbole BTC/USDT --timeframe 1m \
         --date-debut 2024-01-01 --date-fin 2024-02-01 --format parquet
+    python module_ccxt_fr_v2.py --exchange okx --symbole BTC/USDT --stream ohlcv --duree 600 --format sqlite
 
 Unités : un instant est un entier en ms depuis l'époque, UTC ; un intervalle est [début, fin[ ; une durée
 porte son unité dans son nom (`_ms`, `_s`). Une bougie est désignée par son instant d'ouverture.
@@ -49,6 +53,7 @@ import codecs
 import collections
 import concurrent.futures
 import contextlib
+import contextvars
 import csv
 import dataclasses
 import datetime as dt
@@ -89,13 +94,15 @@ from collections.abc import (
 )
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
 __version__ = "2.0.0"
 
 __all__ = [
     "Bilan",
+    "BilanLot",
     "ErreurCollecte",
     "ErreurDefinitive",
     "ErreurDemande",
@@ -106,6 +113,8 @@ __all__ = [
     "construire",
     "executer",
     "executer_async",
+    "executer_lot",
+    "executer_lot_async",
     "lire",
     "ouvrir_exchange",
     "suivre",
@@ -146,7 +155,8 @@ class ErreurCollecte(Exception):
         message = str(self)
         if not self.conseil:
             return message
-        return f"{message.rstrip(' .')}. {self.conseil}"
+        message = message.rstrip(" .")
+        return f"{message}{'' if message.endswith(('?', '!')) else '.'} {self.conseil}"
 
 
 class ErreurDemande(ErreurCollecte):
@@ -208,12 +218,15 @@ class _ModuleParesseux:
         return valeur
 
 
+PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
+
+
 def importer(nom: str, usage: str) -> Any:
     """Rend le module `nom` ; lève DependanceAbsente s'il ne peut être importé."""
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        paquet = nom.partition(".")[0]
+        paquet = PAQUETS.get(nom, nom.partition(".")[0])
         raise DependanceAbsente(
             f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
             f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {paquet}",
@@ -494,45 +507,50 @@ class TypeDonnee:
     colonnes: tuple[tuple[str, str], ...]  # (nom, nature) ; natures : texte, instant, nombre, entier, niveaux
     cle: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
         return _schema(self.colonnes)
 
-    @property
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
 
-    @property
+    @functools.cached_property
     def serie(self) -> tuple[str, ...]:
         """Les colonnes qui disent la série : le début de `CleSerie`."""
         return tuple(champ for champ in CleSerie._fields if champ in self.noms)
 
-    @property
+    @functools.cached_property
     def rang(self) -> tuple[str, ...]:
         """Ce qui, de la clé, distingue deux lignes d'une série."""
         return tuple(nom for nom in self.cle if nom not in CleSerie._fields)
 
-    @property
+    @functools.cached_property
     def ordre(self) -> tuple[str, ...]:
         """L'ordre des lignes d'un fichier : symbole, instant, puis séquence quand un instant a plusieurs lignes."""
         return tuple(dict.fromkeys(("symbole", "timestamp", self.cle[-1])))
 
-    @property
+    @functools.cached_property
     def reperes(self) -> list[str]:
         """Les colonnes qui identifient une ligne et la situent."""
         return [nom for nom in self.noms if nom in {*self.serie, *self.ordre}]
 
-    @property
+    @functools.cached_property
     def obligatoires(self) -> list[str]:
         """Celles qui ne sont jamais nulles : les repères, sauf le nonce, que tous les exchanges ne donnent pas."""
         return [nom for nom, nature in self.colonnes if nom in self.reperes and nature != "entier"]
 
-    @property
+    @functools.cached_property
     def a_une_grille(self) -> bool:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
         return "timeframe" in self.noms
+
+    @functools.cached_property
+    def est_lourd(self) -> bool:
+        """Vrai si une ligne pèse ce que pèsent ses niveaux : rien ne sert de compter en lignes."""
+        return any(nature == "niveaux" for _, nature in self.colonnes)
 
 
 @functools.cache
@@ -643,6 +661,7 @@ SANS_TRANSACTION = "sans_transaction"
 AVANT_COTATION = "avant_cotation"
 HORS_FENETRE_API = "hors_fenetre_api"
 ECHEC = "echec"
+RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 
@@ -928,6 +947,8 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
     if not anciennes.num_rows or not lues.num_rows:
         return lues, 0
     valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
+    if anciennes.select(valeurs).equals(lues.select(valeurs)):
+        return lues[:0], 0  # le cas courant d'une relecture
     connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
     apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
@@ -994,11 +1015,27 @@ def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
 
 
 def _id_de(brut: Mapping[str, Any]) -> str | None:
-    """L'identifiant ; binance agrège en REST (`a`) ce que son flux détaille : `f` et `l` disent quels trades c'est."""
+    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
+
+    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    """
     info = brut.get("info")
-    if isinstance(info, dict) and "f" in info and {"a", "l"} <= info.keys():
-        return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+    if isinstance(info, dict):
+        if "f" in info and {"a", "l"} <= info.keys():
+            return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        if "count" in info:
+            dernier, nombre = str(info.get("tradeId")), str(info["count"])
+            if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
+                return f"{int(dernier) - int(nombre) + 1}-{dernier}"
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+def rangs_de(identifiant: str | None) -> Intervalle | None:
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    premier, tiret, dernier = (identifiant or "").partition("-")
+    if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
+        return None
+    return int(premier), int(dernier or premier)
 
 
 class SuitesVues:
@@ -1344,13 +1381,14 @@ def _series_de(table: pa.Table) -> list[dict[str, Any]]:
 
 def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
     natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
-    if absentes := [nom for nom in Trade._fields if nom not in table.schema.names]:
+    noms = list(Trade._fields[: len(natures)])  # le coût et la réception ne font pas de bougies
+    if absentes := [nom for nom in noms if nom not in table.schema.names]:
         raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
-    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(Trade._fields, natures, strict=True)]
+    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
     if colonnes[0].null_count:
         raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
     nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
-    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=list(Trade._fields))
+    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
     if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
         lignes = lignes.sort_by("timestamp")
     for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
@@ -1402,10 +1440,17 @@ class Frein:
     def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
+        self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
 
     def serrer(self, attente_s: float) -> None:
         """Plus aucune requête avant `attente_s` secondes ; une pause plus longue déjà posée reste."""
         self._jusqua = max(self._jusqua, self._horloge() + attente_s + MARGE_REPRISE_S)
+        self.prevenir(self.reste_s)
+
+    @property
+    def reste_s(self) -> float:
+        """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
+        return max(0.0, self._jusqua - self._horloge())
 
     @property
     def serre(self) -> bool:
@@ -1471,6 +1516,7 @@ LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute 
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 MARGE_DISQUE = 1 << 20
+TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
@@ -1478,9 +1524,9 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
-PART_DU_TEMPS = 100  # une fonte, ou une fiche, que seul l'âge demande : au plus un centième du temps
+PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
-JOURNAL_A_CONDENSER = 1 << 20
+JOURNAL_A_CONDENSER = 16 << 20
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1621,6 +1667,54 @@ def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
     return position
 
 
+def lire_texte_utf8(chemin: Path) -> str:
+    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
+    try:
+        if chemin.stat().st_size <= TEXTE_MAX:
+            return chemin.read_text(encoding="utf-8-sig")
+        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
+    except UnicodeDecodeError as erreur:
+        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
+    except OSError as erreur:
+        cause = _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
+
+
+class Pauses:
+    """Les pauses qu'un exchange a demandées, pour l'exécution suivante ; un petit fichier JSON à côté des sorties.
+
+    Absent, illisible ou passé : il ne compte pas. Ne pas pouvoir l'écrire n'arrête rien.
+    """
+
+    def __init__(self, dossier: Path) -> None:
+        self.chemin = dossier / ".pauses-ccxt.json"
+
+    def lire(self) -> dict[str, int]:
+        """Les pauses qui courent encore : exchange -> instant de fin."""
+        try:
+            lues = json.loads(self.chemin.read_text(encoding="utf-8"))
+            pauses = {str(nom): int(fin) for nom, fin in lues.items()}
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+            return {}
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+
+    def noter(self, exchange: str, fin_ms: int) -> None:
+        """Garde une pause ; une plus longue déjà notée reste."""
+        pauses = self.lire()
+        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
+        texte = json.dumps(pauses, indent=1)
+        try:
+            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        except ErreurSortie as refus:
+            journal.warning("La pause demandée par %s ne passera pas aux exécutions suivantes : %s", exchange, refus)
+
+    def nettoyer(self) -> None:
+        """Ôte le fichier quand plus aucune pause ne court."""
+        if not self.lire():
+            with contextlib.suppress(OSError):
+                self.chemin.unlink(missing_ok=True)
+
+
 class Verrou:
     """Une seule exécution par sortie. Le verrou est celui du noyau : un processus mort ne bloque jamais.
 
@@ -1628,8 +1722,13 @@ class Verrou:
     fichier de verrou avant de savoir s'il est libre, et Windows interdit d'y lire.
     """
 
-    def __init__(self, sortie: Path) -> None:
-        self._sortie = sortie
+    def __init__(
+        self,
+        sortie: Path,
+        tenue: str = "tenue",
+        conseil: str = "Attendez qu'il finisse, ou choisissez une autre sortie.",
+    ) -> None:
+        self._sortie, self._tenue, self._conseil = sortie, tenue, conseil
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
         self._prise: Any = None
 
@@ -1642,8 +1741,7 @@ class Verrou:
                 prise.acquire(timeout=0)
             except filelock.Timeout:
                 raise SortieOccupee(
-                    f"« {self._sortie} » est déjà tenue par {self._tenant()}",
-                    "Attendez qu'il finisse, ou choisissez une autre sortie.",
+                    f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
                 ) from None
             self._prise = prise
             self._pid.write_text(str(os.getpid()), encoding="ascii")
@@ -1711,9 +1809,8 @@ def _sequence(colonne: pa.Array) -> pa.Array:
 
 
 def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    return [*(_en_un_bloc(table[nom]) for nom in donnee.ordre[:2])] + [
-        _sequence(_en_un_bloc(table[nom])) for nom in donnee.ordre[2:]
-    ]
+    colonnes = [_en_un_bloc(table[nom]) for nom in donnee.ordre]
+    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
 
 
 def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
@@ -1738,7 +1835,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    egales = pa.repeat(_constante(True), max(table.num_rows - 1, 0))
+    if table.num_rows < 2:
+        return True
+    egales = pa.repeat(_constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
         avant, apres = cle[:-1], cle[1:]
@@ -1750,18 +1849,19 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
         return True
     if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
         return False
-    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle).aggregate([]).num_rows == table.num_rows)
+    noms = ["symbole", *donnee.rang]  # sans séquence, rien ne dit encore que deux voisines ne sont pas la même
+    return bool(table.select(noms).group_by(noms, use_threads=False).aggregate([]).num_rows == table.num_rows)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
     symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins:
+    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
-    fins[symbole] = suite.take(list(range(_dernier_groupe(suite), suite.num_rows)))  # une copie : le reste est libéré
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
     return suit
 
 
@@ -1874,12 +1974,12 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle]) -> None:
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
     absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-    if absents:
+    if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
 
@@ -1895,9 +1995,14 @@ def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
 def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
-    for textes in table.select(champs).group_by(champs, use_threads=False).aggregate([]).to_pylist():
-        masques = [pc.equal(table[champ], texte) for champ, texte in textes.items()]
-        yield CleSerie(**textes), table.filter(functools.reduce(pc.and_, masques))
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
 
 
 @functools.cache
@@ -1934,14 +2039,14 @@ class _Recensement:
             if self.donnee.a_une_grille:
                 self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
 
-    def accorder(self, connues: Iterable[CleSerie]) -> None:
+    def accorder(self, connues: Iterable[CleSerie], *, dire: bool) -> None:
         """Les fiches remises d'accord avec les lignes ; celles des événements n'y trouvent aucune preuve."""
         for cle, fiche in self.fiches.items():
             presents = self._presents.get(cle, [])
             if cle not in connues:
                 fiche.couverts = unir(presents)
             elif self.donnee.a_une_grille:
-                confronter(fiche, presents)
+                confronter(fiche, presents, dire=dire)
 
 
 # --- Journal de reprise
@@ -2006,6 +2111,7 @@ class JournalDeReprise:
                     journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
                     return
                 self._indexer(position, lot)
+                self.octets = fichier.tell()
                 yield texte
 
     def notes(self) -> Iterator[dict[str, Any]]:
@@ -2080,19 +2186,23 @@ class JournalDeReprise:
         """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
         return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
 
-    def condenser(self, notes: Mapping[str, dict[str, Any]]) -> None:
-        """Remplace ses lots par leur somme : pour chaque symbole, sa note, complète, et ses lignes déjà fondues."""
+    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
+        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
         neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
-        for symbole, note in notes.items():
-            for lignes in (self._schema.empty_table(), *regrouper(self.flot(symbole), LIGNES_PAR_LOT)):
-                neuf.ajouter(lignes, note)
+        for note in notes.values():
+            neuf.ajouter(self._schema.empty_table(), note)
+        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
+            for cle, lignes in _par_serie(table, self._donnee):
+                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
         neuf.synchroniser()
         neuf.fermer()
-        self.synchroniser()
-        self.fermer()
+        self._avant_synchro()
         with _disque("Écrire", self.chemin):
-            neuf.chemin.replace(self.chemin)
-            self._fichier = io.FileIO(self.chemin, "r+b")
+            self.fermer()
+            try:
+                neuf.chemin.replace(self.chemin)
+            finally:
+                self._fichier = io.FileIO(self.chemin, "r+b")  # le neuf, ou l'ancien : sans lui, il serait recommencé
         self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
         self._condense = neuf.octets
 
@@ -2188,7 +2298,8 @@ class Ecrivain(Sortie):
     - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
     - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
 
-    Un écrivain sert un fil à la fois, mais pas toujours le même.
+    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
+    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
@@ -2396,12 +2507,11 @@ class _FichierLu(Ecrivain):
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
         """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
         recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in self._tables(colonnes=self.type_donnee.reperes):
+        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            if table.num_rows:
-                recensement.compter(table)
-        recensement.accorder(fiches)
+            recensement.compter(table)
+        recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
     def controler(self, cles: Sequence[CleSerie]) -> None:
@@ -2437,6 +2547,7 @@ class _FichierRepris(_FichierLu):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._connue: dict[str, Any] | None = None  # l'en-tête que porte le fichier, versions exclues
+        self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
 
     @abstractmethod
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
@@ -2448,7 +2559,8 @@ class _FichierRepris(_FichierLu):
 
     def _reprendre(self) -> None:
         self._effacer_temporaires()
-        if self._existe():
+        self._sans_fichier = not self._existe()
+        if not self._sans_fichier:
             try:
                 self._reconnaitre()
                 self._reparer()
@@ -2461,7 +2573,7 @@ class _FichierRepris(_FichierLu):
 
     def _ecarter(self) -> None:
         _mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue = {}, None
+        self.fiches, self._connue, self._sans_fichier = {}, None, True
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
             for note in self._journal.notes():
                 self._apprendre(note)
@@ -2518,13 +2630,15 @@ class _FichierRepris(_FichierLu):
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
+        if not (self._sans_fichier and note.get("fichier")):
+            self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
 
 
 class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
 
@@ -2536,15 +2650,20 @@ class EcrivainFichier(_FichierRepris):
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
         )
 
+    def _ecarter(self) -> None:
+        super()._ecarter()
+        if self.flux and self._journal.octets:
+            self._condenser()  # il parlait de lignes qui ne sont plus là
+
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous))
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct))
 
     @staticmethod
-    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> dict[str, Any]:
-        """Ce que le journal retient d'un lot, lignes à part."""
+    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
+        """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
         marche = {champ: getattr(fiche, champ) for champ in champs}
-        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous}
+        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
         if self._a_fondre():
@@ -2569,8 +2688,8 @@ class EcrivainFichier(_FichierRepris):
         return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
 
     def _condenser(self) -> None:
-        fiches = self.fiches.values()
-        self._journal.condenser({f.cle.symbole: self._note(f, f.couverts, f.trous) for f in fiches})
+        fiches = self.fiches.items()
+        self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2583,7 +2702,10 @@ class EcrivainFichier(_FichierRepris):
         if self.fiches and (lignes_changees or self._entete() != self._connue):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
-            _exiger_place(self.chemin, self.octets + self._journal.lignes * self.octets_par_ligne)
+            recus = self._journal.lignes * self.octets_par_ligne
+            _exiger_place(
+                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
+            )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._entete()
@@ -2827,12 +2949,20 @@ class EcrivainCsv(_CsvLu):
             if not self._existe():
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
             if symbole < derniers and not self._entrelace:
-                self._entrelace = True
-                self._ecrire_fiche()  # avant le fait : un lecteur la croit
+                self._annoncer_entrelacement()
             with _disque("Écrire", self.chemin):
                 self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
                 _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
         return lignes[:coupe]
+
+    def _annoncer_entrelacement(self) -> None:
+        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
+        self._entrelace = True
+        try:
+            self._ecrire_fiche()
+        except BaseException:
+            self._entrelace = False
+            raise
 
     def _entretenir(self) -> None:
         if not self._direct:
@@ -2898,6 +3028,10 @@ class EcrivainCsv(_CsvLu):
         fichier.seek(debut)
         self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
 
+    def fermer(self) -> None:
+        self._fermer_ajout()
+        super().fermer()
+
 
 def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
@@ -2912,12 +3046,19 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
         "instant": _instant_iso,
         "nombre": _nombre_court,
         "entier": _nombre_court,
-        "niveaux": lambda niveaux: pc.binary_join_element_wise('"', niveaux_en_texte(niveaux), '"', ""),
+        "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
     colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
-    lignes = pc.binary_join_element_wise(*colonnes, ",", null_handling="replace", null_replacement="")
+    lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, "\n")[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+
+
+def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
+    """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
+    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
+    return pc.binary_join_element_wise(*textes, **absent)
 
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
@@ -2926,34 +3067,31 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
     textes = instants.cast(pa.timestamp("ms")).cast(pa.string())  # sans fuseau : dix fois plus rapide
-    return pc.binary_join_element_wise(pc.binary_replace_slice(textes, 10, 11, "T"), "Z", "")
+    return _joindre(pc.binary_replace_slice(textes, 10, 11, "T"), "Z")
 
 
 # Un carnet en texte : « [[prix,quantite],…] », le meilleur niveau d'abord.
+_NIVEAUX = r"^\s*\[\s*(\[[^\[\],]+,[^\[\],]+\]\s*(,\s*\[[^\[\],]+,[^\[\],]+\]\s*)*)?\]\s*$"
 
 
 def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
     """Des niveaux en JSON, nombres au plus court sans perte."""
     plats = niveaux.flatten()
     nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
-    paires = pc.binary_join_element_wise(*nombres, ",", null_handling="replace", null_replacement="null")
-    paires = pc.binary_join_element_wise("[", paires, "]", "")
-    tailles = pc.fill_null(pc.list_value_length(niveaux), 0).cast(pa.int32())
+    paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
+    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
     bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
-    suites = pc.binary_join(pa.ListArray.from_arrays(bornes, paires), ",")
-    textes = pc.binary_join_element_wise("[", suites, "]", "")
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
     return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
 
 
 def niveaux_du_texte(textes: pa.Array) -> pa.Array:
     """L'inverse ; ValueError ou ArrowException si ce ne sont pas des paires de nombres."""
-    if not pc.all(pc.fill_null(pc.match_substring_regex(textes, r"^\s*\[.*\]\s*$"), True)).as_py():
-        raise ValueError("un carnet n'est pas une liste de niveaux")
+    if pc.any(pc.invert(pc.match_substring_regex(textes, _NIVEAUX))).as_py():
+        raise ValueError("un carnet n'est pas une liste de paires de nombres")
     plats = pc.replace_substring_regex(textes, r"[\[\]\s]", "")
     mots = pc.split_pattern(plats, ",")
     tailles = pc.if_else(pc.equal(plats, ""), 0, pc.list_value_length(mots))
-    if pc.any(pc.equal(pc.bit_wise_and(tailles, 1), 1)).as_py():
-        raise ValueError("un niveau de carnet n'a pas deux nombres")
     nombres = mots.filter(pc.greater(tailles, 0)).flatten()
     nombres = pc.if_else(pc.equal(nombres, "null"), pa.scalar(None, pa.string()), nombres).cast(pa.float64())
     paires = pa.FixedSizeListArray.from_arrays(nombres, 2)
@@ -3358,6 +3496,7 @@ class _SqliteLue(Ecrivain):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
             fiche = fiche or _fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
+        self._inscrites.discard(cle)  # sa fiche sera récrite entière
         if fiche is not None and cle in self.fiches:
             confronter(fiche, presents)
         elif fiche is not None:
@@ -3370,7 +3509,7 @@ class _SqliteLue(Ecrivain):
         ]
         requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
         curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT if pa.string() not in natures[5:] else LIGNES_PAR_LOT // 64):
+        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if donnee.est_lourd else LIGNES_PAR_LOT):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
@@ -3472,30 +3611,38 @@ class EcrivainSqlite(_SqliteLue):
             base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
+        for nom in ("intervalles", "trous"):
+            index = 'CREATE INDEX IF NOT EXISTS "{T}_{NOM}_serie" ON "{T}_{NOM}" ({CHAMPS}, debut)'
+            champs = ", ".join(CleSerie._fields)
+            base.execute(self._requetes.sql(index.replace("{NOM}", nom).replace("{CHAMPS}", champs)))
         if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous))
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        if fiche.cle not in self._inscrites:
-            debut, fin = 0, INSTANT_MAX_MS
         marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
         base.execute(
             self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
             (*fiche.cle, *marche, fiche.horodatage),
         )
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]]]] = [
-            ("{T}_intervalles", "?,?,?,?,?,?", fiche.couverts),
-            ("{T}_trous", "?,?,?,?,?,?,?", fiche.trous),
+        neuve = fiche.cle not in self._inscrites
+        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
+        listes: list[tuple[str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
+            ("{T}_intervalles", avant.couverts, fiche.couverts),
+            ("{T}_trous", avant.trous, fiche.trous),
         ]
-        for table, places, liste in listes:
-            oter = 'DELETE FROM "{OU}" WHERE {SERIE} AND fin >= ? AND debut <= ?'.replace("{OU}", table)
-            base.execute(self._requetes.sql(oter), (*fiche.cle, debut, fin))
-            touches = [(*fiche.cle, *i) for i in liste[voisins(liste, debut, fin)]]
-            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", table).replace("{PLACES}", places)
-            base.executemany(self._requetes.sql(mettre), touches)
+        for nom, anciens, nouveaux in listes:
+            oter = self._requetes.sql('DELETE FROM "{OU}" WHERE {SERIE}'.replace("{OU}", nom))
+            if neuve:  # ce qu'y aurait laissé une fiche d'avant
+                base.execute(oter, fiche.cle)
+            perimes = anciens[voisins(anciens, debut, fin)]
+            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
+            places = "?,?,?,?,?,?,?" if nom == "{T}_trous" else "?,?,?,?,?,?"
+            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", nom).replace("{PLACES}", places)
+            neufs = nouveaux[voisins(nouveaux, debut, fin)]
+            base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
@@ -3583,6 +3730,7 @@ class Particularite:
     unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
     limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
     sujets_par_appel: int = 100  # symboles par appel groupé
+    abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -3594,7 +3742,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
-        Particularite(limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True),
+        Particularite(
+            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+        ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
@@ -3624,6 +3774,7 @@ class Reglages:
     timeout: int = 30_000
     essais: int = 8
     sandbox: bool = False
+    hors_ligne: bool = False
     proxy: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -3663,6 +3814,7 @@ class _Bruyante:
 
     requetes = 0
     date_serveur: str | None = None
+    date_recue_ms = 0  # quand, à l'horloge locale
     frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
@@ -3706,6 +3858,7 @@ class _Bruyante:
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
+        self.date_recue_ms = maintenant_ms()
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
@@ -3941,21 +4094,80 @@ class Serie:
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
 
 
+AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
+
+
+class Debit:
+    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
+
+    def __init__(self, frein: Frein) -> None:
+        self.frein = frein
+        self._limiteur: Any = None
+
+    def brancher(self, api: Any) -> None:
+        """Fait passer une instance par ce débit ; le limiteur de ccxt est celui de la première."""
+        self._limiteur = self._limiteur or api.throttler
+        api.throttler = self._limiteur
+
+
+class Fonds:
+    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
+
+    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
+    """
+
+    def __init__(self, reglages: Reglages, debit: Debit) -> None:
+        self._souche = _classe(reglages.exchange)(_config(reglages))  # tient la session et les marchés, ne demande rien
+        self.debit = debit
+        self.natures: set[NatureMarche] = set()
+        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
+
+    def equiper(self, api: Any) -> None:
+        """Prête la session et le débit à une instance neuve."""
+        self.debit.brancher(api)
+        api.session, api.own_session = self._souche.session, False
+        api.timeout_on_exit = 0  # ccxt attend la fermeture de la session, qui n'est pas la sienne
+
+    def preter_marches(self, api: Any) -> None:
+        """Donne à une instance les marchés déjà chargés."""
+        if self._souche.markets:
+            _passer_marches(self._souche, api)
+
+    def garder_marches(self, api: Any) -> None:
+        """Garde pour les suivantes les marchés d'une instance."""
+        _passer_marches(api, self._souche)
+
+    async def __aenter__(self) -> Self:
+        await self._souche.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._souche.close()
+
+
+def _passer_marches(source: Any, cible: Any) -> None:
+    """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
+    for annexe in source.options.get("marketHelperProps", ()):
+        source.options.setdefault(annexe, None)
+    cible.set_markets_from_exchange(source)
 
 
 class _Liaison:
     """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
 
-    def __init__(self, reglages: Reglages) -> None:
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
         self.reglages = reglages
+        self.fonds = fonds
         self.api = _classe(reglages.exchange)(_config(reglages))
         lignee = [parente.__name__ for parente in type(self.api).__mro__]  # okxus est okx, gateeu est gate
         self.particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
-        self.essais = Essais(reglages.essais, noter=self._noter_essai)
+        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
         self.api.frein = self.essais.frein
+        if fonds is not None:
+            fonds.equiper(self.api)
         self.nombre_essais = 0
-        self._decalage_ms = self._vu_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -4002,10 +4214,17 @@ class _Liaison:
         return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
 
     def noter_instant(self, instant: int) -> bool:
-        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur."""
-        if instant > self.heure_ms() + JOUR_MS:
+        """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
+
+        Très en avance, il ne fait pas l'heure à lui seul : un deuxième doit le confirmer.
+        """
+        avance = instant - self.heure_ms()
+        if avance > JOUR_MS:
             return False
-        self._vu_ms = max(self._vu_ms, instant)
+        if avance > AVANCE_MAX_MS and abs(instant - self._douteux_ms) > AVANCE_MAX_MS:
+            self._douteux_ms = instant
+        else:
+            self._vu_ms = max(self._vu_ms, instant)
         return True
 
     async def estimer_heure(self) -> None:
@@ -4023,11 +4242,12 @@ class _Liaison:
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
         else:
-            self._noter_decalage(date - maintenant_ms())
+            self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        self._decalage_ms = decalage_ms
-        if abs(decalage_ms) > MINUTE_MS:
+        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
+        derive, self._decalage_ms, self._vu_ms = abs(decalage_ms - self._decalage_ms), decalage_ms, 0
+        if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -4047,11 +4267,11 @@ async def _fermer_vite(api: Any) -> None:
     await api.close()
 
 
-class Connexion(_Liaison):
-    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
+class _Marches(_Liaison):
+    """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
 
-    def __init__(self, reglages: Reglages) -> None:
-        super().__init__(reglages)
+    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
+        super().__init__(reglages, fonds)
         self._fermetures: set[asyncio.Task[None]] = set()
 
     def fermer_plus_tard(self, api: Any) -> None:
@@ -4069,8 +4289,18 @@ class Connexion(_Liaison):
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
+        if self.fonds is None:
+            await self._charger(symboles, set())
+            return
+        async with self.fonds.verrou:
+            self.fonds.preter_marches(self.api)
+            await self._charger(symboles, self.fonds.natures)
+            self.fonds.garder_marches(self.api)
+
+    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
+        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = [nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles]
+        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -4138,7 +4368,9 @@ class Connexion(_Liaison):
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
             )
 
-    # --- bougies ---
+
+class Connexion(_Marches):
+    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -4257,9 +4489,9 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages)
+    connexion = Connexion(reglages, fonds)
     try:
         yield connexion
     finally:
@@ -4297,8 +4529,7 @@ CANAUX: Mapping[str, Canal] = {
 }
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
-"""(symbole, données dans l'ordre, instant de réception en ms). Une donnée est celle de ccxt, sauf d'un flux de trades :
-un `Trade`, ou None s'il ne peut être vrai."""
+"""(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
 
 
 class RefusProbable(ErreurTemporaire):
@@ -4361,8 +4592,8 @@ def _caches_ecoutes() -> tuple[Any, Any]:
     return ecouter(caches.ArrayCache, _trade_recu), ecouter(caches.ArrayCacheByTimestamp, tuple)
 
 
-def _trade_recu(brut: Mapping[str, Any]) -> Trade | None:
-    return trade_de(brut, maintenant_ms())
+def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
+    return trade_de(brut, maintenant_ms()) or brut
 
 
 class _Livraison:
@@ -4416,7 +4647,6 @@ class _TickersEcoutes(dict[str, Any]):
 
 
 LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
-_MARCHES_PARTAGES = ("markets", "markets_by_id", "symbols", "ids", "currencies", "currencies_by_id", "codes")
 
 
 class Ecoute(_Liaison):
@@ -4434,18 +4664,21 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
-        self.decalages = 0  # carnets repartis d'un instantané
+        self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
-        for nom in _MARCHES_PARTAGES:
-            setattr(self.api, nom, getattr(connexion.api, nom))
+        _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
+        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
         self._poser_les_prises()
         appels = self._appels(groupe=groupe)
-        taches = [asyncio.ensure_future(self._entretenir(*appel)) for appel in appels]
+        espacement_s = 1 / self._connexion.particularite.abonnements_par_s
+        taches = [
+            asyncio.ensure_future(self._entretenir(*appel, rang * espacement_s)) for rang, appel in enumerate(appels)
+        ]
         try:
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
             erreur = next(iter(finies)).exception()
@@ -4488,28 +4721,21 @@ class Ecoute(_Liaison):
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles = list(self.series)
+        symboles, params = list(self.series), dict(self.reglages.params)
         if not groupe:
-            return [(self.canal.methode, self._arguments(symbole, symbole)) for symbole in symboles]
+            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, self._arguments(premier, paquet[0]))
+            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
-    def _arguments(self, premier: Any, symbole: str) -> tuple[Any, ...]:
-        params = dict(self.reglages.params)
-        if self._nom == "ohlcv":
-            return (premier, *([self.series[symbole].timeframe.code] * isinstance(premier, str)), None, None, params)
-        if self._nom == "orderbook":
-            return (premier, self.series[symbole].limite or None, params)
-        return (premier, params) if self._nom == "ticker" else (premier, None, None, params)
-
-    async def _entretenir(self, methode: str, arguments: tuple[Any, ...]) -> None:
+    async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
+        await pause(attente_s)
         delais = delais_backoff()
         while True:
             try:
@@ -4517,7 +4743,7 @@ class Ecoute(_Liaison):
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
-                self.decalages += 1
+                self.decalages[arguments[0] if isinstance(arguments[0], str) else arguments[0][0]] += 1
                 await pause(next(delais))
             else:
                 delais = delais_backoff()
@@ -4574,6 +4800,15 @@ class Ecoute(_Liaison):
         if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
             self._carnets_vus[symbole] = etat
             self._dire(symbole, carnet)
+
+
+def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
+    if canal == "ohlcv":
+        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
+    if canal == "orderbook":
+        return (premier, serie.limite or None, params)
+    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5522,14 +5757,12 @@ class Combleur:
             return []
         # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
         self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
-        self.rejoint = jusqua is not None and any(
-            _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp for trade in page
-        )
+        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua) for trade in page)
         if self.premier is None or page[0].precede(self.premier):
             self.premier = page[0]
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
-        return [trade for trade in page if trade.timestamp >= dernier.timestamp]
+        return [trade for trade in page if _est_entre(trade, dernier, jusqua)]
 
 
 def _est_le_meme(trade: Trade, autre: Trade) -> bool:
@@ -5542,8 +5775,30 @@ def _touche(trade: Trade, dernier: Trade) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
     if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
         return True
-    ids = (trade.id or "", dernier.id or "")
-    return all(map(str.isdecimal, ids)) and int(ids[0]) <= int(ids[1]) + 1
+    rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+    return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
+
+
+def _atteint(trade: Trade, jusqua: Trade) -> bool:
+    """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
+    if _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp:
+        return True
+    rangs, bord = rangs_de(trade.id), rangs_de(jusqua.id)
+    return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
+
+
+def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
+    """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
+
+    À la milliseconde d'un bord, l'identifiant décide : des trades réunis en REST furent peut-être reçus un par un.
+    """
+    rangs = rangs_de(trade.id)
+    avant, apres = rangs_de(dernier.id), rangs_de(jusqua.id) if jusqua else None
+    if rangs and avant and trade.timestamp == dernier.timestamp and rangs[0] <= avant[1]:
+        return False
+    if rangs and apres and jusqua and trade.timestamp == jusqua.timestamp and rangs[1] >= apres[0]:
+        return False
+    return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5561,8 +5816,12 @@ RONDE_S = 0.25  # entre deux regards sur les silences
 FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
-REFUS_SANS_DONNEE_MAX = 3
+REFUS_DE_SUITE_MAX = 3  # de suite
+VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
+ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+FINALES_GARDEES = 8
+CLOTURES_GARDEES = 1500
 SAUTS_VAINS_MAX = 3
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
@@ -5602,7 +5861,8 @@ class Fil(ABC):
     - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
     - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
-    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter`.
+    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter` ;
+    - `arreter` : ce qui manque encore, et ne sera plus relu, devient un trou.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
@@ -5612,8 +5872,15 @@ class Fil(ABC):
         self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
         self.recus = 0
         self.sale = False  # a reçu depuis la dernière collecte
+        self.arrete = False  # plus rien ne sera relu
+        self.echec: ErreurCollecte | None = None  # du dernier rattrapage
+        self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
+        self._prochain_essai = 0.0
+        self._horloge = asyncio.get_running_loop().time
+        self._grace_s = reglages.plage.grace_ms / 1000
+        self._apaiser()
 
     @property
     def cle(self) -> CleSerie:
@@ -5624,8 +5891,12 @@ class Fil(ABC):
     def rompre(self) -> None:
         """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
 
-    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
-        """Range des données de ccxt ; les compte comme un progrès si elles apprennent quelque chose."""
+    def recevoir(self, donnee: Any, recu: int) -> None:
+        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
+        self.recevoir_toutes([donnee], recu)
+
+    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre."""
         if nouvelles := self._ranger_toutes(donnees, recu):
             self.recus += nouvelles
             if not self.sale:
@@ -5658,11 +5929,42 @@ class Fil(ABC):
         lots, self.prets = [*self.prets, *self._sures(heure)], []
         for lot in lots:
             self.fiche.noter(lot.couverts, lot.trous)
+        self._veiller()
         return lots
+
+    @abstractmethod
+    def _veiller(self) -> None:
+        """Après une collecte : relance un rattrapage s'il reste de quoi."""
+
+    def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
+        """Vrai si rien ne manque avant cet instant."""
+        return True
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exchange ne veut pas de ce symbole : il est abandonné."""
+        self.refus = erreur
+        journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
+        self.reveiller()
+
+    def _relancer(self) -> None:
+        """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
+        maintenant = self._horloge()
+        if maintenant >= self._prochain_essai and not self.arrete:
+            self._prochain_essai = maintenant + next(self._delais)
+            self.rattraper()
+
+    def _apaiser(self) -> None:
+        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
 
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
+
+    def _echeance_du_saut(self, continuite: Continuite) -> int:
+        """L'heure de l'exchange où des identifiants attendus seront tenus pour perdus."""
+        reste_s = max(0.0, continuite.reste_s(self._horloge(), self._grace_s))
+        return INSTANT_MAX_MS if reste_s == math.inf else self.connexion.heure_ms() + math.ceil(1000 * reste_s)
 
     def rattraper(self) -> asyncio.Task[None]:
         """Lance un rattrapage, ou rend celui qui court."""
@@ -5678,15 +5980,18 @@ class Fil(ABC):
         await self.rattraper()
 
     async def _rattraper_et_dire(self) -> None:
+        self.echec = ErreurTemporaire("abandonné")
         try:
             await self._rattraper()
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
-            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, erreur.complet())
+            self.echec = None
+        except Exception as erreur:  # noqa: BLE001  une page d'une forme imprévue ne doit pas tuer le fil en silence
+            self.echec = traduire(erreur, f"Relecture de {self.cle}", self.connexion.heure_ms())
+            journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, self.echec.complet())
         finally:
             self.reveiller()
 
     async def arreter(self) -> None:
-        """Abandonne un rattrapage en cours."""
+        """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire."""
         if self._rattrapage is not None:
             self._rattrapage.cancel()
             await asyncio.gather(self._rattrapage, return_exceptions=True)
@@ -5703,10 +6008,10 @@ class FilBougies(Fil):
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
-        self._prochain_essai = 0.0
-        self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
@@ -5714,31 +6019,54 @@ class FilBougies(Fil):
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
 
     def rompre(self) -> None:
+        if self._derniere:
+            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
+            self._desavouer(self._derniere[0], INSTANT_MAX_MS)
         self._ouvertes.clear()
-        self._fiable, self._derniere = INSTANT_MAX_MS, ()
+        self._finales.clear()
+        self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+
+    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
 
     def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
         bougie = tuple(donnee[:6])
         instant = _en_instant(bougie[0])
         if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
             return False
+        if instant > self.connexion.heure_ms() or bougie in self._finales:
+            return False
         if self._fiable == INSTANT_MAX_MS:
             self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
-        if instant >= self._fiable:
-            self._ouvertes[instant] = bougie
+        if self._finales and instant <= self._finales[-1][0] and self._relisible:
+            self.compteurs.retards += 1
+            self._desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
+        elif instant >= self._fiable:
+            self._tenir(instant, bougie)
         return True
+
+    def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
+        """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
+        connue = self._ouvertes.get(instant)
+        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+            self.compteurs.retards += 1
+            self._fiable = self.timeframe.avancer(instant, 1)
+            del self._ouvertes[instant]
+        else:
+            self._ouvertes[instant] = bougie
 
     def _sures(self, heure: int) -> list[Lot]:
         close = self.timeframe.plancher(heure - self.reglages.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
-        lots = [self._lot(closes)] if closes else []
-        self._veiller_aux_trous(closes)
-        return lots
+        self._finales += closes
+        return [self._lot(closes)] if closes else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -5746,24 +6074,43 @@ class FilBougies(Fil):
         instants = page.lignes["timestamp"].combine_chunks()
         return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
 
-    def _veiller_aux_trous(self, closes: Sequence[Sequence[Any]]) -> None:
-        """Une bougie close laisse-t-elle derrière elle des bougies non couvertes ? Elles sont relues."""
-        dernier = closes[-1][0] if closes else self._derniere[0] if self._derniere else 0
-        if not self._relisible or self.debut is None or not self._manque(dernier):
-            return
-        maintenant = asyncio.get_running_loop().time()
-        if maintenant >= self._prochain_essai:
-            self._prochain_essai = maintenant + next(self._delais)
-            self.rattraper()
+    def _veiller(self) -> None:
+        manques = self._manques(self._fin_vue)
+        if not manques:
+            self._apaiser()
+        elif self._relisible:
+            self._relancer()
+        else:
+            self._inscrire(manques, HORS_FENETRE_API)
 
-    def _manque(self, fin: int) -> bool:
-        """Vrai si une bougie close de [debut, fin[ n'est ni couverte ni hors d'atteinte."""
-        couverts = self.fiche.couverts
-        if couverts and couverts[-1][0] <= (self.debut or 0) and couverts[-1][1] >= fin:
-            self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
-            return False
+    @property
+    def _fin_vue(self) -> int:
+        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
+        return int(self._derniere[0]) if self._derniere else 0
+
+    def _manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
-        return bool(oter([(self.debut or 0, min(fin, close))], self.fiche.connus()))
+        return oter([(debut, min(fin, close))], self.fiche.connus())
+
+    def a_jour(self, instant: int) -> bool:
+        return not self._manques(instant)
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
+        fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
+        if manques := oter(self._manques(fin), connus):
+            self._inscrire(manques, ECHEC)
 
     def echeance(self) -> int | None:
         if not self._ouvertes:
@@ -5772,7 +6119,7 @@ class FilBougies(Fil):
 
     async def _rattraper(self) -> None:
         plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
-        if self._fiable != INSTANT_MAX_MS:
+        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
         copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
         source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
@@ -5783,6 +6130,7 @@ class FilBougies(Fil):
             async for lot in lots:
                 self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
                 self.reveiller()
+        self._a_relire = False
 
     def _adopter(self, lot: Lot) -> Lot:
         """Le lot relu par REST, tel qu'il sera rendu."""
@@ -5794,15 +6142,19 @@ class FilBougies(Fil):
         brutes = await self.connexion.lire_bougies(
             self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
         )
-        derniere = self._derniere
-        seuil = derniere[0] if derniere else self.timeframe.plancher(heure)
-        for ligne in brutes:
-            volume = _en_nombre(ligne[5]) or 0.0
-            if derniere and ligne[0] == seuil and volume > (_en_nombre(derniere[5]) or 0.0):
-                return True
-            if ligne[0] > seuil and volume > 0:
-                return True
-        return False
+        return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
+
+
+def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
+    """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
+    seuil = max(derniere[0] if derniere else 0, ouverture)
+    for ligne in brutes:
+        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
+        if derniere and instant == derniere[0] and volume > (_en_nombre(derniere[5]) or 0.0):
+            return True
+        if instant > seuil and volume > 0:
+            return True
+    return False
 
 
 def sans_queue(lot: Lot, fin: int) -> Lot:
@@ -5830,8 +6182,9 @@ class FilAgregat(FilBougies):
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
+        self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
-        self._cloture: tuple[int, float] | None = None
+        self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
         contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
         taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
         inverse = bool(contrats and serie.marche.get("inverse"))
@@ -5848,26 +6201,33 @@ class FilAgregat(FilBougies):
             self.compteurs.perdus += self._agregateur.perdus
             self.compteurs.doublons += self._agregateur.doublons
         self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+        self._douteuses.clear()
+        self._rendues.clear()
 
-    def _oublier(self, depuis: int) -> None:
-        """Les bougies rendues depuis cet instant ne sont plus sûres : elles seront relues."""
-        fin = self.timeframe.avancer(max(depuis, self.connexion.heure_ms()), 1)
-        self.fiche.couverts = oter(self.fiche.couverts, [(self.timeframe.plancher(depuis), fin)])
+    def _douter(self, depuis: int, jusqua: int) -> None:
+        """Des identifiants ont sauté entre ces deux instants : ces bougies ne seront pas rendues, mais relues."""
+        self._desavouer(depuis, self.timeframe.avancer(jusqua, 1))
+        ouverture = max(self.timeframe.plancher(depuis), self._fiable)
+        while ouverture <= jusqua and len(self._douteuses) < MANQUANTS_MAX:
+            self._douteuses[ouverture] = None
+            ouverture = self.timeframe.avancer(ouverture, 1)
+        self._prouve = max(self._prouve, ouverture)
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  un trade dit quand il fut reçu
-        trade: Trade | None = donnee
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
-        avant = self._continuite.noter(trade, asyncio.get_running_loop().time(), self.reglages.plage.grace_ms / 1000)
-        if avant is not None:
-            self._recommencer()
-            self._oublier(avant.timestamp)
         agregateur = self._agregateur or self._commencer(trade)
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        if avant is not None:
+            self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         self._rendues += agregateur.ajouter([trade])
         if agregateur.perdus > perdus and self._relisible:
-            self._oublier(trade.timestamp)
+            self._desavouer(trade.timestamp)
+            if agregateur.close_jusqu_a > self.connexion.heure_ms():
+                self._recommencer()  # un horodatage du futur a clos les bougies d'avant
         self._derniere = (trade.timestamp,)
         return True
 
@@ -5887,39 +6247,68 @@ class FilAgregat(FilBougies):
         if self._agregateur is None:
             return []
         self._rendues += self._agregateur.clore(heure)
-        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues}
-        self._rendues = []
+        if avant := self._continuite.echu(self._horloge(), self._grace_s):
+            self._douter(avant.timestamp, self._derniere[0])
+        attendu = self._continuite.en_attente
+        seuil = self.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
+        dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues if bougie.timestamp < seuil}
+        self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
+        for instant in dernieres.keys() & self._douteuses.keys():
+            self._douteuses[instant] = dernieres.pop(instant)[5]
         closes = [dernieres[instant] for instant in sorted(dernieres)]
         lots = [self._lot(closes)] if closes else []
         if closes and self._vides is not None:
             lots = [self._prouver_les_vides(lots[0])]
-        self._veiller_aux_trous(closes)
         return lots
+
+    @property
+    def _fin_vue(self) -> int:
+        # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
+        return super()._fin_vue if self._vides is None else min(super()._fin_vue, self._prouve)
 
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
-        fin = max([fin for _, fin in lot.couverts], default=self._prouve)
-        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), max(fin, self._prouve)
+        fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
+        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), fin
+        if self._vides == "reporter":
+            self._retenir(lot)
+            return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
 
     def echeance(self) -> int | None:
         if self._agregateur is None:
             return None
-        return self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+        close = self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
+        return min(close, self._echeance_du_saut(self._continuite))
 
     def _adopter(self, lot: Lot) -> Lot:
+        self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self.timeframe)
         return lot if self._vides is None else self._reporter(lot)
 
+    def _apprendre(self, lot: Lot) -> None:
+        """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
+        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
+            if (recu := self._douteuses.pop(instant, None)) is not None:
+                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-4)  # un volume inverse est arrondi trade par trade
+                self._continuite.vains = self._continuite.vains + 1 if juste else 0
+
     def _reporter(self, lot: Lot) -> Lot:
         """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
-        lot, self._cloture = reporter_les_vides(lot, self.timeframe, self._cloture)
+        lot = reporter_les_vides(lot, self.timeframe, self._clotures)
+        self._retenir(lot)
         return lot
 
+    def _retenir(self, lot: Lot) -> None:
+        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
+            del self._clotures[instant]
+
     async def a_bouge(self) -> bool:
-        return await des_trades_depuis(self.connexion, self.serie, self._derniere[0] if self._derniere else None)
+        derniere = int(self._derniere[0]) if self._derniere else 0
+        return await des_trades_depuis(self.connexion, self.serie, max(derniere, self.ecoute_depuis))
 
 
 def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
@@ -5933,19 +6322,16 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
 
 
-def reporter_les_vides(
-    lot: Lot, timeframe: Timeframe, cloture: tuple[int, float] | None
-) -> tuple[Lot, tuple[int, float] | None]:
-    """Le lot dont les trous sans transaction sont devenus des bougies plates ; et sa dernière (ouverture, clôture).
+def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, float]) -> Lot:
+    """Le lot dont les trous sans transaction sont devenus des bougies plates, à la clôture d'avant.
 
-    `cloture` : celle qui précède le lot, si on la connaît ; sans elle, un vide en tête reste un trou.
+    `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
     """
-    connues = dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+    connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
     plates: list[list[float]] = []
     restes: list[Trou] = []
     for trou in lot.trous:
-        avant = timeframe.avancer(trou.debut, -1)
-        prix = connues.get(avant, cloture[1] if cloture and cloture[0] == avant else None)
+        prix = connues.get(timeframe.avancer(trou.debut, -1))
         if trou.raison != SANS_TRANSACTION or prix is None:
             restes.append(trou)
             continue
@@ -5954,9 +6340,9 @@ def reporter_les_vides(
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    lignes = trier(pa.concat_tables([lot.lignes, habiller(lot.cle, _en_colonnes(plates))]), OHLCV) if plates else lot.lignes
-    dernier = max(connues, default=None)
-    return lot._replace(lignes=lignes, trous=restes), (dernier, connues[dernier]) if dernier is not None else cloture
+    ajout = habiller(lot.cle, _en_colonnes(plates))
+    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
+    return lot._replace(lignes=lignes, trous=restes)
 
 
 # --- Trades
@@ -5965,40 +6351,55 @@ def reporter_les_vides(
 class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
-    Un saut que le REST n'explique pas (okx réunit plusieurs trades sous un id) apprend qu'ils ne se suivent pas.
+    Un saut que le REST n'explique pas apprend qu'ils ne se suivent pas chez cet exchange : plus rien n'est surveillé.
     """
 
     def __init__(self, vains: int = 0) -> None:
         self.vains = vains
         self._dernier: Trade | None = None  # le plus grand identifiant vu
+        self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
 
     def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
-        if self.vains >= SAUTS_VAINS_MAX or trade.id is None or not trade.id.isdecimal():
+        if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
             return None
-        self._avancer(trade, int(trade.id), maintenant)
-        if not self._manquants or next(iter(self._manquants.values())) + grace_s > maintenant:
+        self._avancer(trade, rangs, maintenant)
+        return self.echu(maintenant, grace_s)
+
+    def echu(self, maintenant: float, grace_s: float) -> Trade | None:
+        """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
+        if not self._manquants or self.reste_s(maintenant, grace_s) > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
 
-    def prolonger(self, dernier: Trade) -> bool:
+    def prolonger(self, dernier: Trade, attendu: int) -> bool:
         """Passe à ce trade, que rien ne sépare du précédent ; faux si des identifiants sont attendus."""
         if not self._manquants:
-            self._dernier = dernier
+            self._dernier, self._attendu = dernier, attendu
         return not self._manquants
 
-    def _avancer(self, trade: Trade, numero: int, maintenant: float) -> None:
-        attendu = int(self._dernier.id or 0) + 1 if self._dernier else numero
-        if numero < attendu:
-            self._manquants.pop(numero, None)
+    def reste_s(self, maintenant: float, grace_s: float) -> float:
+        """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
+        return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
+
+    @property
+    def en_attente(self) -> Trade | None:
+        """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
+        return self._avant_saut if self._manquants else None
+
+    def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
+        attendu = self._attendu or rangs[0]
+        if rangs[0] < attendu:
+            for numero in range(rangs[0], rangs[1] + 1):
+                self._manquants.pop(numero, None)
             return
-        if numero > attendu:
+        if rangs[0] > attendu:
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
-            self._manquants.update(dict.fromkeys(range(attendu, min(numero, attendu + MANQUANTS_MAX)), maintenant))
-        self._dernier = trade
+            self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+        self._dernier, self._attendu = trade, rangs[1] + 1
 
 
 class Rupture(NamedTuple):
@@ -6026,14 +6427,15 @@ class FilTrades(Fil):
         self._rompu = True
         self._retenir_jusqua = 0.0
         self._continuite = Continuite()
-        self._horloge = asyncio.get_running_loop().time
 
     def rompre(self) -> None:
         self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._continuite = Continuite(self._continuite.vains)
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  un trade dit quand il fut reçu
-        trade: Trade | None = donnee
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
@@ -6041,12 +6443,13 @@ class FilTrades(Fil):
         if not neufs:
             self.compteurs.doublons += 1
             return False
-        self._enchainer(neufs[0])
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
         self._recus += neufs
         return True
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        if None in donnees or not self._prolongent(donnees):
+        if not (all(isinstance(donnee, Trade) for donnee in donnees) and self._prolongent(donnees)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
         return len(donnees)
@@ -6061,7 +6464,7 @@ class FilTrades(Fil):
         if not all(map(str.isdecimal, ids)) or instants != sorted(instants):
             return False
         premier, fin = int(ids[0]) + 1, int(ids[-1]) + 1
-        if list(map(int, ids)) != list(range(premier - 1, fin)) or not self._continuite.prolonger(trades[-1]):
+        if list(map(int, ids)) != list(range(premier - 1, fin)) or not self._continuite.prolonger(trades[-1], fin):
             return False
         if not self.connexion.noter_instant(instants[-1]) or not self._memoire.prolonger(premier, fin):
             return False
@@ -6070,7 +6473,7 @@ class FilTrades(Fil):
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self.reglages.plage.grace_ms / 1000)
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
@@ -6090,6 +6493,8 @@ class FilTrades(Fil):
         self.rattraper()
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Rupture(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
@@ -6099,42 +6504,54 @@ class FilTrades(Fil):
 
     def echeance(self) -> int | None:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
-        return self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else None
+        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
+        return min(retenue, self._echeance_du_saut(self._continuite))
 
-    def relacher(self) -> None:
-        """Ne retient plus ce qui attendait un comblement : l'exécution s'arrête."""
-        self._retenir_jusqua = 0.0
+    def _veiller(self) -> None:
+        if self._ruptures:
+            self._relancer()
+        else:
+            self._apaiser()
 
     async def _rattraper(self) -> None:
-        if self._rompu and self._dernier is not None and not self._ruptures:
-            await self._combler(Rupture(self._dernier, None))
+        if self._rompu and self._dernier is not None and (not self._ruptures or self._ruptures[-1].saut):
+            self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
+            rupture = self._ruptures[0]
             try:
-                await self._combler(self._ruptures[0])
-            finally:
-                self._ruptures.popleft()
+                await self._combler(rupture)
+            except ErreurDefinitive:
+                self._renoncer(rupture, HORS_FENETRE_API)
+                self._ruptures.remove(rupture)
+                raise
+            self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
         lire = functools.partial(self.connexion.lire_trades, self.serie)
         combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
-        neufs = 0
-        try:
-            async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-                async for page in pages:
-                    neufs += self._adopter(page)
-            trous = [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua)
-        except ErreurCollecte:
-            fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
-            trous = [Trou(rupture.dernier.timestamp + 1, fin, ECHEC)] if fin > rupture.dernier.timestamp + 1 else []
-            raise
-        finally:
-            self._conclure(rupture, trous, neufs)
-
-    def _conclure(self, rupture: Rupture, trous: Sequence[Trou], neufs: int) -> None:
-        """Inscrit ce que la relecture a prouvé, et ce qu'elle n'a pu combler."""
+        neufs, heure = 0, self.connexion.heure_ms()
+        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+            async for page in pages:
+                neufs += self._adopter(page)
         if rupture.saut:
             self._continuite.vains = 0 if neufs else self._continuite.vains + 1
-        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
+        self._conclure(rupture, fin, [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua))
+
+    def _renoncer(self, rupture: Rupture, raison: str) -> None:
+        """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
+        debut = rupture.dernier.timestamp + 1
+        fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        self._retenir_jusqua = 0.0
+        while self._ruptures:
+            self._renoncer(self._ruptures.popleft(), ECHEC)
+
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et ce qu'elle n'a pu combler."""
         couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
@@ -6151,12 +6568,13 @@ class FilTrades(Fil):
         return len(neufs)
 
     async def a_bouge(self) -> bool:
-        return await des_trades_depuis(self.connexion, self.serie, self._dernier.timestamp if self._dernier else None)
+        dernier = self._dernier.timestamp if self._dernier else 0
+        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
 
 
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
     """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
-    return trade.timestamp, int(trade.id) if trade.id and trade.id.isdecimal() else 0
+    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
 
 
 def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
@@ -6167,10 +6585,10 @@ def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
     return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
 
 
-async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int | None) -> bool:
+async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
     """Vrai si le REST connaît un trade plus récent que cet instant."""
     bruts = await connexion.lire_trades(serie, None, {})
-    return any((_en_instant(brut.get("timestamp")) or 0) > (instant or 0) for brut in bruts) if instant else bool(bruts)
+    return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -6186,23 +6604,25 @@ class FilInstantanes(Fil):
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
         self._contenu: Any = None
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
-        self._trou: Trou | None = None
+        self._trous: list[Trou] = []
         self._rompu = False
 
     def rompre(self) -> None:
         self._rompu = self._fin is not None
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        instant = _en_instant(donnee.get("timestamp"))
-        if instant is None:
-            self.fiche.horodatage = "reception"
-            instant = recu
-        contenu = self._lire(donnee)
-        if contenu is None or contenu == self._contenu or not self.connexion.noter_instant(instant):
+        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        if contenu is None or contenu == self._contenu:
             return False
+        if donne is None:
+            self.fiche.horodatage = "reception"
+        elif not self.connexion.noter_instant(donne):
+            return False
+        # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
+        instant = self.connexion.heure_ms() if donne is None else donne
         self._contenu = contenu
         if self._rompu and self._fin is not None and instant > self._fin:
-            self._trou = Trou(self._fin, instant, HORS_FENETRE_API)
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
             self._fin = instant
         self._rompu = False
         self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
@@ -6221,7 +6641,7 @@ class FilInstantanes(Fil):
         lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
-        trous, self._trou = [self._trou] if self._trou else [], None
+        trous, self._trous = self._trous, []
         colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
@@ -6233,6 +6653,9 @@ class FilInstantanes(Fil):
     @abstractmethod
     async def _demander(self) -> Any:
         """L'instantané, par REST."""
+
+    def _veiller(self) -> None:
+        """Rien à relancer."""
 
     async def _rattraper(self) -> None:
         """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
@@ -6359,11 +6782,15 @@ class Abonnement:
         """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
         delais, refus = delais_backoff(), 0
         while True:
+            debut = self._horloge()
             erreur = await self._une_ecoute()
             if self._vivant:
-                delais, refus = delais_backoff(), 0  # des données ont vraiment coulé
-            refus = refus + 1 if isinstance(erreur, RefusProbable) else 0
-            if not self._vivant and (isinstance(erreur, ErreurDefinitive) or refus >= REFUS_SANS_DONNEE_MAX):
+                delais = delais_backoff()  # des données ont vraiment coulé
+                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+            definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
+            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            # Dans un groupe, les données des autres ne disent rien de celui qui est refusé.
+            if refus >= REFUS_DE_SUITE_MAX or (definitive and (not self._vivant or len(self.fils) > 1)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -6379,7 +6806,7 @@ class Abonnement:
         """
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in self.fils:
-                fil.refus = erreur
+                fil.refuser(erreur)
         elif self._groupe:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
@@ -6390,11 +6817,7 @@ class Abonnement:
                 self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
             return False
         else:
-            self.fils[0].refus = erreur
-        for fil in self.fils:
-            if fil.refus is not None:
-                journal.error("%s : abonnement refusé. %s", fil.cle, erreur.complet())
-                fil.reveiller()
+            self.fils[0].refuser(erreur)
         return False
 
     async def _une_ecoute(self) -> ErreurCollecte:
@@ -6403,12 +6826,11 @@ class Abonnement:
         self._vivant = False
         try:
             if not self._premiere:
-                await self._connexion.estimer_heure()
-                for fil in self.fils:
-                    fil.compteurs.reconnexions += 1
+                await self._estimer_heure()
             self._premiere = False
             for fil in self.fils:
                 fil.rompre()
+                fil.ecoute_depuis = self._connexion.heure_ms()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             self._progres = dict.fromkeys(self._par_symbole, maintenant)
@@ -6418,19 +6840,32 @@ class Abonnement:
             finally:
                 ronde.cancel()
                 await asyncio.gather(ronde, return_exceptions=True)
-        except ErreurCollecte as erreur:
-            return erreur
+        except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
+            return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
+                self._compter_les_decalages(ecoute)
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
+
+    async def _estimer_heure(self) -> None:
+        """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
+        for fil in self.fils:
+            fil.compteurs.reconnexions += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                await self._connexion.estimer_heure()
+
+    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
+        for symbole, nombre in ecoute.decalages.items():
+            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole[symbole]
         avant = fil.recus
-        fil.recevoir(donnees, recu)
+        fil.recevoir_toutes(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
@@ -6456,10 +6891,13 @@ class Abonnement:
     async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
         symbole, recus = fil.cle.symbole, fil.recus
         try:
-            mort = await fil.a_bouge()
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            async with asyncio.timeout(VERIFICATION_MAX_S):
+                mort = await fil.a_bouge()
+        except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
             journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)
             mort = True
+        if mort:
+            await pause(RONDE_S)  # le flux allait peut-être le dire
         if fil.recus != recus:
             return  # il a parlé entre-temps
         if mort:
@@ -6485,6 +6923,7 @@ class Flux:
         self._reveil = asyncio.Event()
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
+        self._restes: list[Lot] = []  # sûrs, sauvés avant de fermer les écoutes
         for fil in self.fils:
             fil.reveiller = self._reveil.set
 
@@ -6523,15 +6962,25 @@ class Flux:
         self._reveil.set()
 
     async def _sonder(self) -> None:
-        """Relit toutes les séries par REST juste après chaque clôture."""
+        """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
         for fil in self.fils:
             fil.rompre()
-        while True:
+        delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+        while fils := [fil for fil in self.fils if fil.refus is None]:
             await self._connexion.estimer_heure()
-            await asyncio.gather(*(fil.rattraper() for fil in self.fils))
+            close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
+            await asyncio.gather(*(fil.rattraper() for fil in fils))
+            for fil in fils:
+                if isinstance(fil.echec, ErreurDefinitive):
+                    fil.refuser(fil.echec)
             heure = self._connexion.heure_ms()
-            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in self.fils)
-            await pause(max(RONDE_S, (prochaine - heure) / 1000))
+            prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
+            attente = max(RONDE_S, (prochaine - heure) / 1000)
+            if all(fil.a_jour(close) for fil in fils):
+                delais = delais_backoff(RELANCE_RATTRAPAGE_S)
+            else:
+                attente = min(attente, next(delais))
+            await pause(attente)
 
     @property
     def vivant(self) -> bool:
@@ -6546,32 +6995,38 @@ class Flux:
         await attendre(self._reveil, attente)
         self._reveil.clear()
         if self._echec is not None:
-            raise self._echec
+            erreur = self._echec
+            raise traduire(erreur, "Flux", heure) if isinstance(erreur, Exception) else erreur
         return self.collecter()
 
     def collecter(self) -> list[Lot]:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
         heure = self._connexion.heure_ms()
-        return [
-            lot
-            for fil in self.fils
-            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure)
-            for lot in fil.collecter(heure)
-        ]
+        lots, self._restes = self._restes, []
+        for fil in self.fils:
+            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+                lots += fil.collecter(heure)
+        return lots
 
-    async def arreter(self) -> None:
-        """Ferme les écoutes ; ce qui est reçu reste à collecter."""
+    async def _fermer_les_ecoutes(self) -> None:
+        """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
+        self._restes = self.collecter()
         taches = list(self._taches)
         for tache in taches:
             tache.cancel()
         await asyncio.gather(*taches, return_exceptions=True)
+
+    async def arreter(self) -> None:
+        """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
+        for fil in self.fils:
+            fil.arrete = True
+        await self._fermer_les_ecoutes()
         for fil in self.fils:
             await fil.arreter()
-            if isinstance(fil, FilTrades):
-                fil.relacher()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
                 await self._connexion.estimer_heure()
@@ -6588,6 +7043,9 @@ class Flux:
 # l'aide et la ligne du README. Ajouter une option : un champ, et rien ailleurs.
 
 Lire = Callable[[Any], Any]
+DOSSIER_SORTIES = Path("donnees")
+NIVEAUX = ("debug", "info", "warning", "error")
+MODES = ("rest", "stream")
 
 
 def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
@@ -6742,6 +7200,31 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
+def lire_nom(valeur: Any) -> str:
+    """Le nom d'une tâche de lot : une ligne, sans virgule, puisque --taches les sépare ainsi."""
+    nom = lire_texte(valeur)
+    if "," in nom or "$" in nom or not nom.isprintable():
+        raise ValueError("un nom de tâche tient sur une ligne, sans virgule ni « $ »")
+    return nom
+
+
+def lire_noms(valeur: Any) -> tuple[str, ...]:
+    """Des noms de tâches, en liste ou séparés par des virgules ; les répétitions sont ôtées."""
+    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+    noms = tuple(dict.fromkeys(lire_nom(e) for e in elements if str(e).strip()))
+    if not noms:
+        raise ValueError("au moins un nom de tâche est attendu")
+    return noms
+
+
+def lire_dask(valeur: Any) -> str:
+    """L'adresse d'un cluster Dask, ou `local:N`."""
+    texte = lire_texte(valeur)
+    if not re.fullmatch(r"local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx|inproc)://\S+|(?!local:)[\w.-]+:\d+", texte):
+        raise ValueError(f"« {texte} » n'est ni une adresse (tcp://hote:8786) ni local:N")
+    return texte
+
+
 def format_du_chemin(chemin: Path | None) -> str | None:
     """Le format que dit l'extension, ou None."""
     suffixes = sorted(EXTENSIONS, key=len, reverse=True)
@@ -6883,16 +7366,63 @@ class OptionsExecution:
         aide="dit ce qui serait fait (bornes, requêtes, durée, taille) et sort")
     bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
-    journal: str = option("info", choix=("debug", "info", "warning", "error"), groupe="exécution",
+    journal: str = option("info", choix=NIVEAUX, groupe="exécution",
         aide="niveau du journal, sur stderr")
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Aucune option d'exécution n'en contredit une autre."""
         return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsTacheDeLot:
+    """Ce qu'une tâche de lot dit de plus qu'une tâche."""
+
+    name: str | None = option(lire=lire_nom, groupe="lot", valeur="NOM",
+        aide="nom de la tâche, unique dans le fichier")
+    mode: str | None = option(choix=MODES, groupe="lot", defaut_aide="stream si un flux est demandé, sinon rest",
+        aide="historique ou flux")
+    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_chemin, groupe="lot", valeur="DOSSIER",
+        aide="dossier des tâches sans sortie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsLot:
+    """Ce que la ligne de commande d'un lot demande."""
+
+    yaml: Path | None = option(lire=lire_chemin, groupe="lot", valeur="CHEMIN",
+        aide="fichier des tâches ; ses chemins relatifs le sont à son dossier, où est aussi lu le .env")
+    taches: tuple[str, ...] = option((), lire=lire_noms, groupe="lot", valeur="A,B", defaut_aide="toutes",
+        aide="les tâches à exécuter, par leur nom")
+    valider: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="contrôle tout le fichier, dit le nombre de tâches et sort")
+    simulation: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="dit ce que chaque tâche ferait (bornes, requêtes, durée, taille) et sort")
+    hors_ligne: bool = option(False, lire=lire_booleen, groupe="lot",
+        aide="l'exchange embarqué répond à la place du vrai ; sans --duree-max, 10 s par flux")
+    duree_max: float | None = option(lire=lire_secondes, groupe="lot", valeur="S",
+        aide="plafonne la durée de chaque flux, en secondes")
+    dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
+        aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")
+    bilan: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="bilan JSON de l'exécution, tâche par tâche")
+    metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+        aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
+    journal: str = option("info", choix=NIVEAUX, groupe="compte rendu",
+        aide="niveau du journal, sur stderr")
+
+    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Les fautes qui tiennent à plusieurs options ensemble."""
+        if self.yaml is None:
+            yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
+        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques") if (chemin := getattr(self, nom))]
+        for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
+            if chemin == autre:
+                yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
 # fmt: on
 
 
-Modele = TypeVar("Modele", Tache, OptionsExecution)
+Modele = TypeVar("Modele", Tache, OptionsExecution, OptionsLot)
 
 
 def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
@@ -6909,29 +7439,47 @@ def noms_options(*modeles: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     return {nom: champ for champ in champs for nom in (champ.name, *champ.metadata["synonymes"])}
 
 
-def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
-) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
-    connus = noms_options(modele)
+class Faute(NamedTuple):
+    """Une faute d'options : celles en cause, la fautive d'abord, sous le nom donné ; et ce qui ne va pas."""
+
+    noms: tuple[str, ...]
+    phrase: str
+
+
+def lire_valeurs(
+    connus: Mapping[str, dataclasses.Field[Any]], valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str
+) -> tuple[dict[str, Any], list[Faute]]:
+    """Lit `valeurs` une à une : celles qui se lisent, sous leur nom premier, et les fautes des autres."""
     lues: dict[str, Any] = {}
-    fautes: list[str] = []
-    fautives: set[str] = set()
+    fautes: list[Faute] = []
     for nom, valeur in valeurs.items():
         if nom not in connus:
-            fautes.append(f"{nommer(nom)} : option inconnue. {proches(nom, map(nommer, connus), 1)}".strip())
+            fautes.append(Faute((nom,), f"option inconnue. {proches(nom, map(nommer, connus), 1)}".strip()))
         elif valeur is not None and connus[nom].name in lues:
-            fautes.append(f"{nommer(nom)} : donnée deux fois, sous deux noms")
+            fautes.append(Faute((nom,), "donnée deux fois, sous deux noms"))
         elif valeur is not None:
             try:
                 lues[connus[nom].name] = connus[nom].metadata["lire"](valeur)
             except ValueError as erreur:
-                fautives.add(connus[nom].name)
-                fautes.append(f"{nommer(nom)} : {erreur}")
+                fautes.append(Faute((nom,), str(erreur)))
+    return lues, fautes
+
+
+def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+    connus = noms_options(type(objet))
+    fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
+    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+
+
+def lire_options(
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+) -> tuple[Modele | None, list[str]]:
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    # Une option illisible n'en accuse pas une autre.
-    fautes += [f"{nommer(noms[0])} : {phrase}" for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
-    return (None if fautes else objet), fautes
+    fautes += fautes_ensemble(objet, fautes)
+    return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
 def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
@@ -6968,12 +7516,472 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
     return f"{champ.default:g}" if isinstance(champ.default, float) else str(champ.default)
 
 
+# --- Lots : un fichier YAML de tâches ---
+
+VERSION_PLAN = 1
+NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+# Ce que PyYAML dit en anglais, au plus près de la cause ; le premier motif qui convient l'emporte.
+_FAUTES_YAML = (
+    (r"found character '\\t'", "une tabulation : YAML s'indente avec des espaces"),
+    (r"found character '(.+)' that cannot start", r"« \1 » ne peut commencer une valeur : mettez-la entre guillemets"),
+    (r"mapping values are not allowed", "un « : » inattendu : alignez la clé, ou mettez la valeur entre guillemets"),
+    (r"could not find expected ':'", "il manque « : » après une clé"),
+    (r"expected ',' or '\]'", "une liste « [ » n'est pas fermée"),
+    (r"expected ',' or '\}'", "un dictionnaire « { » n'est pas fermé"),
+    (r"unexpected end of stream", "un guillemet n'est pas fermé"),
+    (r"undefined alias '(.+?)'", r"l'alias « *\1 » ne renvoie à aucune ancre"),
+    (r"duplicate anchor '(.+?)'", r"l'ancre « &\1 » est posée deux fois"),
+    (r"another document", "un second document (« --- ») : un lot n'en a qu'un"),
+    (r"unacceptable character", "un caractère de contrôle"),
+    (r"cannot represent", "une valeur Python qui n'a pas d'écriture en YAML"),
+    (r"expected <block end>|expected the node content", "une indentation incohérente, ou un tiret mal placé"),
+    (r"", "le YAML ne se lit pas ici"),
+)
+
+
+@dataclass(frozen=True)
+class TacheDeLot:
+    """Une tâche d'un lot : son nom, ce qu'elle fait, où vont ses fichiers sans `sortie`, et où elle est écrite."""
+
+    nom: str
+    tache: Tache
+    dossier: Path
+    repere: str
+
+    @property
+    def sans_fin(self) -> bool:
+        """Vrai pour un flux sans durée."""
+        return self.tache.stream is not None and self.tache.duree is None
+
+    @property
+    def resume(self) -> str:
+        """Ce que suit un flux, et combien de temps ; pour une tâche que rien ne permet d'estimer."""
+        duree = "sans fin" if self.tache.duree is None else duree_lisible(self.tache.duree)
+        return f"flux {self.tache.stream} de {', '.join(self.tache.demandes)}, {duree}"
+
+    def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
+        """La même tâche, hors ligne, ou son flux plafonné."""
+        duree = self.tache.duree
+        if self.tache.stream is not None and duree_max is not None:
+            duree = duree_max if duree is None else min(duree, duree_max)
+        hors_ligne = hors_ligne or self.tache.hors_ligne
+        return dataclasses.replace(self, tache=dataclasses.replace(self.tache, duree=duree, hors_ligne=hors_ligne))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Un lot lu et contrôlé : ses tâches, dans l'ordre du fichier ; ses chemins relatifs le sont à `dossier`."""
+
+    nom: str
+    dossier: Path
+    taches: tuple[TacheDeLot, ...]
+    fichier: Path | None = None
+    noms: tuple[str, ...] = ()  # toutes ses tâches, même quand on n'en garde que quelques-unes
+
+    def choisir(self, noms: Sequence[str]) -> Plan:
+        """Les tâches de ces noms, dans l'ordre du fichier (toutes sans noms) ; ErreurDemande si l'un n'y est pas."""
+        inconnus = [nom for nom in noms if nom not in self.noms]
+        if inconnus:
+            phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
+            raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
+        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
+
+    def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
+        """Le même plan, hors ligne ou aux flux plafonnés."""
+        reglees = (planifiee.reglee(hors_ligne=hors_ligne, duree_max=duree_max) for planifiee in self.taches)
+        return dataclasses.replace(self, taches=tuple(reglees))
+
+    def disputes(self) -> Iterator[str]:
+        """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
+        par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
+        for planifiee in self.taches:
+            if planifiee.tache.sortie:
+                par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
+        for voisines in par_chemin.values():
+            premieres: dict[object, TacheDeLot] = {}  # une par usage : mille tâches d'une base n'en ont qu'un
+            for seconde in voisines:
+                for premiere in premieres.values():
+                    if dispute := _dispute(premiere, seconde):
+                        sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
+                        yield f"{seconde.repere} : {sortie} : {dispute}"
+                premieres.setdefault(_usage(seconde), seconde)
+
+
+def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
+    """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
+    a, b = une.tache, autre.tache
+    if a.format_choisi != b.format_choisi:
+        return f"formats différents ({a.format_choisi}, {b.format_choisi})"
+    if une.sans_fin and autre.sans_fin:
+        return "deux flux sans fin ne peuvent la tenir en même temps"
+    if a.format_choisi == "sqlite" and a.table_choisie != b.table_choisie:
+        return ""  # une base tient plusieurs tables, et plusieurs séries par table
+    if a.type_donnee != b.type_donnee:
+        return f"contenus différents ({a.type_donnee.nom}, {b.type_donnee.nom})"
+    return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
+
+
+def _usage(planifiee: TacheDeLot) -> object:
+    """Ce qui, d'une tâche, décide de `_dispute`."""
+    tache = planifiee.tache
+    contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+
+
+def _contenu(tache: Tache) -> object:
+    """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
+    bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
+    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
+    return tache.exchange, bougies, symboles
+
+
+class Releve:
+    """Les fautes d'un fichier, chacune avec sa ligne et son lieu, une fois chacune."""
+
+    def __init__(self, nom: str) -> None:
+        self.nom = nom
+        self._fautes: dict[str, int] = {}
+
+    def repere(self, ligne: int | None, ou: str) -> str:
+        """« fichier, ligne 3, tâche « x » »."""
+        return ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
+
+    def noter(self, ligne: int | None, ou: str, phrase: str) -> None:
+        """Ajoute une faute."""
+        self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
+
+    def conclure(self) -> None:
+        """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
+        if self._fautes:
+            raise ErreurDemande("\n".join(sorted(self._fautes, key=lambda phrase: self._fautes[phrase])))
+
+
+class _Valeur(NamedTuple):
+    """Une valeur du YAML : sa ligne, les variables d'environnement qui y sont, et si elle est déjà fautive."""
+
+    ligne: int | None
+    valeur: Any
+    variables: Mapping[str, str] = MappingProxyType({})
+    fautive: bool = False
+
+
+class ArbreYaml:
+    """Un arbre de nœuds YAML, lu sans rien taire : clés doublées, alias sans fin, variables absentes."""
+
+    def __init__(self, releve: Releve, environnement: Mapping[str, str]) -> None:
+        self.releve, self.environnement = releve, environnement
+        self._yaml = importer("yaml", "Lire un fichier de tâches")
+        self._constructeur = self._yaml.constructor.SafeConstructor()
+
+    def composer(self, source: str | Mapping[str, Any]) -> Any:
+        """La racine d'un texte YAML, ou d'un dictionnaire ; None si elle est vide ou fautive (c'est noté)."""
+        try:
+            if not isinstance(source, str):
+                return self._representer(source)
+            racine = self._yaml.compose(source, Loader=self._yaml.SafeLoader)
+        except self._yaml.YAMLError as erreur:
+            self._noter_syntaxe(erreur, source)
+            return None
+        if racine is None:
+            self.releve.noter(1, "", "le fichier est vide : il y faut « version: 1 » et « tasks: »")
+        return racine
+
+    def _representer(self, source: Mapping[str, Any]) -> Any:
+        """Un dictionnaire Python en nœuds, sans lignes ; un chemin y est un texte."""
+        representant = self._yaml.representer.SafeRepresenter()
+        representant.ignore_aliases = lambda _objet: True
+        representant.yaml_multi_representers = {PurePath: lambda r, chemin: r.represent_str(str(chemin))}
+        return representant.represent_data(source)
+
+    def _noter_syntaxe(self, erreur: Any, source: Any) -> None:
+        marque = getattr(erreur, "problem_mark", None) or getattr(erreur, "context_mark", None)
+        ligne = marque.line + 1 if marque else None
+        if hasattr(erreur, "position"):  # ReaderError compte en caractères
+            ligne = source.count("\n", 0, erreur.position) + 1
+        trouvees = ((re.search(motif, str(erreur)), dite) for motif, dite in _FAUTES_YAML)
+        self.releve.noter(ligne, "", next(trouve.expand(dite) for trouve, dite in trouvees if trouve))
+
+    def demesure(self, racine: Any) -> str:
+        """Pourquoi l'arbre ne peut être développé : des alias qui se contiennent, ou se multiplient ; vide sinon."""
+        tailles: dict[int, int] = {}
+        ouverts: set[int] = set()
+        pile = [(racine, False)]
+        while pile:
+            noeud, fini = pile.pop()
+            if fini:
+                ouverts.discard(id(noeud))
+                tailles[id(noeud)] = 1 + sum(tailles[id(enfant)] for enfant in _enfants(noeud))
+            elif id(noeud) in ouverts:
+                return "un alias se contient lui-même"
+            elif id(noeud) not in tailles:
+                ouverts.add(id(noeud))
+                pile += [(noeud, True), *((enfant, False) for enfant in _enfants(noeud))]
+        trop = tailles[id(racine)] > NOEUDS_MAX
+        return f"des alias qui, développés, feraient plus de {NOEUDS_MAX} valeurs" if trop else ""
+
+    def est_dict(self, noeud: Any, ou: str, phrase: str) -> bool:
+        """Vrai pour un dictionnaire ; sinon, `phrase` est notée."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            return True
+        self.releve.noter(ligne_de(noeud), ou, phrase)
+        return False
+
+    def elements(self, noeud: Any) -> list[Any]:
+        """Les nœuds d'une liste ; vide si ce n'en est pas une."""
+        return list(noeud.value) if isinstance(noeud, self._yaml.SequenceNode) else []
+
+    def paires(self, noeud: Any, ou: str) -> dict[str, tuple[Any, Any]]:
+        """Les clés d'un dictionnaire et leurs nœuds (clé, valeur) ; `<<` complète sans remplacer."""
+        paires: dict[str, tuple[Any, Any]] = {}
+        fondues: dict[str, tuple[Any, Any]] = {}
+        for cle, valeur in noeud.value:
+            if cle.tag == "tag:yaml.org,2002:merge":
+                for source in self.elements(valeur) or [valeur]:
+                    if self.est_dict(source, ou, "« << » demande un dictionnaire"):
+                        fondues = {**self.paires(source, ou), **fondues}
+            elif not isinstance(cle, self._yaml.ScalarNode):
+                self.releve.noter(ligne_de(cle), ou, "une clé est un mot, pas une liste ni un dictionnaire")
+            elif cle.value in paires:
+                avant = ligne_de(paires[cle.value][0])
+                self.releve.noter(ligne_de(cle), ou, f"{cle.value} : donnée deux fois (déjà ligne {avant})")
+            else:
+                paires[cle.value] = (cle, valeur)
+        return {**fondues, **paires}
+
+    def valeurs(self, noeud: Any, ou: str) -> dict[str, _Valeur]:
+        """Les clés d'un dictionnaire et leurs valeurs Python, variables d'environnement mises."""
+        return {nom: self._valeur(nom, *paire, ou) for nom, paire in self.paires(noeud, ou).items()}
+
+    def _valeur(self, nom: str, cle: Any, noeud: Any, ou: str) -> _Valeur:
+        self._relever_doubles(noeud, ou)
+        ligne = ligne_de(cle)
+        try:
+            valeur = self._constructeur.construct_object(noeud, deep=True)
+        except self._yaml.YAMLError:
+            self.releve.noter(ligne, ou, f"{nom} : « {noeud.tag} » n'est pas un type qu'un lot admet")
+            return _Valeur(ligne, None, fautive=True)
+        except (ValueError, OverflowError):
+            valeur = noeud.value  # une date impossible : le lecteur de l'option le dira
+        absentes: list[str] = []
+        variables: dict[str, str] = {}
+        mise = self._mettre_variables(valeur, variables, absentes)
+        for absente in absentes:
+            self.releve.noter(ligne, ou, f"{nom} : la variable d'environnement « {absente} » n'est pas définie")
+        return _Valeur(ligne, None if absentes else mise, variables, fautive=bool(absentes))
+
+    def _relever_doubles(self, noeud: Any, ou: str) -> None:
+        """Relève les clés données deux fois à l'intérieur d'une valeur."""
+        if isinstance(noeud, self._yaml.MappingNode):
+            self.paires(noeud, ou)
+        for enfant in _enfants(noeud):
+            self._relever_doubles(enfant, ou)
+
+    def _mettre_variables(self, valeur: Any, variables: dict[str, str], absentes: list[str]) -> Any:
+        """La valeur, `${NOM}` remplacés ; note les variables employées, et celles qui manquent."""
+        if isinstance(valeur, list):
+            return [self._mettre_variables(element, variables, absentes) for element in valeur]
+        if isinstance(valeur, dict):
+            return {cle: self._mettre_variables(element, variables, absentes) for cle, element in valeur.items()}
+        if not isinstance(valeur, str):
+            return valeur
+        for nom in _VARIABLE.findall(valeur):
+            if nom in self.environnement:
+                variables[nom] = self.environnement[nom]
+            else:
+                absentes.append(nom)
+        return _VARIABLE.sub(lambda trouve: variables.get(trouve[1], ""), valeur)
+
+
+def ligne_de(noeud: Any) -> int | None:
+    """La ligne d'un nœud YAML ; None s'il vient d'un dictionnaire Python."""
+    return noeud.start_mark.line + 1 if noeud.start_mark is not None else None
+
+
+def _enfants(noeud: Any) -> list[Any]:
+    """Les nœuds que contient un nœud YAML, clés et valeurs."""
+    if isinstance(noeud.value, str):
+        return []
+    return [n for element in noeud.value for n in (element if isinstance(element, tuple) else (element,))]
+
+
+def _taire(phrase: str, variables: Mapping[str, str]) -> str:
+    """Une phrase de faute qui ne cite pas la valeur d'une variable d'environnement : ce peut être un secret."""
+    if not variables:
+        return phrase
+    noms = ", ".join(f"${{{nom}}}" for nom in variables)
+    return f"la valeur de {noms} ne convient pas ; elle n'est pas répétée ici"
+
+
+class _Bloc(NamedTuple):
+    """Les options d'un dictionnaire du YAML, sous leur nom premier ; leurs lignes ; les fautes déjà notées."""
+
+    lues: Mapping[str, Any] = MappingProxyType({})
+    lignes: Mapping[str, int | None] = MappingProxyType({})
+    fautes: Sequence[Faute] = ()
+
+
+class LecteurDePlan:
+    """De l'arbre YAML d'un lot à ses tâches ; toutes les fautes sont relevées avant d'en refuser une."""
+
+    CLES = ("version", "defaults", "tasks")
+
+    def __init__(self, arbre: ArbreYaml, dossier: Path) -> None:
+        self.arbre, self.dossier, self.releve = arbre, dossier, arbre.releve
+        self.options = noms_options(OptionsTacheDeLot, Tache)
+        self.defauts = _Bloc()
+        self.lignes_des_noms: dict[str, int | None] = {}
+
+    def lire(self, racine: Any) -> tuple[TacheDeLot, ...]:
+        """Les tâches du lot ; celles qui sont fautives n'y sont pas."""
+        if not self.arbre.est_dict(racine, "", "un dictionnaire est attendu (version, defaults, tasks)"):
+            return ()
+        paires = self.arbre.paires(racine, "")
+        for nom in [nom for nom in paires if nom not in self.CLES]:
+            phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
+            self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
+        self._controler_version(*paires.get("version", (racine, None)))
+        if "defaults" in paires:
+            self._lire_defauts(paires["defaults"][1])
+        cle, tasks = paires.get("tasks", (racine, None))
+        noeuds = self.arbre.elements(tasks)
+        if not noeuds:
+            self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
+        lues = [self._lire_tache(rang, noeud) for rang, noeud in enumerate(noeuds, 1)]
+        return tuple(tache for tache in lues if tache is not None)
+
+    def _controler_version(self, cle: Any, noeud: Any) -> None:
+        if noeud is None:
+            phrase = f"absente ; écrivez « version: {VERSION_PLAN} »"
+        elif noeud.value == str(VERSION_PLAN):
+            return
+        else:
+            donnee = noeud.value if isinstance(noeud.value, str) else "…"
+            phrase = f"{VERSION_PLAN} est attendu, pas « {donnee} »"
+        self.releve.noter(ligne_de(cle), "", f"version : {phrase}")
+
+    def _lire_defauts(self, noeud: Any) -> None:
+        if noeud.value in ("", "~", "null"):  # « defaults: » sans rien dessous
+            return
+        if self.arbre.est_dict(noeud, "defaults", "un dictionnaire est attendu"):
+            self.defauts = self._lire_bloc(noeud, "defaults")
+            if "name" in self.defauts.lues:
+                self.releve.noter(self.defauts.lignes["name"], "defaults", "name : chaque tâche a le sien")
+
+    def _lire_bloc(self, noeud: Any, ou: str) -> _Bloc:
+        """Les options d'un dictionnaire ; chaque faute est notée à sa ligne."""
+        valeurs = self.arbre.valeurs(noeud, ou)
+        lues, fautes = lire_valeurs(self.options, {nom: self._situer(nom, v.valeur) for nom, v in valeurs.items()})
+        for (nom, *_), phrase in fautes:
+            self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
+        fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
+        if "name" in valeurs and valeurs["name"].variables:
+            self.releve.noter(valeurs["name"].ligne, ou, "name : un nom s'écrit en clair : il est dit partout")
+        lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
+        dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
+        return _Bloc(dans_dossier, lignes, fautes)
+
+    def _situer(self, nom: str, valeur: Any) -> Any:
+        """Un `@fichier` relatif l'est au dossier du lot."""
+        lit_un_fichier = nom in self.options and self.options[nom].metadata["lire"] is lire_objet_ou_fichier
+        if lit_un_fichier and isinstance(valeur, str) and valeur.startswith("@"):
+            return f"@{self.dossier / valeur[1:]}"
+        return valeur
+
+    def _lire_tache(self, rang: int, noeud: Any) -> TacheDeLot | None:
+        ou, ligne = f"tâche n° {rang}", ligne_de(noeud)
+        if not self.arbre.est_dict(noeud, ou, "un dictionnaire est attendu (name, mode, …)"):
+            return None
+        noms = [valeur.value for cle, valeur in noeud.value if cle.value == "name" and isinstance(valeur.value, str)]
+        ou = f"tâche « {noms[0]} »" if noms and noms[0].strip() else ou
+        bloc = self._lire_bloc(noeud, ou)
+        illisibles = [*self.defauts.fautes, *bloc.fautes]
+        self._controler_nom(bloc, ligne, ou)
+        lues = {**self.defauts.lues, **bloc.lues}
+        propres = self._accorder(lues, bloc, ou)
+        tache, fautes = self._batir(lues, propres, illisibles)
+        for faute in fautes:
+            self._noter_ensemble(faute, bloc, ligne, ou)
+        dossier = lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
+        return TacheDeLot(str(lues.get("name")), tache, dossier, self.releve.repere(ligne, ou))
+
+    def _controler_nom(self, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        nom = bloc.lues.get("name")
+        if nom is None and not any("name" in faute.noms for faute in bloc.fautes):
+            self.releve.noter(ligne, ou, "name : absent ; chaque tâche a un nom")
+        elif nom in self.lignes_des_noms:
+            avant = f" (ligne {autre})" if (autre := self.lignes_des_noms[nom]) else ""
+            self.releve.noter(bloc.lignes["name"], ou, f"name : ce nom est déjà pris{avant}")
+        elif nom is not None:
+            self.lignes_des_noms[nom] = bloc.lignes["name"]
+
+    def _accorder(self, lues: dict[str, Any], bloc: _Bloc, ou: str) -> set[str]:
+        """Accorde mode, flux et format ; rend les options que la tâche fixe elle-même, fût-ce sans les nommer."""
+        propres = set(bloc.lues)
+        mode, flux = lues.get("mode"), lues.get("stream")
+        illisible = any("stream" in faute.noms for faute in (*self.defauts.fautes, *bloc.fautes))
+        if mode == "stream" and not flux and not illisible:
+            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(TYPES)}"
+            self.releve.noter(bloc.lignes.get("mode", self.defauts.lignes.get("mode")), ou, phrase)
+        if mode == "rest" and flux and {"mode", "stream"} <= propres:
+            self.releve.noter(bloc.lignes["mode"], ou, f"mode : « rest » ne va pas avec stream ({flux})")
+        elif mode == "rest" and "stream" not in propres:
+            lues.pop("stream", None)
+        if "mode" in propres or not lues.get("stream"):
+            propres.add("stream")
+        if "format" not in propres and format_du_chemin(bloc.lues.get("sortie")):
+            lues.pop("format", None)  # l'extension que donne la tâche en dit plus que le format par défaut
+        return propres
+
+    def _batir(
+        self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]
+    ) -> tuple[Tache, list[Faute]]:
+        """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
+        while True:
+            tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
+            fautes = fautes_ensemble(tache, illisibles)
+            contredits = (f.noms for f in fautes if propres.intersection(f.noms))
+            defauts = [nom for noms in contredits for nom in noms if nom in lues and nom not in propres]
+            if not defauts:
+                return tache, fautes
+            del lues[defauts[0]]
+
+    def _noter_ensemble(self, faute: Faute, bloc: _Bloc, ligne: int | None, ou: str) -> None:
+        """Note une faute de plusieurs options à la ligne de la première que la tâche donne, ou chez les défauts."""
+        siennes = [nom for nom in faute.noms if nom in bloc.lues]
+        communes = [nom for nom in faute.noms if nom in self.defauts.lues]
+        if communes and not siennes:
+            ligne, ou = self.defauts.lignes[communes[0]], "defaults"
+        elif siennes:
+            ligne = bloc.lignes[siennes[0]]
+        self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
+
+
+def lire_plan(
+    source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]
+) -> Plan:
+    """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
+    releve = Releve(nom)
+    arbre = ArbreYaml(releve, environnement)
+    taches: tuple[TacheDeLot, ...] = ()
+    try:
+        racine = arbre.composer(source)
+        if racine is not None and (objection := arbre.demesure(racine)):
+            releve.noter(ligne_de(racine), "", objection)
+        elif racine is not None:
+            taches = LecteurDePlan(arbre, dossier).lire(racine)
+    except RecursionError:
+        releve.noter(1, "", "une imbrication trop profonde")
+    releve.conclure()
+    return Plan(nom, dossier, taches, noms=tuple(planifiee.nom for planifiee in taches))
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-DOSSIER_SORTIES = Path("donnees")
-ACCELERATION_HORS_LIGNE = 60  # un flux hors ligne montre des bougies closes sans attendre des minutes
+ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -7002,6 +8010,7 @@ class BilanSerie:
     trous: list[Trou] = field(default_factory=list)
     cle: CleSerie | None = None
     compteurs: dict[str, int] = field(default_factory=dict)
+    derniere_ms: int | None = None  # horodatage de la dernière ligne lue
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""
@@ -7041,6 +8050,14 @@ class Bilan:
         if self.series and all(serie.etat == "refusee" for serie in self.series):
             self.code = CODE_ECHEC
 
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """L'exécution s'est arrêtée sur cette erreur."""
+        self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté l'exécution."""
+        self.code, self.message = code, message
+
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
         return sum(getattr(serie, champ) for serie in self.series)
@@ -7065,6 +8082,35 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
         }
+
+
+def dire_bilan(bilan: Bilan) -> str:
+    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
+    series = [serie for serie in bilan.series if serie.demande]
+    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
+    demandes = [serie.demande for serie in series if serie.demande]
+    intervalle = (
+        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
+        if demandes
+        else "rien de demandé"
+    )
+    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
+    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
+    return (
+        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
+        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
+        f"{bilan.sortie} ({taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
+    )
+
+
+def taille_lisible(octets: float) -> str:
+    """Une taille en octets, avec son unité."""
+    for unite in ("o", "Ko", "Mo"):
+        if octets < 1000:
+            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
+        octets /= 1000
+    return f"{octets:.1f} Go".replace(".", ",")
 
 
 class Avancement(NamedTuple):
@@ -7121,9 +8167,9 @@ class Memoire:
 # --- Contexte d'une tâche ---
 
 
-def lire_identifiants(exchange: str) -> dict[str, str]:
+def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
-    connus = {**_lire_env(Path(".env")), **os.environ}
+    connus = {**_lire_env(env), **os.environ}
     trouves = {}
     for champ, nom in NOMS_IDENTIFIANTS.items():
         valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
@@ -7144,7 +8190,7 @@ def _lire_env(chemin: Path) -> dict[str, str]:
     return {nom: valeur for nom, valeur in lus.items() if valeur}
 
 
-def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> Path:
+def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeDonnee, extension: str) -> str:
     """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
@@ -7152,7 +8198,7 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
     prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
     contenu = cle.timeframe or type_donnee.nom
-    return DOSSIER_SORTIES / f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
+    return f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -7167,6 +8213,16 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     if not tache.hors_ligne:
         yield {}
         return
+    embarque = _module_embarque(tache.exchange)
+    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
+    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
+        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
+        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
+        yield bourse.config_ccxt(tache.exchange)
+
+
+def _module_embarque(exchange: str) -> Any:
+    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
     try:
         embarque = importlib.import_module("bourse_locale")
     except ImportError as erreur:
@@ -7174,17 +8230,13 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
             f"--hors-ligne demande le dossier « bourse_locale », livré à côté du module ({erreur})",
             "Copiez-le aussi, ou ôtez --hors-ligne.",
         ) from erreur
-    if tache.exchange not in embarque.PROTOCOLES:
+    if exchange not in embarque.PROTOCOLES:
         offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {tache.exchange} »", f"Il imite : {offerts}.")
-    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1
-    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
-        allure = ", son horloge avance d'une minute par seconde" if tache.stream else ""
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
-        yield bourse.config_ccxt(tache.exchange)
+        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
+    return embarque
 
 
-def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
+def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     return Reglages(
         exchange=tache.exchange,
@@ -7194,30 +8246,40 @@ def reglages_de(tache: Tache, config: Mapping[str, Any]) -> Reglages:
         timeout=tache.timeout,
         essais=tache.essais,
         sandbox=tache.sandbox,
+        hors_ligne=tache.hors_ligne,
         proxy=tache.proxy,
         options=tache.options,
         params=tache.params,
         config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange),
+        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
     )
 
 
 @contextlib.asynccontextmanager
-async def _ouvrir_connexion(tache: Tache) -> AsyncIterator[Connexion]:
+async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
+    if contexte is not None and contexte.parc is not None:
+        async with contexte.parc.connecter(tache, contexte.env) as connexion:
+            yield connexion
+        return
     async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
         yield connexion
 
 
 @contextlib.asynccontextmanager
-async def ouvrir_tache(tache: Tache) -> AsyncIterator[Connexion]:
+async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
-    async with _ouvrir_connexion(tache) as connexion:
-        if tache.stream is None:
-            connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
-        else:
-            controler_flux(connexion, tache)
+    async with _ouvrir_connexion(tache, contexte) as connexion:
+        controler_demande(connexion, tache)
         yield connexion
+
+
+def controler_demande(connexion: Connexion, tache: Tache) -> None:
+    """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
+    if tache.stream is None:
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+    else:
+        controler_flux(connexion, tache)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -7267,10 +8329,13 @@ def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
 
 
-def ouvrir_ecrivain(tache: Tache, cles: Sequence[CleSerie], bilan: Bilan) -> Ecrivain:
+def ouvrir_ecrivain(
+    tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
+) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     classe = ECRIVAINS[tache.format_choisi]
-    chemin = tache.sortie or nom_de_sortie(cles, tache.type_marche, tache.type_donnee, classe.extensions[0])
+    extension = classe.extensions[0]
+    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = classe(
@@ -7294,7 +8359,12 @@ def plage_de(tache: Tache) -> Plage:
 
 
 async def executer_async(
-    tache: Tache, *, suivi: Suivi | None = None, puits: Memoire | None = None, bilan: Bilan | None = None
+    tache: Tache,
+    *,
+    suivi: Suivi | None = None,
+    puits: Memoire | None = None,
+    bilan: Bilan | None = None,
+    contexte: Contexte | None = None,
 ) -> Bilan:
     """Exécute une tâche et rend son bilan ; annulée, écrit d'abord tout ce qui est reçu.
 
@@ -7303,13 +8373,14 @@ async def executer_async(
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
     bilan = bilan or Bilan(tache.exchange)
+    contexte = contexte or Contexte()
     depart = time.monotonic()
-    async with ouvrir_tache(tache) as connexion:
+    async with ouvrir_tache(tache, contexte) as connexion:
         try:
             await connexion.charger_marches(tache.demandes)
             series = resoudre_series(connexion, tache, bilan)
             await connexion.estimer_heure()
-            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
@@ -7388,6 +8459,8 @@ class _Execution:
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie, fin_connue: int) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
         bilan.lignes_recues += lot.lignes.num_rows
+        if lot.lignes.num_rows:
+            bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
         apport, revisees = comparer(self._deja_ecrites(lot, fin_connue), lot.lignes)
         bilan.lignes_revisees += revisees
         bilan.lignes_nouvelles += apport.num_rows - revisees
@@ -7406,11 +8479,21 @@ class _Execution:
         bilan.trous = [
             Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
         ]
+        if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
+            bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
             bilan.message = _dire_partiel(partiels, (debut, fin))
             journal.warning("%s : %s", fiche.cle, bilan.message)
+
+
+def derniere_ligne(fiche: Fiche) -> int | None:
+    """L'horodatage de la ligne la plus récente que la fiche prouve ; None si elle ne prouve rien."""
+    if not fiche.couverts:
+        return None
+    fin = fiche.couverts[-1][1]
+    return grille(fiche).avancer(fin, -1) if fiche.cle.timeframe else fin - 1
 
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
@@ -7544,7 +8627,7 @@ class _ExecutionFlux(_Execution):
             await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
-                await self._ecriture
+                await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
@@ -7562,7 +8645,13 @@ class _ExecutionFlux(_Execution):
             return
         lots, self._tampon, self._lignes = self._tampon, [], 0
         self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
+
+    def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
+        """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
+        if ecriture.exception() is not None:
+            self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
         for lot in enchainer(lots):
@@ -7658,14 +8747,14 @@ OCTETS_PAR_BOUGIE = {
 }  # mesurés sur un an de 1m, codec par défaut
 
 
-async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
+async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
     """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
-    bilan = Bilan(tache.exchange)
-    async with ouvrir_tache(tache) as connexion:
+    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+    async with ouvrir_tache(tache, contexte) as connexion:
         await connexion.charger_marches(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
         await connexion.estimer_heure()
-        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan)
+        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
             fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
@@ -7673,6 +8762,8 @@ async def simuler_async(tache: Tache) -> tuple[Bilan, list[Estimation]]:
 
 
 def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    if tache.stream:
+        return _estimer_flux(connexion, tache, serie)
     timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
     demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
@@ -7688,6 +8779,14 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
         duree_s,
         sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
     )
+
+
+def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
+    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
+    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
+    demande = (heure, heure + round(duree_s * SECONDE_MS))
+    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
+    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
 
 
 # --- Bibliothèque ---
@@ -7758,11 +8857,666 @@ def _courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
+# --- Lots ---
+
+DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
+
+NON_EXECUTEE, INTERROMPUE = "non_executee", "interrompue"
+# L'état d'une tâche, d'après son code.
+ETATS_DE_TACHE = {
+    CODE_SUCCES: "complete",
+    CODE_PARTIEL: "partielle",
+    CODE_ECHEC: "echec",
+    CODE_DEMANDE: "refusee",
+    CODE_OCCUPE: "occupee",
+}
+
+
+class Parc:
+    """Les exchanges ouverts d'un lot : mêmes réglages, même session et mêmes marchés ; même exchange, même débit.
+
+    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    """
+
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses
+        self._pile = contextlib.AsyncExitStack()
+        self._verrou = asyncio.Lock()
+        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._debits: dict[object, Debit] = {}
+        self._bourses: dict[object, Mapping[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pile.aclose()
+        if self._pauses is not None:
+            self._pauses.nettoyer()
+
+    @contextlib.asynccontextmanager
+    async def connecter(self, tache: Tache, env: Path) -> AsyncIterator[Connexion]:
+        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause."""
+        async with self._verrou:
+            reglages = reglages_de(tache, await self._config(tache), env)
+            fonds = await self._fonds_de(reglages, tache)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        async with connecter(reglages, fonds) as connexion:
+            yield connexion
+
+    async def _config(self, tache: Tache) -> Mapping[str, Any]:
+        """La configuration qui mène à l'exchange embarqué, ouvert une fois par exchange et par allure."""
+        cle = (tache.hors_ligne, tache.exchange, tache.stream is not None)
+        if cle not in self._bourses:
+            self._bourses[cle] = await self._pile.enter_async_context(_bourse_embarquee(tache))
+        return self._bourses[cle]
+
+    async def _fonds_de(self, reglages: Reglages, tache: Tache) -> Fonds:
+        for connus, fonds in self._fonds:
+            if connus == reglages:
+                return fonds
+        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, tache)))
+        self._fonds.append((reglages, nouveau))
+        return nouveau
+
+    def _debit_de(self, reglages: Reglages, tache: Tache) -> Debit:
+        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
+        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, tache.hors_ligne and tache.stream)
+        if cle not in self._debits:
+            frein = Frein()
+            if self._pauses is not None and not tache.hors_ligne:
+                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
+            self._debits[cle] = Debit(frein)
+        return self._debits[cle]
+
+    @staticmethod
+    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
+        fin = pauses.lire().get(nom)
+        if fin is not None:
+            frein.serrer((fin - maintenant_ms()) / 1000)
+
+        def noter(reste_s: float) -> None:
+            if reste_s >= PAUSE_NOTEE_S:
+                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+
+        frein.prevenir = noter
+
+
+def _nom_de_pause(reglages: Reglages) -> str:
+    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
+    if reglages.proxy is None:
+        return reglages.exchange
+    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+
+
+def _respecter_pause(exchange: str, reste_s: float) -> None:
+    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+    if reste_s > ATTENTE_MAX_S:
+        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+    if reste_s > 0:
+        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
+
+
+@dataclass(frozen=True)
+class Contexte:
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a."""
+
+    sorties: Path = DOSSIER_SORTIES
+    env: Path = Path(".env")
+    parc: Parc | None = None
+
+
+@dataclass
+class BilanTache:
+    """Ce qu'une tâche d'un lot a donné ; `code` est None tant qu'elle n'est pas finie."""
+
+    nom: str
+    mode: str
+    bilan: Bilan
+    etat: str = NON_EXECUTEE
+    code: int | None = None
+    debut_ms: int | None = None
+
+    def finir(self, code: int) -> None:
+        """La tâche est finie, avec ce code."""
+        self.code = self.bilan.code = code
+        self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
+
+    @property
+    def reconnexions(self) -> int:
+        """Les abonnements repris, d'un flux."""
+        return sum(serie.compteurs.get("reconnexions", 0) for serie in self.bilan.series)
+
+    @property
+    def derniere_ms(self) -> int | None:
+        """L'horodatage de la dernière ligne lue ou écrite."""
+        return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
+
+    def en_dict(self) -> dict[str, Any]:
+        """La tâche dans le bilan JSON : son nom, son état, puis ce que dit le bilan d'une exécution simple."""
+        derniere = self.derniere_ms
+        return {
+            "name": self.nom,
+            "mode": self.mode,
+            "etat": self.etat,
+            "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
+            "derniere_ligne": en_iso(derniere) if derniere is not None else None,
+            "reconnexions": self.reconnexions,
+            **self.bilan.en_dict(),
+            "code": self.code,
+        }
+
+
+@dataclass
+class BilanLot:
+    """Ce qu'un lot a fait : une entrée par tâche, dans l'ordre du fichier ; `en_dict()` est le bilan JSON."""
+
+    lot: str
+    taches: list[BilanTache]
+    noms: tuple[str, ...] = ()  # toutes les tâches du fichier, choisies ou non
+    code: int = CODE_SUCCES
+    message: str = ""
+    debut_ms: int = field(default_factory=maintenant_ms)
+    duree_s: float = 0.0
+
+    @classmethod
+    def vierge(cls, plan: Plan) -> Self:
+        """Le bilan d'un lot dont rien n'est encore exécuté."""
+        taches = [BilanTache(p.nom, MODES[p.tache.stream is not None], Bilan(p.tache.exchange)) for p in plan.taches]
+        return cls(str(plan.fichier.absolute()) if plan.fichier else plan.nom, taches, plan.noms)
+
+    def conclure(self) -> None:
+        """Le code global : le plus grave des tâches."""
+        codes = [tache.code for tache in self.taches if tache.code is not None]
+        self.code = max(codes, key=_GRAVITE.index, default=CODE_SUCCES)
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """Le lot n'a pu commencer."""
+        self.code, self.message = erreur.code_sortie, erreur.complet()
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté le lot : son code l'emporte."""
+        self.code, self.message = code, message
+        for tache in self.taches:
+            if tache.etat == INTERROMPUE:
+                tache.finir(code)
+
+    def en_dict(self) -> dict[str, Any]:
+        """Le bilan, en types JSON."""
+        return {
+            "outil": f"module_ccxt_fr_v2 {__version__}",
+            "lot": self.lot,
+            "code": self.code,
+            "message": self.message,
+            "debut": en_iso(self.debut_ms),
+            "duree_s": round(self.duree_s, 3),
+            "taches": [tache.en_dict() for tache in self.taches],
+        }
+
+
+def ouvrir_plan(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+) -> Plan:
+    """Lit et contrôle un lot tout entier, sans réseau ni écriture ; ErreurDemande avec toutes ses fautes.
+
+    `lot` : le chemin d'un fichier YAML, ou son contenu en dictionnaire (chemins relatifs au dossier courant).
+    """
+    fichier = None if isinstance(lot, Mapping) else Path(lot)
+    dossier = fichier.parent if fichier else Path()
+    source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
+    plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
+    plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
+    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
+    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
+        journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
+    plan = dataclasses.replace(regle, fichier=fichier)
+    fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
+    if fautes:
+        raise ErreurDemande("\n".join(fautes))
+    return plan.choisir(taches)
+
+
+def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
+    ouvertes: list[tuple[Reglages, Connexion]] = []
+    for planifiee in plan.taches:
+        tache = planifiee.tache
+        try:
+            reglages = reglages_de(tache, {}, plan.dossier / ".env")
+            if tache.hors_ligne:
+                _module_embarque(tache.exchange)
+            connexion = next((c for r, c in ouvertes if r == reglages), None)
+            if connexion is None:
+                connexion = Connexion(reglages)
+                ouvertes.append((reglages, connexion))
+            controler_demande(connexion, tache)
+        except DependanceAbsente:
+            raise
+        except ErreurDemande as refus:
+            yield f"{planifiee.repere} : {refus.complet()}"
+
+
+async def executer_plan(
+    plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None
+) -> None:
+    """Exécute un plan et remplit son bilan ; l'échec d'une tâche n'arrête pas les autres.
+
+    Les tâches finies d'abord, une à une, dans leur ordre ; puis les flux sans fin, ensemble, jusqu'à l'annulation.
+    Lève SortieOccupee si une autre exécution tient ce lot.
+    """
+    depart = time.monotonic()
+    couples = list(zip(plan.taches, bilan.taches, strict=True))
+    with _tenir(plan):
+        try:
+            await (_executer_ici(plan, couples, suivi) if dask is None else _executer_sur_dask(plan, couples, dask))
+        finally:
+            bilan.duree_s = time.monotonic() - depart
+            bilan.conclure()
+
+
+Couples = Sequence[tuple[TacheDeLot, BilanTache]]
+
+
+@contextlib.contextmanager
+def _tenir(plan: Plan) -> Iterator[None]:
+    """Une seule exécution à la fois d'un même fichier de tâches."""
+    if plan.fichier is None:
+        yield
+        return
+    verrou = Verrou(plan.fichier, "en cours d'exécution", "Attendez qu'il finisse : relancer n'ajouterait rien.")
+    verrou.prendre()
+    try:
+        yield
+    finally:
+        verrou.rendre()
+
+
+def _ordonner(couples: Couples) -> tuple[Couples, Couples]:
+    """Les tâches finies, puis les flux sans fin ; dit ce que cela change à l'ordre du fichier."""
+    finies = [couple for couple in couples if not couple[0].sans_fin]
+    sans_fin = [couple for couple in couples if couple[0].sans_fin]
+    if sans_fin:
+        noms = ", ".join(planifiee.nom for planifiee, _ in sans_fin)
+        journal.info("Sans fin, après les autres et jusqu'à un signal : %s. --duree-max les bornerait.", noms)
+    return finies, sans_fin
+
+
+async def _executer_ici(plan: Plan, couples: Couples, suivi: Suivi | None) -> None:
+    """Dans ce processus, en partageant les exchanges ouverts."""
+    finies, sans_fin = _ordonner(couples)
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee, resultat in finies:
+            await _executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi)
+        async with _groupe() as groupe:
+            for planifiee, resultat in sans_fin:
+                groupe.create_task(_executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi))
+
+
+def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Contexte:
+    return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
+
+
+async def _executer_tache(
+    planifiee: TacheDeLot, resultat: BilanTache, contexte: Contexte, suivi: Suivi | None = None
+) -> None:
+    """Exécute une tâche et remplit son résultat ; annulée, elle y reste « interrompue »."""
+    jeton = TACHE_COURANTE.set(planifiee.nom)
+    resultat.etat, resultat.debut_ms = INTERROMPUE, maintenant_ms()
+    bilan = resultat.bilan
+    try:
+        await executer_async(planifiee.tache, suivi=suivi, bilan=bilan, contexte=contexte)
+    except ErreurCollecte as erreur:
+        bilan.refuser(erreur)
+        journal.error("%s", erreur.complet())
+    except Exception as erreur:  # noqa: BLE001  une faute du programme n'arrête pas les tâches suivantes
+        bilan.code, bilan.message = CODE_ECHEC, f"erreur imprévue : {type(erreur).__name__} : {erreur}"
+        journal.error("%s", bilan.message)
+        journal.debug("", exc_info=True)
+    else:
+        journal.info("%s", dire_bilan(bilan))
+    finally:
+        TACHE_COURANTE.reset(jeton)
+    resultat.finir(bilan.code)
+
+
+async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, list[Estimation]]]:
+    """Ce que chaque tâche ferait, sans demander de données ni rien écrire ; un refus est dans le bilan rendu."""
+    async with Parc(Pauses(plan.dossier)) as parc:
+        for planifiee in plan.taches:
+            bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
+            try:
+                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+            except ErreurCollecte as erreur:
+                bilan.refuser(erreur)
+                journal.error("%s : %s", planifiee.nom, erreur.complet())
+            yield planifiee, bilan, [] if planifiee.tache.stream else estimations  # un flux ne s'estime pas
+
+
+# --- Lots sur un cluster Dask ---
+
+RESSOURCE_DASK = {"exchange": 1}  # chaque worker en offre une : jamais deux tâches à la fois, donc jamais deux du même
+ECOUTE_ARRET_S = 0.3
+ARRET_DASK_S = 8.0  # une tâche annulée écrit ce qu'elle a reçu en moins de 5 s
+RONDE_DASK_S = 30.0  # un cluster sans worker pendant deux rondes n'en retrouvera pas de lui-même
+
+
+class Part(NamedTuple):
+    """Ce que porte une future : une tâche, ou l'un de ses symboles, et où l'exécuter."""
+
+    planifiee: TacheDeLot
+    resultat: BilanTache
+    env: Path
+
+
+async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
+    """Sur les workers d'un cluster ; mêmes règles d'ordre, même bilan, mêmes codes qu'ici."""
+    async with _ouvrir_cluster(adresse) as client:
+        cluster = _Cluster(client)
+        for groupe in _ordonner(couples):
+            parts = [(couple, _decouper(*couple, plan)) for couple in groupe]
+            try:
+                await cluster.executer([part for _, siennes in parts for part in siennes])
+            finally:
+                for (planifiee, resultat), siennes in parts:
+                    _rassembler(planifiee, resultat, [part.resultat for part in siennes])
+
+
+@contextlib.asynccontextmanager
+async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
+    """Le client d'un cluster ; `local:N` en lance un, le temps du lot."""
+    distributed = importer("distributed", "Exécuter sur un cluster Dask")
+    async with contextlib.AsyncExitStack() as pile:
+        cible: Any = adresse
+        if adresse.startswith("local:"):
+            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": ":0"}
+            nombre = int(adresse.removeprefix("local:"))
+            cible = await pile.enter_async_context(
+                distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
+            )
+        try:
+            client = await pile.enter_async_context(distributed.Client(cible, asynchronous=True, timeout=10))
+        except (OSError, ValueError) as erreur:
+            message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
+            raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
+        await client.forward_logging(journal.name, journal.getEffectiveLevel())
+        if cible is not adresse:
+            await client.run(_laisser_les_signaux)
+        yield client
+
+
+def _laisser_les_signaux() -> None:
+    """Sur un worker de cette machine : Ctrl-C et systemd préviennent tout le groupe, mais c'est le lot qui arrête."""
+    for numero in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(numero, signal.SIG_IGN)
+
+
+class _Cluster:
+    """Soumet les parts d'un lot, une future chacune, et attend leurs bilans."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._arret = importer("distributed", "Arrêter un lot").Event(f"arret-{client.id}", client=client)
+        self._voisins = False  # des workers derrière une même adresse : les tâches d'un exchange s'y suivent
+        self._derniers: dict[object, asyncio.Task[None]] = {}
+
+    async def executer(self, parts: Sequence[Part]) -> None:
+        """Exécute ces parts ; annulé, laisse chacune écrire ce qu'elle a reçu."""
+        await self._recenser()
+        suivis = [self._lancer(part) for part in parts]
+        try:
+            await self._attendre(suivis)
+        except asyncio.CancelledError:
+            await self._arret.set()
+            if suivis:
+                await asyncio.wait(suivis, timeout=ARRET_DASK_S)
+            raise
+        finally:
+            for suivi in suivis:
+                suivi.cancel()
+
+    async def _attendre(self, suivis: Iterable[asyncio.Task[None]]) -> None:
+        restent, absences = set(suivis), 0
+        while restent:
+            _, restent = await asyncio.wait(restent, timeout=RONDE_DASK_S)
+            absences = 0 if not restent or await self._recenser(exiger=absences > 0) else absences + 1
+
+    async def _recenser(self, *, exiger: bool = True) -> bool:
+        """Compte les workers qui offrent la ressource ; ErreurTemporaire s'il en faut et qu'il n'y en a pas."""
+        etat = await self._client.scheduler.identity(n_workers=-1)
+        utiles = [w for w in etat["workers"].values() if w.get("resources", {}).keys() & RESSOURCE_DASK.keys()]
+        if exiger and not utiles:
+            raise ErreurTemporaire(
+                f"Aucun des {len(etat['workers'])} workers du cluster n'offre la ressource « exchange »",
+                "Lancez-les ainsi, un par adresse IP : dask worker ADRESSE --nthreads 1 --resources exchange=1",
+            )
+        self._voisins = len({w["host"] for w in utiles}) < len(utiles)
+        return bool(utiles)
+
+    def _lancer(self, part: Part) -> asyncio.Task[None]:
+        """Une part attend celles qui écrivent le même fichier, ou demandent au même exchange de la même adresse."""
+        tache = part.planifiee.tache
+        chaines: list[object] = [tache.sortie] if tache.sortie else []
+        if self._voisins and not part.planifiee.sans_fin:
+            chaines.append(tache.exchange)
+        avant = {self._derniers[chaine] for chaine in chaines if chaine in self._derniers}
+        suivi = asyncio.create_task(self._suivre(part, avant))
+        self._derniers |= dict.fromkeys(chaines, suivi)
+        return suivi
+
+    async def _suivre(self, part: Part, avant: set[asyncio.Task[None]]) -> None:
+        """De la soumission au bilan. Un worker mort ne se voit pas : Dask relance, et la reprise est bon marché."""
+        if avant:
+            await asyncio.wait(avant)
+        if await self._arret.is_set():
+            return
+        resultat = part.resultat
+        try:
+            arguments = (part, self._arret.name, journal.getEffectiveLevel())
+            recu = await self._client.submit(_executer_part, *arguments, pure=False, resources=RESSOURCE_DASK)
+        except Exception as erreur:  # noqa: BLE001  KilledWorker, module absent du worker : la tâche échoue, pas le lot
+            resultat.bilan.message = f"perdue par le cluster : {type(erreur).__name__} : {_premiere_ligne(erreur)}"
+            journal.error("%s : %s", resultat.nom, resultat.bilan.message)
+            resultat.finir(CODE_ECHEC)
+        else:
+            vars(resultat).update(vars(recu))
+
+
+def _executer_part(part: Part, arret: str, niveau: int) -> BilanTache:
+    """Sur un worker, dans son fil : exécute la part jusqu'au bout, ou jusqu'à l'arrêt du lot."""
+    journal.setLevel(niveau)
+    journal.addFilter(_marquer_tache)
+    return asyncio.run(_executer_sous_arret(part, importer("distributed", "Exécuter sur un worker").Event(arret)))
+
+
+async def _executer_sous_arret(part: Part, arret: Any) -> BilanTache:
+    resultat = BilanTache(part.resultat.nom, part.resultat.mode, Bilan(part.planifiee.tache.exchange))
+    if await asyncio.to_thread(arret.is_set):
+        return resultat
+    async with Parc(Pauses(part.env.parent)) as parc:
+        contexte = Contexte(part.planifiee.dossier, part.env, parc)
+        tache = asyncio.ensure_future(_executer_tache(part.planifiee, resultat, contexte))
+        while not tache.done():
+            await asyncio.wait({tache}, timeout=ECOUTE_ARRET_S)
+            if not tache.done() and await asyncio.to_thread(arret.is_set):
+                tache.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tache
+    return resultat
+
+
+def _marquer_tache(ligne: logging.LogRecord) -> bool:
+    """Le nom de la tâche part avec la ligne de journal, qui sera écrite dans un autre processus."""
+    ligne.nom_tache = TACHE_COURANTE.get()
+    return True
+
+
+def _decouper(planifiee: TacheDeLot, resultat: BilanTache, plan: Plan) -> list[Part]:
+    """Une part par symbole quand la sortie le permet, une par tâche sinon ; chemins absolus, pour un autre processus.
+
+    Un fichier ne s'ouvre que pour toutes ses séries ; un flux suit tous ses symboles ensemble.
+    """
+    tache, env = planifiee.tache, plan.dossier.absolute() / ".env"
+    sortie = tache.sortie and tache.sortie.absolute()
+    lointaine = dataclasses.replace(
+        planifiee, tache=dataclasses.replace(tache, sortie=sortie), dossier=planifiee.dossier.absolute()
+    )
+    if tache.stream or not sortie or tache.format_choisi != "sqlite" or len(tache.demandes) == 1:
+        return [Part(lointaine, resultat, env)]
+    seules = (dataclasses.replace(lointaine.tache, symbols=(symbole,)) for symbole in tache.symbols)
+    return [
+        Part(
+            dataclasses.replace(lointaine, tache=seule),
+            BilanTache(planifiee.nom, resultat.mode, Bilan(tache.exchange)),
+            env,
+        )
+        for seule in seules
+    ]
+
+
+def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[BilanTache]) -> None:
+    """Le bilan de la tâche, d'après ceux de ses parts ; la sortie y est telle que demandée."""
+    if parts[0] is not resultat:
+        _additionner(resultat, parts, planifiee.tache.demandes)
+    bilan = resultat.bilan
+    if bilan.sortie is not None:
+        bilan.sortie = planifiee.tache.sortie or planifiee.dossier / bilan.sortie.name
+
+
+def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
+    """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
+    total, refus = resultat.bilan, []
+    for symbole, part in zip(symboles, parts, strict=True):
+        bilan = part.bilan
+        if part.code == CODE_DEMANDE:
+            refus.append(BilanSerie(symbole, "refusee", ErreurDemande(bilan.message, bilan.conseil).complet()))
+        else:
+            total.series += bilan.series
+            total.message = "\n".join(filter(None, (total.message, bilan.message)))
+        total.sortie, total.format = total.sortie or bilan.sortie, total.format or bilan.format
+        total.requetes, total.essais = total.requetes + bilan.requetes, total.essais + bilan.essais
+        total.octets, total.modifie = max(total.octets, bilan.octets), total.modifie or bilan.modifie
+        total.duree_s += bilan.duree_s
+    total.series[:0] = refus
+    resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
+    codes = [part.code for part in parts if part.code is not None]
+    if len(codes) < len(parts):
+        resultat.etat = NON_EXECUTEE if resultat.debut_ms is None else INTERROMPUE
+    elif len(refus) == len(parts):
+        total.message = "\n".join(serie.message for serie in refus)
+        resultat.finir(CODE_DEMANDE)
+    else:
+        resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
+
+
+# --- Métriques ---
+
+# Ajouter une métrique : une ligne ici, une dans `_mesures`. Des jauges : chaque exécution remplace la précédente.
+METRIQUES = {
+    "dernier_succes_timestamp_seconds": "fin de la dernière exécution au code 0",
+    "execution_timestamp_seconds": "fin de la dernière exécution",
+    "code": "code de sortie de la dernière exécution",
+    "duree_seconds": "durée de la dernière exécution",
+    "derniere_ligne_timestamp_seconds": "horodatage de la dernière ligne",
+    "age_derniere_ligne_seconds": "âge de la dernière ligne à la fin de l'exécution",
+    "lignes": "lignes de la dernière exécution, par genre",
+    "trous": "trous de l'intervalle demandé, par raison",
+    "requetes": "requêtes de la dernière exécution",
+    "essais": "nouveaux essais de la dernière exécution",
+    "reconnexions": "reconnexions d'un flux pendant la dernière exécution",
+}
+_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
+
+
+def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
+    """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
+    finies = {tache.nom for tache in bilan.taches if tache.code is not None}
+    lot, fin_ms = _echapper(bilan.lot), maintenant_ms()
+    par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
+    succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
+    for ligne in anciennes.splitlines():
+        trouve = _ECHANTILLON.fullmatch(ligne)
+        if trouve is None or trouve[2] != lot or trouve[1] not in par_metrique:
+            continue
+        remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
+        if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
+            par_metrique[trouve[1]].append(ligne)
+    for tache in bilan.taches:
+        for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
+            etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
+            par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
+    blocs = ((f"# HELP ccxt_fr_{n} {METRIQUES[n]}", f"# TYPE ccxt_fr_{n} gauge", *sorted(lignes))
+             for n, lignes in par_metrique.items() if lignes)  # fmt: skip
+    return "".join(f"{ligne}\n" for bloc in blocs for ligne in bloc)
+
+
+def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]:
+    """(métrique, étiquettes de plus, valeur) d'une tâche finie."""
+    bilan, derniere = tache.bilan, tache.derniere_ms
+    yield "execution_timestamp_seconds", "", fin_ms / 1000
+    if tache.code == CODE_SUCCES:
+        yield "dernier_succes_timestamp_seconds", "", fin_ms / 1000
+    yield "code", "", float(tache.code or 0)
+    yield "duree_seconds", "", bilan.duree_s
+    if derniere is not None:
+        yield "derniere_ligne_timestamp_seconds", "", derniere / 1000
+        yield "age_derniere_ligne_seconds", "", (fin_ms - derniere) / 1000
+    for genre in ("recues", "nouvelles", "revisees"):
+        yield "lignes", f',genre="{genre}"', bilan.total(f"lignes_{genre}")
+    for raison in RAISONS:
+        yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
+    yield "requetes", "", bilan.requetes
+    yield "essais", "", bilan.essais
+    yield "reconnexions", "", tache.reconnexions
+
+
+def _echapper(texte: str) -> str:
+    """Une valeur d'étiquette Prometheus."""
+    return texte.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+async def executer_lot_async(
+    lot: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    taches: Sequence[str] = (),
+    hors_ligne: bool = False,
+    duree_max: float | None = None,
+    dask: str | None = None,
+    suivi: Suivi | None = None,
+) -> BilanLot:
+    """Exécute un lot : le chemin d'un YAML, ou son contenu en dictionnaire ; les options sont celles du runner.
+
+    Rend le bilan, où l'échec d'une tâche est inscrit ; lève ErreurDemande (rien n'a été écrit), ou SortieOccupee.
+    """
+    plan = ouvrir_plan(lot, taches=taches, hors_ligne=hors_ligne, duree_max=duree_max)
+    bilan = BilanLot.vierge(plan)
+    await executer_plan(plan, bilan, suivi=suivi, dask=dask)
+    return bilan
+
+
+def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> BilanLot:
+    """`executer_lot_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    return _courir(lambda: executer_lot_async(lot, **options))
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
 PERIODE_PROGRESSION_S = 10.0
+DESCRIPTION = (
+    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
+)
+DESCRIPTION_LOT = (
+    "Exécute les tâches d'un fichier YAML, l'une après l'autre ; les flux sans durée viennent en dernier, ensemble."
+)
 
 
 class AnalyseurFr(argparse.ArgumentParser):
@@ -7801,14 +9555,11 @@ class AnalyseurFr(argparse.ArgumentParser):
         raise ErreurDemande(message, "L'aide : --help.")
 
 
-def analyseur() -> AnalyseurFr:
-    """L'analyseur de la ligne de commande, tout entier tiré des déclarations d'options."""
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+    """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
     resultat = AnalyseurFr(
-        prog="module_ccxt_fr_v2.py",
-        description=(
-            "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, "
-            "et les range sur le disque."
-        ),
+        prog=programme,
+        description=description,
         epilog=(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
             "75 sortie occupée ; 130, 143 interrompu."
@@ -7820,7 +9571,7 @@ def analyseur() -> AnalyseurFr:
         ),
     )
     groupes: dict[str, Any] = {}
-    for champ in (*fields(Tache), *fields(OptionsExecution)):
+    for champ in (champ for modele in modeles for champ in fields(modele)):
         nom = champ.metadata["groupe"]
         groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
         groupes[nom] = groupe
@@ -7846,10 +9597,21 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     groupe.add_argument(*noms, dest=champ.name, metavar=valeur, default=argparse.SUPPRESS, help=aide)
 
 
+def decouper(
+    arguments: Sequence[str], programme: str, description: str, *modeles: type[Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Les options données, encore en texte, et les fautes de celles qui n'existent pas."""
+    lus, inconnus = analyseur(programme, description, *modeles).parse_known_args(_coller_relatifs(arguments))
+    drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
+    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
+    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
+                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
+    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+
+
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` se passe de symbole."""
-    lus, inconnus = analyseur().parse_known_args(_coller_relatifs(arguments))
-    valeurs = vars(lus)
+    valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
     execution, fautes = lire_options(
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
@@ -7858,16 +9620,32 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     if execution is not None and execution.lister and "symbols" not in de_tache:
         de_tache.setdefault("symbole", "-")
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
-    drapeaux = [drapeau(nom) for nom in noms_options(Tache, OptionsExecution)]
-    # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
-    noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
-                     if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    fautes_inconnus = [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        fautes_inconnus.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if fautes_inconnus or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*fautes_inconnus, *fautes, *fautes_tache]), "L'aide : --help.")
+        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if inconnues or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
     return tache, execution
+
+
+def lire_arguments_lot(arguments: Sequence[str], programme: str) -> OptionsLot:
+    """Les options d'un lot ; ErreurDemande avec toutes les fautes."""
+    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION_LOT, OptionsLot)
+    options, fautes = lire_options(OptionsLot, valeurs, drapeau)
+    if inconnues or options is None:
+        raise ErreurDemande("\n".join([*inconnues, *fautes]), "L'aide : --help.")
+    return options
+
+
+def plan_demande(options: OptionsLot) -> Plan:
+    """Le plan que ces options désignent, contrôlé ; ErreurDemande avec toutes ses fautes."""
+    plan = ouvrir_plan(
+        options.yaml or Path(), taches=options.taches, hors_ligne=options.hors_ligne, duree_max=options.duree_max
+    )
+    for nom in ("bilan", "metriques"):
+        for planifiee in plan.taches:
+            if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
+                raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")
+    return plan
 
 
 def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
@@ -7887,15 +9665,23 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
     sortie = logging.StreamHandler()
-    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
+    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(niveau.upper())
     journal.propagate = False
-    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv"):
+    for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv", "distributed", "tornado"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
         logging.getLogger(bavard).propagate = False
+
+
+def _nommer_tache(ligne: logging.LogRecord) -> bool:
+    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
+    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
+    ligne.tache = f"{nom} : " if nom else ""
+    return True
 
 
 class Progression:
@@ -7941,34 +9727,6 @@ class Progression:
             self._barre.close()
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
-    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
-    return (
-        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
-        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
-        f"{bilan.sortie} ({_taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
-    )
-
-
-def _taille_lisible(octets: float) -> str:
-    for unite in ("o", "Ko", "Mo"):
-        if octets < 1000:
-            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
-        octets /= 1000
-    return f"{octets:.1f} Go".replace(".", ",")
-
-
 # --- Commandes ---
 
 
@@ -7994,10 +9752,16 @@ async def commande_simuler(tache: Tache) -> list[str]:
     lignes = []
     for estimation in estimations:
         debut, fin = estimation.demande
+        if tache.stream:
+            lignes.append(
+                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
+                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
+            )
+            continue
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
             f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
-            f"environ {_taille_lisible(estimation.octets)}"
+            f"environ {taille_lisible(estimation.octets)}"
         )
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
 
@@ -8005,8 +9769,10 @@ async def commande_simuler(tache: Tache) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
+    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
     try:
-        await executer_async(tache, suivi=progression, bilan=bilan)
+        async with Parc(pauses) as parc:
+            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc))
     finally:
         progression.fermer()
     journal.info("%s", dire_bilan(bilan))
@@ -8051,42 +9817,52 @@ class Interruption(Exception):
         self.code = 128 + numero
 
 
-def principal(arguments: Sequence[str] | None = None) -> int:
-    """La ligne de commande ; rend le code de sortie."""
+def preparer_terminal() -> None:
+    """Journal au niveau d'office ; un terminal sans accents n'est pas une faute."""
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
-            flux.reconfigure(errors="backslashreplace")  # un terminal sans accents n'est pas une faute
+            flux.reconfigure(errors="backslashreplace")
     installer_journal("info")
+
+
+def obtenir(demander: Callable[[], T]) -> T | int:
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
     try:
-        tache, execution = lire_arguments(sys.argv[1:] if arguments is None else arguments)
+        return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
-    except ErreurDemande as faute:
-        journal.error("%s", faute.complet())
-        return faute.code_sortie
+    except ErreurCollecte as refus:
+        journal.error("%s", refus.complet())
+        return refus.code_sortie
+
+
+def principal(arguments: Sequence[str] | None = None) -> int:
+    """La ligne de commande ; rend le code de sortie."""
+    preparer_terminal()
+    lus = obtenir(lambda: lire_arguments(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(lus, int):
+        return lus
+    tache, execution = lus
     installer_journal(execution.journal)
     bilan = Bilan(tache.exchange)
-    bilan.code = _conduire(tache, execution, bilan)
+    conduire(_choisir(tache, execution, bilan), bilan)
     if execution.bilan is not None:
-        return _ecrire_bilan(execution.bilan, bilan)
+        return ecrire_bilan(execution.bilan, bilan)
     return bilan.code
 
 
-def _conduire(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> int:
-    """Exécute la commande choisie ; toute erreur prévue finit en une phrase et un code."""
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) -> None:
+    """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        _imprimer(_sous_signaux(_choisir(tache, execution, bilan)))
+        imprimer(_sous_signaux(commande))
     except ErreurCollecte as erreur:
-        bilan.message, bilan.conseil = str(erreur), erreur.conseil
+        bilan.refuser(erreur)
         journal.error("%s", erreur.complet())
-        return erreur.code_sortie
     except Interruption as interruption:
-        bilan.message = f"interrompu par {interruption}"
+        bilan.interrompre(interruption.code, f"interrompu par {interruption}")
         journal.warning(
             "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
         )
-        return interruption.code
-    return bilan.code
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -8099,7 +9875,7 @@ async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> l
     return []
 
 
-def _imprimer(lignes: Iterable[str]) -> None:
+def imprimer(lignes: Iterable[str]) -> None:
     """Les lignes sur stdout ; un tube fermé en face (`| head`) n'est pas une faute, un disque plein si."""
     try:
         for ligne in lignes:
@@ -8113,9 +9889,20 @@ def _imprimer(lignes: Iterable[str]) -> None:
             ) from erreur
 
 
-def _ecrire_bilan(chemin: Path, bilan: Bilan) -> int:
+def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    texte = json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n"
+    return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
+
+
+def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
+    """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
+    anciennes = ""
+    with contextlib.suppress(ErreurDemande):
+        anciennes = lire_texte_utf8(chemin)
+    return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+
+
+def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:
     try:
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
         ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))

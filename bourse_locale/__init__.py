@@ -1,6 +1,7 @@
 """Une bourse embarquée : de vrais protocoles d'exchange sur la boucle locale, servis aux vraies classes ccxt.
 
-`async with Bourse(("binance",)) as bourse:` puis `ccxt.async_support.binance(bourse.config_ccxt("binance"))`.
+`async with Bourse(("binance",)) as bourse:` puis `ccxt.async_support.binance(bourse.config_ccxt("binance"))`, ou
+`ccxt.pro.binance` de la même façon : le WebSocket dit ce que le REST dira.
 À la main : `python -m bourse_locale --port 8000`.
 """
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bourse_locale.marche import JOUR_MS, MINUTE_MS, Bougie, Instrument, Marche, Trade, empreinte, fondre, plancher
+from bourse_locale.marche import MINUTE_MS, Bougie, Instrument, Marche, Trade, empreinte, plancher
 
 PAS_CARNET_MS = 100
 """Durée d'un état du carnet, à l'horloge de l'exchange."""
@@ -91,9 +91,7 @@ def dernier_trade(marche: Marche, instrument: Instrument, instant_ms: int) -> Tr
 
 def statistiques_24h(marche: Marche, instrument: Instrument, instant_ms: int) -> Bougie | None:
     """Rend la bougie des dernières 24 h, ouverte à la minute ; None si rien ne s'y est échangé."""
-    debut_ms = plancher(instant_ms, MINUTE_MS) + MINUTE_MS - JOUR_MS
-    bougies = marche.bougies(instrument, MINUTE_MS, debut_ms, instant_ms + 1, maintenant_ms=instant_ms)
-    return fondre(debut_ms, bougies[0], bougies) if bougies else None
+    return marche.glissante(instrument, instant_ms)
 
 
 def vivant(instrument: Instrument, instant_ms: int) -> bool:

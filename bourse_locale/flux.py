@@ -15,6 +15,7 @@ Brancher un protocole : une sous-classe de `Flux` (dans son fichier), et dans ce
 - `premiers(abonnement, maintenant_ms)` : ce qui part dès l'abonnement ; par défaut la bougie en cours, le ticker, et
   l'instantané du carnet si `instantane` est vrai (faux chez binance, qui le sert en REST).
 - `fausser_carnet(objet)` : rend le message de carnet, somme ou séquence abîmée (panne « ws_somme »).
+- `trame(texte)` : la trame à envoyer, si ce n'est pas le texte lui-même.
 - Réglages de classe : `abonnements_max`, `demandes_par_s` (ou `limites(contexte)`), `confirme_cloture` (faux
   chez kraken : la clôture ne se dit pas), `ping_s`, `cadence_carnet_ms`, `cadence_ticker_ms`, `profondeur`.
 Les minutes vides suivent `Protocole.minutes_vides_plates` : tout vient de `Protocole.lire`, comme le REST.
@@ -199,6 +200,10 @@ class Flux:
         """Rend les messages d'un ticker (`resume` le rend aussi pour le REST)."""
         raise NotImplementedError
 
+    def trame(self, texte: str) -> str | bytes:
+        """Rend la trame d'un texte ; des octets partent en trame binaire (htx comprime les siennes)."""
+        return texte
+
     def fausser_carnet(self, objet: object) -> object:
         """Rend un message de carnet à la somme ou à la séquence abîmée ; tel quel si ccxt ne contrôle rien."""
         return objet
@@ -216,7 +221,7 @@ class Flux:
         fil = self._fils.get(instrument.cle)
         if fil is None:
             fil = self._fils[instrument.cle] = Fil(self.protocole, instrument)
-            # Chaque instrument suivi tient deux jours en cache (le sien, celui de sa cotation) autour de minuit.
+            # Chaque instrument suivi tient deux jours en cache : celui d'avant et celui d'après minuit, ou les 24 h.
             self.marche.reserver(2 * len(self._fils))
         return fil
 
@@ -264,6 +269,7 @@ class Flux:
     def ouvrir(self, abonnement: Abonnement) -> None:
         """Fait partir un abonnement de son curseur : rien de ce qui précède ne sera émis."""
         maintenant_ms = abonnement.curseur_ms
+        self.fil(abonnement.instrument)
         abonnement.ouverte_ms = ouverture(*abonnement.periode, maintenant_ms)
         abonnement.profondeur = abonnement.profondeur or self.profondeur
         if abonnement.canal == "carnet":

@@ -284,6 +284,8 @@ class Marche:
         self._jours: OrderedDict[tuple[str, int], Jour] = OrderedDict()
         self._jours_gardes = JOURS_EN_CACHE
         self._totaux: dict[tuple[str, int, NaturePrix], Bougie | None] = {}
+        self._glissantes: dict[str, tuple[int, Bougie | None]] = {}
+        self._origines: dict[str, int] = {}
 
     # Jours
 
@@ -611,6 +613,18 @@ class Marche:
             ts = numero * JOUR_MS
         return None
 
+    def glissante(self, instrument: Instrument, instant_ms: int) -> Bougie | None:
+        """Rend la bougie des dernières 24 h, ouverte à la minute ; None si rien ne s'y est échangé."""
+        courante = plancher(instant_ms, MINUTE_MS)
+        debut_ms = courante + MINUTE_MS - JOUR_MS
+        retenue = self._glissantes.get(instrument.cle)
+        if retenue is None or retenue[0] != courante:
+            # Les minutes closes ne changent plus : relues une fois par minute, non à chaque trade.
+            closes = resumer(debut_ms, self.bougies(instrument, MINUTE_MS, debut_ms, courante))
+            retenue = self._glissantes[instrument.cle] = (courante, closes)
+        en_cours = self.bougies(instrument, MINUTE_MS, courante, courante + 1, maintenant_ms=instant_ms)
+        return resumer(debut_ms, [*([] if retenue[1] is None else [retenue[1]]), *en_cours])
+
     # Trades
 
     def trades(self, instrument: Instrument, debut_ms: int, fin_ms: int) -> list[Trade]:
@@ -643,7 +657,13 @@ class Marche:
             for debut, fin in self.pannes
             if debut < ts and fin > instrument.cotation_ms
         )
-        return 1 + self._brut(instrument, ts) - self._brut(instrument, instrument.cotation_ms) - perdus
+        return 1 + self._brut(instrument, ts) - self._origine(instrument) - perdus
+
+    def _origine(self, instrument: Instrument) -> int:
+        """Rend le compte brut à la cotation, retenu : chaque identifiant en part, et son jour n'est relu pour rien."""
+        if instrument.cle not in self._origines:
+            self._origines[instrument.cle] = self._brut(instrument, instrument.cotation_ms)
+        return self._origines[instrument.cle]
 
     def _brut(self, instrument: Instrument, ts: int) -> int:
         """Compte les trades de l'époque à la minute de ts comme s'il n'y avait ni cotation ni panne."""

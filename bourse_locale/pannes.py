@@ -297,6 +297,23 @@ def appliquer_page(panne: Panne | None, lignes: list[Bougie], page: ContextePage
 
 
 # --- Pannes WebSocket -------------------------------------------------------------------------------------------------
+# Nature                réglages (défaut)                          effet
+# ws_refus              code (503 ; 0 : RST), retry_after          poignée de main refusée ; `fois` : connexions
+# ws_reset              apres_s, apres_messages                    RST
+# ws_fermeture          code (1000 ; 1006 : sans trame), apres_…   fermeture propre
+# ws_silence            apres_s, apres_messages                    plus rien n'est émis, ni pong, ni adieu
+# ws_silence_symbole    symbole, apres_…                           plus rien de ce symbole, jusqu'au retrait de la panne
+# ws_lent               delai_s (0.05) par trame, octets_s         lien lent, jusqu'au retrait de la panne
+# ws_rafale             symbole, nombre (50000), apres_…           l'horloge saute d'autant de trades
+# ws_abonnement_refuse  symbole                                    erreur du protocole ; `fois` : demandes
+# ws_groupe_refuse      n (1)                                      refuse plus de n marchés par demande
+# ws_trame_abimee       canal, symbole, octets (la moitié)         JSON coupé ; `fois`, `sauter` : messages
+# ws_double             canal, symbole, k (1)                      événement émis k fois de trop
+# ws_retard             canal, symbole, delai_ms (5000)            retenu, à l'horloge de l'exchange
+# ws_desordre           canal, symbole, k (1)                      k événements passent devant
+# ws_perdu              canal, symbole                             jamais émis
+# ws_somme, ws_croise   symbole                                    carnet à la somme (séquence) fausse, carnet croisé
+# Un « événement » est un trade, une bougie, un écart de carnet ou un ticker : `fois` et `sauter` les comptent.
 
 # Ajouter une panne de connexion : une ligne ici, et sa méthode dans le registre de session.py.
 NATURES_CONNEXION = frozenset(

@@ -572,11 +572,8 @@ class Bourse:
         """Exécute dans la boucle du serveur, d'où qu'on l'appelle ; None si le serveur n'est pas ouvert."""
         if self._service is None:
             return None
-        try:
-            if asyncio.get_running_loop() is self._service:
-                return agir()
-        except RuntimeError:
-            pass  # appelé d'un fil sans boucle
+        if boucle_courante() is self._service:
+            return agir()
 
         async def differe() -> T:
             return agir()
@@ -655,7 +652,8 @@ class Bourse:
         chemin = "/" + http.match_info["reste"]
         if http.headers.get("Upgrade", "").lower() == "websocket":
             return await ouvrir_session(self, self.flux[exchange], http, chemin)
-        appel = Appel(http.method, chemin, dict(http.query), self.maintenant_ms())
+        corps = json.loads(await http.text() or "{}") if http.method == "POST" else {}
+        appel = Appel(http.method, chemin, {**http.query, **corps}, self.maintenant_ms())
         journal = Requete(
             time.monotonic(), appel.maintenant_ms, exchange, http.method, http.path, appel.params, en_vol=self._en_vol
         )
@@ -720,6 +718,14 @@ class Bourse:
         if not attente_s:
             reponse.entetes.pop("Retry-After", None)
         return reponse
+
+
+def boucle_courante() -> asyncio.AbstractEventLoop | None:
+    """Rend la boucle du fil courant, None s'il n'en a pas."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def corps_fautif(protocole: Protocole, appel: Appel, panne: Panne) -> Reponse:

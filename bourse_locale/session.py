@@ -99,7 +99,7 @@ class Session:
         self._curseur_ms = self.bourse.maintenant_ms()
         self._decidees: list[Panne] = []
         self._armees: list[Armee] = []
-        self._muets: set[str] = set()
+        self._tus: list[tuple[Panne, frozenset[str]]] = []
         self._lenteur: Panne | None = None
         self._recents: deque[float] = deque()
         self._sonde, self._sans_reponse = time.monotonic(), 0
@@ -288,9 +288,13 @@ class Session:
                     debut = time.monotonic()
 
     def _mettre_en_file(self, abonnement: Abonnement, objets: list[object]) -> None:
-        if objets and abonnement.instrument.symbole not in self._muets:
-            cible = self._cible(abonnement.canal, abonnement.instrument)
-            self._file.extend([Envoi(encoder_texte(objet), cible) for objet in objets])
+        if not objets or (self._tus and self._est_tu(abonnement.instrument.symbole)):
+            return
+        cible = self._cible(abonnement.canal, abonnement.instrument)
+        self._file.extend([Envoi(encoder_texte(objet), cible) for objet in objets])
+
+    def _est_tu(self, symbole: str) -> bool:
+        return any(symbole in symboles and self._en_vigueur(panne) for panne, symboles in self._tus)
 
     async def _vider(self) -> None:
         while self._file and not (self.finie or self.muette):
@@ -298,12 +302,18 @@ class Session:
             if cible is not None:
                 texte = self._abimer(texte, cible)
                 self.journal.donnees += 1
-            if self._lenteur is not None:
+            if self._lenteur is not None and self._en_vigueur(self._lenteur):
                 await self._ralentir(self._lenteur, len(texte))
-            await self._ws.send_str(texte)
+            await self._envoyer(self.flux.trame(texte))
             self.journal.envoyes += 1
             if self._armees:
                 self._frapper()
+
+    async def _envoyer(self, trame: str | bytes) -> None:
+        if isinstance(trame, bytes):
+            await self._ws.send_bytes(trame)
+        else:
+            await self._ws.send_str(trame)
 
     def _abimer(self, texte: str, cible: CibleFlux) -> str:
         if not self.bourse.pannes.a_nature(NATURES_TRAME):
@@ -359,7 +369,12 @@ class Session:
                 instant = time.monotonic() + panne.flottant("apres_s", 0.0)
                 self._armees.append(Armee(panne, instant, self.journal.donnees + panne.entier("apres_messages", 0)))
 
+    def _en_vigueur(self, panne: Panne) -> bool:
+        """Dit si la panne est encore déclarée : retirée, elle cesse (lenteur, silence d'un symbole) ou n'a pas lieu."""
+        return panne in self.bourse.pannes.liste
+
     def _frapper(self) -> None:
+        self._armees = [armee for armee in self._armees if self._en_vigueur(armee.panne)]
         for armee in list(self._armees):
             if time.monotonic() >= armee.instant and self.journal.donnees >= armee.messages:
                 self._armees.remove(armee)
@@ -370,10 +385,11 @@ class Session:
         """Fait attendre chaque trame (delai_s, octets_s)."""
         self._lenteur = panne
 
-    def taire_symbole(self, symbole: str) -> None:
+    def taire_symbole(self, panne: Panne) -> None:
         """N'émet plus rien d'un symbole, les autres continuent."""
-        muets = [i for i in self.flux.protocole.instruments if symbole in self._cible("", i).symboles]
-        self._muets.update(instrument.symbole for instrument in muets)
+        symbole = panne.texte("symbole", "")
+        tus = [i.symbole for i in self.flux.protocole.instruments if symbole in self._cible("", i).symboles]
+        self._tus.append((panne, frozenset(tus)))
 
 
 # Ajouter une panne de connexion : sa nature dans pannes.NATURES_CONNEXION, une ligne ici.
@@ -381,8 +397,8 @@ FRAPPES: dict[str, Callable[[Session, Panne], object]] = {
     "ws_reset": lambda session, _panne: session.reset(),
     "ws_fermeture": lambda session, panne: session.finir("propre", panne.entier("code", WSCloseCode.OK)),
     "ws_silence": lambda session, _panne: session.taire(),
-    "ws_silence_symbole": lambda session, panne: session.taire_symbole(panne.texte("symbole", "")),
-    "ws_lent": lambda session, panne: session.ralentir(panne),
+    "ws_silence_symbole": Session.taire_symbole,
+    "ws_lent": Session.ralentir,
     "ws_rafale": lambda session, panne: session.bourse.rafale(
         session.journal.exchange, panne.texte("symbole", ""), panne.entier("nombre", 50_000)
     ),

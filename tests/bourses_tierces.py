@@ -14,20 +14,22 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import ccxt.async_support as ccxt
 from aiohttp import web
 
-from bourse_locale.marche import JOUR_MS, SEMAINE_MS, Bougie, Instrument, Marche, Pas, instant_ms
+from bourse_locale.marche import JOUR_MS, SEMAINE_MS, Bougie, Instrument, Marche, Pas, Trade, instant_ms
+from bourse_locale.pages import derniers_trades, premiers_trades
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Params: TypeAlias = dict[str, Any]
 Attendue: TypeAlias = tuple[int, float, float, float, float, float]
 HUIT_HEURES_MS = 28_800_000
+INSTANT_MAX = 2**53
 _UNITES_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": JOUR_MS}
 
 
@@ -75,6 +77,7 @@ class Simulateur:
         self.vues: list[Vue] = []
         self.pannes: deque[str] = deque()
         self.port = 0
+        self.maintenant_ms: Callable[[], int] = maintenant_ms
 
     # --- ce qu'un protocole définit ---
 
@@ -94,7 +97,7 @@ class Simulateur:
 
     def bougies(self, code: str, debut: int, fin: int) -> list[Bougie]:
         """Les bougies qui ouvrent dans [debut, fin[, jusqu'à celle en cours."""
-        maintenant = maintenant_ms()
+        maintenant = self.maintenant_ms()
         lire = self.marche.bougies_pleines if self.pleines else self.marche.bougies
         pas: Pas = SEMAINE_MS if code in self.ancres and code.endswith("w") else pas_de(code)
         fin = min(fin, maintenant + 1)
@@ -116,6 +119,17 @@ class Simulateur:
             bougies = []
         self.vues[-1].bougies, self.vues[-1].lignes = True, len(bougies)
         return bougies
+
+    # --- trades ---
+
+    def trades(self, debut: int, fin: int, nombre: int) -> list[Trade]:
+        """Les `nombre` derniers trades de [debut, fin[, du plus récent au plus ancien."""
+        fin = min(fin, self.maintenant_ms() + 1)
+        return derniers_trades(self.marche, self.instrument, debut, fin, nombre)[::-1]
+
+    def quantite(self, trade: Trade) -> str:
+        """La quantité qu'écrit l'exchange."""
+        return self.instrument.texte_quantite(trade.quantite)
 
     def prix(self, valeur: int) -> str:
         """Un prix en texte."""
@@ -171,15 +185,18 @@ class Simulateur:
 
     async def _traiter(self, http: web.Request) -> web.StreamResponse:
         corps = json.loads(await http.text() or "{}")
-        params: Params = {**http.query, **corps}
-        self.vues.append(Vue(time.monotonic(), http.path, params))
         try:
-            donnees, code = self.repondre(http.path, params), 200
+            donnees, code = self.recevoir(http.path, {**http.query, **corps}), 200
         except RefusError as refus:
             donnees, code = refus.corps, refus.code
         if self.vues[-1].bougies and self.pannes:
             return await self._abimer(http, self.pannes.popleft(), json.dumps(donnees))
         return web.json_response(donnees, status=code)
+
+    def recevoir(self, chemin: str, params: Params) -> object:
+        """Note une requête, et rend sa réponse."""
+        self.vues.append(Vue(time.monotonic(), chemin, params))
+        return self.repondre(chemin, params)
 
     async def _abimer(self, http: web.Request, panne: str, corps: str) -> web.StreamResponse:
         """Une panne passagère, avant ou pendant le corps."""
@@ -221,7 +238,7 @@ class Gate(Simulateur):
         marches = {"id": "AAA_USDT", "base": "AAA", "quote": "USDT", "trade_status": "tradable", "amount_precision": 3}
         contrat = {"name": "AAA_USDT", "quanto_multiplier": "0.01", "order_price_deviate": "0.5", "mark_price": "100"}
         fixes: dict[str, object] = {
-            "/spot/time": {"server_time": maintenant_ms()},
+            "/spot/time": {"server_time": self.maintenant_ms()},
             "/spot/currency_pairs": [marches],
             "/margin/currency_pairs": [],
             "/futures/usdt/contracts": [contrat],
@@ -231,7 +248,18 @@ class Gate(Simulateur):
             return fixes[chemin]
         if chemin.endswith("/candlesticks"):
             return [self._rediger(b) for b in self.servir(self._page(params))]
+        if chemin.endswith("/trades"):
+            fin = (int(params["to"]) + 1) * 1000 if "to" in params else self.maintenant_ms() + 1
+            page = self.trades(int(params.get("from", 0)) * 1000, fin, min(int(params.get("limit", 100)), 1000))
+            return [self.rediger_trade(t) for t in page]
         raise RefusError(404, {"label": "NOT_FOUND", "message": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade ; du comptant."""
+        return {
+            "id": str(t.id), "create_time": str(t.ts // 1000), "create_time_ms": f"{t.ts}.0", "side": t.sens,
+            "currency_pair": "AAA_USDT", "amount": self.quantite(t), "price": self.prix(t.prix),
+        }  # fmt: skip
 
     def _page(self, params: Params) -> list[Bougie]:
         code = self.codes()[params["interval"]]
@@ -241,7 +269,7 @@ class Gate(Simulateur):
             raise RefusError(400, _invalide("invalid time range"))
         if (fin - debut) // pas_s + 1 > self.page:
             raise RefusError(400, _invalide(f"Too many candlesticks requested. Maximum {self.page} points are allowed"))
-        if debut < maintenant_ms() // 1000 - 10_000 * pas_s:
+        if debut < self.maintenant_ms() // 1000 - 10_000 * pas_s:
             self.vues[-1].bougies = True
             raise RefusError(400, _invalide("Candlestick too long ago. Maximum 10000 points ago are allowed"))
         return self.bougies(code, debut * 1000, fin * 1000 + 1)
@@ -266,6 +294,14 @@ class GateSwap(Gate):
         o, h, low, c = map(self.prix, b[1:5])
         return {"t": b.ts // 1000, "o": o, "h": h, "l": low, "c": c, "v": self.volume(b)}
 
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade d'un contrat : une quantité de contrats, négative pour une vente."""
+        signe = "-" if t.sens == "sell" else ""
+        return {
+            "id": t.id, "create_time": t.ts // 1000, "create_time_ms": t.ts / 1000, "contract": "AAA_USDT",
+            "size": signe + self.quantite(t), "price": self.prix(t.prix),
+        }  # fmt: skip
+
 
 # --- kucoin ---
 
@@ -282,7 +318,7 @@ class Kucoin(Simulateur):
     def repondre(self, chemin: str, params: Params) -> object:
         """Heure, marchés, bougies."""
         if chemin == "/api/v1/timestamp":
-            return {"code": "200000", "data": maintenant_ms()}
+            return {"code": "200000", "data": self.maintenant_ms()}
         if chemin == "/api/v2/symbols":
             marche = {"symbol": "AAA-USDT", "enableTrading": True, "baseIncrement": "0.001", "priceIncrement": "0.01"}
             return {"code": "200000", "data": [marche]}
@@ -292,7 +328,15 @@ class Kucoin(Simulateur):
             bornes = (int(params["startAt"]) * 1000, int(params["endAt"]) * 1000)
             page = self.servir(self.bougies(self.codes()[params["type"]], *bornes)[-1500:])
             return {"code": "200000", "data": [self._rediger(b) for b in reversed(page)]}
+        if chemin == "/api/v1/market/histories":  # les cent derniers, sans identifiant de trade
+            return {"code": "200000", "data": [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, 100)]}
         raise RefusError(404, {"code": "404", "msg": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade du REST."""
+        instant = t.ts * 1_000_000
+        return {"sequence": str(t.id), "side": t.sens, "size": self.quantite(t), "price": self.prix(t.prix),
+                "time": instant}  # fmt: skip
 
     def _rediger(self, b: Bougie) -> object:
         o, h, low, c = map(self.prix, b[1:5])
@@ -321,7 +365,7 @@ class Bitget(Simulateur):
     def repondre(self, chemin: str, params: Params) -> object:
         """Heure, marchés, bougies."""
         if chemin == "/api/v2/public/time":
-            return _reussi({"serverTime": str(maintenant_ms())})
+            return _reussi({"serverTime": str(self.maintenant_ms())})
         if chemin == "/api/v2/spot/public/symbols":
             marche = {"symbol": "AAAUSDT", "baseCoin": "AAA", "quoteCoin": "USDT", "status": "online"}
             return _reussi([{**marche, "pricePrecision": "2", "quantityPrecision": "3"}])
@@ -331,12 +375,25 @@ class Bitget(Simulateur):
             return _reussi([self._rediger(b) for b in self.servir(self._recentes(params))])
         if chemin == "/api/v2/spot/market/history-candles":
             return _reussi([self._rediger(b) for b in self.servir(self._anciennes(params))])
+        if chemin == "/api/v2/spot/market/fills-history":
+            fin = int(params["endTime"]) + 1 if "endTime" in params else self.maintenant_ms() + 1
+            limite = int(params.get("limit", 500))
+            if limite > 1000:
+                raise RefusError(400, {"code": "40020", "msg": "Parameter limit error"})
+            return _reussi([self.rediger_trade(t) for t in self.trades(int(params.get("startTime", 0)), fin, limite)])
         raise RefusError(404, {"code": "40404", "msg": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade du REST."""
+        return {
+            "symbol": "AAAUSDT", "tradeId": str(t.id), "side": t.sens, "price": self.prix(t.prix),
+            "size": self.quantite(t), "ts": str(t.ts),
+        }  # fmt: skip
 
     def _recentes(self, params: Params) -> list[Bougie]:
         code, limite = self.codes()[params["granularity"]], int(params["limit"])
         jours = ccxt.bitget().options["fetchOHLCV"]["maxRecentDaysPerTimeframe"].get(code, 10_000)
-        debut = max(int(params["startTime"]), maintenant_ms() - jours * JOUR_MS)
+        debut = max(int(params["startTime"]), self.maintenant_ms() - jours * JOUR_MS)
         return self.bougies(code, debut, int(params["endTime"]) + 1)[-min(limite, 1000) :]
 
     def _anciennes(self, params: Params) -> list[Bougie]:
@@ -368,7 +425,7 @@ class CoinbaseExchange(Simulateur):
     def repondre(self, chemin: str, params: Params) -> object:
         """Heure, marchés, bougies."""
         if chemin == "/time":
-            return {"iso": "", "epoch": maintenant_ms() / 1000}
+            return {"iso": "", "epoch": self.maintenant_ms() / 1000}
         if chemin == "/products":
             return [{"id": "AAA-USD", "status": "online", "base_increment": "0.001", "quote_increment": "0.01"}]
         if chemin == "/products/AAA-USD/candles":
@@ -392,6 +449,55 @@ def _iso_ms(texte: str) -> int:
     return instant_ms(date.replace(tzinfo=None, microsecond=0).isoformat()) + date.microsecond // 1000
 
 
+# --- coinbase ---
+
+
+class Coinbase(Simulateur):
+    """L'API « advanced trade » : trois cents bougies au plus par fenêtre, mille trades, les plus récents d'abord."""
+
+    nom, symbole = "coinbase", "AAA/USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"rest": base}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Heure, marchés, bougies, trades."""
+        produits = "/api/v3/brokerage/market/products"
+        if chemin in ("/v2/time", "/api/v3/brokerage/time"):
+            seconde = self.maintenant_ms() // 1000
+            return {"data": {"epoch": seconde}, "epochSeconds": str(seconde)}
+        if chemin == produits:
+            if params.get("product_type") == "FUTURE":
+                return {"products": []}
+            marche = {"product_id": "AAA-USDT", "base_currency_id": "AAA", "quote_currency_id": "USDT"}
+            reste = {"product_type": "SPOT", "base_increment": "0.001", "quote_increment": "0.01", "alias": ""}
+            return {"products": [marche | reste]}
+        if chemin == f"{produits}/AAA-USDT/candles":
+            debut, fin, code = int(params["start"]), int(params["end"]), self.codes()[params["granularity"]]
+            if (fin - debut) * 1000 // _duree_ms(code) > 350:
+                raise RefusError(400, {"error": "INVALID_ARGUMENT", "error_details": "max 350 candles"})
+            page = self.servir(self.bougies(code, debut * 1000, fin * 1000 + 1))
+            return {"candles": [self._rediger(b) for b in reversed(page)]}
+        if chemin == f"{produits}/AAA-USDT/ticker":
+            fin = int(params["end"]) * 1000 + 1 if "end" in params else INSTANT_MAX
+            page_trades = self.trades(int(params.get("start", 0)) * 1000, fin, min(1000, int(params["limit"])))
+            return {"trades": [self.rediger_trade(t) for t in page_trades], "best_bid": "1", "best_ask": "2"}
+        raise RefusError(404, {"error": "NOT_FOUND", "message": chemin})
+
+    def _rediger(self, b: Bougie) -> object:
+        o, h, low, c = map(self.prix, b[1:5])
+        return {"start": str(b.ts // 1000), "low": low, "high": h, "open": o, "close": c, "volume": self.volume(b)}
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade, le même partout."""
+        instant = datetime.fromtimestamp(t.ts / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {
+            "trade_id": str(t.id), "product_id": "AAA-USDT", "price": self.prix(t.prix), "size": self.quantite(t),
+            "time": instant, "side": t.sens.upper(),
+        }  # fmt: skip
+
+
 # --- hyperliquid ---
 
 
@@ -407,11 +513,11 @@ class Hyperliquid(Simulateur):
     def repondre(self, chemin: str, params: Params) -> object:  # noqa: ARG002  tout est dans le corps
         """Heure, marchés, bougies."""
         if params["type"] == "exchangeStatus":
-            return {"specialStatuses": None, "time": maintenant_ms()}
+            return {"specialStatuses": None, "time": self.maintenant_ms()}
         if params["type"] == "metaAndAssetCtxs":
             if "dex" in params:
-                return [{"universe": [{"name": "xyz:BBB", "szDecimals": 3}], "collateralToken": 0}, [{"markPx": "100"}]]
-            return [{"universe": [{"name": "AAA", "szDecimals": 3, "maxLeverage": 50}]}, [{"markPx": "100"}]]
+                return [{"universe": [{"name": "xyz:BBB", "szDecimals": 3}], "collateralToken": 0}, [{"markPx": "100", "coin": "AAA"}]]
+            return [{"universe": [{"name": "AAA", "szDecimals": 3, "maxLeverage": 50}]}, [{"markPx": "100", "coin": "AAA"}]]
         if params["type"] == "perpDexs":
             return [None, {"name": "xyz"}]
         if params["type"] == "spotMetaAndAssetCtxs":
@@ -421,7 +527,7 @@ class Hyperliquid(Simulateur):
         raise RefusError(422, "Failed to deserialize the JSON body into the target type")
 
     def _page(self, demande: Params) -> list[Bougie]:
-        code, maintenant = demande["interval"], maintenant_ms()
+        code, maintenant = demande["interval"], self.maintenant_ms()
         plus_ancienne = maintenant - 5000 * _duree_ms(code)
         toutes = self.bougies(code, max(demande["startTime"], plus_ancienne), demande["endTime"] + 1)
         return toutes[:5000]
@@ -451,10 +557,10 @@ class Htx(Simulateur):
 
     def repondre(self, chemin: str, params: Params) -> object:
         """Heure, marchés, bougies."""
-        bilan = {"status": "ok", "ts": maintenant_ms()}
+        bilan = {"status": "ok", "ts": self.maintenant_ms()}
         contrat = {"contract_code": "AAA-USDT", "symbol": "AAA", "business_type": "swap", "contract_size": 0.01}
         fixes: dict[str, object] = {
-            "/v1/common/timestamp": maintenant_ms(),
+            "/v1/common/timestamp": self.maintenant_ms(),
             "/v1/common/symbols": [{"base-currency": "aaa", "quote-currency": "usdt", "state": "online"}],
             "/linear-swap-api/v1/swap_contract_info": [{**contrat, "contract_status": 1, "pair": "AAA-USDT"}],
             "/swap-api/v1/swap_contract_info": [{"contract_code": "ZZZ-USD", "symbol": "ZZZ", "contract_status": 1}],
@@ -468,12 +574,24 @@ class Htx(Simulateur):
         if chemin in ("/market/history/candles", "/linear-swap-ex/market/history/kline"):
             page = self.servir(self._page(chemin, params))
             return {**bilan, "data": [self._rediger(b) for b in reversed(page)]}
+        if chemin in ("/market/history/trade", "/linear-swap-ex/market/history/trade"):
+            page_trades = self.trades(0, INSTANT_MAX, min(2000, int(params["size"])))
+            return {**bilan, "data": [{"id": t.id, "ts": t.ts, "data": [self.rediger_trade(t)]} for t in page_trades]}
         raise RefusError(404, {"status": "error", "err-code": "not-found", "err-msg": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade du REST : le flux nomme autrement le même identifiant."""
+        commun = {"ts": t.ts, "price": float(self.prix(t.prix)), "direction": t.sens}
+        return {**commun, "id": self.identifiant_long(t), "trade-id": t.id, "amount": float(self.quantite(t))}
+
+    def identifiant_long(self, t: Trade) -> int:
+        """L'identifiant de l'ordre et du trade, d'un seul tenant."""
+        return 10**18 * (1_000 + t.id % 89) + t.id
 
     def _page(self, chemin: str, params: Params) -> list[Bougie]:
         code, contrat = self.codes()[params["period"]], chemin.startswith("/linear")
         if contrat and "size" in params:  # `size` l'emporte : `from` et `to` sont ignorés
-            return self.dernieres(code, maintenant_ms() + 1, int(params["size"]))
+            return self.dernieres(code, self.maintenant_ms() + 1, int(params["size"]))
         bougies = self.bougies(code, int(params["from"]) * 1000, int(params["to"]) * 1000 + 1)
         return bougies[-2000:] if contrat else bougies[-int(params["size"]) :]
 
@@ -486,6 +604,11 @@ class HtxSwap(Htx):
     """Les contrats de htx : 2000 par page ; `size` y efface `from` et `to`."""
 
     symbole = "AAA/USDT:USDT"
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade : `amount` compte des contrats, `quantity` la monnaie de base."""
+        commun = {"ts": t.ts, "price": float(self.prix(t.prix)), "direction": t.sens, "id": self.identifiant_long(t)}
+        return {**commun, "amount": round(float(self.quantite(t)) * 100, 6), "quantity": float(self.quantite(t))}
 
 
 # --- bitfinex ---
@@ -509,7 +632,20 @@ class Bitfinex(Simulateur):
             bornes = (int(params["start"]), int(params["end"]) + 1)
             page = self.bougies(self.codes()[trouve[1]], *bornes)[: min(10_000, int(params["limit"]))]
             return [self._rediger(b) for b in self.servir(page)]
+        if chemin == "/v2/trades/tAAAUSD/hist":
+            limite = min(10_000, int(params.get("limit", 120)))
+            debut, fin = int(params.get("start", 0)), int(params.get("end", INSTANT_MAX)) + 1
+            if params["sort"] == "1":
+                fin = min(fin, self.maintenant_ms() + 1)
+                premiers = premiers_trades(self.marche, self.instrument, debut, fin, limite)[:limite]
+                return [self.rediger_trade(t) for t in premiers]
+            return [self.rediger_trade(t) for t in self.trades(debut, fin, limite)]
         raise RefusError(500, ["error", 10020, "unknown"])
+
+    def rediger_trade(self, t: Trade) -> list[object]:
+        """Un trade ; les identifiants croissent, communs à tous les marchés : ils ne se suivent pas."""
+        quantite = float(self.quantite(t))
+        return [7 * t.id + t.id % 5, t.ts, quantite if t.sens == "buy" else -quantite, float(self.prix(t.prix))]
 
     def _rediger(self, b: Bougie) -> object:
         o, h, low, c = (float(self.prix(v)) for v in b[1:5])
@@ -522,6 +658,7 @@ SIMULATEURS: dict[str, type[Simulateur]] = {
     "kucoin": Kucoin,
     "bitget": Bitget,
     "coinbaseexchange": CoinbaseExchange,
+    "coinbase": Coinbase,
     "hyperliquid": Hyperliquid,
     "htx": Htx,
     "htx_swap": HtxSwap,

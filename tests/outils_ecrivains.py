@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -63,7 +67,7 @@ def fiche(cle: m.CleSerie = BTC) -> m.Fiche:
     return m.Fiche(cle, type_marche="spot", unite_volume="base", taille_contrat=None)
 
 
-def ecrire(chemin: Path, *lots: m.Lot, table: str = "ohlcv", compression: str | None = None) -> bool:
+def ecrire(chemin: Path, *lots: m.Lot, table: str | None = None, compression: str | None = None) -> bool:
     """Une exécution complète : contrôle, ouverture, écriture, fin ; rend ce que rend `finir`."""
     ecrivain = creer(chemin, table=table, compression=compression)
     ecrivain.controler(sorted({unique.cle for unique in lots}) or [BTC])
@@ -73,13 +77,109 @@ def ecrire(chemin: Path, *lots: m.Lot, table: str = "ohlcv", compression: str | 
         return ecrivain.finir()
 
 
-def creer(chemin: Path, *, table: str = "ohlcv", compression: str | None = None) -> m.Ecrivain:
+def creer(
+    chemin: Path,
+    donnee: m.TypeDonnee = m.OHLCV,
+    *,
+    table: str | None = None,
+    compression: str | None = None,
+    flux: bool = False,
+) -> m.Ecrivain:
     """L'écrivain de ce chemin, d'après son extension."""
     nom = next(nom for suffixe, nom in m.EXTENSIONS.items() if chemin.name.endswith(suffixe))
-    return m.ECRIVAINS[nom](chemin, table=table, compression=compression)
+    return m.ECRIVAINS[nom](chemin, type_donnee=donnee, table=table, compression=compression, flux=flux)
 
 
-def contenu(chemin: Path, table: str = "ohlcv") -> Modele:
+# --- Les quatre types : une ligne de chacun, d'un rang et d'une version, et ce que la sortie doit en tenir.
+
+Ligne4 = dict[str, Any]
+Modele4 = dict[tuple[Any, ...], Ligne4]
+
+
+def cles(donnee: m.TypeDonnee) -> tuple[m.CleSerie, m.CleSerie]:
+    """Deux séries d'un type, BTC et ETH."""
+    return (
+        (BTC, ETH) if donnee.a_une_grille else (m.CleSerie("binance", BTC.symbole), m.CleSerie("binance", ETH.symbole))
+    )
+
+
+def ligne(donnee: m.TypeDonnee, cle: m.CleSerie, rang: int, version: int = 0) -> Ligne4:
+    """La ligne de ce rang ; trois trades, trois carnets par ms. Les ids d'ETH sont des lettres, à l'envers."""
+    prix = bougie(rang, version)
+    moment = {"ohlcv": instant(rang), "ticker": DEBUT + rang}.get(donnee.nom, DEBUT + rang // 3)
+    niveaux = [{"price": prix[0] - n, "amount": (rang + n) / 7} for n in range(rang % 4)]
+    valeurs = {
+        **cle._asdict(),
+        **dict(zip(m.VALEURS_OHLCV, prix, strict=True)),
+        **dict.fromkeys(("bid", "ask", "last", "vwap", "change"), None if rang % 5 == 0 else prix[0]),
+        "timestamp": moment,
+        "recu": moment + 40,
+        "id": str(95 + rang) if cle.symbole == BTC.symbole else f"~{9999 - rang}",
+        "side": (None, "buy", "sell")[rang % 3],
+        **dict.fromkeys(("price", "amount", "cost"), prix[0]),
+        "nonce": rang if rang % 3 < 2 else None,
+        "bids": niveaux,
+        "asks": None if rang % 7 == 0 else niveaux[::-1],
+    }
+    return {nom: valeurs.get(nom) for nom in donnee.noms}
+
+
+def table_de(donnee: m.TypeDonnee, lignes: Iterable[Ligne4]) -> pa.Table:
+    """Des lignes en table de leur type."""
+    return pa.Table.from_pylist(list(lignes), schema=donnee.schema)
+
+
+def lot_de(
+    donnee: m.TypeDonnee, rangs: Iterable[int], cle: m.CleSerie | None = None, version: int = 0, **reste: Any
+) -> m.Lot:
+    """Un lot des lignes de ces rangs ; couvre par défaut du premier au dernier instant."""
+    cle = cle or cles(donnee)[0]
+    lignes = table_de(donnee, (ligne(donnee, cle, rang, version) for rang in rangs))
+    instants = m.instants_de(lignes)
+    pas = MINUTE if donnee.a_une_grille else 1
+    couverts = [(min(instants), max(instants) + pas)] if instants else []
+    return m.Lot(cle, lignes, reste.get("couverts", couverts), list(reste.get("trous", ())))
+
+
+def modele_de(donnee: m.TypeDonnee, lots: Iterable[m.Lot]) -> Modele4:
+    """Ce que doit tenir la sortie : à clé égale, la dernière ligne reçue, entière."""
+    return {cle_de(donnee, recue): recue for unique in lots for recue in unique.lignes.to_pylist()}
+
+
+def cle_de(donnee: m.TypeDonnee, une: Mapping[str, Any]) -> tuple[Any, ...]:
+    """La clé d'une ligne."""
+    return tuple(une[nom] for nom in donnee.cle)
+
+
+def contenu_de(chemin: Path, donnee: m.TypeDonnee, table: str | None = None) -> Modele4:
+    """Ce que tient la sortie ; vérifie le type reconnu, l'ordre et l'absence de doublon."""
+    lue = m.lire_sortie(chemin, table=table)
+    assert lue.schema.equals(donnee.schema)
+    lignes = lue.to_pylist()
+    trouve = {cle_de(donnee, une): une for une in lignes}
+    assert len(trouve) == len(lignes)
+    assert list(map(ordre_de, lignes)) == sorted(map(ordre_de, lignes))
+    return trouve
+
+
+def ordre_de(une: Mapping[str, Any]) -> tuple[Any, ...]:
+    """L'ordre promis : symbole, instant, puis séquence de l'exchange (les ids en lettres à leur place d'arrivée)."""
+    sequence = une.get("nonce") if "nonce" in une else une.get("id")
+    nombre = int(sequence) if sequence is not None and str(sequence).isdigit() else float("inf")
+    return une["symbole"], une["timestamp"], nombre
+
+
+def executer(chemin: Path, donnee: m.TypeDonnee, *lots: m.Lot, flux: bool = False, table: str | None = None) -> bool:
+    """Une exécution complète, pour un type quelconque."""
+    ecrivain = creer(chemin, donnee, flux=flux, table=table)
+    ecrivain.controler(sorted({unique.cle for unique in lots}) or list(cles(donnee)))
+    with ecrivain:
+        for unique in lots:
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+        return ecrivain.finir()
+
+
+def contenu(chemin: Path, table: str | None = None) -> Modele:
     """Ce que tient la sortie ; vérifie au passage l'ordre, l'absence de doublon et le schéma."""
     lue = m.lire_sortie(chemin, table=table)
     assert lue.schema.equals(m.OHLCV.schema)
@@ -115,6 +215,32 @@ def lots_a_tuer(graine: int) -> list[m.Lot]:
     return lots
 
 
+def flux_a_tuer(donnee: m.TypeDonnee, graine: int) -> list[m.Lot]:
+    """Les lots d'un flux de deux symboles : presque toujours à la suite, parfois en retard ou révisés."""
+    alea = random.Random(graine)
+    atteint = dict.fromkeys(cles(donnee), 0)
+    lots = []
+    for numero in range(40):
+        cle = alea.choice(list(atteint))
+        debut = atteint[cle] if alea.random() < 0.85 else alea.randrange(0, atteint[cle] + 1)
+        fin = debut + alea.randrange(1, 60)
+        lots.append(lot_de(donnee, range(debut, fin), cle, numero))
+        atteint[cle] = max(atteint[cle], fin)
+    return lots
+
+
+def suivre_sans_fin(chemin: Path, nom: str, graine: int, temoin: Path) -> None:
+    """Corps d'un flux à tuer : un octet au témoin après chaque `ecrire` revenu ; fontes et condensations fréquentes."""
+    m.LIGNES_A_FONDRE, m.JOURNAL_A_CONDENSER, m.CADENCE_FICHE_S = 100, 20_000, 0.002
+    avancement = os.open(temoin, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    donnee = m.TYPES[nom]
+    ecrivain = creer(chemin, donnee, flux=True).ouvrir()
+    for unique in flux_a_tuer(donnee, graine):
+        ecrivain.ecrire(unique, m.Fiche(unique.cle))
+        os.write(avancement, b".")
+    threading.Event().wait()
+
+
 def ecrire_sans_fin(chemin: Path, graine: int, temoin: Path) -> None:
     """Corps du processus à tuer : inscrit un octet au témoin après chaque `ecrire` revenu, et fond tous les 5 lots."""
     avancement = os.open(temoin, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -131,3 +257,21 @@ def tenir(chemin: Path, pret: Path) -> None:
     with creer(chemin):
         pret.write_text(str(os.getpid()), encoding="ascii")
         threading.Event().wait()
+
+
+def processus_neufs() -> Any:
+    """De quoi lancer de vrais processus sans payer à chacun l'import de pyarrow."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("demande forkserver (Linux, macOS)")
+    contexte = multiprocessing.get_context("forkserver")
+    contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
+    return contexte
+
+
+def attendre(condition: Any, processus: BaseProcess) -> None:
+    """Attend une condition, vingt secondes au plus, tant que le processus vit."""
+    limite = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limite, "le processus n'avance pas"
+        assert processus.is_alive() or condition(), f"le processus est mort : {processus.exitcode}"
+        time.sleep(0.001)

@@ -143,14 +143,15 @@ IMPURETES = {
     # La section 1 définit `importer`, qui reçoit le nom ; seule la 7 lui donne ccxt.
     "ccxt": Impurete(r"(importer|importlib\.import_module|__import__)\('ccxt.*", frozenset({7})),
     "disque": Impurete(
-        rf"(.*\.)?({METHODES_DISQUE})\(.*|os\.(replace|remove|fsync|makedirs|truncate|link|listdir|scandir|write)\(.*"
+        # `self.api` est une instance ccxt : son `open` ouvre une session HTTP.
+        rf"(?!self\.api\.)(.*\.)?({METHODES_DISQUE})\(.*|os\.(replace|remove|fsync|makedirs|truncate|link|listdir|scandir|write)\(.*"
         r"|(shutil\.(?!get_terminal_size)|sqlite3\.|tempfile\.|gzip\.).*",
         frozenset({6}),
         frozenset(
             {
                 "lire_objet_ou_fichier",  # § 10 : --config-ccxt @fichier.json
                 "_lire_env",  # § 11 : les clés du .env
-                "_imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
+                "imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
             }
         ),
     ),
@@ -164,8 +165,16 @@ IMPURETES = {
     "attente": Impurete(r"(asyncio|time)\.sleep\(.*", frozenset({5})),
     "print": Impurete(r"print\(.*|sys\.(stdout|stderr)\..*", frozenset({12})),
     "environnement": Impurete(r"os\.(environ\.|getenv).*", frozenset({11})),
-    "signaux": Impurete(r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*", frozenset({12})),
-    "journal": Impurete(r".*\.(addHandler|setLevel|basicConfig)\(.*", frozenset({0, 12})),
+    "signaux": Impurete(
+        r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*",
+        frozenset({12}),
+        frozenset({"_laisser_les_signaux"}),  # § 11 : sur un worker Dask, qui n'a pas de § 12
+    ),
+    "journal": Impurete(
+        r".*\.(addHandler|setLevel|basicConfig)\(.*",
+        frozenset({0, 12}),
+        frozenset({"_executer_part"}),  # § 11 : sur un worker Dask, c'est elle le point d'entrée
+    ),
     "sous-processus": Impurete(r"(subprocess|multiprocessing)\..*", frozenset()),
 }
 
@@ -309,8 +318,12 @@ SURFACE = {
     "Tache": "une tâche",
     "executer": "l'exécuter",
     "executer_async": "l'exécuter dans une boucle",
+    "executer_lot": "exécuter un fichier de tâches",
+    "executer_lot_async": "idem, dans une boucle",
+    "BilanLot": "ce que le lot a fait, tâche par tâche",
     "Bilan": "ce qu'elle a fait",
     "agreger_trades": "des bougies, depuis des trades",
+    "suivre": "un flux, lot par lot",
     "telecharger_ohlcv": "des bougies, tout de suite",
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",
@@ -337,9 +350,54 @@ def test_toute_erreur_descend_de_la_racine_et_a_son_code() -> None:
     assert {erreur.code_sortie for erreur in erreurs} <= {1, 2, 75}
 
 
+# Le runner : mince
+
+RUNNER = FICHIER.with_name("runner_ccxt_batch.py")
+
+
+def test_le_runner_reste_mince() -> None:
+    """Deux cents lignes au plus ; il n'importe que la bibliothèque standard et le module."""
+    texte = RUNNER.read_text(encoding="utf-8")
+    assert len(texte.splitlines()) <= 200
+    importes = {
+        (noeud.module if isinstance(noeud, ast.ImportFrom) else noeud.names[0].name).partition(".")[0]  # type: ignore[union-attr]
+        for noeud in ast.walk(ast.parse(texte))
+        if isinstance(noeud, ast.Import | ast.ImportFrom)
+    }
+    assert importes - set(sys.stdlib_module_names) == {"module_ccxt_fr_v2"}
+
+
+def test_le_runner_ne_nomme_aucune_option_de_tache() -> None:
+    """Ni option, ni format, ni exchange : tout vient des déclarations du module. Ses propres options y sont aussi."""
+    arbre = ast.parse(RUNNER.read_text(encoding="utf-8"))
+    docstrings = {
+        id(n.body[0].value)
+        for n in ast.walk(arbre)
+        if isinstance(n, ast.Module | Fonction) and isinstance(n.body[0], ast.Expr)
+    }
+    mots = {
+        mot
+        for n in ast.walk(arbre)
+        if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in docstrings
+        for mot in re.findall(r"[\w-]+", n.value)
+    }
+    options = set(module.noms_options(module.Tache))
+    interdits = options | {module.drapeau(nom) for nom in options} | set(module.ECRIVAINS) | {"ccxt", "binance", "okx"}
+    assert mots & interdits == set()
+    demandees = {
+        n.attr for n in ast.walk(arbre)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "demande"
+    }  # fmt: skip
+    assert demandees <= set(module.noms_options(module.OptionsLot))
+    assert "add_argument" not in RUNNER.read_text(encoding="utf-8")
+
+
 # Le chargement, dans un processus neuf
 
-LOURDS = ("ccxt", "pyarrow", "aiohttp", "numpy", "pandas", "tqdm", "yaml", "bourse_locale", "dotenv", "filelock")
+LOURDS = (
+    "ccxt", "pyarrow", "aiohttp", "numpy", "pandas", "tqdm", "yaml", "bourse_locale", "dotenv", "filelock",
+    "distributed",
+)  # fmt: skip
 
 
 def dans_un_processus(code: str, dossier: Path) -> dict[str, object]:
@@ -370,12 +428,13 @@ def test_importer_le_module_ne_fait_rien_d_autre(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("programme", ["module_ccxt_fr_v2", "runner_ccxt_batch"])
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_l_aide_n_importe_rien_de_lourd(option: str, tmp_path: Path) -> None:
+def test_l_aide_n_importe_rien_de_lourd(programme: str, option: str, tmp_path: Path) -> None:
     """`--help` est immédiat : ni ccxt ni pyarrow, et rien n'est créé."""
     code = f"""
 import json
-import module_ccxt_fr_v2 as m
+import {programme} as m
 code = m.principal([{option!r}])
 print(json.dumps({{"code": code, "lourds": sorted(n for n in {LOURDS!r} if n in sys.modules)}}))
 """

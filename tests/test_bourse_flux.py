@@ -626,6 +626,9 @@ def test_silence_d_un_symbole_seulement() -> None:
         dus = trades_de(b, "ETH/USDT", MAINTENANT, b.maintenant_ms())
         await brut.jusqua(lambda recus: sum(m["s"] == "ETHUSDT" for m in recus) == len(dus))
         assert {m["s"] for m in brut.messages} == {"ETHUSDT"}
+        b.pannes.vider()
+        b.avancer(10 * MINUTE_MS)
+        await brut.jusqua(lambda recus: recus[-1]["s"] == "BTCUSDT")
 
     jouer_brut(essai, **panne_ws("ws_silence_symbole", symbole="BTC/USDT"))
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import gzip
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -24,6 +23,7 @@ from outils_ecrivains import (
     ETH,
     MINUTE,
     VARIANTES,
+    attendre,
     bougie,
     contenu,
     couverts,
@@ -35,6 +35,7 @@ from outils_ecrivains import (
     lot,
     lots_a_tuer,
     plage,
+    processus_neufs,
     restes,
     tenir,
 )
@@ -43,7 +44,6 @@ import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from multiprocessing.process import BaseProcess
 
     from outils_ecrivains import Modele
 
@@ -66,21 +66,8 @@ def fichier(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def naissances() -> Any:
-    """De quoi lancer de vrais processus sans payer à chacun l'import de pyarrow."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        pytest.skip("demande forkserver (Linux, macOS)")
-    contexte = multiprocessing.get_context("forkserver")
-    contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
-    return contexte
-
-
-def attendre(condition: Any, processus: BaseProcess) -> None:
-    """Attend une condition, vingt secondes au plus, tant que le processus vit."""
-    limite = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limite, "le processus n'avance pas"
-        assert processus.is_alive() or condition(), f"le processus est mort : {processus.exitcode}"
-        time.sleep(0.001)
+    """De quoi lancer de vrais processus."""
+    return processus_neufs()
 
 
 def abandonner(chemin: Path, *lots: m.Lot) -> None:

@@ -29,8 +29,8 @@ HEURE, JOUR = 3_600_000, 86_400_000
 MAINTENANT = maintenant_ms()
 PANNE = (MAINTENANT - 3 * JOUR, MAINTENANT - 3 * JOUR + 2 * HEURE)
 POINTS_SERVIS = {"gate": 10_000, "gate_swap": 10_000, "hyperliquid": 5_000}  # les autres servent tout
-SANS_SEMAINES = ("coinbaseexchange",)
-LIMITES = {"coinbaseexchange": 300, "bitget": 200}  # les autres font au moins mille bougies par page
+SANS_SEMAINES = ("coinbaseexchange", "coinbase")
+LIMITES = {"coinbaseexchange": 300, "coinbase": 300, "bitget": 200}  # les autres font au moins mille bougies par page
 
 
 class Cas(NamedTuple):

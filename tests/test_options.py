@@ -503,7 +503,8 @@ def test_n_importe_quels_mots_sont_une_faute_ou_une_tache(mots: list[str]) -> No
 
 def test_chaque_option_est_declaree_en_entier() -> None:
     """Un lecteur, une aide en une phrase sans point, un groupe ; un défaut que son propre lecteur accepte."""
-    for champ in (*fields(module.Tache), *fields(module.OptionsExecution)):
+    modeles = (module.Tache, module.OptionsExecution, module.OptionsLot, module.OptionsTacheDeLot)
+    for champ in (champ for modele in modeles for champ in fields(modele)):
         declaration = champ.metadata
         assert callable(declaration["lire"])
         assert declaration["groupe"]
@@ -541,10 +542,12 @@ def test_la_table_du_readme_est_celle_des_declarations() -> None:
     if not readme.exists():
         pytest.skip("README.md n'est pas encore écrit")
     assert module.table_options(module.Tache, module.OptionsExecution) in readme.read_text(encoding="utf-8")
+    assert module.table_options(module.OptionsLot) in readme.read_text(encoding="utf-8")
 
 
-def test_la_table_a_une_ligne_par_option() -> None:
+@pytest.mark.parametrize("modeles", [(module.Tache, module.OptionsExecution), (module.OptionsLot,)])
+def test_la_table_a_une_ligne_par_option(modeles: tuple[type[Any], ...]) -> None:
     """Quatre colonnes partout : aucune aide ne contient de barre verticale."""
-    lignes = module.table_options(module.Tache, module.OptionsExecution).splitlines()
-    assert len(lignes) == 2 + len(fields(module.Tache)) + len(fields(module.OptionsExecution))
+    lignes = module.table_options(*modeles).splitlines()
+    assert len(lignes) == 2 + sum(len(fields(modele)) for modele in modeles)
     assert {ligne.count("|") for ligne in lignes} == {5}

@@ -1,0 +1,135 @@
+"""Exécute les tâches d'un fichier YAML, l'une après l'autre ; fait pour cron.
+
+    python runner_ccxt_batch.py --yaml ccxt_batch.yaml
+
+Il lit, valide, exécute et rend compte ; ce qu'une tâche peut demander est l'affaire du module. stdout ne porte que le
+tableau final ; le journal va sur stderr. Codes de sortie : ceux du module, le plus grave des tâches l'emporte.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import module_ccxt_fr_v2 as collecte
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ETATS = {
+    "complete": "complète",
+    "partielle": "partielle",
+    "echec": "échec",
+    "refusee": "refusée",
+    "occupee": "occupée",
+    "interrompue": "interrompue",
+    "non_executee": "non exécutée",
+}
+A_DROITE = {"lignes", "trous", "temps", "requêtes", "taille"}
+
+
+def aligner(titres: Sequence[str], lignes: Iterable[tuple[Sequence[str], str]]) -> list[str]:
+    """Des colonnes alignées ; sous chaque ligne, en retrait, son détail : le tout tient en 80 colonnes."""
+    corps = list(lignes)
+    largeurs = [max(map(len, colonne)) for colonne in zip(titres, *(cellules for cellules, _ in corps), strict=True)]
+
+    def ranger(cellules: Sequence[str]) -> str:
+        paires = zip(titres, cellules, largeurs, strict=True)
+        return "  ".join(c.rjust(n) if t in A_DROITE else c.ljust(n) for t, c, n in paires).rstrip()
+
+    rangees = [ranger(titres)]
+    for cellules, detail in corps:
+        rangees += [ranger(cellules), *([f"  {detail}"] if detail else [])]
+    return rangees
+
+
+def tableau(bilan: collecte.BilanLot) -> list[str]:
+    """Le tableau final : par tâche, état, lignes nouvelles, trous, temps ; dessous, intervalle et fichier."""
+    lignes = []
+    for tache in bilan.taches:
+        detail = tache.bilan
+        demandes = [serie.demande for serie in detail.series if serie.demande]
+        trous = sum(len(serie.trous) for serie in detail.series)
+        chiffres = [str(detail.total("lignes_nouvelles")), str(trous), collecte.duree_lisible(detail.duree_s)]
+        faite = tache.code is not None
+        cellules = [tache.nom, ETATS[tache.etat], *(chiffres if faite else ["–"] * 3)]
+        bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
+        intervalle = "/".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
+        lignes.append((cellules, "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))))
+    etats = [ETATS[tache.etat] for tache in bilan.taches]
+    comptes = ", ".join(f"{n} {etat}{'s' if n > 1 else ''}" for etat, n in collections.Counter(etats).items())
+    pied = f"{comptes} ; {collecte.duree_lisible(bilan.duree_s)}, code {bilan.code}."
+    return [*aligner(["tâche", "état", "lignes", "trous", "temps"], lignes), pied]
+
+
+async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
+    """Ce que chaque tâche ferait ; un refus compte dans le code."""
+    lignes: list[tuple[Sequence[str], str]] = []
+    tirets = ["–"] * 4
+    resultats = zip(bilan.taches, [resultat async for resultat in collecte.simuler_plan(plan)], strict=True)
+    for tache, (planifiee, refus, estimations) in resultats:
+        tache.finir(refus.code)
+        if not estimations:
+            lignes.append(([planifiee.nom, *tirets], refus.message or f"{planifiee.resume}  {refus.sortie}"))
+        for estimation in estimations:
+            chiffres = [str(estimation.bougies), str(estimation.requetes)]
+            chiffres += [collecte.duree_lisible(estimation.duree_s), collecte.taille_lisible(estimation.octets)]
+            intervalle = "/".join(map(collecte.en_iso, estimation.demande))
+            detail = f"{intervalle}  {estimation.cle.symbole}  {refus.sortie}"
+            lignes.append(([planifiee.nom, *chiffres], detail))
+    bilan.conclure()
+    titres = ["tâche", "lignes", "requêtes", "temps", "taille"]
+    return [*aligner(titres, lignes), "Estimé au débit permis ; rien n'a été écrit."]
+
+
+async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str | None) -> list[str]:
+    """Le travail ; le tableau s'imprime après, même interrompu."""
+    progression = collecte.Progression(active=collecte.journal.isEnabledFor(logging.INFO))
+    try:
+        await collecte.executer_plan(plan, bilan, suivi=progression, dask=cluster)
+    finally:
+        progression.fermer()
+    return []
+
+
+def conduire(demande: collecte.OptionsLot, plan: collecte.Plan) -> int:
+    """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
+    if demande.valider:
+        s = "s" if len(plan.taches) > 1 else ""
+        return collecte.obtenir(
+            lambda: collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâche{s} valide{s}."])
+        ) or collecte.CODE_SUCCES
+    bilan = collecte.BilanLot.vierge(plan)
+    if demande.simulation:
+        collecte.conduire(simuler(plan, bilan), bilan)
+        return bilan.code
+    collecte.conduire(executer(plan, bilan, demande.dask), bilan)
+    if any(tache.debut_ms is not None for tache in bilan.taches):
+        echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
+        bilan.code = bilan.code or echec or collecte.CODE_SUCCES
+    if demande.bilan is not None:
+        bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)
+    if demande.metriques is not None:
+        bilan.code = collecte.ecrire_metriques(demande.metriques, bilan)
+    return bilan.code
+
+
+def principal(arguments: Sequence[str] | None = None) -> int:
+    """La ligne de commande du lot ; rend le code de sortie."""
+    mots = sys.argv[1:] if arguments is None else arguments
+    collecte.preparer_terminal()
+    demande = collecte.obtenir(lambda: collecte.lire_arguments_lot(mots, "runner_ccxt_batch.py"))
+    if isinstance(demande, int):
+        return demande
+    collecte.installer_journal(demande.journal)
+    plan = collecte.obtenir(lambda: collecte.plan_demande(demande))
+    return plan if isinstance(plan, int) else conduire(demande, plan)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(principal())
+    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
+        sys.exit(collecte.CODE_SIGINT)

@@ -1,0 +1,592 @@
+"""Le WebSocket public des exchanges tiers, servi par le cadre de `bourse_locale` aux classes ccxt.pro non modifiées.
+
+Une classe de flux par protocole : quelles trames, quels champs, quel instantané, quel refus. Le REST du même exchange
+(bourses_tierces.py) répond à côté, au même marché et à la même heure. Deux marchés : AAA et BBB ; le REST, écrit pour
+le premier, est traduit pour le second.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bourses_tierces import SIMULATEURS, RefusError, Simulateur
+
+from bourse_locale import Bourse
+from bourse_locale.flux import Abonnement, Flux
+from bourse_locale.marche import MINUTE_MS, Instrument, Marche
+from bourse_locale.pages import derniers_trades
+from bourse_locale.serveur import Appel, Protocole, Reponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bourse_locale.flux import Canal, Chandelle, MajCarnet, Resume
+    from bourse_locale.marche import Bougie, Trade
+    from bourse_locale.session import Session
+
+BASES = ("AAA", "BBB")
+Objet = dict[str, Any]
+
+
+# --- Les deux marchés, et leur REST ---
+
+
+def en(base: str, texte: str) -> str:
+    """Le texte écrit pour AAA, dit d'un autre marché."""
+    return texte.replace("AAA", base).replace("aaa", base.lower())
+
+
+def doubler(objet: Any) -> Any:
+    """La réponse où chaque fiche du premier marché est suivie de celle du second."""
+    if isinstance(objet, dict):
+        return {cle: doubler(valeur) for cle, valeur in objet.items()}
+    if not isinstance(objet, list):
+        return objet
+    resultat = []
+    for element in objet:
+        resultat.append(doubler(element))
+        champs = element.values() if isinstance(element, dict) else element if isinstance(element, list) else ()
+        if any(isinstance(champ, str) and "AAA" in champ.upper() for champ in champs):
+            resultat.append(json.loads(en("BBB", json.dumps(element))))
+    return resultat
+
+
+class Tiers(Protocole):
+    """Un exchange tiers dans la bourse : le REST d'un simulateur, et son flux."""
+
+    def __init__(self, bourse: Bourse, nom: str, cotation_ms: int) -> None:
+        """Deux marchés, cotés depuis cet instant."""
+        classe = SIMULATEURS[nom]
+        self.minutes_vides_plates = classe.pleines  # type: ignore[misc]  # d'instance : un exchange, une classe
+        self.nom, self.base_url = classe.nom, ""  # type: ignore[misc]
+        instrument = Instrument("AAA", classe.symbole.split("/")[1][:4].rstrip(":"), decimales_quantite=3)
+        self._instruments = [replace(instrument, base=base, cotation_ms=cotation_ms) for base in BASES]
+        self.simulateurs = {i.base: classe(bourse.marche, i) for i in self._instruments}
+        for simulateur in self.simulateurs.values():
+            simulateur.maintenant_ms = bourse.maintenant_ms
+        self._flux: type[FluxTiers] = FLUX[nom]
+        super().__init__(bourse)
+
+    @property
+    def premier(self) -> Simulateur:
+        """Le REST du premier marché."""
+        return self.simulateurs["AAA"]
+
+    def _choisir_instruments(self) -> list[Instrument]:
+        return self._instruments
+
+    def identifiant(self, instrument: Instrument) -> str:
+        """La base suffit."""
+        return instrument.base
+
+    def routes(self) -> dict[tuple[str, str], Callable[[Appel], Reponse]]:
+        """Toutes sont dans le simulateur."""
+        return {}
+
+    def flux(self) -> FluxTiers:
+        """Le côté WebSocket."""
+        return self._flux(self)
+
+    def config_ccxt(self, base_url: str) -> Objet:
+        """Où la classe ccxt appelle et se connecte."""
+        self.base_url = base_url
+        adresses = self._flux.urls(self.premier.urls(base_url), base_url.replace("http", "ws", 1) + "/ws")
+        return {"urls": {"api": adresses}}
+
+    def repondre(self, appel: Appel) -> Reponse:
+        """Le simulateur du marché que nomme la requête répond ; une liste de marchés les dit tous."""
+        demande = json.dumps([appel.chemin, appel.params])
+        base = "BBB" if "BBB" in demande.upper() else "AAA"
+        chemin, params = json.loads(demande.replace("BBB", "AAA").replace("bbb", "aaa"))
+        simulateur = self.simulateurs[base]
+        propre = self._flux.rest(self, chemin)
+        entetes = {"Date": formatdate(self.bourse.maintenant_ms() / 1000, usegmt=True)}
+        if propre is not None:
+            return Reponse(propre, entetes=entetes)
+        simulateur.vues.clear()
+        try:
+            donnees, code = simulateur.recevoir(chemin, params), 200
+        except RefusError as refus:
+            donnees, code = refus.corps, refus.code
+        if "AAA" in demande.upper() or base == "BBB":
+            return Reponse(json.loads(en(base, json.dumps(donnees))), code, entetes)
+        return Reponse(doubler(donnees), code, entetes)
+
+    def erreur(self, code: int, appel: Appel, attente_s: float = 0.0) -> Reponse:  # noqa: ARG002
+        """Une panne de transport."""
+        return Reponse({"message": "unavailable"}, code)
+
+    # Oracles
+
+    def symbole(self, base: str = "AAA") -> str:
+        """Le symbole unifié d'un marché."""
+        return en(base, self.premier.symbole)
+
+    def bougies_attendues(self, base: str, debut: int, fin: int) -> list[tuple[float, ...]]:
+        """Les bougies 1m du REST dans [début, fin[."""
+        return list(self.simulateurs[base].attendu("1m", debut, fin))
+
+    def trades_attendus(self, base: str, debut: int, fin: int) -> list[tuple[int, str, float]]:
+        """(instant, sens, prix) des trades de [début, fin[, dans l'ordre."""
+        instrument = self.simulateurs[base].instrument
+        trades = self.marche.trades(instrument, debut, fin)
+        return [(t.ts, t.sens, float(instrument.texte_prix(t.prix))) for t in trades]
+
+
+def ouvrir(nom: str, *, depart_ms: int, vide: float = 0.0, **reglages: Any) -> Bourse:
+    """La bourse d'un exchange tiers, dont l'horloge part de cet instant."""
+    marche = Marche(graine=7, instruments={}, taux_vide=vide)
+    cotation = (depart_ms - 3 * 86_400_000) // MINUTE_MS * MINUTE_MS
+
+    def fabrique(bourse: Bourse) -> Tiers:
+        return Tiers(bourse, nom, cotation)
+
+    return Bourse((fabrique,), marche, limites=False, maintenant_ms=depart_ms, **reglages)
+
+
+def tiers_de(bourse: Bourse) -> Tiers:
+    """Le seul exchange de cette bourse."""
+    (protocole,) = bourse.protocoles.values()
+    assert isinstance(protocole, Tiers)
+    return protocole
+
+
+# --- Flux ---
+
+
+class FluxTiers(Flux):
+    """Ce que tous partagent : trouver un marché dans un texte, un instantané de trades à l'abonnement."""
+
+    instantane_trades: ClassVar[int] = 0  # trades anciens envoyés à l'abonnement
+    protocole: Tiers
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """La valeur de `urls.api` : celle du REST, et le WebSocket."""
+        return {**rest, "ws": ws}
+
+    @staticmethod
+    def rest(protocole: Tiers, chemin: str) -> object:  # noqa: ARG004
+        """Une réponse REST propre au flux (kucoin y prend un jeton) ; None s'il n'y en a pas."""
+        return None
+
+    def contexte(self, chemin: str) -> str | None:
+        """Une seule adresse."""
+        return "" if chemin.startswith("/ws") else None
+
+    def recevoir(self, session: Session, texte: str) -> None:
+        """Une demande en JSON."""
+        if texte == "ping":
+            session.repondre("pong")
+        else:
+            self.demander(session, json.loads(texte))
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """Une demande du client."""
+        raise NotImplementedError
+
+    def instruments(self, texte: str) -> list[Instrument]:
+        """Les marchés que nomme un texte."""
+        return [i for i in self.protocole.instruments if i.base in texte.upper()]
+
+    def abonner(self, session: Session, canal: Canal, instruments: Iterable[Instrument], code: str = "1m", nom: str = "") -> None:
+        """Abonne ; `code` : le timeframe de l'exchange."""
+        timeframe = self.protocole.premier.codes().get(code, "1m")
+        for i in instruments:
+            periode = self.protocole.timeframes[timeframe]
+            cle = f"{canal}:{code}:{i.base}:{nom}"
+            session.abonner(Abonnement(cle, canal, i, nom=nom or code, periode=periode, timeframe=timeframe))
+
+    def premiers(self, abonnement: Abonnement, maintenant_ms: int) -> list[object]:
+        """L'état présent ; des trades, les derniers."""
+        if abonnement.canal == "trades" and self.instantane_trades:
+            anciens = derniers_trades(
+                self.marche, abonnement.instrument, 0, maintenant_ms + 1, self.instantane_trades
+            )
+            return self.instantane_de(abonnement, anciens, maintenant_ms)
+        return super().premiers(abonnement, maintenant_ms)
+
+    def instantane_de(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """La trame des trades d'avant l'abonnement."""
+        return self.trades(abonnement, trades, maintenant_ms)
+
+    def rest_de(self, abonnement: Abonnement) -> Any:
+        """Le REST du marché, pour ce que le flux écrit comme lui."""
+        return self.protocole.simulateurs[abonnement.instrument.base]
+
+    def un_trade(self, abonnement: Abonnement, trade: Trade) -> Objet:
+        """Un trade, comme l'écrit le REST."""
+        ecrit: Objet = json.loads(en(abonnement.instrument.base, json.dumps(self.rest_de(abonnement).rediger_trade(trade))))
+        return ecrit
+
+    def textes(self, abonnement: Abonnement, bougie: Bougie) -> tuple[str, str, str, str, str]:
+        """Ouverture, haut, bas, clôture, volume."""
+        simulateur = self.rest_de(abonnement)
+        o, h, low, c = (simulateur.prix(v) for v in bougie[1:5])
+        return o, h, low, c, simulateur.volume(bougie)
+
+    def bougies(self, abonnement: Abonnement, bougies: list[Chandelle], maintenant_ms: int) -> list[object]:
+        """Une trame par bougie."""
+        return [self.une_bougie(abonnement, b, maintenant_ms) for b in bougies]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """La trame d'une bougie."""
+        raise NotImplementedError
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Les carnets ne sont pas servis ici."""
+        return []
+
+    def ticker(self, abonnement: Abonnement, lu: Resume, maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Les tickers ne sont pas servis ici."""
+        return []
+
+
+class FluxGate(FluxTiers):
+    """Comptant : `v` d'une bougie est le volume de cotation (`a`, celui de base) ; un trade par trame."""
+
+    genre: ClassVar[str] = "spot"
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse par genre de marché."""
+        return {**rest, "spot": ws, "swap": {"usdt": ws, "btc": ws}}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`payload` : des marchés, ou un intervalle et un marché."""
+        canal, payload = demande["channel"].split(".")[1], demande["payload"]
+        trouves = self.instruments(" ".join(payload))
+        reponse = {"time": 1, "id": demande["id"], "channel": demande["channel"], "event": demande["event"],
+                   "payload": payload, "result": {"status": "success"}}  # fmt: skip
+        if session.refus(trouves):
+            erreur = {"code": 2, "message": f"unknown currency pair: {payload[-1]}"}
+            session.repondre({**reponse, "error": erreur, "result": {"status": "fail"}})
+            return
+        session.repondre(reponse)
+        if canal == "trades":
+            self.abonner(session, "trades", trouves)
+        elif canal == "candlesticks":
+            self.abonner(session, "bougies", trouves, payload[0])
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Un par trame."""
+        return [self._trame("trades", self.un_trade(abonnement, t), maintenant_ms) for t in trades]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Les deux volumes."""
+        bougie, instrument = chandelle.bougie, abonnement.instrument
+        o, h, low, c, v = self.textes(abonnement, bougie)
+        donnees = {"t": str(bougie.ts // 1000), "o": o, "h": h, "l": low, "c": c, "w": chandelle.close,
+                   "n": f"{abonnement.nom}_{instrument.base}_USDT",
+                   "v": instrument.texte_volume_quote(bougie.volume_quote), "a": v}  # fmt: skip
+        return self._trame("candlesticks", donnees, maintenant_ms)
+
+    def _trame(self, canal: str, resultat: object, maintenant_ms: int) -> Objet:
+        return {"time": maintenant_ms // 1000, "channel": f"{self.genre}.{canal}", "event": "update", "result": resultat}
+
+
+class FluxGateSwap(FluxGate):
+    """Contrats : tout y est en listes, les volumes en contrats."""
+
+    genre: ClassVar[str] = "futures"
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame, le plus récent d'abord."""
+        ecrits = [{**self.un_trade(abonnement, t), "create_time_ms": t.ts} for t in reversed(trades)]
+        return [self._trame("trades", ecrits, maintenant_ms)]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Une liste d'une bougie."""
+        o, h, low, c, v = self.textes(abonnement, chandelle.bougie)
+        donnees = {"t": chandelle.bougie.ts // 1000, "v": v, "o": o, "h": h, "l": low, "c": c,
+                   "n": f"{abonnement.nom}_{abonnement.instrument.base}_USDT"}  # fmt: skip
+        return self._trame("candlesticks", [donnees], maintenant_ms)
+
+
+class FluxKucoin(FluxTiers):
+    """Un jeton pris par REST ; les trades du flux ont un identifiant que ceux du REST n'ont pas."""
+
+    @staticmethod
+    def rest(protocole: Tiers, chemin: str) -> object:
+        """Le jeton."""
+        if chemin != "/api/v1/bullet-public":
+            return None
+        serveur = {"endpoint": protocole.base_url.replace("http", "ws", 1) + "/ws", "protocol": "websocket",
+                   "encrypt": False, "pingInterval": 18000, "pingTimeout": 10000}  # fmt: skip
+        return {"code": "200000", "data": {"token": "jeton", "instanceServers": [serveur]}}
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:  # noqa: ARG004
+        """L'adresse vient avec le jeton."""
+        return dict(rest)
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`topic` : un canal et des marchés."""
+        if demande["type"] == "ping":
+            session.repondre({"id": demande["id"], "type": "pong"})
+            return
+        sujet, _, objets = demande["topic"].partition(":")
+        trouves = self.instruments(objets)
+        if session.refus(trouves):
+            session.repondre({"id": demande["id"], "type": "error", "code": 404, "topic": demande["topic"],
+                              "data": f"topic {demande['topic']} is not found"})  # fmt: skip
+            return
+        session.repondre({"id": demande["id"], "type": "ack"})
+        if sujet == "/market/match":
+            self.abonner(session, "trades", trouves)
+        elif sujet == "/market/candles":
+            self.abonner(session, "bougies", trouves, objets.split("_")[1])
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame, daté en nanosecondes."""
+        marche = f"{abonnement.instrument.base}-USDT"
+        return [
+            {"type": "message", "topic": f"/market/match:{marche}", "subject": "trade.l3match",
+             "data": {**self.un_trade(abonnement, t), "symbol": marche, "type": "match", "tradeId": f"{t.id:024x}",
+                      "time": str(t.ts * 1_000_000)}}
+            for t in trades
+        ]  # fmt: skip
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Ouverture, clôture, haut, bas, volume."""
+        marche = f"{abonnement.instrument.base}-USDT"
+        o, h, low, c, v = self.textes(abonnement, chandelle.bougie)
+        return {"type": "message", "topic": f"/market/candles:{marche}_{abonnement.nom}",
+                "subject": "trade.candles.update",
+                "data": {"symbol": marche, "candles": [str(chandelle.bougie.ts // 1000), o, c, h, low, v, "1"],
+                         "time": maintenant_ms * 1_000_000}}  # fmt: skip
+
+
+class FluxBitget(FluxTiers):
+    """Instantanés à l'abonnement : cinquante trades, cent bougies ; les plus récents d'abord."""
+
+    instantane_trades: ClassVar[int] = 50
+    BOUGIES: ClassVar[int] = 100
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse publique."""
+        return {**rest, "ws": dict.fromkeys(("public", "private", "utaPublic", "utaPrivate"), ws)}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`args` : un objet par sujet."""
+        for sujet in demande["args"]:
+            trouves = self.instruments(sujet["instId"])
+            if session.refus(trouves):
+                nom = ",".join(f"{cle}:{valeur}" for cle, valeur in sujet.items())
+                session.repondre({"event": "error", "code": 30001, "msg": f"{nom} doesn't exist"})
+                continue
+            session.repondre({"event": "subscribe", "arg": sujet})
+            if sujet["channel"] == "trade":
+                self.abonner(session, "trades", trouves)
+            elif sujet["channel"].startswith("candle"):
+                self.abonner(session, "bougies", trouves, sujet["channel"].removeprefix("candle"))
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame, le plus récent d'abord."""
+        donnees = [self.un_trade(abonnement, t) for t in reversed(trades)]
+        return [self._trame(abonnement, "trade", donnees, maintenant_ms)]
+
+    def premiers(self, abonnement: Abonnement, maintenant_ms: int) -> list[object]:
+        """Les dernières bougies, dans une trame."""
+        if abonnement.canal != "bougies":
+            return super().premiers(abonnement, maintenant_ms)
+        anciennes = self.rest_de(abonnement).dernieres(abonnement.timeframe, maintenant_ms + 1, self.BOUGIES)
+        donnees = [self._bougie(abonnement, bougie) for bougie in anciennes]
+        return [self._trame(abonnement, f"candle{abonnement.nom}", donnees, maintenant_ms)]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Une seule."""
+        donnees = [self._bougie(abonnement, chandelle.bougie)]
+        return self._trame(abonnement, f"candle{abonnement.nom}", donnees, maintenant_ms)
+
+    def _bougie(self, abonnement: Abonnement, bougie: Bougie) -> list[str]:
+        return [str(bougie.ts), *self.textes(abonnement, bougie), "1", "1"]
+
+    @staticmethod
+    def _trame(abonnement: Abonnement, canal: str, donnees: object, maintenant_ms: int) -> Objet:
+        sujet = {"instType": "SPOT", "channel": canal, "instId": f"{abonnement.instrument.base}USDT"}
+        return {"action": "update", "arg": sujet, "data": donnees, "ts": maintenant_ms}
+
+
+class FluxCoinbase(FluxTiers):
+    """Pas de bougies ; un refus y est une trame qui fait lever la classe ccxt."""
+
+    instantane_trades: ClassVar[int] = 50
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`product_ids` : des marchés."""
+        trouves = self.instruments(" ".join(demande["product_ids"]))
+        if session.refus(trouves):
+            session.repondre({"type": "error", "message": f"Invalid product_id {demande['product_ids'][-1]}"})
+            return
+        session.repondre({"channel": "subscriptions", "client_id": "", "timestamp": "", "sequence_num": 0,
+                          "events": [{"subscriptions": {demande["channel"]: demande["product_ids"]}}]})  # fmt: skip
+        if demande["channel"] == "market_trades":
+            self.abonner(session, "trades", trouves)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Tous dans une trame, le plus récent d'abord."""
+        ecrits = [self.un_trade(abonnement, t) for t in reversed(trades)]
+        return [{"channel": "market_trades", "client_id": "", "timestamp": ecrits[0]["time"], "sequence_num": 1,
+                 "events": [{"type": "update", "trades": ecrits}]}]  # fmt: skip
+
+
+class FluxHyperliquid(FluxTiers):
+    """Pas de trades par REST ; leurs identifiants sont tirés au hasard ; dix anciens à l'abonnement."""
+
+    instantane_trades: ClassVar[int] = 10
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse publique."""
+        return {**rest, "ws": {"public": ws}}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """Un sujet par demande."""
+        if demande["method"] == "ping":
+            session.repondre({"channel": "pong"})
+            return
+        sujet = demande["subscription"]
+        trouves = self.instruments(sujet["coin"])
+        if session.refus(trouves):
+            session.repondre({"channel": "error", "data": f"Invalid subscription {json.dumps(sujet)}"})
+            return
+        session.repondre({"channel": "subscriptionResponse", "data": demande})
+        if sujet["type"] == "trades":
+            self.abonner(session, "trades", trouves)
+        elif sujet["type"] == "candle":
+            self.abonner(session, "bougies", trouves, sujet["interval"])
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Tous dans une trame."""
+        simulateur = self.rest_de(abonnement)
+        donnees = [
+            {"coin": abonnement.instrument.base, "side": "A" if t.sens == "sell" else "B", "px": simulateur.prix(t.prix),
+             "sz": simulateur.quantite(t), "time": t.ts, "hash": "0x0", "tid": t.id * 0x9E3779B97F4A7C15 % 2**50}
+            for t in trades
+        ]  # fmt: skip
+        return [{"channel": "trades", "data": donnees}]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Comme le REST."""
+        bougie = chandelle.bougie
+        o, h, low, c, v = self.textes(abonnement, bougie)
+        return {"channel": "candle", "data": {
+            "t": bougie.ts, "T": bougie.ts + MINUTE_MS - 1, "s": abonnement.instrument.base, "i": abonnement.timeframe,
+            "o": o, "h": h, "l": low, "c": c, "v": v, "n": bougie.nombre}}  # fmt: skip
+
+
+class FluxHtx(FluxTiers):
+    """Trames binaires comprimées ; au comptant, l'identifiant du flux n'est pas celui du REST."""
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse par genre de marché."""
+        genre = {"public": ws, "private": ws}
+        genres = {"spot": genre, "swap": {"linear": genre, "inverse": genre}, "future": {"linear": genre}}
+        return {**rest, "ws": {"api": genres}}
+
+    def trame(self, texte: str) -> str | bytes:
+        """Comprimée."""
+        return gzip.compress(texte.encode(), compresslevel=1)
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`sub` : un sujet."""
+        if "sub" not in demande:
+            return
+        sujet = demande["sub"]
+        _, marche, canal, *suite = sujet.split(".")
+        trouves = self.instruments(marche)
+        if session.refus(trouves):
+            session.repondre({"status": "error", "err-code": "bad-request", "err-msg": f"invalid topic {sujet}",
+                              "id": demande["id"], "ts": 1})  # fmt: skip
+            return
+        session.repondre({"id": demande["id"], "status": "ok", "subbed": sujet, "ts": 1})
+        code = suite[0] if canal == "kline" else "1min"
+        self.abonner(session, "bougies" if canal == "kline" else "trades", trouves, code, sujet)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame."""
+        tick = {"id": 1, "ts": maintenant_ms, "data": [self._trade(abonnement, t) for t in trades]}
+        return [{"ch": abonnement.nom, "ts": maintenant_ms, "tick": tick}]
+
+    def _trade(self, abonnement: Abonnement, trade: Trade) -> Objet:
+        ecrit = self.un_trade(abonnement, trade)
+        return {**ecrit, "tradeId": ecrit.pop("trade-id")} if "trade-id" in ecrit else ecrit
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Des nombres."""
+        o, h, low, c, v = map(float, self.textes(abonnement, chandelle.bougie))
+        tick = {"id": chandelle.bougie.ts // 1000, "open": o, "close": c, "low": low, "high": h, "amount": v, "vol": 1}
+        return {"ch": abonnement.nom, "ts": maintenant_ms, "tick": tick}
+
+
+class FluxBitfinex(FluxTiers):
+    """Des tableaux et un numéro de canal ; un refus que la classe ccxt ne lit pas ; trades dits deux fois (te, tu)."""
+
+    instantane_trades: ClassVar[int] = 30
+    BOUGIES: ClassVar[int] = 100
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse publique."""
+        return {**rest, "ws": {"public": ws, "private": ws}}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """Un canal par demande."""
+        if demande["event"] != "subscribe":
+            return
+        reste = {cle: valeur for cle, valeur in demande.items() if cle != "event"}
+        trouves = self.instruments(demande.get("key") or demande["symbol"])
+        if session.refus(trouves):
+            session.repondre({"event": "error", "msg": "symbol: invalid", "code": 10300, **reste})
+            return
+        numero = str(1 + len(session.abonnements) + 100 * session.journal.recus)
+        session.repondre({"event": "subscribed", "chanId": int(numero), **reste})
+        if demande["channel"] == "trades":
+            self.abonner(session, "trades", trouves, nom=numero)
+        elif demande["channel"] == "candles":
+            self.abonner(session, "bougies", trouves, demande["key"].split(":")[1], numero)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Deux trames par trade."""
+        numero, simulateur = int(abonnement.nom), self.rest_de(abonnement)
+        return [[numero, genre, simulateur.rediger_trade(t)] for t in trades for genre in ("te", "tu")]
+
+    def instantane_de(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un tableau, le plus récent d'abord."""
+        simulateur = self.rest_de(abonnement)
+        return [[int(abonnement.nom), [simulateur.rediger_trade(t) for t in reversed(trades)]]]
+
+    def premiers(self, abonnement: Abonnement, maintenant_ms: int) -> list[object]:
+        """Les dernières bougies dans un tableau, la plus récente d'abord."""
+        if abonnement.canal != "bougies":
+            return super().premiers(abonnement, maintenant_ms)
+        anciennes = self.rest_de(abonnement).dernieres(abonnement.timeframe, maintenant_ms + 1, self.BOUGIES)
+        return [[int(abonnement.nom), [self._bougie(abonnement, b) for b in reversed(anciennes)]]]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Une seule."""
+        return [int(abonnement.nom), self._bougie(abonnement, chandelle.bougie)]
+
+    def _bougie(self, abonnement: Abonnement, bougie: Bougie) -> list[float]:
+        o, h, low, c, v = map(float, self.textes(abonnement, bougie))
+        return [bougie.ts, o, c, h, low, v]
+
+
+FLUX: dict[str, type[FluxTiers]] = {
+    "gate": FluxGate,
+    "gate_swap": FluxGateSwap,
+    "kucoin": FluxKucoin,
+    "bitget": FluxBitget,
+    "coinbase": FluxCoinbase,
+    "hyperliquid": FluxHyperliquid,
+    "htx": FluxHtx,
+    "htx_swap": FluxHtx,
+    "bitfinex": FluxBitfinex,
+}

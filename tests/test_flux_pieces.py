@@ -1,0 +1,740 @@
+"""Les pièces du flux qui se jugent seules : combleur, continuité, fils nourris à la main, santé, mise bout à bout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from outils_flux_module import jouer, niveaux
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+MINUTE = 60_000
+T0 = 1_704_459_600_000
+CLE = m.CleSerie("binance", "BTC/USDT", "1m", "last")
+UNE_MINUTE = m.Timeframe.lire("1m")
+
+
+# --- Identifiants
+
+
+@pytest.mark.parametrize(
+    ("brut", "attendu"),
+    [
+        ({"id": 12}, "12"),
+        ({"id": ""}, None),
+        ({"id": "9", "info": {"a": 9, "f": 100, "l": 100}}, "100"),
+        ({"id": "9", "info": {"a": 9, "f": 100, "l": 103}}, "100-103"),
+        ({"id": "130", "info": {"tradeId": "130", "count": "3"}}, "128-130"),
+        ({"id": "130", "info": {"tradeId": "130", "count": "1"}}, "130"),
+    ],
+)
+def test_un_identifiant_dit_les_trades_qu_il_reunit(brut: dict[str, Any], attendu: str | None) -> None:
+    """Binance réunit en REST, okx dans son flux : la même écriture des deux."""
+    assert m._id_de(brut) == attendu
+
+
+def test_les_rangs_d_un_identifiant() -> None:
+    assert m.rangs_de("12") == (12, 12)
+    assert m.rangs_de("12-15") == (12, 15)
+    assert m.rangs_de("~1-buy-2-0") is None
+    assert m.rangs_de("12345678-1234-5678-1234-567812345678") is None
+    assert m.rangs_de(None) is None
+
+
+# --- Combleur
+
+
+def brut(numero: int, instant: int, **autres: Any) -> dict[str, Any]:
+    """Un trade de ccxt."""
+    return {"id": str(numero), "timestamp": instant, "price": 10.0, "amount": 1.0, "side": "buy", **autres}
+
+
+def trade(numero: int, instant: int, ident: str | None = None) -> m.Trade:
+    """Le même, lu."""
+    return m.Trade(instant, ident or str(numero), "buy", 10.0, 1.0)
+
+
+def combler(
+    lire: Callable[[int | None, Any], Awaitable[list[dict[str, Any]]]], dernier: m.Trade, jusqua: m.Trade | None,
+    arriere: dict[str, Any] | None = None, heure: int = T0 + 60 * MINUTE,
+) -> tuple[list[str | None], list[m.Trou], m.Combleur]:  # fmt: skip
+    """Les identifiants relus, les trous, et le combleur."""
+
+    async def tout() -> tuple[list[str | None], list[m.Trou], m.Combleur]:
+        combleur = m.Combleur(lire, arriere, lambda: heure)
+        lus = [t.id async for page in combleur.pages(dernier, jusqua) for t in page]
+        return lus, combleur.trous(dernier, jusqua), combleur
+
+    return asyncio.run(tout())
+
+
+def test_le_combleur_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
+    """Ni les trades des bords, ni ceux d'au-delà ne sont rendus deux fois."""
+    marche = [brut(n, T0 + n * 1000) for n in range(100)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)][:10]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert list(dict.fromkeys(lus)) == [str(n) for n in range(21, 55)]
+    assert trous == []
+
+
+def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
+    """Il ne remonte qu'au numéro 40 : de 20 à 40, c'est hors de sa fenêtre."""
+    marche = [brut(n, T0 + n * 1000) for n in range(40, 60)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert lus == [str(n) for n in range(40, 55)]
+    assert trous == [m.Trou(T0 + 20_001, T0 + 40_000, m.HORS_FENETRE_API)]
+
+
+def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
+    appels = 0
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        nonlocal appels
+        appels += 1
+        return [brut(20, T0 + 20_000)]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert appels <= 2
+    assert lus == []
+    assert [t.raison for t in trous] == [m.ECHEC]
+
+
+def test_des_trades_reunis_par_le_rest_ne_doublent_pas_ceux_du_flux() -> None:
+    """Binance : le flux donnait 18, 19, 20 puis 30, 31 ; le REST les réunit par ordre preneur."""
+    reunis = [(18, 20, 0), (21, 24, 1), (25, 29, 2), (30, 31, 3)]
+    marche = [
+        brut(a, T0 + ms, info={"a": a, "f": premier, "l": dernier}) for a, (premier, dernier, ms) in enumerate(reunis)
+    ]
+
+    async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["info"]["a"] >= params.get("fromId", 0)]
+
+    lus, trous, combleur = combler(lire, trade(20, T0), trade(30, T0 + 3))
+    assert lus == ["21-24", "25-29"]
+    assert trous == []
+    assert combleur.rejoint
+
+
+def test_le_combleur_recule_par_identifiant() -> None:
+    """Okx : `since` y est ignoré ; les pages sont rendues dans l'ordre du temps."""
+    marche = [brut(n, T0 + n * 1000) for n in range(100)]
+
+    async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        apres = int(params.get("after", 100))
+        return [t for t in marche if int(t["id"]) < apres][-10:]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000), arriere={"type": "1"})
+    assert lus == [str(n) for n in range(21, 55)]
+    assert trous == []
+
+
+def test_une_heure_sans_trade_n_est_pas_la_fin() -> None:
+    """Binance borne sa réponse à une heure."""
+    marche = [brut(1, T0), brut(2, T0 + 150 * MINUTE)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if (depuis or 0) < t["timestamp"] < (depuis or 0) + m.HEURE_MS]
+
+    lus, _, _ = combler(lire, trade(1, T0), trade(3, T0 + 151 * MINUTE), heure=T0 + 152 * MINUTE)
+    assert lus == ["2"]
+
+
+# --- Continuité
+
+
+def test_un_saut_n_est_dit_qu_apres_la_grace_et_une_fois() -> None:
+    continuite = m.Continuite()
+    assert continuite.noter(trade(1, T0), 0.0, 2.0) is None
+    assert continuite.noter(trade(4, T0), 1.0, 2.0) is None
+    assert continuite.en_attente == trade(1, T0)
+    assert continuite.noter(trade(5, T0), 2.9, 2.0) is None
+    assert continuite.noter(trade(6, T0), 3.0, 2.0) == trade(1, T0)
+    assert continuite.noter(trade(7, T0), 9.0, 2.0) is None
+
+
+def test_un_retardataire_comble_le_saut() -> None:
+    continuite = m.Continuite()
+    for numero in (1, 3, 2, 4):
+        assert continuite.noter(trade(numero, T0), 0.0, 2.0) is None
+    assert continuite.echu(99.0, 2.0) is None
+
+
+def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
+    continuite = m.Continuite()
+    continuite.noter(trade(1, T0), 0.0, 2.0)
+    continuite.noter(trade(3, T0), 0.0, 2.0)
+    assert continuite.reste_s(0.5, 2.0) == 1.5
+    assert continuite.echu(2.0, 2.0) == trade(1, T0)
+
+
+def test_des_trades_reunis_se_suivent() -> None:
+    """Okx : « 128-130 » suit 127."""
+    continuite = m.Continuite()
+    for ident in ("127", "128-130", "131"):
+        continuite.noter(trade(0, T0, ident), 0.0, 0.0)
+    assert continuite.en_attente is None
+
+
+def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
+    continuite = m.Continuite(m.SAUTS_VAINS_MAX)
+    assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
+
+
+def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
+    continuite = m.Continuite()
+    continuite.noter(trade(1, T0), 0.0, 2.0)
+    continuite.noter(trade(10**15, T0), 0.0, 2.0)
+    assert len(continuite._manquants) == m.MANQUANTS_MAX
+
+
+# --- Lots
+
+
+def lot(*bougies: Sequence[float], trous: Sequence[m.Trou] = ()) -> m.Lot:
+    """Un lot de bougies."""
+    table = m.cribler(bougies, UNE_MINUTE, "last").lignes
+    couverts = m.unir((int(b[0]), int(b[0]) + MINUTE) for b in bougies)
+    return m.Lot(CLE, m.habiller(CLE, table), m.unir(couverts, ((t.debut, t.fin) for t in trous)), list(trous))
+
+
+def plate(minute: int, prix: float = 10.0, volume: float = 1.0) -> list[float]:
+    """Une bougie sans corps."""
+    return [T0 + minute * MINUTE, prix, prix, prix, prix, volume]
+
+
+def test_omettre_les_plates_en_fait_des_trous() -> None:
+    """Couvertes quand même : une minute sans trade est un fait."""
+    rendu = m.omettre_les_plates(lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3)), UNE_MINUTE)
+    assert m.instants_de(rendu.lignes) == [T0, T0 + 3 * MINUTE]
+    assert rendu.trous == [m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
+    assert rendu.couverts == [(T0, T0 + 4 * MINUTE)]
+
+
+def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
+    vide = m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)
+    rendu = m.reporter_les_vides(lot(plate(0, 7.0), plate(3), trous=[vide]), UNE_MINUTE, {})
+    assert rendu.lignes["close"].to_pylist() == [7.0, 7.0, 7.0, 10.0]
+    assert rendu.lignes["volume"].to_pylist() == [1.0, 0.0, 0.0, 1.0]
+    assert rendu.trous == []
+
+
+def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
+    vide = m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)
+    assert m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {}).trous == [vide]
+    rendu = m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {T0 - MINUTE: 5.0})
+    assert rendu.lignes["close"].to_pylist() == [5.0, 10.0]
+    echec = m.Trou(T0, T0 + MINUTE, m.ECHEC)
+    assert m.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0}).trous == [echec]
+
+
+def test_sans_queue_le_vide_de_la_fin_reste_a_demander() -> None:
+    """L'exchange ne l'a peut-être pas encore servi ; un vide encadré, lui, est prouvé."""
+    dedans = m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)
+    queue = m.Trou(T0 + 3 * MINUTE, T0 + 5 * MINUTE, m.SANS_TRANSACTION)
+    rendu = m.sans_queue(lot(plate(0), plate(2), trous=[dedans, queue]), T0 + 5 * MINUTE)
+    assert rendu.trous == [dedans]
+    assert rendu.couverts == [(T0, T0 + 3 * MINUTE)]
+
+
+def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
+    """Par série, dans l'ordre ; une révision, qui revient en arrière, reste un lot à part."""
+    autre = lot(plate(0))._replace(cle=CLE._replace(symbole="ETH/USDT"))
+    reunis = m.enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
+    assert [(x.cle.symbole, m.instants_de(x.lignes)) for x in reunis] == [
+        ("BTC/USDT", [T0, T0 + MINUTE]),
+        ("ETH/USDT", [T0]),
+        ("BTC/USDT", [T0, T0 + 2 * MINUTE]),
+    ]
+    assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
+
+
+# --- Santé
+
+
+def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, m.journal.name)
+    heures = iter([100.0, 225.0, 300.0, 301.0])
+    sante = m._Sante("BTC/USDT", lambda: next(heures))
+    sante.vit()
+    for _ in range(5):
+        sante.tombe(m.ErreurTemporaire("connexion fermée."), 0.3)
+    sante.vit()
+    sante.vit()
+    assert niveaux(caplog.records) == [
+        "BTC/USDT : flux coupé. connexion fermée. Reconnexion dans 0,3 s.",
+        "BTC/USDT : flux rétabli après 5 erreur(s) en 2 min 05 s.",
+    ]
+
+
+# --- Heure de l'exchange
+
+
+class Horloge(m._Liaison):
+    """Une liaison réduite à son horloge."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
+        monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
+
+
+def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D'une heure en avance : admis, mais sans avancer l'heure, que les suivants démentent. D'un jour : refusé."""
+    horloge = Horloge(monkeypatch)
+    assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
+    assert horloge.noter_instant(T0 + m.HEURE_MS)
+    assert horloge.heure_ms() == T0
+    assert horloge.noter_instant(T0 + 5_000)
+    assert horloge.heure_ms() == T0 + 5_000
+    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)  # un deuxième, au même endroit, le confirme
+    assert horloge.heure_ms() == T0 + m.HEURE_MS + 1_000
+
+
+# --- Fils nourris à la main
+
+
+class FausseConnexion(SimpleNamespace):
+    """Ce qu'un fil demande à sa connexion, à l'heure qu'on lui donne ; le REST ne rend que `pages`."""
+
+    def __init__(self, *, relisible: bool = True) -> None:
+        super().__init__(
+            heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}),
+            particularite=m.Particularite(), pages=[], essais=0,
+        )  # fmt: skip
+
+    def heure_ms(self) -> int:
+        """L'heure de l'exchange."""
+        return int(self.heure)
+
+    def noter_instant(self, instant: int) -> bool:
+        """Refuse ce qui est d'un jour en avance."""
+        return bool(instant <= self.heure + m.JOUR_MS)
+
+    def unite_volume(self, _marche: Any) -> str:
+        """La base."""
+        return "BTC"
+
+    async def lire_trades(self, *_: Any) -> list[dict[str, Any]]:
+        """La page suivante ; une exception est levée."""
+        self.essais += 1
+        page = self.pages.pop(0) if self.pages else []
+        if isinstance(page, Exception):
+            raise page
+        return list(page)
+
+
+def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000) -> Any:
+    """Un fil, abonné."""
+    serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+    fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
+    fil.rompre()
+    return fil
+
+
+def instants(lots: Sequence[m.Lot]) -> list[int]:
+    """Les minutes rendues, comptées depuis T0."""
+    return [(i - T0) // MINUTE for x in lots for i in m.instants_de(x.lignes)]
+
+
+def bougie(minute: int, volume: float = 1.0) -> list[float]:
+    """Une bougie de ccxt."""
+    return plate(minute, volume=volume)
+
+
+def a_la_main(essai: Callable[[], Awaitable[None]]) -> None:
+    """Exécute un essai dans une boucle."""
+
+    async def tout() -> None:
+        await essai()
+
+    jouer(tout())
+
+
+def sans_rattrapage(fil: m.Fil) -> list[int]:
+    """Compte les rattrapages au lieu de les faire."""
+    lances: list[int] = []
+    fil.rattraper = lambda: lances.append(1)  # type: ignore[assignment, method-assign, return-value]
+    return lances
+
+
+def test_la_premiere_bougie_n_est_jamais_rendue_telle_quelle() -> None:
+    """Entamée avant nous, elle est relue ; les suivantes sont crues dès que la suivante arrive."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        lances = sans_rattrapage(fil)
+        for minute in range(4):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            assert instants(fil.collecter(connexion.heure)) == [m_ for m_ in [minute - 1] if m_ >= 1]
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
+        assert lances  # la minute 0
+
+    a_la_main(essai)
+
+
+def test_une_bougie_close_par_l_horloge_puis_une_coupure_n_est_plus_crue() -> None:
+    """Le socket était peut-être mort depuis longtemps : elle est rendue à l'heure, puis relue."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        for minute in (0, 1, 2):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            fil.collecter(connexion.heure)
+        connexion.heure = T0 + 3 * MINUTE + 2_000
+        assert fil.echeance() == connexion.heure
+        assert instants(fil.collecter(connexion.heure)) == [2]
+        fil.rompre()
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 2 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def test_une_bougie_n_est_close_par_l_horloge_qu_apres_la_grace() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        fil.recevoir(bougie(0), 0)
+        connexion.heure = T0 + MINUTE + 10
+        fil.recevoir(bougie(1), 0)
+        fil.collecter(connexion.heure)
+        assert instants(fil.collecter(T0 + 2 * MINUTE + 1_999)) == []
+        assert instants(fil.collecter(T0 + 2 * MINUTE + 2_000)) == [1]
+
+    a_la_main(essai)
+
+
+def test_une_revision_apres_la_cloture_fait_relire_la_bougie() -> None:
+    """Révision de l'exchange ou message dépassé : le flux ne sait pas, le REST si. Un double, lui, n'est rien."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        for minute in (0, 1, 2, 3):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute, 5.0), 0)
+            fil.collecter(connexion.heure)
+        fil.recevoir(bougie(2, 5.0), 0)
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
+        fil.recevoir(bougie(1, 6.0), 0)
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
+        assert instants(fil.collecter(connexion.heure)) == []
+        assert fil.compteurs.retards == 1
+
+    a_la_main(essai)
+
+
+def test_un_volume_qui_recule_rend_la_bougie_douteuse() -> None:
+    """Des messages en désordre : l'état gardé n'est peut-être pas le dernier."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        fil.recevoir(bougie(0), 0)
+        for minute, volume in ((1, 2.0), (1, 5.0), (1, 3.0), (2, 1.0), (3, 1.0)):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute, volume), 0)
+        assert instants(fil.collecter(connexion.heure)) == [2]
+
+    a_la_main(essai)
+
+
+def test_une_bougie_du_futur_ne_clot_pas_celle_en_cours() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        connexion.heure = T0 + MINUTE + 10_000
+        for minute in (0, 1, 30):
+            fil.recevoir(bougie(minute), 0)
+        assert fil.collecter(connexion.heure) == []
+
+    a_la_main(essai)
+
+
+def test_sans_rest_ce_qui_manque_est_un_trou() -> None:
+    """La première bougie, entamée, est laissée de côté, et c'est dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion(relisible=False)
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        for minute in (0, 1, 2):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            fil.collecter(connexion.heure)
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + MINUTE, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 2 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def nourrir(fil: Any, *numeros_instants: tuple[int, int]) -> None:
+    """Donne des trades à un fil, à leur heure."""
+    for numero, instant in numeros_instants:
+        fil.connexion.heure = max(fil.connexion.heure, T0 + instant)
+        fil.recevoir(brut(numero, T0 + instant), T0 + instant)
+
+
+def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
+    """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        sans_rattrapage(fil)
+        fil._grace_s = 60.0
+        nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == []
+        nourrir(fil, (3, 79_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == [1]
+
+    a_la_main(essai)
+
+
+def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
+    """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000))
+        for minute in range(1, 5):
+            nourrir(fil, (minute * 10, minute * MINUTE + 1_000))
+            for relue in fil.collecter(fil.connexion.heure):
+                assert instants([relue]) == []
+            fil._adopter(lot(bougie(minute - 1)))
+        assert fil._continuite.vains >= m.SAUTS_VAINS_MAX
+
+    a_la_main(essai)
+
+
+def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
+    """Il clôt trop tôt la bougie en cours : la suite, arrivée « en retard », la fait relire, et l'agrégat repart."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000), (2, 61_000))
+        fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
+        nourrir(fil, (4, 62_000), (5, 121_000), (6, 181_000), (7, 241_000))
+        assert 3 in instants(fil.collecter(fil.connexion.heure))
+        assert fil.fiche.couverts == [(T0 + 3 * MINUTE, T0 + 4 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        for _ in range(2):
+            fil.recevoir({**brut(0, T0), "id": None}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["id"].to_pylist() == [f"~{T0}-buy-10.0-1.0-0", f"~{T0}-buy-10.0-1.0-1"]
+
+    a_la_main(essai)
+
+
+def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
+    """Les trades d'après attendent ceux de la coupure ; un double du REST ne passe pas."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nourrir(fil, (1, 1_000), (2, 2_000))
+        fil.collecter(connexion.heure)
+        fil.rompre()
+        connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(2, 8)]]
+        nourrir(fil, (6, 6_000), (7, 7_000))
+        assert fil.collecter(connexion.heure) == []
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["3", "4", "5", "6", "7"]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_001)]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nourrir(fil, (1, 1_000))
+        fil.rompre()
+        connexion.pages = [m.ErreurTemporaire("502"), m.ErreurTemporaire("502")]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        assert isinstance(fil.echec, m.ErreurTemporaire)
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == []  # pas encore un trou : ce sera redemandé
+        fil.arrete = True
+        await fil.arreter()
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
+    """Annulée en pleine page : ni silence, ni erreur au lieu de l'annulation."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nourrir(fil, (1, 1_000))
+        fil.rompre()
+
+        async def jamais(*_: Any) -> list[dict[str, Any]]:
+            await asyncio.sleep(60)
+            return []
+
+        connexion.__dict__["lire_trades"] = jamais
+        nourrir(fil, (6, 6_000))
+        await asyncio.sleep(0)
+        fil.arrete = True
+        await fil.arreter()
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
+    """Le trade qu'on attendait ne viendra plus : il n'est pas oublié avec l'écoute."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nourrir(fil, (1, 1_000), (3, 3_000))
+        fil.collecter(connexion.heure)
+        fil.rompre()
+        tous = [brut(n, T0 + n * 1_000) for n in range(1, 6)]
+        connexion.pages = [tous, tous]
+        nourrir(fil, (5, 5_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert sorted(i for x in lots for i in x.lignes["id"].to_pylist()) == ["2", "4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_trade_du_futur_est_rendu_sans_rien_couvrir() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        nourrir(fil, (1, 1_000))
+        fil.recevoir(brut(2, T0 + m.HEURE_MS), T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes.num_rows == 2
+        assert rendu.couverts == [(T0 + 1_000, T0 + 1_001)]
+        assert fil._dernier is not None
+        assert fil._dernier.id == "1"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("impossible", [{"price": None}, {"amount": -1}, {"price": float("nan")}, {"timestamp": None}])
+def test_un_trade_impossible_est_compte_et_ecarte(impossible: dict[str, Any]) -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil.recevoir({**brut(1, T0), **impossible}, T0)
+        assert fil.collecter(T0) == []
+        assert fil.compteurs.impossibles == 1
+
+    a_la_main(essai)
+
+
+def ticker(prix: float, instant: int | None) -> dict[str, Any]:
+    """Un ticker de ccxt."""
+    return {"symbol": "BTC/USDT", "timestamp": instant, "last": prix}
+
+
+def test_un_ticker_sans_horodatage_prend_l_instant_de_reception() -> None:
+    """À l'heure de l'exchange ; la fiche le dit, et l'horloge locale n'y touche pas."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTicker, connexion)
+        fil.recevoir(ticker(10.0, None), T0 + 900 * m.JOUR_MS)
+        (rendu,) = fil.collecter(T0)
+        assert m.instants_de(rendu.lignes) == [T0]
+        assert fil.fiche.horodatage == "reception"
+
+    a_la_main(essai)
+
+
+def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        for instant, prix in ((1, 10.0), (2, 10.0), (3, 11.0), (4, float("nan"))):
+            fil.recevoir(ticker(prix, T0 + instant), T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["last"].to_pylist() == [10.0, 11.0]
+        assert fil.recus == 2
+
+    a_la_main(essai)
+
+
+def test_deux_coupures_d_un_ticker_sont_deux_trous() -> None:
+    """Même si rien n'a été collecté entre les deux."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.connexion.heure = T0 + 10_000
+        fil.recevoir(ticker(1.0, T0), T0)
+        fil.collecter(T0)
+        for rang in (1, 2):
+            fil.rompre()
+            fil.recevoir(ticker(1.0 + rang, T0 + rang * 1_000), T0)
+        fil.collecter(T0)
+        assert [t.raison for t in fil.fiche.trous] == [m.HORS_FENETRE_API] * len(fil.fiche.trous)
+        assert [(t.debut - T0, t.fin - T0) for t in fil.fiche.trous] in ([(1, 1_000), (1_001, 2_000)], [(1, 2_000)])
+
+    a_la_main(essai)
+
+
+def carnet(bid: float, ask: float, instant: int | None = T0) -> dict[str, Any]:
+    """Un carnet de ccxt."""
+    return {"timestamp": instant, "nonce": 1, "bids": [[bid, 1.0]], "asks": [[ask, 1.0]]}
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(10.0, 10.0), (11.0, 10.0), (0.0, 1.0), (float("nan"), 1.0)])
+def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: float) -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir(carnet(bid, ask), T0)
+        assert fil.collecter(T0) == []
+        assert (fil.compteurs.carnets_ecartes, fil.croises, fil.recus) == (1, 1, 0)
+        fil.recevoir(carnet(9.0, 10.0), T0)
+        assert fil.croises == 0
+
+    a_la_main(essai)
+
+
+def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
+    """Le volume d'avant l'abonnement ne prouve rien ; celui d'une bougie d'après, si."""
+    assert not m.depassee([bougie(0, 5.0)], (), T0)
+    assert m.depassee([bougie(0, 5.0), bougie(1, 0.1)], (), T0)
+    assert not m.depassee([bougie(1, 0.0)], (), T0)
+    assert m.depassee([bougie(0, 5.0)], bougie(0, 4.0), T0)
+    assert not m.depassee([bougie(0, 4.0)], bougie(0, 4.0), T0)
+    assert not m.depassee([[None] * 6], (), T0)
