@@ -4659,8 +4659,7 @@ class Ecoute(_Liaison):
     def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
         super().__init__(connexion.reglages)
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
-        self._nom, self._recevoir = canal, recevoir
-        self._connexion = connexion
+        self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
@@ -6458,17 +6457,12 @@ class FilTrades(Fil):
         """Si ces trades suivent le dernier, sans saut ni désordre, les enchaîne d'un coup : presque toujours."""
         if self._rompu or self._dernier is None or self._suite is None:
             return False
-        suivis = [self._dernier, *trades]
-        ids = [trade.id or "" for trade in suivis]
-        instants = [trade.timestamp for trade in suivis]
-        if not all(map(str.isdecimal, ids)) or instants != sorted(instants):
+        fin = fin_de_la_suite([self._dernier, *trades])
+        if fin is None or not self.connexion.noter_instant(trades[-1].timestamp):
             return False
-        premier, fin = int(ids[0]) + 1, int(ids[-1]) + 1
-        if list(map(int, ids)) != list(range(premier - 1, fin)) or not self._continuite.prolonger(trades[-1], fin):
+        if not (self._continuite.prolonger(trades[-1], fin) and self._memoire.prolonger(fin - len(trades), fin)):
             return False
-        if not self.connexion.noter_instant(instants[-1]) or not self._memoire.prolonger(premier, fin):
-            return False
-        self._dernier, self._suite = trades[-1], (self._suite[0], max(self._suite[1], instants[-1] + 1))
+        self._dernier, self._suite = trades[-1], (self._suite[0], max(self._suite[1], trades[-1].timestamp + 1))
         return True
 
     def _enchainer(self, trade: Trade) -> None:
@@ -6570,6 +6564,16 @@ class FilTrades(Fil):
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
         return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+
+
+def fin_de_la_suite(trades: Sequence[Trade]) -> int | None:
+    """Le numéro qui suivrait ces trades, s'ils sont dans l'ordre et numérotés de un en un ; sinon None."""
+    ids = [trade.id or "" for trade in trades]
+    instants = [trade.timestamp for trade in trades]
+    if instants != sorted(instants) or not all(map(str.isdecimal, ids)):
+        return None
+    debut = int(ids[0])
+    return debut + len(ids) if list(map(int, ids)) == list(range(debut, debut + len(ids))) else None
 
 
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
