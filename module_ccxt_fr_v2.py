@@ -6448,22 +6448,18 @@ class FilTrades(Fil):
         return True
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        if not (all(isinstance(donnee, Trade) for donnee in donnees) and self._prolongent(donnees)):
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees]) if suite else None
+        if suite is None or fin is None or not self._prolonge(donnees[-1], fin, len(donnees)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
         return len(donnees)
 
-    def _prolongent(self, trades: Sequence[Trade]) -> bool:
-        """Si ces trades suivent le dernier, sans saut ni désordre, les enchaîne d'un coup : presque toujours."""
-        if self._rompu or self._dernier is None or self._suite is None:
-            return False
-        fin = fin_de_la_suite([self._dernier, *trades])
-        if fin is None or not self.connexion.noter_instant(trades[-1].timestamp):
-            return False
-        if not (self._continuite.prolonger(trades[-1], fin) and self._memoire.prolonger(fin - len(trades), fin)):
-            return False
-        self._dernier, self._suite = trades[-1], (self._suite[0], max(self._suite[1], trades[-1].timestamp + 1))
-        return True
+    def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
+        arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
+        return arrive and self._continuite.prolonger(trade, fin) and self._memoire.prolonger(fin - nombre, fin)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -6566,8 +6562,10 @@ class FilTrades(Fil):
         return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
 
 
-def fin_de_la_suite(trades: Sequence[Trade]) -> int | None:
+def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
     """Le numéro qui suivrait ces trades, s'ils sont dans l'ordre et numérotés de un en un ; sinon None."""
+    if not all(isinstance(trade, Trade) for trade in trades):
+        return None
     ids = [trade.id or "" for trade in trades]
     instants = [trade.timestamp for trade in trades]
     if instants != sorted(instants) or not all(map(str.isdecimal, ids)):

@@ -371,8 +371,8 @@ def mesurer_endurance(reglages: Reglages) -> Iterator[Mesure]:
     acceleration, jours, nombre = 6000.0, reglages.choisir(7, 1), reglages.choisir(100, 16)
     alea, sortie = random.Random(reglages.graine), reglages.dossier / "endurance.parquet"
     duree = jours * JOUR / 1000 / acceleration
-    tirage = (list(INCIDENTS) * (nombre // len(INCIDENTS) + 1))[:nombre]
-    alea.shuffle(tirage)
+    tours = [alea.sample(list(INCIDENTS), len(INCIDENTS)) for _ in range(nombre // len(INCIDENTS) + 1)]
+    tirage = [nom for tour in tours for nom in tour][:nombre]
     marche = Marche(reglages.graine, taux_vide=0.02)
     bourse = Bourse(("binance",), marche, limites=False, maintenant_ms=DEPART, acceleration=acceleration,
                     nombre_marches=40)  # fmt: skip
