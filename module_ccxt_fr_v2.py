@@ -4646,7 +4646,7 @@ class _TickersEcoutes(dict[str, Any]):
         self._dire(symbole, ticker)
 
 
-LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
+LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
 class Ecoute(_Liaison):
@@ -6450,8 +6450,8 @@ class FilTrades(Fil):
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
         suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees]) if suite else None
-        if suite is None or fin is None or not self._prolonge(donnees[-1], fin, len(donnees)):
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees[-1], fin, len(donnees))):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
         self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
@@ -8657,14 +8657,19 @@ class _ExecutionFlux(_Execution):
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
         for lot in enchainer(lots):
-            bilan, connue = self._bilans[lot.cle], self.ecrivain.fiches.get(lot.cle)
+            bilan = self._bilans[lot.cle]
             if self.tache.type_donnee is OHLCV:
-                fin_connue = connue.couverts[-1][1] if connue and connue.couverts else -1
-                self._ecrire(lot, self._fiches[lot.cle], bilan, fin_connue)
+                self._ecrire(lot, self._fiches[lot.cle], bilan, self._fin_connue(lot.cle))
             else:
                 bilan.lignes_recues += lot.lignes.num_rows
                 bilan.lignes_nouvelles += lot.lignes.num_rows
                 self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+
+    def _fin_connue(self, cle: CleSerie) -> int:
+        """La dernière bougie qui peut être écrite : à la fin de ce qui est couvert, si c'est encore celle d'avant."""
+        connue, avant = self.ecrivain.fiches.get(cle), self._fiches[cle].couverts
+        fin = connue.couverts[-1][1] if connue and connue.couverts else 0
+        return fin if avant and avant[-1][1] == fin else fin - 1
 
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les derniers trades de la sortie : la reprise part de là, et ne les répète pas."""
