@@ -4224,6 +4224,7 @@ class _Liaison:
             fonds.equiper(self.api)
         self.nombre_essais = 0
         self._decalage_ms = self._vu_ms = self._douteux_ms = 0
+        self._heure_lue = False
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -4291,7 +4292,10 @@ class _Liaison:
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=3)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
+                    self._heure_lue = True
                     return
+        if self._heure_lue:
+            return  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
         date = _date_http(self.api.date_serveur)
         if date is None:
             journal.warning(
@@ -6075,6 +6079,10 @@ class Fil(ABC):
         """Vrai si rien ne manque avant cet instant."""
         return True
 
+    def reste_de_grace_s(self) -> float:
+        """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
+        return 0.0
+
     def refuser(self, erreur: ErreurCollecte) -> None:
         """L'exchange ne veut pas de ce symbole : il est abandonné."""
         self.refus = erreur
@@ -6145,6 +6153,7 @@ class FilBougies(Fil):
         self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
         self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
+        self._rendue = 0  # fin de la dernière rendue
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
@@ -6158,14 +6167,23 @@ class FilBougies(Fil):
 
     def rompre(self) -> None:
         if self._derniere:
-            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
-            self._desavouer(self._derniere[0], INSTANT_MAX_MS)
-            self._temoins.pop(self._derniere[0], None)
+            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
+            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
+            depuis = min(self._derniere[0], self.timeframe.plancher(self._heure_de_grace()))
+            self._desavouer(depuis, INSTANT_MAX_MS)
+            self._temoins = {instant: bougie for instant, bougie in self._temoins.items() if instant < depuis}
         self._ouvertes.clear()
         self._finales.clear()
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+
+    def _heure_de_grace(self) -> int:
+        """Toute bougie finie à cet instant est close pour de bon."""
+        return self.connexion.heure_ms() - self.reglages.plage.grace_ms
+
+    def reste_de_grace_s(self) -> float:
+        return max(0.0, (self._rendue - self._heure_de_grace()) / 1000)
 
     def _desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
@@ -6213,7 +6231,9 @@ class FilBougies(Fil):
         page = cribler(bougies, self.timeframe, self.cle.prix)
         self.compteurs.impossibles += len(page.impossibles)
         instants = page.lignes["timestamp"].combine_chunks()
-        return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
+        couverts = plages(instants, self.timeframe)
+        self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
+        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
     def _veiller(self) -> None:
         manques = self._manques(self._fin_vue)
@@ -6236,7 +6256,7 @@ class FilBougies(Fil):
         couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
         if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
             return []
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
+        close = self.timeframe.plancher(self._heure_de_grace())
         return oter([(debut, min(fin, close))], self.fiche.connus())
 
     def a_jour(self, instant: int) -> bool:
@@ -6737,7 +6757,8 @@ class FilTrades(Fil):
 
     def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
         arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
-        return arrive and self._continuite.prolonger(trade, fin) and self._relecteur.memoire.prolonger(fin - nombre, fin)
+        memoire = self._relecteur.memoire
+        return arrive and self._continuite.prolonger(trade, fin) and memoire.prolonger(fin - nombre, fin)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -7333,6 +7354,7 @@ class Flux:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
                 await self._connexion.estimer_heure()
+                await pause(max((fil.reste_de_grace_s() for fil in self.fils), default=0.0))
                 await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
         await self.arreter()
         return self.collecter()
