@@ -6429,8 +6429,7 @@ class FilTrades(Fil):
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
         self._ruptures: collections.deque[Rupture] = collections.deque()
-        self._rompu = True
-        self._retenir_jusqua = 0.0
+        self._rompu, self._retenir_jusqua = True, 0.0
         self._continuite = Continuite()
 
     def rompre(self) -> None:
