@@ -999,6 +999,11 @@ class Trade(NamedTuple):
         return bool(sequences) and int(self.id or 0) < int(autre.id or 0)
 
     @property
+    def contenu(self) -> str:
+        """Ce que dit le trade, hors son id : de quoi le reconnaître là où une voie le tait (kucoin, en REST)."""
+        return f"~{self.timestamp}-{self.side}-{self.price!r}-{self.amount!r}"
+
+    @property
     def est_possible(self) -> bool:
         """Un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
         return 0 < self.price < math.inf and 0 <= self.amount < math.inf
@@ -1024,6 +1029,8 @@ def _id_de(brut: Mapping[str, Any]) -> str | None:
     if isinstance(info, dict):
         if "f" in info and {"a", "l"} <= info.keys():
             return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        if "tradeId" in info and "id" in info:
+            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
         if "count" in info:
             dernier, nombre = str(info.get("tradeId")), str(info["count"])
             if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
@@ -1080,25 +1087,32 @@ class Dedoublonneur:
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._numeros = SuitesVues(capacite)
 
-    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+    def nouveaux(
+        self, trades: Iterable[Trade], relecture: bool = False, dits: Mapping[str, int] = MappingProxyType({})
+    ) -> list[Trade]:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
 
         En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
-        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu.
+        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
+        `dits` : les `contenu` que le flux a dits, lui, avec un id, et combien de fois.
         """
         rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
-        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs))]
+        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
 
-    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None) -> Trade | None:
+    def _apprendre(
+        self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]
+    ) -> Trade | None:
         if trade.id:
             base, _, rang_ecrit = trade.id.rpartition("-")
             synthetique = base.startswith("~") and rang_ecrit.isdecimal()
             neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
             return trade if neuf else None
-        base = f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
+        base = trade.contenu
         rang = self._connus.get(base, 0) if rangs is None else rangs[base]
         if rangs is not None:
             rangs[base] += 1
+        if rang < dits.get(base, 0):
+            return None
         return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
 
     def prolonger(self, debut: int, fin: int) -> bool:
@@ -1526,6 +1540,7 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 LIGNES_A_FONDRE = 1000  # et au moins ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
 PART_DU_FICHIER = 8  # une fonte que seul l'âge demande ajoute au moins un huitième du fichier qu'elle récrit
+FONTE_PRESSEE_S = 2.5
 PART_DU_TEMPS = 100  # et prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
 JOURNAL_A_CONDENSER = 16 << 20
@@ -1887,8 +1902,9 @@ class _Curseur:
         self.table: Any = next((t for t in self._flot if t.num_rows), None)
 
     def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse."""
-        rang = _position(self.table, (borne[0], borne[1] + 1))
+        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
+        fini = _borne(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
         tete, reste = self.table[:rang], self.table[rang:]
         if reste.num_rows:
             self.table = reste
@@ -2271,6 +2287,10 @@ class Sortie(ABC):
         except (_PasLeNotre, SortieIllisible):
             return False
 
+    def _fonte_s(self) -> float:
+        """Ce que `finir` coûterait, en secondes : à peu près."""
+        return 0.0
+
     def _existe(self) -> bool:
         return self.octets > 0  # vide : comme absent
 
@@ -2359,8 +2379,14 @@ class Ecrivain(Sortie):
         with self._garde():
             return self._lire(cle, debut, fin)
 
-    def finir(self) -> bool:
-        """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
+    def finir(self, *, presse: bool = False) -> bool:
+        """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
+
+        `presse` (un signal attend) : une fonte de plus de quelques secondes est laissée à la prochaine ouverture.
+        """
+        if presse and self._fonte_s() > FONTE_PRESSEE_S:
+            journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
+            return False
         with self._garde():
             return self._finir()
 
@@ -2640,6 +2666,7 @@ class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
     _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
@@ -2692,6 +2719,9 @@ class EcrivainFichier(_FichierRepris):
     def _condenser(self) -> None:
         fiches = self.fiches.items()
         self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
+
+    def _fonte_s(self) -> float:
+        return self.octets / self.octets_par_s if self._journal.lignes else 0.0
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2924,6 +2954,11 @@ class EcrivainCsv(_CsvLu):
         self._ajout: io.FileIO | None = None
         self._fiche_ecrite = -math.inf
 
+    def _fonte_s(self) -> float:
+        # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
+        lenteur = 8.0 if self.compression == "gzip" else 1.0 if self._entrelace else 0.1
+        return super()._fonte_s() * lenteur
+
     def _ordonner(self, recensement: _Recensement) -> None:
         self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
         if not self._entrelace:
@@ -2936,6 +2971,13 @@ class EcrivainCsv(_CsvLu):
         self._fermer_ajout()
         self._fins, self._entrelace = {}, False
         super()._ecarter()
+        self._retenir_fins()
+
+    def _retenir_fins(self) -> None:
+        """Les lignes du journal comptent aussi : un lot qui en précède une n'ira pas au bout du fichier."""
+        for table in self._journal.flot() if self._direct else ():
+            for _, lignes in _par_serie(table, self.type_donnee):
+                prolonger(self._fins, lignes, self.type_donnee)
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         if self._direct and lot.lignes.num_rows:
@@ -2990,6 +3032,7 @@ class EcrivainCsv(_CsvLu):
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
             self._entrelace = False
+            self._retenir_fins()
         self._ecrire_fiche()
 
     def _ecrire_fiche(self) -> None:
@@ -3734,25 +3777,36 @@ class Particularite:
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    trades_detail: Mapping[str, str] = field(default_factory=dict)  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
+    trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
 
+
+_DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
+    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+            limite_contrats=1000,
+            profondeurs=(100, 500, 1000),
+            volume_inverse_en_contrats=True,
+            abonnements_par_s=4.0,
+            trades_detail=_DETAIL_BINANCE,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
     # redemandée va toujours à la seconde, qui sert tout.
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
-        relecture={"type": "HistoryCandles"}, trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"}
+        relecture={"type": "HistoryCandles"},
+        trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
+        trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant.
     "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200)),
@@ -3761,7 +3815,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Les contrats de gate comptent leur volume en contrats.
     "gate": Particularite(unite_contrats="contrats"),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
-    "htx": Particularite(limite_efface_fenetre=True),
+    # Ses trades : les derniers seulement, deux mille au plus.
+    "htx": Particularite(limite_efface_fenetre=True, trades_par_page=2000),
+    "bitfinex": Particularite(trades_par_page=10_000),
 }
 
 
@@ -4376,7 +4432,9 @@ class _Marches(_Liaison):
 
 
 class Connexion(_Marches):
-    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
+    """Un exchange ouvert : ses marchés, ses bougies, ses trades. S'obtient par `connecter`."""
+
+    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -4440,7 +4498,15 @@ class Connexion(_Marches):
     @functools.cached_property
     def sait_until(self) -> bool:
         """Vrai si la classe ccxt connaît `until` : `features` ne le dit pas, mais son code le nomme."""
-        code = type(self.api).fetch_ohlcv.__code__
+        return self._connait_until("fetch_ohlcv")
+
+    @functools.cached_property
+    def trades_jusqua(self) -> bool:
+        """Vrai si la classe ccxt sait lire des trades jusqu'à un instant."""
+        return self._connait_until("fetch_trades")
+
+    def _connait_until(self, methode: str) -> bool:
+        code = getattr(type(self.api), methode).__code__
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
@@ -4471,15 +4537,26 @@ class Connexion(_Marches):
 
 
     async def lire_trades(
-        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any]
+        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], essais: int | None = None
     ) -> list[dict[str, Any]]:
         """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
-        trouve = self.api.feature_value_by_type(serie.marche.get("type"), serie.marche.get("subType"), "fetchTrades")
-        limite = int((trouve or {}).get("limit") or LIMITE_PAR_DEFAUT)
-        page = await self.appeler(
-            quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, {**self.reglages.params, **params}
-        )
+        page = None
+        while page is None:
+            bornes = {"until": self.heure_ms() + MINUTE_MS} if self._trades_bornes and depuis_ms is not None else {}
+            limite = LIMITE_PAR_DEFAUT if self._trades_courts else self.particularite.trades_par_page
+            demande = {**self.reglages.params, **bornes, **params}
+            try:
+                page = await self.appeler(
+                    quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande, essais=essais
+                )
+            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est retenu, et demandé autrement
+                if "until" in str(erreur) and not self._trades_bornes:
+                    self._trades_bornes = True  # coinbase : pas de `since` sans `until`
+                elif not self._trades_courts:
+                    self._trades_courts = True
+                else:
+                    raise
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
@@ -4551,15 +4628,23 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
-    traiter, rejeter = client.handle_message, client.reject
+    traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
+    ccxt = importer("ccxt.base.errors", "Parler à un exchange")
 
     def traiter_ou_couper(message: Any) -> None:
         try:
             traiter(message)
+        except ccxt.BaseError as erreur:  # coinbase, kucoin : la classe lève le refus au lieu de le rendre
+            client.on_error(erreur)
         except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
             illisible = _TrameIllisible(f"trame illisible ({type(erreur).__name__})")
             signaler(illisible)  # d'abord : ce qui la suit, dans le même élan, ne prolonge plus ce qui la précède
             client.on_error(illisible)
+
+    def lire_et_dire(client_: Any, message: Any) -> None:
+        lire(client_, message)
+        if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
+            signaler(ccxt.ExchangeError(_extrait(str(message), 300)))
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -4569,6 +4654,12 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
         return rendu
 
     client.handle_message, client.reject = traiter_ou_couper, rejeter_et_dire
+    client.on_message_callback = lire_et_dire
+
+
+def _dit_une_erreur(message: Any) -> bool:
+    """Une trame par laquelle l'exchange refuse, dans la forme la plus commune."""
+    return isinstance(message, dict) and "error" in (message.get("event"), message.get("type"), message.get("status"))
 
 
 def _est_un_decalage(erreur: Exception) -> bool:
@@ -5674,7 +5765,6 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
-TRADES_PAR_PAGE = 1000
 LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
@@ -5685,8 +5775,10 @@ class Combleur:
     Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
     """
 
-    def __init__(self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int]) -> None:
-        self._lire, self._arriere, self._heure = lire, arriere, heure
+    def __init__(
+        self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int], *, sait_until: bool = False
+    ) -> None:
+        self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
         self.accroche = self.rejoint = False
         self.premier: Trade | None = None
         self.dernier: Trade | None = None
@@ -5699,7 +5791,7 @@ class Combleur:
         """Ce que la lecture n'a pu combler, et pourquoi."""
         fin = jusqua.timestamp if jusqua else self._heure()
         if self.premier is None or self.dernier is None:
-            trous = [Trou(dernier.timestamp + 1, fin, HORS_FENETRE_API)] if not self.accroche else []
+            trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
             trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
@@ -5707,11 +5799,15 @@ class Combleur:
 
     async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
         """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
-        depuis: int | None = dernier.timestamp
+        # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
+        depuis: int | None = dernier.timestamp - SECONDE_MS
         params: Mapping[str, Any] = {}
         for _ in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes, dernier, jusqua)
+            if self.premier is not None and not self.accroche and self._sait_until:
+                for ancienne in reversed(await self._remonter(dernier, jusqua)):
+                    yield ancienne
             if page:
                 yield page
             if self.rejoint:
@@ -5721,6 +5817,24 @@ class Combleur:
                 self.rejoint = jusqua is None
                 return
             depuis, params = suite
+
+    async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
+        """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
+
+        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
+        """
+        pages: list[list[Trade]] = []
+        rejoint, recul = self.rejoint, SECONDE_MS
+        while self.premier is not None and not self.accroche and len(pages) < PAGES_DE_TRADES_MAX:
+            avant = self.premier
+            brutes = await self._lire(dernier.timestamp, {"until": avant.timestamp + recul})
+            pages.append(self._noter(brutes, dernier, jusqua))
+            if self.premier is avant:
+                if not recul:
+                    break
+                recul = 0
+        self.rejoint = rejoint
+        return pages
 
     def _suite(
         self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
@@ -5792,17 +5906,35 @@ def _atteint(trade: Trade, jusqua: Trade) -> bool:
     return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
+def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
+    """Ce qui reste d'un trade réuni en REST (« 12-15 ») dont certains furent reçus un par un ; None s'il n'y a rien.
+
+    Les trades réunis ont même instant, prix et sens : le reste a leur quantité, moins celle des connus.
+    """
+    rangs = rangs_de(groupe.id)
+    vus = [connus[n] for n in range(rangs[0], rangs[1] + 1) if n in connus] if rangs else []
+    if rangs is None or not vus:
+        return groupe
+    numeros = [n for n in range(rangs[0], rangs[1] + 1) if n not in connus]
+    reste = float(Decimal(str(groupe.amount)) - sum(Decimal(str(trade.amount)) for trade in vus))
+    if not numeros or reste <= 0:
+        return None
+    cout = groupe.cost * reste / groupe.amount if groupe.cost is not None else None
+    nom = str(numeros[0]) if len(numeros) == 1 else f"{numeros[0]}-{numeros[-1]}"
+    return groupe._replace(id=nom, amount=reste, cost=cout)
+
+
 def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
-    À la milliseconde d'un bord, l'identifiant décide : des trades réunis en REST furent peut-être reçus un par un.
+    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre : leurs identifiants décident.
     """
-    rangs = rangs_de(trade.id)
-    avant, apres = rangs_de(dernier.id), rangs_de(jusqua.id) if jusqua else None
-    if rangs and avant and trade.timestamp == dernier.timestamp and rangs[0] <= avant[1]:
-        return False
-    if rangs and apres and jusqua and trade.timestamp == jusqua.timestamp and rangs[1] >= apres[0]:
-        return False
+    rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
+    apres = rangs_de(jusqua.id) if jusqua else None
+    if rangs and avant and rangs[0] <= avant[1] and trade.timestamp <= dernier.timestamp:
+        return rangs[1] > avant[1]
+    if rangs and apres and jusqua and rangs[1] >= apres[0] and trade.timestamp >= jusqua.timestamp:
+        return rangs[0] < apres[0]
     return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
 
 
@@ -5827,7 +5959,10 @@ ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 CLOTURES_GARDEES = 1500
+DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
+RECENTS_GARDES = 5000  # trades
+RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
 
@@ -5878,6 +6013,7 @@ class Fil(ABC):
         self.recus = 0
         self.sale = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
+        self.conclut = False  # la durée est écoulée : les écoutes sont fermées par nous
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
@@ -6018,6 +6154,9 @@ class FilBougies(Fil):
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
+        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
+        self._dementis = 0
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
             debut = fiche.couverts[-1][0]
@@ -6027,6 +6166,7 @@ class FilBougies(Fil):
         if self._derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
             self._desavouer(self._derniere[0], INSTANT_MAX_MS)
+            self._temoins.pop(self._derniere[0], None)
         self._ouvertes.clear()
         self._finales.clear()
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
@@ -6071,7 +6211,9 @@ class FilBougies(Fil):
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        return [self._lot(closes)] if closes else []
+        if self._confiance is None:
+            self._temoins |= {bougie[0]: bougie for bougie in closes}
+        return [self._lot(closes)] if closes and self._confiance else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -6091,7 +6233,9 @@ class FilBougies(Fil):
     @property
     def _fin_vue(self) -> int:
         """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
-        return int(self._derniere[0]) if self._derniere else 0
+        if not self._derniere:
+            return 0
+        return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
 
     def _manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
@@ -6111,6 +6255,10 @@ class FilBougies(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
+        relus = unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))
+        seuls = [bougie for instant, bougie in sorted(self._temoins.items()) if oter([(instant, instant + 1)], relus)]
+        if self._confiance is None and seuls:
+            self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
@@ -6139,7 +6287,27 @@ class FilBougies(Fil):
 
     def _adopter(self, lot: Lot) -> Lot:
         """Le lot relu par REST, tel qu'il sera rendu."""
+        if self._temoins:
+            self._comparer(lot)
         return lot
+
+    def _comparer(self, lot: Lot) -> None:
+        """Le flux n'est cru qu'une fois vu d'accord avec le REST : gate y compte le volume en monnaie de cotation."""
+        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
+            temoin = self._temoins.pop(ligne[-1], None)
+            if temoin is None or self._confiance is not None or not ligne[4]:
+                continue
+            couples = zip(temoin[1:], ligne[:-1], strict=True)
+            if all(math.isclose(_en_nombre(dit) or 0.0, lu, rel_tol=1e-6) for dit, lu in couples):
+                self._confiance = True
+            elif (dementis := self._dementis + 1) >= DEMENTIS_MAX:
+                self._confiance = False
+                journal.warning(
+                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
+                    self.cle, temoin[1:], ligne[:-1],
+                )  # fmt: skip
+            else:
+                self._dementis = dementis
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
@@ -6183,7 +6351,7 @@ class FilAgregat(FilBougies):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._vides = bougies_vides
+        self._vides, self._confiance = bougies_vides, True
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
@@ -6205,7 +6373,7 @@ class FilAgregat(FilBougies):
             self.compteurs.retards += self._agregateur.retards
             self.compteurs.perdus += self._agregateur.perdus
             self.compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite)
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -6228,7 +6396,9 @@ class FilAgregat(FilBougies):
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
-        self._rendues += agregateur.ajouter([trade])
+        # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
+        ordonne = trade if self._continuite.croissants else trade._replace(id=f"#{trade.id}")
+        self._rendues += agregateur.ajouter([ordonne])
         if agregateur.perdus > perdus and self._relisible:
             self._desavouer(trade.timestamp)
             if agregateur.close_jusqu_a > self.connexion.heure_ms():
@@ -6356,11 +6526,17 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
 class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
-    Un saut que le REST n'explique pas apprend qu'ils ne se suivent pas chez cet exchange : plus rien n'est surveillé.
+    Des sauts que le REST n'explique pas, ou plus de sauts que de suites, apprennent qu'ils ne se suivent pas chez cet
+    exchange (bitfinex les partage entre ses marchés) : plus rien n'est surveillé. Des identifiants qui reculent quand
+    le temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, vains: int = 0) -> None:
-        self.vains = vains
+    def __init__(self, avant: Continuite | None = None) -> None:
+        self.vains: int = avant.vains if avant else 0
+        self.croissants: bool = avant.croissants if avant else True
+        self._recent: Trade | None = None
+        self.suites: int = avant.suites if avant else 0
+        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -6368,14 +6544,17 @@ class Continuite:
 
     def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
-        if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
+        if (rangs := rangs_de(trade.id)) is None:
+            return None
+        self._comparer(trade, rangs)
+        if self.vains >= SAUTS_VAINS_MAX:
             return None
         self._avancer(trade, rangs, maintenant)
         return self.echu(maintenant, grace_s)
 
     def echu(self, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
-        if not self._manquants or self.reste_s(maintenant, grace_s) > 0:
+        if self.en_attente is None or self.reste_s(maintenant, grace_s) > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
@@ -6395,6 +6574,15 @@ class Continuite:
         """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
         return self._avant_saut if self._manquants else None
 
+    def _comparer(self, trade: Trade, rangs: Intervalle) -> None:
+        """Un trade plus récent que tous a-t-il aussi le plus grand identifiant ?"""
+        if self._recent is not None and trade.timestamp > self._recent.timestamp:
+            self.croissants = self.croissants and rangs > (rangs_de(self._recent.id) or rangs)
+        if self._recent is None or trade.timestamp >= self._recent.timestamp:
+            self._recent = trade
+        if not self.croissants:
+            self.vains = SAUTS_VAINS_MAX
+
     def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
@@ -6402,8 +6590,14 @@ class Continuite:
                 self._manquants.pop(numero, None)
             return
         if rangs[0] > attendu:
+            self.sauts += 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+        elif self._dernier is not None:
+            self.suites += 1
+        if self.sauts > self.suites + SAUTS_VAINS_MAX:
+            self.vains = SAUTS_VAINS_MAX
+            self._manquants.clear()
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
@@ -6415,42 +6609,90 @@ class Rupture(NamedTuple):
     saut: bool = False
 
 
-class FilTrades(Fil):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+class Relecteur:
+    """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
 
-    def __init__(
-        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
-    ) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
-        self._memoire = Dedoublonneur()
-        self._memoire.nouveaux(connus, relecture=True)
-        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
-        self._recus: list[Trade] = []
-        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
-        self._suite: Intervalle | None = None  # la suite sans rupture en cours
-        self._ruptures: collections.deque[Rupture] = collections.deque()
-        self._rompu, self._retenir_jusqua = True, 0.0
-        self._continuite = Continuite()
+    Après `relire` : `trous`, ce que l'exchange n'a pas rendu. `memoire` et `recents` : ce qui fut reçu.
+    """
 
-    def rompre(self) -> None:
-        self._rompu = True
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite.vains)
+    def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
+        self._connexion, self._serie = connexion, serie
+        self.trous: list[Trou] = []
+        self.memoire = Dedoublonneur()
+        self.memoire.nouveaux(connus, relecture=True)
+        self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
-            self.compteurs.impossibles += 1
+    async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
+        """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            self.trous = []
+            async for page in self._lire(rupture):
+                if neufs := self._inconnus(page):
+                    yield neufs
+            if rupture.jusqua is None or not any(trou.raison == ECHEC for trou in self.trous):
+                return
+
+    async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
+        connexion = self._connexion
+        lire = functools.partial(connexion.lire_trades, self._serie)
+        combleur = Combleur(
+            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
+        )
+        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+            async for page in pages:
+                lus = await self._detailler(page)
+                attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
+                self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
+                yield [trade for trade in lus if trade not in attendus]
+        self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
+
+    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
+        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
+        nature = self._serie.nature
+        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
+        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
+        if not groupes or methode is None:
+            return list(page)
+        try:
+            bruts = await self._connexion.lire_trades(self._serie, None, {"fetchTradesMethod": methode}, essais=1)
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
+            return list(page)
+        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
+        detailles: list[Trade] = []
+        for trade in page:
+            debut, fin = groupes.get(trade.id, (0, -1))
+            numeros = range(debut, fin + 1)
+            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
+        return detailles
+
+    def _attend_encore(self, groupe: Trade, jusqua: Trade | None) -> bool:
+        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
+        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
             return False
-        neufs = self._memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            return False
-        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
-            self._enchainer(neufs[0])
-        self._recus += neufs
-        return True
+        dits = {trade.id for trade in self.recents}
+        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
+
+    def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
+        connus = {int(t.id): t for t in self.recents if t.id and t.id.isdecimal()}
+        dits: Mapping[str, int] = {}
+        if any(not trade.id for trade in page):
+            dits = collections.Counter(t.contenu for t in self.recents if t.id and not t.id.startswith("~"))
+        restes = [reste for trade in page if (reste := separer(trade, connus))]
+        return self.memoire.nouveaux(restes, relecture=True, dits=dits)
+
+
+class _FilParSuites(Fil):
+    """Des trades, enchaînés d'un coup quand ils suivent le dernier : un par un, une rafale coûterait le double."""
+
+    _rompu: bool
+    _dernier: Trade | None
+    _suite: Intervalle | None  # la suite sans rupture en cours
+    _recus: list[Trade]
+    _continuite: Continuite
+    _relecteur: Relecteur
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
@@ -6458,13 +6700,61 @@ class FilTrades(Fil):
         fin = fin_de_la_suite([self._dernier, *donnees])
         if not (suite and fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
+        self._relecteur.recents += donnees
         self._recus += donnees
         self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        return vrais and self._continuite.prolonger(trades[-1], fin) and self._memoire.prolonger(fin - len(trades), fin)
+        suite = vrais and self._continuite.prolonger(trades[-1], fin)
+        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
+
+
+class FilTrades(_FilParSuites):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._relecteur = Relecteur(connexion, serie, connus)
+        self._dernier = max(connus, key=cle_de_trade, default=None)
+        self._recus = []
+        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
+        self._suite = None
+        self._ruptures: collections.deque[Rupture] = collections.deque()
+        self._rompu, self._retenir_jusqua = True, 0.0
+        self._continuite = Continuite()
+        self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+
+    def rompre(self) -> None:
+        self._queue_entendue = self.conclut and not self._rompu
+        self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._continuite = Continuite(self._continuite)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            return False
+        neufs = self._relecteur.memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            self._renouer(trade)
+            return False
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
+        self._relecteur.recents += neufs
+        self._recus += neufs
+        return True
+
+    def _renouer(self, connu: Trade) -> None:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
+        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
+            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -6473,7 +6763,7 @@ class FilTrades(Fil):
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None:
+            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Rupture(self._dernier, trade))
         elif avant is not None:
@@ -6482,6 +6772,14 @@ class FilTrades(Fil):
         self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
         if self._dernier is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
+            return False
+        self._suite = dernier.timestamp, trade.timestamp + 1
+        return True
 
     def _relire(self, rupture: Rupture) -> None:
         self._ruptures.append(rupture)
@@ -6493,7 +6791,7 @@ class FilTrades(Fil):
         retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = sorted(self._recus, key=cle_de_trade), []
+        trades, self._recus = self._ordonner(self._recus), []
         couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
         return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
 
@@ -6509,34 +6807,35 @@ class FilTrades(Fil):
             self._apaiser()
 
     async def _rattraper(self) -> None:
-        if self._rompu and self._dernier is not None and (not self._ruptures or self._ruptures[-1].saut):
+        en_suspens = self._rompu and not self._queue_entendue and (not self._ruptures or self._ruptures[-1].saut)
+        if en_suspens and self._dernier is not None:
             self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
             rupture = self._ruptures[0]
             try:
                 await self._combler(rupture)
-            except ErreurDefinitive:
+            except ErreurDefinitive as erreur:
+                journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
                 self._renoncer(rupture, HORS_FENETRE_API)
-                self._ruptures.remove(rupture)
-                raise
             self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
-        lire = functools.partial(self.connexion.lire_trades, self.serie)
-        combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
-        neufs, heure = 0, self.connexion.heure_ms()
-        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-            async for page in pages:
-                neufs += self._adopter(page)
+        heure, neufs = self.connexion.heure_ms(), 0
+        async for page in self._relecteur.relire(rupture):
+            neufs += len(page)
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.reveiller()
         if rupture.saut:
             self._continuite.vains = 0 if neufs else self._continuite.vains + 1
         fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
-        self._conclure(rupture, fin, [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua))
+        self._conclure(rupture, fin, [] if rupture.saut else self._relecteur.trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         debut = rupture.dernier.timestamp + 1
         fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        if rupture.jusqua is None and self._queue_entendue:
+            fin = debut
         self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
 
     async def arreter(self) -> None:
@@ -6555,12 +6854,9 @@ class FilTrades(Fil):
                 self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
             )  # fmt: skip
 
-    def _adopter(self, page: Sequence[Trade]) -> int:
-        neufs = sorted(self._memoire.nouveaux(page, relecture=True), key=cle_de_trade)
-        if neufs:
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, neufs), [], []))
-            self.reveiller()
-        return len(neufs)
+    def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
+        """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
+        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -6593,9 +6889,22 @@ def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si le REST connaît un trade plus récent que cet instant."""
-    bruts = await connexion.lire_trades(serie, None, {})
+    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
+    try:
+        bruts = await connexion.lire_trades(serie, None, {})
+    except ErreurDefinitive:
+        return await _une_bougie_depuis(connexion, serie, instant)
     return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
+
+
+async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
+    """Vrai si une minute commencée après cet instant a eu des trades (hyperliquid n'en sert pas par REST)."""
+    minute, heure = timeframe_de(serie.cle.exchange, "1m"), connexion.heure_ms()
+    debut = minute.avancer(instant, 1)
+    if debut > heure:
+        return False
+    lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
+    return any((_en_nombre(ligne[5]) or 0.0) > 0 for ligne in lignes if (_en_instant(ligne[0]) or 0) >= debut)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -6840,7 +7149,12 @@ class Abonnement:
                 fil.ecoute_depuis = self._connexion.heure_ms()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
-            self._progres = dict.fromkeys(self._par_symbole, maintenant)
+            propre = self._connexion.particularite
+            par_appel = propre.sujets_par_appel if self._groupe else 1
+            self._progres = {  # l'attente ne commence qu'avec l'abonnement
+                symbole: maintenant + rang // par_appel / propre.abonnements_par_s
+                for rang, symbole in enumerate(self._par_symbole)
+            }
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
             try:
                 await ecoute.suivre(groupe=self._groupe)
@@ -6853,7 +7167,8 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                self._compter_les_decalages(ecoute)
+                for symbole, nombre in ecoute.decalages.items():
+                    self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
@@ -6864,10 +7179,6 @@ class Abonnement:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
-
-    def _compter_les_decalages(self, ecoute: Ecoute) -> None:
-        for symbole, nombre in ecoute.decalages.items():
-            self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole[symbole]
@@ -7033,6 +7344,8 @@ class Flux:
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        for fil in self.fils:
+            fil.conclut = True
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
@@ -8162,7 +8475,7 @@ class Memoire:
         )
         self._tables.append(lot.lignes)
 
-    def finir(self) -> bool:
+    def finir(self, *, presse: bool = False) -> bool:  # noqa: ARG002  signature de l'écrivain
         """Rien à fondre."""
         return False
 
@@ -8389,11 +8702,13 @@ async def executer_async(
             await connexion.estimer_heure()
             ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
+                presse = True
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
                     await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    presse = False
                 finally:
-                    bilan.modifie = ecrivain.finir()
+                    bilan.modifie = ecrivain.finir(presse=presse)
                     bilan.octets = ecrivain.octets
         finally:
             bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais

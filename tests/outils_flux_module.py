@@ -123,7 +123,8 @@ def egales(lue: Ligne, attendue: Ligne) -> bool:
 async def ouvrir(*exchanges: str, acceleration: float = 600.0, **options: Any) -> AsyncIterator[Bourse]:
     """Une bourse à l'heure accélérée, sans limite de débit, dans la boucle du test."""
     depart = options.pop("maintenant_ms", HEURE_BOURSE)
-    async with Bourse(exchanges, limites=False, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
+    limites = options.pop("limites", False)
+    async with Bourse(exchanges, limites=limites, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
         yield bourse
 
 
