@@ -62,6 +62,7 @@ import difflib
 import email.utils
 import errno
 import functools
+import gc
 import gzip
 import hashlib
 import importlib
@@ -1536,10 +1537,11 @@ NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
-LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
+LIGNES_A_FONDRE = 1000  # et au moins ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
+PART_DU_FICHIER = 8  # une fonte que seul l'âge demande ajoute au moins un huitième du fichier qu'elle récrit
 FONTE_PRESSEE_S = 2.5
-PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
+PART_DU_TEMPS = 100  # et prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
 JOURNAL_A_CONDENSER = 16 << 20
 
@@ -2705,9 +2707,9 @@ class EcrivainFichier(_FichierRepris):
         if not self._existe():
             return True
         age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes // 2) or (
-            age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte)
-        )
+        if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
+            return self._journal.lignes >= self._lignes // PART_DU_FICHIER
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes)
 
     @functools.cached_property
     def _lignes(self) -> int:
@@ -4283,6 +4285,10 @@ class _Liaison:
         else:
             self._vu_ms = max(self._vu_ms, instant)
         return True
+
+    def noter_instants(self, instants: Sequence[int]) -> bool:
+        """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
+        return all(map(self.noter_instant, instants)) and instants[-1] <= self.heure_ms()
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -6698,7 +6704,34 @@ class Relecteur:
         return self.memoire.nouveaux(restes, relecture=True, dits=dits)
 
 
-class FilTrades(Fil):
+class _FilParSuites(Fil):
+    """Des trades, enchaînés d'un coup quand ils suivent le dernier : un par un, une rafale coûterait le double."""
+
+    _rompu: bool
+    _dernier: Trade | None
+    _suite: Intervalle | None  # la suite sans rupture en cours
+    _recus: list[Trade]
+    _continuite: Continuite
+    _relecteur: Relecteur
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees, fin)):
+            return super()._ranger_toutes(donnees, recu)
+        self._relecteur.recents += donnees
+        self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        return len(donnees)
+
+    def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
+        vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
+        suite = vrais and self._continuite.prolonger(trades[-1], fin)
+        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
+
+
+class FilTrades(_FilParSuites):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
     def __init__(
@@ -6706,13 +6739,12 @@ class FilTrades(Fil):
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
-        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
-        self._recus: list[Trade] = []
+        self._dernier = max(connus, key=cle_de_trade, default=None)
+        self._recus = []
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
-        self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._suite = None
         self._ruptures: collections.deque[Rupture] = collections.deque()
-        self._rompu = True
-        self._retenir_jusqua = 0.0
+        self._rompu, self._retenir_jusqua = True, 0.0
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
@@ -6743,22 +6775,6 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
         if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
             self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
-
-    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees[-1], fin, len(donnees))):
-            return super()._ranger_toutes(donnees, recu)
-        self._relecteur.recents += donnees
-        self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
-        return len(donnees)
-
-    def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
-        arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
-        memoire = self._relecteur.memoire
-        return arrive and self._continuite.prolonger(trade, fin) and memoire.prolonger(fin - nombre, fin)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -8919,6 +8935,17 @@ def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
     return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
 
 
+@contextlib.contextmanager
+def _tas_fige() -> Iterator[None]:
+    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class _ExecutionFlux(_Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -8938,7 +8965,8 @@ class _ExecutionFlux(_Execution):
             ouvrir_fil(self.connexion, self.tache, canal, serie, _copie(self._fiches[serie.cle]), self._connus(serie))
             for serie in series
         ]
-        await self._suivre(Flux(self.connexion, canal, fils))
+        with _tas_fige():
+            await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
         echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
