@@ -4683,6 +4683,12 @@ class Ecoute(_Liaison):
             self._dire(symbole, carnet)
 
 
+def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, groupe: bool) -> dict[str, float]:
+    """Dans combien de secondes chaque symbole d'une écoute sera abonné."""
+    par_appel = propre.sujets_par_appel if groupe else 1
+    return {symbole: rang // par_appel / propre.abonnements_par_s for rang, symbole in enumerate(symboles)}
+
+
 def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
     """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
     if canal == "ohlcv":
@@ -6481,6 +6487,7 @@ class FilInstantanes(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
         self._contenu: Any = None
+        self._rendu: list[Any] = []  # le contenu de la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._trous: list[Trou] = []
         self._rompu = False
@@ -6516,7 +6523,13 @@ class FilInstantanes(Fil):
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002
         if not self._lignes:
             return []
-        lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        recues, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        precedents = [self._rendu, *(ligne[2:] for ligne in recues)]
+        # Deux états du même instant n'en font qu'un, qui peut être celui d'avant.
+        lignes = [ligne for ligne, avant in zip(recues, precedents, strict=False) if ligne[2:] != avant]
+        if not lignes:
+            return []
+        self._rendu = lignes[-1][2:]
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []
@@ -6667,8 +6680,10 @@ class Abonnement:
                 refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
-            # Dans un groupe, les données des autres ne disent rien de celui qui est refusé.
-            if refus >= REFUS_DE_SUITE_MAX or (definitive and (not self._vivant or len(self.fils) > 1)):
+            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+            plusieurs = len(self.fils) > 1
+            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
+            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -6712,11 +6727,8 @@ class Abonnement:
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
-            par_appel = propre.sujets_par_appel if self._groupe else 1
-            self._progres = {  # l'attente ne commence qu'avec l'abonnement
-                symbole: maintenant + rang // par_appel / propre.abonnements_par_s
-                for rang, symbole in enumerate(self._par_symbole)
-            }
+            attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
+            self._progres = {symbole: maintenant + attente_s for symbole, attente_s in attentes.items()}
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
             try:
                 await ecoute.suivre(groupe=self._groupe)
