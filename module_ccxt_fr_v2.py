@@ -968,6 +968,7 @@ def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
+CONTENUS_RETENUS = 10_000
 PERDUS_RETENUS = 10
 TRADES_PAR_LOT = 65_536
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
@@ -1009,11 +1010,14 @@ class Dedoublonneur:
     La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
     alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
     (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
+    Là où le REST tait l'id que dit le flux (kucoin), ce que disent les trades les rapproche.
     """
 
     def __init__(self, capacite: int = CLES_RETENUES) -> None:
         self._capacite = capacite
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+        self._avec_id: collections.OrderedDict[str, int] = collections.OrderedDict()  # contenus des récents à id
+        self._relus: dict[str, int] = {}  # contenus relus sans id, que le flux n'a pas encore dits
 
     def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
@@ -1029,12 +1033,25 @@ class Dedoublonneur:
             base, _, rang_ecrit = trade.id.rpartition("-")
             synthetique = base.startswith("~") and rang_ecrit.isdecimal()
             neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
-            return trade if neuf else None
-        base = f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
+            return trade if neuf and (synthetique or self._est_neuf(_fond(trade))) else None
+        base = _fond(trade)
         rang = self._connus.get(base, 0) if rangs is None else rangs[base]
         if rangs is not None:
             rangs[base] += 1
+            if self._avec_id.get(base, 0) > rang:
+                return None
+            self._relus[base] = self._relus.get(base, 0) + (self._connus.get(base, 0) <= rang)
         return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
+
+    def _est_neuf(self, contenu: str) -> bool:
+        """Note ce que dit un trade qui a un id ; faux s'il fut relu sans."""
+        self._avec_id[contenu] = self._avec_id.get(contenu, 0) + 1
+        if len(self._avec_id) > CONTENUS_RETENUS:
+            self._avec_id.popitem(last=False)
+        if not self._relus.get(contenu):
+            return True
+        self._relus[contenu] -= 1
+        return False
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
@@ -1044,6 +1061,11 @@ class Dedoublonneur:
         if len(self._connus) > self._capacite:
             self._connus.popitem(last=False)
         return True
+
+
+def _fond(trade: Trade) -> str:
+    """Ce que dit un trade, hors son id."""
+    return f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
 
 
 def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
@@ -1454,6 +1476,7 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins la moitié de ce que tient le fichier
 ATTENTE_FONTE_S = 900.0
+FONTE_PRESSEE_S = 2.5
 PART_DU_TEMPS = 100  # une fonte que seul l'âge demande prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
 JOURNAL_A_CONDENSER = 16 << 20
@@ -1815,8 +1838,9 @@ class _Curseur:
         self.table: Any = next((t for t in self._flot if t.num_rows), None)
 
     def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse."""
-        rang = _position(self.table, (borne[0], borne[1] + 1))
+        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
+        fini = _borne(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
         tete, reste = self.table[:rang], self.table[rang:]
         if reste.num_rows:
             self.table = reste
@@ -2199,6 +2223,10 @@ class Sortie(ABC):
         except (_PasLeNotre, SortieIllisible):
             return False
 
+    def _fonte_s(self) -> float:
+        """Ce que `finir` coûterait, en secondes : à peu près."""
+        return 0.0
+
     def _existe(self) -> bool:
         return self.octets > 0  # vide : comme absent
 
@@ -2287,8 +2315,14 @@ class Ecrivain(Sortie):
         with self._garde():
             return self._lire(cle, debut, fin)
 
-    def finir(self) -> bool:
-        """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
+    def finir(self, *, presse: bool = False) -> bool:
+        """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
+
+        `presse` (un signal attend) : une fonte de plus de quelques secondes est laissée à la prochaine ouverture.
+        """
+        if presse and self._fonte_s() > FONTE_PRESSEE_S:
+            journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
+            return False
         with self._garde():
             return self._finir()
 
@@ -2568,6 +2602,7 @@ class EcrivainFichier(_FichierRepris):
     """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
 
     octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
     _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
     _duree_fonte = 0.0
@@ -2620,6 +2655,9 @@ class EcrivainFichier(_FichierRepris):
     def _condenser(self) -> None:
         fiches = self.fiches.items()
         self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
+
+    def _fonte_s(self) -> float:
+        return self.octets / self.octets_par_s if self._journal.lignes else 0.0
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -2852,6 +2890,11 @@ class EcrivainCsv(_CsvLu):
         self._ajout: io.FileIO | None = None
         self._fiche_ecrite = -math.inf
 
+    def _fonte_s(self) -> float:
+        # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
+        lenteur = 8.0 if self.compression == "gzip" else 1.0 if self._entrelace else 0.1
+        return super()._fonte_s() * lenteur
+
     def _ordonner(self, recensement: _Recensement) -> None:
         self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
         if not self._entrelace:
@@ -2864,6 +2907,13 @@ class EcrivainCsv(_CsvLu):
         self._fermer_ajout()
         self._fins, self._entrelace = {}, False
         super()._ecarter()
+        self._retenir_fins()
+
+    def _retenir_fins(self) -> None:
+        """Les lignes du journal comptent aussi : un lot qui en précède une n'ira pas au bout du fichier."""
+        for table in self._journal.flot() if self._direct else ():
+            for _, lignes in _par_serie(table, self.type_donnee):
+                prolonger(self._fins, lignes, self.type_donnee)
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         if self._direct and lot.lignes.num_rows:
@@ -2918,6 +2968,7 @@ class EcrivainCsv(_CsvLu):
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
             self._entrelace = False
+            self._retenir_fins()
         self._ecrire_fiche()
 
     def _ecrire_fiche(self) -> None:
@@ -3663,6 +3714,7 @@ class Particularite:
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
+    trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
 
 
@@ -3681,7 +3733,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # redemandée va toujours à la seconde, qui sert tout.
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
-        relecture={"type": "HistoryCandles"}, trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"}
+        relecture={"type": "HistoryCandles"},
+        trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
+        trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant.
     "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200)),
@@ -3690,7 +3744,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Les contrats de gate comptent leur volume en contrats.
     "gate": Particularite(unite_contrats="contrats"),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
-    "htx": Particularite(limite_efface_fenetre=True),
+    # Ses trades : les derniers seulement, deux mille au plus.
+    "htx": Particularite(limite_efface_fenetre=True, trades_par_page=2000),
+    "bitfinex": Particularite(trades_par_page=10_000),
 }
 
 
@@ -4301,7 +4357,9 @@ class _Marches(_Liaison):
 
 
 class Connexion(_Marches):
-    """Un exchange ouvert : ses marchés, ses bougies. S'obtient par `connecter`."""
+    """Un exchange ouvert : ses marchés, ses bougies, ses trades. S'obtient par `connecter`."""
+
+    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -4365,7 +4423,15 @@ class Connexion(_Marches):
     @functools.cached_property
     def sait_until(self) -> bool:
         """Vrai si la classe ccxt connaît `until` : `features` ne le dit pas, mais son code le nomme."""
-        code = type(self.api).fetch_ohlcv.__code__
+        return self._connait_until("fetch_ohlcv")
+
+    @functools.cached_property
+    def trades_jusqua(self) -> bool:
+        """Vrai si la classe ccxt sait lire des trades jusqu'à un instant."""
+        return self._connait_until("fetch_trades")
+
+    def _connait_until(self, methode: str) -> bool:
+        code = getattr(type(self.api), methode).__code__
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
@@ -4400,11 +4466,20 @@ class Connexion(_Marches):
     ) -> list[dict[str, Any]]:
         """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
-        trouve = self.api.feature_value_by_type(serie.marche.get("type"), serie.marche.get("subType"), "fetchTrades")
-        limite = int((trouve or {}).get("limit") or LIMITE_PAR_DEFAUT)
-        page = await self.appeler(
-            quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, {**self.reglages.params, **params}
-        )
+        page = None
+        while page is None:
+            bornes = {"until": self.heure_ms() + MINUTE_MS} if self._trades_bornes and depuis_ms is not None else {}
+            limite = LIMITE_PAR_DEFAUT if self._trades_courts else self.particularite.trades_par_page
+            demande = {**self.reglages.params, **bornes, **params}
+            try:
+                page = await self.appeler(quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande)
+            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est retenu, et demandé autrement
+                if "until" in str(erreur) and not self._trades_bornes:
+                    self._trades_bornes = True  # coinbase : pas de `since` sans `until`
+                elif not self._trades_courts:
+                    self._trades_courts = True
+                else:
+                    raise
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
@@ -4476,13 +4551,21 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
-    traiter, rejeter = client.handle_message, client.reject
+    traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
+    ccxt = importer("ccxt.base.errors", "Parler à un exchange")
 
     def traiter_ou_couper(message: Any) -> None:
         try:
             traiter(message)
+        except ccxt.BaseError as erreur:  # coinbase, kucoin : la classe lève le refus au lieu de le rendre
+            client.on_error(erreur)
         except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
             client.on_error(_TrameIllisible(f"trame illisible ({type(erreur).__name__})"))
+
+    def lire_et_dire(client_: Any, message: Any) -> None:
+        lire(client_, message)
+        if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
+            signaler(ccxt.ExchangeError(_extrait(str(message), 300)))
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -4492,6 +4575,12 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
         return rendu
 
     client.handle_message, client.reject = traiter_ou_couper, rejeter_et_dire
+    client.on_message_callback = lire_et_dire
+
+
+def _dit_une_erreur(message: Any) -> bool:
+    """Une trame par laquelle l'exchange refuse, dans la forme la plus commune."""
+    return isinstance(message, dict) and "error" in (message.get("event"), message.get("type"), message.get("status"))
 
 
 def _est_un_decalage(erreur: Exception) -> bool:
@@ -5556,7 +5645,6 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
-TRADES_PAR_PAGE = 1000
 LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
@@ -5581,6 +5669,8 @@ def _id_de(brut: Mapping[str, Any]) -> str | None:
     if isinstance(info, Mapping):
         if {"a", "f", "l"} <= info.keys():
             return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        if "tradeId" in info and "id" in info:
+            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
         dernier, nombre = str(info.get("tradeId")), str(info.get("count"))
         if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
             return f"{int(dernier) - int(nombre) + 1}-{dernier}"
@@ -5601,8 +5691,10 @@ class Combleur:
     Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
     """
 
-    def __init__(self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int]) -> None:
-        self._lire, self._arriere, self._heure = lire, arriere, heure
+    def __init__(
+        self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int], *, sait_until: bool = False
+    ) -> None:
+        self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
         self.accroche = self.rejoint = False
         self.premier: Trade | None = None
         self.dernier: Trade | None = None
@@ -5628,6 +5720,9 @@ class Combleur:
         for _ in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes, dernier, jusqua)
+            if self.premier is not None and not self.accroche and self._sait_until:
+                for ancienne in reversed(await self._remonter(dernier, jusqua)):
+                    yield ancienne
             if page:
                 yield page
             if self.rejoint:
@@ -5637,6 +5732,24 @@ class Combleur:
                 self.rejoint = jusqua is None
                 return
             depuis, params = suite
+
+    async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
+        """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
+
+        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
+        """
+        pages: list[list[Trade]] = []
+        rejoint, recul = self.rejoint, SECONDE_MS
+        while self.premier is not None and not self.accroche and len(pages) < PAGES_DE_TRADES_MAX:
+            avant = self.premier
+            brutes = await self._lire(dernier.timestamp, {"until": avant.timestamp + recul})
+            pages.append(self._noter(brutes, dernier, jusqua))
+            if self.premier is avant:
+                if not recul:
+                    break
+                recul = 0
+        self.rejoint = rejoint
+        return pages
 
     def _suite(
         self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
@@ -5743,6 +5856,7 @@ ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 CLOTURES_GARDEES = 1500
+DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
@@ -5794,6 +5908,7 @@ class Fil(ABC):
         self.recus = 0
         self.sale = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
+        self.conclut = False  # la durée est écoulée : les écoutes sont fermées par nous
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
@@ -5926,6 +6041,9 @@ class FilBougies(Fil):
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
+        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
+        self._dementis = 0
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
             debut = fiche.couverts[-1][0]
@@ -5935,6 +6053,7 @@ class FilBougies(Fil):
         if self._derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
             self._desavouer(self._derniere[0], INSTANT_MAX_MS)
+            self._temoins.pop(self._derniere[0], None)
         self._ouvertes.clear()
         self._finales.clear()
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
@@ -5979,7 +6098,9 @@ class FilBougies(Fil):
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        return [self._lot(closes)] if closes else []
+        if self._confiance is None:
+            self._temoins |= {bougie[0]: bougie for bougie in closes}
+        return [self._lot(closes)] if closes and self._confiance else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -5999,7 +6120,9 @@ class FilBougies(Fil):
     @property
     def _fin_vue(self) -> int:
         """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
-        return int(self._derniere[0]) if self._derniere else 0
+        if not self._derniere:
+            return 0
+        return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
 
     def _manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
@@ -6019,6 +6142,10 @@ class FilBougies(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
+        relus = unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))
+        seuls = [bougie for instant, bougie in sorted(self._temoins.items()) if oter([(instant, instant + 1)], relus)]
+        if self._confiance is None and seuls:
+            self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
@@ -6047,7 +6174,27 @@ class FilBougies(Fil):
 
     def _adopter(self, lot: Lot) -> Lot:
         """Le lot relu par REST, tel qu'il sera rendu."""
+        if self._temoins:
+            self._comparer(lot)
         return lot
+
+    def _comparer(self, lot: Lot) -> None:
+        """Le flux n'est cru qu'une fois vu d'accord avec le REST : gate y compte le volume en monnaie de cotation."""
+        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
+            temoin = self._temoins.pop(ligne[-1], None)
+            if temoin is None or self._confiance is not None or not ligne[4]:
+                continue
+            couples = zip(temoin[1:], ligne[:-1], strict=True)
+            if all(math.isclose(_en_nombre(dit) or 0.0, lu, rel_tol=1e-6) for dit, lu in couples):
+                self._confiance = True
+            elif (dementis := self._dementis + 1) >= DEMENTIS_MAX:
+                self._confiance = False
+                journal.warning(
+                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
+                    self.cle, temoin[1:], ligne[:-1],
+                )  # fmt: skip
+            else:
+                self._dementis = dementis
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
@@ -6091,7 +6238,7 @@ class FilAgregat(FilBougies):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._vides = bougies_vides
+        self._vides, self._confiance = bougies_vides, True
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
@@ -6113,7 +6260,7 @@ class FilAgregat(FilBougies):
             self.compteurs.retards += self._agregateur.retards
             self.compteurs.perdus += self._agregateur.perdus
             self.compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite.vains)
+        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite)
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -6136,7 +6283,9 @@ class FilAgregat(FilBougies):
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
-        self._rendues += agregateur.ajouter([trade])
+        # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
+        ordonne = trade if self._continuite.croissants else trade._replace(id=f"#{trade.id}")
+        self._rendues += agregateur.ajouter([ordonne])
         if agregateur.perdus > perdus and self._relisible:
             self._desavouer(trade.timestamp)
             if agregateur.close_jusqu_a > self.connexion.heure_ms():
@@ -6264,11 +6413,17 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
 class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
-    Un saut que le REST n'explique pas apprend qu'ils ne se suivent pas chez cet exchange : plus rien n'est surveillé.
+    Des sauts que le REST n'explique pas, ou plus de sauts que de suites, apprennent qu'ils ne se suivent pas chez cet
+    exchange (bitfinex les partage entre ses marchés) : plus rien n'est surveillé. Des identifiants qui reculent quand
+    le temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, vains: int = 0) -> None:
-        self.vains = vains
+    def __init__(self, avant: Continuite | None = None) -> None:
+        self.vains: int = avant.vains if avant else 0
+        self.croissants: bool = avant.croissants if avant else True
+        self._recent: Trade | None = None
+        self.suites: int = avant.suites if avant else 0
+        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -6276,14 +6431,17 @@ class Continuite:
 
     def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
-        if self.vains >= SAUTS_VAINS_MAX or (rangs := rangs_de(trade.id)) is None:
+        if (rangs := rangs_de(trade.id)) is None:
+            return None
+        self._comparer(trade, rangs)
+        if self.vains >= SAUTS_VAINS_MAX:
             return None
         self._avancer(trade, rangs, maintenant)
         return self.echu(maintenant, grace_s)
 
     def echu(self, maintenant: float, grace_s: float) -> Trade | None:
         """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
-        if not self._manquants or self.reste_s(maintenant, grace_s) > 0:
+        if self.en_attente is None or self.reste_s(maintenant, grace_s) > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
@@ -6297,6 +6455,15 @@ class Continuite:
         """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
         return self._avant_saut if self._manquants else None
 
+    def _comparer(self, trade: Trade, rangs: Intervalle) -> None:
+        """Un trade plus récent que tous a-t-il aussi le plus grand identifiant ?"""
+        if self._recent is not None and trade.timestamp > self._recent.timestamp:
+            self.croissants = self.croissants and rangs > (rangs_de(self._recent.id) or rangs)
+        if self._recent is None or trade.timestamp >= self._recent.timestamp:
+            self._recent = trade
+        if not self.croissants:
+            self.vains = SAUTS_VAINS_MAX
+
     def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
@@ -6304,8 +6471,14 @@ class Continuite:
                 self._manquants.pop(numero, None)
             return
         if rangs[0] > attendu:
+            self.sauts += 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+        elif self._dernier is not None:
+            self.suites += 1
+        if self.sauts > self.suites + SAUTS_VAINS_MAX:
+            self.vains = SAUTS_VAINS_MAX
+            self._manquants.clear()
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
@@ -6334,12 +6507,14 @@ class FilTrades(Fil):
         self._rompu = True
         self._retenir_jusqua = 0.0
         self._continuite = Continuite()
+        self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
     def rompre(self) -> None:
+        self._queue_entendue = self.conclut and not self._rompu
         self._rompu = True
         if (avant := self._continuite.en_attente) is not None:
             self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite.vains)
+        self._continuite = Continuite(self._continuite)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = trade_de(donnee, recu)
@@ -6349,11 +6524,17 @@ class FilTrades(Fil):
         neufs = self._memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
+            self._renouer(trade)
             return False
         if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
             self._enchainer(neufs[0])
         self._recus += neufs
         return True
+
+    def _renouer(self, connu: Trade) -> None:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
+        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
+            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -6382,7 +6563,7 @@ class FilTrades(Fil):
         retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = sorted(self._recus, key=cle_de_trade), []
+        trades, self._recus = self._ordonner(self._recus), []
         couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
         return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
 
@@ -6404,15 +6585,17 @@ class FilTrades(Fil):
             rupture = self._ruptures[0]
             try:
                 await self._combler(rupture)
-            except ErreurDefinitive:
+            except ErreurDefinitive as erreur:
+                journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
                 self._renoncer(rupture, HORS_FENETRE_API)
-                self._ruptures.remove(rupture)
-                raise
             self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
         lire = functools.partial(self.connexion.lire_trades, self.serie)
-        combleur = Combleur(lire, self.connexion.particularite.trades_arriere, self.connexion.heure_ms)
+        connexion = self.connexion
+        combleur = Combleur(
+            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
+        )
         neufs, heure = 0, self.connexion.heure_ms()
         async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
             async for page in pages:
@@ -6426,6 +6609,8 @@ class FilTrades(Fil):
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         debut = rupture.dernier.timestamp + 1
         fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        if rupture.jusqua is None and self._queue_entendue:
+            fin = debut
         self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
 
     async def arreter(self) -> None:
@@ -6445,11 +6630,15 @@ class FilTrades(Fil):
             )  # fmt: skip
 
     def _adopter(self, page: Sequence[Trade]) -> int:
-        neufs = sorted(self._memoire.nouveaux(page, relecture=True), key=cle_de_trade)
+        neufs = self._ordonner(self._memoire.nouveaux(page, relecture=True))
         if neufs:
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, neufs), [], []))
             self.reveiller()
         return len(neufs)
+
+    def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
+        """Dans l'ordre de l'exchange ; dans une même milliseconde, celui d'arrivée si les ids n'en disent rien."""
+        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -6470,9 +6659,22 @@ def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si le REST connaît un trade plus récent que cet instant."""
-    bruts = await connexion.lire_trades(serie, None, {})
+    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
+    try:
+        bruts = await connexion.lire_trades(serie, None, {})
+    except ErreurDefinitive:
+        return await _une_bougie_depuis(connexion, serie, instant)
     return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
+
+
+async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
+    """Vrai si une minute commencée après cet instant a eu des trades (hyperliquid n'en sert pas par REST)."""
+    minute, heure = timeframe_de(serie.cle.exchange, "1m"), connexion.heure_ms()
+    debut = minute.avancer(instant, 1)
+    if debut > heure:
+        return False
+    lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
+    return any((_en_nombre(ligne[5]) or 0.0) > 0 for ligne in lignes if (_en_instant(ligne[0]) or 0) >= debut)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -6918,6 +7120,8 @@ class Flux:
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        for fil in self.fils:
+            fil.conclut = True
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
@@ -8047,7 +8251,7 @@ class Memoire:
         )
         self._tables.append(lot.lignes)
 
-    def finir(self) -> bool:
+    def finir(self, *, presse: bool = False) -> bool:  # noqa: ARG002  signature de l'écrivain
         """Rien à fondre."""
         return False
 
@@ -8274,11 +8478,13 @@ async def executer_async(
             await connexion.estimer_heure()
             ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
             with ecrivain:
+                presse = True
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
                     await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    presse = False
                 finally:
-                    bilan.modifie = ecrivain.finir()
+                    bilan.modifie = ecrivain.finir(presse=presse)
                     bilan.octets = ecrivain.octets
         finally:
             bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais

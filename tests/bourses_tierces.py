@@ -334,7 +334,7 @@ class Kucoin(Simulateur):
 
     def rediger_trade(self, t: Trade) -> Params:
         """Un trade du REST."""
-        instant = t.ts * 1_000_000
+        instant = t.ts * 1_000_000 + 500_000  # ccxt divise en flottants
         return {"sequence": str(t.id), "side": t.sens, "size": self.quantite(t), "price": self.prix(t.prix),
                 "time": instant}  # fmt: skip
 

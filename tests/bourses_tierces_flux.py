@@ -347,7 +347,7 @@ class FluxKucoin(FluxTiers):
         return [
             {"type": "message", "topic": f"/market/match:{marche}", "subject": "trade.l3match",
              "data": {**self.un_trade(abonnement, t), "symbol": marche, "type": "match", "tradeId": f"{t.id:024x}",
-                      "time": str(t.ts * 1_000_000)}}
+                      "time": str(t.ts * 1_000_000 + 500_000)}}
             for t in trades
         ]  # fmt: skip
 

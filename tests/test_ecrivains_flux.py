@@ -186,6 +186,20 @@ def test_retard_et_revision_fondus_a_la_fin(tmp_path: Path) -> None:
     assert restes(chemin) == set()
 
 
+def test_flux_apres_une_interruption_sans_fichier(tmp_path: Path) -> None:
+    """Le fichier vient du journal d'une exécution tuée : ses fins sont connues, un retard n'est pas mis au bout."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot_de(m.TRADES, range(18)), lot_de(m.TRADES, range(6, 35), ETH)]
+    with creer(chemin, m.TRADES) as ecrivain:
+        for unique in lots:
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+    lots += [lot_de(m.TRADES, range(18, 32)), lot_de(m.TRADES, range(20, 24), ETH, 1)]
+    executer(chemin, m.TRADES, *lots[2:], flux=True)
+    lots.append(lot_de(m.TRADES, range(33, 54)))
+    executer(chemin, m.TRADES, lots[-1])
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+
+
 def test_ligne_coupee_reparee(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Tué au milieu d'une ligne : elle est retirée à l'ouverture, les autres gardées, et le flux continue."""
     chemin = tmp_path / "a.csv"

@@ -489,3 +489,20 @@ def test_gzip_deterministe(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
     assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).endswith(b"\n")
     assert couverts(tmp_path / "a.csv.gz") == [plage(0, 50)]
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather", ".csv.gz"])
+def test_un_signal_n_attend_pas_une_longue_fonte(
+    tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ce qu'un gros fichier mettrait trop de temps à fondre reste au journal, et la relance l'y fond."""
+    chemin = tmp_path / f"x{suffixe}"
+    ecrire(chemin, lot(range(5)))
+    monkeypatch.setattr(m, "FONTE_PRESSEE_S", 0.0)
+    with creer(chemin) as ecrivain:
+        ecrivain.ecrire(lot(range(5, 8)), fiche())
+        assert not ecrivain.finir(presse=True)
+    assert sorted(contenu(chemin)[BTC]) == list(range(5))
+    with creer(chemin) as ecrivain:
+        ecrivain.finir()
+    assert sorted(contenu(chemin)[BTC]) == list(range(8))

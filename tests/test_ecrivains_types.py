@@ -297,6 +297,13 @@ def test_tri_et_fusion_des_trades(
     assert fondues.to_pylist() == tries(ancienne, nouvelle)
 
 
+def test_fusion_d_un_flot_mal_range() -> None:
+    """Un fichier mélangé sous une fiche qui le dit en ordre : la fusion finit, et ne perd aucune ligne."""
+    melange = recus([("A", n) for n in (9, 3, 7, 1, 5)], 1)
+    fondues = pa.concat_tables(list(m.fusionner([melange, melange.take([4, 2, 0])], [recus([("A", 2)], 50)], m.TRADES)))
+    assert {une["id"] for une in fondues.to_pylist()} == {"17", "11", "15", "9", "13", "~2"}
+
+
 def test_voisins() -> None:
     """Ceux qui touchent, bords compris, et la place où s'insérer quand il n'y en a pas."""
     suite = [(0, 2), (4, 6), (8, 10)]

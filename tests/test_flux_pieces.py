@@ -190,7 +190,9 @@ def test_des_trades_reunis_se_suivent() -> None:
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    continuite = m.Continuite(m.SAUTS_VAINS_MAX)
+    avant = m.Continuite()
+    avant.vains = m.SAUTS_VAINS_MAX
+    continuite = m.Continuite(avant)
     assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
@@ -312,7 +314,7 @@ class FausseConnexion(SimpleNamespace):
     def __init__(self, *, relisible: bool = True) -> None:
         super().__init__(
             heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}),
-            particularite=m.Particularite(), pages=[], essais=0,
+            particularite=m.Particularite(), pages=[], essais=0, trades_jusqua=False,
         )  # fmt: skip
 
     def heure_ms(self) -> int:
@@ -340,6 +342,7 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     """Un fil, abonné."""
     serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
     fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
+    fil._confiance = True  # une bougie du REST aurait confirmé celles du flux
     fil.rompre()
     return fil
 
