@@ -5855,6 +5855,7 @@ VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reco
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
+BOUGIES_DE_VERIFICATION = 10
 CLOTURES_GARDEES = 1500
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
@@ -6198,9 +6199,10 @@ class FilBougies(Fil):
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
-        debut = self.timeframe.avancer(heure, -1)
+        # Bien au-delà de l'heure qu'on croit : celle de l'exchange a pu avancer sans que le flux le dise.
+        debut, fin = self.timeframe.avancer(heure, -1), self.timeframe.avancer(heure, BOUGIES_DE_VERIFICATION)
         brutes = await self.connexion.lire_bougies(
-            self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
+            self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
         )
         return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
 
