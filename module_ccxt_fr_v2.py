@@ -968,7 +968,6 @@ def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
-CONTENUS_RETENUS = 10_000
 PERDUS_RETENUS = 10
 TRADES_PAR_LOT = 65_536
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
@@ -999,73 +998,136 @@ class Trade(NamedTuple):
         return bool(sequences) and int(self.id or 0) < int(autre.id or 0)
 
     @property
+    def contenu(self) -> str:
+        """Ce que dit le trade, hors son id : de quoi le reconnaître là où une voie le tait (kucoin, en REST)."""
+        return f"~{self.timestamp}-{self.side}-{self.price!r}-{self.amount!r}"
+
+    @property
     def est_possible(self) -> bool:
         """Un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
         return 0 < self.price < math.inf and 0 <= self.amount < math.inf
 
 
+def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
+    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
+    instant, prix, quantite = brut.get("timestamp"), brut.get("price"), brut.get("amount")
+    if not (type(instant) is int and type(prix) is float and type(quantite) is float):  # ccxt, presque toujours
+        instant, prix, quantite = _en_instant(instant), _en_nombre(prix), _en_nombre(quantite)
+        if instant is None or prix is None or quantite is None:
+            return None
+    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
+    return trade if trade.est_possible else None
+
+
+def _id_de(brut: Mapping[str, Any]) -> str | None:
+    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
+
+    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    """
+    info = brut.get("info")
+    if isinstance(info, dict):
+        if "f" in info and {"a", "l"} <= info.keys():
+            return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
+        if "tradeId" in info and "id" in info:
+            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
+        if "count" in info:
+            dernier, nombre = str(info.get("tradeId")), str(info["count"])
+            if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
+                return f"{int(dernier) - int(nombre) + 1}-{dernier}"
+    return str(brut["id"]) if brut.get("id") not in (None, "") else None
+
+
+def rangs_de(identifiant: str | None) -> Intervalle | None:
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    premier, tiret, dernier = (identifiant or "").partition("-")
+    if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
+        return None
+    return int(premier), int(dernier or premier)
+
+
+class SuitesVues:
+    """Des entiers vus, en suites contiguës ; au-delà de `capacite` suites, les plus petites sont oubliées."""
+
+    def __init__(self, capacite: int) -> None:
+        self._capacite = capacite
+        self._debuts: list[int] = []
+        self._fins: list[int] = []  # exclues
+
+    def retenir(self, debut: int, fin: int) -> bool:
+        """Note les entiers de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
+        if self._fins and debut == self._fins[-1]:  # presque toujours : ils se suivent
+            self._fins[-1] = fin
+            return True
+        rang = bisect.bisect_right(self._debuts, debut)
+        if (rang and self._fins[rang - 1] > debut) or (rang < len(self._debuts) and self._debuts[rang] < fin):
+            return False
+        avant = rang - (rang > 0 and self._fins[rang - 1] == debut)
+        apres = rang + (rang < len(self._debuts) and self._debuts[rang] == fin)
+        bornes = [*self._debuts[avant:rang], debut], [fin, *self._fins[rang:apres]]
+        self._debuts[avant:apres], self._fins[avant:apres] = [bornes[0][0]], [bornes[1][-1]]
+        if len(self._debuts) > self._capacite:  # par paquets : ôter le premier d'une liste la décale toute
+            paquet = slice(1 + self._capacite // 8)
+            del self._debuts[paquet], self._fins[paquet]
+        return True
+
+
 class Dedoublonneur:
     """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+
+    Les ids qui sont des nombres tiennent en suites : d'un exchange qui les donne de un en un, rien n'est oublié.
 
     La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
     alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
     (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
-    Là où le REST tait l'id que dit le flux (kucoin), ce que disent les trades les rapproche.
     """
 
     def __init__(self, capacite: int = CLES_RETENUES) -> None:
         self._capacite = capacite
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
-        self._avec_id: collections.OrderedDict[str, int] = collections.OrderedDict()  # contenus des récents à id
-        self._relus: dict[str, int] = {}  # contenus relus sans id, que le flux n'a pas encore dits
+        self._numeros = SuitesVues(capacite)
 
-    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+    def nouveaux(
+        self, trades: Iterable[Trade], relecture: bool = False, dits: Mapping[str, int] = MappingProxyType({})
+    ) -> list[Trade]:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
 
         En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
-        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu.
+        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
+        `dits` : les `contenu` que le flux a dits, lui, avec un id, et combien de fois.
         """
         rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
-        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs))]
+        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
 
-    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None) -> Trade | None:
+    def _apprendre(
+        self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]
+    ) -> Trade | None:
         if trade.id:
             base, _, rang_ecrit = trade.id.rpartition("-")
             synthetique = base.startswith("~") and rang_ecrit.isdecimal()
             neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
-            return trade if neuf and (synthetique or self._est_neuf(_fond(trade))) else None
-        base = _fond(trade)
+            return trade if neuf else None
+        base = trade.contenu
         rang = self._connus.get(base, 0) if rangs is None else rangs[base]
         if rangs is not None:
             rangs[base] += 1
-            if self._avec_id.get(base, 0) > rang:
-                return None
-            self._relus[base] = self._relus.get(base, 0) + (self._connus.get(base, 0) <= rang)
+        if rang < dits.get(base, 0):
+            return None
         return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
 
-    def _est_neuf(self, contenu: str) -> bool:
-        """Note ce que dit un trade qui a un id ; faux s'il fut relu sans."""
-        self._avec_id[contenu] = self._avec_id.get(contenu, 0) + 1
-        if len(self._avec_id) > CONTENUS_RETENUS:
-            self._avec_id.popitem(last=False)
-        if not self._relus.get(contenu):
-            return True
-        self._relus[contenu] -= 1
-        return False
+    def prolonger(self, debut: int, fin: int) -> bool:
+        """Note d'un coup les ids de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
+        return self._numeros.retenir(debut, fin)
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
+        if nombre == 1 and cle.isdecimal() and cle.isascii() and (cle[0] != "0" or cle == "0"):
+            return self._numeros.retenir(int(cle), int(cle) + 1)
         if self._connus.get(cle, 0) >= nombre:
             return False
         self._connus[cle] = nombre
         if len(self._connus) > self._capacite:
             self._connus.popitem(last=False)
         return True
-
-
-def _fond(trade: Trade) -> str:
-    """Ce que dit un trade, hors son id."""
-    return f"~{trade.timestamp}-{trade.side}-{trade.price!r}-{trade.amount!r}"
 
 
 def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
@@ -3713,10 +3775,13 @@ class Particularite:
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    trades_detail: Mapping[str, str] = field(default_factory=dict)  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
 
+
+_DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs.
 PARTICULARITES: Mapping[str, Particularite] = {
@@ -3726,7 +3791,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000, profondeurs=(100, 500, 1000), volume_inverse_en_contrats=True, abonnements_par_s=4.0
+            limite_contrats=1000,
+            profondeurs=(100, 500, 1000),
+            volume_inverse_en_contrats=True,
+            abonnements_par_s=4.0,
+            trades_detail=_DETAIL_BINANCE,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4462,7 +4531,7 @@ class Connexion(_Marches):
 
 
     async def lire_trades(
-        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any]
+        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], essais: int | None = None
     ) -> list[dict[str, Any]]:
         """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
@@ -4472,7 +4541,9 @@ class Connexion(_Marches):
             limite = LIMITE_PAR_DEFAUT if self._trades_courts else self.particularite.trades_par_page
             demande = {**self.reglages.params, **bornes, **params}
             try:
-                page = await self.appeler(quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande)
+                page = await self.appeler(
+                    quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande, essais=essais
+                )
             except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est retenu, et demandé autrement
                 if "until" in str(erreur) and not self._trades_bornes:
                     self._trades_bornes = True  # coinbase : pas de `since` sans `until`
@@ -4534,8 +4605,8 @@ CANAUX: Mapping[str, Canal] = {
     ),
 }
 
-Recevoir = Callable[[str, Any, int], None]
-"""(symbole, donnée de ccxt, instant de réception en ms)."""
+Recevoir = Callable[[str, Sequence[Any], int], None]
+"""(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
 
 
 class RefusProbable(ErreurTemporaire):
@@ -4560,7 +4631,9 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
         except ccxt.BaseError as erreur:  # coinbase, kucoin : la classe lève le refus au lieu de le rendre
             client.on_error(erreur)
         except Exception as erreur:  # noqa: BLE001  le code de l'exchange a buté sur cette trame, quelle qu'en soit la forme
-            client.on_error(_TrameIllisible(f"trame illisible ({type(erreur).__name__})"))
+            illisible = _TrameIllisible(f"trame illisible ({type(erreur).__name__})")
+            signaler(illisible)  # d'abord : ce qui la suit, dans le même élan, ne prolonge plus ce qui la précède
+            client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
         lire(client_, message)
@@ -4590,20 +4663,66 @@ def _est_un_decalage(erreur: Exception) -> bool:
 
 @functools.cache
 def _caches_ecoutes() -> tuple[Any, Any]:
-    """Les caches de ccxt pour les trades et les bougies, qui disent chaque ligne à l'instant où elle y entre.
+    """Les caches de ccxt pour les trades et les bougies, qui gardent chaque ligne qui y entre jusqu'à sa livraison.
 
     Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
     """
     caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
 
-    def ecouter(classe: Any) -> Any:
+    def ecouter(classe: Any, figer: Callable[[Any], Any]) -> Any:
         def append(cache: Any, ligne: Any) -> None:
+            if not cache.recues:
+                cache.prevenir()
+            cache.recues.append(figer(ligne))
             classe.append(cache, ligne)
-            cache.dire(ligne)
 
         return type(classe.__name__, (classe,), {"append": append})
 
-    return ecouter(caches.ArrayCache), ecouter(caches.ArrayCacheByTimestamp)
+    # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse le
+    # ramasse-miettes, dont le passage coûte plus que tout le reste
+    return ecouter(caches.ArrayCache, _trade_recu), ecouter(caches.ArrayCacheByTimestamp, tuple)
+
+
+def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
+    return trade_de(brut, maintenant_ms()) or brut
+
+
+class _Livraison:
+    """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
+
+    def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
+        self._recevoir, self._signaler = recevoir, signaler
+        self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._attendus: list[str] = []  # les symboles qui ont des lignes
+        self._finie = False
+
+    def brancher(self, cache: Any, symbole: str) -> None:
+        """Fait garder par ce cache les lignes de ce symbole."""
+        cache.recues, cache.prevenir = self._recues[symbole], functools.partial(self._prevenir, symbole)
+
+    def _prevenir(self, symbole: str) -> None:
+        if not self._attendus:
+            asyncio.get_running_loop().call_soon(self.livrer)
+        self._attendus.append(symbole)
+
+    def livrer(self) -> None:
+        """Livre ce qui attend ; le jette si l'écoute est finie."""
+        symboles, self._attendus = self._attendus, []
+        recu = maintenant_ms()
+        for symbole in symboles:
+            lignes = self._recues[symbole][:]
+            self._recues[symbole].clear()
+            if self._finie:
+                continue
+            try:
+                self._recevoir(symbole, lignes, recu)
+            except Exception as erreur:  # noqa: BLE001  une donnée d'une forme imprévue coupe, comme une trame abîmée
+                self._signaler(_TrameIllisible(f"donnée illisible de {symbole} ({type(erreur).__name__})"))
+
+    def finir(self) -> None:
+        """Livre ce qui attend, et plus rien ensuite."""
+        self.livrer()
+        self._finie = True
 
 
 class _TickersEcoutes(dict[str, Any]):
@@ -4618,7 +4737,7 @@ class _TickersEcoutes(dict[str, Any]):
         self._dire(symbole, ticker)
 
 
-LIGNES_EN_CACHE = 1000  # chez ccxt ; les prises les ont déjà lues
+LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
 class Ecoute(_Liaison):
@@ -4631,9 +4750,9 @@ class Ecoute(_Liaison):
     def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
         super().__init__(connexion.reglages)
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
-        self._nom, self._recevoir = canal, recevoir
-        self._connexion = connexion
+        self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
@@ -4654,6 +4773,7 @@ class Ecoute(_Liaison):
             finies, _ = await asyncio.wait([self._coupure, *taches], return_when=asyncio.FIRST_COMPLETED)
             erreur = next(iter(finies)).exception()
         finally:
+            self._livraison.livrer()
             for tache in taches:
                 tache.cancel()
             await asyncio.gather(*taches, return_exceptions=True)
@@ -4661,6 +4781,7 @@ class Ecoute(_Liaison):
 
     def fermer(self) -> None:
         """Ferme les connexions sans attendre, la connexion REST s'en assure ; ses requêtes comptent avec les autres."""
+        self._livraison.finir()
         if not self._coupure.cancel() and not self._coupure.cancelled():
             self._coupure.exception()  # lue, pour qu'asyncio ne s'en plaigne pas
         self._connexion.api.requetes += self.api.requetes
@@ -4672,6 +4793,7 @@ class Ecoute(_Liaison):
 
     def _signaler(self, erreur: Exception) -> None:
         if not self._coupure.done():
+            self._livraison.finir()
             self._coupure.set_exception(erreur)
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
@@ -4724,24 +4846,22 @@ class Ecoute(_Liaison):
         """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
         trades, bougies = _caches_ecoutes()
         for symbole, serie in self.series.items():
-            dire = functools.partial(self._dire, symbole)
             if self._nom == "trades":
-                self._poser(self.api.trades, symbole, trades, dire)
+                self._poser(self.api.trades, symbole, trades, symbole)
             elif self._nom == "ohlcv":
                 par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
-                self._poser(par_timeframe, serie.timeframe.code, bougies, dire)
+                self._poser(par_timeframe, serie.timeframe.code, bougies, symbole)
         if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
             self.api.tickers = _TickersEcoutes(self._dire)
 
-    @staticmethod
-    def _poser(caches: Any, cle: str, classe: Any, dire: Callable[[Any], None]) -> None:
+    def _poser(self, caches: Any, cle: str, classe: Any, symbole: str) -> None:
         ancien = caches.get(cle)
         if isinstance(ancien, classe):
             return
-        for ligne in ancien or ():
-            dire(ligne)
         caches[cle] = cache = classe(LIGNES_EN_CACHE)
-        cache.dire = dire
+        self._livraison.brancher(cache, symbole)
+        for ligne in ancien or ():
+            cache.append(ligne)
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, que tient la connexion REST."""
@@ -4749,7 +4869,7 @@ class Ecoute(_Liaison):
 
     def _dire(self, symbole: str, donnee: Any) -> None:
         if symbole in self.series and not self._coupure.done():
-            self._recevoir(symbole, donnee, maintenant_ms())
+            self._recevoir(symbole, [donnee], maintenant_ms())
 
     def _recueillir(self, rendu: Any) -> None:
         """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
@@ -5649,42 +5769,6 @@ LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, 
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
 
-def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
-    """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
-    instant, prix, quantite = (
-        _en_instant(brut.get("timestamp")), _en_nombre(brut.get("price")), _en_nombre(brut.get("amount"))
-    )  # fmt: skip
-    if instant is None or prix is None or quantite is None:
-        return None
-    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
-    return trade if trade.est_possible else None
-
-
-def _id_de(brut: Mapping[str, Any]) -> str | None:
-    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
-
-    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
-    """
-    info = brut.get("info")
-    if isinstance(info, Mapping):
-        if {"a", "f", "l"} <= info.keys():
-            return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
-        if "tradeId" in info and "id" in info:
-            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
-        dernier, nombre = str(info.get("tradeId")), str(info.get("count"))
-        if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
-            return f"{int(dernier) - int(nombre) + 1}-{dernier}"
-    return str(brut["id"]) if brut.get("id") not in (None, "") else None
-
-
-def rangs_de(identifiant: str | None) -> Intervalle | None:
-    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
-    premier, tiret, dernier = (identifiant or "").partition("-")
-    if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
-        return None
-    return int(premier), int(dernier or premier)
-
-
 class Combleur:
     """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
 
@@ -5707,7 +5791,7 @@ class Combleur:
         """Ce que la lecture n'a pu combler, et pourquoi."""
         fin = jusqua.timestamp if jusqua else self._heure()
         if self.premier is None or self.dernier is None:
-            trous = [Trou(dernier.timestamp + 1, fin, HORS_FENETRE_API)] if not self.accroche else []
+            trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
             trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
@@ -5715,7 +5799,8 @@ class Combleur:
 
     async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
         """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
-        depuis: int | None = dernier.timestamp
+        # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
+        depuis: int | None = dernier.timestamp - SECONDE_MS
         params: Mapping[str, Any] = {}
         for _ in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
@@ -5821,17 +5906,35 @@ def _atteint(trade: Trade, jusqua: Trade) -> bool:
     return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
+def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
+    """Ce qui reste d'un trade réuni en REST (« 12-15 ») dont certains furent reçus un par un ; None s'il n'y a rien.
+
+    Les trades réunis ont même instant, prix et sens : le reste a leur quantité, moins celle des connus.
+    """
+    rangs = rangs_de(groupe.id)
+    vus = [connus[n] for n in range(rangs[0], rangs[1] + 1) if n in connus] if rangs else []
+    if rangs is None or not vus:
+        return groupe
+    numeros = [n for n in range(rangs[0], rangs[1] + 1) if n not in connus]
+    reste = float(Decimal(str(groupe.amount)) - sum(Decimal(str(trade.amount)) for trade in vus))
+    if not numeros or reste <= 0:
+        return None
+    cout = groupe.cost * reste / groupe.amount if groupe.cost is not None else None
+    nom = str(numeros[0]) if len(numeros) == 1 else f"{numeros[0]}-{numeros[-1]}"
+    return groupe._replace(id=nom, amount=reste, cost=cout)
+
+
 def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
-    À la milliseconde d'un bord, l'identifiant décide : des trades réunis en REST furent peut-être reçus un par un.
+    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre : leurs identifiants décident.
     """
-    rangs = rangs_de(trade.id)
-    avant, apres = rangs_de(dernier.id), rangs_de(jusqua.id) if jusqua else None
-    if rangs and avant and trade.timestamp == dernier.timestamp and rangs[0] <= avant[1]:
-        return False
-    if rangs and apres and jusqua and trade.timestamp == jusqua.timestamp and rangs[1] >= apres[0]:
-        return False
+    rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
+    apres = rangs_de(jusqua.id) if jusqua else None
+    if rangs and avant and rangs[0] <= avant[1] and trade.timestamp <= dernier.timestamp:
+        return rangs[1] > avant[1]
+    if rangs and apres and jusqua and rangs[1] >= apres[0] and trade.timestamp >= jusqua.timestamp:
+        return rangs[0] < apres[0]
     return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
 
 
@@ -5859,6 +5962,8 @@ BOUGIES_DE_VERIFICATION = 10
 CLOTURES_GARDEES = 1500
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
+RECENTS_GARDES = 5000  # trades
+RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
 FILS_PAR_ECOUTE = 100
 
@@ -5894,7 +5999,7 @@ class Fil(ABC):
     """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
 
     - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
-    - `recevoir` : une donnée de ccxt, dans l'appel même qui traite la trame ; ne fait que ranger ;
+    - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
     - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
     - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter` ;
@@ -5930,11 +6035,19 @@ class Fil(ABC):
 
     def recevoir(self, donnee: Any, recu: int) -> None:
         """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        if self._ranger(donnee, recu):
-            self.recus += 1
+        self.recevoir_toutes([donnee], recu)
+
+    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre."""
+        if nouvelles := self._ranger_toutes(donnees, recu):
+            self.recus += nouvelles
             if not self.sale:
                 self.sale = True
                 self.reveiller()
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Le nombre de données nouvelles."""
+        return sum(self._ranger(donnee, recu) for donnee in donnees)
 
     @abstractmethod
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -6276,7 +6389,7 @@ class FilAgregat(FilBougies):
         self._prouve = max(self._prouve, ouverture)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = trade_de(donnee, recu)
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
@@ -6448,6 +6561,12 @@ class Continuite:
         self._manquants.clear()
         return self._avant_saut
 
+    def prolonger(self, dernier: Trade, attendu: int) -> bool:
+        """Passe à ce trade, que rien ne sépare du précédent ; faux si des identifiants sont attendus."""
+        if not self._manquants:
+            self._dernier, self._attendu = dernier, attendu
+        return not self._manquants
+
     def reste_s(self, maintenant: float, grace_s: float) -> float:
         """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
         return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
@@ -6492,6 +6611,81 @@ class Rupture(NamedTuple):
     saut: bool = False
 
 
+class Relecteur:
+    """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
+
+    Après `relire` : `trous`, ce que l'exchange n'a pas rendu. `memoire` et `recents` : ce qui fut reçu.
+    """
+
+    def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
+        self._connexion, self._serie = connexion, serie
+        self.trous: list[Trou] = []
+        self.memoire = Dedoublonneur()
+        self.memoire.nouveaux(connus, relecture=True)
+        self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
+
+    async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
+        """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            self.trous = []
+            async for page in self._lire(rupture):
+                if neufs := self._inconnus(page):
+                    yield neufs
+            if rupture.jusqua is None or not any(trou.raison == ECHEC for trou in self.trous):
+                return
+
+    async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
+        connexion = self._connexion
+        lire = functools.partial(connexion.lire_trades, self._serie)
+        combleur = Combleur(
+            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
+        )
+        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
+            async for page in pages:
+                lus = await self._detailler(page)
+                attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
+                self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
+                yield [trade for trade in lus if trade not in attendus]
+        self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
+
+    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
+        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
+        nature = self._serie.nature
+        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
+        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
+        if not groupes or methode is None:
+            return list(page)
+        try:
+            bruts = await self._connexion.lire_trades(self._serie, None, {"fetchTradesMethod": methode}, essais=1)
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
+            return list(page)
+        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
+        detailles: list[Trade] = []
+        for trade in page:
+            debut, fin = groupes.get(trade.id, (0, -1))
+            numeros = range(debut, fin + 1)
+            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
+        return detailles
+
+    def _attend_encore(self, groupe: Trade, jusqua: Trade | None) -> bool:
+        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
+        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
+            return False
+        dits = {trade.id for trade in self.recents}
+        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
+
+    def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
+        connus = {int(t.id): t for t in self.recents if t.id and t.id.isdecimal()}
+        dits: Mapping[str, int] = {}
+        if any(not trade.id for trade in page):
+            dits = collections.Counter(t.contenu for t in self.recents if t.id and not t.id.startswith("~"))
+        restes = [reste for trade in page if (reste := separer(trade, connus))]
+        return self.memoire.nouveaux(restes, relecture=True, dits=dits)
+
+
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
@@ -6499,8 +6693,7 @@ class FilTrades(Fil):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._memoire = Dedoublonneur()
-        self._memoire.nouveaux(connus, relecture=True)
+        self._relecteur = Relecteur(connexion, serie, connus)
         self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
         self._recus: list[Trade] = []
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
@@ -6519,17 +6712,18 @@ class FilTrades(Fil):
         self._continuite = Continuite(self._continuite)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = trade_de(donnee, recu)
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
-        neufs = self._memoire.nouveaux([trade])
+        neufs = self._relecteur.memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
             self._renouer(trade)
             return False
         if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
             self._enchainer(neufs[0])
+        self._relecteur.recents += neufs
         self._recus += neufs
         return True
 
@@ -6538,6 +6732,21 @@ class FilTrades(Fil):
         if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
             self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
 
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees[-1], fin, len(donnees))):
+            return super()._ranger_toutes(donnees, recu)
+        self._relecteur.recents += donnees
+        self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        return len(donnees)
+
+    def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
+        arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
+        return arrive and self._continuite.prolonger(trade, fin) and self._relecteur.memoire.prolonger(fin - nombre, fin)
+
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
         avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
@@ -6545,7 +6754,7 @@ class FilTrades(Fil):
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None:
+            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Rupture(self._dernier, trade))
         elif avant is not None:
@@ -6554,6 +6763,14 @@ class FilTrades(Fil):
         self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
         if self._dernier is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
+            return False
+        self._suite = dernier.timestamp, trade.timestamp + 1
+        return True
 
     def _relire(self, rupture: Rupture) -> None:
         self._ruptures.append(rupture)
@@ -6581,7 +6798,8 @@ class FilTrades(Fil):
             self._apaiser()
 
     async def _rattraper(self) -> None:
-        if self._rompu and self._dernier is not None and (not self._ruptures or self._ruptures[-1].saut):
+        en_suspens = self._rompu and not self._queue_entendue and (not self._ruptures or self._ruptures[-1].saut)
+        if en_suspens and self._dernier is not None:
             self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
             rupture = self._ruptures[0]
@@ -6593,19 +6811,15 @@ class FilTrades(Fil):
             self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
-        lire = functools.partial(self.connexion.lire_trades, self.serie)
-        connexion = self.connexion
-        combleur = Combleur(
-            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
-        )
-        neufs, heure = 0, self.connexion.heure_ms()
-        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-            async for page in pages:
-                neufs += self._adopter(page)
+        heure, neufs = self.connexion.heure_ms(), 0
+        async for page in self._relecteur.relire(rupture):
+            neufs += len(page)
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.reveiller()
         if rupture.saut:
             self._continuite.vains = 0 if neufs else self._continuite.vains + 1
         fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
-        self._conclure(rupture, fin, [] if rupture.saut else combleur.trous(rupture.dernier, rupture.jusqua))
+        self._conclure(rupture, fin, [] if rupture.saut else self._relecteur.trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -6631,20 +6845,25 @@ class FilTrades(Fil):
                 self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
             )  # fmt: skip
 
-    def _adopter(self, page: Sequence[Trade]) -> int:
-        neufs = self._ordonner(self._memoire.nouveaux(page, relecture=True))
-        if neufs:
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, neufs), [], []))
-            self.reveiller()
-        return len(neufs)
-
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
-        """Dans l'ordre de l'exchange ; dans une même milliseconde, celui d'arrivée si les ids n'en disent rien."""
+        """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
         return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+
+
+def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
+    """Le numéro qui suivrait ces trades, s'ils sont dans l'ordre et numérotés de un en un ; sinon None."""
+    if not all(isinstance(trade, Trade) for trade in trades):
+        return None
+    ids = [trade.id or "" for trade in trades]
+    instants = [trade.timestamp for trade in trades]
+    if instants != sorted(instants) or not all(map(str.isdecimal, ids)):
+        return None
+    debut = int(ids[0])
+    return debut + len(ids) if list(map(int, ids)) == list(range(debut, debut + len(ids))) else None
 
 
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
@@ -6958,10 +7177,10 @@ class Abonnement:
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
 
-    def _recevoir(self, symbole: str, donnee: Any, recu: int) -> None:
+    def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole[symbole]
         avant = fil.recus
-        fil.recevoir(donnee, recu)
+        fil.recevoir_toutes(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
@@ -8755,14 +8974,19 @@ class _ExecutionFlux(_Execution):
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
         for lot in enchainer(lots):
-            bilan, connue = self._bilans[lot.cle], self.ecrivain.fiches.get(lot.cle)
+            bilan = self._bilans[lot.cle]
             if self.tache.type_donnee is OHLCV:
-                fin_connue = connue.couverts[-1][1] if connue and connue.couverts else -1
-                self._ecrire(lot, self._fiches[lot.cle], bilan, fin_connue)
+                self._ecrire(lot, self._fiches[lot.cle], bilan, self._fin_connue(lot.cle))
             else:
                 bilan.lignes_recues += lot.lignes.num_rows
                 bilan.lignes_nouvelles += lot.lignes.num_rows
                 self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+
+    def _fin_connue(self, cle: CleSerie) -> int:
+        """La dernière bougie qui peut être écrite : à la fin de ce qui est couvert, si c'est encore celle d'avant."""
+        connue, avant = self.ecrivain.fiches.get(cle), self._fiches[cle].couverts
+        fin = connue.couverts[-1][1] if connue and connue.couverts else 0
+        return fin if avant and avant[-1][1] == fin else fin - 1
 
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les derniers trades de la sortie : la reprise part de là, et ne les répète pas."""

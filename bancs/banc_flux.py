@@ -237,14 +237,19 @@ def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[
 
 
 def _dire_charge(quoi: str, resultat: dict[str, Any], ecarts: tuple[int, int], messages: int) -> Iterator[Mesure]:
-    releves = [(recus, mo) for recus, mo in resultat["releves"] if recus >= 0.3 * resultat["recus"]]
-    pente = statistics.linear_regression(*zip(*releves, strict=True)).slope * 1e6
+    # Chaque fonte du fichier prend puis rend des tampons : le plus bas de chaque tranche dit si quelque chose reste.
+    tranches: dict[int, list[tuple[int, float]]] = collections.defaultdict(list)
+    for recus, mo in resultat["releves"]:
+        tranches[20 * recus // (resultat["recus"] + 1)].append((recus, mo))
+    bas = [min(tranche, key=lambda releve: releve[1]) for _, tranche in sorted(tranches.items())[8:]]
+    pente = statistics.linear_regression(*zip(*bas, strict=True)).slope * 1e6
+    pic = max(mo for _, mo in resultat["releves"])
     cpu = 1e6 * resultat["cpu"] / resultat["recus"]
     perte = any(ecarts) or resultat["recus"] < messages
     yield Mesure(f"{quoi} : perdus, doublés", "{}, {}".format(*ecarts), "0, 0", perte)
     yield Mesure(
-        f"… pente de la mémoire, passé 30 % de {resultat['recus']} messages",
-        f"{pente:+.1f} Mo par million (de {releves[0][1]:.0f} à {releves[-1][1]:.0f} Mo ; {cpu:.0f} µs par message)",
+        f"… pente de la mémoire (le plus bas de chaque vingtième), passé 40 % de {resultat['recus']} messages",
+        f"{pente:+.1f} Mo par million (de {bas[0][1]:.0f} à {bas[-1][1]:.0f} Mo, pic {pic:.0f} ; {cpu:.0f} µs par message)",
         "plate : ≤ 10 Mo",
     )
 
@@ -371,8 +376,8 @@ def mesurer_endurance(reglages: Reglages) -> Iterator[Mesure]:
     acceleration, jours, nombre = 6000.0, reglages.choisir(7, 1), reglages.choisir(100, 16)
     alea, sortie = random.Random(reglages.graine), reglages.dossier / "endurance.parquet"
     duree = jours * JOUR / 1000 / acceleration
-    tirage = (list(INCIDENTS) * (nombre // len(INCIDENTS) + 1))[:nombre]
-    alea.shuffle(tirage)
+    tours = [alea.sample(list(INCIDENTS), len(INCIDENTS)) for _ in range(nombre // len(INCIDENTS) + 1)]
+    tirage = [nom for tour in tours for nom in tour][:nombre]
     marche = Marche(reglages.graine, taux_vide=0.02)
     bourse = Bourse(("binance",), marche, limites=False, maintenant_ms=DEPART, acceleration=acceleration,
                     nombre_marches=40)  # fmt: skip
