@@ -6142,26 +6142,87 @@ class Fil(ABC):
 # --- Bougies
 
 
-class FilBougies(Fil):
-    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+class _FilRelu(Fil):
+    """Une suite de bougies que le REST complète : ce que la fiche ne couvre pas est ce qui manque."""
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self._places = asyncio.Semaphore(reglages.concurrence)
-        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
-        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
-        self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
-        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
-        self._dementis = 0
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
             debut = fiche.couverts[-1][0]
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
+
+    @property
+    @abstractmethod
+    def _fin_vue(self) -> int:
+        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
+
+    @abstractmethod
+    def _adopter(self, lot: Lot) -> Lot:
+        """Le lot relu par REST, tel qu'il sera rendu."""
+
+    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+
+    def _veiller(self) -> None:
+        manques = self._manques(self._fin_vue)
+        if not manques:
+            self._apaiser()
+        elif self._relisible:
+            self._relancer()
+        else:
+            self._inscrire(manques, HORS_FENETRE_API)
+
+    def _manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
+        close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
+        return oter([(debut, min(fin, close))], self.fiche.connus())
+
+    def a_jour(self, instant: int) -> bool:
+        return not self._manques(instant)
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def _rattraper(self) -> None:
+        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
+        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
+            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
+        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        intervalles = await source.preparer()
+        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
+        self.debut = source.demande[0] if self.debut is None else self.debut
+        async with contextlib.aclosing(source.lots(intervalles)) as lots:
+            async for lot in lots:
+                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
+                self.reveiller()
+        self._a_relire = False
+
+
+class FilBougies(_FilRelu):
+    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
+        self._derniere: Sequence[Any] = ()  # la plus récente reçue
+        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
+        self._dementis = 0
 
     def rompre(self) -> None:
         if self._derniere:
@@ -6173,11 +6234,6 @@ class FilBougies(Fil):
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
-
-    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
-        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
-        debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
 
     def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
         bougie = tuple(donnee[:6])
@@ -6222,37 +6278,11 @@ class FilBougies(Fil):
         instants = page.lignes["timestamp"].combine_chunks()
         return Lot(self.cle, habiller(self.cle, page.lignes), plages(instants, self.timeframe), [])
 
-    def _veiller(self) -> None:
-        manques = self._manques(self._fin_vue)
-        if not manques:
-            self._apaiser()
-        elif self._relisible:
-            self._relancer()
-        else:
-            self._inscrire(manques, HORS_FENETRE_API)
-
     @property
     def _fin_vue(self) -> int:
-        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
         if not self._derniere:
             return 0
         return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
-
-    def _manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
-        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
-        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
-            return []
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.reglages.plage.grace_ms)
-        return oter([(debut, min(fin, close))], self.fiche.connus())
-
-    def a_jour(self, instant: int) -> bool:
-        return not self._manques(instant)
-
-    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
-        """Rend des trous."""
-        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
-        self.reveiller()
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -6271,23 +6301,7 @@ class FilBougies(Fil):
             return None
         return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
 
-    async def _rattraper(self) -> None:
-        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
-        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
-        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
-        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
-        intervalles = await source.preparer()
-        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
-        self.debut = source.demande[0] if self.debut is None else self.debut
-        async with contextlib.aclosing(source.lots(intervalles)) as lots:
-            async for lot in lots:
-                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
-                self.reveiller()
-        self._a_relire = False
-
     def _adopter(self, lot: Lot) -> Lot:
-        """Le lot relu par REST, tel qu'il sera rendu."""
         if self._temoins:
             self._comparer(lot)
         return lot
@@ -6686,8 +6700,8 @@ class Relecteur:
         return self.memoire.nouveaux(restes, relecture=True, dits=dits)
 
 
-class FilTrades(Fil):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+class _FilComble(Fil):
+    """Une suite de trades dont les ruptures, en file, attendent d'être comblées par REST, sinon inscrites."""
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
@@ -6695,101 +6709,15 @@ class FilTrades(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
         self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
-        self._recus: list[Trade] = []
-        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
-        self._suite: Intervalle | None = None  # la suite sans rupture en cours
         self._ruptures: collections.deque[Rupture] = collections.deque()
         self._rompu = True
         self._retenir_jusqua = 0.0
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
-    def rompre(self) -> None:
-        self._queue_entendue = self.conclut and not self._rompu
-        self._rompu = True
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite)
-
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
-            self.compteurs.impossibles += 1
-            return False
-        neufs = self._relecteur.memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
-            self._enchainer(neufs[0])
-        self._relecteur.recents += neufs
-        self._recus += neufs
-        return True
-
-    def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
-            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
-
-    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees[-1], fin, len(donnees))):
-            return super()._ranger_toutes(donnees, recu)
-        self._relecteur.recents += donnees
-        self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
-        return len(donnees)
-
-    def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
-        arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
-        return arrive and self._continuite.prolonger(trade, fin) and self._relecteur.memoire.prolonger(fin - nombre, fin)
-
-    def _enchainer(self, trade: Trade) -> None:
-        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
-        if self._rompu:
-            self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
-                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Rupture(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Rupture(avant, trade, saut=True))
-        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
-        if self._dernier is None or not trade.precede(self._dernier):
-            self._dernier = trade
-
-    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
-        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
-        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
-            return False
-        self._suite = dernier.timestamp, trade.timestamp + 1
-        return True
-
     def _relire(self, rupture: Rupture) -> None:
         self._ruptures.append(rupture)
         self.rattraper()
-
-    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
-            self._relire(Rupture(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
-        if not self._recus or retenus:
-            return []
-        trades, self._recus = self._ordonner(self._recus), []
-        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
-        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
-
-    def echeance(self) -> int | None:
-        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
-        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._echeance_du_saut(self._continuite))
 
     def _veiller(self) -> None:
         if self._ruptures:
@@ -6848,6 +6776,102 @@ class FilTrades(Fil):
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
+
+
+class FilTrades(_FilComble):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages, connus)
+        self._recus: list[Trade] = []
+        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
+        self._suite: Intervalle | None = None  # la suite sans rupture en cours
+
+    def rompre(self) -> None:
+        self._queue_entendue = self.conclut and not self._rompu
+        self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._continuite = Continuite(self._continuite)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            return False
+        neufs = self._relecteur.memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            self._renouer(trade)
+            return False
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
+        self._relecteur.recents += neufs
+        self._recus += neufs
+        return True
+
+    def _renouer(self, connu: Trade) -> None:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
+        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
+            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees[-1], fin, len(donnees))):
+            return super()._ranger_toutes(donnees, recu)
+        self._relecteur.recents += donnees
+        self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        return len(donnees)
+
+    def _prolonge(self, trade: Trade, fin: int, nombre: int) -> bool:
+        arrive = self.connexion.noter_instant(trade.timestamp) and trade.timestamp <= self.connexion.heure_ms()
+        memoire = self._relecteur.memoire
+        return arrive and self._continuite.prolonger(trade, fin) and memoire.prolonger(fin - nombre, fin)
+
+    def _enchainer(self, trade: Trade) -> None:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu:
+            self._rompu = False
+            self._couverts += [self._suite] if self._suite else []
+            self._suite = None
+            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+                self._relire(Rupture(self._dernier, trade))
+        elif avant is not None:
+            self._relire(Rupture(avant, trade, saut=True))
+        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
+        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
+        if self._dernier is None or not trade.precede(self._dernier):
+            self._dernier = trade
+
+    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
+            return False
+        self._suite = dernier.timestamp, trade.timestamp + 1
+        return True
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Rupture(avant, self._dernier, saut=True))
+        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if not self._recus or retenus:
+            return []
+        trades, self._recus = self._ordonner(self._recus), []
+        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
+        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
+
+    def echeance(self) -> int | None:
+        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
+        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
+        return min(retenue, self._echeance_du_saut(self._continuite))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0

@@ -168,7 +168,7 @@ def test_un_groupe_refuse_est_suivi_un_par_un(caplog: pytest.LogCaptureFixture) 
                 if stream == "ohlcv":
                     recolte.exiger_bougies(symbole, au_moins=3)
                 else:
-                    recolte.exiger_trades(symbole, au_moins=15)
+                    recolte.exiger_trades(symbole, au_moins=8)
 
     jouer(chacun(essai, [("ohlcv",), ("trades",)]))
     dits = [ligne for ligne in niveaux(caplog.records) if "abonnement groupé refusé" in ligne]
@@ -349,7 +349,7 @@ def test_doubles_retards_et_desordres_de_trades() -> None:
                 recolter(bourse, "okx", "ETH/USDT", stream="trades", trades_vers_ohlcv=True, duree=3, grace=40),
             )
             lignes = trades.lignes("BTC/USDT")
-            assert len(lignes) == len({ligne["id"] for ligne in lignes}) >= 10
+            assert len(lignes) == len({ligne["id"] for ligne in lignes}) >= 5
             lues = agreges.bougies("ETH/USDT")
             attendues = agreges.attendues("ETH/USDT", min(lues), max(lues) + 1)
             assert all(egales(lues[i], attendues[i]) for i in lues)
@@ -616,7 +616,7 @@ def test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion() -> None:
                     bourse.decalage_ms = decalage
 
             recolte = await recolter(bourse, "binance", DEUX, scenario, stream="ohlcv", duree=4, grace=15)
-            assert bourse.compter("/time") >= 3
+            assert bourse.compter("/time") >= len(bourse.connexions) >= 2
             for symbole in DEUX.split(","):
                 lues = recolte.bougies(symbole)
                 attendues = recolte.attendues(symbole, min(lues), max(lues) + 1)
