@@ -4902,6 +4902,12 @@ class Ecoute(_Liaison):
             self._dire(symbole, carnet)
 
 
+def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, groupe: bool) -> dict[str, float]:
+    """Dans combien de secondes chaque symbole d'une écoute sera abonné."""
+    par_appel = propre.sujets_par_appel if groupe else 1
+    return {symbole: rang // par_appel / propre.abonnements_par_s for rang, symbole in enumerate(symboles)}
+
+
 def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
     """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
     if canal == "ohlcv":
@@ -5962,6 +5968,7 @@ VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reco
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
+BOUGIES_DE_VERIFICATION = 10
 CLOTURES_GARDEES = 1500
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
@@ -6149,27 +6156,92 @@ class Fil(ABC):
 # --- Bougies
 
 
-class FilBougies(Fil):
-    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+class _FilRelu(Fil):
+    """Une suite de bougies que le REST complète : ce que la fiche ne couvre pas est ce qui manque."""
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self._places = asyncio.Semaphore(reglages.concurrence)
-        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
-        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
-        self._rendue = 0  # fin de la dernière rendue
-        self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
-        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
-        self._dementis = 0
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
             debut = fiche.couverts[-1][0]
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
+
+    @property
+    @abstractmethod
+    def _fin_vue(self) -> int:
+        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
+
+    @abstractmethod
+    def _adopter(self, lot: Lot) -> Lot:
+        """Le lot relu par REST, tel qu'il sera rendu."""
+
+    def _heure_de_grace(self) -> int:
+        """Toute bougie finie à cet instant est close pour de bon."""
+        return self.connexion.heure_ms() - self.reglages.plage.grace_ms
+
+    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+
+    def _veiller(self) -> None:
+        manques = self._manques(self._fin_vue)
+        if not manques:
+            self._apaiser()
+        elif self._relisible:
+            self._relancer()
+        else:
+            self._inscrire(manques, HORS_FENETRE_API)
+
+    def _manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
+        close = self.timeframe.plancher(self._heure_de_grace())
+        return oter([(debut, min(fin, close))], self.fiche.connus())
+
+    def a_jour(self, instant: int) -> bool:
+        return not self._manques(instant)
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def _rattraper(self) -> None:
+        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
+        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
+            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
+        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        intervalles = await source.preparer()
+        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
+        self.debut = source.demande[0] if self.debut is None else self.debut
+        async with contextlib.aclosing(source.lots(intervalles)) as lots:
+            async for lot in lots:
+                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
+                self.reveiller()
+        self._a_relire = False
+
+
+class FilBougies(_FilRelu):
+    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
+        self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
+        self._derniere: Sequence[Any] = ()  # la plus récente reçue
+        self._rendue = 0  # fin de la dernière rendue
+        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
+        self._dementis = 0
 
     def rompre(self) -> None:
         if self._derniere:
@@ -6183,18 +6255,6 @@ class FilBougies(Fil):
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
-
-    def _heure_de_grace(self) -> int:
-        """Toute bougie finie à cet instant est close pour de bon."""
-        return self.connexion.heure_ms() - self.reglages.plage.grace_ms
-
-    def reste_de_grace_s(self) -> float:
-        return max(0.0, (self._rendue - self._heure_de_grace()) / 1000)
-
-    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
-        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
-        debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
 
     def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
         bougie = tuple(donnee[:6])
@@ -6241,37 +6301,11 @@ class FilBougies(Fil):
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
-    def _veiller(self) -> None:
-        manques = self._manques(self._fin_vue)
-        if not manques:
-            self._apaiser()
-        elif self._relisible:
-            self._relancer()
-        else:
-            self._inscrire(manques, HORS_FENETRE_API)
-
     @property
     def _fin_vue(self) -> int:
-        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
         if not self._derniere:
             return 0
         return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
-
-    def _manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
-        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
-        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
-            return []
-        close = self.timeframe.plancher(self._heure_de_grace())
-        return oter([(debut, min(fin, close))], self.fiche.connus())
-
-    def a_jour(self, instant: int) -> bool:
-        return not self._manques(instant)
-
-    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
-        """Rend des trous."""
-        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
-        self.reveiller()
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -6285,28 +6319,15 @@ class FilBougies(Fil):
         if manques := oter(self._manques(fin), connus):
             self._inscrire(manques, ECHEC)
 
+    def reste_de_grace_s(self) -> float:
+        return max(0.0, (self._rendue - self._heure_de_grace()) / 1000)
+
     def echeance(self) -> int | None:
         if not self._ouvertes:
             return None
         return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
 
-    async def _rattraper(self) -> None:
-        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
-        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
-        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
-        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
-        intervalles = await source.preparer()
-        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
-        self.debut = source.demande[0] if self.debut is None else self.debut
-        async with contextlib.aclosing(source.lots(intervalles)) as lots:
-            async for lot in lots:
-                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
-                self.reveiller()
-        self._a_relire = False
-
     def _adopter(self, lot: Lot) -> Lot:
-        """Le lot relu par REST, tel qu'il sera rendu."""
         if self._temoins:
             self._comparer(lot)
         return lot
@@ -6331,9 +6352,10 @@ class FilBougies(Fil):
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
-        debut = self.timeframe.avancer(heure, -1)
+        # Bien au-delà de l'heure qu'on croit : celle de l'exchange a pu avancer sans que le flux le dise.
+        debut, fin = self.timeframe.avancer(heure, -1), self.timeframe.avancer(heure, BOUGIES_DE_VERIFICATION)
         brutes = await self.connexion.lire_bougies(
-            self.serie, self.timeframe, debut, self.timeframe.avancer(heure, 1), limite=max(3, self.serie.limite)
+            self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
         )
         return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
 
@@ -6704,121 +6726,23 @@ class Relecteur:
         return self.memoire.nouveaux(restes, relecture=True, dits=dits)
 
 
-class _FilParSuites(Fil):
-    """Des trades, enchaînés d'un coup quand ils suivent le dernier : un par un, une rafale coûterait le double."""
-
-    _rompu: bool
-    _dernier: Trade | None
-    _suite: Intervalle | None  # la suite sans rupture en cours
-    _recus: list[Trade]
-    _continuite: Continuite
-    _relecteur: Relecteur
-
-    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees, fin)):
-            return super()._ranger_toutes(donnees, recu)
-        self._relecteur.recents += donnees
-        self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
-        return len(donnees)
-
-    def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
-        vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._continuite.prolonger(trades[-1], fin)
-        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
-
-
-class FilTrades(_FilParSuites):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+class _FilComble(Fil):
+    """Une suite de trades dont les ruptures, en file, attendent d'être comblées par REST, sinon inscrites."""
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
-        self._dernier = max(connus, key=cle_de_trade, default=None)
-        self._recus = []
-        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
-        self._suite = None
+        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
         self._ruptures: collections.deque[Rupture] = collections.deque()
         self._rompu, self._retenir_jusqua = True, 0.0
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
-    def rompre(self) -> None:
-        self._queue_entendue = self.conclut and not self._rompu
-        self._rompu = True
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite)
-
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
-            self.compteurs.impossibles += 1
-            return False
-        neufs = self._relecteur.memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
-            self._enchainer(neufs[0])
-        self._relecteur.recents += neufs
-        self._recus += neufs
-        return True
-
-    def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
-            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
-
-    def _enchainer(self, trade: Trade) -> None:
-        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
-        if self._rompu:
-            self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
-                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Rupture(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Rupture(avant, trade, saut=True))
-        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
-        if self._dernier is None or not trade.precede(self._dernier):
-            self._dernier = trade
-
-    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
-        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
-        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
-            return False
-        self._suite = dernier.timestamp, trade.timestamp + 1
-        return True
-
     def _relire(self, rupture: Rupture) -> None:
         self._ruptures.append(rupture)
         self.rattraper()
-
-    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
-            self._relire(Rupture(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
-        if not self._recus or retenus:
-            return []
-        trades, self._recus = self._ordonner(self._recus), []
-        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
-        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
-
-    def echeance(self) -> int | None:
-        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
-        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._echeance_du_saut(self._continuite))
 
     def _veiller(self) -> None:
         if self._ruptures:
@@ -6877,6 +6801,102 @@ class FilTrades(_FilParSuites):
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
+
+
+class FilTrades(_FilComble):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
+    ) -> None:
+        super().__init__(connexion, serie, fiche, reglages, connus)
+        self._recus: list[Trade] = []
+        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
+        self._suite: Intervalle | None = None  # la suite sans rupture en cours
+
+    def rompre(self) -> None:
+        self._queue_entendue = self.conclut and not self._rompu
+        self._rompu = True
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._continuite = Continuite(self._continuite)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            return False
+        neufs = self._relecteur.memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            self._renouer(trade)
+            return False
+        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
+            self._enchainer(neufs[0])
+        self._relecteur.recents += neufs
+        self._recus += neufs
+        return True
+
+    def _renouer(self, connu: Trade) -> None:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
+        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
+            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees, fin)):
+            return super()._ranger_toutes(donnees, recu)
+        self._relecteur.recents += donnees
+        self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        return len(donnees)
+
+    def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
+        vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
+        suite = vrais and self._continuite.prolonger(trades[-1], fin)
+        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
+
+    def _enchainer(self, trade: Trade) -> None:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu:
+            self._rompu = False
+            self._couverts += [self._suite] if self._suite else []
+            self._suite = None
+            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+                self._relire(Rupture(self._dernier, trade))
+        elif avant is not None:
+            self._relire(Rupture(avant, trade, saut=True))
+        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
+        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
+        if self._dernier is None or not trade.precede(self._dernier):
+            self._dernier = trade
+
+    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
+            return False
+        self._suite = dernier.timestamp, trade.timestamp + 1
+        return True
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Rupture(avant, self._dernier, saut=True))
+        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if not self._recus or retenus:
+            return []
+        trades, self._recus = self._ordonner(self._recus), []
+        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
+        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
+
+    def echeance(self) -> int | None:
+        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
+        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
+        return min(retenue, self._echeance_du_saut(self._continuite))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -6939,6 +6959,7 @@ class FilInstantanes(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
         self._contenu: Any = None
+        self._rendu: list[Any] = []  # le contenu de la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._trous: list[Trou] = []
         self._rompu = False
@@ -6974,7 +6995,13 @@ class FilInstantanes(Fil):
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002
         if not self._lignes:
             return []
-        lignes, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        recues, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
+        precedents = [self._rendu, *(ligne[2:] for ligne in recues)]
+        # Deux états du même instant n'en font qu'un, qui peut être celui d'avant.
+        lignes = [ligne for ligne, avant in zip(recues, precedents, strict=False) if ligne[2:] != avant]
+        if not lignes:
+            return []
+        self._rendu = lignes[-1][2:]
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []
@@ -7125,8 +7152,10 @@ class Abonnement:
                 refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
-            # Dans un groupe, les données des autres ne disent rien de celui qui est refusé.
-            if refus >= REFUS_DE_SUITE_MAX or (definitive and (not self._vivant or len(self.fils) > 1)):
+            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+            plusieurs = len(self.fils) > 1
+            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
+            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -7170,11 +7199,8 @@ class Abonnement:
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
-            par_appel = propre.sujets_par_appel if self._groupe else 1
-            self._progres = {  # l'attente ne commence qu'avec l'abonnement
-                symbole: maintenant + rang // par_appel / propre.abonnements_par_s
-                for rang, symbole in enumerate(self._par_symbole)
-            }
+            attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
+            self._progres = {symbole: maintenant + attente_s for symbole, attente_s in attentes.items()}
             ronde = asyncio.ensure_future(self._surveiller(ecoute))
             try:
                 await ecoute.suivre(groupe=self._groupe)

@@ -137,10 +137,18 @@ def options(bourse: Bourse, exchange: str, **autres: Any) -> dict[str, Any]:
 async def recolter(
     bourse: Bourse, exchange: str, symboles: str, scenario: Callable[[], Awaitable[object]] | None = None, **autres: Any
 ) -> Recolte:
-    """Suit jusqu'au bout de `duree`, le scénario joué pendant ce temps ; `quitter_s` : s'en va avant, sans conclure."""
+    """Suit jusqu'au bout de `duree`, le scénario joué dès que l'exchange a pris les abonnements.
+
+    `quitter_s` : s'en va après ce temps, sans conclure.
+    """
     quitter_s = autres.pop("quitter_s", None)
     recolte = Recolte(bourse, exchange)
-    joue = asyncio.ensure_future(scenario()) if scenario else None
+
+    async def jouer_des_que_possible(scenario: Callable[[], Awaitable[object]]) -> None:
+        await jusqua(lambda: any(connexion.abonnements for connexion in bourse.connexions), 30)
+        await scenario()
+
+    joue = asyncio.ensure_future(jouer_des_que_possible(scenario)) if scenario else None
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(quitter_s), contextlib.aclosing(

@@ -697,6 +697,17 @@ def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
     a_la_main(essai)
 
 
+def test_deux_etats_du_meme_instant_ne_repetent_pas_la_ligne_d_avant() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        for instant, prix in ((0, 1.0), (1, 2.0), (1, 1.0)):
+            fil.recevoir(ticker(prix, T0 + instant), T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["last"].to_pylist() == [1.0]
+
+    a_la_main(essai)
+
+
 def test_deux_coupures_d_un_ticker_sont_deux_trous() -> None:
     """Même si rien n'a été collecté entre les deux."""
 
