@@ -4386,7 +4386,14 @@ class Connexion(_Marches):
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in page]
+        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+
+
+def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
+    """L'ordre d'un trade de ccxt ; sans id, ccxt laisse à rebours ceux d'une milliseconde (kucoin dit leur séquence)."""
+    info = brut.get("info")
+    sequence = str(info.get("sequence")) if isinstance(info, Mapping) else ""
+    return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
 def masquer(texte: str, secrets: Iterable[str]) -> str:

@@ -586,7 +586,7 @@ class Htx(Simulateur):
 
     def identifiant_long(self, t: Trade) -> int:
         """L'identifiant de l'ordre et du trade, d'un seul tenant."""
-        return 10**18 * (1_000 + t.id % 89) + t.id
+        return 10**18 + 89 * t.id
 
     def _page(self, chemin: str, params: Params) -> list[Bougie]:
         code, contrat = self.codes()[params["period"]], chemin.startswith("/linear")
