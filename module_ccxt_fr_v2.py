@@ -4390,7 +4390,7 @@ class Connexion(_Marches):
 
 
 def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
-    """L'ordre d'un trade de ccxt ; sans id, ccxt laisse à rebours ceux d'une milliseconde (kucoin dit leur séquence)."""
+    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'une milliseconde sans id (kucoin dit leur séquence)."""
     info = brut.get("info")
     sequence = str(info.get("sequence")) if isinstance(info, Mapping) else ""
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
@@ -5609,7 +5609,8 @@ class Combleur:
         if self.premier is None or self.dernier is None:
             trous = [Trou(dernier.timestamp + 1, fin, HORS_FENETRE_API)] if not self.accroche else []
         else:
-            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
+            # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
+            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp + 1, HORS_FENETRE_API)]
             trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
@@ -6473,7 +6474,7 @@ class FilTrades(Fil):
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         debut = rupture.dernier.timestamp + 1
-        fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
         if rupture.jusqua is None and self._queue_entendue:
             fin = debut
         self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
@@ -6502,7 +6503,7 @@ class FilTrades(Fil):
         return len(neufs)
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
-        """Dans l'ordre de l'exchange ; d'une même milliseconde, celui d'arrivée si les identifiants n'en disent rien."""
+        """Dans l'ordre de l'exchange ; celui d'arrivée, d'une même milliseconde, si les ids ne le disent pas."""
         return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
 
     async def a_bouge(self) -> bool:
@@ -6841,6 +6842,7 @@ class Abonnement:
         symbole, recus = fil.cle.symbole, fil.recus
         try:
             async with asyncio.timeout(VERIFICATION_MAX_S):
+                await self._connexion.estimer_heure()  # l'heure ne venait plus que du flux
                 mort = await fil.a_bouge()
         except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
             journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)
