@@ -1003,38 +1003,42 @@ class Dedoublonneur:
         self._capacite = capacite
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._avec_id: collections.OrderedDict[str, int] = collections.OrderedDict()  # contenus des récents à id
-        self._relus: dict[str, int] = {}  # contenus relus sans id, que le flux n'a pas encore dits
+        self._relus: collections.Counter[str] = collections.Counter()  # contenus relus sans id, pas dits par le flux
 
     def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
 
         En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
-        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu.
+        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
+        d'une page dont aucun trade n'a d'id, parmi ceux aussi qui en avaient un.
         """
+        trades = list(trades)
         rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
-        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs))]
+        sans_id = relecture and not any(trade.id for trade in trades)
+        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, sans_id))]
 
-    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None) -> Trade | None:
+    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None, sans_id: bool) -> Trade | None:
         if trade.id:
             base, _, rang_ecrit = trade.id.rpartition("-")
             synthetique = base.startswith("~") and rang_ecrit.isdecimal()
             neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
-            return trade if neuf and (synthetique or self._est_neuf(_fond(trade))) else None
+            return trade if neuf and (synthetique or self._est_neuf(_fond(trade), direct=rangs is None)) else None
         base = _fond(trade)
         rang = self._connus.get(base, 0) if rangs is None else rangs[base]
         if rangs is not None:
             rangs[base] += 1
+        if sans_id:
             if self._avec_id.get(base, 0) > rang:
                 return None
-            self._relus[base] = self._relus.get(base, 0) + (self._connus.get(base, 0) <= rang)
+            self._relus[base] += self._connus.get(base, 0) <= rang
         return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
 
-    def _est_neuf(self, contenu: str) -> bool:
-        """Note ce que dit un trade qui a un id ; faux s'il fut relu sans."""
+    def _est_neuf(self, contenu: str, *, direct: bool) -> bool:
+        """Note ce que dit un trade qui a un id ; faux si, reçu en direct, il fut déjà relu sans."""
         self._avec_id[contenu] = self._avec_id.get(contenu, 0) + 1
         if len(self._avec_id) > CONTENUS_RETENUS:
             self._avec_id.popitem(last=False)
-        if not self._relus.get(contenu):
+        if not direct or not self._relus[contenu]:
             return True
         self._relus[contenu] -= 1
         return False
@@ -4550,7 +4554,7 @@ class Ecoute(_Liaison):
         self.api.throttler = connexion.api.throttler
         _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
-        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
+        self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
@@ -5917,6 +5921,52 @@ class Fil(ABC):
 # --- Bougies
 
 
+class Epreuve:
+    """Les bougies d'un flux ne sont crues qu'une fois vues égales à celles du REST : gate y compte un autre volume.
+
+    `reussie` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
+    """
+
+    def __init__(self, cle: CleSerie, reussie: bool | None) -> None:
+        self._cle, self.reussie = cle, reussie
+        self.temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
+        self._dementis = 0
+
+    def retenir(self, closes: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Celles qu'on peut rendre ; les autres attendent d'être comparées, ou ne servent à rien."""
+        if self.reussie is None:
+            self.temoins |= {bougie[0]: bougie for bougie in closes}
+        return closes if self.reussie else ()
+
+    def comparer(self, lot: Lot) -> None:
+        """Confronte aux témoins les bougies du REST ; une minute sans volume ne prouve rien de son unité."""
+        if not self.temoins:
+            return
+        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
+            temoin = self.temoins.pop(ligne[-1], None)
+            if temoin is not None and self.reussie is None and ligne[4]:
+                self._juger(temoin[1:], ligne[:-1])
+
+    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
+        couples = zip(dite, lue, strict=True)
+        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+            self.reussie = True
+            return
+        self._dementis += 1
+        if self._dementis >= DEMENTIS_MAX:
+            self.reussie = False
+            journal.warning(
+                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
+                self._cle, dite, lue,
+            )  # fmt: skip
+
+    def seuls(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
+        """Les témoins que le REST n'a ni dits ni démentis."""
+        if self.reussie is not None:
+            return []
+        return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
+
+
 class FilBougies(Fil):
     """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
 
@@ -5930,9 +5980,7 @@ class FilBougies(Fil):
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
-        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
-        self._dementis = 0
+        self._epreuve = Epreuve(self.cle, None if self._relisible else True)
         debut = reglages.plage.debut
         if debut is None and fiche.couverts:
             debut = fiche.couverts[-1][0]
@@ -5942,7 +5990,7 @@ class FilBougies(Fil):
         if self._derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte.
             self._desavouer(self._derniere[0], INSTANT_MAX_MS)
-            self._temoins.pop(self._derniere[0], None)
+            self._epreuve.temoins.pop(self._derniere[0], None)
         self._ouvertes.clear()
         self._finales.clear()
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
@@ -5987,9 +6035,8 @@ class FilBougies(Fil):
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        if self._confiance is None:
-            self._temoins |= {bougie[0]: bougie for bougie in closes}
-        return [self._lot(closes)] if closes and self._confiance else []
+        rendues = self._epreuve.retenir(closes)
+        return [self._lot(rendues)] if rendues else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -6011,7 +6058,7 @@ class FilBougies(Fil):
         """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
         if not self._derniere:
             return 0
-        return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
+        return int(self._derniere[0]) if self._epreuve.reussie else self.timeframe.avancer(self._derniere[0], 1)
 
     def _manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
@@ -6031,9 +6078,7 @@ class FilBougies(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
-        relus = unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))
-        seuls = [bougie for instant, bougie in sorted(self._temoins.items()) if oter([(instant, instant + 1)], relus)]
-        if self._confiance is None and seuls:
+        if seuls := self._epreuve.seuls(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
             self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
@@ -6063,27 +6108,8 @@ class FilBougies(Fil):
 
     def _adopter(self, lot: Lot) -> Lot:
         """Le lot relu par REST, tel qu'il sera rendu."""
-        if self._temoins:
-            self._comparer(lot)
+        self._epreuve.comparer(lot)
         return lot
-
-    def _comparer(self, lot: Lot) -> None:
-        """Le flux n'est cru qu'une fois vu d'accord avec le REST : gate y compte le volume en monnaie de cotation."""
-        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
-            temoin = self._temoins.pop(ligne[-1], None)
-            if temoin is None or self._confiance is not None or not ligne[4]:
-                continue
-            couples = zip(temoin[1:], ligne[:-1], strict=True)
-            if all(math.isclose(_en_nombre(dit) or 0.0, lu, rel_tol=1e-6) for dit, lu in couples):
-                self._confiance = True
-            elif (dementis := self._dementis + 1) >= DEMENTIS_MAX:
-                self._confiance = False
-                journal.warning(
-                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
-                    self.cle, temoin[1:], ligne[:-1],
-                )  # fmt: skip
-            else:
-                self._dementis = dementis
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
@@ -6127,7 +6153,7 @@ class FilAgregat(FilBougies):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._vides, self._confiance = bougies_vides, True
+        self._vides, self._epreuve.reussie = bougies_vides, True
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []

@@ -14,6 +14,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow.compute as pc
 import pytest
 from bourses_tierces_flux import BASES, FLUX, Tiers, TradeLu, ouvrir, tiers_de
 
@@ -277,7 +278,12 @@ def test_un_flux_sans_histoire_finit_en_zero(nom: str, format_: str, tmp_path: P
 def test_ce_qui_n_a_pu_etre_comble_rend_trois(tmp_path: Path) -> None:
     """Kucoin ne garde que cent trades : douze heures de coupure laissent un trou, dans la fiche et dans le code."""
     with vive("kucoin") as bourse:
-        panne = threading.Timer(1.5, lambda: (bourse.couper("kucoin"), bourse.avancer(12 * HEURE)))
+
+        def douze_heures_plus_tard() -> None:
+            bourse.couper("kucoin")
+            bourse.avancer(12 * HEURE)
+
+        panne = threading.Timer(1.5, douze_heures_plus_tard)
         panne.start()
         code, series = lancer(bourse, "kucoin", tmp_path / "flux.sqlite", "--stream", "trades", "--duree", "4")
         panne.join()
@@ -306,7 +312,7 @@ def test_le_volume_du_flux_est_celui_du_rest(tmp_path: Path) -> None:
         assert code == 0
         lue, tiers = m.lire(tmp_path / "flux.csv"), tiers_de(bourse, "gate")
         for base in BASES:
-            siennes = lue.filter(m.pc.equal(lue["symbole"], tiers.symbole(base)))
+            siennes = lue.filter(pc.equal(lue["symbole"], tiers.symbole(base)))
             instants = m.instants_de(siennes)
             attendues = tiers.simulateurs[base].attendu("1m", instants[0], instants[-1] + MINUTE)
             assert siennes["volume"].to_pylist() == pytest.approx([ligne[5] for ligne in attendues])
