@@ -1096,6 +1096,7 @@ class Dedoublonneur:
         `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
         `dits` : les `contenu` que le flux a dits, lui, avec un id, et combien de fois.
         """
+        trades = list(trades)
         rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
         return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
 
@@ -4564,7 +4565,14 @@ class Connexion(_Marches):
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in page]
+        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+
+
+def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
+    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'une milliseconde sans id (kucoin dit leur séquence)."""
+    info = brut.get("info")
+    sequence = str(info.get("sequence")) if isinstance(info, Mapping) else ""
+    return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
 def masquer(texte: str, secrets: Iterable[str]) -> str:
@@ -4769,7 +4777,7 @@ class Ecoute(_Liaison):
         self.api.throttler = connexion.api.throttler
         _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
-        self.api.open()  # kucoin négocie son adresse avant le premier `watch`, qui seul l'aurait fait
+        self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
 
     async def suivre(self, *, groupe: bool) -> None:
         """Suit tous les symboles, par appels groupés ou un par un ; ne finit que par une erreur du module."""
@@ -5803,7 +5811,8 @@ class Combleur:
         if self.premier is None or self.dernier is None:
             trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
-            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp, HORS_FENETRE_API)]
+            # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
+            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp + 1, HORS_FENETRE_API)]
             trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
@@ -6156,6 +6165,56 @@ class Fil(ABC):
 # --- Bougies
 
 
+class Epreuve:
+    """Les bougies d'un flux ne sont crues qu'une fois vues égales à celles du REST : gate y compte un autre volume.
+
+    `reussie` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
+    """
+
+    def __init__(self, cle: CleSerie, reussie: bool | None) -> None:
+        self._cle, self.reussie = cle, reussie
+        self.temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
+        self._dementis = 0
+
+    def retenir(self, closes: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Celles qu'on peut rendre ; les autres attendent d'être comparées, ou ne servent à rien."""
+        if self.reussie is None:
+            self.temoins |= {bougie[0]: bougie for bougie in closes}
+        return closes if self.reussie else ()
+
+    def oublier(self, depuis: int) -> None:
+        """Ces témoins n'ont peut-être pas été vus jusqu'à leur clôture."""
+        self.temoins = {instant: bougie for instant, bougie in self.temoins.items() if instant < depuis}
+
+    def comparer(self, lot: Lot) -> None:
+        """Confronte aux témoins les bougies du REST ; une minute sans volume ne prouve rien de son unité."""
+        if not self.temoins:
+            return
+        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
+            temoin = self.temoins.pop(ligne[-1], None)
+            if temoin is not None and self.reussie is None and ligne[4]:
+                self._juger(temoin[1:], ligne[:-1])
+
+    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
+        couples = zip(dite, lue, strict=True)
+        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+            self.reussie = True
+            return
+        self._dementis += 1
+        if self._dementis >= DEMENTIS_MAX:
+            self.reussie = False
+            journal.warning(
+                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
+                self._cle, dite, lue,
+            )  # fmt: skip
+
+    def seuls(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
+        """Les témoins que le REST n'a ni dits ni démentis."""
+        if self.reussie is not None:
+            return []
+        return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
+
+
 class _FilRelu(Fil):
     """Une suite de bougies que le REST complète : ce que la fiche ne couvre pas est ce qui manque."""
 
@@ -6239,9 +6298,7 @@ class FilBougies(_FilRelu):
         self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
         self._rendue = 0  # fin de la dernière rendue
-        self._confiance = None if self._relisible else True  # le flux dit-il les bougies du REST ?
-        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer à celles du REST
-        self._dementis = 0
+        self._epreuve = Epreuve(self.cle, None if self._relisible else True)
 
     def rompre(self) -> None:
         if self._derniere:
@@ -6249,7 +6306,7 @@ class FilBougies(_FilRelu):
             # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
             depuis = min(self._derniere[0], self.timeframe.plancher(self._heure_de_grace()))
             self._desavouer(depuis, INSTANT_MAX_MS)
-            self._temoins = {instant: bougie for instant, bougie in self._temoins.items() if instant < depuis}
+            self._epreuve.oublier(depuis)
         self._ouvertes.clear()
         self._finales.clear()
         self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
@@ -6289,9 +6346,8 @@ class FilBougies(_FilRelu):
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        if self._confiance is None:
-            self._temoins |= {bougie[0]: bougie for bougie in closes}
-        return [self._lot(closes)] if closes and self._confiance else []
+        rendues = self._epreuve.retenir(closes)
+        return [self._lot(rendues)] if rendues else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -6305,13 +6361,11 @@ class FilBougies(_FilRelu):
     def _fin_vue(self) -> int:
         if not self._derniere:
             return 0
-        return int(self._derniere[0]) if self._confiance else self.timeframe.avancer(self._derniere[0], 1)
+        return int(self._derniere[0]) if self._epreuve.reussie else self.timeframe.avancer(self._derniere[0], 1)
 
     async def arreter(self) -> None:
         await super().arreter()
-        relus = unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))
-        seuls = [bougie for instant, bougie in sorted(self._temoins.items()) if oter([(instant, instant + 1)], relus)]
-        if self._confiance is None and seuls:
+        if seuls := self._epreuve.seuls(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
             self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
@@ -6328,27 +6382,8 @@ class FilBougies(_FilRelu):
         return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
 
     def _adopter(self, lot: Lot) -> Lot:
-        if self._temoins:
-            self._comparer(lot)
+        self._epreuve.comparer(lot)
         return lot
-
-    def _comparer(self, lot: Lot) -> None:
-        """Le flux n'est cru qu'une fois vu d'accord avec le REST : gate y compte le volume en monnaie de cotation."""
-        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
-            temoin = self._temoins.pop(ligne[-1], None)
-            if temoin is None or self._confiance is not None or not ligne[4]:
-                continue
-            couples = zip(temoin[1:], ligne[:-1], strict=True)
-            if all(math.isclose(_en_nombre(dit) or 0.0, lu, rel_tol=1e-6) for dit, lu in couples):
-                self._confiance = True
-            elif (dementis := self._dementis + 1) >= DEMENTIS_MAX:
-                self._confiance = False
-                journal.warning(
-                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
-                    self.cle, temoin[1:], ligne[:-1],
-                )  # fmt: skip
-            else:
-                self._dementis = dementis
 
     async def a_bouge(self) -> bool:
         heure = self.connexion.heure_ms()
@@ -6393,7 +6428,7 @@ class FilAgregat(FilBougies):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._vides, self._confiance = bougies_vides, True
+        self._vides, self._epreuve.reussie = bougies_vides, True
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
@@ -6616,6 +6651,11 @@ class Continuite:
         """Le trade d'avant un saut qui n'a pas encore assez duré ; None si rien ne manque."""
         return self._avant_saut if self._manquants else None
 
+    @property
+    def se_suivent(self) -> bool:
+        """Vrai si les identifiants vus se suivent le plus souvent : un saut y est alors un trade perdu."""
+        return self.suites > self.sauts
+
     def _comparer(self, trade: Trade, rangs: Intervalle) -> None:
         """Un trade plus récent que tous a-t-il aussi le plus grand identifiant ?"""
         if self._recent is not None and trade.timestamp > self._recent.timestamp:
@@ -6777,8 +6817,9 @@ class _FilComble(Fil):
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         debut = rupture.dernier.timestamp + 1
-        fin = rupture.jusqua.timestamp if rupture.jusqua else self.connexion.heure_ms()
-        if rupture.jusqua is None and self._queue_entendue:
+        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
+        entendue = rupture.jusqua is None and self._queue_entendue
+        if entendue or (rupture.saut and not self._continuite.se_suivent):
             fin = debut
         self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
 
@@ -6815,7 +6856,7 @@ class FilTrades(_FilComble):
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
 
     def rompre(self) -> None:
-        self._queue_entendue = self.conclut and not self._rompu
+        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
         self._rompu = True
         if (avant := self._continuite.en_attente) is not None:
             self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
@@ -7256,6 +7297,7 @@ class Abonnement:
         symbole, recus = fil.cle.symbole, fil.recus
         try:
             async with asyncio.timeout(VERIFICATION_MAX_S):
+                await self._connexion.estimer_heure()  # l'heure ne venait plus que du flux
                 mort = await fil.a_bouge()
         except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
             journal.debug("%s : silence invérifiable. %s", fil.cle, erreur)

@@ -516,8 +516,9 @@ class Hyperliquid(Simulateur):
             return {"specialStatuses": None, "time": self.maintenant_ms()}
         if params["type"] == "metaAndAssetCtxs":
             if "dex" in params:
-                return [{"universe": [{"name": "xyz:BBB", "szDecimals": 3}], "collateralToken": 0}, [{"markPx": "100", "coin": "AAA"}]]
-            return [{"universe": [{"name": "AAA", "szDecimals": 3, "maxLeverage": 50}]}, [{"markPx": "100", "coin": "AAA"}]]
+                return [{"universe": [{"name": "xyz:BBB", "szDecimals": 3}], "collateralToken": 0}, [{"markPx": "100"}]]
+            prix = {"markPx": "100", "coin": "AAA"}
+            return [{"universe": [{"name": "AAA", "szDecimals": 3, "maxLeverage": 50}]}, [prix]]
         if params["type"] == "perpDexs":
             return [None, {"name": "xyz"}]
         if params["type"] == "spotMetaAndAssetCtxs":
@@ -586,7 +587,7 @@ class Htx(Simulateur):
 
     def identifiant_long(self, t: Trade) -> int:
         """L'identifiant de l'ordre et du trade, d'un seul tenant."""
-        return 10**18 * (1_000 + t.id % 89) + t.id
+        return 10**18 + 89 * t.id
 
     def _page(self, chemin: str, params: Params) -> list[Bougie]:
         code, contrat = self.codes()[params["period"]], chemin.startswith("/linear")

@@ -7,17 +7,18 @@ le premier, est traduit pour le second.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from dataclasses import replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bourses_tierces import SIMULATEURS, RefusError, Simulateur
 
 from bourse_locale import Bourse
 from bourse_locale.flux import Abonnement, Flux
-from bourse_locale.marche import MINUTE_MS, Instrument, Marche
+from bourse_locale.marche import JOUR_MS, MINUTE_MS, Instrument, Marche, instant_ms
 from bourse_locale.pages import derniers_trades
 from bourse_locale.serveur import Appel, Protocole, Reponse
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bourse_locale.session import Session
 
 BASES = ("AAA", "BBB")
+DEPART_MS = instant_ms("2024-01-05T13:00:30")
 Objet = dict[str, Any]
 
 
@@ -62,7 +64,7 @@ class Tiers(Protocole):
         """Deux marchés, cotés depuis cet instant."""
         classe = SIMULATEURS[nom]
         self.minutes_vides_plates = classe.pleines  # type: ignore[misc]  # d'instance : un exchange, une classe
-        self.nom, self.base_url = classe.nom, ""  # type: ignore[misc]
+        self.nom, self.ccxt, self.base_url = nom, classe.nom, ""  # type: ignore[misc]
         instrument = Instrument("AAA", classe.symbole.split("/")[1][:4].rstrip(":"), decimales_quantite=3)
         self._instruments = [replace(instrument, base=base, cotation_ms=cotation_ms) for base in BASES]
         self.simulateurs = {i.base: classe(bourse.marche, i) for i in self._instruments}
@@ -104,6 +106,7 @@ class Tiers(Protocole):
         chemin, params = json.loads(demande.replace("BBB", "AAA").replace("bbb", "aaa"))
         simulateur = self.simulateurs[base]
         propre = self._flux.rest(self, chemin)
+        # bitfinex n'a pas d'autre heure
         entetes = {"Date": formatdate(self.bourse.maintenant_ms() / 1000, usegmt=True)}
         if propre is not None:
             return Reponse(propre, entetes=entetes)
@@ -126,31 +129,35 @@ class Tiers(Protocole):
         """Le symbole unifié d'un marché."""
         return en(base, self.premier.symbole)
 
-    def bougies_attendues(self, base: str, debut: int, fin: int) -> list[tuple[float, ...]]:
-        """Les bougies 1m du REST dans [début, fin[."""
-        return list(self.simulateurs[base].attendu("1m", debut, fin))
-
-    def trades_attendus(self, base: str, debut: int, fin: int) -> list[tuple[int, str, float]]:
-        """(instant, sens, prix) des trades de [début, fin[, dans l'ordre."""
-        instrument = self.simulateurs[base].instrument
-        trades = self.marche.trades(instrument, debut, fin)
-        return [(t.ts, t.sens, float(instrument.texte_prix(t.prix))) for t in trades]
+    def trades_attendus(self, base: str, debut: int, fin: int) -> list[TradeLu]:
+        """Les trades de [début, fin[, dans l'ordre : instant, sens, prix, quantité de base (ou contrats)."""
+        simulateur = self.simulateurs[base]
+        return [
+            TradeLu(t.ts, t.sens, float(simulateur.prix(t.prix)), float(simulateur.quantite(t)))
+            for t in self.marche.trades(simulateur.instrument, debut, fin)
+        ]
 
 
-def ouvrir(nom: str, *, depart_ms: int, vide: float = 0.0, **reglages: Any) -> Bourse:
-    """La bourse d'un exchange tiers, dont l'horloge part de cet instant."""
+class TradeLu(NamedTuple):
+    """Ce qu'on compare d'un trade : les identifiants changent d'un exchange à l'autre."""
+
+    instant: int
+    sens: str
+    prix: float
+    quantite: float
+
+
+def ouvrir(*noms: str, depart_ms: int = DEPART_MS, vide: float = 0.1, **reglages: Any) -> Bourse:
+    """La bourse de ces exchanges tiers, dont l'horloge part de cet instant."""
     marche = Marche(graine=7, instruments={}, taux_vide=vide)
-    cotation = (depart_ms - 3 * 86_400_000) // MINUTE_MS * MINUTE_MS
-
-    def fabrique(bourse: Bourse) -> Tiers:
-        return Tiers(bourse, nom, cotation)
-
-    return Bourse((fabrique,), marche, limites=False, maintenant_ms=depart_ms, **reglages)
+    cotation = depart_ms - 3 * JOUR_MS
+    fabriques = [functools.partial(Tiers, nom=nom, cotation_ms=cotation) for nom in noms]
+    return Bourse(fabriques, marche, limites=False, maintenant_ms=depart_ms, **reglages)
 
 
-def tiers_de(bourse: Bourse) -> Tiers:
-    """Le seul exchange de cette bourse."""
-    (protocole,) = bourse.protocoles.values()
+def tiers_de(bourse: Bourse, nom: str) -> Tiers:
+    """Un exchange de cette bourse."""
+    protocole = bourse.protocoles[nom]
     assert isinstance(protocole, Tiers)
     return protocole
 
@@ -193,7 +200,9 @@ class FluxTiers(Flux):
         """Les marchés que nomme un texte."""
         return [i for i in self.protocole.instruments if i.base in texte.upper()]
 
-    def abonner(self, session: Session, canal: Canal, instruments: Iterable[Instrument], code: str = "1m", nom: str = "") -> None:
+    def abonner(
+        self, session: Session, canal: Canal, instruments: Iterable[Instrument], code: str = "1m", nom: str = ""
+    ) -> None:
         """Abonne ; `code` : le timeframe de l'exchange."""
         timeframe = self.protocole.premier.codes().get(code, "1m")
         for i in instruments:
@@ -220,7 +229,8 @@ class FluxTiers(Flux):
 
     def un_trade(self, abonnement: Abonnement, trade: Trade) -> Objet:
         """Un trade, comme l'écrit le REST."""
-        ecrit: Objet = json.loads(en(abonnement.instrument.base, json.dumps(self.rest_de(abonnement).rediger_trade(trade))))
+        texte = json.dumps(self.rest_de(abonnement).rediger_trade(trade))
+        ecrit: Objet = json.loads(en(abonnement.instrument.base, texte))
         return ecrit
 
     def textes(self, abonnement: Abonnement, bougie: Bougie) -> tuple[str, str, str, str, str]:
@@ -286,7 +296,8 @@ class FluxGate(FluxTiers):
         return self._trame("candlesticks", donnees, maintenant_ms)
 
     def _trame(self, canal: str, resultat: object, maintenant_ms: int) -> Objet:
-        return {"time": maintenant_ms // 1000, "channel": f"{self.genre}.{canal}", "event": "update", "result": resultat}
+        entete = {"time": maintenant_ms // 1000, "channel": f"{self.genre}.{canal}", "event": "update"}
+        return {**entete, "result": resultat}
 
 
 class FluxGateSwap(FluxGate):
@@ -466,8 +477,11 @@ class FluxHyperliquid(FluxTiers):
         """Tous dans une trame."""
         simulateur = self.rest_de(abonnement)
         donnees = [
-            {"coin": abonnement.instrument.base, "side": "A" if t.sens == "sell" else "B", "px": simulateur.prix(t.prix),
-             "sz": simulateur.quantite(t), "time": t.ts, "hash": "0x0", "tid": t.id * 0x9E3779B97F4A7C15 % 2**50}
+            {
+                "coin": abonnement.instrument.base, "side": "A" if t.sens == "sell" else "B",
+                "px": simulateur.prix(t.prix), "sz": simulateur.quantite(t), "time": t.ts, "hash": "0x0",
+                "tid": t.id * 0x9E3779B97F4A7C15 % 2**50,
+            }
             for t in trades
         ]  # fmt: skip
         return [{"channel": "trades", "data": donnees}]

@@ -96,7 +96,7 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
 
     lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert lus == [str(n) for n in range(40, 55)]
-    assert trous == [m.Trou(T0 + 20_001, T0 + 40_000, m.HORS_FENETRE_API)]
+    assert trous == [m.Trou(T0 + 20_001, T0 + 40_001, m.HORS_FENETRE_API)]
 
 
 def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
@@ -342,7 +342,8 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     """Un fil, abonné."""
     serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
     fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
-    fil._confiance = True  # une bougie du REST aurait confirmé celles du flux
+    if isinstance(fil, m.FilBougies):
+        fil._epreuve.reussie = True  # une bougie du REST aurait confirmé celles du flux
     fil.rompre()
     return fil
 

@@ -1,0 +1,318 @@
+"""N'importe quel exchange ccxt.pro : huit classes que l'exchange embarqué n'imite pas, face à leur vrai WebSocket.
+
+Ce que rend le flux est ce que le REST du même exchange dit ensuite, quoi qu'il arrive ; ce qu'il ne peut retrouver est
+inscrit en trou. Les flux d'un scénario courent ensemble, sur une bourse où passe une minute par seconde.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import json
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow.compute as pc
+import pytest
+from bourses_tierces_flux import BASES, FLUX, Tiers, TradeLu, ouvrir, tiers_de
+
+import module_ccxt_fr_v2 as m
+from bourse_locale.pannes import Panne
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from bourse_locale import Bourse
+
+MINUTE, HEURE = 60_000, 3_600_000
+ACCELERATION = 60
+TOUS = sorted(FLUX)
+MODES: dict[str, dict[str, Any]] = {
+    "bougies": {"stream": "ohlcv"},
+    "trades": {"stream": "trades"},
+    "agregat": {"stream": "trades", "trades_vers_ohlcv": True},
+}
+SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
+DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10}  # ce que le REST en garde
+CONTRATS = {"htx_swap": 100.0}  # contrats par unité de base, dans les trades
+
+
+class Cas(NamedTuple):
+    """Un flux : un exchange, ce qu'on y suit."""
+
+    nom: str
+    mode: str
+
+
+@dataclasses.dataclass
+class Releve:
+    """Ce qu'un flux a rendu pour un marché."""
+
+    tiers: Tiers
+    base: str
+    lots: list[m.Lot] = dataclasses.field(default_factory=list)
+
+    @property
+    def trous(self) -> list[m.Trou]:
+        """Ce qui manque, et se dit."""
+        return [trou for lot in self.lots for trou in lot.trous if trou.raison != m.SANS_TRANSACTION]
+
+    def manque(self, instant: int) -> bool:
+        """Vrai si un trou le dit."""
+        return any(trou.debut <= instant < trou.fin for trou in self.trous)
+
+    def bougies(self) -> list[tuple[float, ...]]:
+        """Les dernières lignes rendues de chaque minute."""
+        lignes: dict[int, tuple[float, ...]] = {}
+        for lot in self.lots:
+            colonnes = zip(*(lot.lignes[nom].to_pylist() for nom in m.VALEURS_OHLCV), strict=True)
+            lignes |= dict(zip(m.instants_de(lot.lignes), colonnes, strict=True))
+        return [(instant, *valeurs) for instant, valeurs in sorted(lignes.items())]
+
+    def trades(self) -> list[TradeLu]:
+        """Les trades, dans l'ordre de leurs instants, et de leur arrivée."""
+        contrats = CONTRATS.get(self.tiers.nom, 1.0)
+        tous: list[TradeLu] = []
+        for lot in self.lots:
+            colonnes = (m.instants_de(lot.lignes), *(lot.lignes[c].to_pylist() for c in ("side", "price", "amount")))
+            lignes = zip(*colonnes, strict=True)
+            tous += [TradeLu(ts, sens, prix, round(quantite / contrats, 6)) for ts, sens, prix, quantite in lignes]
+        return sorted(tous, key=lambda trade: trade.instant)
+
+    def ids(self) -> list[str]:
+        """Les identifiants."""
+        return [identifiant for lot in self.lots for identifiant in lot.lignes["id"].to_pylist()]
+
+
+Scenario = dict[tuple[str, str, str], Releve]
+"""(exchange, mode, marché) -> ce qui fut rendu."""
+
+
+def jouer(
+    duree_s: float, agir: Callable[[Bourse], Awaitable[None]], modes: tuple[str, ...], **options: Any
+) -> Scenario:
+    """Tous les exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
+    with ouvrir(*TOUS, acceleration=ACCELERATION).en_fil() as bourse:
+        releves: Scenario = {}
+
+        async def suivre(cas: Cas) -> None:
+            tiers = tiers_de(bourse, cas.nom)
+            siens = {tiers.symbole(base): Releve(tiers, base) for base in BASES}
+            releves.update({(*cas, releve.base): releve for releve in siens.values()})
+            reglages = reglages_de(bourse, cas.nom) | MODES[cas.mode] | options
+            async for lot in m.suivre(**reglages, symbols=list(siens), duree=duree_s):
+                siens[lot.cle.symbole].lots.append(lot)
+
+        async def tous() -> None:
+            action = asyncio.ensure_future(agir(bourse))
+            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in TOUS for mode in modes))
+            await action
+
+        asyncio.run(tous())
+    return releves
+
+
+def reglages_de(bourse: Bourse, nom: str) -> dict[str, Any]:
+    """De quoi ouvrir un exchange de la bourse."""
+    tiers = tiers_de(bourse, nom)
+    config = {**bourse.config_ccxt(nom), "rateLimit": 1, "timeout_on_exit": 0}
+    return {"exchange": tiers.ccxt, "config_ccxt": config, "type_marche": "swap" if ":" in tiers.symbole() else "spot"}
+
+
+async def rien(_bourse: Bourse) -> None:
+    """Il n'arrive rien."""
+
+
+async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int = 0) -> None:
+    """Toutes les connexions meurent, et sont refusées un moment."""
+    await asyncio.sleep(apres_s)
+    refus = [bourse.refuser_connexions(nom) for nom in TOUS]
+    for nom in TOUS:
+        bourse.couper(nom)
+    if saut_ms:
+        bourse.avancer(saut_ms)
+    await asyncio.sleep(duree_s)
+    for panne in refus:
+        bourse.pannes.retirer(panne)
+
+
+async def taire(bourse: Bourse) -> None:
+    """Toutes les connexions se taisent sans se fermer."""
+    await asyncio.sleep(2.5)
+    for nom in TOUS:
+        bourse.couper(nom, "silence")
+
+
+async def refuser(bourse: Bourse) -> None:
+    """Le second marché est refusé."""
+    bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BBB"))
+
+
+SCENARIOS: dict[str, functools.partial[Scenario]] = {
+    "coupure": functools.partial(
+        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), tuple(MODES), silence=30.0
+    ),
+    "longue": functools.partial(
+        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), ("trades",)
+    ),
+    "silence": functools.partial(jouer, 7.0, taire, ("bougies", "trades"), silence=1.0),
+    "refus": functools.partial(jouer, 4.0, refuser, ("bougies", "trades")),
+}
+
+
+@functools.cache
+def scenario(nom: str) -> Scenario:
+    """Un scénario, joué une fois."""
+    return SCENARIOS[nom]()
+
+
+# --- Ce qui est rendu est vrai ---
+
+
+def bougies_exactes(releve: Releve, au_moins: int, *, sans_vides: bool = False) -> None:
+    """Mêmes minutes, mêmes prix, même unité de volume que le REST ; rien ne manque."""
+    lues = releve.bougies()
+    assert len(lues) >= au_moins
+    attendues = releve.tiers.simulateurs[releve.base].attendu("1m", int(lues[0][0]), int(lues[-1][0]) + MINUTE)
+    attendues = [ligne for ligne in attendues if ligne[5] or not sans_vides]
+    assert [ligne[0] for ligne in lues] == [ligne[0] for ligne in attendues]
+    assert lues == [pytest.approx(ligne, rel=1e-9) for ligne in attendues]
+    assert releve.trous == []
+
+
+def trades_exacts(releve: Releve, au_moins: int) -> None:
+    """Chacun une fois, dans l'ordre ; ce qui manque est dans un trou."""
+    lus = releve.trades()
+    assert len(lus) >= au_moins
+    assert len(set(releve.ids())) == len(releve.ids())
+    attendus = releve.tiers.trades_attendus(releve.base, lus[0].instant, lus[-1].instant + 1)
+    # Un instantané peut commencer au milieu d'une milliseconde.
+    attendus = attendus[[trade == lus[0] for trade in attendus].index(True) :]
+    dits = [trade for trade in attendus if not releve.manque(trade.instant)]
+    assert [trade for trade in lus if not releve.manque(trade.instant)] == dits
+
+
+@pytest.mark.parametrize("mode", ["bougies", "agregat"])
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_coupure_ne_change_aucune_bougie(nom: str, mode: str) -> None:
+    """Deux minutes de connexion refusée : les bougies sont celles du REST, faites de trades ou non."""
+    for base in BASES:
+        bougies_exactes(scenario("coupure")[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
+
+
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
+    """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
+    for base in BASES:
+        releve = scenario("coupure")[nom, "trades", base]
+        trades_exacts(releve, au_moins=15)
+        assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
+    """Douze heures, trois mille trades : page à page chez qui remonte, un trou exact chez qui ne garde que la fin."""
+    for base in BASES:
+        releve = scenario("longue")[nom, "trades", base]
+        trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
+        assert len(releve.trous) == (nom in DERNIERS_SEULEMENT)
+
+
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
+    """Ouverte, sans un mot : le REST dit que le marché vit, l'écoute est refaite."""
+    for base in BASES:
+        bougies_exactes(scenario("silence")[nom, "bougies", base], au_moins=4)
+        releve = scenario("silence")[nom, "trades", base]
+        trades_exacts(releve, au_moins=10)
+        assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.parametrize("mode", ["bougies", "trades"])
+@pytest.mark.parametrize("nom", TOUS)
+def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
+    """Que la classe ccxt rejette le refus, le lève, ou n'en fasse rien."""
+    sain = scenario("refus")[nom, mode, "AAA"]
+    if mode == "bougies":
+        bougies_exactes(sain, au_moins=2)
+    else:
+        trades_exacts(sain, au_moins=5)
+        assert scenario("refus")[nom, mode, "BBB"].lots == []
+
+
+# --- Par la ligne de commande ---
+
+
+@contextlib.contextmanager
+def vive(nom: str) -> Iterator[Bourse]:
+    """Un exchange tiers, à une minute par seconde."""
+    with ouvrir(nom, acceleration=ACCELERATION).en_fil() as bourse:
+        yield bourse
+
+
+def lancer(bourse: Bourse, nom: str, sortie: Path, *mots: str) -> tuple[int, list[dict[str, Any]]]:
+    """La ligne de commande, dans ce processus : son code, et ce que le bilan dit de chaque marché."""
+    reglages, bilan = reglages_de(bourse, nom), sortie.with_suffix(".json")
+    symboles = ",".join(tiers_de(bourse, nom).symbole(base) for base in BASES)
+    code = m.principal([
+        "--exchange", reglages["exchange"], "--config-ccxt", json.dumps(reglages["config_ccxt"]),
+        "--type-marche", reglages["type_marche"], "--symbols", symboles, "--sortie", str(sortie),
+        "--bilan", str(bilan), *mots,
+    ])  # fmt: skip
+    return code, json.loads(bilan.read_text(encoding="utf-8"))["series"]
+
+
+@pytest.mark.parametrize(("nom", "format_"), [("gate", "csv"), ("hyperliquid", "parquet")])
+def test_un_flux_sans_histoire_finit_en_zero(nom: str, format_: str, tmp_path: Path) -> None:
+    """Rien n'est arrivé : rien ne manque, même là où le REST n'aurait pu le prouver."""
+    with vive(nom) as bourse:
+        code, series = lancer(bourse, nom, tmp_path / f"flux.{format_}", "--stream", "trades", "--duree", "3")
+    assert code == 0
+    assert [serie["trous"] for serie in series] == [[], []]
+    assert all(serie["lignes_recues"] > 5 for serie in series)
+
+
+def test_ce_qui_n_a_pu_etre_comble_rend_trois(tmp_path: Path) -> None:
+    """Kucoin ne garde que cent trades : douze heures de coupure laissent un trou, dans la fiche et dans le code."""
+    with vive("kucoin") as bourse:
+
+        def douze_heures_plus_tard() -> None:
+            bourse.couper("kucoin")
+            bourse.avancer(12 * HEURE)
+
+        panne = threading.Timer(1.5, douze_heures_plus_tard)
+        panne.start()
+        code, series = lancer(bourse, "kucoin", tmp_path / "flux.sqlite", "--stream", "trades", "--duree", "4")
+        panne.join()
+    assert code == 3
+    assert {trou["raison"] for serie in series for trou in serie["trous"]} == {"hors_fenetre_api"}
+
+
+@pytest.mark.parametrize("nom", ["bitfinex", "coinbase"])
+def test_un_marche_refuse_est_dit_et_rend_trois(
+    nom: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Un refus que la classe ccxt tait, ou lève : le fautif est nommé, l'autre est écrit."""
+    with vive(nom) as bourse:
+        bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BBB"))
+        code, series = lancer(bourse, nom, tmp_path / "flux.csv", "--stream", "trades", "--duree", "4")
+        refuse = tiers_de(bourse, nom).symbole("BBB")
+    assert code == 3
+    assert f"{refuse} " in capsys.readouterr().err
+    assert [serie["etat"] for serie in series] == ["complete", "refusee"]
+
+
+def test_le_volume_du_flux_est_celui_du_rest(tmp_path: Path) -> None:
+    """Gate compte au comptant le volume de ses bougies en monnaie de cotation : le REST l'emporte, et c'est dit."""
+    with vive("gate") as bourse:
+        code, _ = lancer(bourse, "gate", tmp_path / "flux.csv", "--stream", "ohlcv", "--duree", "5")
+        assert code == 0
+        lue, tiers = m.lire(tmp_path / "flux.csv"), tiers_de(bourse, "gate")
+        for base in BASES:
+            siennes = lue.filter(pc.equal(lue["symbole"], tiers.symbole(base)))
+            instants = m.instants_de(siennes)
+            attendues = tiers.simulateurs[base].attendu("1m", instants[0], instants[-1] + MINUTE)
+            assert siennes["volume"].to_pylist() == pytest.approx([ligne[5] for ligne in attendues])
