@@ -5969,6 +5969,7 @@ def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
 SILENCE_MIN_S = 0.5
 SILENCE_MAX_S = 900.0  # un marché calme n'est pas interrogé plus rarement
 RONDE_S = 0.25  # entre deux regards sur les silences
+PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
 FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
@@ -7430,6 +7431,14 @@ class Flux:
         for fil in self.fils:
             await fil.arreter()
 
+    async def _attendre_la_grace(self, plafond_s: float) -> None:
+        """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
+        horloge = asyncio.get_running_loop().time
+        limite = horloge() + plafond_s
+        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
+            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
+            await self._connexion.estimer_heure()
+
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
         for fil in self.fils:
@@ -7438,7 +7447,7 @@ class Flux:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
                 await self._connexion.estimer_heure()
-                await pause(max((fil.reste_de_grace_s() for fil in self.fils), default=0.0))
+                await self._attendre_la_grace(plafond_s / 2)
                 await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
         await self.arreter()
         return self.collecter()
