@@ -3486,7 +3486,7 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
     existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
     if not base.execute(existe, (f"{requetes.table}_series",)).fetchone():
         return []
-    series = base.execute(requetes.sql('SELECT * FROM "{T}_series"'))
+    series = base.execute(requetes.sql('SELECT * FROM "{T}_series" ORDER BY exchange, symbole, timeframe, prix'))
     champs = [champ for champ, *_ in series.description]
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
@@ -3855,6 +3855,7 @@ def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
 
 AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
 CONSTATS_DITS = 20  # par nature
+ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
 
 
 class Constat(NamedTuple):
@@ -3867,9 +3868,16 @@ class Constat(NamedTuple):
     phrase: str
 
     def __str__(self) -> str:
-        borne = "" if self.debut is None else en_iso(self.debut)
-        quand = f"de {borne} à {en_iso(self.fin)}" if self.fin is not None else borne
+        debut, fin = _instant_lisible(self.debut), _instant_lisible(self.fin)
+        quand = f"de {debut} à {fin}" if fin else debut
         return f"{' '.join(filter(None, (str(self.cle or ''), quand)))} : {self.phrase}".removeprefix(" : ")
+
+
+def _instant_lisible(instant: int | None) -> str:
+    """Un instant en ISO 8601, ou son nombre là où aucun calendrier ne va."""
+    if instant is None:
+        return ""
+    return en_iso(instant) if 0 <= instant <= INSTANT_MAX_MS else f"{instant} ms"
 
 
 @dataclass
@@ -3887,7 +3895,7 @@ class EtatSerie:
 
     def en_dict(self) -> dict[str, Any]:
         """La série, en types JSON."""
-        bornes = [None if instant is None else en_iso(instant) for instant in (self.premiere, self.derniere)]
+        bornes = [_instant_lisible(instant) or None for instant in (self.premiere, self.derniere)]
         return {
             **self.cle._asdict(),
             "table": self.table,
@@ -4075,18 +4083,19 @@ class Examen:
         """Contrôle les lignes suivantes ; rend le masque de celles qui peuvent rester (le tri ôte les doublons)."""
         instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
         self._situer(instants)
-        fautives = pa.repeat(_constante(False), len(instants))
-        for nature, regle in REGLES.items():
-            masque = regle.fautives(lignes, instants, self.fiche)
-            self._noter_masque(nature, regle.phrase, instants, masque)
-            fautives = pc.or_(fautives, masque) if regle.otees else fautives
-        self._suivre(lignes, instants)
+        masques = {nature: regle.fautives(lignes, instants, self.fiche) for nature, regle in REGLES.items()}
+        for nature, masque in masques.items():
+            self._noter_masque(nature, REGLES[nature].phrase, instants, masque)
+        otees = [masque for nature, masque in masques.items() if REGLES[nature].otees]
+        fautives = functools.reduce(pc.or_, otees, self._suivre(lignes, instants))
         gardees = pc.invert(fautives)
+        # Hors grille ou du futur, elle ne tient la place d'aucune : ce qui manque se voit par ailleurs.
+        perdus = instants.filter(pc.and_not(fautives, pc.or_(masques["hors_grille"], masques["futur"])))
         if self.donnee.a_une_grille:
             self.presents += plages(instants.filter(gardees), grille(self.fiche))
-            self.perdus += plages(instants.filter(fautives), grille(self.fiche))
+            self.perdus += plages(perdus, grille(self.fiche))
         else:
-            self.perdus += [(instant, instant + 1) for instant in instants.filter(fautives).to_pylist()]
+            self.perdus += [(instant, instant + 1) for instant in perdus.to_pylist()]
         return gardees
 
     def _situer(self, instants: pa.Array) -> None:
@@ -4095,14 +4104,28 @@ class Examen:
         self.etat.premiere = min(bornes[0], self.etat.premiere if self.etat.premiere is not None else bornes[0])
         self.etat.derniere = max(bornes[1], self.etat.derniere or 0)
 
-    def _suivre(self, lignes: pa.Table, instants: pa.Array) -> None:
-        """L'ordre et l'unicité, lot après lot."""
+    def _suivre(self, lignes: pa.Table, instants: pa.Array) -> pa.Array:
+        """L'ordre et l'unicité, lot après lot ; rend le masque des bougies qui se contredisent."""
         reperes = lignes.select(self.donnee.reperes)
         avant = self._fins.get(reperes["symbole"][0].as_py(), reperes[:0])
-        if not prolonger(self._fins, reperes, self.donnee):
-            doublons, reculs = ruptures(pa.concat_tables([avant, reperes]), self.donnee)
-            self._noter_masque("doublon", "ligne en double", instants, doublons[len(avant) :])
-            self._noter_masque("desordre", "ligne en désordre", instants, reculs[len(avant) :])
+        if prolonger(self._fins, reperes, self.donnee):
+            return pa.repeat(_constante(False), len(instants))
+        doublons, reculs = (
+            masque[len(avant) :] for masque in ruptures(pa.concat_tables([avant, reperes]), self.donnee)
+        )
+        self._noter_masque("doublon", "ligne en double", instants, doublons)
+        self._noter_masque("desordre", "ligne en désordre", instants, reculs)
+        return self._contredites(lignes, instants, instants.filter(doublons))
+
+    def _contredites(self, lignes: pa.Table, instants: pa.Array, doubles: pa.Array) -> pa.Array:
+        """Masque des bougies données deux fois, différentes : aucune n'est crue, comme dans une page (`cribler`)."""
+        valeurs: dict[int, set[tuple[Any, ...]]] = {}
+        if self.donnee.a_une_grille:
+            concernees = lignes.filter(pc.is_in(instants, value_set=doubles))
+            for instant, valeur in zip(instants_de(concernees), _en_tuples(concernees, VALEURS_OHLCV), strict=True):
+                valeurs.setdefault(instant, set()).add(valeur)
+        contredits = [instant for instant, lues in valeurs.items() if len(lues) > 1]
+        return pc.is_in(instants, value_set=pa.array(contredits, pa.int64()))
 
     def conclure(self, *, en_attente: bool) -> None:
         """Confronte la fiche à toutes les lignes ; un journal en attente en sait plus qu'elle."""
@@ -4183,7 +4206,7 @@ class Controle:
         try:
             fiche, famille = _fiche_de_rien(cle, instants), cle._replace(symbole="")
             intruse = self.brut.famille_unique and famille != (self._famille or famille)
-        except ValueError:
+        except (ValueError, OverflowError):
             intruse = True
         if intruse:
             constats = [Constat("autre_serie", cle, i, None, "ligne d'une autre série") for i in instants.to_pylist()]
@@ -4226,9 +4249,6 @@ class Controle:
         if self.brut.en_attente:
             phrase = "un journal de reprise attend : la couverture n'est pas contrôlée (relancez, ou --reparer)"
             self.rapport.avertissements.append(phrase)
-        if not self.donnee.a_une_grille and any(nature == "ligne_coupee" for nature, _ in self.brut.defauts):
-            for examen in self.examens.values():  # ce qui suivait est peut-être coupé aussi
-                examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
         connues = {fiche.cle for fiche in self.brut.fiches}
         for cle, examen in self.examens.items():
             if cle not in connues:
@@ -4236,7 +4256,10 @@ class Controle:
             examen.conclure(en_attente=self.brut.en_attente)
 
     def fiches(self) -> dict[CleSerie, Fiche]:
-        """Les fiches, d'accord avec les lignes gardées."""
+        """Les fiches, d'accord avec les lignes gardées ; d'événements, ce qui suivait une coupure est dit perdu."""
+        coupee = {"ligne_coupee", "illisible"} & set(self.rapport.fautes)
+        for examen in self.examens.values() if coupee and not self.donnee.a_une_grille else ():
+            examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
         return {cle: examen.accordee(en_attente=self.brut.en_attente) for cle, examen in self.examens.items()}
 
 
@@ -4265,57 +4288,79 @@ def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
 
 
 def _controler(
-    ecrivain: Ecrivain, rapport: Rapport, *, retenir: bool = False
-) -> tuple[Controle | None, list[pa.Table]]:
-    """Le contrôle d'une sortie et ce qu'il en reste, s'il faut le retenir ; None si elle ne se lit pas."""
-    retenus: list[pa.Table] = []
+    ecrivain: Ecrivain, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
+) -> Controle | None:
+    """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire."""
+    controle = None
     try:
         with ecrivain.brut() as brut:
             controle = Controle(brut, ecrivain.type_donnee, rapport, None if brut.famille_unique else ecrivain.table)
             for lot in brut.lots:
-                gardees = controle.lire(lot)
-                if retenir:
-                    retenus.append(ecrivain.retenir(lot, gardees))
+                retenir(lot, controle.lire(lot))
             controle.conclure()
     except (_PasLeNotre, SortieIllisible) as refus:
         if isinstance(refus, _PasLeNotre) and not ecrivain.fiches_portees():
             raise
         nature = "colonnes" if isinstance(refus, _PasLeNotre) else "illisible"
         rapport.noter([Constat(nature, None, None, None, str(refus))])
-        return None, []
-    return (None if rapport.fautes["illisible"] else controle), retenus
+    return controle
 
 
-def assainir_sortie(chemin: Path, table: str | None = None) -> None:
-    """Remet une sortie en état sans réseau ; n'écrit que ce qu'il faut. Ce qui manque devient un trou `echec`.
+def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
+    """Remet une sortie en état sans réseau ; ce qui manque devient un trou `echec`. Rend vrai si elle a changé.
 
-    Illisible, elle est mise de côté, et refaite de sa fiche ; ErreurDemande si celle-ci ne se lit pas non plus.
+    Illisible, elle est mise de côté, et refaite de ce qui s'en lit ; ErreurDemande si sa fiche ne se lit pas.
     """
-    portees = [(lecteur, lecteur.fiches_portees()) for lecteur in lecteurs(chemin, table)]
-    for lecteur, fiches in portees:
-        rapport = Rapport(chemin, lecteur.format)
-        controle, _ = _controler(lecteur, rapport)
-        if rapport.fautes:
-            with lecteur.tenue():
-                _assainir(lecteur, fiches)
-        if controle is not None and controle.brut.en_attente:
-            with _lecteur_de(chemin, table) as ecrivain:  # fond le journal
-                ecrivain.finir()
-            assainir_sortie(chemin, table)
+    a_lire = lecteurs(chemin, table)
+    rapport, en_attente = Rapport(chemin, a_lire[0].format), False
+    with a_lire[0].tenue(), contextlib.ExitStack() as pile:
+        for lecteur in a_lire:
+            pile.callback(lecteur.fermer)
+            controle = _controler(lecteur, sien := Rapport(chemin, lecteur.format))
+            en_attente = en_attente or (controle is not None and controle.brut.en_attente)
+            rapport.fautes += sien.fautes
+            if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
+                retenus, fiches = _retenir(lecteur, lecteur.retenir)
+                lecteur.remplacer(retenus, fiches)
+        if rapport.fautes.keys() & ILLISIBLES:
+            _refaire(a_lire)
+    if rapport.fautes:
+        natures = ", ".join(f"{nombre} {nature}" for nature, nombre in rapport.fautes.items())
+        journal.info("« %s » : réparé sans réseau (%s).", chemin, natures)
+    if en_attente:
+        with _lecteur_de(chemin, table) as ecrivain:  # fond le journal
+            ecrivain.finir()
+        assainir_sortie(chemin, table)
+    return en_attente or bool(rapport.fautes)
 
 
-def _assainir(ecrivain: Ecrivain, portees: Sequence[Fiche]) -> None:
-    controle, retenus = _controler(ecrivain, Rapport(ecrivain.chemin, ecrivain.format), retenir=True)
-    if controle is not None:
-        ecrivain.remplacer(retenus, controle.fiches())
-        return
-    if not portees:
+def _retenir(
+    lecteur: Ecrivain, retenir: Callable[[pa.Table, pa.Array], pa.Table]
+) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
+    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
+    retenus: list[pa.Table] = []
+    fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in lecteur.fiches_portees()}
+    rapport = Rapport(lecteur.chemin, lecteur.format)
+    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(retenir(lot, gardees)))
+    return retenus, controle.fiches() if controle is not None else fiches
+
+
+def _refaire(a_lire: Sequence[Ecrivain]) -> None:
+    """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
+    sauves = [(lecteur, *_retenir(lecteur, pa.Table.take)) for lecteur in a_lire]
+    if not any(fiches for _, _, fiches in sauves):
         raise ErreurDemande(
-            f"« {ecrivain.chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
+            f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
             "Déplacez-le, puis relancez la commande qui l'a produit.",
         )
-    ecrivain.ecarter()
-    ecrivain.remplacer([], {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in portees})
+    a_lire[0].ecarter()
+    for lecteur, retenus, fiches in sauves:
+        donnee = lecteur.type_donnee
+        lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
+        par_cle = dict(_par_serie(lignes, donnee))
+        for cle, fiche in fiches.items():
+            lecteur.ecrire(Lot(cle, par_cle.get(cle, lignes[:0]), fiche.couverts, fiche.trous), fiche)
+        lecteur.finir()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -9339,8 +9384,7 @@ def dire_rapport(rapport: Rapport) -> list[str]:
 
 def _dire_etat(etat: EtatSerie) -> str:
     nom = f"{etat.cle}{f' [{etat.table}]' if etat.table else ''}"
-    bornes = (etat.premiere, etat.derniere)
-    intervalle = " à ".join(en_iso(i) for i in bornes if i is not None)
+    intervalle = " à ".join(filter(None, map(_instant_lisible, (etat.premiere, etat.derniere))))
     trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
     morceaux = [f"{etat.lignes} lignes", *([f"de {intervalle}"] if intervalle else [])]
     if etat.couverture is not None:
@@ -9352,7 +9396,7 @@ def _dire_etat(etat: EtatSerie) -> str:
 
 async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> Rapport:
     """Remet une sortie en état, relit par le chemin de toujours ce qui y manque, et rend ce que le contrôle en dit."""
-    assainir_sortie(chemin, tache.sqlite_table)
+    bilan.modifie = assainir_sortie(chemin, tache.sqlite_table)
     for lecteur in lecteurs(chemin, tache.sqlite_table):
         for relecture, a_relire in _relectures(lecteur, tache):
             try:
@@ -9363,6 +9407,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
                 journal.error("%s", refus.complet())
                 continue
             bilan.series += lu.series
+            bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
             bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
     return controler_sortie(chemin, tache.sqlite_table)
 

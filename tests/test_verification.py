@@ -383,3 +383,394 @@ def fixe() -> Iterator[Bourse]:
     """L'exchange embarqué, à une heure connue."""
     with Bourse(limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as ouverte:
         yield ouverte
+
+
+def test_un_flux_vivant_se_verifie_sans_faute_ni_verrou(tmp_path: Path) -> None:
+    """Un CSV qui s'écrit, entrelacé, son journal à côté : lu sans l'attendre, et c'est dit."""
+    for donnee in m.TYPES.values():
+        chemin = tmp_path / f"{donnee.nom}.csv"
+        with creer(chemin, donnee, flux=True) as ecrivain:
+            for rang in range(NOMBRE):
+                for symbole in ("ETH/USDT", "BTC/USDT"):
+                    cle = SERIES[donnee.nom]._replace(symbole=symbole)
+                    couvert = (instant(rang), instant(rang + 1))
+                    lot = m.Lot(cle, table(donnee, [rangee(donnee, rang, symbole)]), [couvert], [])
+                    ecrivain.ecrire(lot, m.Fiche(cle))
+            octets = chemin.read_bytes()
+            rapport = m.verifier(chemin)
+            assert rapport.constats == []
+            assert any("journal de reprise" in avertissement for avertissement in rapport.avertissements)
+            with chemin.open("ab") as fichier:
+                fichier.write(octets[-60:-20])  # la moitié d'un ajout
+            assert m.verifier(chemin).constats == []
+            with pytest.raises(m.SortieOccupee):
+                m.assainir_sortie(chemin)
+            chemin.write_bytes(octets)
+            ecrivain.finir()
+        assert m.verifier(chemin).constats == []
+        assert m.verifier(chemin).avertissements == []
+
+
+# Réparer
+
+
+def reparer(chemin: Path, bourse: Bourse | None = None, *mots: str, exchange: str = "binance") -> int:
+    """`--verifier --reparer`, exchange embarqué ou sans réseau du tout."""
+    arguments = ["--verifier", str(chemin), "--reparer", "--journal", "warning", *mots]
+    return m.principal(arguments if bourse is None else [*commande(bourse, None, exchange=exchange), *arguments])
+
+
+def empreintes(dossier: Path) -> dict[str, tuple[bytes, int]]:
+    fichiers = [f for f in dossier.iterdir() if f.suffix != ".verrou" and "corrompu" not in f.name]
+    return {f.name: (f.read_bytes(), f.stat().st_mtime_ns) for f in fichiers}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("donnee", m.TYPES.values(), ids=lambda donnee: donnee.nom)
+def test_reparer_un_fichier_sain_n_ecrit_rien(format_: str, donnee: m.TypeDonnee, tmp_path: Path) -> None:
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", donnee)
+    avant = empreintes(tmp_path)
+    assert reparer(chemin) == 0
+    assert empreintes(tmp_path) == avant
+
+
+@pytest.mark.parametrize(
+    ("nom", "abimer", "format_"),
+    [
+        (nom, abimer, f)
+        for nom, nature, abimer, formats, _ in LIGNES
+        for f in formats
+        if nature in ("doublon", "desordre")
+    ],
+)
+def test_doublons_et_desordre_se_reparent_sans_reseau(
+    nom: str, abimer: Callable[[list[Rangee]], None], format_: str, tmp_path: Path
+) -> None:
+    donnee = m.TYPES[nom]
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", donnee)
+    original, fiches, octets = m.lire(chemin), m.lire_fiches(chemin), chemin.read_bytes()
+    rangees = [rangee(donnee, rang) for rang in range(NOMBRE)]
+    abimer(rangees)
+    recrire(chemin, donnee, rangees)
+    assert reparer(chemin) == 0
+    assert m.lire(chemin).equals(original)
+    assert m.lire_fiches(chemin) == fiches
+    assert format_ != "csv" or chemin.read_bytes() == octets
+
+
+@pytest.mark.parametrize(
+    ("nom", "nature", "abimer", "format_"),
+    [(n, nature, abimer, f) for n, nature, abimer, formats, _ in LIGNES for f in formats if n != "ohlcv"],
+)
+def test_un_evenement_ote_devient_un_trou_dit(
+    nom: str, nature: str, abimer: Callable[[list[Rangee]], None], format_: str, tmp_path: Path
+) -> None:
+    """Rien ne le rendra : les autres lignes sont intactes, le trou est à son instant, code 3."""
+    donnee = m.TYPES[nom]
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", donnee)
+    rangees = [rangee(donnee, rang) for rang in range(NOMBRE)]
+    abimer(rangees)
+    recrire(chemin, donnee, rangees)
+    code = reparer(chemin)
+    saines = [rangee(donnee, rang) for rang in range(NOMBRE)]
+    if nature == "impossible":
+        assert code == 3
+        assert m.lire_fiches(chemin)[0].trous == [m.Trou(instant(20), instant(20) + 1, m.ECHEC)]
+    if nature in ("impossible", "futur", "autre_serie"):
+        del saines[20]
+    assert m.lire(chemin).equals(table(donnee, saines))
+    avant = empreintes(tmp_path)
+    assert reparer(chemin) == code
+    assert empreintes(tmp_path) == avant
+
+
+MOTS = {"1m": ("--timeframe", "1m"), "deux": ("--symbols", "BTC/USDT,ETH/USDT", "--timeframe", "1h")}
+
+
+@pytest.fixture
+def sain(tmp_path: Path, bourse: Bourse) -> Callable[..., Path]:
+    """Une sortie de l'exchange embarqué : deux symboles, une semaine."""
+
+    def produire(format_: str, *mots: str) -> Path:
+        sortie = tmp_path / f"s{EXTENSIONS[format_]}"
+        assert telecharger(bourse, sortie, (DEBUT, DEBUT + 7 * JOUR), *(mots or MOTS["deux"])) == 0
+        bourse.requetes.clear()
+        return sortie
+
+    return produire
+
+
+@pytest.mark.parametrize(
+    ("abimer", "format_"), [(abimer, f) for n, _, abimer, formats, _ in LIGNES for f in formats if n == "ohlcv"]
+)
+def test_une_sortie_de_bougies_reparee_est_l_originale(
+    abimer: Callable[[list[Rangee]], None], format_: str, sain: Callable[..., Path], bourse: Bourse
+) -> None:
+    """Ligne pour ligne, fiche comprise ; en CSV, octet pour octet. Ce qui n'était pas abîmé n'est pas redemandé."""
+    chemin = sain(format_)
+    original, fiches, octets = m.lire(chemin), m.lire_fiches(chemin), chemin.read_bytes()
+    rangees = m.lire(chemin).to_pylist()
+    abimer(rangees)
+    recrire(chemin, m.OHLCV, rangees)
+    assert m.verifier(chemin).code == 4
+    assert reparer(chemin, bourse) == 0
+    assert m.lire(chemin).equals(original)
+    assert m.lire_fiches(chemin) == fiches
+    assert format_ != "csv" or chemin.read_bytes() == octets
+    assert sum("klines" in requete.chemin for requete in bourse.requetes) <= 2
+    avant = empreintes(chemin.parent)
+    assert reparer(chemin) == 0
+    assert empreintes(chemin.parent) == avant
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
+def test_sans_reseau_ce_qui_manque_est_un_trou_inscrit(
+    format_: str, sain: Callable[..., Path], bourse: Bourse
+) -> None:
+    """L'exchange en panne : la sortie est saine, le trou dit, code d'échec ; réparée ensuite, elle redevient l'originale."""
+    chemin = sain(format_)
+    original = m.lire(chemin)
+    rangees = original.to_pylist()
+    del rangees[30:40]
+    recrire(chemin, m.OHLCV, rangees)
+    mots = ("--config-ccxt", json.dumps({"urls": {"api": {"public": "http://127.0.0.1:9"}}, "timeout": 300}))
+    assert m.principal(["--verifier", str(chemin), "--reparer", "--essais", "1", *mots]) == 1
+    assert m.verifier(chemin).code == 0
+    assert m.verifier(chemin).series[0].trous == {m.ECHEC: 1}
+    assert reparer(chemin, bourse) == 0
+    assert m.lire(chemin).equals(original)
+
+
+@pytest.mark.parametrize("format_", ["csv.gz", "parquet", "sqlite"])
+def test_un_fichier_illisible_est_mis_de_cote_puis_refait(format_: str, sain: Callable[..., Path], bourse: Bourse) -> None:
+    chemin = sain("csv") if format_ == "csv.gz" else sain(format_)
+    if format_ == "csv.gz":
+        chemin = chemin.with_name("s.csv.gz")
+        assert telecharger(bourse, chemin, (DEBUT, DEBUT + 7 * JOUR), *MOTS["deux"]) == 0
+    original, fiches = m.lire(chemin), m.lire_fiches(chemin)
+    octets = bytearray(chemin.read_bytes())
+    if format_ == "sqlite":
+        octets[len(octets) // 2 : len(octets) // 2 + 4096] = bytes(4096)
+    elif format_ == "csv.gz":
+        del octets[-200:]
+    else:
+        octets[len(octets) // 3 : len(octets) // 3 + 50] = bytes(50)
+    chemin.write_bytes(octets)
+    assert set(m.verifier(chemin).fautes) & {"illisible"}
+    assert reparer(chemin, bourse) == 0
+    assert m.lire(chemin).equals(original)
+    assert m.lire_fiches(chemin) == fiches
+    assert [f.read_bytes() for f in chemin.parent.glob(f"{chemin.name}.corrompu-*") if "fiche" not in f.name] == [octets]
+
+
+def test_une_base_a_plusieurs_tables_se_repare_toute(tmp_path: Path) -> None:
+    """Une page nulle : chaque table garde ce qui s'en lit ; rien ne passe de l'une à l'autre."""
+    chemin = tmp_path / "s.sqlite"
+    for donnee in m.TYPES.values():
+        ecrire(chemin, donnee)
+    assert [serie.table for serie in m.verifier(chemin).series] == sorted(m.TYPES, key=list(m.TYPES).index)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("UPDATE trades SET price = -1 WHERE timestamp = ?", (instant(20),))
+        base.execute("UPDATE orderbook SET bids = '[]' WHERE timestamp = ?", (instant(3),))
+    assert m.verifier(chemin).fautes == {"impossible": 2}
+    assert m.verifier(chemin, table="ticker").code == 0
+    assert reparer(chemin) == 3
+    assert m.verifier(chemin).code == 0
+    assert [m.lire(chemin, table=nom).num_rows for nom in m.TYPES] == [40, 39, 40, 39]
+
+
+@pytest.mark.parametrize("format_", ["parquet", "feather"])
+def test_illisible_et_sans_fiche_on_dit_quoi_faire(
+    format_: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.OHLCV)
+    chemin.write_bytes(chemin.read_bytes()[:-200])
+    avant = empreintes(tmp_path)
+    assert reparer(chemin) == 2
+    assert "relancez la commande" in capsys.readouterr().err
+    assert empreintes(tmp_path) == avant
+
+
+def test_un_disque_plein_laisse_l_ancien_contenu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for format_ in FICHIERS:
+        chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.OHLCV)
+        rangees = [rangee(m.OHLCV, rang) for rang in range(NOMBRE)]
+        doubler(rangees)
+        recrire(chemin, m.OHLCV, rangees)
+        avant = chemin.read_bytes()
+        with monkeypatch.context() as panne:
+            panne.setattr(m.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "plein")))
+            assert reparer(chemin) == 1
+        assert chemin.read_bytes() == avant
+        assert reparer(chemin) == 0
+
+
+def test_un_fichier_tenu_rend_75(tmp_path: Path) -> None:
+    chemin = ecrire(tmp_path / "s.csv", m.OHLCV)
+    verrou = m.Verrou(chemin)
+    verrou.prendre()
+    try:
+        assert m.principal(["--verifier", str(chemin)]) == 0
+        assert reparer(chemin) == 75
+    finally:
+        verrou.rendre()
+
+
+@pytest.mark.parametrize("attente_s", [0.35, 0.6, 0.9, 1.3])
+@pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
+def test_tue_pendant_la_reparation_puis_relance(
+    format_: str, attente_s: float, sain: Callable[..., Path], bourse: Bourse
+) -> None:
+    """`kill -9` n'importe quand : le fichier se lit, rien de sain n'est perdu, et la relance finit le travail."""
+    chemin = sain(format_)
+    original = m.lire(chemin)
+    rangees = original.to_pylist()
+    for rang in range(300, 10, -7):
+        del rangees[rang]
+    rangees[5]["close"] = -1.0
+    recrire(chemin, m.OHLCV, rangees)
+    bourse.latence_s = 0.05
+    processus = lancer([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
+    with contextlib.suppress(m.subprocess.TimeoutExpired if hasattr(m, "subprocess") else TimeoutError):
+        jusqua(lambda: bool(bourse.requetes) or processus.poll() is not None)
+    jusqua_s(attente_s, processus)
+    processus.send_signal(signal.SIGKILL)
+    processus.communicate()
+    assert m.lire(chemin).num_rows >= len(rangees) - 1
+    bourse.latence_s = 0.0
+    assert reparer(chemin, bourse) == 0
+    assert m.lire(chemin).equals(original)
+
+
+def jusqua_s(secondes: float, processus: Any) -> None:
+    """Laisse courir un processus, au plus ce temps."""
+    with contextlib.suppress(Exception):
+        processus.wait(secondes)
+
+
+# La ligne de commande
+
+
+def test_ce_qui_n_est_pas_a_nous_est_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    etranger = tmp_path / "autre.csv"
+    etranger.write_text("a,b,c\n1,2,3\n")
+    vide = tmp_path / "vide.sqlite"
+    with contextlib.closing(sqlite3.connect(vide)) as base, base:
+        base.execute("CREATE TABLE t (x)")
+    for chemin, dit in ((tmp_path / "absent.csv", "n'existe pas"), (tmp_path, "n'est pas un fichier"),
+                        (etranger, "n'est pas une sortie"), (vide, "sans table de données")):  # fmt: skip
+        assert m.principal(["--verifier", str(chemin)]) == 2
+        sortie = capsys.readouterr()
+        assert dit in sortie.err
+        assert sortie.out == ""
+
+
+@pytest.mark.parametrize(
+    ("mots", "dit"),
+    [
+        (("--symbole", "A/B", "--reparer"), "--reparer : ne va qu'avec --verifier"),
+        (("--verifier", "x", "--simulation"), "--verifier : ne va pas avec --simulation"),
+        (("--verifier", "x", "--lister", "exchanges"), "--verifier : ne va pas avec --lister"),
+        (("--verifier", "x", "--bilan", "x"), "--bilan : c'est aussi --verifier"),
+    ],
+)
+def test_les_options_qui_ne_vont_pas_ensemble(
+    mots: tuple[str, ...], dit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert m.principal(list(mots)) == 2
+    assert dit in capsys.readouterr().err
+
+
+def test_un_tube_ferme_n_est_pas_une_trace(tmp_path: Path) -> None:
+    chemin = ecrire(tmp_path / "s.csv", m.OHLCV)
+    recrire(chemin, m.OHLCV, [rangee(m.OHLCV, rang) | {"close": -1.0} for rang in range(NOMBRE)])
+    processus = lancer(["--verifier", str(chemin)])
+    assert processus.stdout is not None
+    processus.stdout.close()
+    assert processus.stderr is not None
+    assert "Traceback" not in processus.stderr.read()
+    processus.stderr.close()
+    assert processus.wait(30) == 4
+
+
+def test_des_instants_fous_ne_font_pas_de_trace(tmp_path: Path) -> None:
+    chemin = ecrire(tmp_path / "s.sqlite", m.OHLCV)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("UPDATE ohlcv SET timestamp = 9000000000000000000 WHERE timestamp = ?", (instant(20),))
+        base.execute("UPDATE ohlcv SET timestamp = -5 WHERE timestamp = ?", (instant(21),))
+    rapport = m.verifier(chemin)
+    assert rapport.fautes["futur"] == 2
+    assert json.dumps(rapport.en_dict())
+    assert m.dire_rapport(rapport)
+
+
+# N'importe quelle altération d'un CSV sain
+
+
+@pytest.fixture(scope="module")
+def bourse_longue() -> Iterator[Bourse]:
+    with Bourse(limites=False).en_fil() as ouverte:
+        yield ouverte
+
+
+@pytest.fixture(scope="module")
+def modele(tmp_path_factory: pytest.TempPathFactory, bourse_longue: Bourse) -> Path:
+    """Un CSV sain de l'exchange embarqué, une journée de 1h pour deux symboles."""
+    sortie = tmp_path_factory.mktemp("modele") / "s.csv"
+    assert telecharger(bourse_longue, sortie, (DEBUT, DEBUT + 2 * JOUR), *MOTS["deux"]) == 0
+    return sortie
+
+
+IMPOSSIBLES = ("", "-1", "0", "nan", "inf", "abc", "1e999", '"')
+alterations = st.one_of(
+    st.tuples(st.just("doubler"), st.integers(0, 95), st.integers(0, 95)),
+    st.tuples(st.just("oter"), st.integers(0, 95), st.integers(1, 60)),
+    st.tuples(st.just("permuter"), st.integers(0, 95), st.integers(0, 95)),
+    st.tuples(st.just("nombre"), st.integers(0, 95), st.tuples(st.integers(5, 8), st.sampled_from(IMPOSSIBLES))),
+    st.tuples(
+        st.just("repere"),
+        st.integers(0, 95),
+        st.tuples(st.integers(0, 4), st.sampled_from(["", "zz", "\\", "2024-01-01T00:00:01.000Z", "2024-13-01"])),
+    ),
+    st.tuples(st.just("couper"), st.integers(1, 90), st.just(0)),
+    st.tuples(st.just("octets"), st.integers(0, 95), st.sampled_from([b"\xff", b"x,y", b"", b'"a', b"\x00"])),
+)
+
+
+def alterer(texte: bytes, quoi: str, rang: int, precision: Any) -> bytes:
+    """Le CSV, altéré ; le même si l'altération n'en est pas une."""
+    titre, *lignes = texte.splitlines(keepends=True)
+    if quoi == "doubler":
+        lignes.insert(precision, lignes[rang])
+    elif quoi == "oter":
+        del lignes[rang : rang + precision]
+    elif quoi == "permuter":
+        lignes[rang], lignes[precision] = lignes[precision], lignes[rang]
+    elif quoi in ("nombre", "repere"):
+        cellules = lignes[rang].rstrip(b"\n").split(b",")
+        cellules[precision[0]] = precision[1].encode()
+        lignes[rang] = b",".join(cellules) + b"\n"
+    elif quoi == "octets":
+        lignes[rang] = precision + b"\n"
+    return b"".join([titre, *lignes])[: -rang if quoi == "couper" else None]
+
+
+@given(alteration=alterations)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_toute_alteration_est_trouvee_et_reparee(
+    alteration: tuple[str, int, Any], modele: Path, bourse_longue: Bourse, tmp_path: Path
+) -> None:
+    original = modele.read_bytes()
+    chemin = tmp_path / "s.csv"
+    for nom in ("s.csv", "s.csv.fiche.json"):
+        shutil.copy2(modele.with_name(nom), tmp_path / nom)
+    altere = alterer(original, *alteration)
+    chemin.write_bytes(altere)
+    attendu = 0 if altere == original else 4
+    assert m.verifier(chemin).code == attendu
+    assert reparer(chemin, bourse_longue) == 0
+    symboles = set(m.lire(chemin)["symbole"].to_pylist())
+    if symboles == {"BTC/USDT", "ETH/USDT"}:
+        assert chemin.read_bytes() == original
+    assert m.verifier(chemin).code == 0
+    assert HEURE
