@@ -2210,7 +2210,7 @@ class Brut(NamedTuple):
     defauts: list[tuple[str, str]]  # de sa forme : (nature, ce qui ne va pas)
     famille_unique: bool = True  # un fichier n'en tient qu'une
     entrelace: bool = False  # ses symboles ne se suivent pas, et c'est permis
-    en_attente: bool = False  # un journal de reprise complète ses lignes et sa fiche
+    en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
 
 
 class Sortie(ABC):
@@ -2523,8 +2523,12 @@ class _FichierLu(Ecrivain):
         entete = self._lire_entete()
         fiches = self._fiches_ecrites(entete) or []
         entrelace = self._peut_entrelacer and (entete is None or bool(entete.get("entrelace")))
-        attente = self._nom_journal.exists()
-        yield Brut(self._blocs(), fiches, self._defauts(), entrelace=entrelace, en_attente=attente)
+        deja = self._nom_journal.exists()
+
+        def en_attente() -> bool:
+            return deja or self._nom_journal.exists()  # né pendant la lecture, il compte aussi
+
+        yield Brut(self._blocs(), fiches, self._defauts(), entrelace=entrelace, en_attente=en_attente)
 
     def fiches_portees(self) -> list[Fiche]:
         with contextlib.suppress(SortieIllisible):
@@ -3873,6 +3877,11 @@ class Constat(NamedTuple):
         return f"{' '.join(filter(None, (str(self.cle or ''), quand)))} : {self.phrase}".removeprefix(" : ")
 
 
+def nombre_de(nombre: int, nom: str) -> str:
+    """« 1 bougie », « 2 bougies »."""
+    return f"{nombre} {nom}{'s' if nombre > 1 else ''}"
+
+
 def _instant_lisible(instant: int | None) -> str:
     """Un instant en ISO 8601, ou son nombre là où aucun calendrier ne va."""
     if instant is None:
@@ -3895,17 +3904,8 @@ class EtatSerie:
 
     def en_dict(self) -> dict[str, Any]:
         """La série, en types JSON."""
-        bornes = [_instant_lisible(instant) or None for instant in (self.premiere, self.derniere)]
-        return {
-            **self.cle._asdict(),
-            "table": self.table,
-            "lignes": self.lignes,
-            "premiere": bornes[0],
-            "derniere": bornes[1],
-            "couverture": self.couverture,
-            "trous": dict(self.trous),
-            "fautes": dict(self.fautes),
-        }
+        bornes = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
+        return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **bornes}
 
 
 @dataclass
@@ -3998,29 +3998,26 @@ def _du_futur(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  
     return pc.or_(pc.less(instants, 0), pc.greater(instants, maintenant_ms() + AVANCE_ADMISE_MS))
 
 
-def _dans_un_trou(instants: pa.Array, fiche: Fiche, raisons: Iterable[str]) -> pa.Array:
-    """Masque des instants de ces trous ; d'événements, un trou dit qu'il en manque, pas qu'il n'y en a aucun."""
+def _dans_un_trou(lignes: pa.Table, instants: pa.Array, fiche: Fiche, *, raisons: Sequence[str]) -> pa.Array:  # noqa: ARG001
+    """Les bougies de ces trous ; d'événements, un trou dit qu'il en manque, pas qu'il n'y en a aucun."""
     trous = [(t.debut, t.fin) for t in fiche.trous if t.raison in raisons]
-    if not (trous and fiche.cle.timeframe and len(instants)):
-        return pa.repeat(_constante(False), len(instants))
     proches = trous[voisins(trous, *(i.as_py() for i in pc.min_max(instants).values()))]
-    dedans = [pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin)) for debut, fin in proches]
-    return functools.reduce(pc.or_, dedans, pa.repeat(_constante(False), len(instants)))
+    if not (proches and fiche.cle.timeframe):
+        return pa.repeat(_constante(False), len(instants))
+    rangs = (bisect.bisect_right(proches, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
+    fins = [proches[rang][1] if rang >= 0 else -1 for rang in rangs]
+    return pc.less(instants, pa.array(fins, pa.int64()))
 
 
 REGLES: Mapping[str, Regle] = {
-    "impossible": Regle("ligne impossible (nombre, prix, volume ou carnet qui ne peut être vrai)", _impossibles),
+    "impossible": Regle("ligne impossible : un de ses nombres ne peut être vrai", _impossibles),
     "hors_grille": Regle("ouverture hors de la grille", _hors_grille),
     "futur": Regle("horodatage du futur", _du_futur),
     "dans_un_vide": Regle(
         "bougie là où la fiche dit qu'il n'y en a pas eu",
-        lambda lignes, instants, fiche: _dans_un_trou(instants, fiche, (SANS_TRANSACTION, AVANT_COTATION)),  # noqa: ARG005
+        functools.partial(_dans_un_trou, raisons=(SANS_TRANSACTION, AVANT_COTATION)),
     ),
-    "dans_un_trou": Regle(
-        "bougie dans un trou",
-        lambda lignes, instants, fiche: _dans_un_trou(instants, fiche, RAISONS_PARTIELLES),  # noqa: ARG005
-        otees=False,
-    ),
+    "dans_un_trou": Regle("bougie dans un trou", functools.partial(_dans_un_trou, raisons=RAISONS_PARTIELLES), False),
 }
 
 
@@ -4110,9 +4107,8 @@ class Examen:
         avant = self._fins.get(reperes["symbole"][0].as_py(), reperes[:0])
         if prolonger(self._fins, reperes, self.donnee):
             return pa.repeat(_constante(False), len(instants))
-        doublons, reculs = (
-            masque[len(avant) :] for masque in ruptures(pa.concat_tables([avant, reperes]), self.donnee)
-        )
+        masques = ruptures(pa.concat_tables([avant, reperes]), self.donnee)
+        doublons, reculs = (masque[len(avant) :] for masque in masques)
         self._noter_masque("doublon", "ligne en double", instants, doublons)
         self._noter_masque("desordre", "ligne en désordre", instants, reculs)
         return self._contredites(lignes, instants, instants.filter(doublons))
@@ -4129,31 +4125,30 @@ class Examen:
 
     def conclure(self, *, en_attente: bool) -> None:
         """Confronte la fiche à toutes les lignes ; un journal en attente en sait plus qu'elle."""
-        fiche, etat = self.fiche, self.etat
+        fiche, manquent = self.fiche, list[Intervalle]()
         self._noter_intervalles("fiche", contradictions(fiche))
         if self.donnee.a_une_grille and not en_attente:
-            pas = grille(fiche)
             manquent = absentes(fiche, unir(self.presents, self.perdus))
-            absence = [(i, f"{pas.compter(*i)} bougies absentes d'un intervalle couvert") for i in manquent]
-            self._noter_intervalles("absente", absence)
-            dehors = [(i, f"{pas.compter(*i)} bougies hors des intervalles couverts") for i in self._dehors()]
-            self._noter_intervalles("hors_intervalles", dehors)
-        etat.trous.update(trou.raison for trou in fiche.trous)
+            for nature, intervalles, phrase in (
+                ("absente", manquent, "de moins que la fiche n'en couvre"),
+                ("hors_intervalles", self._dehors(), "hors des intervalles couverts"),
+            ):
+                nombres = [(i, nombre_de(grille(fiche).compter(*i), "bougie")) for i in intervalles]
+                self._noter_intervalles(nature, [(i, f"{nombre} {phrase}") for i, nombre in nombres])
+        self.etat.trous.update(trou.raison for trou in fiche.trous)
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.timeframe else lambda d, f: f - d
         tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
-        total = mesurer(tout[0][0], tout[-1][1]) if tout else 0
-        etat.couverture = round(100 * sum(mesurer(*i) for i in unir(fiche.couverts)) / total, 4) if total else None
+        if total := mesurer(tout[0][0], tout[-1][1]) if tout else 0:
+            prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
+            self.etat.couverture = 1_000_000 * prouve // total / 10_000  # jamais 100 s'il manque une bougie
 
     def _dehors(self) -> list[Intervalle]:
         """Les lignes que rien ne prouve ; sauf la bougie courante, gardée sur demande, juste après le prouvé."""
         fiche = self.fiche
         connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
         fin = max([fin for _, fin in fiche.couverts], default=0)
-        dehors = oter(self.presents, connus)
-        return oter(dehors, [self._courante(fin)] if dehors and dehors[-1] == self._courante(fin) else [])
-
-    def _courante(self, fin: int) -> Intervalle:
-        return fin, grille(self.fiche).avancer(fin, 1)
+        dehors, courante = oter(self.presents, connus), (fin, grille(fiche).avancer(fin, 1))
+        return dehors[:-1] if dehors[-1:] == [courante] else dehors
 
     def accordee(self, *, en_attente: bool) -> Fiche:
         """La fiche, d'accord avec les lignes qui restent."""
@@ -4171,6 +4166,7 @@ class Controle:
         self.examens: dict[CleSerie, Examen] = {}
         self._famille: CleSerie | None = None
         self._dernier = ""  # le symbole de la dernière ligne
+        self.en_attente = False
         for fiche in brut.fiches:
             self._examen(fiche.cle, fiche)
         for nature, phrase in brut.defauts:
@@ -4246,21 +4242,22 @@ class Controle:
 
     def conclure(self) -> None:
         """Confronte les fiches aux lignes."""
-        if self.brut.en_attente:
+        en_attente = self.en_attente = self.brut.en_attente()
+        if en_attente:
             phrase = "un journal de reprise attend : la couverture n'est pas contrôlée (relancez, ou --reparer)"
             self.rapport.avertissements.append(phrase)
         connues = {fiche.cle for fiche in self.brut.fiches}
         for cle, examen in self.examens.items():
             if cle not in connues:
                 examen.fiche.couverts = unir(examen.presents, examen.perdus if self.donnee.a_une_grille else ())
-            examen.conclure(en_attente=self.brut.en_attente)
+            examen.conclure(en_attente=en_attente)
 
     def fiches(self) -> dict[CleSerie, Fiche]:
         """Les fiches, d'accord avec les lignes gardées ; d'événements, ce qui suivait une coupure est dit perdu."""
         coupee = {"ligne_coupee", "illisible"} & set(self.rapport.fautes)
         for examen in self.examens.values() if coupee and not self.donnee.a_une_grille else ():
             examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
-        return {cle: examen.accordee(en_attente=self.brut.en_attente) for cle, examen in self.examens.items()}
+        return {cle: examen.accordee(en_attente=self.en_attente) for cle, examen in self.examens.items()}
 
 
 def lecteurs(chemin: Path, table: str | None = None) -> list[Ecrivain]:
@@ -4317,7 +4314,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
         for lecteur in a_lire:
             pile.callback(lecteur.fermer)
             controle = _controler(lecteur, sien := Rapport(chemin, lecteur.format))
-            en_attente = en_attente or (controle is not None and controle.brut.en_attente)
+            en_attente = en_attente or (controle is not None and controle.en_attente)
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
                 retenus, fiches = _retenir(lecteur, lecteur.retenir)
@@ -9378,7 +9375,7 @@ def dire_rapport(rapport: Rapport) -> list[str]:
     for nature, nombre in rapport.fautes.items():
         lignes += [str(constat) for constat in rapport.constats if constat.nature == nature]
         if nombre > dites[nature]:
-            lignes.append(f"… et {nombre - dites[nature]} autres fautes de nature « {nature} »")
+            lignes.append(f"… et {nombre - dites[nature]} de plus, de nature « {nature} »")
     return [*lignes, *(_dire_etat(etat) for etat in rapport.series)]
 
 
@@ -9386,11 +9383,11 @@ def _dire_etat(etat: EtatSerie) -> str:
     nom = f"{etat.cle}{f' [{etat.table}]' if etat.table else ''}"
     intervalle = " à ".join(filter(None, map(_instant_lisible, (etat.premiere, etat.derniere))))
     trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
-    morceaux = [f"{etat.lignes} lignes", *([f"de {intervalle}"] if intervalle else [])]
+    morceaux = [nombre_de(etat.lignes, "ligne"), *([f"de {intervalle}"] if intervalle else [])]
     if etat.couverture is not None:
-        morceaux.append(f"couverture {etat.couverture:.4g} %".replace(".", ","))
+        morceaux.append(f"couverture {etat.couverture:g} %".replace(".", ","))
     morceaux.append(f"trous : {trous}" if trous else "aucun trou")
-    morceaux.append(f"{etat.fautes.total()} fautes" if etat.fautes else "aucune faute")
+    morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")
     return f"{nom} : {', '.join(morceaux)}"
 
 
@@ -9409,6 +9406,8 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
             bilan.series += lu.series
             bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
             bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
+            bougies, requetes = nombre_de(lu.total("lignes_nouvelles"), "bougie"), nombre_de(lu.requetes, "requête")
+            journal.info("« %s » : %s de plus, en %s.", chemin, bougies, requetes)
     return controler_sortie(chemin, tache.sqlite_table)
 
 
@@ -10438,6 +10437,7 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
         partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
         bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
     bilan.format, bilan.verification = rapport.format, rapport
+    bilan.exchange = rapport.series[0].cle.exchange if rapport.series else bilan.exchange
     for avertissement in rapport.avertissements:
         journal.warning("%s", avertissement)
     return dire_rapport(rapport)

@@ -1,14 +1,15 @@
-"""--verifier et --reparer : chaque faute est trouvée à son instant, un fichier sain n'en a aucune, réparé il redevient l'original."""
+"""--verifier et --reparer : chaque faute est trouvée à son instant ; un fichier sain n'en a aucune, réparé il l'est."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import shutil
 import signal
 import sqlite3
-from pathlib import Path
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from outils_bout_en_bout import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, jusqua, lancer, telecharger
+from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, jusqua, lancer, telecharger
 from outils_ecrivains import creer
 
 import module_ccxt_fr_v2 as m
@@ -24,16 +25,18 @@ from bourse_locale import Bourse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Rangee = dict[str, Any]
 DEBUT = 1_704_067_200_000  # 2024-01-01
 NOMBRE = 40
 FORMATS = tuple(EXTENSIONS)
 FICHIERS = tuple(nom for nom in FORMATS if nom != "sqlite")
+EVENEMENTS = m.CleSerie("binance", "BTC/USDT")
 SERIES = {
-    donnee.nom: m.CleSerie("binance", "BTC/USDT", "1m", "last") if donnee.a_une_grille else m.CleSerie("binance", "BTC/USDT")
+    donnee.nom: EVENEMENTS._replace(timeframe="1m", prix="last") if donnee.a_une_grille else EVENEMENTS
     for donnee in m.TYPES.values()
-}  # fmt: skip
+}
 
 
 def instant(rang: int) -> int:
@@ -136,8 +139,8 @@ LIGNES: list[tuple[str, str, Callable[[list[Rangee]], None], tuple[str, ...], in
     *(
         ("ohlcv", "impossible", changer(**valeurs), FORMATS, instant(20))
         for valeurs in (
-            {"open": None}, {"high": math.nan}, {"low": -1.0}, {"close": 0.0}, {"close": math.inf}, {"high": 1.0},
-            {"volume": -1.0}, {"volume": None},
+            {"open": None}, {"high": math.nan}, {"low": -1.0}, {"close": 0.0}, {"close": math.inf},
+            {"high": 1.0}, {"volume": -1.0}, {"volume": None},
         )
     ),
     *(
@@ -147,12 +150,12 @@ LIGNES: list[tuple[str, str, Callable[[list[Rangee]], None], tuple[str, ...], in
     *(
         ("orderbook", "impossible", changer(**valeurs), FORMATS, instant(20))
         for valeurs in (
-            {"bids": []}, {"asks": None}, {"bids": niveaux(200)}, {"asks": niveaux(103, 102)}, {"bids": niveaux(90, 90)},
-            {"bids": niveaux(-1)}, {"asks": niveaux(200, amount=0)}, {"asks": niveaux(None)},
+            {"bids": niveaux()}, {"asks": None}, {"bids": niveaux(200)}, {"asks": niveaux(103, 102)},
+            {"bids": niveaux(90, 90)}, {"bids": niveaux(-1)}, {"asks": niveaux(200, amount=0)}, {"asks": niveaux(None)},
         )
     ),
     ("ticker", "impossible", changer(bid=math.inf), FORMATS, instant(20)),
-    ("ticker", "impossible", changer(bid=None, ask=None, last=None, open=None, high=None, low=None, close=None), FORMATS,
+    ("ticker", "impossible", changer(**dict.fromkeys(("bid", "ask", "last", *m.VALEURS_OHLCV[:4]))), FORMATS,
      instant(20)),
     *((nom, "autre_serie", changer(exchange="okx"), FICHIERS, instant(20)) for nom in m.TYPES),
     ("ohlcv", "autre_serie", changer(timeframe="1x"), FORMATS, instant(20)),
@@ -184,16 +187,14 @@ def test_une_ligne_fautive_est_trouvee_a_son_instant(
 # Les fautes de la fiche
 
 
-def refaire_fiche(chemin: Path, donnee: m.TypeDonnee, **champs: Any) -> None:
+def refaire_fiche(chemin: Path, **champs: Any) -> None:
     """Remplace des champs de la fiche, lignes intactes."""
     lecteur = m._lecteur_de(chemin, None)
-    fiches = [m.dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
+    fiches = [dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
     with lecteur.tenue(), lecteur.brut() as brut:
         retenus = [lecteur.retenir(lot, pa.array(range(lot.num_rows), pa.int64())) for lot in brut.lots]
     with lecteur.tenue():
         lecteur.remplacer(retenus, {fiche.cle: fiche for fiche in fiches})
-    assert m.lire_fiches is not None
-    del donnee
 
 
 TOUT = (instant(0), instant(NOMBRE))
@@ -219,7 +220,7 @@ def test_une_fiche_qui_contredit_les_lignes_est_une_faute(
     nature: str, champs: dict[str, Any], debut: int, fin: int, format_: str, tmp_path: Path
 ) -> None:
     chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.OHLCV)
-    refaire_fiche(chemin, m.OHLCV, **champs)
+    refaire_fiche(chemin, **champs)
     rapport = m.verifier(chemin)
     assert [(c.debut, c.fin or 0) for c in rapport.constats if c.nature == nature] == [(debut, fin)], rapport.constats
 
@@ -312,7 +313,7 @@ def test_les_fautes_d_une_nature_sont_plafonnees_et_comptees(
     assert m.principal(["--verifier", str(chemin), "--bilan", str(tmp_path / "b.json")]) == 4
     dites = capsys.readouterr().out.splitlines()
     assert len(dites) == m.CONSTATS_DITS + 2
-    assert dites[-2] == "… et 20 autres fautes de nature « impossible »"
+    assert dites[-2] == "… et 20 de plus, de nature « impossible »"
     assert dites[-1] == (
         "BTC/USDT 1m (binance, prix last) : 40 lignes, de 2024-01-01T00:00Z à 2024-01-01T00:39Z, couverture 100 %, "
         "aucun trou, 40 fautes"
@@ -338,7 +339,9 @@ def test_des_trous_inscrits_ne_sont_pas_des_fautes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("donnee", m.TYPES.values(), ids=lambda donnee: donnee.nom)
-def test_plusieurs_symboles_plusieurs_lignes_par_ms_sans_nonce(format_: str, donnee: m.TypeDonnee, tmp_path: Path) -> None:
+def test_plusieurs_symboles_plusieurs_lignes_par_ms_sans_nonce(
+    format_: str, donnee: m.TypeDonnee, tmp_path: Path
+) -> None:
     rangees = [rangee(donnee, rang, symbole) for symbole in ("BTC/USDT", "ETH/USDT") for rang in range(NOMBRE)]
     for une in rangees if donnee is m.TRADES else ():
         une |= {"timestamp": une["timestamp"] - une["timestamp"] % (5 * MINUTE), "id": f"~{une['id']}"}
@@ -527,7 +530,7 @@ def test_une_sortie_de_bougies_reparee_est_l_originale(
 def test_sans_reseau_ce_qui_manque_est_un_trou_inscrit(
     format_: str, sain: Callable[..., Path], bourse: Bourse
 ) -> None:
-    """L'exchange en panne : la sortie est saine, le trou dit, code d'échec ; réparée ensuite, elle redevient l'originale."""
+    """L'exchange en panne : la sortie est saine, le trou dit, code 1 ; réparée ensuite, elle redevient l'originale."""
     chemin = sain(format_)
     original = m.lire(chemin)
     rangees = original.to_pylist()
@@ -542,7 +545,9 @@ def test_sans_reseau_ce_qui_manque_est_un_trou_inscrit(
 
 
 @pytest.mark.parametrize("format_", ["csv.gz", "parquet", "sqlite"])
-def test_un_fichier_illisible_est_mis_de_cote_puis_refait(format_: str, sain: Callable[..., Path], bourse: Bourse) -> None:
+def test_un_fichier_illisible_est_mis_de_cote_puis_refait(
+    format_: str, sain: Callable[..., Path], bourse: Bourse
+) -> None:
     chemin = sain("csv") if format_ == "csv.gz" else sain(format_)
     if format_ == "csv.gz":
         chemin = chemin.with_name("s.csv.gz")
@@ -560,7 +565,8 @@ def test_un_fichier_illisible_est_mis_de_cote_puis_refait(format_: str, sain: Ca
     assert reparer(chemin, bourse) == 0
     assert m.lire(chemin).equals(original)
     assert m.lire_fiches(chemin) == fiches
-    assert [f.read_bytes() for f in chemin.parent.glob(f"{chemin.name}.corrompu-*") if "fiche" not in f.name] == [octets]
+    mis_de_cote = [f for f in chemin.parent.glob(f"{chemin.name}.corrompu-*") if "fiche" not in f.name]
+    assert [f.read_bytes() for f in mis_de_cote] == [octets]
 
 
 def test_une_base_a_plusieurs_tables_se_repare_toute(tmp_path: Path) -> None:
@@ -599,7 +605,7 @@ def test_un_disque_plein_laisse_l_ancien_contenu(tmp_path: Path, monkeypatch: py
         recrire(chemin, m.OHLCV, rangees)
         avant = chemin.read_bytes()
         with monkeypatch.context() as panne:
-            panne.setattr(m.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "plein")))
+            panne.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "plein")))
             assert reparer(chemin) == 1
         assert chemin.read_bytes() == avant
         assert reparer(chemin) == 0
@@ -616,7 +622,7 @@ def test_un_fichier_tenu_rend_75(tmp_path: Path) -> None:
         verrou.rendre()
 
 
-@pytest.mark.parametrize("attente_s", [0.35, 0.6, 0.9, 1.3])
+@pytest.mark.parametrize("attente_s", [0.0, 0.15, 0.5])
 @pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
 def test_tue_pendant_la_reparation_puis_relance(
     format_: str, attente_s: float, sain: Callable[..., Path], bourse: Bourse
@@ -631,21 +637,15 @@ def test_tue_pendant_la_reparation_puis_relance(
     recrire(chemin, m.OHLCV, rangees)
     bourse.latence_s = 0.05
     processus = lancer([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
-    with contextlib.suppress(m.subprocess.TimeoutExpired if hasattr(m, "subprocess") else TimeoutError):
-        jusqua(lambda: bool(bourse.requetes) or processus.poll() is not None)
-    jusqua_s(attente_s, processus)
+    jusqua(lambda: bool(bourse.requetes) or processus.poll() is not None)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        processus.wait(attente_s)
     processus.send_signal(signal.SIGKILL)
     processus.communicate()
-    assert m.lire(chemin).num_rows >= len(rangees) - 1
+    assert m.lire(chemin).num_rows >= len(rangees) - 1, "une ligne saine est perdue"
     bourse.latence_s = 0.0
     assert reparer(chemin, bourse) == 0
     assert m.lire(chemin).equals(original)
-
-
-def jusqua_s(secondes: float, processus: Any) -> None:
-    """Laisse courir un processus, au plus ce temps."""
-    with contextlib.suppress(Exception):
-        processus.wait(secondes)
 
 
 # La ligne de commande
@@ -770,7 +770,6 @@ def test_toute_alteration_est_trouvee_et_reparee(
     assert m.verifier(chemin).code == attendu
     assert reparer(chemin, bourse_longue) == 0
     symboles = set(m.lire(chemin)["symbole"].to_pylist())
-    if symboles == {"BTC/USDT", "ETH/USDT"}:
+    if symboles == {"BTC/USDT", "ETH/USDT"}:  # un symbole inventé, dans la bonne famille, reste : il est peut-être vrai
         assert chemin.read_bytes() == original
     assert m.verifier(chemin).code == 0
-    assert HEURE
