@@ -109,6 +109,7 @@ __all__ = [
     "ErreurDemande",
     "ErreurSortie",
     "ErreurTemporaire",
+    "Rapport",
     "Tache",
     "agreger_trades",
     "construire",
@@ -121,6 +122,7 @@ __all__ = [
     "suivre",
     "telecharger_ohlcv",
     "telecharger_ohlcv_async",
+    "verifier",
 ]
 
 # Le nom est fixe : lancé en script, le module s'appellerait « __main__ ».
@@ -135,6 +137,7 @@ CODE_SUCCES = 0
 CODE_ECHEC = 1
 CODE_DEMANDE = 2
 CODE_PARTIEL = 3
+CODE_FAUTES = 4  # --verifier en a trouvé
 CODE_OCCUPE = 75  # EX_TEMPFAIL de sysexits.h
 CODE_SIGINT = 130
 
@@ -851,13 +854,18 @@ def _est_croissante(instants: pa.ChunkedArray) -> bool:
     return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
-def _tous_sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> bool:
+def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArray:
+    """Masque des instants qui sont une ouverture."""
     if timeframe.mois:
-        return all(map(timeframe.est_sur_grille, instants.to_pylist()))
+        return pa.chunked_array([pa.array(list(map(timeframe.est_sur_grille, instants.to_pylist())), pa.bool_())])
     pas = _constante(timeframe.pas_ms)
     ecarts = pc.subtract(instants, _constante(timeframe.plancher(0)))
     entiers = pc.multiply(pc.divide(ecarts, pas), pas)  # Arrow n'a pas de modulo
-    return pc.all(pc.equal(entiers, ecarts)).as_py() is not False
+    return pc.equal(entiers, ecarts)
+
+
+def _tous_sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> bool:
+    return pc.all(sur_grille(instants, timeframe)).as_py() is not False
 
 
 def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timeframe) -> Page:
@@ -902,6 +910,27 @@ def deviner_ancre(brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> int:
     instants = [i for ligne in brutes if ligne and (i := _en_instant(ligne[0])) is not None]
     decalages = collections.Counter(timeframe.decalage(i) for i in instants).most_common(1)
     return decalages[0][0] if decalages and 2 * decalages[0][1] > len(instants) else 0
+
+
+Niveau = tuple[float | None, float | None]  # prix, quantité
+
+
+def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
+    """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
+    if not (bids and asks):
+        return "vide"
+    if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
+        return "niveau impossible"
+    prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
+    if prix[0][0] >= prix[1][0]:
+        return "croisé"
+    ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
+    return "" if ranges else "mal trié"
+
+
+def _niveau_possible(niveau: Niveau) -> bool:
+    prix, quantite = map(_en_nombre, niveau)
+    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
@@ -1855,6 +1884,17 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
     if table.num_rows < 2:
         return True
+    croissantes, egales = _pas_a_pas(table, donnee)
+    if pc.all(croissantes).as_py() is not False:
+        return True
+    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
+        return False
+    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
+
+
+def _pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
+    """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
     egales = pa.repeat(_constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
@@ -1863,12 +1903,17 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
         plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
         croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
         egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
-    if pc.all(croissantes).as_py() is not False:
-        return True
-    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
-        return False
-    noms = ["symbole", *donnee.rang]  # sans séquence, rien ne dit encore que deux voisines ne sont pas la même
-    return bool(table.select(noms).group_by(noms, use_threads=False).aggregate([]).num_rows == table.num_rows)
+    return croissantes, egales
+
+
+def ruptures(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
+    """Masques des lignes dont la clé est déjà plus haut, et des autres qui reculent."""
+    rangs = pa.array(range(table.num_rows), pa.int64())
+    cle = ["symbole", *donnee.rang]
+    premiers = table.select(cle).append_column("rang", rangs).group_by(cle, use_threads=False)
+    doublons = pc.invert(pc.is_in(rangs, value_set=_en_un_bloc(premiers.aggregate([("rang", "min")])["rang_min"])))
+    suivent = pc.or_(*_pas_a_pas(table, donnee))
+    return doublons, pc.and_not(pc.invert(pa.concat_arrays([pa.array([True]), suivent])), doublons)
 
 
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
@@ -1993,11 +2038,16 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
 
 
-def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
-    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
+def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
+    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
     pas = grille(fiche)
     expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    absents = [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+
+
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
+    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
+    absents = absentes(fiche, presents)
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
@@ -2244,6 +2294,17 @@ class JournalDeReprise:
 # les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) partent du registre.
 
 
+class Brut(NamedTuple):
+    """Une sortie telle qu'elle est : ni triée, ni réparée, ni refusée."""
+
+    lots: Iterator[pa.Table]  # une cellule illisible est nulle
+    fiches: list[Fiche]
+    defauts: list[tuple[str, str]]  # de sa forme : (nature, ce qui ne va pas)
+    famille_unique: bool = True  # un fichier n'en tient qu'une
+    entrelace: bool = False  # ses symboles ne se suivent pas, et c'est permis
+    en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
+
+
 class Sortie(ABC):
     """Une sortie, et ce qu'on peut en savoir sans y écrire : est-elle à nous, que tient-elle."""
 
@@ -2303,6 +2364,14 @@ class Sortie(ABC):
     def lire_fiches(self) -> list[Fiche]:
         """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
 
+    @abstractmethod
+    def brut(self) -> contextlib.AbstractContextManager[Brut]:
+        """La sortie telle qu'elle est, pour la contrôler ; _PasLeNotre ou SortieIllisible si elle ne se lit pas."""
+
+    @abstractmethod
+    def fiches_portees(self) -> list[Fiche]:
+        """Les fiches que la sortie porte encore, ses lignes fussent-elles illisibles."""
+
     @property
     def octets(self) -> int:
         """Taille de la sortie ; 0 si elle n'existe pas."""
@@ -2352,6 +2421,28 @@ class Ecrivain(Sortie):
     @abstractmethod
     def _ecarter(self) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
+
+    @abstractmethod
+    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
+        """D'un lot de `brut`, dont voici les rangs à garder, ce qu'il faut à `remplacer`."""
+
+    @abstractmethod
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        """Sous verrou, d'un coup : la sortie n'a plus que les lignes gardées, triées, et ces fiches."""
+
+    def ecarter(self) -> None:
+        """Met de côté une sortie illisible, s'il y en a encore une."""
+        if self.chemin.exists():
+            self._ecarter()
+
+    @contextlib.contextmanager
+    def tenue(self) -> Iterator[Self]:
+        """Le verrou, sans rien reprendre ni mettre de côté."""
+        try:
+            self._verrou.prendre()
+            yield self
+        finally:
+            self.fermer()
 
     def ouvrir(self) -> Self:
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
@@ -2526,6 +2617,36 @@ class _FichierLu(Ecrivain):
         fiches = self._fiches_ecrites(self._lire_entete())
         return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
+    @contextlib.contextmanager
+    def brut(self) -> Iterator[Brut]:
+        if not self._existe():
+            raise SortieIllisible(f"« {self.chemin} » est vide")
+        self._reconnaitre()
+        entete = self._lire_entete()
+        fiches = self._fiches_ecrites(entete) or []
+        entrelace = self._peut_entrelacer and (entete is None or bool(entete.get("entrelace")))
+        deja = self._nom_journal.exists()
+
+        def en_attente() -> bool:
+            return deja or self._nom_journal.exists()  # né pendant la lecture, il compte aussi
+
+        yield Brut(self._blocs(), fiches, self._defauts(), entrelace=entrelace, en_attente=en_attente)
+
+    def fiches_portees(self) -> list[Fiche]:
+        with contextlib.suppress(SortieIllisible):
+            return self._fiches_ecrites(self._lire_entete()) or []
+        return []
+
+    _peut_entrelacer = False
+
+    def _blocs(self) -> Iterator[pa.Table]:
+        """Les lignes du fichier, dans son ordre ; une cellule illisible est nulle."""
+        return self._tables()
+
+    def _defauts(self) -> list[tuple[str, str]]:
+        """Ce qui ne va pas dans la forme du fichier, lignes à part."""
+        return []
+
     def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         try:
             return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
@@ -2613,6 +2734,14 @@ class _FichierRepris(_FichierLu):
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté."""
         return ()
+
+    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
+        return lot.take(gardees)
+
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        self.fiches = dict(fiches)
+        table = trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *retenus]), self.type_donnee)
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
@@ -2785,6 +2914,19 @@ def _est_gzip(chemin: Path) -> bool:
     return False
 
 
+def _fin_des_lignes(chemin: Path) -> int:
+    """L'octet qui suit le dernier saut de ligne."""
+    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        fin = fichier.seek(0, os.SEEK_END)
+        while fin:
+            debut = max(0, fin - (1 << 16))
+            fichier.seek(debut)
+            if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
+                return debut + saut
+            fin = debut
+        return 0
+
+
 class _CsvLu(EcrivainFichier):
     """La lecture d'un CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`."""
 
@@ -2816,25 +2958,30 @@ class _CsvLu(EcrivainFichier):
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if not _est_gzip(self.chemin) and (fin := self._fin()) < self.octets:
+        if not _est_gzip(self.chemin) and (fin := _fin_des_lignes(self.chemin)) < self.octets:
             journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
             with _disque("Réparer", self.chemin):
                 os.truncate(self.chemin, fin)
 
-    def _fin(self) -> int:
-        """L'octet qui suit le dernier saut de ligne."""
-        with _disque("Lire", self.chemin), self.chemin.open("rb") as fichier:
-            fin = fichier.seek(0, os.SEEK_END)
-            while fin:
-                debut = max(0, fin - (1 << 16))
-                fichier.seek(debut)
-                if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
-                    return debut + saut
-                fin = debut
-            return 0
-
     def _annexes(self) -> tuple[Path, ...]:
         return (self._nom_fiche,)
+
+    @property
+    def _peut_entrelacer(self) -> bool:  # type: ignore[override]  # un attribut, dans les autres formats
+        return not _est_gzip(self.chemin)
+
+    def _defauts(self) -> list[tuple[str, str]]:
+        # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
+        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or _fin_des_lignes(self.chemin) == self.octets
+        return [] if entiere else [("ligne_coupee", "la dernière ligne n'est pas entière")]
+
+    def _blocs(self) -> Iterator[pa.Table]:
+        ouvrir = gzip.open if _est_gzip(self.chemin) else open
+        with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
+            fichier.readline()
+            while lignes := fichier.readlines(1 << 20):
+                entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
+                yield lignes_du_csv(entieres, self.type_donnee)
 
     def _lire_entete(self) -> dict[str, Any] | None:
         try:
@@ -2878,7 +3025,7 @@ class _CsvLu(EcrivainFichier):
 
     def _demeler(self, depuis: str) -> Iterator[pa.Table]:
         """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
-        fin = self._fin()
+        fin = _fin_des_lignes(self.chemin)
         comptes: collections.Counter[str] = collections.Counter()
         for table in self._tables(colonnes=["symbole"], fin=fin):
             for compte in pc.value_counts(_en_un_bloc(table["symbole"])).to_pylist():
@@ -2896,10 +3043,9 @@ class _CsvLu(EcrivainFichier):
         self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
     ) -> Iterator[pa.Table]:
         noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
-        natures = {nom: nature if nature != "niveaux" else "texte" for nom, nature in self.type_donnee.colonnes}
         with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
             debut = self._octet(depuis) if depuis and not est_gzip else 0
-            fin = fin or (self.octets if est_gzip else self._fin())
+            fin = fin or (self.octets if est_gzip else _fin_des_lignes(self.chemin))
             if debut == fin:
                 return
             texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
@@ -2907,12 +3053,7 @@ class _CsvLu(EcrivainFichier):
                 texte,
                 pa_csv.ReadOptions(column_names=noms if debut else None, block_size=1 << 20, use_threads=False),
                 pa_csv.ParseOptions(),
-                pa_csv.ConvertOptions(
-                    column_types=_schema(tuple(natures.items())),
-                    include_columns=colonnes,
-                    null_values=[""],
-                    strings_can_be_null=True,
-                ),
+                _conversions(self.type_donnee, colonnes),
             )
             for lot in lecteur:
                 yield depuis_textes(pa.Table.from_batches([lot]), self.type_donnee)
@@ -2920,7 +3061,7 @@ class _CsvLu(EcrivainFichier):
     def _octet(self, borne: Borne) -> int:
         """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
         with self.chemin.open("rb") as fichier:
-            bas, haut = len(fichier.readline()), self._fin()
+            bas, haut = len(fichier.readline()), _fin_des_lignes(self.chemin)
             while bas < haut:
                 milieu = (bas + haut) // 2
                 fichier.seek(milieu - 1)
@@ -2932,6 +3073,49 @@ class _CsvLu(EcrivainFichier):
                 else:
                     haut = milieu
             return bas
+
+
+def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
+    """Ce que l'analyseur d'Arrow fait des cellules ; les niveaux, il les laisse en texte."""
+    natures = tuple((nom, nature if nature != "niveaux" else "texte") for nom, nature in donnee.colonnes)
+    return pa_csv.ConvertOptions(
+        column_types=_schema(natures), include_columns=colonnes, null_values=[""], strings_can_be_null=True
+    )
+
+
+def lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
+    """Des lignes de CSV en table ; une cellule qui ne se lit pas est nulle, et toutes celles d'une ligne mal coupée."""
+    octets = b"".join(lignes)
+    with contextlib.suppress(ValueError, pa.ArrowException):
+        lecture = pa_csv.ReadOptions(column_names=donnee.noms, block_size=len(octets) + 1, use_threads=False)
+        lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), _conversions(donnee))
+        return depuis_textes(lue, donnee)
+    cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
+    textes = (pa.array(colonne, pa.string()) for colonne in cellules)
+    colonnes = [convertir_ou_nul(c, champ.type) for c, champ in zip(textes, donnee.schema, strict=True)]
+    return pa.table(colonnes, donnee.schema)
+
+
+def _cellules(ligne: bytes, nombre: int) -> list[str | None]:
+    """Les cellules d'une ligne, vides ôtées ; toutes vides si elle n'en a pas ce nombre."""
+    try:
+        cellules = next(csv.reader([ligne.decode()], strict=True))
+    except (UnicodeDecodeError, csv.Error, StopIteration):
+        cellules = []
+    return [cellule or None for cellule in cellules] if len(cellules) == nombre else [None] * nombre
+
+
+def convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> pa.Array:
+    """Les valeurs converties, nulles celles qui ne peuvent l'être : elles sont rares, une dichotomie les trouve."""
+    try:
+        if pa.types.is_list(voulu):
+            return niveaux_du_texte(pa.array(valeurs, pa.string())).cast(voulu)
+        return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        if len(valeurs) == 1:
+            return pa.nulls(1, voulu)
+        milieu = len(valeurs) // 2
+        return pa.concat_arrays([convertir_ou_nul(moitie, voulu) for moitie in (valeurs[:milieu], valeurs[milieu:])])
 
 
 def _borne_du_texte(ligne: bytes, donnee: TypeDonnee) -> Borne:
@@ -2979,6 +3163,11 @@ class EcrivainCsv(_CsvLu):
         for table in self._journal.flot() if self._direct else ():
             for _, lignes in _par_serie(table, self.type_donnee):
                 prolonger(self._fins, lignes, self.type_donnee)
+
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        super().remplacer(retenus, fiches)
+        self._entrelace = False
+        self._ecrire_fiche()
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         if self._direct and lot.lignes.num_rows:
@@ -3210,6 +3399,12 @@ class _EcrivainColonnes(EcrivainFichier):
         with _lecture(self.chemin):
             return sum(map(lignes_attendues, fiches)) == self._nombre()
 
+    def _defauts(self) -> list[tuple[str, str]]:
+        with _lecture(self.chemin):
+            lus = self._schema()
+        couples = [(lus.field(champ.name).type, champ) for champ in self.type_donnee.schema]
+        return [("types", f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
+
     def _aux_normes(self, lot: pa.RecordBatch) -> pa.Table:
         """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
         schema = self.type_donnee.schema
@@ -3431,7 +3626,7 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
     existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
     if not base.execute(existe, (f"{requetes.table}_series",)).fetchone():
         return []
-    series = base.execute(requetes.sql('SELECT * FROM "{T}_series"'))
+    series = base.execute(requetes.sql('SELECT * FROM "{T}_series" ORDER BY exchange, symbole, timeframe, prix'))
     champs = [champ for champ, *_ in series.description]
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
@@ -3444,6 +3639,15 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
         fiche.trous = [Trou(*trou) for trou in lus]
         fiches.append(fiche)
     return fiches
+
+
+def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Table]:
+    """Les lignes d'une table et leur rowid ; une valeur qui n'est pas de sa colonne est nulle."""
+    curseur = base.execute(requetes.sql('SELECT {COLONNES}, rowid FROM "{T}" ORDER BY {ORDRE}'))
+    schema = requetes.donnee.schema.append(pa.field("rowid", pa.int64()))
+    while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if requetes.donnee.est_lourd else LIGNES_PAR_LOT):
+        colonnes = zip(*lignes, strict=True)
+        yield pa.table([convertir_ou_nul(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema)
 
 
 class _SqliteLue(Ecrivain):
@@ -3559,11 +3763,27 @@ class _SqliteLue(Ecrivain):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
-    def tables(self) -> list[str]:
-        """Les tables de la base qui tiennent des lignes d'un de nos types."""
+    @contextlib.contextmanager
+    def brut(self) -> Iterator[Brut]:
+        if not self._reconnaitre():
+            raise _pas_le_notre(self, f"une base sans table « {self.table} »")
+        with self._erreurs("Lire"), self._lecteur() as base:
+            base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
+            defauts = [("illisible", faute) for (faute,) in base.execute("PRAGMA integrity_check(3)") if faute != "ok"]
+            fiches = _fiches_sqlite(base, self._requetes)
+            yield Brut(_lots_bruts(base, self._requetes), fiches, defauts, famille_unique=False, entrelace=True)
+
+    def fiches_portees(self) -> list[Fiche]:
+        with contextlib.suppress(ErreurSortie), self._erreurs("Lire"), self._lecteur() as base:
+            return _fiches_sqlite(base, self._requetes)
+        return []
+
+    def tables(self, *, abimees: bool = False) -> list[str]:
+        """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self._erreurs("Lire"), self._lecteur() as base:
             noms = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-            return [nom for nom in noms if type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)])]
+            types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
+        return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self._existe():
@@ -3690,6 +3910,22 @@ class EcrivainSqlite(_SqliteLue):
             neufs = nouveaux[voisins(nouveaux, debut, fin)]
             base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
 
+    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
+        rangs = pa.array(range(lot.num_rows), pa.int64())
+        return lot.select(["rowid"]).filter(pc.invert(pc.is_in(rangs, value_set=gardees)))
+
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        with self._erreurs("Écrire"), self._transaction() as base:
+            for retenu in retenus:
+                rangees = zip(retenu["rowid"].to_pylist(), strict=True)
+                base.executemany(self._requetes.sql('DELETE FROM "{T}" WHERE rowid=?'), rangees)
+            self.fiches, self._inscrites = dict(fiches), set()
+            for cle, fiche in fiches.items():
+                vide = self.type_donnee.schema.empty_table()
+                self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
+        self._a_change = True
+        self._finir()
+
     def _finir(self) -> bool:
         if self._base is not None and self._a_change:
             with self._erreurs("Écrire"):
@@ -3752,6 +3988,512 @@ def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
 def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
     """Les fiches d'une sortie, dans l'un des quatre formats ; `table` : voir `lire_sortie`."""
     return _lecteur_de(chemin, table).lire_fiches()
+
+
+# --- Contrôle. Ajouter une règle sur les lignes : une fonction pure, et une ligne dans REGLES. Rien ailleurs : rapport,
+# réparation, bilan et tests partent du registre.
+
+AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
+CONSTATS_DITS = 20  # par nature
+ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
+
+
+class Constat(NamedTuple):
+    """Une faute d'une sortie : sa nature, la série, un instant (`fin` None) ou un intervalle, ce qui ne va pas."""
+
+    nature: str
+    cle: CleSerie | None
+    debut: int | None
+    fin: int | None
+    phrase: str
+
+    def __str__(self) -> str:
+        debut, fin = _instant_lisible(self.debut), _instant_lisible(self.fin)
+        quand = f"de {debut} à {fin}" if fin else debut
+        return f"{' '.join(filter(None, (str(self.cle or ''), quand)))} : {self.phrase}".removeprefix(" : ")
+
+
+def nombre_de(nombre: int, nom: str) -> str:
+    """« 1 bougie », « 2 bougies »."""
+    return f"{nombre} {nom}{'s' if nombre > 1 else ''}"
+
+
+def _instant_lisible(instant: int | None) -> str:
+    """Un instant en ISO 8601, ou son nombre là où aucun calendrier ne va."""
+    if instant is None:
+        return ""
+    return en_iso(instant) if 0 <= instant <= INSTANT_MAX_MS else f"{instant} ms"
+
+
+@dataclass
+class EtatSerie:
+    """Ce que le contrôle dit d'une série ; `couverture` : la part prouvée de ce que la fiche connaît, en %."""
+
+    cle: CleSerie
+    table: str | None = None
+    lignes: int = 0
+    premiere: int | None = None
+    derniere: int | None = None
+    couverture: float | None = None
+    trous: collections.Counter[str] = field(default_factory=collections.Counter)
+    fautes: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def en_dict(self) -> dict[str, Any]:
+        """La série, en types JSON."""
+        bornes = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
+        return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **bornes}
+
+
+@dataclass
+class Rapport:
+    """Ce que le contrôle d'une sortie a trouvé ; de chaque nature, les premières fautes, et leur nombre."""
+
+    sortie: Path
+    format: str
+    series: list[EtatSerie] = field(default_factory=list)
+    constats: list[Constat] = field(default_factory=list)
+    fautes: collections.Counter[str] = field(default_factory=collections.Counter)
+    avertissements: list[str] = field(default_factory=list)
+
+    @property
+    def code(self) -> int:
+        """Le code de sortie de `--verifier`."""
+        return CODE_FAUTES if self.fautes else CODE_SUCCES
+
+    def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
+        """Compte des fautes d'une nature (`nombre`, s'il y en a plus que dites) et retient les premières."""
+        if constats:
+            nature = constats[0].nature
+            self.constats += constats[: max(0, CONSTATS_DITS - self.fautes[nature])]
+            self.fautes[nature] += len(constats) if nombre is None else nombre
+
+    def en_dict(self) -> dict[str, Any]:
+        """Le rapport, en types JSON."""
+        return {
+            "sortie": str(self.sortie),
+            "format": self.format,
+            "fautes": dict(self.fautes),
+            "constats": [{"nature": constat.nature, "constat": str(constat)} for constat in self.constats],
+            "avertissements": self.avertissements,
+            "series": [serie.en_dict() for serie in self.series],
+        }
+
+
+def _bougies_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:
+    return _prix_possibles(lignes, cle.prix)
+
+
+def _trades_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
+    nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
+    return pa.array([Trade(0, None, None, *couple).est_possible for couple in zip(*nombres, strict=True)], pa.bool_())
+
+
+def _tickers_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
+    finis = [pc.is_finite(lignes[nom]) for nom, nature in TICKER.colonnes if nature == "nombre"]
+    presents = functools.reduce(pc.or_, (pc.is_valid(fini) for fini in finis))
+    return pc.and_(presents, functools.reduce(pc.and_, (pc.fill_null(fini, True) for fini in finis)))
+
+
+def _carnets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
+    cotes = [
+        [[(niveau["price"], niveau["amount"]) for niveau in cote or ()] for cote in lignes[nom].to_pylist()]
+        for nom in ("bids", "asks")
+    ]
+    return pa.array([not defaut_de_carnet(*carnet) for carnet in zip(*cotes, strict=True)], pa.bool_())
+
+
+POSSIBLES: Mapping[str, Callable[[pa.Table, CleSerie], pa.Array]] = {
+    OHLCV.nom: _bougies_possibles,
+    TRADES.nom: _trades_possibles,
+    TICKER.nom: _tickers_possibles,
+    ORDERBOOK.nom: _carnets_possibles,
+}
+
+
+class Regle(NamedTuple):
+    """Une règle sur les lignes : ce que dit la faute, le masque de celles qui l'enfreignent, et si on les ôte."""
+
+    phrase: str
+    fautives: Callable[[pa.Table, pa.Array, Fiche], pa.Array]  # (lignes d'une série, leurs instants, sa fiche)
+    otees: bool = True
+
+
+def _impossibles(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  # noqa: ARG001
+    donnee = type_des_colonnes(lignes.schema.names) or OHLCV
+    return pc.invert(_en_un_bloc(pa.chunked_array(POSSIBLES[donnee.nom](lignes, fiche.cle))))
+
+
+def _hors_grille(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:
+    if not fiche.cle.timeframe:
+        return pa.repeat(_constante(False), len(instants))
+    bornes = pc.if_else(_du_futur(lignes, instants, fiche), 0, instants)  # aucun calendrier ne va partout
+    return pc.invert(_en_un_bloc(sur_grille(pa.chunked_array([bornes]), grille(fiche))))
+
+
+def _du_futur(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  # noqa: ARG001
+    return pc.or_(pc.less(instants, 0), pc.greater(instants, maintenant_ms() + AVANCE_ADMISE_MS))
+
+
+def _dans_un_trou(lignes: pa.Table, instants: pa.Array, fiche: Fiche, *, raisons: Sequence[str]) -> pa.Array:  # noqa: ARG001
+    """Les bougies de ces trous ; d'événements, un trou dit qu'il en manque, pas qu'il n'y en a aucun."""
+    trous = [(t.debut, t.fin) for t in fiche.trous if t.raison in raisons]
+    proches = trous[voisins(trous, *(i.as_py() for i in pc.min_max(instants).values()))]
+    if not (proches and fiche.cle.timeframe):
+        return pa.repeat(_constante(False), len(instants))
+    rangs = (bisect.bisect_right(proches, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
+    fins = [proches[rang][1] if rang >= 0 else -1 for rang in rangs]
+    return pc.less(instants, pa.array(fins, pa.int64()))
+
+
+REGLES: Mapping[str, Regle] = {
+    "impossible": Regle("ligne impossible : un de ses nombres ne peut être vrai", _impossibles),
+    "hors_grille": Regle("ouverture hors de la grille", _hors_grille),
+    "futur": Regle("horodatage du futur", _du_futur),
+    "dans_un_vide": Regle(
+        "bougie là où la fiche dit qu'il n'y en a pas eu",
+        functools.partial(_dans_un_trou, raisons=(SANS_TRANSACTION, AVANT_COTATION)),
+    ),
+    "dans_un_trou": Regle("bougie dans un trou", functools.partial(_dans_un_trou, raisons=RAISONS_PARTIELLES), False),
+}
+
+
+def contradictions(fiche: Fiche) -> list[tuple[Intervalle, str]]:
+    """Ce qu'une fiche dit de deux façons."""
+    trous = [(t.debut, t.fin) for t in fiche.trous]
+    partiels = [(t.debut, t.fin) for t in fiche.trous if t.raison in RAISONS_PARTIELLES]
+    fautes = [(i, "couvert et trou à la fois") for i in croiser(fiche.couverts, partiels)]
+    fautes += [((t.debut, t.fin), f"raison « {t.raison} » inconnue") for t in fiche.trous if t.raison not in RAISONS]
+    for suite, quoi in ((fiche.couverts, "intervalles"), (trous, "trous")):
+        fautes += [(intervalle, f"{quoi} à l'envers") for intervalle in suite if intervalle[0] >= intervalle[1]]
+        fautes += [(b, f"{quoi} qui se recouvrent") for a, b in itertools.pairwise(suite) if a[1] > b[0]]
+    return fautes
+
+
+def accordee(fiche: Fiche, presents: Sequence[Intervalle], perdus: Sequence[Intervalle]) -> Fiche:
+    """La fiche qui dit vrai de ces lignes : une présente sans preuve est crue, ce qui manque est un échec, à relire."""
+    trous = [t._replace(raison=t.raison if t.raison in RAISONS else ECHEC) for t in fiche.trous if t.debut < t.fin]
+    connus = unir(fiche.couverts, presents)
+
+    def hors(intervalles: Iterable[Intervalle], *, partiels: bool) -> list[Trou]:
+        gardes = [t for t in trous if (t.raison in RAISONS_PARTIELLES) == partiels]
+        retires = unir(intervalles)
+        return [Trou(*reste, t.raison) for t in gardes for reste in oter([(t.debut, t.fin)], retires)]
+
+    faits = hors(unir(presents, perdus), partiels=False)
+    expliques = unir(presents, ((t.debut, t.fin) for t in faits))
+    absents = [i for i in oter(connus, expliques) if not fiche.cle.timeframe or grille(fiche).compter(*i)]
+    manquent = unir(absents, croiser(perdus, unir(connus, ((t.debut, t.fin) for t in trous))))
+    neuve = dataclasses.replace(fiche, couverts=[], trous=[])
+    restes = hors(unir(connus, manquent), partiels=True)
+    neuve.noter(oter(connus, manquent), [*faits, *(Trou(*manque, ECHEC) for manque in manquent), *restes])
+    return neuve
+
+
+class Examen:
+    """Une série, contrôlée lot par lot, dans l'ordre du fichier."""
+
+    def __init__(self, etat: EtatSerie, donnee: TypeDonnee, fiche: Fiche, rapport: Rapport) -> None:
+        self.etat, self.donnee, self.fiche, self.rapport = etat, donnee, fiche, rapport
+        self.presents: list[Intervalle] = []
+        self.perdus: list[Intervalle] = []
+        self._fins: dict[str, pa.Table] = {}
+
+    def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
+        """Note des fautes d'une nature ; voir `Rapport.noter`."""
+        self.rapport.noter(constats, nombre)
+        if constats:
+            self.etat.fautes[constats[0].nature] += len(constats) if nombre is None else nombre
+
+    def _noter_masque(self, nature: str, phrase: str, instants: pa.Array, masque: pa.Array) -> None:
+        if nombre := pc.sum(masque).as_py():
+            premiers = instants.filter(masque)[:CONSTATS_DITS].to_pylist()
+            self.noter([Constat(nature, self.fiche.cle, i, None, phrase) for i in premiers], nombre)
+
+    def _noter_intervalles(self, nature: str, fautes: Iterable[tuple[Intervalle, str]]) -> None:
+        self.noter([Constat(nature, self.fiche.cle, *intervalle, phrase) for intervalle, phrase in fautes])
+
+    def lire(self, lignes: pa.Table) -> pa.Array:
+        """Contrôle les lignes suivantes ; rend le masque de celles qui peuvent rester (le tri ôte les doublons)."""
+        instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+        self._situer(instants)
+        masques = {nature: regle.fautives(lignes, instants, self.fiche) for nature, regle in REGLES.items()}
+        for nature, masque in masques.items():
+            self._noter_masque(nature, REGLES[nature].phrase, instants, masque)
+        otees = [masque for nature, masque in masques.items() if REGLES[nature].otees]
+        fautives = functools.reduce(pc.or_, otees, self._suivre(lignes, instants))
+        gardees = pc.invert(fautives)
+        # Hors grille ou du futur, elle ne tient la place d'aucune : ce qui manque se voit par ailleurs.
+        perdus = instants.filter(pc.and_not(fautives, pc.or_(masques["hors_grille"], masques["futur"])))
+        if self.donnee.a_une_grille:
+            self.presents += plages(instants.filter(gardees), grille(self.fiche))
+            self.perdus += plages(perdus, grille(self.fiche))
+        else:
+            self.perdus += [(instant, instant + 1) for instant in perdus.to_pylist()]
+        return gardees
+
+    def _situer(self, instants: pa.Array) -> None:
+        bornes = [i.as_py() for i in pc.min_max(instants).values()]
+        self.etat.lignes += len(instants)
+        self.etat.premiere = min(bornes[0], self.etat.premiere if self.etat.premiere is not None else bornes[0])
+        self.etat.derniere = max(bornes[1], self.etat.derniere or 0)
+
+    def _suivre(self, lignes: pa.Table, instants: pa.Array) -> pa.Array:
+        """L'ordre et l'unicité, lot après lot ; rend le masque des bougies qui se contredisent."""
+        reperes = lignes.select(self.donnee.reperes)
+        avant = self._fins.get(reperes["symbole"][0].as_py(), reperes[:0])
+        if prolonger(self._fins, reperes, self.donnee):
+            return pa.repeat(_constante(False), len(instants))
+        masques = ruptures(pa.concat_tables([avant, reperes]), self.donnee)
+        doublons, reculs = (masque[len(avant) :] for masque in masques)
+        self._noter_masque("doublon", "ligne en double", instants, doublons)
+        self._noter_masque("desordre", "ligne en désordre", instants, reculs)
+        return self._contredites(lignes, instants, instants.filter(doublons))
+
+    def _contredites(self, lignes: pa.Table, instants: pa.Array, doubles: pa.Array) -> pa.Array:
+        """Masque des bougies données deux fois, différentes : aucune n'est crue, comme dans une page (`cribler`)."""
+        valeurs: dict[int, set[tuple[Any, ...]]] = {}
+        if self.donnee.a_une_grille:
+            concernees = lignes.filter(pc.is_in(instants, value_set=doubles))
+            for instant, valeur in zip(instants_de(concernees), _en_tuples(concernees, VALEURS_OHLCV), strict=True):
+                valeurs.setdefault(instant, set()).add(valeur)
+        contredits = [instant for instant, lues in valeurs.items() if len(lues) > 1]
+        return pc.is_in(instants, value_set=pa.array(contredits, pa.int64()))
+
+    def conclure(self, *, en_attente: bool) -> None:
+        """Confronte la fiche à toutes les lignes ; un journal en attente en sait plus qu'elle."""
+        fiche, manquent = self.fiche, list[Intervalle]()
+        self._noter_intervalles("fiche", contradictions(fiche))
+        if self.donnee.a_une_grille and not en_attente:
+            manquent = absentes(fiche, unir(self.presents, self.perdus))
+            for nature, intervalles, phrase in (
+                ("absente", manquent, "de moins que la fiche n'en couvre"),
+                ("hors_intervalles", self._dehors(), "hors des intervalles couverts"),
+            ):
+                nombres = [(i, nombre_de(grille(fiche).compter(*i), "bougie")) for i in intervalles]
+                self._noter_intervalles(nature, [(i, f"{nombre} {phrase}") for i, nombre in nombres])
+        self.etat.trous.update(trou.raison for trou in fiche.trous)
+        mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.timeframe else lambda d, f: f - d
+        tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
+        if total := mesurer(tout[0][0], tout[-1][1]) if tout else 0:
+            prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
+            self.etat.couverture = 1_000_000 * prouve // total / 10_000  # jamais 100 s'il manque une bougie
+
+    def _dehors(self) -> list[Intervalle]:
+        """Les lignes que rien ne prouve ; sauf la bougie courante, gardée sur demande, juste après le prouvé."""
+        fiche = self.fiche
+        connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
+        fin = max([fin for _, fin in fiche.couverts], default=0)
+        dehors, courante = oter(self.presents, connus), (fin, grille(fiche).avancer(fin, 1))
+        return dehors[:-1] if dehors[-1:] == [courante] else dehors
+
+    def accordee(self, *, en_attente: bool) -> Fiche:
+        """La fiche, d'accord avec les lignes qui restent."""
+        if en_attente or not self.donnee.a_une_grille:
+            return accordee(self.fiche, self.fiche.couverts, self.perdus)
+        courante = oter(oter(self.presents, self._dehors()), self.fiche.couverts)
+        return accordee(self.fiche, oter(self.presents, courante), self.perdus)
+
+
+class Controle:
+    """Une sortie, contrôlée lot par lot, en mémoire constante."""
+
+    def __init__(self, brut: Brut, donnee: TypeDonnee, rapport: Rapport, table: str | None = None) -> None:
+        self.brut, self.donnee, self.rapport, self.table = brut, donnee, rapport, table
+        self.examens: dict[CleSerie, Examen] = {}
+        self._famille: CleSerie | None = None
+        self._dernier = ""  # le symbole de la dernière ligne
+        self.en_attente = False
+        for fiche in brut.fiches:
+            self._examen(fiche.cle, fiche)
+        for nature, phrase in brut.defauts:
+            rapport.noter([Constat(nature, None, None, None, phrase)])
+
+    def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
+        etat = EtatSerie(cle, self.table)
+        self.rapport.series.append(etat)
+        self._famille = self._famille or cle._replace(symbole="")
+        return self.examens.setdefault(cle, Examen(etat, self.donnee, fiche, self.rapport))
+
+    def lire(self, lot: pa.Table) -> pa.Array:
+        """Contrôle les lignes suivantes de la sortie ; rend les rangs de celles qui peuvent rester."""
+        lot = lot.select(self.donnee.noms).append_column("rang", pa.array(range(lot.num_rows), pa.int64()))
+        nulles = functools.reduce(pc.or_, (_en_un_bloc(pc.is_null(lot[nom])) for nom in self.donnee.obligatoires))
+        if pc.any(nulles).as_py():
+            self._relever_illisibles(lot, nulles)
+            lot = lot.filter(pc.invert(nulles))
+        self._suivre_symboles(lot)
+        gardees = [pa.array([], pa.int64())]
+        for cle, lignes in _par_serie(lot, self.donnee):
+            if (examen := self._accueillir(cle, lignes)) is not None:
+                rangs = _en_un_bloc(lignes["rang"])
+                gardees.append(rangs.filter(examen.lire(lignes.select(self.donnee.noms))))
+        tous = pa.concat_arrays(gardees)
+        return tous.take(pc.sort_indices(tous))
+
+    def _accueillir(self, cle: CleSerie, lignes: pa.Table) -> Examen | None:
+        """L'examen de la série ; None si ses lignes n'ont rien à faire là."""
+        if cle in self.examens:
+            return self.examens[cle]
+        instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+        try:
+            fiche, famille = _fiche_de_rien(cle, instants), cle._replace(symbole="")
+            intruse = self.brut.famille_unique and famille != (self._famille or famille)
+        except (ValueError, OverflowError):
+            intruse = True
+        if intruse:
+            constats = [Constat("autre_serie", cle, i, None, "ligne d'une autre série") for i in instants.to_pylist()]
+            self.rapport.noter(constats)
+            return None
+        self.rapport.avertissements.append(f"{cle} : fiche absente ; ce qu'elle devrait couvrir n'est pas connu")
+        return self._examen(cle, fiche)
+
+    def _suivre_symboles(self, lot: pa.Table) -> None:
+        if self.brut.entrelace or not lot.num_rows:
+            return
+        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(lot["symbole"])])
+        self._dernier = symboles[-1].as_py()
+        recul = lot.filter(pc.less(symboles[1:], symboles[:-1]))
+        for cle, lignes in _par_serie(recul, self.donnee):
+            constats = [Constat("desordre", cle, i, None, "symbole en désordre") for i in instants_de(lignes)]
+            self.rapport.noter(constats)
+
+    def _relever_illisibles(self, lot: pa.Table, nulles: pa.Array) -> None:
+        """Les lignes sans repère : de la série, et d'entre les instants, de leurs voisines."""
+        champs = [*self.donnee.serie, "timestamp"]
+        colonnes = {nom: lot[nom] if nom != "timestamp" else lot[nom].cast(pa.int64()) for nom in champs}
+        avant = pa.table({nom: pc.fill_null_forward(colonne) for nom, colonne in colonnes.items()})
+        apres = pa.table({nom: pc.fill_null_backward(colonne) for nom, colonne in colonnes.items()})
+        for gauche, droite in zip(avant.filter(nulles).to_pylist(), apres.filter(nulles).to_pylist(), strict=True):
+            debut, fin = (ligne.pop("timestamp") for ligne in (gauche, droite))
+            voisine = {nom: valeur or droite[nom] for nom, valeur in gauche.items()}
+            cle = CleSerie(**voisine) if all(voisine.values()) else None
+            debut = fin if debut is None else debut
+            constats = [Constat("ligne_illisible", cle, debut, None, "ligne illisible, ou sans repère, à la suite")]
+            if cle not in self.examens or debut is None:
+                self.rapport.noter(constats)
+                continue
+            self.examens[cle].noter(constats)
+            if not self.donnee.a_une_grille:
+                self.examens[cle].perdus.append((debut, max(debut, fin or 0) + 1))
+
+    def conclure(self) -> None:
+        """Confronte les fiches aux lignes."""
+        en_attente = self.en_attente = self.brut.en_attente()
+        if en_attente:
+            phrase = "un journal de reprise attend : la couverture n'est pas contrôlée (relancez, ou --reparer)"
+            self.rapport.avertissements.append(phrase)
+        connues = {fiche.cle for fiche in self.brut.fiches}
+        for cle, examen in self.examens.items():
+            if cle not in connues:
+                examen.fiche.couverts = unir(examen.presents, examen.perdus if self.donnee.a_une_grille else ())
+            examen.conclure(en_attente=en_attente)
+
+    def fiches(self) -> dict[CleSerie, Fiche]:
+        """Les fiches, d'accord avec les lignes gardées ; d'événements, ce qui suivait une coupure est dit perdu."""
+        coupee = {"ligne_coupee", "illisible"} & set(self.rapport.fautes)
+        for examen in self.examens.values() if coupee and not self.donnee.a_une_grille else ():
+            examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
+        return {cle: examen.accordee(en_attente=self.en_attente) for cle, examen in self.examens.items()}
+
+
+def lecteurs(chemin: Path, table: str | None = None) -> list[Ecrivain]:
+    """Un lecteur par table de données d'une base, un seul d'un fichier ; ErreurDemande s'il n'y a rien à lire."""
+    if not chemin.is_file():
+        quoi = "n'est pas un fichier" if chemin.exists() else "n'existe pas"
+        raise ErreurDemande(f"« {chemin} » {quoi} : rien à vérifier", "Vérifiez le chemin de la sortie.")
+    classe = ECRIVAINS[format_du_fichier(chemin)]
+    tables: list[str | None] = [table]
+    if table is None and issubclass(classe, EcrivainSqlite):
+        with contextlib.suppress(SortieIllisible):  # le contrôle le dira
+            tables = list(classe(chemin).tables(abimees=True))
+        if not tables:
+            raise _pas_le_notre(classe(chemin), "une base sans table de données")
+    return [_lecteur_de(chemin, nom) for nom in tables]
+
+
+def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
+    """Contrôle une sortie sans y écrire ni la verrouiller ; ErreurDemande si ce n'en est pas une."""
+    a_lire = lecteurs(chemin, table)
+    rapport = Rapport(chemin, a_lire[0].format)
+    for lecteur in a_lire:
+        _controler(lecteur, rapport)
+    return rapport
+
+
+def _controler(
+    ecrivain: Ecrivain, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
+) -> Controle | None:
+    """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire."""
+    controle = None
+    try:
+        with ecrivain.brut() as brut:
+            controle = Controle(brut, ecrivain.type_donnee, rapport, None if brut.famille_unique else ecrivain.table)
+            for lot in brut.lots:
+                retenir(lot, controle.lire(lot))
+            controle.conclure()
+    except (_PasLeNotre, SortieIllisible) as refus:
+        if isinstance(refus, _PasLeNotre) and not ecrivain.fiches_portees():
+            raise
+        nature = "colonnes" if isinstance(refus, _PasLeNotre) else "illisible"
+        rapport.noter([Constat(nature, None, None, None, str(refus))])
+    return controle
+
+
+def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
+    """Remet une sortie en état sans réseau ; ce qui manque devient un trou `echec`. Rend vrai si elle a changé.
+
+    Illisible, elle est mise de côté, et refaite de ce qui s'en lit ; ErreurDemande si sa fiche ne se lit pas.
+    """
+    a_lire = lecteurs(chemin, table)
+    rapport, en_attente = Rapport(chemin, a_lire[0].format), False
+    with a_lire[0].tenue(), contextlib.ExitStack() as pile:
+        for lecteur in a_lire:
+            pile.callback(lecteur.fermer)
+            controle = _controler(lecteur, sien := Rapport(chemin, lecteur.format))
+            en_attente = en_attente or (controle is not None and controle.en_attente)
+            rapport.fautes += sien.fautes
+            if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
+                retenus, fiches = _retenir(lecteur, lecteur.retenir)
+                lecteur.remplacer(retenus, fiches)
+        if rapport.fautes.keys() & ILLISIBLES:
+            _refaire(a_lire)
+    if rapport.fautes:
+        natures = ", ".join(f"{nombre} {nature}" for nature, nombre in rapport.fautes.items())
+        journal.info("« %s » : réparé sans réseau (%s).", chemin, natures)
+    if en_attente:
+        with _lecteur_de(chemin, table) as ecrivain:  # fond le journal
+            ecrivain.finir()
+        assainir_sortie(chemin, table)
+    return en_attente or bool(rapport.fautes)
+
+
+def _retenir(
+    lecteur: Ecrivain, retenir: Callable[[pa.Table, pa.Array], pa.Table]
+) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
+    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
+    retenus: list[pa.Table] = []
+    fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in lecteur.fiches_portees()}
+    rapport = Rapport(lecteur.chemin, lecteur.format)
+    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(retenir(lot, gardees)))
+    return retenus, controle.fiches() if controle is not None else fiches
+
+
+def _refaire(a_lire: Sequence[Ecrivain]) -> None:
+    """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
+    sauves = [(lecteur, *_retenir(lecteur, pa.Table.take)) for lecteur in a_lire]
+    if not any(fiches for _, _, fiches in sauves):
+        raise ErreurDemande(
+            f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
+            "Déplacez-le, puis relancez la commande qui l'a produit.",
+        )
+    a_lire[0].ecarter()
+    for lecteur, retenus, fiches in sauves:
+        donnee = lecteur.type_donnee
+        lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
+        par_cle = dict(_par_serie(lignes, donnee))
+        for cle, fiche in fiches.items():
+            lecteur.ecrire(Lot(cle, par_cle.get(cle, lignes[:0]), fiche.couverts, fiche.trous), fiche)
+        lecteur.finir()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7102,7 +7844,7 @@ class FilCarnet(FilInstantanes):
         cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
         if not all(cotes):
             return None  # l'instantané n'est pas encore arrivé
-        if cotes[0][0][0] >= cotes[1][0][0] or not all(_niveau_possible(n) for cote in cotes for n in cote):
+        if defaut_de_carnet(*cotes):
             self.croises += 1
             self.compteurs.carnets_ecartes += 1
             return None
@@ -7123,11 +7865,6 @@ class FilCarnet(FilInstantanes):
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
         vu, neuf = self._contenu, self._lire(await self._demander())
         return vu is None or neuf is None or bool((vu[1][0], vu[2][0]) != (neuf[1][0], neuf[2][0]))
-
-
-def _niveau_possible(niveau: tuple[Any, Any]) -> bool:
-    prix, quantite = map(_en_nombre, niveau)
-    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
 # --- Abonnements
@@ -7782,14 +8519,24 @@ class OptionsExecution:
         aide="affiche la liste sur stdout et sort")
     simulation: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="dit ce qui serait fait (bornes, requêtes, durée, taille) et sort")
+    verifier: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
+        aide="contrôle une sortie, sans réseau ni rien écrire, dit ses fautes sur stdout et sort")
+    reparer: bool = option(False, lire=lire_booleen, groupe="exécution",
+        aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
     bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
     journal: str = option("info", choix=NIVEAUX, groupe="exécution",
         aide="niveau du journal, sur stderr")
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Aucune option d'exécution n'en contredit une autre."""
-        return iter(())
+        """Les fautes qui tiennent à plusieurs options ensemble."""
+        if self.reparer and self.verifier is None:
+            yield ("reparer", "verifier"), "ne va qu'avec --verifier CHEMIN : la sortie à remettre en état"
+        for autre in ("lister", "simulation"):
+            if self.verifier is not None and getattr(self, autre):
+                yield ("verifier", autre), f"ne va pas avec {drapeau(autre)} : gardez l'une des deux"
+        if self.verifier is not None and self.verifier == self.bilan:
+            yield ("bilan", "verifier"), "c'est aussi --verifier, qu'il écraserait"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -8461,6 +9208,7 @@ class Bilan:
     octets: int = 0
     modifie: bool = False
     duree_s: float = 0.0
+    verification: Rapport | None = None
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -8499,6 +9247,7 @@ class Bilan:
             "modifie": self.modifie,
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
+            **({"verification": self.verification.en_dict()} if self.verification else {}),
         }
 
 
@@ -8803,7 +9552,9 @@ async def executer_async(
                 presse = True
                 try:
                     execution = _ExecutionFlux if tache.stream else _Execution
-                    await execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None)).lire(series)
+                    lecture = execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None))
+                    lecture.a_relire = contexte.a_relire
+                    await lecture.lire(series)
                     presse = False
                 finally:
                     bilan.modifie = ecrivain.finir(presse=presse)
@@ -8816,7 +9567,9 @@ async def executer_async(
 
 
 class _Execution:
-    """Branche les sources d'une tâche sur son écrivain."""
+    """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
+
+    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
     def __init__(
         self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain | Memoire, bilan: Bilan, suivi: Suivi
@@ -8846,6 +9599,8 @@ class _Execution:
         fiche = self._fiche(serie)
         source = Historique(self.connexion, serie, plage_de(self.tache), fiche, self._places, self.tache.concurrence)
         intervalles = await source.preparer()
+        if self.a_relire is not None:
+            intervalles = croiser(intervalles, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         fin_connue = max([fin for _, fin in fiche.couverts], default=-1)  # une bougie courante gardée y commence
         lots = source.lots(intervalles)
@@ -9226,7 +9981,78 @@ def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimatio
     return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
 
 
+# --- Vérification ---
+
+
+def dire_rapport(rapport: Rapport) -> list[str]:
+    """Les fautes, celles d'une même nature à la suite ; puis ce qu'on sait de chaque série."""
+    dites = collections.Counter(constat.nature for constat in rapport.constats)
+    lignes = []
+    for nature, nombre in rapport.fautes.items():
+        lignes += [str(constat) for constat in rapport.constats if constat.nature == nature]
+        if nombre > dites[nature]:
+            lignes.append(f"… et {nombre - dites[nature]} de plus, de nature « {nature} »")
+    return [*lignes, *(_dire_etat(etat) for etat in rapport.series)]
+
+
+def _dire_etat(etat: EtatSerie) -> str:
+    nom = f"{etat.cle}{f' [{etat.table}]' if etat.table else ''}"
+    intervalle = " à ".join(filter(None, map(_instant_lisible, (etat.premiere, etat.derniere))))
+    trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
+    morceaux = [nombre_de(etat.lignes, "ligne"), *([f"de {intervalle}"] if intervalle else [])]
+    if etat.couverture is not None:
+        morceaux.append(f"couverture {etat.couverture:g} %".replace(".", ","))
+    morceaux.append(f"trous : {trous}" if trous else "aucun trou")
+    morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")
+    return f"{nom} : {', '.join(morceaux)}"
+
+
+async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> Rapport:
+    """Remet une sortie en état, relit par le chemin de toujours ce qui y manque, et rend ce que le contrôle en dit."""
+    bilan.modifie = assainir_sortie(chemin, tache.sqlite_table)
+    for lecteur in lecteurs(chemin, tache.sqlite_table):
+        for relecture, a_relire in _relectures(lecteur, tache):
+            try:
+                lu = await executer_async(
+                    relecture, suivi=suivi, contexte=dataclasses.replace(contexte, a_relire=a_relire)
+                )
+            except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
+                journal.error("%s", refus.complet())
+                continue
+            bilan.series += lu.series
+            bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
+            bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
+            bougies, requetes = nombre_de(lu.total("lignes_nouvelles"), "bougie"), nombre_de(lu.requetes, "requête")
+            journal.info("« %s » : %s de plus, en %s.", chemin, bougies, requetes)
+    return controler_sortie(chemin, tache.sqlite_table)
+
+
+def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
+    """Les trous `echec` d'une sortie de bougies, en autant de tâches qu'elle a de familles."""
+    par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
+    for fiche in lecteur.fiches_portees() if lecteur.type_donnee.a_une_grille else ():
+        if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
+            famille = (fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
+            par_famille.setdefault(famille, {})[fiche.cle] = echecs
+    for (exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
+        bornes = [borne for intervalles in a_relire.values() for intervalle in intervalles for borne in intervalle]
+        yield dataclasses.replace(
+            tache, exchange=exchange, type_marche=type_marche, sous_type=None, symbole=None,
+            symbols=tuple(cle.symbole for cle in a_relire), timeframe=timeframe, prix_ohlcv=prix, relecture=0,
+            date_debut=min(bornes), date_fin=max(bornes), stream=None, trades_vers_ohlcv=False,
+            sortie=lecteur.chemin, format=lecteur.format, sqlite_table=lecteur.table,
+        ), a_relire  # fmt: skip
+
+
 # --- Bibliothèque ---
+
+
+def verifier(chemin: str | os.PathLike[str], *, table: str | None = None) -> Rapport:
+    """Contrôle une sortie, sans réseau, sans écrire, sans verrou : `rapport.code` vaut 4 s'il y a des fautes.
+
+    `table` : celle d'une base SQLite, d'office toutes. Lève ErreurDemande si ce n'est pas une de nos sorties.
+    """
+    return controler_sortie(Path(chemin), table)
 
 
 def lire(sortie: str | os.PathLike[str], *, table: str | None = None) -> pa.Table:
@@ -9400,11 +10226,15 @@ def _respecter_pause(exchange: str, reste_s: float) -> None:
 
 @dataclass(frozen=True)
 class Contexte:
-    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a."""
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
+
+    `a_relire` : d'une réparation, tout ce qu'il faut demander.
+    """
 
     sorties: Path = DOSSIER_SORTIES
     env: Path = Path(".env")
     parc: Parc | None = None
+    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
 
 @dataclass
@@ -9999,7 +10829,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         description=description,
         epilog=(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
-            "75 sortie occupée ; 130, 143 interrompu."
+            "4 fautes trouvées ; 75 sortie occupée ; 130, 143 interrompu."
         ),
         allow_abbrev=False,
         add_help=False,
@@ -10047,14 +10877,17 @@ def decouper(
 
 
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
-    """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes. `--lister` se passe de symbole."""
+    """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes.
+
+    `--lister` et `--verifier` se passent de symbole.
+    """
     valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
     execution, fautes = lire_options(
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if execution is not None and execution.lister and "symbols" not in de_tache:
+    if execution is not None and (execution.lister or execution.verifier) and "symbols" not in de_tache:
         de_tache.setdefault("symbole", "-")
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
@@ -10203,6 +11036,29 @@ async def commande_simuler(tache: Tache) -> list[str]:
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
 
 
+async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
+    """Les lignes de `--verifier` ; le code va au bilan."""
+    chemin = execution.verifier or Path()
+    bilan.sortie = chemin
+    if not execution.reparer:
+        rapport = controler_sortie(chemin, tache.sqlite_table)
+        bilan.code = rapport.code
+    else:
+        progression = Progression(active=journal.isEnabledFor(logging.INFO))
+        try:
+            async with Parc(Pauses(chemin.parent)) as parc:
+                rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(parc=parc))
+        finally:
+            progression.fermer()
+        partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
+        bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
+    bilan.format, bilan.verification = rapport.format, rapport
+    bilan.exchange = rapport.series[0].cle.exchange if rapport.series else bilan.exchange
+    for avertissement in rapport.avertissements:
+        journal.warning("%s", avertissement)
+    return dire_rapport(rapport)
+
+
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
@@ -10308,6 +11164,8 @@ async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> l
         return await commande_lister(tache, execution.lister)
     if execution.simulation:
         return await commande_simuler(tache)
+    if execution.verifier:
+        return await commande_verifier(tache, execution, bilan)
     await commande_telecharger(tache, bilan)
     return []
 

@@ -319,7 +319,7 @@ EN_REST: dict[str, dict[str, Any]] = {
     "REST 502": {"nature": "http", "code": 502},
     "REST coupé": {"nature": "coupure"},
     "REST tronqué": {"nature": "tronque"},
-    "REST page trouée": {"nature": "trou", "k": 3},
+    "REST page plafonnée": {"nature": "plafond", "n": 5},
 }
 
 
@@ -331,7 +331,7 @@ def _panne(nature: str, **reglages: Any) -> Callable[[Bourse, random.Random], ob
     """Une panne de message ou de connexion, un petit nombre de fois."""
 
     def agir(bourse: Bourse, alea: random.Random) -> None:
-        bourse.pannes.ajouter(Panne(nature, **{"fois": alea.randint(1, 5), **reglages}))
+        bourse.pannes.ajouter(Panne(nature, **{"fois": alea.randint(1, 3), **reglages}))
 
     return agir
 
@@ -352,6 +352,7 @@ def _symbole_muet(bourse: Bourse, alea: random.Random) -> None:
 
 # « ws_somme » et « ws_croise » ne touchent que les carnets. « ws_perdu » n'est pas là : une trame de bougie avalée sans
 # que la connexion tombe ne laisse aucune trace (ni TCP ni l'exchange ne le font), et sa bougie est close avant l'heure.
+# De même une page REST trouée en son milieu : l'exchange affirme qu'il n'y eut rien, il est cru.
 INCIDENTS: dict[str, Callable[[Bourse, random.Random], object]] = {
     "ws_reset": _couper("reset"),
     "ws_fermeture (adieu)": _couper("propre"),
@@ -391,9 +392,12 @@ def mesurer_endurance(reglages: Reglages) -> Iterator[Mesure]:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         attendre_abonnes(bourse, len(symboles))
+        depart = time.monotonic()
         for rang, nom in enumerate(tirage):
+            attendre_la_vie(bourse, processus)
             INCIDENTS[nom](bourse, alea)
-            time.sleep(duree / nombre * (0.5 + alea.random()) if rang else 0.5)
+            prochain = depart + (rang + 0.5 + alea.random()) * duree / nombre
+            time.sleep(max(0.05, prochain - time.monotonic()))
         journal = processus.communicate()[1]
         etats = {nom: sum(p.touchees for p in bourse.pannes if p.nature == nom) for nom in
                  sorted({p.nature for p in bourse.pannes})}  # fmt: skip
@@ -408,6 +412,13 @@ def mesurer_endurance(reglages: Reglages) -> Iterator[Mesure]:
     )
     if processus.returncode or erreurs:
         print(journal, file=sys.stderr)
+
+
+def attendre_la_vie(bourse: Bourse, processus: subprocess.Popen[str]) -> None:
+    """Attend que des données coulent : une panne pendant une panne n'en ferait qu'une."""
+    coulait = sum(session.donnees for session in bourse.sessions_ouvertes)
+    while processus.poll() is None and sum(session.donnees for session in bourse.sessions_ouvertes) <= coulait:
+        time.sleep(0.02)
 
 
 def _juger_endurance(bourse: Bourse, sortie: Path, symboles: list[str], jours: int) -> Iterator[Mesure]:

@@ -328,6 +328,8 @@ SURFACE = {
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",
     "lire": "relire une sortie",
+    "verifier": "contrôler une sortie",
+    "Rapport": "ce que le contrôle en dit",
     "ErreurCollecte": "la racine des erreurs",
     "ErreurDemande": "à corriger",
     "ErreurTemporaire": "à réessayer",
