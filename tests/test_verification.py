@@ -773,3 +773,40 @@ def test_toute_alteration_est_trouvee_et_reparee(
     if symboles == {"BTC/USDT", "ETH/USDT"}:  # un symbole inventé, dans la bonne famille, reste : il est peut-être vrai
         assert chemin.read_bytes() == original
     assert m.verifier(chemin).code == 0
+
+
+def test_deux_bougies_qui_se_contredisent_sont_relues(sain: Callable[..., Path], bourse: Bourse) -> None:
+    """Ni l'une ni l'autre n'est crue : c'est l'exchange qui tranche."""
+    chemin = sain("csv")
+    octets = chemin.read_bytes()
+    rangees = m.lire(chemin).to_pylist()
+    rangees.insert(21, rangees[20] | {"close": rangees[20]["close"] * 1.001})
+    recrire(chemin, m.OHLCV, rangees)
+    assert set(m.verifier(chemin).fautes) == {"doublon"}
+    assert reparer(chemin, bourse) == 0
+    assert chemin.read_bytes() == octets
+
+
+@pytest.mark.parametrize("donnee", m.TYPES.values(), ids=lambda donnee: donnee.nom)
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_le_journal_d_un_flux_tue_est_repris_par_la_reparation(
+    format_: str, donnee: m.TypeDonnee, tmp_path: Path
+) -> None:
+    """Ni faute ni perte : le journal est fondu, la dernière ligne coupée ôtée."""
+    chemin = tmp_path / f"s{EXTENSIONS[format_]}"
+    ecrivain = creer(chemin, donnee, flux=True).ouvrir()
+    for rang in range(NOMBRE):
+        lot = m.Lot(SERIES[donnee.nom], table(donnee, [rangee(donnee, rang)]), [(instant(rang), instant(rang + 1))], [])
+        ecrivain.ecrire(lot, m.Fiche(lot.cle))
+    ecrivain.fermer()  # tué : sans `finir`
+    if format_ == "csv":
+        with chemin.open("ab") as fichier:
+            fichier.write(b"binance,BTC/US")
+    rapport = m.verifier(chemin)
+    assert rapport.code == 0
+    assert "journal de reprise" in str(rapport.avertissements)
+    assert reparer(chemin) == 0
+    assert m.lire(chemin).equals(table(donnee, [rangee(donnee, rang) for rang in range(NOMBRE)]))
+    assert m.lire_fiches(chemin)[0].couverts == [(instant(0), instant(NOMBRE))]
+    assert not chemin.with_name(f"{chemin.name}.journal").exists()
+    assert m.verifier(chemin).avertissements == []
