@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import random
 import re
@@ -237,18 +238,20 @@ def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[
 
 
 def _dire_charge(quoi: str, resultat: dict[str, Any], ecarts: tuple[int, int], messages: int) -> Iterator[Mesure]:
-    # Chaque fonte du fichier prend puis rend des tampons : le plus bas de chaque tranche dit si quelque chose reste.
+    # Une fonte du fichier prend puis rend cent Mo : le plus bas de chaque tranche, et la médiane des pentes entre deux
+    # tranches, disent si quelque chose reste.
     tranches: dict[int, list[tuple[int, float]]] = collections.defaultdict(list)
     for recus, mo in resultat["releves"]:
         tranches[20 * recus // (resultat["recus"] + 1)].append((recus, mo))
     bas = [min(tranche, key=lambda releve: releve[1]) for _, tranche in sorted(tranches.items())[8:]]
-    pente = statistics.linear_regression(*zip(*bas, strict=True)).slope * 1e6
+    pentes = [(mo - avant) / (n - deja) for (deja, avant), (n, mo) in itertools.combinations(bas, 2)]
+    pente = statistics.median(pentes) * 1e6
     pic = max(mo for _, mo in resultat["releves"])
     cpu = 1e6 * resultat["cpu"] / resultat["recus"]
     perte = any(ecarts) or resultat["recus"] < messages
     yield Mesure(f"{quoi} : perdus, doublés", "{}, {}".format(*ecarts), "0, 0", perte)
     yield Mesure(
-        f"… pente de la mémoire (le plus bas de chaque vingtième), passé 40 % de {resultat['recus']} trames",
+        f"… pente de la mémoire (hors fontes), passé 40 % de {resultat['recus']} trames",
         f"{pente:+.1f} Mo par million (de {bas[0][1]:.0f} à {bas[-1][1]:.0f} Mo, pic {pic:.0f} ; "
         f"{cpu:.0f} µs de CPU par trame)",
         "plate : ≤ 10 Mo",
