@@ -48,7 +48,7 @@ PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré
   qui donnait +22 (bougies) et +102 Mo par million (trades), fontes Parquet comprises ; le pic, lui, les compte. Le
   seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
 - Endurance : n'y sont pas les trames de bougie avalées sans coupure (`ws_perdu`), qui laissent des bougies fausses que
-  rien ne trahit, ni les pages REST trouées en leur milieu, qui sont crues : « égale à l'oracle » s'entend sans elles."""
+  rien ne trahit, ni les pages REST trouées en leur milieu, qui sont crues. « Égale à l'oracle » s'entend sans elles."""
 ENFANTS = Path(__file__).with_name("enfants_flux.py")
 MODULE = RACINE / "module_ccxt_fr_v2.py"
 
@@ -361,8 +361,7 @@ def _symbole_muet(bourse: Bourse, alea: random.Random) -> None:
 
 
 # « ws_somme » et « ws_croise » ne touchent que les carnets. « ws_perdu » n'est pas là : une trame de bougie avalée sans
-# que la connexion tombe ne laisse aucune trace (TCP ne le fait pas, un exchange débordé le peut) : sa bougie reste fausse.
-# De même une page REST trouée en son milieu : l'exchange affirme qu'il n'y eut rien, il est cru.
+# que la connexion tombe ne laisse aucune trace (TCP ne le fait pas, un exchange débordé le peut). De même une page REST trouée en son milieu : l'exchange affirme qu'il n'y eut rien, il est cru.
 INCIDENTS: dict[str, Callable[[Bourse, random.Random], object]] = {
     "ws_reset": _couper("reset"),
     "ws_fermeture (adieu)": _couper("propre"),
