@@ -736,6 +736,11 @@ class Fiche:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, ((t.debut, t.fin) for t in self.trous if t.raison == HORS_FENETRE_API))
 
+    def inexpliques(self) -> list[Intervalle]:
+        """Entre deux intervalles couverts, ce qu'aucun trou ne dit : une exécution fut tuée avant de l'avoir relu."""
+        dits = unir(self.couverts, ((t.debut, t.fin) for t in self.trous))
+        return oter([(dits[0][0], dits[-1][1])], dits) if len(dits) > 1 else []
+
     def en_dict(self) -> dict[str, Any]:
         """La fiche en JSON : instants ISO 8601, noms de champs du contrat."""
         return {
@@ -6722,6 +6727,8 @@ CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
 CLOTURES_GARDEES = 1500
+CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie du flux est crue sans témoin
+AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
 RECENTS_GARDES = 5000  # trades
@@ -6958,6 +6965,41 @@ class Epreuve:
         return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
 
 
+class Confirmation:
+    """Les bougies d'un flux, rendues aussitôt, sont relues par REST peu après, quand elles ne seront plus révisées.
+
+    Sans quoi une trame avalée sans que la connexion tombe laisserait une bougie fausse que rien ne trahit.
+    """
+
+    def __init__(self, restes: Sequence[Intervalle] = ()) -> None:
+        self._restes = list(restes)  # rendus, pas encore relus
+        self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières de ces bougies
+
+    def retenir(self, lot: Lot) -> None:
+        """Ces bougies ne tiennent encore que du flux."""
+        self._restes = unir(self._restes, lot.couverts)
+        self._dites |= _valeurs_par_ouverture(lot.lignes)
+        for instant in list(self._dites)[:-CLOTURES_GARDEES]:  # un REST longtemps muet ne fait pas enfler la mémoire
+            del self._dites[instant]
+
+    def a_relire(self, fin: int) -> list[Intervalle]:
+        """Ce qui reste à relire avant cet instant de la grille."""
+        return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
+
+    def apprendre(self, lot: Lot, fin: int) -> Lot:
+        """Le lot du REST, sans les bougies déjà rendues telles quelles ; il confirme ce qu'il couvre avant `fin`."""
+        self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
+        lues = _valeurs_par_ouverture(lot.lignes)
+        neuves = pa.array([self._dites.pop(instant, None) != valeurs for instant, valeurs in lues.items()], pa.bool_())
+        self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant >= fin}
+        return lot._replace(lignes=lot.lignes.filter(neuves))
+
+
+def _valeurs_par_ouverture(lignes: pa.Table) -> dict[int, Sequence[Any]]:
+    colonnes = zip(*(lignes[nom].to_pylist() for nom in VALEURS_OHLCV), strict=True)
+    return dict(zip(instants_de(lignes), colonnes, strict=True))
+
+
 class _FilRelu(Fil):
     """Une suite de bougies que le REST complète : ce que la fiche ne couvre pas est ce qui manque."""
 
@@ -6968,9 +7010,12 @@ class _FilRelu(Fil):
         self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        debut = reglages.plage.debut
-        if debut is None and fiche.couverts:
-            debut = fiche.couverts[-1][0]
+        debut, derniers = reglages.plage.debut, fiche.couverts[-1:]
+        if debut is None and derniers:
+            debut = min(derniers + fiche.inexpliques())[0]
+        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
+        recentes = [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin) for _, fin in derniers]
+        self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
 
     @property
@@ -6993,12 +7038,17 @@ class _FilRelu(Fil):
 
     def _veiller(self) -> None:
         manques = self._manques(self._fin_vue)
-        if not manques:
-            self._apaiser()
-        elif self._relisible:
+        if manques and not self._relisible:
+            self._inscrire(manques, HORS_FENETRE_API)
+        elif manques or self._a_confirmer(CONFIRMATION_MS):
             self._relancer()
         else:
-            self._inscrire(manques, HORS_FENETRE_API)
+            self._apaiser()
+
+    def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
+        """Les bougies à confirmer, closes depuis au moins ce temps."""
+        fin = self.timeframe.plancher(self._heure_de_grace() - age_ms)
+        return self._confirmation.a_relire(fin) if self._relisible else []
 
     def _manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
@@ -7025,9 +7075,13 @@ class _FilRelu(Fil):
         intervalles = await source.preparer()
         self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
         self.debut = source.demande[0] if self.debut is None else self.debut
+        age_ms = 0 if self.conclut else AGE_SUR_MS
+        intervalles = unir(intervalles, croiser(self._a_confirmer(age_ms), [source.demande]))
+        sur = self.timeframe.plancher(self._heure_de_grace() - age_ms)
         async with contextlib.aclosing(source.lots(intervalles)) as lots:
             async for lot in lots:
-                self.prets.append(self._adopter(sans_queue(lot, source.demande[1])))
+                adopte = self._adopter(sans_queue(lot, source.demande[1]))
+                self.prets.append(self._confirmation.apprendre(adopte, sur))
                 self.reveiller()
         self._a_relire = False
 
@@ -7098,7 +7152,9 @@ class FilBougies(_FilRelu):
         instants = page.lignes["timestamp"].combine_chunks()
         couverts = plages(instants, self.timeframe)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
-        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
+        lot = Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
+        self._confirmation.retenir(lot)
+        return lot
 
     @property
     def _fin_vue(self) -> int:
@@ -7276,6 +7332,10 @@ class FilAgregat(FilBougies):
             return None
         close = self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
         return min(close, self._echeance_du_saut(self._continuite))
+
+    def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
+        # Demandées en trades, elles ne sont pas tenues d'être celles du REST : bitget n'y compte pas les mêmes.
+        return super()._a_confirmer(age_ms) if self._vides is None else []
 
     def _adopter(self, lot: Lot) -> Lot:
         self._apprendre(lot)
@@ -7518,10 +7578,18 @@ class _FilComble(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
         self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
-        self._ruptures: collections.deque[Rupture] = collections.deque()
+        self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+
+    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
+        """Celles qu'une exécution tuée n'a pas eu le temps de combler."""
+        for debut, fin in self.fiche.inexpliques():
+            avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
+            apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
+            if avant is not None and apres is not None:
+                yield Rupture(avant, apres)
 
     def _relire(self, rupture: Rupture) -> None:
         self._ruptures.append(rupture)
@@ -9857,13 +9925,13 @@ class _ExecutionFlux(_Execution):
         return fin if avant and avant[-1][1] == fin else fin - 1
 
     def _connus(self, serie: Serie) -> list[Trade]:
-        """Les derniers trades de la sortie : la reprise part de là, et ne les répète pas."""
+        """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""
         fiche = self._fiches[serie.cle]
         if self.tache.type_donnee is not TRADES or not fiche.couverts:
             return []
-        table = self.ecrivain.lire(serie.cle, fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)
-        colonnes = [instants_de(table), *(table[nom].to_pylist() for nom in ("id", "side", "price", "amount"))]
-        return [Trade(*valeurs) for valeurs in zip(*colonnes, strict=True)]
+        bords = [bord for debut, fin in fiche.inexpliques() for bord in ((debut - 1, debut), (fin, fin + 1))]
+        etendues = unir(bords, [(fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)])
+        return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
     def _battre(self, flux: Flux) -> None:
         if self._boucle.time() - self._battement >= BATTEMENT_S:
@@ -9881,6 +9949,11 @@ class _ExecutionFlux(_Execution):
         self._conclure(bilan, fiche)
         if fil.refus is not None:
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
+
+
+def _trades_de(table: pa.Table) -> list[Trade]:
+    colonnes = [instants_de(table), *(table[nom].to_pylist() for nom in ("id", "side", "price", "amount"))]
+    return [Trade(*valeurs) for valeurs in zip(*colonnes, strict=True)]
 
 
 def _copie(fiche: Fiche) -> Fiche:

@@ -47,8 +47,7 @@ PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré
 - Mémoire : médiane des pentes entre les plus bas de vingt tranches. Cet estimateur a remplacé une régression simple,
   qui donnait +22 (bougies) et +102 Mo par million (trades), fontes Parquet comprises ; le pic, lui, les compte. Le
   seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
-- Endurance : n'y sont pas les trames de bougie avalées sans coupure (`ws_perdu`), qui laissent des bougies fausses que
-  rien ne trahit, ni les pages REST trouées en leur milieu, qui sont crues. « Égale à l'oracle » s'entend sans elles."""
+- Endurance : n'y sont pas les pages REST trouées en leur milieu, qui sont crues : « égale à l'oracle » s'entend sans."""
 ENFANTS = Path(__file__).with_name("enfants_flux.py")
 MODULE = RACINE / "module_ccxt_fr_v2.py"
 
@@ -360,8 +359,8 @@ def _symbole_muet(bourse: Bourse, alea: random.Random) -> None:
     bourse.pannes.ajouter(Panne("ws_silence_symbole", fois=1, symbole=alea.choice(comptants(bourse, 16))))
 
 
-# « ws_somme » et « ws_croise » ne touchent que les carnets. « ws_perdu » n'est pas là : une trame de bougie avalée sans
-# que la connexion tombe ne laisse aucune trace (TCP ne le fait pas, un exchange débordé le peut). De même une page REST trouée en son milieu : l'exchange affirme qu'il n'y eut rien, il est cru.
+# « ws_somme » et « ws_croise » ne touchent que les carnets. Une page REST trouée en son milieu n'est pas là : l'exchange
+# affirme qu'il n'y eut rien, il est cru.
 INCIDENTS: dict[str, Callable[[Bourse, random.Random], object]] = {
     "ws_reset": _couper("reset"),
     "ws_fermeture (adieu)": _couper("propre"),
@@ -375,6 +374,7 @@ INCIDENTS: dict[str, Callable[[Bourse, random.Random], object]] = {
     "ws_abonnement_refuse": _puis_couper("ws_abonnement_refuse", fois=1),
     "ws_groupe_refuse": _puis_couper("ws_groupe_refuse", fois=1),
     "ws_trame_abimee": _panne("ws_trame_abimee", fois=1),
+    "ws_perdu": _panne("ws_perdu", fois=200, probabilite=0.5),
     "ws_double": _panne("ws_double", fois=200),
     "ws_retard": _panne("ws_retard", fois=50, delai_ms=90_000),
     "ws_desordre": _panne("ws_desordre", fois=50, k=3),

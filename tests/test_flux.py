@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -19,6 +20,8 @@ from bourse_locale.pannes import Panne
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bourse_locale import Bourse
 
 EXCHANGES = ("binance", "okx", "bybit", "kraken")
 LES_QUATRE = [(exchange,) for exchange in EXCHANGES]
@@ -334,6 +337,64 @@ def test_une_minute_de_bougies_perdue_est_relue() -> None:
             lues, attendues = recolte.bougies("BTC/USDT"), {}
             attendues = recolte.attendues("BTC/USDT", min(lues), max(lues) + 1)
             assert sorted(lues) == sorted(attendues)
+
+    jouer(essai())
+
+
+def avaler(bourse: Bourse) -> None:
+    """Une trame de bougie sur deux n'est jamais envoyée ; la connexion vit."""
+    bourse.pannes.ajouter(Panne("ws_perdu", canal="bougies", probabilite=0.5))
+
+
+def test_une_trame_de_bougie_avalee_sans_coupure_est_corrigee() -> None:
+    """Rien ne trahit une bougie rendue sans sa dernière trame : le REST la confirme ou la remplace."""
+    corrigees: dict[str, int] = {}
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=120) as bourse:
+            avaler(bourse)
+            recolte = await recolter(bourse, exchange, "BTC/USDT", stream="ohlcv", duree=8, grace=5)
+            lues = recolte.bougies("BTC/USDT")
+            attendues = recolte.attendues("BTC/USDT", min(lues), max(lues) + 1)
+            assert sorted(lues) == sorted(attendues)
+            assert [i for i in lues if not egales(lues[i], attendues[i])] == []
+            corrigees[exchange] = sum(fois > 1 for fois in recolte.rendues("BTC/USDT").values())
+
+    jouer(chacun(essai, LES_QUATRE))
+    assert sum(corrigees.values()) > 0, "aucune bougie n'était fausse : le test ne prouve rien"
+
+
+def test_la_correction_vient_pendant_le_flux() -> None:
+    """Dix minutes de l'exchange après la clôture, sans attendre la fin : un flux sans fin est juste, lui aussi."""
+
+    async def essai() -> None:
+        async with ouvrir("binance", acceleration=600) as bourse:
+            avaler(bourse)
+            recolte = Recolte(bourse, "binance")
+            async with asyncio.timeout(30), contextlib.aclosing(
+                m.suivre(**options(bourse, "binance", symbols="BTC/USDT", stream="ohlcv"))
+            ) as lots:
+                async for lot in lots:
+                    recolte.lots.append(lot)
+                    doubles = [i for i, fois in recolte.rendues("BTC/USDT").items() if fois > 1]
+                    if doubles:
+                        break
+            lues, attendues = recolte.bougies("BTC/USDT"), recolte.attendues("BTC/USDT", doubles[0], doubles[-1] + 1)
+            assert [i for i in doubles if not egales(lues[i], attendues[i])] == []
+
+    jouer(essai())
+
+
+def test_une_bougie_confirmee_telle_quelle_n_est_pas_rendue_deux_fois() -> None:
+    """La relecture ne dit que ce qu'elle change."""
+
+    async def essai() -> None:
+        async with ouvrir("binance", acceleration=600) as bourse:
+            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=4)
+            recolte.exiger_bougies("BTC/USDT", au_moins=20)
+            assert set(recolte.rendues("BTC/USDT").values()) == {1}
+            relues = [r for r in bourse.requetes if "klines" in r.chemin]
+            assert len(relues) > 2, "rien ne fut relu"
 
     jouer(essai())
 

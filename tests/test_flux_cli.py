@@ -133,6 +133,58 @@ def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_
     assert trades_manquants(vive, "kraken", "BTC/USD", sortie) == (set(), set())
 
 
+@pytest.mark.parametrize("format_", ["csv", "sqlite"])  # où l'on voit la bougie fausse avant la fonte
+def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Des trames avalées sans coupure, puis `kill -9` avant que le REST n'ait été relu."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", "ohlcv", "--flush", "1")
+    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin="/binance/", canal="bougies", probabilite=0.6))
+
+    def fausse() -> bool:
+        """Une bougie de la sortie n'est pas celle de l'exchange."""
+        try:
+            lues = lignes(sortie, "BTC/USDT")
+        except (OSError, m.ErreurCollecte):
+            return False  # la sortie n'est pas encore née
+        return bool(lues) and [ligne[:5] for ligne in lues] != oracle(vive, "binance", "BTC/USDT", lues)
+
+    processus = lancer(arguments)
+    jusqua(fausse)
+    processus.kill()
+    processus.communicate()
+    vive.pannes.retirer(avalees)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)
+
+
+@pytest.mark.parametrize(("stream", "chemin"), [("ohlcv", "klines"), ("trades", "rades")])
+def test_une_coupure_que_la_mort_laisse_a_combler_l_est_a_la_relance(
+    vive: Bourse, tmp_path: Path, stream: str, chemin: str
+) -> None:
+    """Le flux est coupé, le REST en panne, la suite déjà écrite, puis `kill -9` : le vide d'avant est relu."""
+    sortie = tmp_path / "flux.csv"
+    arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", stream, "--flush", "1")
+
+    def manquent() -> bool:
+        """Des lignes manquent entre la première et la dernière de la sortie."""
+        if stream == "trades":
+            return trades_manquants(vive, "binance", "BTC/USDT", sortie)[0] != set()
+        lues = lignes(sortie)
+        return len(lues) < len(oracle(vive, "binance", "BTC/USDT", lues))
+
+    processus = lancer(arguments)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") > 5)
+    panne = vive.pannes.ajouter(Panne("http", chemin=chemin, code=502))
+    vive.couper("binance", "reset")
+    jusqua(manquent)
+    processus.kill()
+    processus.communicate()
+    vive.pannes.retirer(panne)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert not manquent()
+    assert fiche(sortie).inexpliques() == []
+
+
 @pytest.mark.parametrize("format_", EXTENSIONS)
 def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, tmp_path: Path, format_: str) -> None:
     """Vingt symboles de trades : le signal rend 143, et tout le reçu est sur le disque."""

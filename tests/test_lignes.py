@@ -293,6 +293,9 @@ def test_noter_remplace_ce_qu_on_savait_point_par_point(lectures: list[tuple[lis
     assert trouves == sorted(raison.items())
     connus = {p for d, f in fiche.connus() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
     assert connus == prouve | {p for p, r in raison.items() if r == HORS_FENETRE_API}
+    oublis = {p for d, f in fiche.inexpliques() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
+    dits = prouve | raison.keys()
+    assert oublis == set(range(min(dits, default=0), max(dits, default=0))) - dits
 
 
 @settings(max_examples=100, deadline=None)
