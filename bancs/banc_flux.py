@@ -47,7 +47,7 @@ PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré
 - Mémoire : médiane des pentes entre les plus bas de vingt tranches. Cet estimateur a remplacé une régression simple,
   qui donnait +22 (bougies) et +102 Mo par million (trades), fontes Parquet comprises ; le pic, lui, les compte. Le
   seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
-- Endurance : n'y sont pas les pages REST trouées en leur milieu, qui sont crues : « égale à l'oracle » s'entend sans."""
+- Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
 ENFANTS = Path(__file__).with_name("enfants_flux.py")
 MODULE = RACINE / "module_ccxt_fr_v2.py"
 
@@ -359,8 +359,8 @@ def _symbole_muet(bourse: Bourse, alea: random.Random) -> None:
     bourse.pannes.ajouter(Panne("ws_silence_symbole", fois=1, symbole=alea.choice(comptants(bourse, 16))))
 
 
-# « ws_somme » et « ws_croise » ne touchent que les carnets. Une page REST trouée en son milieu n'est pas là : l'exchange
-# affirme qu'il n'y eut rien, il est cru.
+# « ws_somme » et « ws_croise » ne touchent que les carnets. Une page REST trouée en son milieu n'est pas là :
+# l'exchange affirme qu'il n'y eut rien, il est cru.
 INCIDENTS: dict[str, Callable[[Bourse, random.Random], object]] = {
     "ws_reset": _couper("reset"),
     "ws_fermeture (adieu)": _couper("propre"),
