@@ -72,6 +72,7 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import random
 import re
@@ -4529,6 +4530,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
@@ -4556,8 +4558,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
         trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
         trades_par_page=100,
     ),
-    # Dix sujets par abonnement au comptant.
-    "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200)),
+    # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
+    # REST, qui sert les mille derniers.
+    "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200), trades_a_confirmer=500),
     # Dix niveaux d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Les contrats de gate comptent leur volume en contrats.
@@ -6731,6 +6734,7 @@ CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie d
 AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
+TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RECENTS_GARDES = 5000  # trades
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
@@ -6974,6 +6978,7 @@ class Confirmation:
     def __init__(self, restes: Sequence[Intervalle] = ()) -> None:
         self._restes = list(restes)  # rendus, pas encore relus
         self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières de ces bougies
+        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et la lue
 
     def retenir(self, lot: Lot) -> None:
         """Ces bougies ne tiennent encore que du flux."""
@@ -6990,9 +6995,10 @@ class Confirmation:
         """Le lot du REST, sans les bougies déjà rendues telles quelles ; il confirme ce qu'il couvre avant `fin`."""
         self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
         lues = _valeurs_par_ouverture(lot.lignes)
-        neuves = pa.array([self._dites.pop(instant, None) != valeurs for instant, valeurs in lues.items()], pa.bool_())
+        dites = [self._dites.pop(instant, None) for instant in lues]
+        neuves = [dite is None or not self.egales(dite, lue) for dite, lue in zip(dites, lues.values(), strict=True)]
         self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant >= fin}
-        return lot._replace(lignes=lot.lignes.filter(neuves))
+        return lot._replace(lignes=lot.lignes.filter(pa.array(neuves, pa.bool_())))
 
 
 def _valeurs_par_ouverture(lignes: pa.Table) -> dict[int, Sequence[Any]]:
@@ -7228,6 +7234,8 @@ class FilAgregat(FilBougies):
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._vides, self._epreuve.reussie = bougies_vides, True
+        if bougies_vides is not None:
+            self._confirmation.egales = memes_volumes
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
         self._rendues: list[BougieTrades] = []
@@ -7325,7 +7333,9 @@ class FilAgregat(FilBougies):
             self._retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
-        return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
+        lot = lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
+        self._confirmation.retenir(lot)
+        return lot
 
     def echeance(self) -> int | None:
         if self._agregateur is None:
@@ -7334,8 +7344,9 @@ class FilAgregat(FilBougies):
         return min(close, self._echeance_du_saut(self._continuite))
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
-        # Demandées en trades, elles ne sont pas tenues d'être celles du REST : bitget n'y compte pas les mêmes.
-        return super()._a_confirmer(age_ms) if self._vides is None else []
+        # Demandées en trades, elles n'attendent du REST que de savoir s'il en a manqué : des identifiants qui se
+        # suivent le disent déjà ; ceux des contrats de bybit sont tirés au hasard.
+        return [] if self._vides is not None and self._continuite.se_suivent else super()._a_confirmer(age_ms)
 
     def _adopter(self, lot: Lot) -> Lot:
         self._apprendre(lot)
@@ -7347,7 +7358,7 @@ class FilAgregat(FilBougies):
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                juste = math.isclose(recu, volume or 0.0, rel_tol=1e-4)  # un volume inverse est arrondi trade par trade
+                juste = math.isclose(recu, volume or 0.0, rel_tol=TOLERANCE_VOLUME)
                 self._continuite.vains = self._continuite.vains + 1 if juste else 0
 
     def _reporter(self, lot: Lot) -> Lot:
@@ -7364,6 +7375,11 @@ class FilAgregat(FilBougies):
     async def a_bouge(self) -> bool:
         derniere = int(self._derniere[0]) if self._derniere else 0
         return await des_trades_depuis(self.connexion, self.serie, max(derniere, self.ecoute_depuis))
+
+
+def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
+    """Ces deux bougies comptent les mêmes trades ; bitget, lui, ouvre chacune à la clôture de la précédente."""
+    return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
 def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
@@ -7665,10 +7681,13 @@ class FilTrades(_FilComble):
         self._recus: list[Trade] = []
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
+        self._a_confirmer = 0  # trades rendus depuis
 
     def rompre(self) -> None:
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
         self._rompu = True
+        self._confirmer()
         if (avant := self._continuite.en_attente) is not None:
             self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._continuite = Continuite(self._continuite)
@@ -7722,10 +7741,18 @@ class FilTrades(_FilComble):
                 self._relire(Rupture(self._dernier, trade))
         elif avant is not None:
             self._relire(Rupture(avant, trade, saut=True))
+        self._confirme = self._confirme or trade
         debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
         self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
         if self._dernier is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _confirmer(self) -> None:
+        """Des identifiants qui ne se suivent pas ne disent pas qu'il en manque : le REST, relu, le dit."""
+        relisible = self.connexion.particularite.trades_a_confirmer and not self._continuite.se_suivent
+        if relisible and self._confirme is not None and self._dernier is not None:
+            self._relire(Rupture(self._confirme, self._dernier, saut=True))
+        self._confirme, self._a_confirmer = None if self._rompu else self._dernier, 0
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -7742,6 +7769,10 @@ class FilTrades(_FilComble):
         if not self._recus or retenus:
             return []
         trades, self._recus = self._ordonner(self._recus), []
+        self._a_confirmer += len(trades)
+        attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
+        if attente_ms >= MINUTE_MS or self._a_confirmer >= self.connexion.particularite.trades_a_confirmer:
+            self._confirmer()
         couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
         return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
 

@@ -306,6 +306,34 @@ def test_des_trades_perdus_en_route_sont_relus() -> None:
     jouer(chacun(essai, [("binance",), ("okx",), ("kraken",)]))
 
 
+def test_des_trades_perdus_dont_les_identifiants_ne_se_suivent_pas() -> None:
+    """Contrats de bybit : rien dans le flux ne dit la perte ; le REST, relu, la dit."""
+    symbole = "BTC/USDT:USDT"
+
+    async def essai(agreges: bool, attendre: Any) -> None:
+        async with ouvrir("bybit", acceleration=60) as bourse:
+
+            perdus = Panne("ws_perdu", canal="trades", fois=6, sauter=3)
+
+            async def perdre() -> None:
+                await asyncio.sleep(1.2)
+                bourse.pannes.ajouter(perdus)
+
+            recolte = await recolter(
+                bourse, "bybit", symbole, perdre, stream="trades", trades_vers_ohlcv=agreges, duree=6, grace=5
+            )
+            assert perdus.touchees == 6
+            attendre(recolte)
+
+    def justes(recolte: Recolte) -> None:
+        lues = recolte.bougies(symbole)
+        attendues = recolte.attendues(symbole, min(lues), max(lues) + MINUTE, plates=False)
+        assert sorted(lues) == sorted(attendues)
+        assert [i for i in lues if not egales(lues[i], attendues[i])] == []
+
+    jouer(chacun(essai, [(False, lambda recolte: recolte.exiger_trades(symbole, au_moins=10)), (True, justes)]))
+
+
 def test_des_trades_perdus_faussent_la_bougie_qui_est_relue() -> None:
     """Trades en bougies : la bougie du saut n'est pas rendue d'après les trades, mais lue."""
 

@@ -294,8 +294,8 @@ def test_noter_remplace_ce_qu_on_savait_point_par_point(lectures: list[tuple[lis
     connus = {p for d, f in fiche.connus() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
     assert connus == prouve | {p for p, r in raison.items() if r == HORS_FENETRE_API}
     oublis = {p for d, f in fiche.inexpliques() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
-    dits = prouve | raison.keys()
-    assert oublis == set(range(min(dits, default=0), max(dits, default=0))) - dits
+    sus = prouve | set(raison)
+    assert oublis == set(range(min(sus, default=0), max(sus, default=0))) - sus
 
 
 @settings(max_examples=100, deadline=None)
