@@ -6977,28 +6977,32 @@ class Confirmation:
 
     def __init__(self, restes: Sequence[Intervalle] = ()) -> None:
         self._restes = list(restes)  # rendus, pas encore relus
-        self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières de ces bougies
-        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et la lue
+        self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
+        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
 
-    def retenir(self, lot: Lot) -> None:
-        """Ces bougies ne tiennent encore que du flux."""
+    def retenir(self, lot: Lot) -> Lot:
+        """Le lot du flux, sans les bougies déjà dites telles quelles ; elles ne tiennent encore que de lui."""
         self._restes = unir(self._restes, lot.couverts)
-        self._dites |= _valeurs_par_ouverture(lot.lignes)
-        for instant in list(self._dites)[:-CLOTURES_GARDEES]:  # un REST longtemps muet ne fait pas enfler la mémoire
-            del self._dites[instant]
+        return self._inedites(lot, operator.eq)
+
+    def apprendre(self, lot: Lot, fin: int) -> Lot:
+        """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
+        self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
+        return self._inedites(lot, self.egales)
 
     def a_relire(self, fin: int) -> list[Intervalle]:
         """Ce qui reste à relire avant cet instant de la grille."""
         return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
 
-    def apprendre(self, lot: Lot, fin: int) -> Lot:
-        """Le lot du REST, sans les bougies déjà rendues telles quelles ; il confirme ce qu'il couvre avant `fin`."""
-        self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
+    def _inedites(self, lot: Lot, egales: Callable[[Sequence[Any], Sequence[Any]], bool]) -> Lot:
         lues = _valeurs_par_ouverture(lot.lignes)
-        dites = [self._dites.pop(instant, None) for instant in lues]
-        neuves = [dite is None or not self.egales(dite, lue) for dite, lue in zip(dites, lues.values(), strict=True)]
-        self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant >= fin}
-        return lot._replace(lignes=lot.lignes.filter(pa.array(neuves, pa.bool_())))
+        tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
+        self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
+        if len(self._dites) > 2 * CLOTURES_GARDEES:
+            self._dites = dict(sorted(self._dites.items())[-CLOTURES_GARDEES:])
+        if not tues:
+            return lot
+        return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
 
 
 def _valeurs_par_ouverture(lignes: pa.Table) -> dict[int, Sequence[Any]]:
@@ -7150,7 +7154,7 @@ class FilBougies(_FilRelu):
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
         rendues = self._epreuve.retenir(closes)
-        return [self._lot(rendues)] if rendues else []
+        return [self._confirmation.retenir(self._lot(rendues))] if rendues else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         page = cribler(bougies, self.timeframe, self.cle.prix)
@@ -7158,9 +7162,7 @@ class FilBougies(_FilRelu):
         instants = page.lignes["timestamp"].combine_chunks()
         couverts = plages(instants, self.timeframe)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
-        lot = Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
-        self._confirmation.retenir(lot)
-        return lot
+        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
     @property
     def _fin_vue(self) -> int:
@@ -7315,10 +7317,7 @@ class FilAgregat(FilBougies):
         for instant in dernieres.keys() & self._douteuses.keys():
             self._douteuses[instant] = dernieres.pop(instant)[5]
         closes = [dernieres[instant] for instant in sorted(dernieres)]
-        lots = [self._lot(closes)] if closes else []
-        if closes and self._vides is not None:
-            lots = [self._prouver_les_vides(lots[0])]
-        return lots
+        return [self._confirmation.retenir(self._prouver_les_vides(self._lot(closes)))] if closes else []
 
     @property
     def _fin_vue(self) -> int:
@@ -7327,15 +7326,15 @@ class FilAgregat(FilBougies):
 
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
+        if self._vides is None:
+            return lot
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
         vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), fin
         if self._vides == "reporter":
             self._retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
-        lot = lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
-        self._confirmation.retenir(lot)
-        return lot
+        return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
 
     def echeance(self) -> int | None:
         if self._agregateur is None:
@@ -7344,8 +7343,7 @@ class FilAgregat(FilBougies):
         return min(close, self._echeance_du_saut(self._continuite))
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
-        # Demandées en trades, elles n'attendent du REST que de savoir s'il en a manqué : des identifiants qui se
-        # suivent le disent déjà ; ceux des contrats de bybit sont tirés au hasard.
+        # Demandées en trades : s'il en a manqué, des identifiants qui se suivent le disent déjà, pas ceux de bybit.
         return [] if self._vides is not None and self._continuite.se_suivent else super()._a_confirmer(age_ms)
 
     def _adopter(self, lot: Lot) -> Lot:

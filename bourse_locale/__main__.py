@@ -116,7 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Point d'entrée ; rend le code de sortie."""
     options = analyseur().parse_args(arguments)
     # SIGTERM (arrêt par un superviseur) suit le même chemin que Ctrl-C : le port est rendu proprement.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for arret in (signal.SIGINT, signal.SIGTERM):  # un shell fait ignorer SIGINT à ce qu'il lance en tâche de fond
+        signal.signal(arret, signal.default_int_handler)
     try:
         asyncio.run(servir(options))
     except KeyboardInterrupt:
