@@ -1051,8 +1051,9 @@ def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
         instant, prix, quantite = _en_instant(instant), _en_nombre(prix), _en_nombre(quantite)
         if instant is None or prix is None or quantite is None:
             return None
-    trade = Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
-    return trade if trade.est_possible else None
+    if not (0 < prix < math.inf and 0 <= quantite < math.inf):
+        return None
+    return Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
 
 
 def _id_de(brut: Mapping[str, Any]) -> str | None:
@@ -5039,7 +5040,8 @@ class _Liaison:
 
     def noter_instants(self, instants: Sequence[int]) -> bool:
         """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
-        return all(map(self.noter_instant, instants)) and instants[-1] <= self.heure_ms()
+        proches = instants[-1] <= self.heure_ms() + AVANCE_MAX_MS
+        return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -6995,7 +6997,7 @@ class Confirmation:
         return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
 
     def _inedites(self, lot: Lot, egales: Callable[[Sequence[Any], Sequence[Any]], bool]) -> Lot:
-        lues = _valeurs_par_ouverture(lot.lignes)
+        lues = dict(zip(instants_de(lot.lignes), _en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
         tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
         self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
         if len(self._dites) > 2 * CLOTURES_GARDEES:
@@ -7003,11 +7005,6 @@ class Confirmation:
         if not tues:
             return lot
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
-
-
-def _valeurs_par_ouverture(lignes: pa.Table) -> dict[int, Sequence[Any]]:
-    colonnes = zip(*(lignes[nom].to_pylist() for nom in VALEURS_OHLCV), strict=True)
-    return dict(zip(instants_de(lignes), colonnes, strict=True))
 
 
 class _FilRelu(Fil):
@@ -7606,6 +7603,10 @@ class _FilComble(Fil):
                 yield Rupture(avant, apres)
 
     def _relire(self, rupture: Rupture) -> None:
+        avant = self._ruptures[-1] if len(self._ruptures) > 1 else None  # la première est peut-être déjà en lecture
+        if avant is not None and avant.saut and rupture.saut and avant.jusqua is rupture.dernier:
+            self._ruptures.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
+            rupture = Rupture(avant.dernier, rupture.jusqua, saut=True)
         self._ruptures.append(rupture)
         self.rattraper()
 
@@ -7677,6 +7678,7 @@ class FilTrades(_FilComble):
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages, connus)
         self._recus: list[Trade] = []
+        self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
@@ -7703,6 +7705,7 @@ class FilTrades(_FilComble):
         if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
             self._enchainer(neufs[0])
         self._relecteur.recents += neufs
+        self._en_ordre = False
         self._recus += neufs
         return True
 
@@ -7766,7 +7769,8 @@ class FilTrades(_FilComble):
         retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = self._ordonner(self._recus), []
+        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
+        self._recus, self._en_ordre = [], True
         self._a_confirmer += len(trades)
         attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
         if attente_ms >= MINUTE_MS or self._a_confirmer >= self.connexion.particularite.trades_a_confirmer:

@@ -547,6 +547,32 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
     a_la_main(essai)
 
 
+def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
+    """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
+    confirmation = m.Confirmation()
+    dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
+    assert confirmation.retenir(dit) == dit
+    assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
+    assert confirmation.a_relire(T0) == []
+    assert confirmation.a_relire(T0 + 2 * MINUTE) == [(T0, T0 + 2 * MINUTE)]
+    relu = confirmation.apprendre(lot(bougie(0), bougie(1, 6.0), bougie(2)), T0 + 2 * MINUTE)
+    assert instants([relu]) == [1]
+    assert relu.couverts == [(T0, T0 + 3 * MINUTE)]
+    assert confirmation.a_relire(T0 + 9 * MINUTE) == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
+    assert instants([confirmation.apprendre(lot(bougie(1, 6.0), bougie(2, 7.0)), T0 + 9 * MINUTE)]) == [2]
+    assert confirmation.a_relire(T0 + 9 * MINUTE) == []
+
+
+def test_la_memoire_des_bougies_dites_est_bornee() -> None:
+    """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
+    confirmation = m.Confirmation()
+    for minute in range(3 * m.CLOTURES_GARDEES):
+        confirmation.retenir(lot(bougie(minute)))
+    assert len(confirmation._dites) <= 2 * m.CLOTURES_GARDEES
+    fin = T0 + 3 * m.CLOTURES_GARDEES * MINUTE
+    assert confirmation.a_relire(fin) == [(T0, fin)]
+
+
 def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
@@ -595,6 +621,31 @@ def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> No
         await fil.arreter()
         fil.collecter(connexion.heure)
         assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas() -> None:
+    """Identifiants tirés au hasard : relus tous les deux trades ici ; en panne, une seule relecture reste à faire."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=2)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        for numero in range(1, 41):
+            connexion.heure = T0 + numero * 1_000
+            connexion.pages = [m.ErreurTemporaire("502")]
+            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}, 0)
+            fil.collecter(connexion.heure)
+            await fil.rattraper()
+        assert len(fil._ruptures) <= 3
+        perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
+        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(1, 41)]
+        connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["perdu"]
+        assert fil.fiche.trous == []
 
     a_la_main(essai)
 
