@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from outils_bout_en_bout import tuer_les_lances
 
 from bourse_locale import Bourse
 
@@ -30,6 +31,12 @@ def _journal_neuf() -> Iterator[None]:
     for journal, gestionnaires, niveau, propage in avant:
         journal.handlers[:], journal.propagate = gestionnaires, propage
         journal.setLevel(niveau)
+
+
+@pytest.fixture(autouse=True)
+def _rien_ne_court() -> Iterator[None]:
+    yield
+    tuer_les_lances()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ HEURE_BOURSE = 1_704_459_630_000  # 2024-01-05T13:00:30Z : l'heure des bourses d
 CHEMINS = {"binance": "klines", "okx": "candles", "bybit": "kline", "kraken": "OHLC"}
 EXCHANGES = tuple(CHEMINS)
 EXTENSIONS = {nom: classe.extensions[0] for nom, classe in m.ECRIVAINS.items()}
+LANCES: list[subprocess.Popen[str]] = []
 Ligne = tuple[Any, ...]
 
 
@@ -52,9 +53,19 @@ def telecharger(
 
 def lancer(arguments: Sequence[str], **reglages: Any) -> subprocess.Popen[str]:
     """La ligne de commande dans un vrai processus, sans attendre sa fin."""
-    return subprocess.Popen(
+    LANCES.append(subprocess.Popen(
         [sys.executable, str(MODULE), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **reglages
-    )
+    ))  # fmt: skip
+    return LANCES[-1]
+
+
+def tuer_les_lances() -> None:
+    """Un test qui échoue ne laisse pas derrière lui un flux sans fin."""
+    while LANCES:
+        processus = LANCES.pop()
+        if processus.poll() is None:
+            processus.kill()
+            processus.communicate()
 
 
 def finir(processus: subprocess.Popen[str]) -> tuple[int, str]:
