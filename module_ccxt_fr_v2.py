@@ -6732,6 +6732,7 @@ CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
 CLOTURES_GARDEES = 1500
+DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
 CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie du flux est crue sans témoin
 AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
@@ -7000,8 +7001,8 @@ class Confirmation:
         lues = dict(zip(instants_de(lot.lignes), _en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
         tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
         self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
-        if len(self._dites) > 2 * CLOTURES_GARDEES:
-            self._dites = dict(sorted(self._dites.items())[-CLOTURES_GARDEES:])
+        if len(self._dites) > 2 * DITES_GARDEES:
+            self._dites = dict(sorted(self._dites.items())[-DITES_GARDEES:])
         if not tues:
             return lot
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))

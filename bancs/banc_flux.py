@@ -44,10 +44,12 @@ MINUTE, JOUR = 60_000, 86_400_000
 DEPART = 1_767_225_630_000  # 2026-01-01T00:00:30Z : loin d'une clôture
 PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré tourne seul dans son processus.
 
-- Mémoire : médiane des pentes entre les plus bas de vingt tranches. Cet estimateur a remplacé une régression simple,
-  qui donnait +22 (bougies) et +102 Mo par million (trades), fontes Parquet comprises ; le pic, lui, les compte. Le
-  seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
+- Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. Deux estimateurs d'avant, pris en
+  plein travail, variaient de -30 à +170 Mo par million d'une exécution à l'autre, pour le même code : les fontes
+  Parquet y comptaient. Le pic les compte toujours. Le seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
+PALIERS, RELEVES_AU_REPOS = 20, 4
+PAS_AU_REPOS = 4  # tics de 10 ms : il relève sa mémoire dix fois par seconde
 ENFANTS = Path(__file__).with_name("enfants_flux.py")
 MODULE = RACINE / "module_ccxt_fr_v2.py"
 
@@ -78,6 +80,21 @@ class Enfant:
             self._processus.stdin.write("\n")
             self._processus.stdin.flush()
         time.sleep(0.2)
+
+    @property
+    def vit(self) -> bool:
+        """Vrai tant qu'il n'a pas fini."""
+        return self._processus.poll() is None
+
+    def attendre_le_repos(self) -> None:
+        """Attend qu'il n'ait plus rien à faire : une demi-seconde presque sans CPU (lu dans /proc)."""
+        chemin, avant = Path(f"/proc/{self._processus.pid}/stat"), -PAS_AU_REPOS
+        while self.vit:
+            tics = sum(map(int, chemin.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]))
+            if tics - avant < PAS_AU_REPOS:
+                return
+            avant = tics
+            time.sleep(0.5)
 
     def finir(self) -> dict[str, Any]:
         """Attend sa fin ; rend son résultat."""
@@ -207,6 +224,13 @@ def _mesurer_bougies(reglages: Reglages, messages: int, nombre: int) -> Iterator
         attendre_abonnes(bourse, len(symboles))
         connexions = len(bourse.sessions_ouvertes)
         enfant.partir()
+        for palier in range(1, PALIERS):
+            bourse.horloge.regler(600.0)
+            while enfant.vit and sum(s.donnees for s in bourse.sessions_ouvertes) < messages * palier // PALIERS:
+                time.sleep(0.01)
+            bourse.horloge.regler(0.0)
+            enfant.attendre_le_repos()
+        bourse.horloge.regler(600.0)
         resultat = enfant.finir()
         lus = lire_par_symbole(sortie, "timestamp")
         manquants = doubles = 0
@@ -234,7 +258,9 @@ def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[
         attendre_abonnes(bourse, nombre)
         connexions = len(bourse.sessions_ouvertes)
         enfant.partir()
-        bourse.avancer(fin - DEPART)
+        for palier in range(PALIERS):
+            bourse.avancer((fin - DEPART) * (palier + 1) // PALIERS - (fin - DEPART) * palier // PALIERS)
+            enfant.attendre_le_repos()
         resultat = enfant.finir()
     lus = lire_par_symbole(sortie, "id")
     manques, trop = zip(*(ecart(lus[symbole], emis[symbole]) for symbole in symboles), strict=True)
@@ -244,12 +270,11 @@ def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[
 
 
 def _dire_charge(quoi: str, resultat: dict[str, Any], ecarts: tuple[int, int], messages: int) -> Iterator[Mesure]:
-    # Une fonte du fichier prend puis rend cent Mo : le plus bas de chaque tranche, et la médiane des pentes entre deux
-    # tranches, disent si quelque chose reste.
-    tranches: dict[int, list[tuple[int, float]]] = collections.defaultdict(list)
-    for recus, mo in resultat["releves"]:
-        tranches[20 * recus // (resultat["recus"] + 1)].append((recus, mo))
-    bas = [min(tranche, key=lambda releve: releve[1]) for _, tranche in sorted(tranches.items())[8:]]
+    # En plein travail, une fonte du fichier prend puis rend cent Mo : seul le repos, entre deux paliers, dit ce qui
+    # reste.
+    paliers = [list(palier) for _, palier in itertools.groupby(resultat["releves"], key=lambda releve: releve[0])]
+    repos = [palier[-1] for palier in paliers if len(palier) >= RELEVES_AU_REPOS]
+    bas = repos[2 * len(repos) // 5 :]
     pentes = [(mo - avant) / (n - deja) for (deja, avant), (n, mo) in itertools.combinations(bas, 2)]
     pente = statistics.median(pentes) * 1e6
     pic = max(mo for _, mo in resultat["releves"])
@@ -257,7 +282,7 @@ def _dire_charge(quoi: str, resultat: dict[str, Any], ecarts: tuple[int, int], m
     perte = any(ecarts) or resultat["recus"] < messages
     yield Mesure(f"{quoi} : perdus, doublés", "{}, {}".format(*ecarts), "0, 0", perte)
     yield Mesure(
-        f"… pente de la mémoire (hors fontes), passé 40 % de {resultat['recus']} trames",
+        f"… pente de la mémoire au repos, {len(bas)} relevés passé 40 % de {resultat['recus']} trames",
         f"{pente:+.1f} Mo par million (de {bas[0][1]:.0f} à {bas[-1][1]:.0f} Mo, pic {pic:.0f} ; "
         f"{cpu:.0f} µs de CPU par trame)",
         "plate : ≤ 10 Mo",

@@ -422,6 +422,11 @@ class Horloge:
         """Avance d'un coup."""
         self._depart_ms += ms
 
+    def regler(self, acceleration: float) -> None:
+        """Change d'allure (0 : s'arrête) sans changer d'heure."""
+        instant = self.maintenant_ms() - self.decalage_ms
+        self._depart_ms, self._origine, self.acceleration = instant, time.monotonic(), acceleration
+
 
 # --- Bourse -----------------------------------------------------------------------------------------------------------
 

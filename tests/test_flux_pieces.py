@@ -566,10 +566,10 @@ def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
 def test_la_memoire_des_bougies_dites_est_bornee() -> None:
     """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
     confirmation = m.Confirmation()
-    for minute in range(3 * m.CLOTURES_GARDEES):
+    for minute in range(3 * m.DITES_GARDEES):
         confirmation.retenir(lot(bougie(minute)))
-    assert len(confirmation._dites) <= 2 * m.CLOTURES_GARDEES
-    fin = T0 + 3 * m.CLOTURES_GARDEES * MINUTE
+    assert len(confirmation._dites) <= 2 * m.DITES_GARDEES
+    fin = T0 + 3 * m.DITES_GARDEES * MINUTE
     assert confirmation.a_relire(fin) == [(T0, fin)]
 
 
