@@ -1482,7 +1482,9 @@ async def pause(secondes: float) -> None:
 async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
     """Attend l'événement, au plus ce temps ; vrai s'il est venu."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(evenement.wait(), max(0.0, plafond_s))
+        # `wait_for`, en 3.11, avale une annulation qui croise l'événement : un SIGTERM restait sans effet.
+        async with asyncio.timeout(max(0.0, plafond_s)):
+            await evenement.wait()
     return evenement.is_set()
 
 

@@ -709,8 +709,9 @@ class Bourse:
         return envoyer(corps_fautif(protocole, appel, panne), journal)
 
     async def _attendre(self, delai_s: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._arret.wait(), delai_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delai_s):
+                await self._arret.wait()
 
     def _limiter(self, protocole: Protocole, appel: Appel, panne: Panne) -> Reponse:
         """Rend 429 ou 418 ; avec une attente annoncée, la limite reste fermée : qui insiste est compté puis banni."""

@@ -347,8 +347,9 @@ class Session:
             duree = min(duree, self.flux.ping_s)
         if self._armees:
             duree = TICK_S
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._reveil.wait(), duree)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duree):  # `wait_for`, en 3.11, avale une annulation qui croise le réveil
+                await self._reveil.wait()
 
     # Pannes de connexion
 

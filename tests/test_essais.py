@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     Frein,
     HorsFenetre,
     LimiteDeDebit,
+    attendre,
     delais_backoff,
 )
 
@@ -254,3 +255,32 @@ def test_pendant_un_bannissement_long_plus_aucune_requete() -> None:
     assert isinstance(erreur, LimiteDeDebit)
     assert "16 min" in str(erreur)
     assert appels == []
+
+
+def test_une_annulation_qui_croise_l_evenement_n_est_pas_perdue() -> None:
+    """Un SIGTERM dans le même tour de boucle qu'une donnée : `asyncio.wait_for` de Python 3.11 l'avalerait."""
+
+    async def essai() -> bool:
+        evenement = asyncio.Event()
+        tache = asyncio.ensure_future(attendre(evenement, 60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        evenement.set()
+        tache.cancel()
+        await asyncio.wait([tache])
+        return tache.cancelled()
+
+    assert asyncio.run(essai())
+
+
+@pytest.mark.parametrize("plafond_s", [-1.0, 0.0, 0.001])
+def test_attendre_un_evenement_s_arrete_a_son_plafond(plafond_s: float) -> None:
+    """Ou le rend aussitôt s'il est déjà là."""
+
+    async def essai() -> tuple[bool, bool]:
+        evenement = asyncio.Event()
+        sans = await attendre(evenement, plafond_s)
+        evenement.set()
+        return sans, await attendre(evenement, plafond_s)
+
+    assert asyncio.run(essai()) == (False, True)
