@@ -44,9 +44,10 @@ MINUTE, JOUR = 60_000, 86_400_000
 DEPART = 1_767_225_630_000  # 2026-01-01T00:00:30Z : loin d'une clôture
 PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré tourne seul dans son processus.
 
-- Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. Deux estimateurs d'avant, pris
-  en plein travail, variaient de -30 à +170 Mo par million d'une exécution à l'autre, pour le même code : les fontes
-  Parquet y comptaient. Le pic les compte toujours. Le seuil de 10 Mo et celui de 25 × les octets sont les nôtres.
+- Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. L'estimateur d'avant, pris
+  en plein travail, variait de -30 à +96 Mo par million (trades) d'une exécution à l'autre, pour le même code : les
+  fontes Parquet y comptaient. Le pic les compte toujours. Le seuil de 10 Mo et celui de
+  25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
 PALIERS, RELEVES_AU_REPOS = 20, 4
 PAS_AU_REPOS = 4  # tics de 10 ms : il relève sa mémoire dix fois par seconde
