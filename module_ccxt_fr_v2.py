@@ -737,10 +737,9 @@ class Fiche:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, ((t.debut, t.fin) for t in self.trous if t.raison == HORS_FENETRE_API))
 
-    def inexpliques(self) -> list[Intervalle]:
-        """Entre deux intervalles couverts, ce qu'aucun trou ne dit : une exécution fut tuée avant de l'avoir relu."""
-        dits = unir(self.couverts, ((t.debut, t.fin) for t in self.trous))
-        return oter([(dits[0][0], dits[-1][1])], dits) if len(dits) > 1 else []
+    def a_relire(self) -> list[Intervalle]:
+        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
+        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
 
     def en_dict(self) -> dict[str, Any]:
         """La fiche en JSON : instants ISO 8601, noms de champs du contrat."""
@@ -1038,10 +1037,10 @@ class Trade(NamedTuple):
         """Ce que dit le trade, hors son id : de quoi le reconnaître là où une voie le tait (kucoin, en REST)."""
         return f"~{self.timestamp}-{self.side}-{self.price!r}-{self.amount!r}"
 
-    @property
-    def est_possible(self) -> bool:
-        """Un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
-        return 0 < self.price < math.inf and 0 <= self.amount < math.inf
+
+def est_possible(prix: float, quantite: float) -> bool:
+    """D'un trade : un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
+    return 0 < prix < math.inf and 0 <= quantite < math.inf
 
 
 def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
@@ -1051,7 +1050,7 @@ def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
         instant, prix, quantite = _en_instant(instant), _en_nombre(prix), _en_nombre(quantite)
         if instant is None or prix is None or quantite is None:
             return None
-    if not (0 < prix < math.inf and 0 <= quantite < math.inf):
+    if not est_possible(prix, quantite):
         return None
     return Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
 
@@ -1280,7 +1279,7 @@ class Agregateur:
         for trade in trades:
             if trade.timestamp < self._depuis:
                 continue
-            if not trade.est_possible:
+            if not est_possible(trade.price, trade.amount):
                 self.impossibles += 1
             elif trade.id and not self._memoire.retenir(trade.id):
                 self.doublons += 1
@@ -4094,7 +4093,7 @@ def _bougies_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:
 
 def _trades_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
     nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
-    return pa.array([Trade(0, None, None, *couple).est_possible for couple in zip(*nombres, strict=True)], pa.bool_())
+    return pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_())
 
 
 def _tickers_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
@@ -7022,7 +7021,7 @@ class _FilRelu(Fil):
         self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
         debut, derniers = reglages.plage.debut, fiche.couverts[-1:]
         if debut is None and derniers:
-            debut = min(derniers + fiche.inexpliques())[0]
+            debut = min(derniers + fiche.a_relire())[0]
         # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
         recentes = [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin) for _, fin in derniers]
         self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
@@ -7356,8 +7355,7 @@ class FilAgregat(FilBougies):
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                juste = math.isclose(recu, volume or 0.0, rel_tol=TOLERANCE_VOLUME)
-                self._continuite.vains = self._continuite.vains + 1 if juste else 0
+                self._continuite.vains = self._continuite.vains + 1 if memes_volumes([recu], [volume]) else 0
 
     def _reporter(self, lot: Lot) -> Lot:
         """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
@@ -7376,7 +7374,7 @@ class FilAgregat(FilBougies):
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
-    """Ces deux bougies comptent les mêmes trades ; bitget, lui, ouvre chacune à la clôture de la précédente."""
+    """Ces deux bougies comptent-elles les mêmes trades ? bitget, lui, ouvre chacune à la clôture de la précédente."""
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
@@ -7598,8 +7596,8 @@ class _FilComble(Fil):
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
-        """Celles qu'une exécution tuée n'a pas eu le temps de combler."""
-        for debut, fin in self.fiche.inexpliques():
+        """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
+        for debut, fin in self.fiche.a_relire():
             avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
@@ -7685,7 +7683,7 @@ class FilTrades(_FilComble):
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
-        self._a_confirmer = 0  # trades rendus depuis
+        self._non_confirmes = 0  # trades rendus depuis
 
     def rompre(self) -> None:
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
@@ -7756,7 +7754,7 @@ class FilTrades(_FilComble):
         relisible = self.connexion.particularite.trades_a_confirmer and not self._continuite.se_suivent
         if relisible and self._confirme is not None and self._dernier is not None:
             self._relire(Rupture(self._confirme, self._dernier, saut=True))
-        self._confirme, self._a_confirmer = None if self._rompu else self._dernier, 0
+        self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -7774,9 +7772,9 @@ class FilTrades(_FilComble):
             return []
         trades = self._recus if self._en_ordre else self._ordonner(self._recus)
         self._recus, self._en_ordre = [], True
-        self._a_confirmer += len(trades)
+        self._non_confirmes += len(trades)
         attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
-        if attente_ms >= MINUTE_MS or self._a_confirmer >= self.connexion.particularite.trades_a_confirmer:
+        if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
             self._confirmer()
         couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
         return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
@@ -9965,7 +9963,7 @@ class _ExecutionFlux(_Execution):
         fiche = self._fiches[serie.cle]
         if self.tache.type_donnee is not TRADES or not fiche.couverts:
             return []
-        bords = [bord for debut, fin in fiche.inexpliques() for bord in ((debut - 1, debut), (fin, fin + 1))]
+        bords = [bord for debut, fin in fiche.a_relire() for bord in ((debut - 1, debut), (fin, fin + 1))]
         etendues = unir(bords, [(fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
@@ -9988,8 +9986,8 @@ class _ExecutionFlux(_Execution):
 
 
 def _trades_de(table: pa.Table) -> list[Trade]:
-    colonnes = [instants_de(table), *(table[nom].to_pylist() for nom in ("id", "side", "price", "amount"))]
-    return [Trade(*valeurs) for valeurs in zip(*colonnes, strict=True)]
+    valeurs = _en_tuples(table, ("id", "side", "price", "amount"))
+    return [Trade(instant, *lues) for instant, lues in zip(instants_de(table), valeurs, strict=True)]
 
 
 def _copie(fiche: Fiche) -> Fiche:

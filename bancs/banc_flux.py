@@ -46,8 +46,7 @@ PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré
 
 - Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. L'estimateur d'avant, pris
   en plein travail, variait de -30 à +96 Mo par million (trades) d'une exécution à l'autre, pour le même code : les
-  fontes Parquet y comptaient. Le pic les compte toujours. Le seuil de 10 Mo et celui de
-  25 × les octets sont les nôtres.
+  fontes Parquet y comptaient. Le pic les compte toujours. Les seuils de 10 Mo et de 25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
 PALIERS, RELEVES_AU_REPOS = 20, 4
 PAS_AU_REPOS = 4  # tics de 10 ms : il relève sa mémoire dix fois par seconde

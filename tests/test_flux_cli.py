@@ -157,11 +157,12 @@ def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse,
     est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)
 
 
+@pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
 @pytest.mark.parametrize(("stream", "chemin"), [("ohlcv", "klines"), ("trades", "rades")])
-def test_une_coupure_que_la_mort_laisse_a_combler_l_est_a_la_relance(
-    vive: Bourse, tmp_path: Path, stream: str, chemin: str
+def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
+    vive: Bourse, tmp_path: Path, stream: str, chemin: str, arret: int
 ) -> None:
-    """Le flux est coupé, le REST en panne, la suite déjà écrite, puis `kill -9` : le vide d'avant est relu."""
+    """Le flux est coupé, le REST en panne, la suite déjà écrite, puis l'arrêt : ce vide est relu."""
     sortie = tmp_path / "flux.csv"
     arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", stream, "--flush", "1")
 
@@ -177,12 +178,12 @@ def test_une_coupure_que_la_mort_laisse_a_combler_l_est_a_la_relance(
     panne = vive.pannes.ajouter(Panne("http", chemin=chemin, code=502))
     vive.couper("binance", "reset")
     jusqua(manquent)
-    processus.kill()
-    processus.communicate()
+    processus.send_signal(abs(arret))
+    assert finir(processus)[0] == (143 if arret == signal.SIGTERM else arret)
     vive.pannes.retirer(panne)
     assert m.principal([*arguments, "--duree", "3"]) == 0
     assert not manquent()
-    assert fiche(sortie).inexpliques() == []
+    assert fiche(sortie).a_relire() == []
 
 
 @pytest.mark.parametrize("format_", EXTENSIONS)

@@ -293,9 +293,8 @@ def test_noter_remplace_ce_qu_on_savait_point_par_point(lectures: list[tuple[lis
     assert trouves == sorted(raison.items())
     connus = {p for d, f in fiche.connus() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
     assert connus == prouve | {p for p, r in raison.items() if r == HORS_FENETRE_API}
-    oublis = {p for d, f in fiche.inexpliques() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
-    sus = prouve | set(raison)
-    assert oublis == set(range(min(sus, default=0), max(sus, default=0))) - sus
+    a_relire = {p for d, f in fiche.a_relire() for p in range(d // MINUTE_MS, f // MINUTE_MS)}
+    assert a_relire == set(range(min(prouve, default=0), max(prouve, default=0))) - connus
 
 
 @settings(max_examples=100, deadline=None)
