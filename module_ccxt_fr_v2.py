@@ -7589,7 +7589,10 @@ class _FilComble(Fil):
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
-        self._dernier: Trade | None = max(connus, key=cle_de_trade, default=None)
+        # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
+        fin = fiche.couverts[-1][1] if fiche.couverts else INSTANT_MAX_MS
+        prouves = (trade for trade in connus if trade.timestamp < fin)
+        self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._continuite = Continuite()
@@ -9804,7 +9807,7 @@ async def _groupe() -> AsyncIterator[asyncio.TaskGroup]:
 
 FLUSH_MAX_S = 5.0
 BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
-CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue
+CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
 def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -> str | None:
@@ -9963,9 +9966,17 @@ class _ExecutionFlux(_Execution):
         fiche = self._fiches[serie.cle]
         if self.tache.type_donnee is not TRADES or not fiche.couverts:
             return []
-        bords = [bord for debut, fin in fiche.a_relire() for bord in ((debut - 1, debut), (fin, fin + 1))]
-        etendues = unir(bords, [(fiche.couverts[-1][1] - CONNUS_MS, INSTANT_MAX_MS)])
+        oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
+        avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
+        etendues = unir(avant, [(oubli[1], oubli[1] + 1) for oubli in oublis], [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
+
+    def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
+        """D'où lire pour tenir le dernier trade d'avant `fin`, si loin soit-il d'un marché calme."""
+        recul, premier = CONNUS_MS, self._fiches[cle].couverts[0][0]
+        while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
+            recul *= 8
+        return fin - recul
 
     def _battre(self, flux: Flux) -> None:
         if self._boucle.time() - self._battement >= BATTEMENT_S:

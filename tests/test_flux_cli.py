@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 import pytest
-from outils_bout_en_bout import EXTENSIONS, commande, fiche, finir, jusqua, lancer, lignes
+from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes
 
 import module_ccxt_fr_v2 as m
-from bourse_locale import Bourse, Panne
+from bourse_locale import Bourse, Marche, Panne
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,6 +184,23 @@ def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     assert m.principal([*arguments, "--duree", "3"]) == 0
     assert not manquent()
     assert fiche(sortie).a_relire() == []
+
+
+def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Path) -> None:
+    """Une coupure comblée jusqu'à la fin, aucun trade dans la dernière minute : ce qui suit est pourtant relu."""
+    calme = HEURE_BOURSE + 2 * MINUTE, HEURE_BOURSE + 9 * MINUTE
+    sortie = tmp_path / "flux.csv"
+    marche = Marche(pannes=[calme])
+    with Bourse(marche=marche, limites=False, acceleration=ACCELERATION, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        mots = ("--symbole", "BTC/USDT", "--stream", "trades", "--flush", "1")
+        bourse.pannes.ajouter(Panne("ws_reset", fois=1, apres_s=3.0))
+        assert suivre(bourse, sortie, *mots, "--duree", "4.5") == 0
+        assert bourse.maintenant_ms() < calme[1]
+        couverte = fiche(sortie).couverts[-1][1]
+        assert m.instants_de(m.lire(sortie))[-1] < couverte - m.CONNUS_MS
+        jusqua(lambda: bourse.maintenant_ms() > calme[1] + 3 * MINUTE)
+        assert suivre(bourse, sortie, *mots, "--duree", "3") == 0
+        assert trades_manquants(bourse, "binance", "BTC/USDT", sortie) == (set(), set())
 
 
 @pytest.mark.parametrize("format_", EXTENSIONS)

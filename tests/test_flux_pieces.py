@@ -650,6 +650,25 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
     a_la_main(essai)
 
 
+def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
+    """Tué entre la ligne et sa fiche : le trade est connu, mais ce qui le sépare du prouvé est relu avec la coupure."""
+
+    async def essai() -> None:
+        connexion, fiche = FausseConnexion(), m.Fiche(CLE, couverts=[(T0, T0 + 1_001)])
+        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+        connus = [trade(1, T0 + 1_000), trade(3, T0 + 3_000)]
+        fil = m.FilTrades(connexion, serie, fiche, m.ReglagesFlux(m.Plage()), connus)  # type: ignore[arg-type]
+        fil.rompre()
+        connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(1, 7)]]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["2", "4", "5", "6"]
+        assert fil.fiche.couverts == [(T0, T0 + 6_001)]
+
+    a_la_main(essai)
+
+
 def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
     """Annulée en pleine page : ni silence, ni erreur au lieu de l'annulation."""
 
