@@ -218,9 +218,12 @@ class _ModuleParesseux:
         self._nom, self._usage = nom, usage
 
     def __getattr__(self, attribut: str) -> Any:
-        module = importer(self._nom, self._usage)
-        setattr(self, attribut, valeur := getattr(module, attribut))
+        setattr(self, attribut, valeur := getattr(self.charger(), attribut))
         return valeur
+
+    def charger(self) -> Any:
+        """L'importe, s'il ne l'est pas encore."""
+        return importer(self._nom, self._usage)
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -1564,10 +1567,12 @@ class Essais:
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
+pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Table.group_by` l'importe
 
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
+LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -1853,14 +1858,17 @@ def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _sequence(colonne: pa.Array) -> pa.Array:
-    """Ce qui ordonne les lignes d'un instant : leur nombre, ou leur id s'il est en chiffres, calé à droite.
+    """Ce qui ordonne les lignes d'un instant : leur nombre, ou celui que dit leur id.
 
     Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
     """
     if not pa.types.is_string(colonne.type):
         return colonne
     nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
-    return pc.ascii_lpad(nombres, 40, "0")
+    try:
+        return nombres.cast(pa.int64())
+    except pa.ArrowInvalid:  # plus de dix-neuf chiffres
+        return pc.ascii_lpad(nombres, 40, "0")
 
 
 def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
@@ -2138,16 +2146,15 @@ class _Entree(NamedTuple):
     fin: int
 
 
-def _rendre(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> Iterator[pa.Table]:
-    """Rend, de lots (âge, lignes) qui attendent, les lignes d'avant la borne, triées ; y laisse les autres."""
+def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> pa.Table:
+    """Ôte, à des lots (âge, lignes) qui attendent, les lignes d'avant la borne ; les rend triées, d'un seul bloc."""
     coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
-    if coupes:
-        tout = pa.concat_tables([table[:rang] for _, table, rang in coupes])
-        if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
-            par_age = sorted(coupes, key=lambda coupe: coupe[0])
-            tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), donnee)
-        yield tout
     attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
+    tout = pa.concat_tables([table[:rang] for _, table, rang in coupes]).combine_chunks()
+    if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
+        par_age = sorted(coupes, key=lambda coupe: coupe[0])
+        tout = trier(pa.concat_tables([table[:rang] for _, table, rang in par_age]), donnee)
+    return tout
 
 
 class JournalDeReprise:
@@ -2247,16 +2254,16 @@ class JournalDeReprise:
         if not choisies:
             return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
-        lignes = octets = 0
+        lots = lignes = octets = 0
         with pa.OSFile(str(self.chemin)) as fichier:
             for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
-                if lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                    yield from _rendre(attente, (entree.symbole, entree.debut), self._donnee)
-                    lignes, octets = sum(len(t) for _, t in attente), sum(t.nbytes for _, t in attente)
+                if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
+                    yield _detacher(attente, (entree.symbole, entree.debut), self._donnee)
+                    lots = lignes = octets = 0
                 table = self._charger(fichier, entree.position)
                 attente.append((entree.position, table))
-                lignes, octets = lignes + len(table), octets + table.nbytes
-        yield from _rendre(attente, None, self._donnee)
+                lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
+        yield _detacher(attente, None, self._donnee)
 
     @property
     def a_condenser(self) -> bool:
@@ -2402,6 +2409,8 @@ class Ecrivain(Sortie):
     lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
 
+    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)  # ceux qu'un flux charge avant de recevoir
+
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
@@ -2456,6 +2465,8 @@ class Ecrivain(Sortie):
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
         with _disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
+        for module in self.modules if self.flux else ():
+            module.charger()  # dans le flux, un import tiendrait le GIL un dixième de seconde : la réception attendrait
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
@@ -2941,6 +2952,7 @@ class _CsvLu(EcrivainFichier):
     format = "csv"
     extensions = (".csv", ".csv.gz")
     compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
     octets_par_ligne = 130
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
@@ -3445,6 +3457,7 @@ class EcrivainParquet(_EcrivainColonnes):
     extensions = (".parquet", ".pq")
     compressions = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
     signature = b"PAR1"
+    modules = (pc, pa_acero, pq)
 
     @contextlib.contextmanager
     def _ouvert(self) -> Iterator[Any]:
@@ -7794,7 +7807,7 @@ class FilTrades(_FilComble):
 
 def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
     """Le numéro qui suivrait ces trades, s'ils sont dans l'ordre et numérotés de un en un ; sinon None."""
-    if not all(isinstance(trade, Trade) for trade in trades):
+    if set(map(type, trades)) != {Trade}:
         return None
     ids = [trade.id or "" for trade in trades]
     instants = [trade.timestamp for trade in trades]

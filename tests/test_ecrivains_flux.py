@@ -9,7 +9,10 @@ import json
 import logging
 import random
 import sqlite3
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -36,8 +39,8 @@ import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+RACINE = Path(__file__).parent.parent
 BTC, ETH = cles(m.TRADES)
 SUFFIXES = [suffixe for _, suffixe in VARIANTES]
 FONDUS = [".parquet", ".feather", ".csv.gz"]  # ceux qu'un flux fond en route
@@ -433,6 +436,43 @@ def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffi
         ecrivain.finir()
     assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
     assert restes(chemin) == set()
+
+
+def test_le_journal_se_relit_par_petits_paquets_de_lots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Des milliers de lots d'une ligne ne sont jamais en mémoire à la fois : chacun y pèse bien plus que sa ligne."""
+    monkeypatch.setattr(m, "LOTS_A_REUNIR", 4)
+    chemin, alea = tmp_path / "a.parquet", random.Random(5)
+    rangs = [*range(60), *alea.sample(range(60), 20)]  # un tiers, rendu deux fois : la dernière l'emporte
+    lots = [lot_de(m.TRADES, [rang], alea.choice([BTC, ETH]), version) for version, rang in enumerate(rangs)]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for lot in lots:
+            ecrivain._journal.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
+        tables = list(ecrivain._journal.flot())  # type: ignore[attr-defined]
+    assert max(table.num_rows for table in tables) <= 4 + 2  # et ceux qui attendaient la suite de leur instant
+    assert {colonne.num_chunks for table in tables for colonne in table.columns} == {1}
+    relu = pa.concat_tables(tables)
+    assert m.est_triee(relu, m.TRADES)
+    assert {tuple(une[n] for n in m.TRADES.cle): une for une in relu.to_pylist()} == modele_de(m.TRADES, lots)
+
+
+@pytest.mark.parametrize("suffixe", SUFFIXES)
+def test_un_flux_n_importe_rien_une_fois_ouvert(tmp_path: Path, suffixe: str) -> None:
+    """Un import dans le fil d'écriture tient le GIL un dixième de seconde : la réception attendrait."""
+    code = f"""
+import sys
+import module_ccxt_fr_v2 as m
+cle = m.CleSerie("binance", "BTC/USDT")
+trades = [m.Trade({DEBUT} + n, str(n), "buy", 1.0, 1.0) for n in range(3000)]
+lot = m.Lot(cle, m.tabler_trades(cle, trades), [({DEBUT}, {DEBUT} + 3000)], [])
+chemin = m.Path({str(tmp_path / f"a{suffixe}")!r})
+with m.ECRIVAINS[{m.EXTENSIONS[suffixe]!r}](chemin, type_donnee=m.TRADES, flux=True) as ecrivain:
+    ouverts = set(sys.modules)
+    ecrivain.ecrire(lot, m.Fiche(cle))
+    lourds = [nom for nom in set(sys.modules) - ouverts if nom.startswith("pyarrow.") and "._" not in nom]
+print(sorted(lourds))
+"""
+    fin = subprocess.run([sys.executable, "-c", code], cwd=RACINE, capture_output=True, text=True, check=True)
+    assert fin.stdout.strip() == "[]"
 
 
 def test_condensation_refusee_par_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
