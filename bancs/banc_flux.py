@@ -44,9 +44,8 @@ MINUTE, JOUR = 60_000, 86_400_000
 DEPART = 1_767_225_630_000  # 2026-01-01T00:00:30Z : loin d'une clôture
 PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré tourne seul dans son processus.
 
-- Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. L'estimateur d'avant, pris
-  en plein travail, variait de -30 à +96 Mo par million (trades) d'une exécution à l'autre, pour le même code : les
-  fontes Parquet y comptaient. Le pic les compte toujours. Les seuils de 10 Mo et de 25 × les octets sont les nôtres.
+- Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. En plein travail, une fonte
+  Parquet prend puis rend cent Mo : le pic la compte. Les seuils de 10 Mo et de 25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
 PALIERS, RELEVES_AU_REPOS = 20, 4
 PAS_AU_REPOS = 4  # tics de 10 ms : il relève sa mémoire dix fois par seconde
@@ -164,7 +163,7 @@ def mesurer_cpu(reglages: Reglages) -> Iterator[Mesure]:
     """Une rafale vers la boucle nue, puis vers le pipeline entier, en alternance."""
     nombre = reglages.choisir(100_000, 30_000)
     rapports, nus, suivis, perdus_nus, ecarts = [], [], [], [], [0, 0]
-    for tour in range(reglages.choisir(5, 2)):
+    for tour in range(reglages.choisir(9, 2)):
         nu, emis = _une_rafale(nombre, "nu", {})
         sortie = reglages.dossier / f"rafale{tour}.parquet"
         suivi, attendus = _une_rafale(nombre, "suivi", {"stream": "trades", "sortie": str(sortie)})
