@@ -5477,11 +5477,13 @@ class _Livraison:
     def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
         self._recevoir, self._signaler = recevoir, signaler
         self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._caches: dict[str, Any] = {}
         self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
     def brancher(self, cache: Any, symbole: str) -> None:
         """Fait garder par ce cache les lignes de ce symbole."""
+        self._caches[symbole] = cache
         cache.recues, cache.prevenir = self._recues[symbole], functools.partial(self._prevenir, symbole)
 
     def _prevenir(self, symbole: str) -> None:
@@ -5496,6 +5498,8 @@ class _Livraison:
         for symbole in symboles:
             lignes = self._recues[symbole][:]
             self._recues[symbole].clear()
+            # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour les bougies d'un groupe.
+            self._caches[symbole].getLimit(symbole, None)
             if self._finie:
                 continue
             try:
@@ -7766,9 +7770,8 @@ class FilTrades(_FilComble):
             self._dernier = trade
 
     def _confirmer(self) -> None:
-        """Des identifiants qui ne se suivent pas ne disent pas qu'il en manque : le REST, relu, le dit."""
-        relisible = self.connexion.particularite.trades_a_confirmer and not self._continuite.se_suivent
-        if relisible and self._confirme is not None and self._dernier is not None:
+        """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
+        if self._a_confirmer and self._confirme is not None and self._dernier is not None:
             self._relire(Rupture(self._confirme, self._dernier, saut=True))
         self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
 
@@ -7792,8 +7795,20 @@ class FilTrades(_FilComble):
         attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
         if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
             self._confirmer()
-        couverts, self._couverts = unir(self._couverts, [self._suite] if self._suite else []), []
-        return [Lot(self.cle, tabler_trades(self.cle, trades), couverts, [])]
+        suites, self._couverts = [*self._couverts, *([self._suite] if self._suite else [])], []
+        return [Lot(self.cle, tabler_trades(self.cle, trades), oter(suites, self._en_suspens()), [])]
+
+    def _en_suspens(self) -> list[Intervalle]:
+        """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
+        depuis = [self._continuite.en_attente, self._confirme if self._a_confirmer else None]
+        ouverts = [(trade.timestamp + 1, INSTANT_MAX_MS) for trade in depuis if trade is not None]
+        bornes = ((r.dernier, r.jusqua) for r in self._ruptures)
+        return [*ouverts, *((d.timestamp + 1, f.timestamp + 1 if f else INSTANT_MAX_MS) for d, f in bornes)]
+
+    @property
+    def _a_confirmer(self) -> bool:
+        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
+        return self.connexion.particularite.trades_a_confirmer > 0 and not self._continuite.se_suivent
 
     def echeance(self) -> int | None:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
@@ -9915,7 +9930,8 @@ class _ExecutionFlux(_Execution):
             ouvrir_fil(self.connexion, self.tache, canal, serie, _copie(self._fiches[serie.cle]), self._connus(serie))
             for serie in series
         ]
-        with _tas_fige():
+        # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
+        with _tas_fige(), concurrent.futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -9949,7 +9965,8 @@ class _ExecutionFlux(_Execution):
         if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
         lots, self._tampon, self._lignes = self._tampon, [], 0
-        self._ecriture = asyncio.ensure_future(asyncio.to_thread(self._ecrire_tampon, lots))
+        ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
+        self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
 

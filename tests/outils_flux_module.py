@@ -13,9 +13,12 @@ from outils_bout_en_bout import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
+from bourse_locale.bybit import identifiant_trade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+
+    from bourse_locale import Instrument, Trade
 
 MINUTE = 60_000
 Ligne = tuple[Any, ...]
@@ -95,20 +98,16 @@ def oracle_trades(recolte: Recolte, symbole: str, rendus: list[dict[str, Any]]) 
     instants = [ligne["timestamp"] for ligne in rendus]
     trades = recolte.bourse.marche.trades(instrument, min(instants), max(instants) + 1)
     return {
-        identifiant(recolte, symbole, t): (
+        identifiant_de(recolte.exchange, instrument, t): (
             t.ts, float(instrument.texte_prix(t.prix)), float(instrument.texte_quantite(t.quantite)), t.sens
         )
         for t in trades
     }  # fmt: skip
 
 
-def identifiant(recolte: Recolte, symbole: str, trade: Any) -> str:
+def identifiant_de(exchange: str, instrument: Instrument, trade: Trade) -> str:
     """L'identifiant que l'exchange donne à un trade."""
-    if recolte.exchange == "bybit":
-        from bourse_locale.bybit import identifiant_trade
-
-        return str(identifiant_trade(recolte.bourse.protocoles["bybit"].par_symbole[symbole], trade))
-    return str(trade.id)
+    return identifiant_trade(instrument, trade) if exchange == "bybit" else str(trade.id)
 
 
 def egales(lue: Ligne, attendue: Ligne) -> bool:

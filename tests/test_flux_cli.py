@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pytest
 from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes
+from outils_flux_module import identifiant_de
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -58,7 +59,8 @@ def trades_manquants(bourse: Bourse, exchange: str, symbole: str, sortie: Path) 
     assert len(ids) == len(set(ids)), "un trade en double"
     assert instants == sorted(instants)
     instrument = bourse.protocoles[exchange].par_symbole[symbole]
-    attendus = {str(t.id) for t in bourse.marche.trades(instrument, instants[0], instants[-1] + 1)}
+    emis = bourse.marche.trades(instrument, instants[0], instants[-1] + 1)
+    attendus = {identifiant_de(exchange, instrument, trade) for trade in emis}
     return attendus - set(ids), set(ids) - attendus
 
 
@@ -184,6 +186,28 @@ def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     assert m.principal([*arguments, "--duree", "3"]) == 0
     assert not manquent()
     assert fiche(sortie).a_relire() == []
+
+
+@pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
+@pytest.mark.parametrize(("exchange", "symbole"), [("binance", "BTC/USDT"), ("bybit", "BTC/USDT:USDT")])
+def test_des_trades_avales_que_l_arret_laisse_a_relire_le_sont_a_la_relance(
+    vive: Bourse, tmp_path: Path, exchange: str, symbole: str, arret: int
+) -> None:
+    """Des trames de trades avalées sans coupure ; l'arrêt survient avant que le REST n'ait pu les dire."""
+    sortie = tmp_path / "flux.csv"
+    mots = ("--symbole", symbole, "--stream", "trades", "--flush", "1", "--grace", "5")
+    arguments = commande(vive, sortie, None, *mots, exchange=exchange)
+    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin=f"/{exchange}/", canal="trades", probabilite=0.4))
+
+    processus = lancer(arguments)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") > 5)
+    jusqua(lambda: trades_manquants(vive, exchange, symbole, sortie)[0] != set())
+    processus.send_signal(abs(arret))
+    assert finir(processus)[0] == (143 if arret == signal.SIGTERM else arret)
+    vive.pannes.retirer(avalees)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert trades_manquants(vive, exchange, symbole, sortie) == (set(), set())
+    assert fiche(sortie, symbole).a_relire() == []
 
 
 def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Path) -> None:

@@ -650,6 +650,42 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
     a_la_main(essai)
 
 
+def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
+    """Tué pendant qu'on attend un trade, le flux relancé doit savoir qu'il manque."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nourrir(fil, (1, 1_000), (3, 3_000))
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
+        nourrir(fil, (2, 2_000))
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=3)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        for numero in (1, 2, 3):
+            connexion.heure = T0 + numero * 1_000
+            connexion.pages = [m.ErreurTemporaire("502")]
+            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
+            fil.collecter(connexion.heure)
+            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
+        await fil.rattraper()
+        connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]]
+        await fil.rattraper()
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
+
+    a_la_main(essai)
+
+
 def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
     """Tué entre la ligne et sa fiche : le trade est connu, mais ce qui le sépare du prouvé est relu avec la coupure."""
 
@@ -823,3 +859,26 @@ def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
     assert m.depassee([bougie(0, 5.0)], bougie(0, 4.0), T0)
     assert not m.depassee([bougie(0, 4.0)], bougie(0, 4.0), T0)
     assert not m.depassee([[None] * 6], (), T0)
+
+
+# Ce que ccxt retient
+
+
+@pytest.mark.parametrize("rang", [0, 1])
+def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
+    """Groupées, ses bougies ne sont jamais lues par nous dans son cache, qui retiendrait chaque ouverture."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        cache = m._caches_ecoutes()[rang](m.LIGNES_EN_CACHE)
+        livraison.brancher(cache, "BTC/USDT")
+        for numero in range(3_000):
+            cache.append([T0 + numero * 60_000, 1.0] if rang else brut(numero, T0 + numero))
+            await asyncio.sleep(0)
+        livraison.finir()
+        assert len(recues) == 3_000
+        tailles = {nom: len(valeur) for nom, valeur in vars(cache).items() if hasattr(valeur, "__len__")}
+        assert max(tailles.values()) <= m.LIGNES_EN_CACHE, tailles
+
+    a_la_main(essai)
