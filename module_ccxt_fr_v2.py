@@ -2327,6 +2327,7 @@ class Sortie(ABC):
     extensions: ClassVar[tuple[str, ...]]
     compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
     signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
+    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)  # ceux qu'un flux charge avant de recevoir
 
     def __init__(
         self,
@@ -2363,6 +2364,11 @@ class Sortie(ABC):
             return self._existe() and self._reconnaitre()
         except (_PasLeNotre, SortieIllisible):
             return False
+
+    def _charger_les_modules(self) -> None:
+        """Avant le flux : un import y tiendrait le GIL un dixième de seconde, et la réception attendrait."""
+        for module in self.modules if self.flux else ():
+            module.charger()
 
     def _fonte_s(self) -> float:
         """Ce que `finir` coûterait, en secondes : à peu près."""
@@ -2408,8 +2414,6 @@ class Ecrivain(Sortie):
     Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
     lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
     """
-
-    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)  # ceux qu'un flux charge avant de recevoir
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
@@ -2465,8 +2469,7 @@ class Ecrivain(Sortie):
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
         with _disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
-        for module in self.modules if self.flux else ():
-            module.charger()  # dans le flux, un import tiendrait le GIL un dixième de seconde : la réception attendrait
+        self._charger_les_modules()
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
