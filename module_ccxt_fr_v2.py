@@ -2467,9 +2467,9 @@ class Ecrivain(Sortie):
 
     def ouvrir(self) -> Self:
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
+        self._charger_les_modules()  # avant d'avoir rien créé : il peut en manquer un
         with _disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
-        self._charger_les_modules()
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             self._reprendre()
@@ -7525,6 +7525,10 @@ class Rupture(NamedTuple):
     jusqua: Trade | None
     saut: bool = False
 
+    def etendue(self, a_defaut: int) -> Intervalle:
+        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après."""
+        return self.dernier.timestamp + 1, self.jusqua.timestamp + 1 if self.jusqua else a_defaut
+
 
 class Relecteur:
     """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
@@ -7661,13 +7665,11 @@ class _FilComble(Fil):
             self.reveiller()
         if rupture.saut:
             self._continuite.vains = 0 if neufs else self._continuite.vains + 1
-        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else heure
-        self._conclure(rupture, fin, [] if rupture.saut else self._relecteur.trous)
+        self._conclure(rupture, rupture.etendue(heure)[1], [] if rupture.saut else self._relecteur.trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        debut = rupture.dernier.timestamp + 1
-        fin = rupture.jusqua.timestamp + 1 if rupture.jusqua else self.connexion.heure_ms()
+        debut, fin = rupture.etendue(self.connexion.heure_ms())
         entendue = rupture.jusqua is None and self._queue_entendue
         if entendue or (rupture.saut and not self._continuite.se_suivent):
             fin = debut
@@ -7803,10 +7805,9 @@ class FilTrades(_FilComble):
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
-        depuis = [self._continuite.en_attente, self._confirme if self._a_confirmer else None]
-        ouverts = [(trade.timestamp + 1, INSTANT_MAX_MS) for trade in depuis if trade is not None]
-        bornes = ((r.dernier, r.jusqua) for r in self._ruptures)
-        return [*ouverts, *((d.timestamp + 1, f.timestamp + 1 if f else INSTANT_MAX_MS) for d, f in bornes)]
+        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None)
+        ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
+        return [rupture.etendue(INSTANT_MAX_MS) for rupture in (*ouvertes, *self._ruptures)]
 
     @property
     def _a_confirmer(self) -> bool:
