@@ -6585,7 +6585,8 @@ class Combleur:
             trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
-            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, self.premier.timestamp + 1, HORS_FENETRE_API)]
+            debut = min(self.premier.timestamp + 1, fin)
+            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
             trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
@@ -6762,6 +6763,7 @@ TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RECENTS_GARDES = 5000  # trades
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
+HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera pas
 FILS_PAR_ECOUTE = 100
 
 
@@ -7375,7 +7377,7 @@ class FilAgregat(FilBougies):
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                self._continuite.vains = self._continuite.vains + 1 if memes_volumes([recu], [volume]) else 0
+                self._continuite.juger(manquaient=not memes_volumes([recu], [volume]))
 
     def _reporter(self, lot: Lot) -> Lot:
         """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
@@ -7438,9 +7440,10 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
 class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
-    Des sauts que le REST n'explique pas, ou plus de sauts que de suites, apprennent qu'ils ne se suivent pas chez cet
-    exchange (bitfinex les partage entre ses marchés) : plus rien n'est surveillé. Des identifiants qui reculent quand
-    le temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
+    Seul le REST sait qu'un saut est vain, ses propres trades sautant eux aussi : plusieurs de suite, et plus rien n'est
+    surveillé (bitfinex partage ses identifiants entre ses marchés). Leur nombre n'en dit rien : un flux qui perd une
+    trame sur deux saute autant. Des identifiants qui reculent quand le temps avance (hyperliquid les tire au hasard) ne
+    disent pas même l'ordre.
     """
 
     def __init__(self, avant: Continuite | None = None) -> None:
@@ -7459,7 +7462,7 @@ class Continuite:
         if (rangs := rangs_de(trade.id)) is None:
             return None
         self._comparer(trade, rangs)
-        if self.vains >= SAUTS_VAINS_MAX:
+        if not self.surveille:
             return None
         self._avancer(trade, rangs, maintenant)
         return self.echu(maintenant, grace_s)
@@ -7487,9 +7490,18 @@ class Continuite:
         return self._avant_saut if self._manquants else None
 
     @property
+    def surveille(self) -> bool:
+        """Faux si l'on sait que les identifiants ne se suivent pas."""
+        return self.croissants and self.vains < SAUTS_VAINS_MAX
+
+    @property
     def se_suivent(self) -> bool:
         """Vrai si les identifiants vus se suivent le plus souvent : un saut y est alors un trade perdu."""
-        return self.suites > self.sauts
+        return self.surveille and self.suites > self.sauts
+
+    def juger(self, *, manquaient: bool) -> None:
+        """Ce que le REST dit d'un saut : des trades manquaient bien, ou ses propres identifiants sautent."""
+        self.vains = 0 if manquaient else self.vains + 1
 
     def _comparer(self, trade: Trade, rangs: Intervalle) -> None:
         """Un trade plus récent que tous a-t-il aussi le plus grand identifiant ?"""
@@ -7497,8 +7509,6 @@ class Continuite:
             self.croissants = self.croissants and rangs > (rangs_de(self._recent.id) or rangs)
         if self._recent is None or trade.timestamp >= self._recent.timestamp:
             self._recent = trade
-        if not self.croissants:
-            self.vains = SAUTS_VAINS_MAX
 
     def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
         attendu = self._attendu or rangs[0]
@@ -7509,12 +7519,12 @@ class Continuite:
         if rangs[0] > attendu:
             self.sauts += 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
-            self._manquants.update(dict.fromkeys(range(attendu, min(rangs[0], attendu + MANQUANTS_MAX)), maintenant))
+            if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
+                self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
+            else:
+                self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), maintenant))
         elif self._dernier is not None:
             self.suites += 1
-        if self.sauts > self.suites + SAUTS_VAINS_MAX:
-            self.vains = SAUTS_VAINS_MAX
-            self._manquants.clear()
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
@@ -7529,16 +7539,23 @@ class Rupture(NamedTuple):
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après."""
         return self.dernier.timestamp + 1, self.jusqua.timestamp + 1 if self.jusqua else a_defaut
 
+    def numeros(self) -> list[Intervalle]:
+        """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
+        avant, apres = rangs_de(self.dernier.id), rangs_de(self.jusqua.id if self.jusqua else None)
+        return [(avant[1] + 1, apres[0])] if avant and apres and avant[1] + 1 < apres[0] else []
+
 
 class Relecteur:
     """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
 
-    Après `relire` : `trous`, ce que l'exchange n'a pas rendu. `memoire` et `recents` : ce qui fut reçu.
+    Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `sautent`, ses identifiants sautent là aussi. `memoire`
+    et `recents` : ce qui fut reçu.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
         self._connexion, self._serie = connexion, serie
         self.trous: list[Trou] = []
+        self.sautent = False
         self.memoire = Dedoublonneur()
         self.memoire.nouveaux(connus, relecture=True)
         self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
@@ -7560,13 +7577,17 @@ class Relecteur:
         combleur = Combleur(
             lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
         )
+        absents = rupture.numeros()
         async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
             async for page in pages:
                 lus = await self._detailler(page)
+                if rupture.saut:
+                    absents = oter(absents, unir((r[0], r[1] + 1) for t in lus if (r := rangs_de(t.id))))
                 attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
                 self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
                 yield [trade for trade in lus if trade not in attendus]
         self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
+        self.sautent = bool(absents)
 
     async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
         """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
@@ -7663,9 +7684,10 @@ class _FilComble(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
-        if rupture.saut:
-            self._continuite.vains = 0 if neufs else self._continuite.vains + 1
-        self._conclure(rupture, rupture.etendue(heure)[1], [] if rupture.saut else self._relecteur.trous)
+        certaine, trous = not rupture.saut or self._continuite.se_suivent, self._relecteur.trous
+        if rupture.saut and not (certaine and trous):
+            self._continuite.juger(manquaient=neufs > 0 or not self._relecteur.sautent)
+        self._conclure(rupture, rupture.etendue(heure)[1], trous if certaine else [])
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -7673,7 +7695,9 @@ class _FilComble(Fil):
         entendue = rupture.jusqua is None and self._queue_entendue
         if entendue or (rupture.saut and not self._continuite.se_suivent):
             fin = debut
-        self._conclure(rupture, fin, [Trou(debut, fin, raison)] if debut < fin else [])
+        # Le trou finit où commence le trade d'après : c'est là que la relance le retrouve pour le combler.
+        close = min(fin, rupture.jusqua.timestamp) if rupture.jusqua else fin
+        self._conclure(rupture, fin, [Trou(debut, close, raison)] if debut < close else [])
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -7768,11 +7792,22 @@ class FilTrades(_FilComble):
                 self._relire(Rupture(self._dernier, trade))
         elif avant is not None:
             self._relire(Rupture(avant, trade, saut=True))
+        if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
+            self._relire(Rupture(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
+        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
         debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = min(debut, trade.timestamp), max(fin, trade.timestamp + 1)
+        self._suite = debut, max(fin, trade.timestamp + 1)
         if self._dernier is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+        super()._conclure(rupture, fin, trous)
+        if rupture.saut and trous and self._suite is not None:  # un saut sans remède coupe la suite en deux
+            debut, close = self._suite
+            apres = min(close, max(debut, *(trou.fin for trou in trous)))
+            self._couverts += oter([(debut, apres)], [(trou.debut, trou.fin) for trou in trous])
+            self._suite = apres, close
 
     def _confirmer(self) -> None:
         """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
@@ -7783,7 +7818,7 @@ class FilTrades(_FilComble):
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or self._continuite.vains >= SAUTS_VAINS_MAX:
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
             return False
         self._suite = dernier.timestamp, trade.timestamp + 1
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -54,7 +56,8 @@ def telecharger(
 def lancer(arguments: Sequence[str], **reglages: Any) -> subprocess.Popen[str]:
     """La ligne de commande dans un vrai processus, sans attendre sa fin."""
     LANCES.append(subprocess.Popen(
-        [sys.executable, str(MODULE), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **reglages
+        [sys.executable, "-X", "faulthandler", str(MODULE), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **reglages,
     ))  # fmt: skip
     return LANCES[-1]
 
@@ -74,12 +77,35 @@ def finir(processus: subprocess.Popen[str]) -> tuple[int, str]:
     return processus.returncode, erreurs
 
 
+def autopsie() -> str:
+    """Ce que font les processus lancés qui vivent encore (SIGABRT y imprime la pile de chaque fil), et leur stderr."""
+    dits = []
+    for processus in LANCES:
+        vivant = processus.poll() is None
+        if vivant:
+            processus.send_signal(signal.SIGABRT)
+        if not processus.stderr or processus.stderr.closed:
+            continue
+        erreurs = processus.communicate()[1]
+        dits.append(f"--- {'vivant' if vivant else f'fini, code {processus.returncode}'}\n{erreurs}")
+    return "\n".join(dits)
+
+
 def jusqua(vrai: Callable[[], bool], plafond_s: float = 60.0) -> None:
     """Attend qu'une condition devienne vraie ; échoue au-delà du plafond."""
     limite = time.monotonic() + plafond_s
     while not vrai():
-        assert time.monotonic() < limite, "la condition attendue n'est jamais venue"
+        assert time.monotonic() < limite, f"la condition attendue n'est jamais venue\n{autopsie()}"
         time.sleep(0.002)
+
+
+def octets(sortie: Path) -> int:
+    """Le poids d'une sortie et de ses voisins ; l'un d'eux peut disparaître pendant qu'on le pèse."""
+    total = 0
+    for fichier in sortie.parent.glob(f"{sortie.name}*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += fichier.stat().st_size
+    return total
 
 
 def lignes(sortie: Path, symbole: str | None = None) -> list[Ligne]:

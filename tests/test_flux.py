@@ -306,6 +306,21 @@ def test_des_trades_perdus_en_route_sont_relus() -> None:
     jouer(chacun(essai, [("binance",), ("okx",), ("kraken",)]))
 
 
+def test_une_trame_sur_deux_perdue_des_l_abonnement_est_relue() -> None:
+    """Des sauts et presque aucune suite : c'est la perte, non les identifiants, qui les fait sauter."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+            perdues = [Panne("ws_perdu", canal="trades", fois=1, sauter=rang) for rang in range(1, 7)]
+            for panne in perdues:
+                bourse.pannes.ajouter(panne)
+            recolte = await recolter(bourse, exchange, "BTC/USDT", stream="trades", duree=4, grace=0.3)
+            assert [panne.touchees for panne in perdues] == [1] * len(perdues)
+            recolte.exiger_trades("BTC/USDT", au_moins=10)
+
+    jouer(chacun(essai, [("binance",), ("okx",), ("kraken",)]))
+
+
 def test_des_trades_perdus_dont_les_identifiants_ne_se_suivent_pas() -> None:
     """Contrats de bybit : rien dans le flux ne dit la perte ; le REST, relu, la dit."""
     symbole = "BTC/USDT:USDT"
@@ -369,6 +384,9 @@ def test_une_minute_de_bougies_perdue_est_relue() -> None:
     jouer(essai())
 
 
+AVANT_D_AVALER = 4  # bougies : plus tôt, trois fausses de suite feraient croire que ce flux n'est pas celui du REST
+
+
 def avaler(bourse: Bourse) -> None:
     """Une trame de bougie sur deux n'est jamais envoyée ; la connexion vit."""
     bourse.pannes.ajouter(Panne("ws_perdu", canal="bougies", probabilite=0.5))
@@ -397,13 +415,14 @@ def test_la_correction_vient_pendant_le_flux() -> None:
 
     async def essai() -> None:
         async with ouvrir("binance", acceleration=600) as bourse:
-            avaler(bourse)
             recolte = Recolte(bourse, "binance")
             async with asyncio.timeout(30), contextlib.aclosing(
                 m.suivre(**options(bourse, "binance", symbols="BTC/USDT", stream="ohlcv"))
             ) as lots:
                 async for lot in lots:
                     recolte.lots.append(lot)
+                    if len(recolte.bougies("BTC/USDT")) >= AVANT_D_AVALER and not list(bourse.pannes):
+                        avaler(bourse)
                     doubles = [i for i, fois in recolte.rendues("BTC/USDT").items() if fois > 1]
                     if doubles:
                         break

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 import pytest
-from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes
+from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from outils_flux_module import identifiant_de
 
 import module_ccxt_fr_v2 as m
@@ -126,8 +126,7 @@ def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_
     mots = ("--symbole", "BTC/USD", "--stream", "trades", "--flush", "5")
     arguments = commande(vive, sortie, None, *mots, exchange="kraken")
     processus = lancer(arguments)
-    journal_ou_sortie = (sortie, sortie.with_name(sortie.name + ".journal"), sortie.with_name(sortie.name + "-wal"))
-    jusqua(lambda: sum(f.stat().st_size for f in journal_ou_sortie if f.exists()) > 4000)
+    jusqua(lambda: octets(sortie) > 5000)
     processus.kill()
     processus.communicate()
     time.sleep(1.0)  # le processus est mort une minute de l'exchange : des trades passent sans lui
@@ -140,17 +139,21 @@ def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse,
     """Des trames avalées sans coupure, puis `kill -9` avant que le REST n'ait été relu."""
     sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
     arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", "ohlcv", "--flush", "1")
-    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin="/binance/", canal="bougies", probabilite=0.6))
+
+    def ecrites() -> list[Any]:
+        try:
+            return lignes(sortie, "BTC/USDT")
+        except (OSError, m.ErreurCollecte):
+            return []  # la sortie n'est pas encore née
 
     def fausse() -> bool:
         """Une bougie de la sortie n'est pas celle de l'exchange."""
-        try:
-            lues = lignes(sortie, "BTC/USDT")
-        except (OSError, m.ErreurCollecte):
-            return False  # la sortie n'est pas encore née
+        lues = ecrites()
         return bool(lues) and [ligne[:5] for ligne in lues] != oracle(vive, "binance", "BTC/USDT", lues)
 
     processus = lancer(arguments)
+    jusqua(lambda: len(ecrites()) >= 4)  # trois fausses dès l'abord, et le flux ne serait plus cru : le REST seul
+    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin="/binance/", canal="bougies", probabilite=0.6))
     jusqua(fausse)
     processus.kill()
     processus.communicate()
@@ -233,7 +236,7 @@ def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, 
     sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
     symboles = ",".join(sorted(s for s in vive.protocoles["binance"].par_symbole if ":" not in s))
     processus = lancer(commande(vive, sortie, None, "--symbols", symboles, "--stream", "trades"))
-    jusqua(lambda: sum(f.stat().st_size for f in tmp_path.iterdir()) > 30_000)
+    jusqua(lambda: octets(sortie) > 30_000)
     depart = time.monotonic()
     processus.send_signal(signal.SIGTERM)
     code, erreurs = finir(processus)

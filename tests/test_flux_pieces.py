@@ -196,11 +196,21 @@ def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> Non
     assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
+def test_des_sauts_sans_une_suite_restent_surveilles() -> None:
+    """Un flux qui perd un trade sur deux dès le premier : seul le REST peut dire que ces sauts sont vains."""
+    continuite = m.Continuite()
+    dits = [continuite.noter(trade(n, T0), float(n), 0.0) for n in range(1, 30, 2)]
+    assert dits == [None, *(trade(n, T0) for n in range(1, 28, 2))]
+
+
 def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
     continuite = m.Continuite()
     continuite.noter(trade(1, T0), 0.0, 2.0)
-    continuite.noter(trade(10**15, T0), 0.0, 2.0)
-    assert len(continuite._manquants) == m.MANQUANTS_MAX
+    assert continuite.noter(trade(10**15, T0), 0.0, 2.0) == trade(1, T0), "il n'est pas attendu"
+    for numero in range(1, 20):
+        continuite.noter(trade(10**15 + numero * 1_000, T0), 1.0, 2.0)
+    assert len(continuite._manquants) <= m.MANQUANTS_MAX
+    assert continuite.echu(3.0, 2.0) == trade(10**15, T0)
 
 
 # --- Lots
@@ -584,14 +594,38 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
     a_la_main(essai)
 
 
+async def naitre(fil: Any, *numeros: int) -> None:
+    """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
+    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in numeros]]
+    nourrir(fil, *((n, n * 1_000) for n in numeros))
+    await fil.rattraper()
+    fil.collecter(fil.connexion.heure)
+
+
+def test_la_milliseconde_du_tout_premier_trade_est_relue() -> None:
+    """Le trade 4 en est, passé avant l'abonnement ; le 3, d'avant, n'est pas demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        connexion.pages = [[brut(3, T0 + 4_999), brut(4, T0 + 5_000), brut(5, T0 + 5_000), brut(6, T0 + 6_000)]]
+        nourrir(fil, (5, 5_000), (6, 6_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["4", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
 def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
     """Les trades d'après attendent ceux de la coupure ; un double du REST ne passe pas."""
 
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000), (2, 2_000))
-        fil.collecter(connexion.heure)
+        await naitre(fil, 1, 2)
         fil.rompre()
         connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(2, 8)]]
         nourrir(fil, (6, 6_000), (7, 7_000))
@@ -646,6 +680,125 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
         lots = fil.collecter(connexion.heure)
         assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["perdu"]
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def servir(connexion: FausseConnexion, *numeros: int) -> list[int]:
+    """Un REST qui sert ces trades-là, un par seconde ; rend ce qu'on lui demande."""
+    demandes: list[int] = []
+
+    async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        demandes.append(depuis or 0)
+        return [brut(n, T0 + n * 1_000) for n in numeros if T0 + n * 1_000 >= (depuis or 0)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+    return demandes
+
+
+async def suivre_en_perdant(fil: Any, recus: Sequence[int]) -> list[str]:
+    """Donne ces trades au fil, un par seconde, chacun relu s'il le faut avant le suivant ; rend les ids rendus."""
+    rendus: list[str] = []
+    for numero in recus:
+        nourrir(fil, (numero, numero * 1_000))
+        await fil.rattraper()
+        rendus += [i for lot in fil.collecter(fil.connexion.heure) for i in lot.lignes["id"].to_pylist()]
+    return rendus
+
+
+def test_un_trade_sur_deux_perdu_des_le_premier_est_relu() -> None:
+    """Aucune suite, que des sauts : le REST, lui, a tous les identifiants, et chacun est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, *range(1, 40))
+        rendus = await suivre_en_perdant(fil, range(1, 40, 2))
+        assert sorted(map(int, rendus)) == list(range(1, 40))
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 39_001)]
+
+    a_la_main(essai)
+
+
+def test_des_identifiants_partages_ne_sont_relus_que_trois_fois() -> None:
+    """Bitfinex : le REST saute aux mêmes endroits ; trois fois de suite, et plus rien n'est surveillé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        numeros = [1, 4, 9, 11, 17, 21, 22, 30, 41, 52, 57]
+        demandes = servir(fil.connexion, *numeros)
+        assert await suivre_en_perdant(fil, numeros) == list(map(str, numeros))
+        assert len(demandes) == 1 + m.SAUTS_VAINS_MAX, "celle du premier trade, puis celles des sauts"
+        assert not fil._continuite.surveille
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> None:
+    """Trois sauts comblés par le flux, mais après la grâce : le REST n'apporte rien, et le saut d'après est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        servir(fil.connexion, *range(1, 60))
+        rendus: list[str] = []
+        for retardataire in range(10, 40, 10):
+            fil._grace_s = 60.0
+            rendus += await suivre_en_perdant(fil, (retardataire - 1, retardataire + 1))
+            fil._grace_s = 0.0
+            fil.collecter(fil.connexion.heure)  # le saut est échu
+            rendus += await suivre_en_perdant(fil, (retardataire,))
+        assert fil._continuite.surveille
+        rendus += await suivre_en_perdant(fil, (45, 47))
+        assert {"46"} <= set(rendus)
+        assert len(rendus) == len(set(rendus))
+
+    a_la_main(essai)
+
+
+def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
+    """Les identifiants se suivent, donc des trades manquent ; l'exchange n'en garde que les derniers."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, 1, 8, 9, 10)
+        await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 8_001, T0 + 10_001)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
+    """Pas de trades par REST : la suite est coupée là, et ce qui vient ensuite ne recouvre pas le trou."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("pas de trades par REST")
+
+        fil.connexion.lire_trades = refuser
+        await suivre_en_perdant(fil, (1, 2, 3, 6, 7))
+        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
+
+    a_la_main(essai)
+
+
+def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
+    """Les trades qui l'en séparent ont peut-être passé avant l'abonnement : rien ne les prouve."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        sans_rattrapage(fil)
+        nourrir(fil, (5, 5_000), (6, 6_000), (2, 2_000))
+        (rendu,) = fil.collecter(fil.connexion.heure)
+        assert rendu.lignes["id"].to_pylist() == ["2", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
 
     a_la_main(essai)
 
@@ -735,8 +888,7 @@ def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000), (3, 3_000))
-        fil.collecter(connexion.heure)
+        await naitre(fil, 1, 3)
         fil.rompre()
         tous = [brut(n, T0 + n * 1_000) for n in range(1, 6)]
         connexion.pages = [tous, tous]
