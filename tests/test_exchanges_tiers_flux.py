@@ -188,9 +188,12 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
     lus = releve.trades()
     assert len(lus) >= au_moins
     assert len(set(releve.ids())) == len(releve.ids())
-    attendus = releve.tiers.trades_attendus(releve.base, lus[0].instant, lus[-1].instant + 1)
-    # Un instantané peut commencer au milieu d'une milliseconde.
-    attendus = attendus[[trade == lus[0] for trade in attendus].index(True) :]
+    premier = lus[0].instant
+    attendus = releve.tiers.trades_attendus(releve.base, premier, lus[-1].instant + 1)
+    # L'instantané peut commencer au milieu d'une milliseconde : ce qui le précède est relu, donc vient après.
+    lus[:] = sorted(t for t in lus if t.instant == premier) + [t for t in lus if t.instant > premier]
+    debut = sorted(t for t in attendus if t.instant == premier and (t in lus or releve.tiers.nom not in SANS_RELECTURE))
+    attendus = debut + [t for t in attendus if t.instant > premier]
     dits = [trade for trade in attendus if not releve.manque(trade.instant)]
     assert [trade for trade in lus if not releve.manque(trade.instant)] == dits
 
