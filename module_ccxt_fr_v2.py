@@ -7684,16 +7684,14 @@ class _FilComble(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
-        certaine, trous = not rupture.saut or self._continuite.se_suivent, self._relecteur.trous
-        if rupture.saut and not (certaine and trous):
+        if rupture.saut and not self._relecteur.trous:
             self._continuite.juger(manquaient=neufs > 0 or not self._relecteur.sautent)
-        self._conclure(rupture, rupture.etendue(heure)[1], trous if certaine else [])
+        self._conclure(rupture, rupture.etendue(heure)[1], self._relecteur.trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         debut, fin = rupture.etendue(self.connexion.heure_ms())
-        entendue = rupture.jusqua is None and self._queue_entendue
-        if entendue or (rupture.saut and not self._continuite.se_suivent):
+        if rupture.jusqua is None and self._queue_entendue:
             fin = debut
         # Le trou finit où commence le trade d'après : c'est là que la relance le retrouve pour le combler.
         close = min(fin, rupture.jusqua.timestamp) if rupture.jusqua else fin
@@ -7705,8 +7703,10 @@ class _FilComble(Fil):
         while self._ruptures:
             self._renoncer(self._ruptures.popleft(), ECHEC)
 
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
-        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et ce qu'elle n'a pu combler."""
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
+        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse, qui sont rendus."""
+        if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+            trous = [trou for trou in trous if trou.raison == ECHEC]
         couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
@@ -7714,6 +7714,7 @@ class _FilComble(Fil):
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
                 self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
             )  # fmt: skip
+        return trous
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
@@ -7801,13 +7802,14 @@ class FilTrades(_FilComble):
         if self._dernier is None or not trade.precede(self._dernier):
             self._dernier = trade
 
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
-        super()._conclure(rupture, fin, trous)
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
+        trous = super()._conclure(rupture, fin, trous)
         if rupture.saut and trous and self._suite is not None:  # un saut sans remède coupe la suite en deux
             debut, close = self._suite
             apres = min(close, max(debut, *(trou.fin for trou in trous)))
             self._couverts += oter([(debut, apres)], [(trou.debut, trou.fin) for trou in trous])
             self._suite = apres, close
+        return trous
 
     def _confirmer(self) -> None:
         """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""

@@ -789,6 +789,24 @@ def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
     a_la_main(essai)
 
 
+def test_un_saut_que_l_arret_laisse_a_relire_est_un_trou() -> None:
+    """Plus de sauts que de suites, un REST en panne : rien ne dit encore que ces sauts soient vains."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        await naitre(fil, 1)
+        fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
+        await suivre_en_perdant(fil, (3, 6, 9))
+        fil.arrete = True
+        await fil.arreter()
+        fil.collecter(fil.connexion.heure)
+        perdus = [(1_001, 3_000), (3_001, 9_000)]  # le premier, déjà en lecture ; les suivants, d'un seul tenant
+        assert fil.fiche.trous == [m.Trou(T0 + debut, T0 + fin, m.ECHEC) for debut, fin in perdus]
+
+    a_la_main(essai)
+
+
 def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
     """Les trades qui l'en séparent ont peut-être passé avant l'abonnement : rien ne les prouve."""
 
@@ -831,7 +849,7 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             fil.collecter(connexion.heure)
             assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
         await fil.rattraper()
-        connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]]
+        connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]] * 2
         await fil.rattraper()
         fil.collecter(connexion.heure)
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
