@@ -1084,6 +1084,9 @@ def rangs_de(identifiant: str | None) -> Intervalle | None:
     return int(premier), int(dernier or premier)
 
 
+GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+
+
 class SuitesVues:
     """Des entiers vus, en suites contiguës ; au-delà de `capacite` suites, les plus petites sont oubliées."""
 
@@ -1167,6 +1170,9 @@ class Dedoublonneur:
         self._connus[cle] = nombre
         if len(self._connus) > self._capacite:
             self._connus.popitem(last=False)
+        if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
+            for numero in range(rangs[0], rangs[1] + 1):
+                self._numeros.retenir(numero, numero + 1)
         return True
 
 
@@ -6587,7 +6593,8 @@ class Combleur:
             # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
             debut = min(self.premier.timestamp + 1, fin)
             avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
-            trous = avant + ([] if self.rejoint else [Trou(self.dernier.timestamp + 1, fin, ECHEC)])
+            suite = max(self.dernier.timestamp, dernier.timestamp) + 1
+            trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
     async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
@@ -7261,6 +7268,7 @@ class FilAgregat(FilBougies):
             self._confirmation.egales = memes_volumes
         self._agregateur: Agregateur | None = None
         self._continuite = Continuite()
+        self._continuite.sans_juge = not self._relisible
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
@@ -7441,14 +7449,15 @@ class Continuite:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
     Seul le REST sait qu'un saut est vain, ses propres trades sautant eux aussi : plusieurs de suite, et plus rien n'est
-    surveillé (bitfinex partage ses identifiants entre ses marchés). Leur nombre n'en dit rien : un flux qui perd une
-    trame sur deux saute autant. Des identifiants qui reculent quand le temps avance (hyperliquid les tire au hasard) ne
-    disent pas même l'ordre.
+    surveillé (bitfinex partage ses identifiants entre ses marchés). Leur nombre n'en dit rien (un flux qui perd une
+    trame sur deux saute autant), et n'en décide que là où aucun REST ne répond. Des identifiants qui reculent quand le
+    temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
     def __init__(self, avant: Continuite | None = None) -> None:
         self.vains: int = avant.vains if avant else 0
         self.croissants: bool = avant.croissants if avant else True
+        self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
         self._recent: Trade | None = None
         self.suites: int = avant.suites if avant else 0
         self.sauts: int = avant.sauts if avant else 0
@@ -7474,10 +7483,11 @@ class Continuite:
         self._manquants.clear()
         return self._avant_saut
 
-    def prolonger(self, dernier: Trade, attendu: int) -> bool:
-        """Passe à ce trade, que rien ne sépare du précédent ; faux si des identifiants sont attendus."""
+    def prolonger(self, dernier: Trade, attendu: int, nombre: int) -> bool:
+        """Avance d'autant de trades, qui suivent le précédent sans saut ; faux si des identifiants sont attendus."""
         if not self._manquants:
             self._dernier, self._attendu = dernier, attendu
+            self.suites += nombre
         return not self._manquants
 
     def reste_s(self, maintenant: float, grace_s: float) -> float:
@@ -7525,6 +7535,8 @@ class Continuite:
                 self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), maintenant))
         elif self._dernier is not None:
             self.suites += 1
+        if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
+            self.vains = SAUTS_VAINS_MAX
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
@@ -7536,8 +7548,20 @@ class Rupture(NamedTuple):
     saut: bool = False
 
     def etendue(self, a_defaut: int) -> Intervalle:
-        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après."""
-        return self.dernier.timestamp + 1, self.jusqua.timestamp + 1 if self.jusqua else a_defaut
+        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
+
+        Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
+        deux qui se touchent, ne laissent que celle du second.
+        """
+        debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
+        if self.jusqua is None or debut < fin or self.dernier.id is None:
+            return debut, fin
+        return fin, fin + 1
+
+    def trou(self, a_defaut: int, raison: str) -> list[Trou]:
+        """Ce trou-là, si elle a une étendue."""
+        debut, fin = self.etendue(a_defaut)
+        return [Trou(debut, fin, raison)] if debut < fin else []
 
     def numeros(self) -> list[Intervalle]:
         """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
@@ -7548,14 +7572,14 @@ class Rupture(NamedTuple):
 class Relecteur:
     """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
 
-    Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `sautent`, ses identifiants sautent là aussi. `memoire`
-    et `recents` : ce qui fut reçu.
+    Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `complet`, il a tout rendu ; `sautent`, ses identifiants
+    sautent eux aussi. `memoire` et `recents` : ce qui fut reçu.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
         self._connexion, self._serie = connexion, serie
         self.trous: list[Trou] = []
-        self.sautent = False
+        self.sautent = self.complet = self._rejoint = False
         self.memoire = Dedoublonneur()
         self.memoire.nouveaux(connus, relecture=True)
         self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
@@ -7567,8 +7591,10 @@ class Relecteur:
             self.trous = []
             async for page in self._lire(rupture):
                 if neufs := self._inconnus(page):
+                    self.recents += neufs
                     yield neufs
-            if rupture.jusqua is None or not any(trou.raison == ECHEC for trou in self.trous):
+            en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
+            if rupture.jusqua is None or not en_retard:
                 return
 
     async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
@@ -7577,17 +7603,21 @@ class Relecteur:
         combleur = Combleur(
             lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
         )
-        absents = rupture.numeros()
+        vus: list[Intervalle] = []
         async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
             async for page in pages:
                 lus = await self._detailler(page)
                 if rupture.saut:
-                    absents = oter(absents, unir((r[0], r[1] + 1) for t in lus if (r := rangs_de(t.id))))
+                    vus = unir(vus, ((r[0], r[1] + 1) for t in lus if (r := rangs_de(t.id))))
                 attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
                 self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
                 yield [trade for trade in lus if trade not in attendus]
         self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
-        self.sautent = bool(absents)
+        self._rejoint = combleur.rejoint
+        self.complet = combleur.accroche and combleur.rejoint and not self.trous
+        # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
+        servis = rupture.numeros() if self.complet else [(vus[0][0], vus[-1][1])] if vus else []
+        self.sautent = bool(oter(servis, vus))
 
     async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
         """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
@@ -7675,6 +7705,7 @@ class _FilComble(Fil):
                 await self._combler(rupture)
             except ErreurDefinitive as erreur:
                 journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+                self._continuite.sans_juge = True
                 self._renoncer(rupture, HORS_FENETRE_API)
             self._ruptures.remove(rupture)
 
@@ -7684,18 +7715,23 @@ class _FilComble(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
-        if rupture.saut and not self._relecteur.trous:
-            self._continuite.juger(manquaient=neufs > 0 or not self._relecteur.sautent)
-        self._conclure(rupture, rupture.etendue(heure)[1], self._relecteur.trous)
+        relu = self._relecteur
+        if rupture.saut and (relu.complet or relu.sautent):
+            self._continuite.juger(manquaient=neufs > 0 or not relu.sautent)
+        trous = relu.trous
+        if not (relu.complet or trous) and rupture.jusqua is not None:
+            trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        self._conclure(rupture, rupture.etendue(heure)[1], trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
+        entendue = rupture.jusqua is None and (self._queue_entendue or self._est_caduque(rupture))
         debut, fin = rupture.etendue(self.connexion.heure_ms())
-        if rupture.jusqua is None and self._queue_entendue:
-            fin = debut
-        # Le trou finit où commence le trade d'après : c'est là que la relance le retrouve pour le combler.
-        close = min(fin, rupture.jusqua.timestamp) if rupture.jusqua else fin
-        self._conclure(rupture, fin, [Trou(debut, close, raison)] if debut < close else [])
+        self._conclure(rupture, debut if entendue else fin, [] if entendue else rupture.trou(fin, raison))
+
+    def _est_caduque(self, rupture: Rupture) -> bool:
+        """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
+        return rupture.jusqua is None and rupture.dernier is not self._dernier
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -7764,6 +7800,8 @@ class FilTrades(_FilComble):
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
         if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
             self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
+            self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
+            self._confirme = self._confirme or self._dernier
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
@@ -7778,7 +7816,7 @@ class FilTrades(_FilComble):
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._continuite.prolonger(trades[-1], fin)
+        suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
         return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
 
     def _enchainer(self, trade: Trade) -> None:
@@ -7804,11 +7842,14 @@ class FilTrades(_FilComble):
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
         trous = super()._conclure(rupture, fin, trous)
-        if rupture.saut and trous and self._suite is not None:  # un saut sans remède coupe la suite en deux
-            debut, close = self._suite
-            apres = min(close, max(debut, *(trou.fin for trou in trous)))
-            self._couverts += oter([(debut, apres)], [(trou.debut, trou.fin) for trou in trous])
-            self._suite = apres, close
+        if rupture.saut and trous:  # un saut sans remède coupe en deux la suite où il est, fût-elle finie
+            vides = [(trou.debut, trou.fin) for trou in trous]
+            self._couverts = oter(self._couverts, vides)
+            if self._suite is not None:
+                debut, close = self._suite
+                apres = min(close, max(debut, vides[-1][1]))
+                self._couverts += oter([(debut, apres)], vides)
+                self._suite = apres, close
         return trous
 
     def _confirmer(self) -> None:
@@ -7844,7 +7885,8 @@ class FilTrades(_FilComble):
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None)
         ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
-        return [rupture.etendue(INSTANT_MAX_MS) for rupture in (*ouvertes, *self._ruptures)]
+        ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
+        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
 
     @property
     def _a_confirmer(self) -> bool:
@@ -9930,7 +9972,10 @@ def enchainer(lots: Iterable[Lot]) -> list[Lot]:
         if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
             avant = resultat[rang]
             lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            resultat[rang] = Lot(lot.cle, lignes, unir(avant.couverts, lot.couverts), [*avant.trous, *lot.trous])
+            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
+            for un in (avant, lot):
+                su.noter(un.couverts, un.trous)
+            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
         else:
             derniers[lot.cle] = len(resultat)
             resultat.append(lot)
@@ -10039,7 +10084,8 @@ class _ExecutionFlux(_Execution):
             return []
         oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
         avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
-        etendues = unir(avant, [(oubli[1], oubli[1] + 1) for oubli in oublis], [(prouve, INSTANT_MAX_MS)])
+        apres = [(fin, self._jusqu_au_premier(serie.cle, fin, prouve)) for _, fin in oublis]
+        etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
     def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
@@ -10048,6 +10094,13 @@ class _ExecutionFlux(_Execution):
         while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
             recul *= 8
         return fin - recul
+
+    def _jusqu_au_premier(self, cle: CleSerie, debut: int, prouve: int) -> int:
+        """Jusqu'où lire pour tenir le premier trade d'après `debut`, qui est presque toujours le sien."""
+        avance = 1
+        while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
+            avance *= 8
+        return debut + avance
 
     def _battre(self, flux: Flux) -> None:
         if self._boucle.time() - self._battement >= BATTEMENT_S:

@@ -335,6 +335,10 @@ class FausseConnexion(SimpleNamespace):
         """Refuse ce qui est d'un jour en avance."""
         return bool(instant <= self.heure + m.JOUR_MS)
 
+    def noter_instants(self, instants: Sequence[int]) -> bool:
+        """Les mêmes, tous."""
+        return all(map(self.noter_instant, instants))
+
     def unite_volume(self, _marche: Any) -> str:
         """La base."""
         return "BTC"
@@ -586,6 +590,7 @@ def test_la_memoire_des_bougies_dites_est_bornee() -> None:
 def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        sans_rattrapage(fil)
         for _ in range(2):
             fil.recevoir({**brut(0, T0), "id": None}, T0)
         (rendu,) = fil.collecter(T0)
@@ -807,6 +812,166 @@ def test_un_saut_que_l_arret_laisse_a_relire_est_un_trou() -> None:
     a_la_main(essai)
 
 
+def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
+    """Enchaînés d'un coup, ils comptent autant : le saut qui vient après eux est une perte, et se dit."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, 1, 8, 9, 10)
+        await suivre_en_perdant(fil, (1,))
+        for numeros in ((2, 3), (4,), (10,)):
+            fil.connexion.heure = T0 + numeros[-1] * 1_000
+            fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
+        await suivre_en_perdant(fil, (11,))
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
+
+    a_la_main(essai)
+
+
+def test_le_trou_d_un_saut_n_est_pas_recouvert_par_sa_suite_finie() -> None:
+    """Une coupure survient pendant qu'on attend, et la suite d'avant n'est rendue qu'après le trou."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        servir(fil.connexion, 1, 5, 6, 7, 8, 9)
+        await suivre_en_perdant(fil, (1, 2, 3, 6))
+        fil.rompre()
+        nourrir(fil, (9, 9_000))
+        assert fil.collecter(fil.connexion.heure) == [], "retenus tant que la coupure n'est pas comblée"
+        await suivre_en_perdant(fil, (10,))
+        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 5_001, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 5_001, T0 + 10_001)]
+
+    a_la_main(essai)
+
+
+def test_le_dernier_trade_redit_par_l_instantane_tient_la_suite() -> None:
+    """L'écoute neuve redit le 2, puis donne le 4 : le 3, manqué entre les deux, est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, *range(1, 6))
+        rendus = await suivre_en_perdant(fil, (1, 2))
+        fil.rompre()
+        rendus += await suivre_en_perdant(fil, (2, 4, 5))
+        assert sorted(rendus) == ["1", "2", "3", "4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
+    """4 et 6 sont de la même ms, 5 s'est perdu : un REST qui n'a pas encore 6 est redemandé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, 1)
+        await suivre_en_perdant(fil, (1,))
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            demandes.append(depuis or 0)
+            return [brut(n, T0 + 5_000) for n in ((2, 3, 4) if len(demandes) == 1 else (2, 3, 4, 5, 6))]
+
+        fil.connexion.lire_trades = lire
+        nourrir(fil, (2, 5_000), (3, 5_000), (4, 5_000), (6, 5_000))
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert sorted(i for lot in lots for i in lot.lignes["id"].to_pylist()) == ["2", "3", "4", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_001)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_dans_une_milliseconde_que_l_arret_laisse_est_un_trou() -> None:
+    """Cette milliseconde n'est pas prouvée : la relance la relira."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 0.0
+        servir(fil.connexion, 1, 2)
+        await suivre_en_perdant(fil, (1, 2))
+        fil.connexion.lire_trades = FausseConnexion().lire_trades
+        sans_rattrapage(fil)
+        nourrir(fil, (3, 5_000), (5, 5_000))
+        fil.arrete = True
+        await fil.arreter()
+        fil.collecter(fil.connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0 + 5_000, T0 + 5_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_une_rupture_sans_fin_qu_un_trade_a_suivie_ne_retient_plus_rien() -> None:
+    """REST en panne pendant le silence, puis le flux reprend : seul le vide de la coupure reste à prouver."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
+        await fil.rattraper()
+        nourrir(fil, (8, 8_000))
+        await fil.rattraper()
+        fil._retenir_jusqua = 0.0
+        nourrir(fil, (9, 9_000), (10, 10_000))
+        fil.collecter(fil.connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 2_001), (T0 + 8_000, T0 + 10_001)]
+        fil.arrete = True
+        await fil.arreter()
+        fil.collecter(fil.connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0 + 2_001, T0 + 8_000, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
+    """Okx : « 6-8 » en direct, puis 4 à 9 en REST pour combler 4 et 5."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 60.0
+        await naitre(fil, 1)
+        for ident, instant in (("2-3", 2_000), ("6-8", 8_000), ("9", 9_000)):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir({**brut(0, T0 + instant), "id": ident}, 0)
+        fil._grace_s = 0.0
+        servir(fil.connexion, *range(1, 10))
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert [i for lot in lots for i in lot.lignes["id"].to_pylist()] == ["4", "5"]
+
+    a_la_main(essai)
+
+
+def test_sans_rest_le_nombre_des_sauts_decide() -> None:
+    """Des identifiants qui ne font que sauter ne sont plus surveillés ; ceux qui sautent parfois le sont."""
+    partages, suivis = m.Continuite(), m.Continuite()
+    partages.sans_juge = suivis.sans_juge = True
+    for rang in range(20):
+        partages.noter(trade(rang * 7, T0), float(rang), 0.0)
+        suivis.noter(trade(rang + rang // 5, T0), float(rang), 0.0)
+    assert not partages.surveille
+    assert suivis.surveille
+    assert suivis.se_suivent
+
+
+def test_des_lots_reunis_valent_les_memes_l_un_apres_l_autre() -> None:
+    """Un trou, puis ce qui le comble, dans la même écriture : il n'en reste rien."""
+    vide = m.TRADES.schema.empty_table()
+    lots = [
+        m.Lot(CLE, vide, [(T0, T0 + 5)], [m.Trou(T0 + 5, T0 + 9, m.ECHEC)]),
+        m.Lot(CLE, vide, [(T0 + 4, T0 + 12)], []),
+        m.Lot(CLE, vide, [], [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]),
+    ]
+    (reuni,) = m.enchainer(lots)
+    assert reuni.couverts == [(T0, T0 + 1), (T0 + 2, T0 + 12)]
+    assert reuni.trous == [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]
+
+
 def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
     """Les trades qui l'en séparent ont peut-être passé avant l'abonnement : rien ne les prouve."""
 
@@ -827,6 +992,7 @@ def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
+        sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (3, 3_000))
         fil.collecter(connexion.heure)
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
@@ -847,7 +1013,8 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             connexion.pages = [m.ErreurTemporaire("502")]
             fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
             fil.collecter(connexion.heure)
-            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
+            assert fil.fiche.couverts[0] == (T0 + 1_000, T0 + 1_001)
+        assert fil.fiche.a_relire() == [(T0 + 1_001, T0 + 3_000)]
         await fil.rattraper()
         connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]] * 2
         await fil.rattraper()
@@ -921,6 +1088,7 @@ def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
 def test_un_trade_du_futur_est_rendu_sans_rien_couvrir() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        sans_rattrapage(fil)
         nourrir(fil, (1, 1_000))
         fil.recevoir(brut(2, T0 + m.HEURE_MS), T0)
         (rendu,) = fil.collecter(T0)
