@@ -7583,6 +7583,8 @@ class Relecteur:
         self.memoire = Dedoublonneur()
         self.memoire.nouveaux(connus, relecture=True)
         self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
+        # À part : une longue relecture ne doit pas faire oublier ceux du flux, au bord de la reprise.
+        self._relus: collections.deque[Trade] = collections.deque(maxlen=RECENTS_GARDES)
 
     async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
         """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
@@ -7591,7 +7593,7 @@ class Relecteur:
             self.trous = []
             async for page in self._lire(rupture):
                 if neufs := self._inconnus(page):
-                    self.recents += neufs
+                    self._relus += neufs
                     yield neufs
             en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
             if rupture.jusqua is None or not en_retard:
@@ -7648,7 +7650,8 @@ class Relecteur:
         return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
     def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
-        connus = {int(t.id): t for t in self.recents if t.id and t.id.isdecimal()}
+        recents = itertools.chain(self._relus, self.recents)
+        connus = {int(t.id): t for t in recents if t.id and t.id.isdecimal()}
         dits: Mapping[str, int] = {}
         if any(not trade.id for trade in page):
             dits = collections.Counter(t.contenu for t in self.recents if t.id and not t.id.startswith("~"))

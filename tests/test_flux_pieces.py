@@ -873,7 +873,7 @@ def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
 
         async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
             demandes.append(depuis or 0)
-            return [brut(n, T0 + 5_000) for n in ((2, 3, 4) if len(demandes) == 1 else (2, 3, 4, 5, 6))]
+            return [brut(n, T0 + 5_000) for n in ((2, 3, 4) if len(demandes) <= 2 else (2, 3, 4, 5, 6))]
 
         fil.connexion.lire_trades = lire
         nourrir(fil, (2, 5_000), (3, 5_000), (4, 5_000), (6, 5_000))
@@ -943,6 +943,26 @@ def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
         await fil.rattraper()
         lots = fil.collecter(fil.connexion.heure)
         assert [i for lot in lots for i in lot.lignes["id"].to_pylist()] == ["4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_detail_deja_rendu_n_est_pas_redit_par_son_groupe() -> None:
+    """Binance : la page fut détaillée, la suivante en panne ; relue trop tard pour le détail, elle est réunie."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1)
+        fil.rompre()
+        seuls = [brut(n, T0 + 2_000) for n in (2, 3, 4)]
+        reunis = [brut(0, T0 + 2_000, id="2-4", amount=3.0), brut(5, T0 + 5_000), brut(6, T0 + 6_000)]
+        fil.connexion.pages = [[brut(1, T0 + 1_000), *seuls], m.ErreurTemporaire("502"), [brut(1, T0 + 1_000), *reunis]]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert sorted(i for lot in lots for i in lot.lignes["id"].to_pylist()) == ["2", "3", "4", "5", "6"]
+        assert fil.fiche.trous == []
 
     a_la_main(essai)
 
