@@ -7551,7 +7551,7 @@ class Rupture(NamedTuple):
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
 
         Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
-        deux qui se touchent, ne laissent que celle du second.
+        deux qui se touchent, ne laissent que celle du second ; rien ne précède le tout premier (`dernier` sans id).
         """
         debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
         if self.jusqua is None or debut < fin or self.dernier.id is None:
@@ -7728,7 +7728,7 @@ class _FilComble(Fil):
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        entendue = rupture.jusqua is None and (self._queue_entendue or self._est_caduque(rupture))
+        entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
         debut, fin = rupture.etendue(self.connexion.heure_ms())
         self._conclure(rupture, debut if entendue else fin, [] if entendue else rupture.trou(fin, raison))
 

@@ -362,6 +362,18 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     return fil
 
 
+def ids(lots: Sequence[m.Lot]) -> list[str]:
+    """Les identifiants des trades rendus."""
+    return [identifiant for x in lots for identifiant in x.lignes["id"].to_pylist()]
+
+
+async def finir(fil: Any) -> None:
+    """Arrête un fil, et note dans sa fiche ce qu'il rend encore."""
+    fil.arrete = True
+    await fil.arreter()
+    fil.collecter(fil.connexion.heure)
+
+
 def instants(lots: Sequence[m.Lot]) -> list[int]:
     """Les minutes rendues, comptées depuis T0."""
     return [(i - T0) // MINUTE for x in lots for i in m.instants_de(x.lignes)]
@@ -617,7 +629,7 @@ def test_la_milliseconde_du_tout_premier_trade_est_relue() -> None:
         nourrir(fil, (5, 5_000), (6, 6_000))
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
-        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["4", "5", "6"]
+        assert ids(lots) == ["4", "5", "6"]
         assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
         assert fil.fiche.trous == []
 
@@ -637,7 +649,7 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
         assert fil.collecter(connexion.heure) == []
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
-        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["3", "4", "5", "6", "7"]
+        assert ids(lots) == ["3", "4", "5", "6", "7"]
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_001)]
         assert fil.fiche.trous == []
 
@@ -656,9 +668,7 @@ def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> No
         assert isinstance(fil.echec, m.ErreurTemporaire)
         fil.collecter(connexion.heure)
         assert fil.fiche.trous == []  # pas encore un trou : ce sera redemandé
-        fil.arrete = True
-        await fil.arreter()
-        fil.collecter(connexion.heure)
+        await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
 
     a_la_main(essai)
@@ -683,7 +693,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
         connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
-        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["perdu"]
+        assert ids(lots) == ["perdu"]
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -707,7 +717,7 @@ async def suivre_en_perdant(fil: Any, recus: Sequence[int]) -> list[str]:
     for numero in recus:
         nourrir(fil, (numero, numero * 1_000))
         await fil.rattraper()
-        rendus += [i for lot in fil.collecter(fil.connexion.heure) for i in lot.lignes["id"].to_pylist()]
+        rendus += ids(fil.collecter(fil.connexion.heure))
     return rendus
 
 
@@ -715,8 +725,7 @@ def test_un_trade_sur_deux_perdu_des_le_premier_est_relu() -> None:
     """Aucune suite, que des sauts : le REST, lui, a tous les identifiants, et chacun est relu."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, *range(1, 40))
         rendus = await suivre_en_perdant(fil, range(1, 40, 2))
         assert sorted(map(int, rendus)) == list(range(1, 40))
@@ -729,8 +738,7 @@ def test_des_identifiants_partages_ne_sont_relus_que_trois_fois() -> None:
     """Bitfinex : le REST saute aux mêmes endroits ; trois fois de suite, et plus rien n'est surveillé."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         numeros = [1, 4, 9, 11, 17, 21, 22, 30, 41, 52, 57]
         demandes = servir(fil.connexion, *numeros)
         assert await suivre_en_perdant(fil, numeros) == list(map(str, numeros))
@@ -756,7 +764,7 @@ def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> No
             rendus += await suivre_en_perdant(fil, (retardataire,))
         assert fil._continuite.surveille
         rendus += await suivre_en_perdant(fil, (45, 47))
-        assert {"46"} <= set(rendus)
+        assert "46" in rendus
         assert len(rendus) == len(set(rendus))
 
     a_la_main(essai)
@@ -766,8 +774,7 @@ def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
     """Les identifiants se suivent, donc des trades manquent ; l'exchange n'en garde que les derniers."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 8, 9, 10)
         await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
         assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
@@ -780,8 +787,7 @@ def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
     """Pas de trades par REST : la suite est coupée là, et ce qui vient ensuite ne recouvre pas le trou."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
 
         async def refuser(*_: Any) -> list[dict[str, Any]]:
             raise m.ErreurDefinitive("pas de trades par REST")
@@ -798,14 +804,11 @@ def test_un_saut_que_l_arret_laisse_a_relire_est_un_trou() -> None:
     """Plus de sauts que de suites, un REST en panne : rien ne dit encore que ces sauts soient vains."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         await naitre(fil, 1)
         fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
         await suivre_en_perdant(fil, (3, 6, 9))
-        fil.arrete = True
-        await fil.arreter()
-        fil.collecter(fil.connexion.heure)
+        await finir(fil)
         perdus = [(1_001, 3_000), (3_001, 9_000)]  # le premier, déjà en lecture ; les suivants, d'un seul tenant
         assert fil.fiche.trous == [m.Trou(T0 + debut, T0 + fin, m.ECHEC) for debut, fin in perdus]
 
@@ -816,8 +819,7 @@ def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
     """Enchaînés d'un coup, ils comptent autant : le saut qui vient après eux est une perte, et se dit."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 8, 9, 10)
         await suivre_en_perdant(fil, (1,))
         for numeros in ((2, 3), (4,), (10,)):
@@ -850,8 +852,7 @@ def test_le_dernier_trade_redit_par_l_instantane_tient_la_suite() -> None:
     """L'écoute neuve redit le 2, puis donne le 4 : le 3, manqué entre les deux, est relu."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, *range(1, 6))
         rendus = await suivre_en_perdant(fil, (1, 2))
         fil.rompre()
@@ -865,8 +866,7 @@ def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
     """4 et 6 sont de la même ms, 5 s'est perdu : un REST qui n'a pas encore 6 est redemandé."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1)
         await suivre_en_perdant(fil, (1,))
         demandes: list[int] = []
@@ -879,7 +879,7 @@ def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
         nourrir(fil, (2, 5_000), (3, 5_000), (4, 5_000), (6, 5_000))
         await fil.rattraper()
         lots = fil.collecter(fil.connexion.heure)
-        assert sorted(i for lot in lots for i in lot.lignes["id"].to_pylist()) == ["2", "3", "4", "5", "6"]
+        assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_001)]
 
     a_la_main(essai)
@@ -889,16 +889,12 @@ def test_un_saut_dans_une_milliseconde_que_l_arret_laisse_est_un_trou() -> None:
     """Cette milliseconde n'est pas prouvée : la relance la relira."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 0.0
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 2)
         await suivre_en_perdant(fil, (1, 2))
-        fil.connexion.lire_trades = FausseConnexion().lire_trades
         sans_rattrapage(fil)
         nourrir(fil, (3, 5_000), (5, 5_000))
-        fil.arrete = True
-        await fil.arreter()
-        fil.collecter(fil.connexion.heure)
+        await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 5_000, T0 + 5_001, m.ECHEC)]
 
     a_la_main(essai)
@@ -919,9 +915,7 @@ def test_une_rupture_sans_fin_qu_un_trade_a_suivie_ne_retient_plus_rien() -> Non
         nourrir(fil, (9, 9_000), (10, 10_000))
         fil.collecter(fil.connexion.heure)
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 2_001), (T0 + 8_000, T0 + 10_001)]
-        fil.arrete = True
-        await fil.arreter()
-        fil.collecter(fil.connexion.heure)
+        await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 2_001, T0 + 8_000, m.ECHEC)]
 
     a_la_main(essai)
@@ -942,7 +936,7 @@ def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
         fil.collecter(fil.connexion.heure)
         await fil.rattraper()
         lots = fil.collecter(fil.connexion.heure)
-        assert [i for lot in lots for i in lot.lignes["id"].to_pylist()] == ["4", "5"]
+        assert ids(lots) == ["4", "5"]
 
     a_la_main(essai)
 
@@ -961,7 +955,7 @@ def test_un_detail_deja_rendu_n_est_pas_redit_par_son_groupe() -> None:
         await fil.rattraper()
         await fil.rattraper()
         lots = fil.collecter(fil.connexion.heure)
-        assert sorted(i for lot in lots for i in lot.lignes["id"].to_pylist()) == ["2", "3", "4", "5", "6"]
+        assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -1033,7 +1027,8 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             connexion.pages = [m.ErreurTemporaire("502")]
             fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
             fil.collecter(connexion.heure)
-            assert fil.fiche.couverts[0] == (T0 + 1_000, T0 + 1_001)
+            relu_jusqua = [(T0 + 3_000, T0 + 3_001)] if numero == 3 else []  # le REST est demandé, et muet
+            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001), *relu_jusqua]
         assert fil.fiche.a_relire() == [(T0 + 1_001, T0 + 3_000)]
         await fil.rattraper()
         connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]] * 2
@@ -1057,7 +1052,7 @@ def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
         nourrir(fil, (6, 6_000))
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
-        assert [i for x in lots for i in x.lignes["id"].to_pylist()] == ["2", "4", "5", "6"]
+        assert ids(lots) == ["2", "4", "5", "6"]
         assert fil.fiche.couverts == [(T0, T0 + 6_001)]
 
     a_la_main(essai)
@@ -1079,9 +1074,7 @@ def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
         connexion.__dict__["lire_trades"] = jamais
         nourrir(fil, (6, 6_000))
         await asyncio.sleep(0)
-        fil.arrete = True
-        await fil.arreter()
-        fil.collecter(connexion.heure)
+        await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
 
     a_la_main(essai)
@@ -1100,7 +1093,7 @@ def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
         nourrir(fil, (5, 5_000))
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
-        assert sorted(i for x in lots for i in x.lignes["id"].to_pylist()) == ["2", "4", "5"]
+        assert sorted(ids(lots)) == ["2", "4", "5"]
 
     a_la_main(essai)
 
