@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -250,43 +249,7 @@ def test_les_imports_lourds_n_ont_pas_lieu_au_chargement() -> None:
     assert noms - set(sys.stdlib_module_names) == {"pyarrow"}
 
 
-# Le budget de taille
-
-
-def fonctions() -> list[Fonction]:
-    return [noeud for noeud in ast.walk(ARBRE) if isinstance(noeud, Fonction)]
-
-
-def taille_du_corps(fonction: Fonction) -> int:
-    """Le nombre de lignes du corps, sans le docstring."""
-    corps = fonction.body[1:] if ast.get_docstring(fonction, clean=False) is not None else fonction.body
-    return (corps[-1].end_lineno or 0) - corps[0].lineno + 1 if corps else 0
-
-
-def test_les_fonctions_restent_courtes() -> None:
-    """Médiane de 8 lignes au plus, 25 au 90e centile, jamais plus de 50."""
-    tailles = sorted(map(taille_du_corps, fonctions()))
-    assert statistics.median(tailles) <= 8
-    assert tailles[len(tailles) * 9 // 10] <= 25
-    assert tailles[-1] <= 50
-
-
-def test_les_fonctions_ont_peu_de_parametres() -> None:
-    """Six au plus, `self` non compté ; `option` déclare une option, c'est l'objet d'options lui-même."""
-    trop = []
-    for fonction in fonctions():
-        arguments = fonction.args
-        noms = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-        nombre = len([nom for nom in noms if nom not in ("self", "cls")])
-        if nombre > 6 and fonction.name != "option":
-            trop.append(f"{fonction.name} (ligne {fonction.lineno}) : {nombre}")
-    assert not trop
-
-
-def test_les_classes_tiennent_a_l_oeil() -> None:
-    """Aucune classe au-delà de 150 lignes."""
-    tailles = {n.name: (n.end_lineno or 0) - n.lineno + 1 for n in ast.walk(ARBRE) if isinstance(n, ast.ClassDef)}
-    assert {nom: taille for nom, taille in tailles.items() if taille > 150} == {}
+# La documentation
 
 
 def test_chaque_nom_public_est_documente() -> None:
