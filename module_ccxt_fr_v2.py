@@ -664,13 +664,16 @@ class CleSerie(NamedTuple):
         return f"{self.symbole} {self.timeframe} ({self.exchange}, prix {self.prix})"
 
 
-# Raisons d'un trou. Les trois premières sont des faits, qu'on ne redemande pas ; un échec est redemandé.
+# Raisons d'un trou. Les deux premières sont des faits, prouvés ; un échec est redemandé, et le bord d'un
+# `hors_fenetre_api` aussi.
 SANS_TRANSACTION = "sans_transaction"
 AVANT_COTATION = "avant_cotation"
 HORS_FENETRE_API = "hors_fenetre_api"
 ECHEC = "echec"
 RAISONS = (SANS_TRANSACTION, AVANT_COTATION, HORS_FENETRE_API, ECHEC)
+FAITS = (SANS_TRANSACTION, AVANT_COTATION)  # prouvés, plus jamais redemandés
 RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
+A_VENIR = "a_venir"  # une queue : rien ne la suit encore, ce n'est pas un trou tant que sa fin n'est pas exigée
 
 
 HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
@@ -789,11 +792,18 @@ class Page(NamedTuple):
     lignes: pa.Table  # timestamp (int64, ms) puis VALEURS_OHLCV ; valides, triées, sans doublon
     impossibles: list[int]  # ouverture des bougies qui ne peuvent être vraies
     sans_instant: int  # lignes dont on ne sait même pas de quelle bougie elles parlent
+    muettes: list[int]  # ouverture des bougies dont une ligne dit qu'elles n'ont pas de transaction
+    doubles: Mapping[int, tuple[Any, ...]]  # celles qui ont deux versions : la plus échangée des deux
 
     @property
     def instants(self) -> list[int]:
         """Les ouvertures, croissantes."""
         return list(self.lignes["timestamp"].to_pylist())
+
+    def departager(self) -> Page:
+        """La page, où une bougie en deux versions qui persistent est celle qui compte le plus d'échanges."""
+        lignes = dict(zip(self.instants, zip(*self.lignes.to_pydict().values(), strict=True), strict=True))
+        return self._replace(lignes=_en_table({**lignes, **self.doubles}, self.lignes.schema), doubles={})
 
 
 def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> Page:
@@ -801,14 +811,44 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
 
     Impossible : un nombre absent ou non fini (le volume peut manquer, hors prix `last` : okx n'en donne pas en mark),
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
-    grille, deux bougies différentes pour le même instant.
+    grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
     table = _en_colonnes(brutes)
     instants = table["timestamp"]
     vrais = _prix_possibles(table, prix)
     if pc.all(vrais).as_py() is not False and _est_croissante(instants) and _tous_sur_grille(instants, timeframe):
-        return Page(table, [], 0)
+        return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
+
+
+@functools.cache
+def page_vide() -> Page:
+    """Une page sans rien : elle ne dit rien."""
+    return Page(_en_colonnes([]), [], 0, [], {})
+
+
+def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
+    """Le pas de ces ouvertures quand ce n'est pas celui du timeframe ; vide s'il l'est, ou si trop peu le disent.
+
+    Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
+    trop nombreuses pour que ce soit le hasard d'un marché rare (moins d'une chance sur un milliard).
+    """
+    uniques = sorted(set(instants))
+    if len(uniques) < 2 or not 0 < uniques[0] <= uniques[-1] < INSTANT_MAX_MS:
+        return ""
+    ecart = collections.Counter(b - a for a, b in itertools.pairwise(uniques)).most_common(1)[0][0]
+    hors_grille = sum(not timeframe.est_sur_grille(i) for i in uniques)
+    if hors_grille > 1 and 2 * hors_grille >= len(uniques):
+        return f"espacées de {duree_lisible(ecart / 1000)}"
+    facteur = math.gcd(*(timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)))
+    if facteur > 1 and (len(uniques) - 1) * math.log10(facteur) >= 9:
+        return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
+    return ""
+
+
+def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
+    """Vrai si deux de ces ouvertures croissantes se suivent au pas du timeframe."""
+    return any(timeframe.avancer(a, 1) == b for a, b in itertools.pairwise(instants))
 
 
 def _en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
@@ -879,20 +919,27 @@ def _tous_sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> bool:
 def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timeframe) -> Page:
     """Le chemin des pages abîmées : ligne à ligne, en disant quelles bougies sont touchées."""
     gardees: dict[int, tuple[Any, ...]] = {}
+    doubles: dict[int, tuple[Any, ...]] = {}
     touchees: set[int] = set()
-    contredites: set[int] = set()
+    muettes: set[int] = set()
     sans_instant = 0
     for ligne, vraie in zip(zip(*table.to_pydict().values(), strict=True), vrais.to_pylist(), strict=True):
         instant = ligne[0]
-        if instant is None or not 0 <= instant < INSTANT_MAX_MS:
+        if not any(ligne[1:]) and not vraie:
+            if instant and instant < INSTANT_MAX_MS and timeframe.est_sur_grille(instant):
+                muettes.add(instant)  # une page vide de poloniex est une ligne de zéros, à l'instant zéro : rien
+        elif instant is None or not 0 <= instant < INSTANT_MAX_MS:
             sans_instant += 1
         elif not vraie or not timeframe.est_sur_grille(instant):
             touchees.add(timeframe.plancher(instant))
-        elif gardees.setdefault(instant, ligne) != ligne:
-            contredites.add(instant)
-    for instant in contredites:
-        del gardees[instant]
-    return Page(_en_table(gardees, table.schema), sorted((touchees | contredites) - gardees.keys()), sans_instant)
+        elif (autre := gardees.setdefault(instant, ligne)) != ligne:
+            doubles[instant] = max(doubles.get(instant, autre), ligne, key=lambda version: version[5] or 0.0)
+    # Une ligne hors de la grille dans la bougie d'une autre accuse les deux : laquelle dit vrai ?
+    for instant in touchees | doubles.keys():
+        gardees.pop(instant, None)
+    doubles = {instant: version for instant, version in doubles.items() if instant not in touchees}
+    absentes = sorted(muettes - gardees.keys() - touchees - doubles.keys())
+    return Page(_en_table(gardees, table.schema), sorted(touchees), sans_instant, absentes, doubles)
 
 
 def _en_table(lignes: Mapping[int, tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
@@ -907,8 +954,10 @@ def fondre_pages(page: Page, relue: Page) -> Page:
     neuves = pc.invert(pc.is_in(page.lignes["timestamp"], value_set=relue.lignes["timestamp"].combine_chunks()))
     lignes = pa.concat_tables([page.lignes.filter(neuves), relue.lignes]).sort_by("timestamp")
     presents = set(lignes["timestamp"].to_pylist())
-    impossibles = sorted({*page.impossibles, *relue.impossibles} - presents)
-    return Page(lignes, impossibles, min(page.sans_instant, relue.sans_instant))
+    doubles = {i: version for i, version in relue.doubles.items() if i not in presents}
+    impossibles = sorted({*page.impossibles, *relue.impossibles} - presents - doubles.keys())
+    muettes = sorted({*page.muettes, *relue.muettes} - presents - doubles.keys() - {*impossibles})
+    return Page(lignes, impossibles, min(page.sans_instant, relue.sans_instant), muettes, doubles)
 
 
 def deviner_ancre(brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> int:
@@ -5709,58 +5758,175 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 # ----------------------------------------------------------------------------------------------------------------------
 #
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page, à plusieurs, et rendu dans
-# l'ordre. Une seule règle dit si une bougie absente l'est vraiment : elle l'est quand une même page rend des lignes
-# avant et après elle. Tout autre manque (tête, queue, page courte, page vide) est redemandé, encadré par ses voisines ;
-# ce qui reste sans preuve est confié à un timeframe plus long, ou inscrit en échec.
+# l'ordre. Ce qui manque est redemandé, encadré par ses voisines, puis à des timeframes plus longs ; `juger` dit alors
+# ce que les réponses prouvent. Une réponse vide ne prouve rien, si souvent qu'elle revienne.
 
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
-MARGE_GAUCHE = 2  # un `since` exclusif rend encore la voisine
-ACCORDS_REQUIS = 2  # deux pages honnêtes qui se taisent valent preuve là où rien ne peut encadrer
-VIDES_AVANT_RECHERCHE = 2
+ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
+MARGE = 2  # un `since` exclusif rend encore la voisine
+QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
+RECULS_MAX = 12  # pages d'un même timeframe, à chercher la première bougie d'un marché
+MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
-PAGES_AVANT_MAX = 30  # pages à remonter, au plus, pour savoir si un marché existait déjà
-PARTS_RELUES_MAX = 6  # au-delà, un long vide contredit par un timeframe long est un échec, redemandé à la relance
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
+RECUL_MIN_MS = 280 * JOUR_MS  # coinbase : 300 jours par page, son plus long timeframe est le jour
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
 
 
 class Morceau(NamedTuple):
-    """Une suite prouvée de bougies : `couvert` va du curseur d'avant au curseur d'après."""
+    """Une suite lue : `couvert` va du curseur d'avant au curseur d'après ; chaque bougie absente est dans un trou."""
 
     lignes: pa.Table
     couvert: Intervalle
     trous: list[Trou]
 
 
-class _Manque(NamedTuple):
-    """Un intervalle sans ligne, suspect : sa voisine de gauche (de droite) est-elle connue ?"""
+class Manque(NamedTuple):
+    """Un intervalle sans ligne, suspect.
+
+    `gauche`, `droite` : l'ouverture de la dernière ligne connue avant, de la première après ; None : aucune.
+    `ancien` : des lignes plus anciennes sont écrites, ce vide n'est pas celui d'avant la cotation.
+    """
 
     debut: int
     fin: int
-    gauche: bool
-    droite: bool
+    gauche: int | None
+    droite: int | None
+    ancien: bool
 
 
-class _LongueRefusee(Exception):
-    """Un timeframe plus long n'a pu servir de preuve."""
+class Question(NamedTuple):
+    """Une page à demander : [debut, fin[ dans ce timeframe."""
+
+    timeframe: Timeframe
+    debut: int
+    fin: int
 
 
-def _table_vide() -> pa.Table:
-    return _en_colonnes([])
+@dataclass(frozen=True)
+class Reponse:
+    """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
+
+    question: Question  # son timeframe est ancré comme la page
+    page: Page
+    instants: list[int]  # toutes les ouvertures rendues, croissantes
+    vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
+    de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
+    ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
+    refusee: bool = False  # « trop ancien »
+
+    def tait(self, connue: int) -> bool:
+        """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
+        ouverture = self.question.timeframe.plancher(connue)
+        rang = bisect.bisect_left(self.instants, ouverture)
+        return 0 < rang < len(self.instants) and self.instants[rang] != ouverture
+
+    def silences(self, gauche: int | None, droite: int | None) -> list[Intervalle]:
+        """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
+
+        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre.
+        """
+        if not self.vives:
+            return []
+        (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
+        vides = []
+        if gauche is not None and ouverture <= gauche < derniere < self.question.fin:
+            vides.append((derniere, self.question.fin))
+        if droite is not None and self.question.debut < premiere <= droite < cloture:
+            vides.append((self.question.debut, premiere))
+        return [v for v in vides if not any(c is not None and v[0] <= c < v[1] for c in (gauche, droite))]
+
+
+def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
+    """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
+    instants = [i for r in reponses if r.de_la_serie for i in r.instants]
+    avant = [i for i in (*instants, manque.gauche) if i is not None and i < manque.debut]
+    apres = [i for i in (*instants, manque.droite) if i is not None and i >= manque.fin]
+    return max(avant, default=None), min(apres, default=None)
+
+
+def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[Trou]:
+    """Pourquoi chaque bougie d'un manque est absente ; `obeit` : l'exchange a montré qu'il suit `since`.
+
+    | vu                                                                                  | dit                |
+    |-------------------------------------------------------------------------------------|--------------------|
+    | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
+    | une ligne « pas de transaction »                                                    | `sans_transaction` |
+    | une réponse, non ancrée à maintenant, commence à la première bougie connue du       | `avant_cotation`,  |
+    | marché alors que sa question commençait avant ; `since` est suivi ; une réponse n'a | jusqu'à elle       |
+    | rien de plus ancien, de si loin qu'elle remonte                                     |                    |
+    | refus « trop ancien », ou rien de plus ancien n'a jamais été servi                  | `hors_fenetre_api` |
+    | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
+    | une queue : rien ne la suit                                                         | `a_venir`          |
+
+    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien.
+    """
+    gauche, droite = voisines(manque, reponses)
+    temoins = [r for r in reponses if not any(c is not None and r.tait(c) for c in (gauche, droite))]
+    en_tete = gauche is None and not manque.ancien
+    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in reponses if r.de_la_serie for i in r.page.impossibles]
+    reste = [(manque.debut, manque.fin)]
+    trous: list[Trou] = []
+    for raison, intervalles in (
+        (ECHEC, impossibles),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, droite) if en_tete and obeit else []),
+        (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
+        (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee]),
+        (A_VENIR, reste if droite is None and _plus_ancien(manque, reponses) else []),
+        (HORS_FENETRE_API if en_tete else ECHEC, reste),
+    ):
+        trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
+        reste = oter(reste, intervalles)
+    return sorted(trous)
+
+
+def _encadres(temoins: Iterable[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+    cadres, silences = [], []
+    for reponse in temoins:
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
+        silences += reponse.silences(gauche, droite)
+        if reponse.de_la_serie:
+            cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
+    cadres = unir(cadres)
+    return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
+
+
+def _avant_la_premiere(
+    temoins: Iterable[Reponse], reponses: Sequence[Reponse], droite: int | None
+) -> list[Intervalle]:
+    """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue."""
+    vives = [vive for r in reponses for vive in r.vives]
+    loin = any(r.vives and r.question.debut <= max(PREMIER_MARCHE_MS, r.vives[0][0] - RECUL_MIN_MS) for r in temoins)
+    if not loin:
+        return []
+    plus_ancienne = min(cloture for _, cloture in vives)  # la fin de la plus ancienne, dans le timeframe le plus fin
+    debuts = [
+        r.vives[0][0]
+        for r in temoins
+        if r.vives
+        and r.vives[0][0] < plus_ancienne  # rien de connu ne la précède
+        and r.question.debut < r.vives[0][0]
+        and r.question.fin <= r.question.timeframe.avancer(r.vives[0][0], MARGE + 1)  # serrée : rien ne la plafonne
+        and not r.ancree
+    ]
+    return [(0, max(debuts))] if debuts else []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
     """Une seule table, triée ; les morceaux sont disjoints et triés."""
     pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    return pa.concat_tables(pleines) if pleines else _table_vide()
+    return pa.concat_tables(pleines) if pleines else page_vide().lignes
 
 
-class Guichet:
-    """Ce qu'on peut demander d'une série : une page à la fois, criblée.
+class Pages:
+    """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
 
-    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `horizon_ms` : rien n'est demandé au-delà.
+    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_max_ms` : la plus longue fenêtre
+    qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les timeframes, plus longs
+    que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment n'est plus demandé.
     """
 
     def __init__(
@@ -5770,27 +5936,106 @@ class Guichet:
         taille: int,
         *,
         prix: str = "last",
+        longues: Iterable[Timeframe] = (),
         horizon_ms: int = INSTANT_MAX_MS,
+        fenetre_max_ms: int = 0,
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
+        self.longues = sorted(longues, key=lambda t: t.pas_ms)
+        self.fenetre_max_ms = fenetre_max_ms
+        self.obeit = False  # deux pages ont montré que `since` est suivi
+        self._sourd = False  # une page a rendu ce qui précède son `since`
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._debuts: dict[str, int] = {}  # par timeframe, la plus ancienne bougie rendue par une page non ancrée
+        self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
+        self._pas_faux = 0
 
-    async def page(self, timeframe: Timeframe, debut: int, fin: int, *, relecture: bool = False) -> Page:
+    def capacite(self, timeframe: Timeframe) -> int:
+        """Les bougies de ce timeframe qu'une fenêtre peut couvrir."""
+        permises = self.fenetre_max_ms // timeframe.pas_ms if self.fenetre_max_ms else self.taille
+        return max(1, min(self.taille, permises))
+
+    async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
+        """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
+        reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
+        self._pas_vu = self._pas_vu or se_suivent(reponse.instants, self.timeframe)
+        if not self._pas_vu and reponse.instants and self.timeframe.compter(debut, fin) > 1:
+            await self._confirmer_le_pas(reponse)
+        return reponse
+
+    async def temoigner(self, question: Question) -> Reponse:
+        """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
+        if question.timeframe.code == self.timeframe.code:
+            try:
+                return await self.lire(question.debut, question.fin, relecture=True)
+            except HorsFenetre:
+                return _sans_rien(question, de_la_serie=True, refusee=True)
+        try:
+            reponse = await self._page(question, relecture=True)
+        except HorsFenetre:
+            return _sans_rien(question, refusee=True)
+        except (ErreurDefinitive, ErreurTemporaire) as erreur:
+            # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
+            journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
+            self.longues = [t for t in self.longues if t.code != question.timeframe.code]
+            return _sans_rien(question)
+        if reponse.page.impossibles or reponse.page.sans_instant:
+            return _sans_rien(question)
+        return reponse
+
+    async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
+        timeframe, debut, fin = question
         fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
         brutes = await self._demander(timeframe, debut, fin, relecture)
-        if timeframe.peut_etre_ancre and brutes:
-            timeframe = timeframe.ancrer(deviner_ancre(brutes, timeframe))
+        for _ in range(RELECTURES_PAGE):
+            if not autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes)):
+                break
+            brutes = await self._demander(timeframe, debut, fin, True)
+        timeframe = self._ancrer(timeframe, brutes)
+        _controler_le_pas(_instants_bruts(brutes), timeframe)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
         for _ in range(RELECTURES_PAGE):
-            if not page.sans_instant and not any(debut <= instant < utile for instant in page.impossibles):
-                return page
+            suspectes = (*page.impossibles, *page.doubles)
+            if not page.sans_instant and not any(debut <= instant < utile for instant in suspectes):
+                break
             relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
             page = fondre_pages(page, relue)
-        return page
+        if page.doubles:
+            journal.warning(
+                "%d bougie(s) %s rendues en deux versions, dont %s : la plus échangée est gardée.",
+                len(page.doubles), timeframe.code, en_iso(min(page.doubles)),
+            )  # fmt: skip
+            page = page.departager()
+        return self._retenir(Question(timeframe, debut, fin), page)
+
+    def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
+        """La grille sur laquelle ces lignes se posent ; celle de la série, sauf preuve qu'elle a changé."""
+        if not timeframe.peut_etre_ancre or not brutes:
+            return timeframe
+        if timeframe.code == self.timeframe.code and len(brutes) < ANCRE_LIGNES_MIN:
+            return self.timeframe
+        return timeframe.ancrer(deviner_ancre(brutes, timeframe))
+
+    def _retenir(self, question: Question, page: Page) -> Reponse:
+        """La page, et ce qu'elle montre de l'exchange."""
+        timeframe, debut = question.timeframe, question.debut
+        instants, de_la_serie = page.instants, timeframe.code == self.timeframe.code
+        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
+        if instants and instants[0] < timeframe.avancer(debut, -MARGE):
+            self._sourd, self.obeit = True, False
+        if instants and not ancree:
+            ancien = self._debuts.setdefault(timeframe.code, instants[0])
+            self._debuts[timeframe.code] = min(ancien, instants[0])
+            # Une page d'avant rendait ce que le `since` de celle-ci a coupé.
+            if not self._sourd and ancien < timeframe.avancer(debut, -1) <= instants[0]:
+                self.obeit = True
+        volumes = page.lignes["volume"].to_pylist() if not de_la_serie and self.prix == "last" else [True] * len(instants)
+        vives = [(i, timeframe.avancer(i, 1)) for i, volume in zip(instants, volumes, strict=True) if volume]
+        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
 
     async def sert(self, debut: int, fin: int) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; une page vide est redemandée avant d'être crue."""
@@ -5799,10 +6044,8 @@ class Guichet:
             suivant = min(fin, avancer(debut, max(1, self.taille - 2)))  # et la marge : une page, pas plus
             try:
                 for marge in (0, 1):  # la seconde fois, pour un `since` ou un `until` exclusif
-                    page = await self.page(
-                        self.timeframe, avancer(debut, -marge), avancer(suivant, marge), relecture=marge > 0
-                    )
-                    if entre(page.lignes, debut, suivant).num_rows:
+                    reponse = await self.lire(avancer(debut, -marge), avancer(suivant, marge), relecture=marge > 0)
+                    if entre(reponse.page.lignes, debut, suivant).num_rows:
                         return True
             except HorsFenetre:
                 return False
@@ -5826,12 +6069,24 @@ class Guichet:
         while (points := self.timeframe.compter(refuse, accepte)) > 1:
             milieu = avancer(refuse, min(saut, points // 2))
             try:
-                await self.page(self.timeframe, milieu, avancer(milieu, 1))
+                await self.lire(milieu, avancer(milieu, 1))
             except HorsFenetre:
                 refuse, saut = milieu, 2 * saut
             else:
                 accepte = milieu
         return accepte
+
+    # --- le pas
+
+    async def _confirmer_le_pas(self, reponse: Reponse) -> None:
+        """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
+        self._pas_vu = True
+        place = self.capacite(self.timeframe)
+        fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
+        large = self.timeframe.avancer(fin, -place)
+        if large < reponse.question.debut:
+            relue = await self._page(Question(self.timeframe, large, fin), relecture=True)
+            _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
 
     def noter_plafond(self, nombre: int) -> None:
         """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
@@ -5844,539 +6099,394 @@ class Guichet:
                 self.taille = max(nombre, 8)
 
 
-class BougiesLongues:
-    """Lit les bougies d'un timeframe plus long que la série : peu de pages pour beaucoup de temps."""
-
-    def __init__(self, guichet: Guichet) -> None:
-        self.guichet = guichet
-
-    async def bougies(self, longue: Timeframe, debut: int, fin: int) -> list[tuple[int, int, bool]]:
-        """Les bougies longues qui touchent [début, fin[ : ouverture, clôture, et si des transactions y eurent lieu."""
-        page, longue = await self._lire_entier(longue, debut, fin)
-        volumes = zip(page.instants, page.lignes["volume"].to_pylist(), strict=True)
-        bougies = [(i, longue.avancer(i, 1), bool(volume) or self.guichet.prix != "last") for i, volume in volumes]
-        return [bougie for bougie in bougies if bougie[0] < fin and bougie[1] > debut]
-
-    async def _lire_entier(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
-        """Les bougies longues qui touchent [début, fin[, page par page : coinbase refuse une fenêtre plus large."""
-        debut = longue.plancher(debut)
-        page, longue = await self._lire_fenetre(longue, debut, min(fin, longue.avancer(debut, self.guichet.taille)))
-        while (debut := longue.avancer(debut, self.guichet.taille)) < fin:
-            suite, longue = await self._lire_fenetre(
-                longue, debut, min(fin, longue.avancer(debut, self.guichet.taille))
-            )
-            page = fondre_pages(page, suite)
-        return page, longue
-
-    async def _lire_fenetre(self, longue: Timeframe, debut: int, fin: int) -> tuple[Page, Timeframe]:
-        """Les bougies longues de [début, fin[, d'au plus une page, tête et queue redemandées tant qu'elles donnent."""
-        page = await self.page_nette(longue, debut, fin)
-        if not page.lignes.num_rows:
-            page = await self.page_nette(longue, debut, fin, marge=1)  # une page vide ne prouve rien seule
-        progres = page.lignes.num_rows > 0
-        while progres:
-            longue = longue.ancrer(longue.decalage(page.instants[0])) if longue.peut_etre_ancre else longue
-            avant, nombre = page.instants, page.lignes.num_rows
-            for manque_debut, manque_fin in ((debut, avant[0]), (longue.avancer(avant[-1], 1), fin)):
-                if longue.compter(manque_debut, manque_fin) > 0:
-                    page = fondre_pages(page, await self.page_nette(longue, manque_debut, manque_fin, marge=1))
-            progres = page.lignes.num_rows > nombre
-        return page, longue
-
-    async def page_nette(self, longue: Timeframe, debut: int, fin: int, marge: int = 0) -> Page:
-        """Une page de bougies longues dans [début, fin[ ; _LongueRefusee si l'exchange ne la sert pas vraiment.
-
-        La marge, demandée puis coupée, est pour un `since` ou un `until` exclusif.
-
-        okx refuse certains de ses timeframes selon le prix ; un exchange qui rend des bougies d'un autre timeframe, ou
-        toujours la même page, ne prouve rien.
-        """
-        gauche = longue.avancer(debut, -marge)
-        droite = min(longue.avancer(fin, 2), longue.avancer(gauche, max(self.guichet.taille, 3))) if marge else fin
-        try:
-            page = await self.guichet.page(longue, gauche, droite, relecture=True)
-        except ErreurDefinitive as erreur:
-            raise _LongueRefusee(str(erreur)) from None
-        if page.impossibles or page.sans_instant:
-            raise _LongueRefusee(f"{longue.code} : lignes d'un autre timeframe")
-        return page._replace(lignes=entre(page.lignes, debut, fin))
-
-    async def dernieres_avant(self, timeframe: Timeframe, debut: int, instant: int) -> list[Intervalle]:
-        """Des bougies de [début, instant[, cherchées page par page en reculant ; vide s'il n'y en a aucune."""
-        borne = instant
-        while borne > debut:
-            depart = max(
-                timeframe.plancher(debut), timeframe.avancer(borne, -max(1, self.guichet.taille - 3))
-            )  # et la marge
-            for _ in range(2):  # une page vide ne prouve rien seule
-                page = await self.page_nette(timeframe, depart, borne, marge=1)
-                if page.lignes.num_rows:
-                    ancre = timeframe.decalage(page.instants[0]) if timeframe.peut_etre_ancre else 0
-                    return [(i, timeframe.ancrer(ancre).avancer(i, 1)) for i in page.instants]
-            borne = depart
-        return []
+class PasRefuse(ErreurDefinitive):
+    """L'exchange rend des bougies d'un autre pas que celui demandé : aucune n'est écrite."""
 
 
-class Temoins:
-    """Ce que les timeframes longs disent d'un vide : y eut-il des transactions, le marché existait-il ?
+def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
+    return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
 
-    `deja_obtenu` : des bougies plus anciennes sont déjà écrites, un vide n'est donc pas « avant cotation ».
+
+def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe) -> None:
+    """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
+    if autre := autre_pas(instants, timeframe):
+        raise PasRefuse(
+            f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
+            "Prenez un autre timeframe : --lister timeframes.",
+        )
+
+
+def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool = False) -> Reponse:
+    """La réponse qui ne témoigne de rien."""
+    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
+
+
+# --- Les questions, de la plus simple à la plus lointaine ---
+
+
+def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Ce qu'il reste à demander pour expliquer un manque ; `reponses` grandit entre deux questions."""
+    yield from _cadrages(manque, pages)
+    if not _plus_ancien(manque, reponses):
+        yield from _vers_la_cotation(manque, reponses, pages)
+    # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
+    if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
+        yield from _de_plus_loin(manque, reponses, pages)
+
+
+def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
+    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
+    vives = (cloture for r in reponses for _, cloture in r.vives)
+    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
+
+
+def _cadrages(manque: Manque, pages: Pages) -> Iterator[Question]:
+    """Dans le timeframe de la série : serré autour du manque ; une page vers la gauche, une vers la droite, sans marge.
+
+    Deux bougies de marge à gauche : un `since` exclusif rend encore la voisine. Sans marge : une page plafonnée à
+    une ou deux bougies ne rendrait que la marge. D'un manque plus long qu'une page, les bords seulement.
     """
+    pas, avancer, place = pages.timeframe, pages.timeframe.avancer, pages.capacite(pages.timeframe)
+    gauche, droite = avancer(manque.debut, -MARGE), avancer(manque.fin, 1)
+    serree = Question(pas, gauche, droite)
+    a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
+    sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
+    if pas.compter(gauche, droite) > place:
+        yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
+    elif manque.droite is None:
+        yield from (a_droite, serree, sans_marge)
+    elif manque.gauche is None:
+        yield from (a_gauche, serree, sans_marge)
+    else:
+        yield from (serree, a_gauche, sans_marge, a_droite)
 
-    def __init__(self, guichet: Guichet, longues: Sequence[Timeframe] = ()) -> None:
-        self.guichet, self.bougies_longues = guichet, BougiesLongues(guichet)
-        self.longues = sorted(longues, key=lambda t: -t.pas_ms)
-        self.deja_obtenu = False
-        self._pas_cote_avant, self._cote_avant = PREMIER_MARCHE_MS, INSTANT_MAX_MS
 
-    async def vecu_dans(self, debut: int, fin: int) -> Intervalle | None:
-        """La première bougie avec transactions dans [début, fin[, du plus long timeframe qui y tienne."""
-        longue = next((t for t in self.longues if 2 * t.pas_ms <= fin - debut), None)
-        if longue is None:
-            return None
-        try:
-            bougies = await self.bougies_longues.bougies(longue, debut, fin)
-        except _LongueRefusee:
-            return None
-        return next(((d, f) for d, f, vivante in bougies if vivante and debut <= d and f <= fin), None)
+def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """La première bougie du marché : du plus long timeframe au nôtre, chacun dans la bougie du précédent.
 
-    async def vivantes_dans(self, manque: _Manque) -> list[Intervalle] | None:
-        """Les bougies longues, avec transactions, tout entières dans le manque ; None si aucune preuve n'est possible.
-
-        Du plus fin des timeframes qui le couvrent en une page : c'est lui qui laisse le moins de bord sans preuve. Une
-        réponse où manque la bougie longue qui contient une voisine connue ne prouve rien.
-        """
-        duree = manque.fin - manque.debut
-        possibles = [t for t in self.longues if 2 * t.pas_ms <= duree]
-        if not possibles or not (manque.gauche or manque.droite):
-            return None
-        longue = next((t for t in reversed(possibles) if t.pas_ms * self.guichet.taille >= duree), possibles[0])
-        temoins = [self.guichet.timeframe.avancer(manque.debut, -1)] * manque.gauche + [manque.fin] * manque.droite
-        try:
-            bougies = await self.bougies_longues.bougies(
-                longue, min([manque.debut, *temoins]), max([manque.fin, *(t + 1 for t in temoins)])
-            )
-        except _LongueRefusee:
-            return None
-        if not all(any(debut <= t < fin for debut, fin, _ in bougies) for t in temoins):
-            return None
-        return [(d, f) for d, f, vivante in bougies if vivante and manque.debut <= d and f <= manque.fin]
-
-    async def chercher(self, debut: int, fin: int) -> Intervalle | None:
-        """La première bougie longue, avec transactions, qui touche [début, fin[, du plus fin timeframe utile.
-
-        Elle ouvre avant `debut` quand on ne sait si ses transactions sont avant ou après. None : rien.
-        """
-        echelle = self.echelle(fin - debut)
-        try:
-            return await self.descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
-        except _LongueRefusee:
-            return debut - 1, fin
-
-    async def descendre(self, echelle: Sequence[Timeframe], debut: int, fin: int) -> Intervalle | None:
-        """`_chercher`, du premier timeframe de l'échelle au dernier.
-
-        Quand la bougie à cheval sur `debut` n'a rien après lui, la suivante est essayée.
-        """
-        vivantes = [(d, f) for d, f, vivante in await self.bougies_longues.bougies(echelle[0], debut, fin) if vivante]
-        for bougie in vivantes[:2]:
-            trouvee = bougie
-            if echelle[1:]:
-                plus_fine = await self.descendre(echelle[1:], max(debut, bougie[0]), min(fin, bougie[1]))
-                if plus_fine is None and bougie[0] < debut:
-                    continue
-                trouvee = plus_fine or bougie
-            return trouvee
-        return None
-
-    def echelle(self, duree_ms: int) -> list[Timeframe]:
-        """Les timeframes à descendre : chacun couvre en une page la durée que laisse le précédent."""
-        echelle: list[Timeframe] = []
-        while duree_ms > self.guichet.taille * self.guichet.timeframe.pas_ms:
-            plus_courts = [t for t in self.longues if t.pas_ms < duree_ms]
-            if not plus_courts:
+    Chaque page est redemandée, serrée sur sa première bougie, tant qu'elle en rend de plus anciennes.
+    """
+    depuis, borne = PREMIER_MARCHE_MS, voisines(manque, reponses)[1]
+    for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
+        connue, premiere = borne is not None, pages.horizon_ms if borne is None else borne
+        vives: Sequence[Intervalle] = ()
+        for _ in range(RECULS_MAX):
+            fin = min(timeframe.avancer(premiere, MARGE if connue else 1), timeframe.avancer(pages.horizon_ms, 1))
+            plus_loin = timeframe.avancer(fin, -pages.capacite(timeframe))
+            question = Question(timeframe, max(timeframe.avancer(depuis, -MARGE), plus_loin), fin)
+            if vives and question[1:] == reponses[-1].question[1:]:
                 break
-            choisi = next(
-                (t for t in reversed(plus_courts) if t.pas_ms * self.guichet.taille >= duree_ms), plus_courts[0]
-            )
-            echelle.append(choisi)
-            duree_ms = choisi.pas_ms
-        return echelle
-
-    async def raison_vide_avant(self, instant: int) -> str:
-        """`avant_cotation` si rien ne s'est échangé avant l'instant, sinon `sans_transaction` ; `echec` : inconnu."""
-        if self.deja_obtenu:
-            return SANS_TRANSACTION
-        try:
-            return SANS_TRANSACTION if await self.est_cote_avant(instant) else AVANT_COTATION
-        except _LongueRefusee:
-            return ECHEC
-
-    async def est_cote_avant(self, instant: int) -> bool:
-        """Vrai si une bougie, du plus long timeframe au nôtre, finit avant l'instant."""
-        if not self._pas_cote_avant < instant < self._cote_avant:
-            return instant >= self._cote_avant
-        cote = await self._chercher_avant(instant)
-        if cote:
-            self._cote_avant = instant
-        else:
-            self._pas_cote_avant = instant
-        return cote
-
-    async def _chercher_avant(self, instant: int) -> bool:
-        debut, refus = self._pas_cote_avant, None
-        seul = [] if self.longues or self.guichet.timeframe.pas_ms < SEMAINE_MS else [self.guichet.timeframe]
-        for timeframe in seul or [*self.longues, self.guichet.timeframe]:
-            if timeframe.compter(debut, instant) > PAGES_AVANT_MAX * self.guichet.taille:
+            yield question
+            vives = reponses[-1].vives
+            if not vives or (connue and vives[0][0] >= timeframe.plancher(premiere)):
                 break
-            try:
-                bougies = await self.bougies_longues.dernieres_avant(timeframe, debut, instant)
-            except _LongueRefusee as erreur:
-                refus = erreur
-                continue
-            refus = None
-            if any(fin <= instant for _, fin in bougies):
-                return True
-            if not bougies and timeframe.avancer(instant, 1) <= self.guichet.horizon_ms:
-                return False
-            # À cheval sur l'instant, ou pas encore servie parce que non close : un timeframe plus fin dira.
-            debut = max(debut, bougies[0][0] if bougies else timeframe.plancher(instant))
-        if refus:
-            raise refus
-        return False
-
-    async def couper_a_la_cotation(self, debut: int, fin: int) -> list[Trou]:
-        """Coté dans ce vide même, dont l'exchange ne sert rien : un marché plus jeune que la page, sur hyperliquid."""
-        try:
-            vivante = await self.descendre(self.longues, debut, fin) if self.longues else None
-        except _LongueRefusee:
-            vivante = None
-        cotation = max(debut, vivante[0]) if vivante else debut
-        avant = [Trou(debut, cotation, AVANT_COTATION)] if cotation > debut else []
-        return [*avant, Trou(cotation, fin, HORS_FENETRE_API)]
+            premiere, connue = vives[0][0], True
+        if vives:
+            depuis, borne = vives[0][0], min(v[1] for v in vives[:1]) if borne is None or borne >= vives[0][1] else borne
+    premiere_ligne = voisines(manque, reponses)[1]
+    for large in (MARGE, pages.capacite(pages.timeframe) // 2):
+        if premiere_ligne is not None and not pages.obeit:  # une page qui commence plus loin : `since` est-il suivi ?
+            debut = pages.timeframe.avancer(premiere_ligne, MARGE)
+            yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, large))
 
 
-class Sondage:
-    """Redemande un manque d'au plus une page, et lit ce qu'une page en dit."""
+def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
+    """Du plus long au plus court, les timeframes qu'il faut : une page de chacun couvre deux bougies du précédent."""
+    echelle = [timeframes[-1]]
+    while echelle[-1] is not timeframes[0]:
+        rang = timeframes.index(echelle[-1])
+        duree_ms = (2 * MARGE + 1) * echelle[-1].pas_ms
+        echelle.append(
+            next((t for t in timeframes[:rang] if t.pas_ms * pages.capacite(t) >= duree_ms), timeframes[rang - 1])
+        )
+    return echelle
 
-    def __init__(self, guichet: Guichet) -> None:
-        self.guichet = guichet
-        self._plus_longue = 0
 
-    @property
-    def part(self) -> int:
-        """Les bougies d'un manque qu'une page redemande avec ses voisines."""
-        return max(1, self.guichet.taille - 4)
-
-    async def sonder(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque], int, Page]:
-        """Demande un manque sous plusieurs cadrages, jusqu'à une ligne, une preuve, ou assez de témoignages de vide."""
-        accords, page = 0, Page(_table_vide(), [], 0)
-        lignes, trous, restes = self.deplier(page, manque)
-        for debut, fin in self._cadrages(manque):
-            try:
-                page = await self.guichet.page(self.guichet.timeframe, debut, fin, relecture=True)
-            except HorsFenetre:
-                continue  # gate : la marge de gauche est déjà trop ancienne
-            lignes, trous, restes = self.deplier(page, manque)
-            self._plus_longue = max(self._plus_longue, page.lignes.num_rows)
-            accords += self._est_temoin(page, manque, debut)
-            # Si l'exchange ne rend jamais plus que la marge (une bougie par page), seul le cadrage sans marge prouve.
-            if not manque.gauche and not manque.droite:
-                break  # sans voisine, aucun autre cadrage ne serait un témoin
-            if lignes.num_rows or not restes or (accords > ACCORDS_REQUIS and self._plus_longue > MARGE_GAUCHE):
+def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Un timeframe plus long encadre ce qu'une page de la série ne peut encadrer : le plus fin d'abord."""
+    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= manque.fin - manque.debut]:
+        gauche, droite = voisines(manque, reponses)
+        debut = manque.debut if gauche is None else gauche
+        fin = manque.fin if droite is None else droite
+        libre = pages.capacite(timeframe) - timeframe.compter(debut, fin) - 3
+        if libre < 0 and timeframe is not pages.longues[-1]:
+            continue
+        # La place qui reste va du côté où aucune voisine n'est connue.
+        cotes = (gauche is None) + (droite is None)
+        marge = max(libre, MARGE) // cotes if cotes else 0
+        debut = timeframe.avancer(debut, -marge if gauche is None else -1)
+        yield Question(timeframe, debut, timeframe.avancer(fin, 1 + (marge if droite is None else 0)))
+        if timeframe.pas_ms > place * pages.timeframe.pas_ms and gauche is not None and droite is not None:
+            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
+            bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
+            yield Question(bord, bord.avancer(gauche, -1), bord.avancer(gauche, pages.capacite(bord) - 1))
+            yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
+        for ouverture, cloture in reponses[-1].vives:
+            if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
+                yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
+                if (gauche := voisines(manque, reponses)[0]) is not None:
+                    yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+            elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
+                yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
                 break
-        return lignes, trous, restes, accords, page
-
-    def _cadrages(self, manque: _Manque) -> Iterator[Intervalle]:
-        """Serré autour du manque ; une pleine page vers la gauche, puis vers la droite, sans marge puis avec.
-
-        Deux bougies de marge à gauche : un `since` exclusif rend encore la voisine. Sans marge : une page plafonnée à
-        une ou deux bougies ne rendrait que la marge.
-        """
-        avancer = self.guichet.timeframe.avancer
-        gauche, droite = avancer(manque.debut, -MARGE_GAUCHE), avancer(manque.fin, 1)
-        yield gauche, droite
-        yield min(gauche, avancer(droite, -self.guichet.taille)), droite
-        yield manque.debut, max(droite, avancer(manque.debut, self.guichet.taille))
-        yield gauche, max(droite, avancer(gauche, self.guichet.taille))
-
-    def _est_temoin(self, page: Page, manque: _Manque, demande: int) -> bool:
-        """Une page honnête : elle rend les voisines connues du manque, et rien dedans.
-
-        Celle qui ignore `since` n'en est pas une, ni celle qui tait une voisine (une page plafonnée à une ligne).
-        """
-        instants = page.instants
-        if not instants or instants[0] < self.guichet.timeframe.avancer(demande, -1):
-            return False
-        gauche = self.guichet.timeframe.avancer(manque.debut, -1) in instants
-        droite = bool(instants[-1] >= manque.fin)
-        return (gauche or droite) and gauche >= manque.gauche and droite >= manque.droite
-
-    def deplier(self, page: Page, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
-        """Ce qu'une page dit d'un manque : ses lignes, les trous qu'elle prouve, ce qui reste suspect aux bords."""
-        debut, fin = manque.debut, manque.fin
-        dedans = entre(page.lignes, debut, fin)
-        toutes = page.instants
-        trous: list[Trou] = []
-        restes: list[_Manque] = []
-        for trou_debut, trou_fin in manquants(dedans["timestamp"].to_pylist(), self.guichet.timeframe, debut, fin):
-            avant, apres = bool(toutes) and toutes[0] < trou_debut, bool(toutes) and toutes[-1] >= trou_fin
-            if avant and apres:
-                raison = ECHEC if page.sans_instant else SANS_TRANSACTION
-                trous += self.qualifier(page, trou_debut, trou_fin, raison)
-            else:
-                gauche, droite = trou_debut > debut or manque.gauche, trou_fin < fin or manque.droite
-                restes.append(_Manque(trou_debut, trou_fin, gauche, droite))
-        return dedans, trous, restes
-
-    def qualifier(self, page: Page, debut: int, fin: int, raison: str) -> list[Trou]:
-        """Le trou, dont les bougies impossibles sont des échecs."""
-        echecs = [(i, self.guichet.timeframe.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
-        reste = oter([(debut, fin)], echecs)
-        return sorted([*(Trou(*i, ECHEC) for i in unir(echecs)), *(Trou(*i, raison) for i in reste)])
+            elif ouverture < manque.fin < cloture and droite is None:
+                yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
 
 
 class Enquete:
     """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
 
-    def __init__(self, guichet: Guichet, temoins: Temoins) -> None:
-        self.guichet, self.temoins, self.sondage = guichet, temoins, Sondage(guichet)
-        self.premier_obtenu = INSTANT_MAX_MS
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
 
-    async def resoudre(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou]]:
-        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence expliquée.
+    async def resoudre(self, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
+        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
 
-        D'un long vide, seuls les bords sont redemandés, et ce qu'un timeframe long contredit.
+        `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
         """
-        if self._points(manque) <= self.sondage.part:
-            return await self._epuiser([manque])
-        tables, trous, coeur = await self._rogner(manque)
-        if self._points(coeur) <= self.sondage.part:
-            explications = [Trou(coeur.debut, coeur.fin, ECHEC)] if coeur.debut < coeur.fin else []
-        else:
-            explications = await self._expliquer(coeur)
-        echecs = self._parts(coeur, [(t.debut, t.fin) for t in explications if t.raison == ECHEC])
-        trous += [t for t in explications if t.raison != ECHEC]
-        trous += [Trou(e.debut, e.fin, ECHEC) for e in echecs[PARTS_RELUES_MAX:]]
-        relues, constates = await self._epuiser(echecs[:PARTS_RELUES_MAX])
-        return tables + relues, trous + constates
-
-    def obtenir(self, lignes: pa.Table) -> None:
-        """Retient la plus ancienne ligne rendue : avant elle, un vide est un vide de tête."""
-        if lignes.num_rows:
-            self.premier_obtenu = min(self.premier_obtenu, lignes["timestamp"][0].as_py())
-
-    def _est_en_tete(self, manque: _Manque) -> bool:
-        return manque.debut < self.premier_obtenu
-
-    async def _epuiser(self, a_voir: list[_Manque]) -> tuple[list[pa.Table], list[Trou]]:
-        """Examine des manques d'une page, et ce qui en reste : un tour clôt un manque ou trouve une ligne."""
         tables: list[pa.Table] = []
         trous: list[Trou] = []
+        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
         while a_voir:
-            lignes, constates, suite = await self._examiner(a_voir[0])
-            self.obtenir(lignes)
+            manque, vues = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, [*vues])
+            if trouvee is None:
+                trous += juges
+                continue
+            lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = suite + a_voir[1:]
+            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
         return tables, trous
 
-    async def _rogner(self, manque: _Manque) -> tuple[list[pa.Table], list[Trou], _Manque]:
-        """Redemande les bords d'un long vide tant qu'ils donnent : une page plafonnée n'a que son début, ou sa fin."""
-        tables: list[pa.Table] = []
-        trous: list[Trou] = []
-        avancer = self.guichet.timeframe.avancer
-        while self._points(manque) > self.sondage.part:
-            bord = manque._replace(debut=avancer(manque.fin, -self.sondage.part), gauche=False)
-            lignes, constates, restes = await self._sonder_bord(bord, tables)
-            if not lignes:
+    async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
+        """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
+        posees = 0
+        trous = juger(manque, reponses, obeit=self.pages.obeit)
+        for question in questions(manque, reponses, self.pages):
+            if all(trou.raison in FAITS for trou in trous) or posees == QUESTIONS_MAX:
                 break
-            trous += constates + await self._clore([r for r in restes if r.debut > lignes[0]], tables)
-            manque = manque._replace(fin=min([lignes[0], *(t.debut for t in constates)]), droite=True)
-        while self._points(manque) > self.sondage.part:
-            bord = manque._replace(fin=avancer(manque.debut, self.sondage.part), droite=False)
-            lignes, constates, restes = await self._sonder_bord(bord, tables)
-            if not lignes:
-                break
-            trous += constates + await self._clore([r for r in restes if r.debut < lignes[-1]], tables)
-            manque = manque._replace(debut=max([avancer(lignes[-1], 1), *(t.fin for t in constates)]), gauche=True)
-        return tables, trous, manque
+            posees += 1
+            reponse = await self.pages.temoigner(question)
+            reponses.append(reponse)
+            if reponse.de_la_serie and entre(reponse.page.lignes, manque.debut, manque.fin).num_rows:
+                return reponse, []
+            trous = juger(manque, reponses, obeit=self.pages.obeit)
+        return None, trous
 
-    async def _sonder_bord(self, bord: _Manque, tables: list[pa.Table]) -> tuple[list[int], list[Trou], list[_Manque]]:
-        """Les instants trouvés dans un bord, les trous prouvés et les restes ; les lignes vont dans `tables`."""
-        lignes, trous, restes = (await self.sondage.sonder(bord))[:3]
-        self.obtenir(lignes)
-        tables.append(lignes)
-        return lignes["timestamp"].to_pylist(), trous, restes
 
-    async def _clore(self, restes: list[_Manque], tables: list[pa.Table]) -> list[Trou]:
-        lignes, trous = await self._epuiser(restes)
-        tables += lignes
-        return trous
-
-    async def _examiner(self, manque: _Manque) -> tuple[pa.Table, list[Trou], list[_Manque]]:
-        """Redemande un manque d'au plus une page ; rend lignes, trous, et ce qui reste à voir."""
-        lignes, trous, restes, accords, page = await self.sondage.sonder(manque)
-        if lignes.num_rows or not restes:
-            return lignes, trous, restes
-        if accords >= ACCORDS_REQUIS and not self._est_en_tete(manque):
-            return lignes, self.sondage.qualifier(page, manque.debut, manque.fin, SANS_TRANSACTION), []
-        trous = await self._expliquer(manque, temoignages=accords)
-        return lignes, [q for t in trous for q in self.sondage.qualifier(page, *t)], []
-
-    async def _expliquer(self, manque: _Manque, temoignages: int = 0) -> list[Trou]:
-        """Pourquoi ce vide ? Un timeframe plus long dit s'il y eut des transactions.
-
-        Il y en eut, ou rien ne peut le dire : échec, on redemandera. En tête, voir `_expliquer_tete`.
-        """
-        if self._est_en_tete(manque):
-            return await self._expliquer_tete(manque, temoignages)
-        vivantes = await self.temoins.vivantes_dans(manque)
-        raison = SANS_TRANSACTION if vivantes == [] else ECHEC
-        return [Trou(manque.debut, manque.fin, raison)]
-
-    async def _expliquer_tete(self, manque: _Manque, temoignages: int) -> list[Trou]:
-        """Un vide que rien ne précède : pas encore coté, sans transaction, ou plus loin que l'API ne remonte."""
-        debut, fin = manque.debut, manque.fin
-        if not self.temoins.echelle(fin - debut):
-            if manque.droite and not temoignages:
-                return [Trou(debut, fin, ECHEC)]
-            return await self._expliquer_tete_courte(manque)
-        vivante = await self.temoins.chercher(debut, fin + manque.droite)
-        if vivante is None and manque.droite:
-            return [Trou(debut, fin, ECHEC)]  # la bougie longue de la voisine manque : cette réponse ne prouve rien
-        vivante = vivante or await self.temoins.vecu_dans(debut, fin)
-        premiere = debut if vivante is None else max(debut, vivante[0])
-        if vivante and vivante[0] < debut and vivante[1] < fin:  # ses transactions sont peut-être toutes avant
-            vivante = await self.temoins.vecu_dans(vivante[1], fin)
-        if vivante is None or vivante[0] < premiere or vivante[1] > fin:
-            return [Trou(debut, fin, await self.temoins.raison_vide_avant(debut))]
-        # Déjà coté, l'API se tait sur tout le début : rien n'y prouve l'absence de transactions.
-        if premiere == debut or await self.temoins.raison_vide_avant(debut) != AVANT_COTATION:
-            return [Trou(debut, fin, HORS_FENETRE_API)]
-        return [Trou(debut, premiere, AVANT_COTATION), Trou(premiere, fin, HORS_FENETRE_API)]
-
-    async def _expliquer_tete_courte(self, manque: _Manque) -> list[Trou]:
-        """Un vide de tête d'au plus une page, où aucun timeframe long ne tient."""
-        debut, fin = manque.debut, manque.fin
-        if await self.temoins.raison_vide_avant(fin) == AVANT_COTATION:
-            return [Trou(debut, fin, AVANT_COTATION)]
-        raison = await self.temoins.raison_vide_avant(debut)
-        if raison == AVANT_COTATION:
-            return await self.temoins.couper_a_la_cotation(debut, fin)
-        gauche = self.guichet.timeframe.avancer(fin, -self.guichet.taille)
-        # Rien non plus à gauche, où un timeframe long voit des transactions : kraken, juste avant ses 720 dernières.
-        if not await self.guichet.sert(gauche, debut) and await self.temoins.vecu_dans(gauche, fin):
-            raison = HORS_FENETRE_API
-        return [Trou(debut, fin, raison)]
-
-    def _points(self, manque: _Manque) -> int:
-        return self.guichet.timeframe.compter(manque.debut, manque.fin)
-
-    def _parts(self, manque: _Manque, intervalles: Iterable[Intervalle]) -> list[_Manque]:
-        """Les intervalles coupés en parts ; seules celles des bords ont une voisine connue."""
-        parts = []
-        for debut, fin in intervalles:
-            bords = [debut]
-            while bords[-1] < fin:
-                bords.append(min(fin, self.guichet.timeframe.avancer(bords[-1], self.sondage.part)))
-            for gauche, droite in itertools.pairwise(bords):
-                voisines = manque.gauche and gauche == manque.debut, manque.droite and droite == manque.fin
-                parts.append(_Manque(gauche, droite, *voisines))
-        return parts
+def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
+    """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
+    pas, page, toutes = reponse.question.timeframe, reponse.page, reponse.instants
+    dedans = entre(page.lignes, manque.debut, manque.fin)
+    instants = dedans["timestamp"].to_pylist()
+    temoin = bool(reponse.vives) and not any(
+        voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
+    )
+    trous: list[Trou] = []
+    restes: list[Manque] = []
+    for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
+        if temoin and toutes[0] < debut and toutes[-1] >= fin:
+            echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
+            trous += [Trou(*i, ECHEC) for i in unir(echecs)]
+            trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
+            continue
+        rang = bisect.bisect_left(instants, debut)
+        gauche = instants[rang - 1] if rang else manque.gauche
+        droite = instants[rang] if rang < len(instants) else manque.droite
+        restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
+    return dedans, trous, restes
 
 
 class Lecteur:
-    """Lit une série entre deux instants et prouve ce qu'il rend."""
+    """Lit une série entre deux instants, et prouve ce qu'il rend."""
 
-    def __init__(self, guichet: Guichet, longues: Sequence[Timeframe] = (), concurrence: int = 8) -> None:
-        self.guichet, self.concurrence = guichet, concurrence
-        self.temoins = Temoins(guichet, longues)
-        self.enquete = Enquete(guichet, self.temoins)
+    def __init__(self, pages: Pages, concurrence: int = 8) -> None:
+        self.pages, self.concurrence = pages, concurrence
+        self.enquete = Enquete(pages)
 
-    async def lire(self, debut: int, fin: int) -> AsyncGenerator[Morceau]:
-        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant."""
-        curseur, fin = self.guichet.timeframe.plafond(debut), self.guichet.timeframe.plafond(fin)
-        self.enquete.premier_obtenu = INSTANT_MAX_MS
+    async def lire(
+        self, debut: int, fin: int, *, ancien: bool = False, tete_libre: bool = False
+    ) -> AsyncGenerator[Morceau]:
+        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant.
+
+        `ancien` : des lignes d'avant sont déjà écrites. `tete_libre` : rien n'est demandé avant la première bougie
+        servie, et les morceaux commencent à elle.
+        """
+        curseur, fin = self.pages.timeframe.plafond(debut), self.pages.timeframe.plafond(fin)
+        recherche = _Recherche(self.pages, ancien=ancien)
         vol = _EnVol(self, curseur, fin)
-        vides = refus = 0
         try:
             while curseur < fin:
                 try:
                     fenetre = await vol.suivante()
-                except HorsFenetre as erreur:
-                    refus += 1
-                    if self.enquete.premier_obtenu < INSTANT_MAX_MS or refus > REFUS_MAX:
-                        raise
-                    morceau = await self._sauter_le_refus(erreur, curseur, fin)
-                else:
-                    if fenetre is None:
-                        yield await self._conclure(curseur, fin)
-                        return
-                    page, fin_fenetre = fenetre
-                    # Sans `until`, la page déborde ; ces lignes-là, pas demandées, ne prouvent rien entre elles.
-                    utile = page._replace(lignes=entre(page.lignes, 0, self.guichet.timeframe.avancer(fin_fenetre, 1)))
-                    if not entre(utile.lignes, curseur, fin).num_rows:
-                        vides += 1
-                        vol.sauter(await self._apres_le_vide(page, vides, fin_fenetre, fin))
-                        continue
-                    vides = 0
-                    morceau = await self._assembler(utile, curseur, fin)
-                yield morceau
-                curseur = morceau.couvert[1]
+                except HorsFenetre as refus:
+                    vol.sauter(await recherche.apres_le_refus(refus, vol.prochain, fin))
+                    continue
+                if fenetre is None:
+                    manque = Manque(curseur, fin, recherche.derniere, None, ancien)
+                    yield await self._morceau(manque, page_vide().lignes, [], [manque], recherche.vues)
+                    return
+                reponse, fin_fenetre = fenetre
+                # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
+                utiles = entre(reponse.page.lignes, curseur, min(fin, self.pages.timeframe.avancer(fin_fenetre, 1)))
+                if not utiles.num_rows:
+                    vol.sauter(await recherche.apres_le_vide(reponse, fin_fenetre, fin))
+                    continue
+                instants = utiles["timestamp"]
+                if tete_libre and recherche.derniere is None:
+                    curseur = instants[0].as_py()
+                manque = Manque(
+                    curseur, self.pages.timeframe.avancer(instants[-1].as_py(), 1), recherche.derniere, None, ancien
+                )
+                yield await self._morceau(manque, *deplier(reponse, manque), [*recherche.vues, reponse])
+                curseur = manque.fin
+                recherche.reprendre(instants[-1].as_py())
                 vol.sauter(curseur)
+        except PasRefuse as refus:
+            journal.warning("%s", refus.complet())
+            yield Morceau(page_vide().lignes, (curseur, fin), [Trou(curseur, fin, ECHEC)])
         finally:
             await vol.fermer()
 
-    async def _assembler(self, page: Page, curseur: int, fin: int) -> Morceau:
-        """Le morceau que donne une page qui a des lignes utiles, manque de tête résolu."""
-        dernier = entre(page.lignes, curseur, fin)["timestamp"][-1].as_py()
-        suivant = self.guichet.timeframe.avancer(dernier, 1)
-        manque = _Manque(curseur, suivant, self.enquete.premier_obtenu < curseur, droite=True)
-        lignes, trous, restes = self.enquete.sondage.deplier(page, manque)
+    async def _morceau(
+        self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
+    ) -> Morceau:
+        """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
         tables = [lignes]
         for reste in restes:
-            trouvees, constates = await self.enquete.resoudre(reste)
-            if any(t.num_rows for t in trouvees):
-                self.guichet.noter_plafond(page.lignes.num_rows)
+            trouvees, juges = await self.enquete.resoudre(reste, vues)
+            if vues and any(t.num_rows for t in trouvees):
+                self.pages.noter_plafond(len(vues[-1].instants))
             tables += trouvees
-            trous += constates
-        self.enquete.obtenir(lignes)
-        return Morceau(_concatener(tables), (curseur, suivant), sorted(trous))
+            trous = trous + juges
+        return Morceau(_concatener(tables), (manque.debut, manque.fin), sorted(trous))
 
-    async def _conclure(self, curseur: int, fin: int) -> Morceau:
-        """La queue : plus de fenêtre, et rien n'a été rendu depuis le curseur."""
-        manque = _Manque(curseur, fin, self.enquete.premier_obtenu < curseur, droite=False)
-        tables, trous = await self.enquete.resoudre(manque)
-        return Morceau(_concatener(tables), (curseur, fin), sorted(trous))
 
-    async def _apres_le_vide(self, page: Page, vides: int, fin_fenetre: int, fin: int) -> int:
-        """Où reprendre après une fenêtre sans ligne utile ; le vide laissé derrière sera résolu avec la suite."""
-        if page.lignes.num_rows and page.instants[0] >= fin_fenetre:
-            debut_fenetre = self.guichet.timeframe.avancer(fin_fenetre, -self.guichet.taille)
-            relue = await self.guichet.page(self.guichet.timeframe, debut_fenetre, fin_fenetre, relecture=True)
-            if relue.lignes.num_rows and relue.instants[0] == page.instants[0]:
-                return min(fin, page.instants[0])  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        rien_ici = self.enquete.premier_obtenu == INSTANT_MAX_MS
-        if fin_fenetre >= fin or (not rien_ici and vides % VIDES_AVANT_RECHERCHE):
+class _Muet(Exception):
+    """Aucune réponse d'un timeframe long : rien ne dit où reprendre."""
+
+
+class _Recherche:
+    """Où reprendre après des fenêtres sans ligne ; le vide laissé derrière sera jugé avec ce qui le suit.
+
+    `vues` : ce que les réponses ont dit du vide en cours ; `derniere` : la dernière ligne rendue.
+    """
+
+    def __init__(self, pages: Pages, *, ancien: bool) -> None:
+        self.pages, self._ancien = pages, ancien
+        self.derniere: int | None = None
+        self.vues: list[Reponse] = []
+        self._vides = self._muettes = self._refus = 0
+
+    def reprendre(self, derniere: int) -> None:
+        """Une ligne est rendue : le vide est fini."""
+        self.derniere, self.vues = derniere, []
+        self._vides = self._muettes = 0
+
+    @property
+    def _rien_ici(self) -> bool:
+        return self.derniere is None and not self._ancien
+
+    async def apres_le_refus(self, refus: HorsFenetre, debut: int, fin: int) -> int:
+        """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
+        self._refus += 1
+        if not self._rien_ici or self._refus > REFUS_MAX:
+            raise refus
+        depart, avancer = debut, self.pages.timeframe.avancer
+        if refus.points:
+            depart = max(debut, min(fin, avancer(self.pages.horizon_ms, -refus.points - 2)))
+        accepte = await self.pages.premier_accepte(depart, fin)
+        self.vues.append(_sans_rien(Question(self.pages.timeframe, debut, accepte), de_la_serie=True, refusee=True))
+        return accepte
+
+    async def apres_le_vide(self, reponse: Reponse, fin_fenetre: int, fin: int) -> int:
+        """Où reprendre après une fenêtre sans ligne utile."""
+        pages, pas = self.pages, self.pages.timeframe
+        self._vides += 1
+        self._garder(reponse)
+        if reponse.instants and reponse.instants[0] >= fin_fenetre:
+            relue = await pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
+            self._garder(relue)
+            if relue.instants[:1] == reponse.instants[:1]:
+                return min(fin, relue.instants[0])  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
+        if fin_fenetre >= fin or (not self._rien_ici and self._vides % 2):
             return fin_fenetre
-        vivante = await self.temoins.chercher(fin_fenetre, fin)
-        if vivante is None:
+        try:
+            vive = await self._prochaine(fin_fenetre, fin)
+        except _Muet:
+            self._muettes += 1
+            return fin if self._muettes >= MUETTES_MAX else fin_fenetre
+        if vive is None or vive[0] >= fin:
             return fin
-        debut = max(fin_fenetre, self.guichet.timeframe.plancher(vivante[0]))
-        if rien_ici and vivante[0] >= fin_fenetre and not await self.guichet.sert(debut, vivante[1]):
+        debut = max(fin_fenetre, pas.plancher(vive[0]))
+        if self._rien_ici and vive[0] >= fin_fenetre and not await pages.sert(debut, vive[1]):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
-            return await self.guichet.premier_servi(debut, fin)
+            return await pages.premier_servi(debut, fin)
         return debut
 
-    async def _sauter_le_refus(self, refus: HorsFenetre, curseur: int, fin: int) -> Morceau:
-        """L'exchange ne remonte pas si loin (gate : 10 000 points) : le trou, jusqu'à ce qu'il accepte de servir."""
-        depart = curseur
-        if refus.points:
-            depart = max(curseur, min(fin, self.guichet.timeframe.avancer(self.guichet.horizon_ms, -refus.points - 2)))
-        accepte = await self.guichet.premier_accepte(depart, fin)
-        raison = HORS_FENETRE_API if await self.temoins.est_cote_avant(accepte) else AVANT_COTATION
-        return Morceau(_table_vide(), (curseur, accepte), [Trou(curseur, accepte, raison)])
+    def _garder(self, reponse: Reponse) -> None:
+        if reponse.vives or reponse.page.muettes:
+            self.vues.append(reponse)
+
+    async def _prochaine(self, debut: int, fin: int) -> Intervalle | None:
+        """La première bougie longue, avec transactions, qui touche [début, fin[, du plus fin timeframe utile.
+
+        Elle ouvre avant `debut` quand on ne sait si ses transactions sont avant ou après. None : rien. Quand rien n'est
+        encore connu, la recherche part du plus long timeframe et va jusqu'à maintenant : elle dit aussi la cotation.
+        """
+        pages = self.pages
+        echelle = pages.longues[-1:] if self._rien_ici else []
+        fin = pages.horizon_ms if echelle else fin
+        duree_ms = echelle[0].pas_ms if echelle else fin - debut
+        while duree_ms > pages.capacite(pages.timeframe) * pages.timeframe.pas_ms:
+            plus_courts = [t for t in pages.longues if t.pas_ms < duree_ms]
+            if not plus_courts:
+                break
+            echelle.append(
+                next((t for t in plus_courts if t.pas_ms * pages.capacite(t) >= duree_ms), plus_courts[-1])
+            )
+            duree_ms = echelle[-1].pas_ms
+        return await self._descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
+
+    async def _descendre(self, echelle: Sequence[Timeframe], debut: int, fin: int) -> Intervalle | None:
+        """`_prochaine`, du premier timeframe de l'échelle au dernier.
+
+        Quand une bougie à cheval sur `debut` n'a rien après lui, la suivante est essayée.
+        """
+        vives = [v for v in await self._vives(echelle[0], debut, fin) if v[1] > debut and v[0] < fin]
+        for vive in vives[:2]:
+            if not echelle[1:]:
+                return vive
+            try:
+                plus_fine = await self._descendre(echelle[1:], max(debut, vive[0]), min(fin, vive[1]))
+            except _Muet:
+                return vive
+            if plus_fine is not None or vive[0] >= debut:
+                return plus_fine or vive
+        return None
+
+    async def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
+        """Les bougies vivantes d'autour de [début, fin[, la tête redemandée tant qu'elle en donne ; _Muet si aucune."""
+        pages, avancer = self.pages, timeframe.avancer
+        depart, arrivee = avancer(debut, -1), avancer(fin, 1)
+        if self._rien_ici and timeframe is pages.longues[-1]:
+            depart = max(PREMIER_MARCHE_MS, min(depart, avancer(arrivee, -pages.capacite(timeframe))))
+        vives: list[Intervalle] = []
+        for _ in range(RECULS_MAX):
+            reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
+            if not reponse.vives and not vives:
+                reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
+            self._garder(reponse)
+            nouvelles = [v for v in reponse.vives if not vives or v[0] < vives[0][0]]
+            vives = nouvelles + vives
+            if not nouvelles or vives[0][0] <= debut:
+                break
+            arrivee = avancer(vives[0][0], 1)
+        if not vives:
+            raise _Muet
+        return vives
 
 
 class _EnVol:
@@ -6386,45 +6496,41 @@ class _EnVol:
     """
 
     def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
-        self._lecteur, self._prochain, self._fin = lecteur, debut, fin
-        self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Page]]] = collections.deque()
+        self._lecteur, self.prochain, self._fin = lecteur, debut, fin
+        self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
         self._places = 1
 
-    async def suivante(self) -> tuple[Page, int] | None:
+    async def suivante(self) -> tuple[Reponse, int] | None:
         """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
-        while len(self._taches) < self._places and self._prochain < self._fin:
+        while len(self._taches) < self._places and self.prochain < self._fin:
             self._lancer()
         if not self._taches:
             return None
         (debut, fin), tache = self._taches[0]
         try:
-            page = await tache
+            reponse = await tache
         except HorsFenetre:
             await self.fermer()  # l'appelant dit d'où repartir : ces fenêtres seront redemandées
-            self._prochain = debut
+            self.prochain = debut
             raise
         self._taches.popleft()
         self._places = self._lecteur.concurrence
-        return page, fin
+        return reponse, fin
 
     def _lancer(self) -> None:
-        avancer = self._lecteur.guichet.timeframe.avancer
-        debut, fin = self._prochain, min(self._fin, avancer(self._prochain, self._lecteur.guichet.taille))
+        pages = self._lecteur.pages
+        avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+        debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
         # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, self._lecteur.guichet.taille) else fin
-        self._taches.append(
-            (
-                (debut, fin),
-                asyncio.ensure_future(self._lecteur.guichet.page(self._lecteur.guichet.timeframe, debut, au_dela)),
-            )
-        )
-        self._prochain = fin
+        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
+        self._taches.append(((debut, fin), asyncio.ensure_future(pages.lire(debut, au_dela))))
+        self.prochain = fin
 
     def sauter(self, instant: int) -> None:
         """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
         while self._taches and self._taches[0][0][1] <= instant:
             self._taches.popleft()[1].cancel()
-        self._prochain = max(self._prochain, instant)
+        self.prochain = max(self.prochain, instant)
 
     async def fermer(self) -> None:
         """Annule ce qui est en vol et attend que ce soit fini."""
@@ -6529,24 +6635,52 @@ class Historique:
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
-        horizon = self.connexion.heure_ms()
-        guichet = Guichet(
-            self._demander, self.timeframe, self.serie.limite, prix=self.serie.cle.prix, horizon_ms=horizon
+        pages = Pages(
+            self._demander,
+            self.timeframe,
+            self.serie.limite,
+            prix=self.serie.cle.prix,
+            longues=timeframes_longs(self.connexion.api.timeframes or {}, self.timeframe),
+            horizon_ms=self.connexion.heure_ms(),
         )
-        longues = timeframes_longs(self.connexion.api.timeframes or {}, self.timeframe)
-        lecteur = Lecteur(guichet, longues, self._concurrence)
+        lecteur = Lecteur(pages, self._concurrence)
         sus = list(self.fiche.couverts)
-        for debut, fin in intervalles:
-            lecteur.temoins.deja_obtenu = any(su[0] < debut for su in sus)
-            async for morceau in lecteur.lire(debut, fin):
+        libre = self.plage.debut is None and not sus
+        for debut, fin in await self._avec_les_bords(intervalles, pages):
+            ancien = any(su[0] < debut for su in sus)
+            async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
                 yield self._en_lot(morceau, sus)
 
+    async def _avec_les_bords(self, intervalles: Sequence[Intervalle], pages: Pages) -> list[Intervalle]:
+        """Les intervalles, et les `hors_fenetre_api` dont l'exchange sert à nouveau le bord : il était peut-être en panne."""
+        revenus = []
+        for trou in self.fiche.trous:
+            dedans = croiser([trou[:2]], [self.demande])
+            if trou.raison == HORS_FENETRE_API and dedans and not croiser(dedans, intervalles):
+                bord = self.timeframe.avancer(trou.fin, -max(1, pages.capacite(self.timeframe) - MARGE - 1))
+                reponse = await pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(trou.fin, 1)))
+                if entre(reponse.page.lignes, *dedans[-1]).num_rows:
+                    revenus += dedans
+        return unir(intervalles, revenus)
+
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
-        """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi)."""
-        trous = [Trou(*reste, t.raison) for t in morceau.trous for reste in oter([(t.debut, t.fin)], sus)]
-        non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison in RAISONS_PARTIELLES]
-        prouves = oter([morceau.couvert], non_prouves)
+        """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
+
+        Sans date de fin passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en
+        est inscrit, la prochaine exécution le redemandera.
+        """
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
+        exigee = self.plage.fin is not None and self.plage.fin <= close
+        trous = [
+            Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
+            for t in morceau.trous
+            for reste in oter([(t.debut, t.fin)], sus)
+            if exigee or t.raison != A_VENIR
+        ]
+        non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
+        prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as module
 from module_ccxt_fr_v2 import (
+    A_VENIR,
     AVANT_COTATION,
     ECHEC,
     HEURE_MS,
@@ -25,11 +26,11 @@ from module_ccxt_fr_v2 import (
     CleSerie,
     ErreurTemporaire,
     Fiche,
-    Guichet,
     HorsFenetre,
     Intervalle,
     Lecteur,
     Morceau,
+    Pages,
     Plage,
     Timeframe,
     Trou,
@@ -229,10 +230,15 @@ def lire(serveur: Serveur, code: str, plage: tuple[int, int], *, avec_longues: b
     debut, fin = borner(Plage(*plage), timeframe, taille, MAINTENANT, Fiche(CLE))
 
     async def tout() -> list[Morceau]:
-        guichet = Guichet(serveur.demander, timeframe, taille, horizon_ms=MAINTENANT)
-        lecteur = Lecteur(guichet, longues(code, serveur) if avec_longues else (), options.get("concurrence", 8))
-        lecteur.temoins.deja_obtenu = options.get("deja_obtenu", False)
-        return [m async for m in lecteur.lire(debut, fin)]
+        pages = Pages(
+            serveur.demander,
+            timeframe,
+            taille,
+            longues=longues(code, serveur) if avec_longues else (),
+            horizon_ms=MAINTENANT,
+        )
+        lecteur = Lecteur(pages, options.get("concurrence", 8))
+        return [m async for m in lecteur.lire(debut, fin, ancien=options.get("ancien", False))]
 
     recolte = Recolte(debut, fin, timeframe, asyncio.run(tout()), len(serveur.appels))
     verifier_forme(recolte)
@@ -280,29 +286,33 @@ def verifier_vrai(
     serveur: Serveur,
     servies: Callable[[Ligne], bool] = lambda _ligne: True,
     *,
-    echec_permis: bool = False,
+    sans_preuve: bool = False,
 ) -> None:
     """Les lignes sont celles que l'exchange peut servir, toutes ; chaque trou a la raison que dit le monde."""
     bougies = serveur.monde.bougies(recolte.timeframe)
     attendues = [tuple(b) for b in bougies if recolte.debut <= b[0] < recolte.fin and servies(b)]
     assert recolte.lignes == attendues
     toutes = {b[0] for b in bougies}
-    premiere = min(toutes, default=MAINTENANT)
     for trou in recolte.trous:
-        vraie = raison_vraie(trou, premiere, toutes)
-        assert trou.raison == vraie or (echec_permis and trou.raison == ECHEC and vraie != HORS_FENETRE_API), (
-            trou,
-            vraie,
-        )
+        vraie = raison_vraie(trou, toutes)
+        assert trou.raison == vraie or (sans_preuve and trou.raison in SANS_PREUVE.get(vraie, ())), (trou, vraie)
 
 
-def raison_vraie(trou: Trou, premiere: int, toutes: set[int]) -> str:
+# Ce qu'un exchange qui ne prouve rien laisse dire, sans mentir, à la place d'un fait.
+SANS_PREUVE = {AVANT_COTATION: (HORS_FENETRE_API,), SANS_TRANSACTION: (ECHEC, HORS_FENETRE_API, A_VENIR)}
+
+
+def raison_vraie(trou: Trou, toutes: set[int]) -> str:
     """La raison d'un trou d'après le monde ; un trou à cheval sur deux raisons n'en a aucune."""
     if any(trou.debut <= instant < trou.fin for instant in toutes):
         return HORS_FENETRE_API
-    if trou.fin <= premiere:
+    if not toutes:
+        return HORS_FENETRE_API  # rien n'a jamais été servi : rien ne dit que rien n'a existé
+    if trou.fin <= min(toutes):
         return AVANT_COTATION
-    return SANS_TRANSACTION if trou.debut > premiere else "à cheval"
+    if trou.debut > max(toutes):
+        return A_VENIR
+    return SANS_TRANSACTION if trou.debut > min(toutes) else "à cheval"
 
 
 # --- Les marchés, dits en bougies de leur timeframe autour de la plage [0, POINTS[ ---
@@ -360,7 +370,7 @@ def test_tout_caractere_est_lu_en_entier(caractere: str, nom_marche: str, code: 
     decale = timeframe.pas_ms // 3
     recolte = lire(serveur, code, (debut - decale, fin - decale))
     # Sans timeframe plus long (1M), ou à une bougie par page, un vide peut rester sans preuve : il est dit en échec.
-    verifier_vrai(recolte, serveur, echec_permis=code == "1M" or caractere == "une_en_tete")
+    verifier_vrai(recolte, serveur, sans_preuve=code == "1M" or caractere == "une_en_tete")
     assert recolte.appels <= appels_permis(caractere, serveur.limite, POINTS[code])
 
 
@@ -399,7 +409,7 @@ def test_bornes_strictes_et_trous_vrais(
     debut = timeframe.avancer(origine, bords[0]) + int(bords[2] * timeframe.pas_ms)
     fin = timeframe.avancer(debut, bords[1]) + int(bords[3] * timeframe.pas_ms)
     recolte = lire(serveur, code, (debut, fin))
-    verifier_vrai(recolte, serveur, echec_permis=True)
+    verifier_vrai(recolte, serveur, sans_preuve=True)
     assert all(debut <= ligne[0] < fin for ligne in recolte.lignes)
 
 
@@ -409,7 +419,7 @@ def test_sans_timeframe_long_les_lignes_restent_exactes(caractere: str, nom_marc
     """Un exchange qui n'a qu'un timeframe : toutes les lignes, et rien d'affirmé sans preuve."""
     serveur = Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere], 33)
     recolte = lire(serveur, "1m", plage_de("1m")[1:], avec_longues=False)
-    verifier_vrai(recolte, serveur, echec_permis=True)
+    verifier_vrai(recolte, serveur, sans_preuve=True)
 
 
 @pytest.mark.parametrize("concurrence", [1, 2, 64])
@@ -548,7 +558,7 @@ def test_les_bougies_ancrees_ailleurs_gardent_leurs_horodatages(
     transactions = monde(code, lambda rang: MARCHES[nom_marche](rang, points), ancre=ancre).transactions
     serveur = Serveur(Monde(transactions), PERSONNALITES[caractere], 50, ancres={code: ancre, "1w": 3 * JOUR_MS})
     recolte = lire(serveur, code, (debut, fin))
-    verifier_vrai(recolte, serveur, echec_permis=code == "1M")
+    verifier_vrai(recolte, serveur, sans_preuve=code == "1M")
     assert all(timeframe.ancrer(ancre).est_sur_grille(ligne[0]) for ligne in recolte.lignes)
 
 
@@ -788,7 +798,7 @@ def test_une_erreur_en_pleine_lecture_sort_apres_ce_qui_est_recu(exception: Exce
     recus: list[Morceau] = []
 
     async def recevoir() -> None:
-        lecteur = Lecteur(Guichet(serveur.demander, Timeframe.lire("1m"), 50, horizon_ms=MAINTENANT))
+        lecteur = Lecteur(Pages(serveur.demander, Timeframe.lire("1m"), 50, horizon_ms=MAINTENANT))
         async for morceau in lecteur.lire(debut, fin):
             recus.append(morceau)  # noqa: PERF401  ce qui est reçu avant l'erreur compte
 
@@ -873,5 +883,5 @@ def test_une_suite_deja_obtenue_ne_redevient_pas_avant_cotation() -> None:
     """Le vide qui suit ce qui est déjà écrit est `sans_transaction`, même si la lecture commence par lui."""
     _, debut, fin = plage_de("1m")
     serveur = Serveur(marche("neuf", "1m"), limite=100)
-    recolte = lire(serveur, "1m", (debut, fin), deja_obtenu=True)
+    recolte = lire(serveur, "1m", (debut, fin), ancien=True)
     assert {t.raison for t in recolte.trous} == {SANS_TRANSACTION}
