@@ -4585,17 +4585,34 @@ MODES_MARGE = ("isolated", "cross")
 PRIX = ("last", "mark", "index", "premiumIndex")
 BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
-LIMITE_PAR_DEFAUT = 100  # des 90 exchanges qui ont fetchOHLCV, 4 ne disent pas leur page : toutes en font au moins 100
+LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
+INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
 @dataclass(frozen=True)
 class Particularite:
-    """Ce que `features` ne dit pas d'un exchange, ou dit mal."""
+    """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
-    limite_contrats: int | None = None  # bougies par page hors spot
+    # La demande d'une page de bougies
+    limites: Mapping[str, int] = field(default_factory=dict)  # bougies par page, par genre de marché
+    # (timeframe, marché) -> vrai là où `limit` fait ignorer la fenêtre, ou la fait refuser
+    sans_limite: Callable[[Timeframe, Mapping[str, Any]], bool] | None = None
     relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
-    unite_contrats: str | None = None  # unité du volume REST d'un contrat ; None : monnaie de base
-    limite_efface_fenetre: bool = False  # sur un contrat, donner `limit` fait ignorer `since` et `until`
+    # (debut, fin incluse, timeframe) -> les bornes sous leurs vrais noms, là où la classe écrit mal `until`
+    bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
+    # (timeframe, marché) -> durée que couvre au plus une demande
+    fenetre_ms: Callable[[Timeframe, Mapping[str, Any]], int] | None = None
+    fichier: Callable[[int, Timeframe], int] | None = None  # fin du fichier qui tient un instant : un par demande
+    until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
+    sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
+    portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
+    options: Mapping[str, Any] = field(default_factory=dict)  # options de la classe ccxt, sous celles de l'utilisateur
+    # La bougie rendue
+    timeframes: Mapping[str, Any] = field(default_factory=dict)  # corrections de ceux de la classe ; None : ôté
+    spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
+    unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
+    unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
+    # Les flux et les trades
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
@@ -4605,10 +4622,38 @@ class Particularite:
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
+    def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
+        """Vrai si une demande de bougies de ce marché, à ce prix, ne dit pas quelle fenêtre elle veut."""
+        return not self.sourde.isdisjoint({genre_de(marche), prix})
+
+
+def genre_de(marche: Mapping[str, Any]) -> str:
+    """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
+    return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
 
-# Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs.
+
+def _contrats(limite: int) -> dict[str, int]:
+    return dict.fromkeys(("linear", "inverse"), limite)
+
+
+def _annee(instant_ms: int) -> int:
+    return (EPOQUE + dt.timedelta(milliseconds=instant_ms)).year
+
+
+def _bornes_bitbank(debut: int, _fin: int, timeframe: Timeframe) -> Mapping[str, Any]:
+    """Un fichier par jour en dessous de 4h, par an au-delà : la classe demande toujours celui d'un jour."""
+    return {"yyyymmdd": str(_annee(debut))} if timeframe.pas_ms >= 4 * HEURE_MS else {}
+
+
+def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+    return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+# Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
+# classes de ccxt 4.5.90, capturées : tests/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
@@ -4616,7 +4661,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
-            limite_contrats=1000,
+            limites=_contrats(1000),
+            unite_contrats="base",
             profondeurs=(100, 500, 1000),
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
@@ -4628,20 +4674,77 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
         relecture={"type": "HistoryCandles"},
+        unite_contrats="base",
         trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
         trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
     # REST, qui sert les mille derniers.
-    "bybit": Particularite(sujets_par_appel=10, profondeurs=(50, 200), trades_a_confirmer=500),
-    # Dix niveaux d'office.
-    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
-    # Les contrats de gate comptent leur volume en contrats.
-    "gate": Particularite(unite_contrats="contrats"),
-    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
+    "bybit": Particularite(unite_contrats="base", sujets_par_appel=10, profondeurs=(50, 200), trades_a_confirmer=500),
+    # Les 720 dernières bougies, quel que soit `since`. Dix niveaux d'office.
+    "kraken": Particularite(portee=720, profondeurs=(10, 25, 100, 500, 1000)),
+    # « Maximum 10000 points ago are allowed ». Ses contrats comptent leur volume en contrats.
+    "gate": Particularite(portee=10_000, unite_contrats="contrats"),
+    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés. Aux autres prix, la
+    # demande n'a que `size` : les dernières, toujours.
     # Ses trades : les derniers seulement, deux mille au plus.
-    "htx": Particularite(limite_efface_fenetre=True, trades_par_page=2000),
+    "htx": Particularite(
+        sans_limite=lambda _timeframe, marche: bool(marche.get("contract")),
+        sourde=frozenset({"mark", "index", "premiumIndex"}),
+        trades_par_page=2000,
+    ),
     "bitfinex": Particularite(trades_par_page=10_000),
+    # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
+    # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
+    "bitget": Particularite(
+        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0, options={"uta": False}
+    ),
+    # Un fichier par demande, et une erreur là où il n'y en a pas.
+    "bitbank": Particularite(
+        bornes=_bornes_bitbank,
+        fichier=_fichier_bitbank,
+        fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
+    ),
+    # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
+    "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
+    # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
+    "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit.
+    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
+    "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
+    "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
+    "revolutx": Particularite(until=True),
+    # Rien de la fenêtre n'est dans la demande : les dernières bougies, toujours.
+    **dict.fromkeys(
+        ("bithumb", "bitteam", "bittrade", "gemini", "modetrade", "p2b", "weex", "woofipro"),
+        Particularite(sourde=frozenset({"spot", "linear", "inverse"})),
+    ),
+    "digifinex": Particularite(sourde=frozenset({"linear", "inverse"})),
+    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
+    "phemex": Particularite(
+        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"}
+    ),
+    # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
+    "bitrue": Particularite(sourde=frozenset({"linear", "inverse"}), spot_seul=frozenset({"2h", "4h"})),
+    # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
+    # demande sert.
+    "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
+    # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
+    "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
+    # Un pas fixe de 28 jours n'est pas un mois.
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}),
+    # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
+    "backpack": Particularite(
+        limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}
+    ),
+    "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
+    "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
+    "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
+    # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
+    **dict.fromkeys(("poloniex", "deepcoin", "mexc"), Particularite(unite_contrats="contrats")),
+    "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
+    "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
+    "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
 }
 
 
@@ -4697,6 +4800,7 @@ class _Bruyante:
     requetes = 0
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
+    particularite = Particularite()
     frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
@@ -4729,6 +4833,42 @@ class _Bruyante:
         while self.frein.serre:
             await self.frein.attendre()
             await super().throttle(cost)  # type: ignore[misc]
+
+    def describe(self) -> Any:
+        """La description de l'exchange, ses timeframes corrigés."""
+        decrit = super().describe()  # type: ignore[misc]  # la classe ccxt est dessous
+        if corrections := self.particularite.timeframes:
+            offerts = {code: v for code, v in {**decrit["timeframes"], **corrections}.items() if v is not None}
+            decrit["timeframes"] = dict(sorted(offerts.items(), key=lambda paire: Timeframe.lire(paire[0]).pas_ms))
+        return decrit
+
+    async def bougies_ou_rien(self, *demande: Any) -> Any:
+        """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
+        try:
+            return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
+        except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
+            if _RIEN_ICI.search(str(erreur)) is None:
+                raise
+            journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", _extrait(str(erreur)))
+            return []
+
+    async def fetch2(
+        self, path: str, api: Any = "public", method: str = "GET", params: Any = None, config: Any = None
+    ) -> Any:
+        """Retient les paramètres unifiés que la classe n'a pas lus, et qui partiraient tels quels.
+
+        Une trentaine enverraient `until` à un exchange qui ne le connaît pas, ou s'y trompe. bingx n'a pas de prix mark
+        pour ses contrats inverses : il rendrait, sans un mot, les prix « last ».
+        """
+        if isinstance(params, dict):
+            if params.get("price") in _CAPACITE_DU_PRIX:
+                raise ErreurDemande(
+                    f"{self.id} ne sert pas le prix « {params['price']} » pour ce marché",  # type: ignore[attr-defined]
+                    "Demandez prix_ohlcv: last, ou un autre contrat.",
+                )
+            if "until" in params and not self.particularite.until:
+                params = {nom: valeur for nom, valeur in params.items() if nom != "until"}
+        return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
     async def fetch(self, *args: Any, **kwargs: Any) -> Any:
         """Compte la requête."""
@@ -4778,18 +4918,68 @@ def identifiants_exchanges() -> list[str]:
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
 
 
+def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
+    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
+    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
+
+
+def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
+    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
+    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
+    codes = {"WEEKS": "w", "MONTHS": "M"}
+    grain = ligne.get("granularity") or {}
+    if grain.get("unit") in codes:
+        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
+        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
+    return lue
+
+
+def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
+    return bougies
+
+
+# Ce que la classe ccxt d'un exchange fait mal d'une réponse : la méthode à mettre à la place.
+_CORRECTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "ndax": {"parse_ohlcv": _ligne_ndax},
+    "onetrading": {"parse_ohlcv": _ligne_onetrading},
+    "bitopro": {"insert_missing_candles": _telles_quelles},  # invente des bougies plates, jusqu'avant la cotation
+}
+
+
+def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
+    """Une analyse que la classe pro remplace (luno `parse_trade`, coinbaseexchange `parse_ticker`).
+
+    Une instance qui n'écoute pas lit des réponses REST, pas des trames.
+    """
+
+    def lire(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return (du_rest if self.signaler is None else du_flux)(self, *args, **kwargs)
+
+    return lire
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
-    """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, rendue bruyante."""
+    """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
     rest = importer("ccxt.async_support", "Parler à un exchange")
     pro = importer("ccxt.pro", "Parler à un exchange par WebSocket")
     if exchange not in rest.exchanges:
         conseil = proches(exchange, rest.exchanges) or "La liste : --lister exchanges."
         raise ErreurDemande(f"Exchange inconnu : « {exchange} »", conseil)
-    base = getattr(pro, exchange, None) or getattr(rest, exchange)
-    ajouts: dict[str, Any] = {}
+    du_rest = getattr(rest, exchange)
+    base = getattr(pro, exchange, None) or du_rest
+    lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
+    ajouts: dict[str, Any] = {
+        nom: _selon_le_canal(vars(du_rest)[nom], methode)
+        for nom, methode in vars(base).items()
+        if base is not du_rest and nom.startswith("parse_") and nom in vars(du_rest)
+    }
     if base.parse_ohlcvs is rest.Exchange.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
+    for nom in lignee:
+        ajouts |= _CORRECTIONS.get(nom, {})
+    ajouts["ligne_de_ccxt"] = base.parse_ohlcv
+    ajouts["particularite"] = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
     return type(base.__name__, (_Bruyante, base), ajouts)
 
 
@@ -4823,6 +5013,8 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("BaseError", ErreurDefinitive, ""),
 )
 
+# bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
+_RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = re.compile(
     r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE
@@ -4905,6 +5097,7 @@ def _config(reglages: Reglages) -> dict[str, Any]:
     """La configuration passée au constructeur ccxt ; `--options` puis `--config-ccxt` l'emportent."""
     type_marche = reglages.type_marche
     defauts = {
+        **_classe(reglages.exchange).particularite.options,
         "defaultType": type_marche,
         "defaultSubType": reglages.sous_type,
         "defaultMarginMode": reglages.mode_marge,
@@ -4969,6 +5162,7 @@ class Serie:
     marche: Mapping[str, Any] = field(repr=False)
     timeframe: Timeframe
     limite: int
+    fenetre_max_ms: int = 0  # ce qu'une demande peut couvrir ; 0 : autant que sa page
 
     @property
     def nature(self) -> NatureMarche:
@@ -5042,8 +5236,7 @@ class _Liaison:
         self.reglages = reglages
         self.fonds = fonds
         self.api = _classe(reglages.exchange)(_config(reglages))
-        lignee = [parente.__name__ for parente in type(self.api).__mro__]  # okxus est okx, gateeu est gate
-        self.particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+        self.particularite: Particularite = self.api.particularite
         self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
         self.api.frein = self.essais.frein
         if fonds is not None:
@@ -5272,16 +5465,65 @@ class Connexion(_Marches):
             raise ErreurDemande(
                 f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges."
             )
-        offerts = list(self.api.timeframes or {})
+        offerts = self.timeframes_offerts()
         if offerts and timeframe not in offerts:
-            raise ErreurDemande(
-                f"Timeframe inconnu de {exchange} : « {timeframe} »", f"Il sert : {', '.join(offerts)}."
-            )
-        servis = ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
+            raise ErreurDemande(self._timeframe_refuse(timeframe), f"Il sert : {', '.join(offerts)}.")
+        servis = self.prix_offerts()
         if prix not in servis:
             raise ErreurDemande(
                 f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}."
             )
+
+    def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
+        """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
+        ecartes = self.particularite.spot_seul if marche and marche.get("contract") else frozenset()
+        return [code for code in self.api.timeframes or {} if code not in ecartes]
+
+    def prix_offerts(self) -> list[str]:
+        """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
+        return ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
+
+    def genres_offerts(self) -> list[Mapping[str, Any]]:
+        """Un marché type par genre que l'exchange annonce, sans requête : sa base s'y appelle « base »."""
+        traits, capacites = self.api.features or {}, self.api.has
+        au_comptant = capacites.get("spot") or traits.get("spot")
+        genres: list[tuple[str, str | None]] = [("spot", None)] if au_comptant else []
+        for type_marche in ("swap", "future"):
+            sous_types = [s for s in ("linear", "inverse") if (traits.get(type_marche) or {}).get(s)]
+            if capacites.get(type_marche):
+                genres += [(type_marche, sous_type) for sous_type in sous_types or ["linear"]]
+        return [
+            {
+                "type": type_marche, "subType": sous_type, "contract": sous_type is not None,
+                "inverse": sous_type == "inverse", "base": "base", "quote": "cotation",
+            }
+            for type_marche, sous_type in genres
+        ]  # fmt: skip
+
+    def faits(self) -> dict[str, Any]:
+        """Ce que l'on sait de l'exchange sans rien lui demander.
+
+        `page` et `unite_volume` : par genre (« spot », « linear », « inverse ») ; `sourde` : les genres et les prix
+        dont seules les dernières bougies sont servies ; `portee` : bougies servies en tout, None si rien n'en est dit.
+        """
+        if not self.api.has.get("fetchOHLCV"):
+            return {"timeframes": [], "prix": [], "page": {}, "sourde": [], "portee": None,
+                    "flux": self.canaux_offerts(), "unite_volume": {}}  # fmt: skip
+        marches = {genre_de(marche): marche for marche in self.genres_offerts()}
+        return {
+            "timeframes": self.timeframes_offerts(),
+            "prix": self.prix_offerts() if set(marches) - {"spot"} else ["last"],
+            "page": {genre: self._limite_maximale(marche, "last") for genre, marche in marches.items()},
+            "sourde": sorted(self.particularite.sourde),
+            "portee": self.particularite.portee or None,
+            "flux": self.canaux_offerts(),
+            "unite_volume": {genre: self.unite_volume(marche) for genre, marche in marches.items()},
+        }
+
+    def _timeframe_refuse(self, timeframe: str) -> str:
+        if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
+            return f"« {timeframe} » n'a pas sur {self.reglages.exchange} le pas de son nom, ou y a un autre nom"
+        return f"Timeframe inconnu de {self.reglages.exchange} : « {timeframe} »"
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
@@ -5312,58 +5554,77 @@ class Connexion(_Marches):
                 f"« {marche['symbol']} » est au comptant : il n'a pas de prix « {prix} »",
                 "Demandez prix_ohlcv: last, ou un contrat.",
             )
+        offerts = self.timeframes_offerts(marche)
+        if offerts and timeframe not in offerts:
+            raise ErreurDemande(
+                f"{self._timeframe_refuse(timeframe)} sur « {marche['symbol']} »", f"Il sert : {', '.join(offerts)}."
+            )
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
-        maximum = self._limite_maximale(marche, prix)
-        return Serie(cle, marche, timeframe_de(cle.exchange, timeframe), min(limite or maximum, maximum))
+        grille = timeframe_de(cle.exchange, timeframe)
+        fenetre_ms = self.particularite.fenetre_ms(grille, marche) if self.particularite.fenetre_ms else 0
+        maximum = _tenir_dans(fenetre_ms, grille, self._limite_maximale(marche, prix))
+        return Serie(cle, marche, grille, min(limite or maximum, maximum), fenetre_ms)
 
     def _limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
-        """Bougies par page, d'après `features` puis la table des particularités."""
-        if marche.get("contract") and self.particularite.limite_contrats:
-            return self.particularite.limite_contrats
+        """Bougies par page, d'après la table des particularités, puis `features`."""
+        if propre := self.particularite.limites.get(genre_de(marche)):
+            return propre
         trouve = self.api.feature_value_by_type(marche.get("type"), marche.get("subType"), "fetchOHLCV") or {}
         limite = trouve.get(prix) or trouve.get("limit")  # okx : {'limit': 300, 'mark': 100, 'index': 100}
         return int(limite) if isinstance(limite, int | float) and limite > 1 else LIMITE_PAR_DEFAUT
 
     @functools.cached_property
-    def sait_until(self) -> bool:
-        """Vrai si la classe ccxt connaît `until` : `features` ne le dit pas, mais son code le nomme."""
-        return self._connait_until("fetch_ohlcv")
-
-    @functools.cached_property
     def trades_jusqua(self) -> bool:
-        """Vrai si la classe ccxt sait lire des trades jusqu'à un instant."""
-        return self._connait_until("fetch_trades")
-
-    def _connait_until(self, methode: str) -> bool:
-        code = getattr(type(self.api), methode).__code__
+        """Vrai si la classe ccxt sait lire des trades jusqu'à un instant : son code nomme `until`."""
+        code = type(self.api).fetch_trades.__code__
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
-        """L'unité du volume que rend le REST : la monnaie de base, sauf particularité."""
-        return (marche.get("contract") and self.particularite.unite_contrats) or str(marche.get("base") or "")
+        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qui est prouvée."""
+        if not marche.get("contract"):
+            return str(marche.get("base") or "")
+        propre = self.particularite
+        unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
+        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
     async def lire_bougies(
         self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, *, limite: int, relecture: bool = False
     ) -> list[list[Any]]:
-        """Une page de bougies brutes, telles que ccxt les rend ; la fenêtre demandée est [debut, fin[."""
+        """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
+
+        Deux demandes, au plus, là où une réponse ne sort pas d'un fichier (bitbank).
+        """
+        fichier = self.particularite.fichier
+        coupe = min(fin, fichier(debut, timeframe)) if fichier else fin
+        page = await self._demander_page(serie, timeframe, debut, coupe, limite, relecture=relecture)
+        if fichier and coupe < fin:
+            suite = min(fin, fichier(coupe, timeframe))
+            page += await self._demander_page(serie, timeframe, coupe, suite, limite, relecture=relecture)
+        return page
+
+    async def _demander_page(
+        self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, limite: int, *, relecture: bool
+    ) -> list[list[Any]]:
+        propre = self.particularite
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
-        if self.sait_until:
+        if propre.bornes is None:
             params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
+        else:
+            params |= propre.bornes(debut, fin - 1, timeframe)
         if relecture:
-            params |= self.particularite.relecture
-        sans_limite = (
-            self.particularite.limite_efface_fenetre and serie.marche.get("contract") and "price" not in params
-        )
+            params |= propre.relecture
+        nombre: int | None = _tenir_dans(serie.fenetre_max_ms, timeframe, limite)
+        if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
+            nombre = None
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
         page = await self.appeler(
-            quoi, "fetch_ohlcv", serie.cle.symbole, timeframe.code, debut, None if sans_limite else limite, params
+            quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params
         )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         return page
-
 
     async def lire_trades(
         self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], essais: int | None = None
@@ -5390,6 +5651,11 @@ class Connexion(_Marches):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
         return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+
+
+def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
+    """Les bougies qu'une demande peut couvrir : bitget compte sa fenêtre depuis `limit`."""
+    return min(limite, max(1, fenetre_ms // timeframe.pas_ms)) if fenetre_ms else limite
 
 
 def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
@@ -6126,7 +6392,7 @@ def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool =
 
 def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """Ce qu'il reste à demander pour expliquer un manque ; `reponses` grandit entre deux questions."""
-    yield from _cadrages(manque, pages)
+    yield from _cadrages(manque, reponses, pages)
     if not _plus_ancien(manque, reponses):
         yield from _vers_la_cotation(manque, reponses, pages)
     # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
@@ -6140,7 +6406,7 @@ def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def _cadrages(manque: Manque, pages: Pages) -> Iterator[Question]:
+def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """Dans le timeframe de la série : serré autour du manque ; une page vers la gauche, une vers la droite, sans marge.
 
     Deux bougies de marge à gauche : un `since` exclusif rend encore la voisine. Sans marge : une page plafonnée à
@@ -6153,12 +6419,17 @@ def _cadrages(manque: Manque, pages: Pages) -> Iterator[Question]:
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
     if pas.compter(gauche, droite) > place:
         yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
-    elif manque.droite is None:
-        yield from (a_droite, serree, sans_marge)
+        return
+    if manque.droite is None:
+        yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
     elif manque.gauche is None:
         yield from (a_gauche, serree, sans_marge)
     else:
         yield from (serree, a_gauche, sans_marge, a_droite)
+    # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
+    voisine, suivante = voisines(manque, reponses)
+    if voisine is not None and suivante is not None and (voisine, suivante) != (manque.gauche, manque.droite):
+        yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE))
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -6640,8 +6911,9 @@ class Historique:
             self.timeframe,
             self.serie.limite,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(self.connexion.api.timeframes or {}, self.timeframe),
+            longues=timeframes_longs(self.connexion.timeframes_offerts(self.serie.marche), self.timeframe),
             horizon_ms=self.connexion.heure_ms(),
+            fenetre_max_ms=self.serie.fenetre_max_ms,
         )
         lecteur = Lecteur(pages, self._concurrence)
         sus = list(self.fiche.couverts)

@@ -282,7 +282,6 @@ def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None
                 refuses[nom] = erreur.complet()
             else:
                 illisibles.extend(code for code in offerts if lisible(code) is None)
-                assert isinstance(connexion.sait_until, bool)
             assert connexion.requetes == 0
 
     async def parcourir() -> None:

@@ -241,7 +241,7 @@ def test_une_classe_derivee_a_les_particularites_de_sa_mere() -> None:
     """Un exchange qui n'est que l'autre nom d'un autre (okxus, gateeu) en a les mêmes traits."""
     for derivee, mere in (("okxus", "okx"), ("myokx", "okx"), ("gateeu", "gate"), ("binanceusdm", "binance")):
         assert module.Connexion(module.Reglages(derivee)).particularite == module.PARTICULARITES[mere]
-    assert module.Connexion(module.Reglages("bitstamp")).particularite == module.Particularite()
+    assert module.Connexion(module.Reglages("coinbase")).particularite == module.Particularite()
 
 
 # --- Tous les identifiants de ccxt ---
@@ -263,6 +263,5 @@ def test_tout_exchange_qui_a_des_bougies_est_utilisable(nom: str) -> None:
     connexion.controler_bougies("1m" if "1m" in offerts else offerts[0], "last")
     for genre in MARCHES:
         assert 2 <= connexion._limite_maximale(genre, "last") <= 50_000  # revolutx
-    assert connexion.sait_until in (True, False)
     assert issubclass(module._classe(nom), ccxt.Exchange)
     assert connexion.requetes == 0

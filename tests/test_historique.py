@@ -370,7 +370,9 @@ def test_tout_caractere_est_lu_en_entier(caractere: str, nom_marche: str, code: 
     decale = timeframe.pas_ms // 3
     recolte = lire(serveur, code, (debut - decale, fin - decale))
     # Sans timeframe plus long (1M), ou à une bougie par page, un vide peut rester sans preuve : il est dit en échec.
-    verifier_vrai(recolte, serveur, sans_preuve=code == "1M" or caractere == "une_en_tete")
+    # Celui qui ignore `since` ne prouve jamais rien d'avant la cotation.
+    sans_preuve = code == "1M" or caractere in ("une_en_tete", "dernieres_avant_la_fin")
+    verifier_vrai(recolte, serveur, sans_preuve=sans_preuve)
     assert recolte.appels <= appels_permis(caractere, serveur.limite, POINTS[code])
 
 
@@ -536,12 +538,13 @@ def test_kraken_ne_sert_rien_de_la_plage(debut: int, fin: int) -> None:
     assert recolte.appels <= 40
 
 
-def test_un_marche_neuf_chez_kraken_n_est_pas_hors_fenetre() -> None:
-    """Moins de bougies que la page : ce qui précède est d'avant la cotation."""
+def test_un_marche_neuf_chez_kraken_ne_prouve_rien_d_avant() -> None:
+    """Moins de bougies que la page, mais toujours les mêmes : rien ne dit que ce soient les premières."""
     timeframe = Timeframe.lire("1m")
     serveur = Serveur(Monde([timeframe.avancer(MAINTENANT, -r) for r in range(100, -1, -1)]), kraken, 720)
     recolte = lire(serveur, "1m", (MAINTENANT - 900 * JOUR_MS, MAINTENANT))
-    verifier_vrai(recolte, serveur)
+    verifier_vrai(recolte, serveur, sans_preuve=True)
+    assert {trou.raison for trou in recolte.trous} == {HORS_FENETRE_API}
 
 
 @pytest.mark.parametrize(("code", "ancre"), [("1w", 3 * JOUR_MS), ("1d", 16 * HEURE_MS), ("1M", -8 * HEURE_MS)])
@@ -689,7 +692,7 @@ def verifier_sans_mensonge(recolte: Recolte | None, serveur: Serveur) -> None:
     assert all(vraies.get(ligne[0]) == ligne for ligne in recolte.lignes)
     rendues = {ligne[0] for ligne in recolte.lignes}
     perdues = [i for i in vraies if recolte.debut <= i < recolte.fin and i not in rendues]
-    assert {recolte.raison(i) for i in perdues} <= {ECHEC}
+    assert {recolte.raison(i) for i in perdues} <= {ECHEC, HORS_FENETRE_API, A_VENIR}
 
 
 def premiere_page(serveur: Serveur) -> list[Ligne]:
