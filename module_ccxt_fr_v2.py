@@ -88,6 +88,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Coroutine,
     Iterable,
     Iterator,
@@ -675,6 +676,11 @@ RAISONS_PARTIELLES = (HORS_FENETRE_API, ECHEC)  # moins que demandé : code 3
 
 HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
 
+# D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
+REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
+ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
+UNITE_INCONNUE = "inconnue"
+
 
 class Trou(NamedTuple):
     """Un intervalle [debut, fin[ sans donnée, et pourquoi."""
@@ -690,17 +696,24 @@ class Fiche:
 
     `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait ; d'une série d'événements, ceux où
     aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les deux listes sont triées.
-    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception.
+    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
+    l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant.
     """
 
     cle: CleSerie
     type_marche: str = "spot"
-    unite_volume: str = ""
+    unite_volume: str = UNITE_INCONNUE
     taille_contrat: float | None = None
     ancre_ms: int = 0
     couverts: list[Intervalle] = field(default_factory=list)
     trous: list[Trou] = field(default_factory=list)
     horodatage: str = HORODATAGE_EXCHANGE
+    marche_id: str = ""
+    origine: str = REEL
+
+    def completee(self, neuve: Fiche) -> Fiche:
+        """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
+        return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
 
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou]) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste."""
@@ -749,6 +762,8 @@ class Fiche:
         return {
             **self.cle._asdict(),
             "type_marche": self.type_marche,
+            **({"marche_id": self.marche_id} if self.marche_id else {}),
+            "origine": self.origine,
             "unite_volume": self.unite_volume,
             "contractSize": self.taille_contrat,
             "ancre_ms": self.ancre_ms,
@@ -759,11 +774,14 @@ class Fiche:
 
     @classmethod
     def depuis_dict(cls, donnees: Mapping[str, Any]) -> Fiche:
-        """L'inverse de `en_dict` ; KeyError, TypeError ou ValueError si ce n'en est pas une."""
+        """L'inverse de `en_dict` ; KeyError, TypeError ou ValueError si ce n'en est pas une.
+
+        Une fiche d'avant n'a ni `marche_id` ni `origine` : elle est tenue pour réelle.
+        """
         return cls(
             cle=CleSerie(*(str(donnees[champ]) for champ in CleSerie._fields)),
             type_marche=str(donnees["type_marche"]),
-            unite_volume=str(donnees["unite_volume"]),
+            unite_volume=str(donnees["unite_volume"] or UNITE_INCONNUE),
             taille_contrat=donnees["contractSize"],
             ancre_ms=int(donnees["ancre_ms"]),
             couverts=[(lire_instant(d, 0), lire_instant(f, 0)) for d, f in donnees["intervalles"]],
@@ -771,7 +789,15 @@ class Fiche:
                 Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
             ],
             horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
+            marche_id=str(donnees.get("marche_id", "")),
+            origine=_origine_lue(donnees),
         )
+
+
+def _origine_lue(donnees: Mapping[str, Any]) -> str:
+    """L'origine que dit une fiche ; réelle, celle d'une fiche d'avant, ou qui ne se comprend pas."""
+    origine = donnees.get("origine")
+    return origine if origine in ORIGINES else REEL
 
 
 class Lot(NamedTuple):
@@ -1694,17 +1720,17 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _mettre_de_cote(chemin: Path, *annexes: Path) -> Path:
-    """Renomme un fichier illisible en `<nom>.corrompu-<date>` ; ses annexes le suivent."""
+def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
-    suffixes = (f".corrompu-{date}{f'-{n}' if n else ''}" for n in itertools.count())
+    suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
     suffixe = next(s for s in suffixes if not chemin.with_name(chemin.name + s).exists())
     cible = chemin.with_name(chemin.name + suffixe)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
-    journal.warning("« %s » est illisible : mis de côté sous « %s », rien n'en est perdu.", chemin, cible.name)
+    journal.warning("« %s » %s : mis de côté sous « %s », rien n'en est perdu.", chemin, cause, cible.name)
     return cible
 
 
@@ -2343,6 +2369,7 @@ class Sortie(ABC):
         table: str | None = None,
         compression: str | None = None,
         flux: bool = False,
+        origine: str | None = None,
     ) -> None:
         if compression is not None and compression not in self.compressions:
             raise ErreurDemande(
@@ -2354,11 +2381,16 @@ class Sortie(ABC):
         self.table = type_donnee.nom if table is None else table
         self.compression = compression or self.compressions[0]
         self.flux = flux
+        self.origine = origine  # de ce qui va être écrit ; None : celle de la sortie, quelle qu'elle soit
         self.fiches: dict[CleSerie, Fiche] = {}
 
     @abstractmethod
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        """Les fiches de la sortie et d'une exécution interrompue ; _PasLeNotre si ce qui est là n'est pas à nous."""
+
+    @abstractmethod
+    def _origines(self) -> set[str]:
+        """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
 
     @abstractmethod
     def _reconnaitre(self) -> bool:
@@ -2405,6 +2437,13 @@ class Sortie(ABC):
         return self.chemin.stat().st_size if self.chemin.exists() else 0
 
 
+_DONNEES_DE = {
+    REEL: "des données réelles",
+    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
+    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
+}
+
+
 class Ecrivain(Sortie):
     """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
 
@@ -2424,7 +2463,56 @@ class Ecrivain(Sortie):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
+        self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
+
+    def controler(self, cles: Sequence[CleSerie], marches: Mapping[CleSerie, str] = MappingProxyType({})) -> None:
+        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien.
+
+        `marches` : l'identifiant, chez l'exchange, du marché de chacune.
+        """
+        if objection := _objection(self.chemin):
+            raise ErreurDemande(objection, "Donnez un nom de fichier.")
+        self._marches = marches
+        presentes = self._fiches_presentes()
+        self._controler_series(presentes, cles)
+        if self.origine_a_ecarter() is None:
+            self._refuser_autre_marche(presentes)
+
+    @abstractmethod
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
+        """Lève ErreurDemande si la sortie, qui tient déjà ces séries, ne peut tenir celles-là aussi."""
+
+    def origine_a_ecarter(self) -> str | None:
+        """L'origine de la sortie, si elle doit être mise de côté : ce qui est inventé ne se mêle pas au réel.
+
+        Lève ErreurDemande si elle est réelle et que l'exécution ne l'est pas.
+        """
+        presentes = self._origines() if self.origine is not None else set[str]()
+        if not presentes - {self.origine}:
+            return None
+        if len(presentes) > 1 or REEL in presentes:
+            raise ErreurDemande(
+                f"« {self.chemin} » tient {' et '.join(_DONNEES_DE[origine] for origine in sorted(presentes))} : "
+                f"{_DONNEES_DE[str(self.origine)]} ne s'y mêlent pas",
+                "Choisissez une autre sortie, ou déplacez ce fichier.",
+            )
+        return presentes.pop()
+
+    def _refuser_autre_marche(self, presentes: Mapping[CleSerie, Fiche]) -> None:
+        """Un symbole qui désigne un autre marché qu'hier (LUNA) n'est plus la même série."""
+        for cle, marche in self._marches.items():
+            connu = presentes[cle].marche_id if cle in presentes else ""
+            if connu and marche and connu != marche:
+                raise ErreurDemande(
+                    f"« {self.chemin} » tient {cle}, marché « {connu} » chez l'exchange ; ce symbole y désigne "
+                    f"à présent le marché « {marche} »",
+                    "Ce n'est pas la même série : choisissez une autre sortie, ou déplacez ce fichier.",
+                )
+
+    @abstractmethod
+    def _voisins(self) -> tuple[Path, ...]:
+        """Les fichiers qui font partie de la sortie, à côté d'elle."""
 
     @abstractmethod
     def _reprendre(self) -> None:
@@ -2478,7 +2566,12 @@ class Ecrivain(Sortie):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
+            if (origine := self.origine_a_ecarter()) is not None:
+                motif = origine.replace("_", "-")
+                cause = f"tient {_DONNEES_DE[origine]}"
+                _mettre_de_cote(self.chemin, *self._voisins(), motif=motif, cause=cause)
             self._reprendre()
+            self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             self._anciens = {cle: list(fiche.couverts) for cle, fiche in self.fiches.items()}
         except BaseException:
             self.fermer()
@@ -2523,7 +2616,8 @@ class Ecrivain(Sortie):
         )
         apres.noter(lot.couverts, lot.trous)
         if self._est_ecrit(lot, avant):
-            if apres == avant:
+            if avant is not None and apres == avant.completee(apres):
+                self.fiches[lot.cle] = apres
                 return
             lot = lot._replace(lignes=lot.lignes[:0])
         with self._garde():
@@ -2692,25 +2786,46 @@ class _FichierLu(Ecrivain):
         recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        presentes = self._presentes()
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
-        if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not presentes & set(cles)):
+        if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not set(presentes) & set(cles)):
             raise ErreurDemande(
                 f"« {self.chemin} » contient d'autres séries : {_enumerer(presentes)}",
                 f"Choisissez une autre sortie pour {_enumerer(cles)}, ou déplacez ce fichier.",
             )
 
-    def _presentes(self) -> set[CleSerie]:
-        """Les séries du fichier, et du journal d'une exécution interrompue ; illisibles, ils n'en tiennent pas."""
-        cles: set[CleSerie] = set()
-        with contextlib.suppress(SortieIllisible):
-            cles |= {fiche.cle for fiche in self.lire_fiches()}
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        """Illisibles, le fichier et le journal n'en tiennent pas ; d'un journal, la première suffit."""
+        fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
-            cles |= {CleSerie(*note["cle"]) for note in itertools.islice(self._journal.notes(), 1)}
-        return cles
+            for note in itertools.islice(self._journal.notes(), 1):
+                cle = CleSerie(*note["cle"])
+                fiches[cle] = Fiche(cle, **note["fiche"])
+        with contextlib.suppress(SortieIllisible):
+            fiches |= {fiche.cle: fiche for fiche in self.lire_fiches()}
+        return fiches
+
+    def _origines(self) -> set[str]:
+        origines: set[str] = set()
+        with contextlib.suppress(SortieIllisible):
+            if self._existe():
+                origines |= _origines_de(self._lire_entete())
+        with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+            origines |= {_origine_lue(note["fiche"]) for note in itertools.islice(self._journal.notes(), 1)}
+        return origines
+
+    def _annexes(self) -> tuple[Path, ...]:
+        """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
+        return ()
+
+    def _voisins(self) -> tuple[Path, ...]:
+        return (*self._annexes(), self._nom_journal)
+
+
+def _origines_de(entete: Mapping[str, Any] | None) -> set[str]:
+    """Les origines que dit un en-tête ; un fichier qui n'en dit aucune est réel."""
+    series = entete.get("series") if entete else None
+    return {_origine_lue(s) for s in series if isinstance(s, dict)} or {REEL} if isinstance(series, list) else {REEL}
 
 
 def _enumerer(cles: Iterable[CleSerie]) -> str:
@@ -2724,7 +2839,7 @@ class _FichierRepris(_FichierLu):
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
-        self._connue: dict[str, Any] | None = None  # l'en-tête que porte le fichier, versions exclues
+        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
         self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
 
     @abstractmethod
@@ -2744,7 +2859,6 @@ class _FichierRepris(_FichierLu):
                 self._reparer()
                 entete = self._lire_entete()
                 self._accorder(entete)
-                self._connue = {**entete, **dict.fromkeys(_versions())} if entete else None
             except SortieIllisible:
                 self._ecarter()
         self._rejouer_journal()
@@ -2758,10 +2872,6 @@ class _FichierRepris(_FichierLu):
 
     def _reparer(self) -> None:
         """Ce qu'un format sait réparer sans rien perdre d'entier."""
-
-    def _annexes(self) -> tuple[Path, ...]:
-        """Les fichiers voisins qui suivent la sortie mise de côté."""
-        return ()
 
     def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
         return lot.take(gardees)
@@ -2779,12 +2889,21 @@ class _FichierRepris(_FichierLu):
                 with _disque("Effacer", voisin):
                     voisin.unlink()
 
+    def _fiches_copiees(self) -> dict[CleSerie, Fiche]:
+        return {
+            cle: dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
+            for cle, fiche in self.fiches.items()
+        }
+
     def _accorder(self, entete: Mapping[str, Any] | None) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier retouché à la main."""
         ecrites = self._fiches_ecrites(entete)
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
-        if ecrites is not None and entete is not None and self._est_fidele(ecrites, entete):
-            return
+        if ecrites is not None and entete is not None:
+            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", *_versions())}
+            self._connue = (reste, self._fiches_copiees())
+            if self._est_fidele(ecrites, entete):
+                return
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
         self._ordonner(recensement)
@@ -2850,6 +2969,9 @@ class EcrivainFichier(_FichierRepris):
         """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
         marche = {champ: getattr(fiche, champ) for champ in champs}
+        # Chaque lot les redit : ce qui va sans dire ne pèse pas.
+        marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
+        marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
         return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
@@ -2889,7 +3011,7 @@ class EcrivainFichier(_FichierRepris):
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         lignes_changees = bool(self._journal.entrees) or not self._existe()
-        if self.fiches and (lignes_changees or self._entete() != self._connue):
+        if self.fiches and (lignes_changees or self._en_dit_plus()):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
             recus = self._journal.lignes * self.octets_par_ligne
@@ -2898,7 +3020,7 @@ class EcrivainFichier(_FichierRepris):
             )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self._connue = self._entete()
+            self._connue = self._reste_de_l_entete(), self._fiches_copiees()
             self._modifiee = True
         self._journal.supprimer()
 
@@ -2916,10 +3038,23 @@ class EcrivainFichier(_FichierRepris):
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
 
-    def _entete(self) -> dict[str, Any]:
-        """Les fiches telles qu'elles seront écrites, sans les versions."""
+    def _en_dit_plus(self) -> bool:
+        """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
+        if self._connue is None or self._connue[0] != self._reste_de_l_entete():
+            return True
+        connues = self._connue[1]
+        return self.fiches.keys() != connues.keys() or any(
+            fiche != connues[cle].completee(fiche) for cle, fiche in self.fiches.items()
+        )
+
+    def _reste_de_l_entete(self) -> dict[str, Any]:
+        """Ce que l'en-tête dit du fichier, fiches et versions à part."""
+        return {"type": self.type_donnee.nom}
+
+    def _entete_json(self, indent: int | None = None) -> str:
         series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        return {**dict.fromkeys(_versions()), "type": self.type_donnee.nom, "series": series}
+        entete = {**_versions(), **self._reste_de_l_entete(), "series": series}
+        return json.dumps(entete, ensure_ascii=False, indent=indent)
 
     def _exiger_lignes(self, ecrites: int, attendues: int) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
@@ -3035,9 +3170,9 @@ class _CsvLu(EcrivainFichier):
         etat = self.chemin.stat() if self.chemin.exists() else None
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
-    def _entete(self) -> dict[str, Any]:
+    def _reste_de_l_entete(self) -> dict[str, Any]:
         entrelace = {"entrelace": True} if self._entrelace else {}
-        return {**super()._entete(), **entrelace, **self._empreinte()}
+        return {**super()._reste_de_l_entete(), **entrelace, **self._empreinte()}
 
     def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
@@ -3255,7 +3390,7 @@ class EcrivainCsv(_CsvLu):
         self._ecrire_fiche()
 
     def _ecrire_fiche(self) -> None:
-        texte = json.dumps({**self._entete(), **_versions()}, ensure_ascii=False, indent=1) + "\n"
+        texte = self._entete_json(indent=1) + "\n"
         ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
         self._fiche_ecrite = time.monotonic()
 
@@ -3439,9 +3574,6 @@ class _EcrivainColonnes(EcrivainFichier):
         schema = self.type_donnee.schema
         return pa.Table.from_batches([lot]).cast(pa.schema([schema.field(nom) for nom in lot.schema.names]))
 
-    def _entete_json(self) -> str:
-        return json.dumps({**self._entete(), **_versions()}, ensure_ascii=False)
-
 
 def _est_texte(nature: pa.DataType) -> bool:
     simple = nature.value_type if pa.types.is_dictionary(nature) else nature
@@ -3593,14 +3725,19 @@ def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     bornes = "debut INTEGER NOT NULL, fin INTEGER NOT NULL"
     return {
         table: ", ".join(f'"{nom}" {natures[nature]}{exigees.get(nom, "")}' for nom, nature in donnee.colonnes),
-        f"{table}_series": f"{cle}, {marche}, {_HORODATAGE_SQLITE}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
+        f"{table}_series": ", ".join((cle, marche, *_AJOUTEES_SQLITE, f"PRIMARY KEY ({', '.join(CleSerie._fields)})")),
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
 
 
-_HORODATAGE_SQLITE = f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'"  # absente des premières bases
-_COLONNE_HORODATAGE = ("horodatage", "TEXT")
+# Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
+_AJOUTEES_SQLITE = (
+    f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'",
+    "marche_id TEXT NOT NULL DEFAULT ''",
+    f"origine TEXT NOT NULL DEFAULT '{REEL}'",
+)
+_COLONNES_AJOUTEES = {(definition.split()[0], "TEXT"): definition for definition in _AJOUTEES_SQLITE}
 
 
 class _Requetes:
@@ -3662,13 +3799,24 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
         fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
+        fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
         fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
+        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
         lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.couverts = list(lus)
         lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.trous = [Trou(*trou) for trou in lus]
         fiches.append(fiche)
     return fiches
+
+
+_TABLES_DE_FICHE = ("_series", "_intervalles", "_trous")
+
+
+def _origines_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> set[str]:
+    """Les origines des séries d'une table ; des lignes sans fiche sont réelles."""
+    origines = {fiche.origine for fiche in _fiches_sqlite(base, requetes)}
+    return origines or {REEL for _ in base.execute(requetes.sql('SELECT 1 FROM "{T}" LIMIT 1'))}
 
 
 def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Table]:
@@ -3741,7 +3889,7 @@ class _SqliteLue(Ecrivain):
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
-                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= {_COLONNE_HORODATAGE}:
+                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= _COLONNES_AJOUTEES.keys():
                     contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
                     raise _pas_le_notre(self, f"une table « {nom} » avec {contenu}")
             if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
@@ -3750,12 +3898,41 @@ class _SqliteLue(Ecrivain):
                 )
             return self.table.lower() in presentes
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:  # noqa: ARG002  une table tient plusieurs séries
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        if self._existe():
-            with contextlib.suppress(SortieIllisible):  # sera mis de côté à l'ouverture
-                self._reconnaitre()
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
+            if self._existe() and self._reconnaitre():
+                with self._erreurs("Lire"), self._lecteur() as base:
+                    return {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
+        return {}
+
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
+        """Une table tient plusieurs séries, de plusieurs familles."""
+
+    def _origines(self) -> set[str]:
+        """Celles de toutes les tables de la base : elle n'en a qu'une, et c'est elle entière qui est mise de côté."""
+        origines: set[str] = set()
+        with contextlib.suppress(SortieIllisible):
+            for table in self.tables() if self._existe() else ():
+                with self._erreurs("Lire"), self._lecteur() as base:
+                    origines |= _origines_sqlite(base, _Requetes(self.type_donnee, table))
+        return origines
+
+    def origine_a_ecarter(self) -> str | None:
+        if (origine := super().origine_a_ecarter()) is None:
+            return None
+        notres = {f"{table}{suite}".lower() for table in self.tables() for suite in ("", *_TABLES_DE_FICHE)}
+        with self._erreurs("Lire"), self._lecteur() as base:
+            toutes = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        autres = [nom for nom in toutes if nom.lower() not in notres and not nom.startswith("sqlite_")]
+        if autres:  # mettre la base de côté les emporterait
+            raise ErreurDemande(
+                f"« {self.chemin} » tient {_DONNEES_DE[origine]}, et d'autres tables ({', '.join(autres[:NOMS_DITS])})",
+                "Choisissez une autre sortie, ou déplacez cette base.",
+            )
+        return origine
+
+    def _voisins(self) -> tuple[Path, ...]:
+        return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -3859,7 +4036,7 @@ class EcrivainSqlite(_SqliteLue):
 
     def _ecarter(self) -> None:
         self._deconnecter()
-        _mettre_de_cote(self.chemin, *(self.chemin.with_name(self.chemin.name + s) for s in ("-wal", "-shm")))
+        _mettre_de_cote(self.chemin, *self._voisins())
         self.fiches, self._inscrites = {}, set()
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -3903,8 +4080,10 @@ class EcrivainSqlite(_SqliteLue):
     def _creer_tables(self, base: sqlite3.Connection) -> None:
         for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
             base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition})')
-        if _COLONNE_HORODATAGE not in _colonnes_sqlite(base, f"{self.table}_series"):
-            base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
+        presentes = _colonnes_sqlite(base, f"{self.table}_series")
+        for colonne, definition in _COLONNES_AJOUTEES.items():
+            if colonne not in presentes:
+                base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {definition}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
         for nom in ("intervalles", "trous"):
@@ -3916,11 +4095,16 @@ class EcrivainSqlite(_SqliteLue):
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
-        base.execute(
-            self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
-            (*fiche.cle, *marche, fiche.horodatage),
-        )
+        valeurs = {
+            **fiche.cle._asdict(),
+            **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
+            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine")},
+            "contractSize": fiche.taille_contrat,
+            **_versions(),
+        }
+        modele = 'INSERT OR REPLACE INTO "{T}_series" ({CHAMPS}) VALUES ({PLACES})'
+        modele = modele.replace("{CHAMPS}", ", ".join(valeurs)).replace("{PLACES}", ", ".join("?" * len(valeurs)))
+        base.execute(self._requetes.sql(modele), tuple(valeurs.values()))
         neuve = fiche.cle not in self._inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
@@ -4925,6 +5109,11 @@ class Serie:
     def nature(self) -> NatureMarche:
         """Le type du marché, tel que l'exchange le dit."""
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
+
+    @property
+    def marche_id(self) -> str:
+        """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
+        return str(self.marche.get("id") or "")
 
 
 AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
@@ -8725,6 +8914,11 @@ class Tache:
         return OHLCV if self.trades_vers_ohlcv else TYPES[self.stream or "ohlcv"]
 
     @property
+    def origine(self) -> str:
+        """D'où viendront les lignes : le vrai exchange, l'embarqué, ou le banc d'essai."""
+        return HORS_LIGNE if self.hors_ligne else SANDBOX if self.sandbox else REEL
+
+    @property
     def table_choisie(self) -> str:
         """La table SQLite demandée, ou celle du type de donnée."""
         return self.sqlite_table or self.type_donnee.nom
@@ -8996,6 +9190,8 @@ class Plan:
 def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
     """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
     a, b = une.tache, autre.tache
+    if a.origine != b.origine:
+        return "des données réelles et d'autres qui ne le sont pas (hors_ligne, sandbox) ne se mêlent pas"
     if a.format_choisi != b.format_choisi:
         return f"formats différents ({a.format_choisi}, {b.format_choisi})"
     if une.sans_fin and autre.sans_fin:
@@ -9011,7 +9207,7 @@ def _usage(planifiee: TacheDeLot) -> object:
     """Ce qui, d'une tâche, décide de `_dispute`."""
     tache = planifiee.tache
     contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
-    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, tache.origine, contenu
 
 
 def _contenu(tache: Tache) -> object:
@@ -9527,9 +9723,6 @@ class Memoire:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Rien n'est écrit : rien à contrôler."""
-
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:  # noqa: ARG002  signature de l'écrivain
         """Rien n'était là avant."""
         return self.type_donnee.schema.empty_table()
@@ -9715,10 +9908,9 @@ def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
 
 
-def ouvrir_ecrivain(
-    tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
-) -> Ecrivain:
+def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
+    cles = [serie.cle for serie in series]
     classe = ECRIVAINS[tache.format_choisi]
     extension = classe.extensions[0]
     chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
@@ -9730,8 +9922,9 @@ def ouvrir_ecrivain(
         table=tache.table_choisie,
         compression=compression,
         flux=tache.stream is not None,
+        origine=tache.origine,
     )
-    ecrivain.controler(cles)
+    ecrivain.controler(cles, {serie.cle: serie.marche_id for serie in series})
     return ecrivain
 
 
@@ -9766,7 +9959,7 @@ async def executer_async(
             await connexion.charger_marches(tache.demandes)
             series = resoudre_series(connexion, tache, bilan)
             await connexion.estimer_heure()
-            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
+            ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
             with ecrivain:
                 presse = True
                 try:
@@ -9842,6 +10035,8 @@ class _Execution:
             type_marche=serie.nature.type_marche,
             unite_volume=unite,
             taille_contrat=float(contrat) if contrat else None,
+            marche_id=serie.marche_id,
+            origine=self.tache.origine,
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -10191,10 +10386,11 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         await connexion.charger_marches(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
         await connexion.estimer_heure()
-        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
+        ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
-            fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
+            if ecrivain.origine_a_ecarter() is None:
+                fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
         return bilan, [_estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series]
 
 
@@ -10277,9 +10473,12 @@ def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[C
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
     for fiche in lecteur.fiches_portees() if lecteur.type_donnee.a_une_grille else ():
         if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
-            famille = (fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
+            famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
             par_famille.setdefault(famille, {})[fiche.cle] = echecs
-    for (exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
+    for (origine, exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
+        tache = dataclasses.replace(
+            tache, hors_ligne=tache.hors_ligne or origine == HORS_LIGNE, sandbox=tache.sandbox or origine == SANDBOX
+        )
         bornes = [borne for intervalles in a_relire.values() for intervalle in intervalles for borne in intervalle]
         yield dataclasses.replace(
             tache, exchange=exchange, type_marche=type_marche, sous_type=None, symbole=None,
