@@ -2869,6 +2869,7 @@ class _FichierRepris(_FichierLu):
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
             for note in self._journal.notes():
                 self._apprendre(note)
+        self._s_en_tenir_au_journal()
 
     def _reparer(self) -> None:
         """Ce qu'un format sait réparer sans rien perdre d'entier."""
@@ -2922,6 +2923,7 @@ class _FichierRepris(_FichierLu):
                 for note in self._journal.reprendre():
                     self._apprendre(note)
                     lots += 1
+                self._s_en_tenir_au_journal()
         except SortieIllisible:
             _mettre_de_cote(self._nom_journal)
             del self._journal
@@ -2930,6 +2932,18 @@ class _FichierRepris(_FichierLu):
             journal.info("« %s » : %d lots repris d'une exécution interrompue.", self.chemin, lots)
             self.finir()
         self._journal.supprimer()
+
+    def _s_en_tenir_au_journal(self) -> None:
+        """Sans fichier, un lot ne prouve que les lignes qu'il porte : il tait celles que le fichier avait déjà."""
+        if not (self._sans_fichier and self.type_donnee.a_une_grille):
+            return
+        presents: dict[CleSerie, list[Intervalle]] = {}
+        for table in self._journal.flot():
+            for cle, lignes in _par_serie(table, self.type_donnee):
+                instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+                presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
+        for cle, fiche in self.fiches.items():
+            confronter(fiche, presents.get(cle, ()), dire=False)
 
     def _apprendre(self, note: Mapping[str, Any]) -> None:
         cle = CleSerie(*note["cle"])
@@ -2962,7 +2976,9 @@ class EcrivainFichier(_FichierRepris):
             self._condenser()  # il parlait de lignes qui ne sont plus là
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct))
+        # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
+        deja_la = not (lot.lignes.num_rows or self.type_donnee.a_une_grille)
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct or deja_la))
 
     @staticmethod
     def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
@@ -3078,16 +3094,28 @@ def _est_gzip(chemin: Path) -> bool:
 
 
 def _fin_des_lignes(chemin: Path) -> int:
-    """L'octet qui suit le dernier saut de ligne."""
+    """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
-        fin = fichier.seek(0, os.SEEK_END)
+        fin, saut = fichier.seek(0, os.SEEK_END), 0  # saut : ce qui suit le premier saut de la queue vide
         while fin:
             debut = max(0, fin - (1 << 16))
             fichier.seek(debut)
-            if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
-                return debut + saut
+            bloc = fichier.read(fin - debut)
+            entier = bloc if saut else bloc[: bloc.rfind(b"\n") + 1]
+            plein = len(entier.rstrip())
+            premier = entier.find(b"\n", plein) + 1
+            saut = debut + premier if premier else saut
+            if plein:
+                return saut
             fin = debut
         return 0
+
+
+def _est_coupe(chemin: Path) -> bool:
+    """Vrai si quelque chose suit la dernière ligne entière."""
+    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        fichier.seek(_fin_des_lignes(chemin))
+        return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
 
 class _CsvLu(EcrivainFichier):
@@ -3113,7 +3141,7 @@ class _CsvLu(EcrivainFichier):
         ouvrir = gzip.open if _est_gzip(self.chemin) else open
         with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
             titre = fichier.readline(1 << 12)
-        if titre.rstrip(b"\r\n") != self._titre.rstrip():
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._titre.rstrip():
             if not _est_du_texte(titre):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
             texte = titre.decode(errors="replace").strip()
@@ -3122,10 +3150,10 @@ class _CsvLu(EcrivainFichier):
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if not _est_gzip(self.chemin) and (fin := _fin_des_lignes(self.chemin)) < self.octets:
+        if not _est_gzip(self.chemin) and _est_coupe(self.chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
             with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, fin)
+                os.truncate(self.chemin, _fin_des_lignes(self.chemin))
 
     def _annexes(self) -> tuple[Path, ...]:
         return (self._nom_fiche,)
@@ -3136,7 +3164,7 @@ class _CsvLu(EcrivainFichier):
 
     def _defauts(self) -> list[tuple[str, str]]:
         # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
-        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or _fin_des_lignes(self.chemin) == self.octets
+        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or not _est_coupe(self.chemin)
         return [] if entiere else [("ligne_coupee", "la dernière ligne n'est pas entière")]
 
     def _blocs(self) -> Iterator[pa.Table]:
@@ -3145,7 +3173,8 @@ class _CsvLu(EcrivainFichier):
             fichier.readline()
             while lignes := fichier.readlines(1 << 20):
                 entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
-                yield lignes_du_csv(entieres, self.type_donnee)
+                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
+                    yield lignes_du_csv(pleines, self.type_donnee)
 
     def _lire_entete(self) -> dict[str, Any] | None:
         try:
@@ -3160,10 +3189,10 @@ class _CsvLu(EcrivainFichier):
         return lu
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+        self._a_point = intact and bool(entete.get("nombres_a_point"))
         # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-        return not (self._direct or entete.get("entrelace")) and all(
-            entete.get(champ) == valeur for champ, valeur in self._empreinte().items()
-        )
+        return intact and not (self._direct or entete.get("entrelace"))
 
     def _empreinte(self) -> dict[str, int]:
         """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
@@ -3172,7 +3201,8 @@ class _CsvLu(EcrivainFichier):
 
     def _reste_de_l_entete(self) -> dict[str, Any]:
         entrelace = {"entrelace": True} if self._entrelace else {}
-        return {**super()._reste_de_l_entete(), **entrelace, **self._empreinte()}
+        a_point = {"nombres_a_point": True} if self._a_point else {}
+        return {**super()._reste_de_l_entete(), **entrelace, **a_point, **self._empreinte()}
 
     def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
@@ -3231,7 +3261,8 @@ class _CsvLu(EcrivainFichier):
                 fichier.seek(milieu - 1)
                 fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
                 debut = fichier.tell()
-                ligne = fichier.readline()
+                while (ligne := fichier.readline()).isspace():
+                    debut = fichier.tell()
                 if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
                     bas = debut + len(ligne)
                 else:
@@ -3300,12 +3331,13 @@ class EcrivainCsv(_CsvLu):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._fins: dict[str, pa.Table] = {}
+        self._a_point = False  # chaque nombre du fichier a son point : un fichier d'avant sera récrit en entier
         self._ajout: io.FileIO | None = None
         self._fiche_ecrite = -math.inf
 
     def _fonte_s(self) -> float:
         # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
-        lenteur = 8.0 if self.compression == "gzip" else 1.0 if self._entrelace else 0.1
+        lenteur = 8.0 if self.compression == "gzip" else 0.1 if self._a_point and not self._entrelace else 1.0
         return super()._fonte_s() * lenteur
 
     def _ordonner(self, recensement: _Recensement) -> None:
@@ -3318,7 +3350,7 @@ class EcrivainCsv(_CsvLu):
 
     def _ecarter(self) -> None:
         self._fermer_ajout()
-        self._fins, self._entrelace = {}, False
+        self._fins, self._entrelace, self._a_point = {}, False, False
         super()._ecarter()
         self._retenir_fins()
 
@@ -3346,12 +3378,20 @@ class EcrivainCsv(_CsvLu):
         if coupe < lignes.num_rows:
             if not self._existe():
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
+                self._a_point = True
             if symbole < derniers and not self._entrelace:
                 self._annoncer_entrelacement()
             with _disque("Écrire", self.chemin):
-                self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
+                self._ajout = self._ajout or self._ouvrir_la_fin()
                 _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
         return lignes[:coupe]
+
+    def _ouvrir_la_fin(self) -> io.FileIO:
+        """De quoi ajouter après la dernière ligne ; celles, vides, qu'un éditeur a laissées sont ôtées."""
+        fichier = io.FileIO(self.chemin, "ab")
+        if fichier.tell() > (fin := _fin_des_lignes(self.chemin)):
+            fichier.truncate(fin)
+        return fichier
 
     def _annoncer_entrelacement(self) -> None:
         """Le dit dans la fiche, avant le fait : un lecteur la croit."""
@@ -3385,7 +3425,7 @@ class EcrivainCsv(_CsvLu):
         self._fermer_ajout()
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
-            self._entrelace = False
+            self._entrelace, self._a_point = False, True
             self._retenir_fins()
         self._ecrire_fiche()
 
@@ -3397,7 +3437,7 @@ class EcrivainCsv(_CsvLu):
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        entier = premiere is None or not self._existe() or self._entrelace
+        entier = premiere is None or not self._existe() or self._entrelace or not self._a_point
         if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
             self._composer(fichier, self._compter(self._fusion()))
             return
@@ -3443,7 +3483,7 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     convertir: Mapping[str, Callable[[pa.Array], pa.Array]] = {
         "texte": _texte_cite,
         "instant": _instant_iso,
-        "nombre": _nombre_court,
+        "nombre": _nombre_a_point,
         "entier": _nombre_court,
         "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
@@ -3462,6 +3502,16 @@ def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None)
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
     return nombres.cast(pa.string())
+
+
+def _nombre_a_point(nombres: pa.Array) -> pa.Array:
+    """Toujours un point : DuckDB tient une colonne qui commence par des entiers pour entière, et arrondit la suite."""
+    textes = _nombre_court(nombres)
+    sans = pc.less(pc.find_substring(textes, "."), _constante(0))
+    if not pc.any(sans).as_py():
+        return textes
+    pointes = pc.replace_substring_regex(textes.filter(sans), r"^(-?\d+)(e.*)?$", r"\1.0\2")
+    return pc.replace_with_mask(textes, sans, pointes)
 
 
 def _instant_iso(instants: pa.Array) -> pa.Array:

@@ -399,3 +399,144 @@ def test_fiche_d_un_trou() -> None:
     pleine = m.Fiche(BTC, "swap", "contrats", 0.01, 0, [plage(0, 3)], [m.Trou(*plage(3, 4), m.ECHEC)],
                      marche_id="BTC-USDT-SWAP", origine=m.SANDBOX)  # fmt: skip
     assert m.Fiche.depuis_dict(json.loads(json.dumps(pleine.en_dict()))) == pleine
+
+
+# --- CSV : les nombres, le BOM, les lignes vides
+
+
+ENTIERES = {rang: (8450.0, 8451.0, 8449.0, 8450.0, float(rang)) for rang in range(6)}
+
+
+def sans_points(chemin: Path) -> None:
+    """Rend un CSV tel qu'une version d'avant l'écrivait : `8450`, pas `8450.0`, et une fiche qui n'en dit rien."""
+    avant = chemin.stat().st_mtime_ns
+    chemin.write_bytes(chemin.read_bytes().replace(b".0,", b",").replace(b".0\n", b"\n"))
+    voisine = chemin.with_name(f"{chemin.name}.fiche.json")
+    entete = json.loads(voisine.read_text())
+    del entete["nombres_a_point"]
+    entete |= {"octets": chemin.stat().st_size, "modifie_ns": chemin.stat().st_mtime_ns}
+    assert entete["modifie_ns"] != avant
+    voisine.write_text(json.dumps(entete))
+
+
+def nombres(chemin: Path, donnee: m.TypeDonnee = m.OHLCV) -> list[str]:
+    """Les cellules des colonnes de nombres d'un CSV, telles qu'écrites."""
+    rangs = [rang for rang, (_, nature) in enumerate(donnee.colonnes) if nature == "nombre"]
+    lignes_ = [ligne.split(",") for ligne in chemin.read_text().splitlines()[1:]]
+    return [ligne[rang] for ligne in lignes_ for rang in rangs if ligne[rang]]
+
+
+@pytest.mark.parametrize("flux", [False, True], ids=["historique", "flux"])
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES, m.TICKER], ids=lambda donnee: donnee.nom)
+def test_csv_un_nombre_a_toujours_un_point(tmp_path: Path, donnee: m.TypeDonnee, flux: bool) -> None:
+    """`8450.0`, jamais `8450` : DuckDB en ferait une colonne d'entiers, et arrondirait la suite sans le dire."""
+    chemin = tmp_path / "s.csv"
+    unique = lot_de(donnee, range(9))
+    valeurs = [8450.0, 1e22, 1e-7, -0.0, 0.1, 5e-324, 1e15, 123456789.125, 1e300]
+    for rang, (nom, nature) in enumerate(donnee.colonnes):
+        if nature == "nombre":
+            unique = unique._replace(lignes=unique.lignes.set_column(rang, nom, pa.array(valeurs)))
+    ecrire(chemin, unique, donnee=donnee, flux=flux)
+    ecrits = nombres(chemin, donnee)
+    assert len(ecrits) == 9 * sum(nature == "nombre" for _, nature in donnee.colonnes)
+    assert [cellule for cellule in ecrits if "." not in cellule] == []
+    assert {float(cellule) for cellule in ecrits} == set(valeurs)
+    assert m.lire(chemin).equals(unique.lignes.cast(donnee.schema))
+
+
+def test_csv_d_avant_les_points(tmp_path: Path) -> None:
+    """Il se lit et se continue ; il n'est pas récrit pour cela seul, et l'est en entier quand il doit l'être."""
+    chemin = tmp_path / "s.csv"
+    ecrire(chemin, lot(ENTIERES))
+    sans_points(chemin)
+    assert "8450" in nombres(chemin)
+    avant = etat(chemin)
+    assert m.lire(chemin)["open"].to_pylist() == [8450.0] * 6
+    assert m.verifier(chemin).code == 0
+    assert not ecrire(chemin, lot(ENTIERES))
+    assert etat(chemin) == avant
+    ecrire(chemin, lot({7: ENTIERES[0]}))
+    assert [cellule for cellule in nombres(chemin) if "." not in cellule] == []
+    debut = chemin.read_bytes()
+    ecrire(chemin, lot({8: ENTIERES[0]}))  # et désormais le début est recopié, octet pour octet
+    assert chemin.read_bytes().startswith(debut)
+    assert m.lire(chemin).num_rows == 8
+
+
+AJOUTS_D_EDITEUR = {
+    "vide": b"\n", "vides": b"\n\n\r\n", "blancs": b"  \n\t\n", "sans saut": b"\n  ", "longs": b"\n" * 70_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flux", [False, True], ids=["historique", "flux"])
+@pytest.mark.parametrize("ajout", AJOUTS_D_EDITEUR)
+def test_csv_bom_et_lignes_vides_sont_admis(
+    tmp_path: Path, ajout: str, flux: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lus, contrôlés et continués, avant comme après, sans mise de côté ; et rien n'est récrit pour cela."""
+    chemin = tmp_path / "s.csv"
+    ecrire(chemin, lot(ENTIERES))
+    chemin.write_bytes(b"\xef\xbb\xbf" + chemin.read_bytes() + AJOUTS_D_EDITEUR[ajout])
+    caplog.clear()
+    assert m.lire(chemin).num_rows == 6
+    assert m.verifier(chemin).code == 0
+    edite = chemin.read_bytes()
+    ecrire(chemin, lot(ENTIERES), flux=flux)
+    assert chemin.read_bytes() == edite
+    creer(chemin).controler([BTC])
+    suite = dict.fromkeys(range(6, 15), ENTIERES[0])
+    ecrire(chemin, lot(suite), flux=flux)
+    avant = lot({-3: ENTIERES[0], -2: ENTIERES[0], -1: ENTIERES[0]})
+    ecrire(chemin, avant, flux=flux)
+    assert [ligne[0] for ligne in lignes(chemin)] == [plage(rang, 0)[0] for rang in range(-3, 15)]
+    assert m.verifier(chemin).code == 0
+    assert not [f for f in tmp_path.iterdir() if "corrompu" in f.name]
+    assert [r.message for r in caplog.records] == []
+
+
+def test_csv_lignes_vides_au_milieu(tmp_path: Path) -> None:
+    """Elles ne comptent pas, et la dichotomie les passe."""
+    chemin = tmp_path / "s.csv"
+    ecrire(chemin, lot(dict.fromkeys(range(40), ENTIERES[0])))
+    textes = chemin.read_bytes().splitlines(keepends=True)
+    chemin.write_bytes(b"\n".join([b"".join(textes[:2]), *textes[2:20], b"\n" * 500, *textes[20:]]))
+    assert m.verifier(chemin).code == 0
+    for rang in (40, -1):
+        ecrire(chemin, lot({rang: ENTIERES[0]}))
+    assert [ligne[0] for ligne in lignes(chemin)] == [plage(rang, 0)[0] for rang in range(-1, 41)]
+
+
+def test_une_mise_de_cote_tardive_ne_perd_rien(figee: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le fichier se révèle abîmé à la fonte : les bougies que le journal y croyait écrites sont redemandées."""
+    chemin = tmp_path / "s.csv"
+    dedans, large = (BORNES[0], BORNES[0] + 10 * MINUTE), (BORNES[0], BORNES[0] + 15 * MINUTE)
+    assert telecharger(figee, chemin, dedans) == 0
+    textes = chemin.read_bytes().splitlines(keepends=True)
+    cellules = textes[5].split(b",")
+    chemin.write_bytes(b"".join([*textes[:5], b",".join([*cellules[:5], b"abc", *cellules[6:]]), *textes[6:]]))
+    voisine = chemin.with_name("s.csv.fiche.json")
+    touche = {"octets": chemin.stat().st_size, "modifie_ns": chemin.stat().st_mtime_ns}
+    entete = json.loads(voisine.read_text()) | touche
+    del entete["nombres_a_point"]  # un fichier d'avant : sa fonte le relit tout
+    voisine.write_text(json.dumps(entete))
+    monkeypatch.setattr(m, "RELECTURE_MAX", 0)  # un gros fichier : l'ouverture ne le relit pas
+    assert [telecharger(figee, chemin, large) for _ in range(2)] == [1, 0]
+    assert lignes(chemin) == list(figee.attendu("binance", "BTC/USDT", "1m", *large))
+    assert [f.name for f in tmp_path.glob("s.csv.corrompu-*")]
+
+
+@pytest.mark.parametrize("donnee", m.TYPES.values(), ids=lambda donnee: donnee.nom)
+def test_ce_que_le_fichier_perdu_tenait_n_est_plus_prouve(tmp_path: Path, donnee: m.TypeDonnee) -> None:
+    """Relire sans rien apprendre va au journal sans lignes : le fichier ôté, rien n'en est tenu pour écrit."""
+    chemin = tmp_path / "s.parquet"
+    with creer(chemin, donnee) as ecrivain:
+        ecrivain.ecrire(lot_de(donnee, range(10)), m.Fiche(lot_de(donnee, [0]).cle))
+        ecrivain.finir()
+    relu = lot_de(donnee, range(5, 10))
+    debut, fin = relu.couverts[0]
+    with creer(chemin, donnee) as ecrivain:
+        ecrivain.ecrire(relu._replace(couverts=[(debut, fin + MINUTE)]), m.Fiche(relu.cle))
+    chemin.unlink()
+    with creer(chemin, donnee) as ecrivain:
+        fiche_ = ecrivain.fiches.get(relu.cle)
+        assert fiche_ is None or fiche_.couverts == []
