@@ -88,6 +88,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Coroutine,
     Iterable,
     Iterator,
@@ -678,6 +679,11 @@ A_VENIR = "a_venir"  # une queue : rien ne la suit encore, ce n'est pas un trou 
 
 HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
 
+# D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
+REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
+ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
+UNITE_INCONNUE = "inconnue"
+
 
 class Trou(NamedTuple):
     """Un intervalle [debut, fin[ sans donnée, et pourquoi."""
@@ -693,17 +699,24 @@ class Fiche:
 
     `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait ; d'une série d'événements, ceux où
     aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les deux listes sont triées.
-    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception.
+    `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
+    l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant.
     """
 
     cle: CleSerie
     type_marche: str = "spot"
-    unite_volume: str = ""
+    unite_volume: str = UNITE_INCONNUE
     taille_contrat: float | None = None
     ancre_ms: int = 0
     couverts: list[Intervalle] = field(default_factory=list)
     trous: list[Trou] = field(default_factory=list)
     horodatage: str = HORODATAGE_EXCHANGE
+    marche_id: str = ""
+    origine: str = REEL
+
+    def completee(self, neuve: Fiche) -> Fiche:
+        """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
+        return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
 
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou]) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste."""
@@ -752,6 +765,8 @@ class Fiche:
         return {
             **self.cle._asdict(),
             "type_marche": self.type_marche,
+            **({"marche_id": self.marche_id} if self.marche_id else {}),
+            "origine": self.origine,
             "unite_volume": self.unite_volume,
             "contractSize": self.taille_contrat,
             "ancre_ms": self.ancre_ms,
@@ -762,11 +777,14 @@ class Fiche:
 
     @classmethod
     def depuis_dict(cls, donnees: Mapping[str, Any]) -> Fiche:
-        """L'inverse de `en_dict` ; KeyError, TypeError ou ValueError si ce n'en est pas une."""
+        """L'inverse de `en_dict` ; KeyError, TypeError ou ValueError si ce n'en est pas une.
+
+        Une fiche d'avant n'a ni `marche_id` ni `origine` : elle est tenue pour réelle.
+        """
         return cls(
             cle=CleSerie(*(str(donnees[champ]) for champ in CleSerie._fields)),
             type_marche=str(donnees["type_marche"]),
-            unite_volume=str(donnees["unite_volume"]),
+            unite_volume=str(donnees["unite_volume"] or UNITE_INCONNUE),
             taille_contrat=donnees["contractSize"],
             ancre_ms=int(donnees["ancre_ms"]),
             couverts=[(lire_instant(d, 0), lire_instant(f, 0)) for d, f in donnees["intervalles"]],
@@ -774,7 +792,15 @@ class Fiche:
                 Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
             ],
             horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
+            marche_id=str(donnees.get("marche_id", "")),
+            origine=_origine_lue(donnees),
         )
+
+
+def _origine_lue(donnees: Mapping[str, Any]) -> str:
+    """L'origine que dit une fiche ; réelle, celle d'une fiche d'avant, ou qui ne se comprend pas."""
+    origine = donnees.get("origine")
+    return origine if origine in ORIGINES else REEL
 
 
 class Lot(NamedTuple):
@@ -1743,17 +1769,17 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _mettre_de_cote(chemin: Path, *annexes: Path) -> Path:
-    """Renomme un fichier illisible en `<nom>.corrompu-<date>` ; ses annexes le suivent."""
+def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
-    suffixes = (f".corrompu-{date}{f'-{n}' if n else ''}" for n in itertools.count())
+    suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
     suffixe = next(s for s in suffixes if not chemin.with_name(chemin.name + s).exists())
     cible = chemin.with_name(chemin.name + suffixe)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
-    journal.warning("« %s » est illisible : mis de côté sous « %s », rien n'en est perdu.", chemin, cible.name)
+    journal.warning("« %s » %s : mis de côté sous « %s », rien n'en est perdu.", chemin, cause, cible.name)
     return cible
 
 
@@ -2392,6 +2418,7 @@ class Sortie(ABC):
         table: str | None = None,
         compression: str | None = None,
         flux: bool = False,
+        origine: str | None = None,
     ) -> None:
         if compression is not None and compression not in self.compressions:
             raise ErreurDemande(
@@ -2403,11 +2430,16 @@ class Sortie(ABC):
         self.table = type_donnee.nom if table is None else table
         self.compression = compression or self.compressions[0]
         self.flux = flux
+        self.origine = origine  # de ce qui va être écrit ; None : celle de la sortie, quelle qu'elle soit
         self.fiches: dict[CleSerie, Fiche] = {}
 
     @abstractmethod
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien."""
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        """Les fiches de la sortie et d'une exécution interrompue ; _PasLeNotre si ce qui est là n'est pas à nous."""
+
+    @abstractmethod
+    def _origines(self) -> set[str]:
+        """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
 
     @abstractmethod
     def _reconnaitre(self) -> bool:
@@ -2454,6 +2486,13 @@ class Sortie(ABC):
         return self.chemin.stat().st_size if self.chemin.exists() else 0
 
 
+_DONNEES_DE = {
+    REEL: "des données réelles",
+    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
+    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
+}
+
+
 class Ecrivain(Sortie):
     """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
 
@@ -2473,7 +2512,56 @@ class Ecrivain(Sortie):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
+        self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
+
+    def controler(self, cles: Sequence[CleSerie], marches: Mapping[CleSerie, str] = MappingProxyType({})) -> None:
+        """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien.
+
+        `marches` : l'identifiant, chez l'exchange, du marché de chacune.
+        """
+        if objection := _objection(self.chemin):
+            raise ErreurDemande(objection, "Donnez un nom de fichier.")
+        self._marches = marches
+        presentes = self._fiches_presentes()
+        self._controler_series(presentes, cles)
+        if self.origine_a_ecarter() is None:
+            self._refuser_autre_marche(presentes)
+
+    @abstractmethod
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
+        """Lève ErreurDemande si la sortie, qui tient déjà ces séries, ne peut tenir celles-là aussi."""
+
+    def origine_a_ecarter(self) -> str | None:
+        """L'origine de la sortie, si elle doit être mise de côté : ce qui est inventé ne se mêle pas au réel.
+
+        Lève ErreurDemande si elle est réelle et que l'exécution ne l'est pas.
+        """
+        presentes = self._origines() if self.origine is not None else set[str]()
+        if not presentes - {self.origine}:
+            return None
+        if len(presentes) > 1 or REEL in presentes:
+            raise ErreurDemande(
+                f"« {self.chemin} » tient {' et '.join(_DONNEES_DE[origine] for origine in sorted(presentes))} : "
+                f"{_DONNEES_DE[str(self.origine)]} ne s'y mêlent pas",
+                "Choisissez une autre sortie, ou déplacez ce fichier.",
+            )
+        return presentes.pop()
+
+    def _refuser_autre_marche(self, presentes: Mapping[CleSerie, Fiche]) -> None:
+        """Un symbole qui désigne un autre marché qu'hier (LUNA) n'est plus la même série."""
+        for cle, marche in self._marches.items():
+            connu = presentes[cle].marche_id if cle in presentes else ""
+            if connu and marche and connu != marche:
+                raise ErreurDemande(
+                    f"« {self.chemin} » tient {cle}, marché « {connu} » chez l'exchange ; ce symbole y désigne "
+                    f"à présent le marché « {marche} »",
+                    "Ce n'est pas la même série : choisissez une autre sortie, ou déplacez ce fichier.",
+                )
+
+    @abstractmethod
+    def _voisins(self) -> tuple[Path, ...]:
+        """Les fichiers qui font partie de la sortie, à côté d'elle."""
 
     @abstractmethod
     def _reprendre(self) -> None:
@@ -2527,7 +2615,12 @@ class Ecrivain(Sortie):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
+            if (origine := self.origine_a_ecarter()) is not None:
+                motif = origine.replace("_", "-")
+                cause = f"tient {_DONNEES_DE[origine]}"
+                _mettre_de_cote(self.chemin, *self._voisins(), motif=motif, cause=cause)
             self._reprendre()
+            self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             self._anciens = {cle: list(fiche.couverts) for cle, fiche in self.fiches.items()}
         except BaseException:
             self.fermer()
@@ -2572,7 +2665,8 @@ class Ecrivain(Sortie):
         )
         apres.noter(lot.couverts, lot.trous)
         if self._est_ecrit(lot, avant):
-            if apres == avant:
+            if avant is not None and apres == avant.completee(apres):
+                self.fiches[lot.cle] = apres
                 return
             lot = lot._replace(lignes=lot.lignes[:0])
         with self._garde():
@@ -2741,25 +2835,46 @@ class _FichierLu(Ecrivain):
         recensement.accorder(fiches, dire=not self._nom_journal.exists())  # ce qui manque est peut-être au journal
         return recensement
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        presentes = self._presentes()
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
-        if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not presentes & set(cles)):
+        if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not set(presentes) & set(cles)):
             raise ErreurDemande(
                 f"« {self.chemin} » contient d'autres séries : {_enumerer(presentes)}",
                 f"Choisissez une autre sortie pour {_enumerer(cles)}, ou déplacez ce fichier.",
             )
 
-    def _presentes(self) -> set[CleSerie]:
-        """Les séries du fichier, et du journal d'une exécution interrompue ; illisibles, ils n'en tiennent pas."""
-        cles: set[CleSerie] = set()
-        with contextlib.suppress(SortieIllisible):
-            cles |= {fiche.cle for fiche in self.lire_fiches()}
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        """Illisibles, le fichier et le journal n'en tiennent pas ; d'un journal, la première suffit."""
+        fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
-            cles |= {CleSerie(*note["cle"]) for note in itertools.islice(self._journal.notes(), 1)}
-        return cles
+            for note in itertools.islice(self._journal.notes(), 1):
+                cle = CleSerie(*note["cle"])
+                fiches[cle] = Fiche(cle, **note["fiche"])
+        with contextlib.suppress(SortieIllisible):
+            fiches |= {fiche.cle: fiche for fiche in self.lire_fiches()}
+        return fiches
+
+    def _origines(self) -> set[str]:
+        origines: set[str] = set()
+        with contextlib.suppress(SortieIllisible):
+            if self._existe():
+                origines |= _origines_de(self._lire_entete())
+        with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+            origines |= {_origine_lue(note["fiche"]) for note in itertools.islice(self._journal.notes(), 1)}
+        return origines
+
+    def _annexes(self) -> tuple[Path, ...]:
+        """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
+        return ()
+
+    def _voisins(self) -> tuple[Path, ...]:
+        return (*self._annexes(), self._nom_journal)
+
+
+def _origines_de(entete: Mapping[str, Any] | None) -> set[str]:
+    """Les origines que dit un en-tête ; un fichier qui n'en dit aucune est réel."""
+    series = entete.get("series") if entete else None
+    return {_origine_lue(s) for s in series if isinstance(s, dict)} or {REEL} if isinstance(series, list) else {REEL}
 
 
 def _enumerer(cles: Iterable[CleSerie]) -> str:
@@ -2773,7 +2888,7 @@ class _FichierRepris(_FichierLu):
 
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
-        self._connue: dict[str, Any] | None = None  # l'en-tête que porte le fichier, versions exclues
+        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
         self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
 
     @abstractmethod
@@ -2793,7 +2908,6 @@ class _FichierRepris(_FichierLu):
                 self._reparer()
                 entete = self._lire_entete()
                 self._accorder(entete)
-                self._connue = {**entete, **dict.fromkeys(_versions())} if entete else None
             except SortieIllisible:
                 self._ecarter()
         self._rejouer_journal()
@@ -2804,13 +2918,10 @@ class _FichierRepris(_FichierLu):
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
             for note in self._journal.notes():
                 self._apprendre(note)
+        self._s_en_tenir_au_journal()
 
     def _reparer(self) -> None:
         """Ce qu'un format sait réparer sans rien perdre d'entier."""
-
-    def _annexes(self) -> tuple[Path, ...]:
-        """Les fichiers voisins qui suivent la sortie mise de côté."""
-        return ()
 
     def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
         return lot.take(gardees)
@@ -2828,12 +2939,21 @@ class _FichierRepris(_FichierLu):
                 with _disque("Effacer", voisin):
                     voisin.unlink()
 
+    def _fiches_copiees(self) -> dict[CleSerie, Fiche]:
+        return {
+            cle: dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
+            for cle, fiche in self.fiches.items()
+        }
+
     def _accorder(self, entete: Mapping[str, Any] | None) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier retouché à la main."""
         ecrites = self._fiches_ecrites(entete)
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
-        if ecrites is not None and entete is not None and self._est_fidele(ecrites, entete):
-            return
+        if ecrites is not None and entete is not None:
+            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", *_versions())}
+            self._connue = (reste, self._fiches_copiees())
+            if self._est_fidele(ecrites, entete):
+                return
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
         self._ordonner(recensement)
@@ -2852,6 +2972,7 @@ class _FichierRepris(_FichierLu):
                 for note in self._journal.reprendre():
                     self._apprendre(note)
                     lots += 1
+                self._s_en_tenir_au_journal()
         except SortieIllisible:
             _mettre_de_cote(self._nom_journal)
             del self._journal
@@ -2860,6 +2981,18 @@ class _FichierRepris(_FichierLu):
             journal.info("« %s » : %d lots repris d'une exécution interrompue.", self.chemin, lots)
             self.finir()
         self._journal.supprimer()
+
+    def _s_en_tenir_au_journal(self) -> None:
+        """Sans fichier, un lot ne prouve que les lignes qu'il porte : il tait celles que le fichier avait déjà."""
+        if not (self._sans_fichier and self.type_donnee.a_une_grille):
+            return
+        presents: dict[CleSerie, list[Intervalle]] = {}
+        for table in self._journal.flot():
+            for cle, lignes in _par_serie(table, self.type_donnee):
+                instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+                presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
+        for cle, fiche in self.fiches.items():
+            confronter(fiche, presents.get(cle, ()), dire=False)
 
     def _apprendre(self, note: Mapping[str, Any]) -> None:
         cle = CleSerie(*note["cle"])
@@ -2892,13 +3025,18 @@ class EcrivainFichier(_FichierRepris):
             self._condenser()  # il parlait de lignes qui ne sont plus là
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct))
+        # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
+        deja_la = not (lot.lignes.num_rows or self.type_donnee.a_une_grille)
+        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct or deja_la))
 
     @staticmethod
     def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
         """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
         champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
         marche = {champ: getattr(fiche, champ) for champ in champs}
+        # Chaque lot les redit : ce qui va sans dire ne pèse pas.
+        marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
+        marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
         return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
@@ -2938,7 +3076,7 @@ class EcrivainFichier(_FichierRepris):
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         lignes_changees = bool(self._journal.entrees) or not self._existe()
-        if self.fiches and (lignes_changees or self._entete() != self._connue):
+        if self.fiches and (lignes_changees or self._en_dit_plus()):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
             recus = self._journal.lignes * self.octets_par_ligne
@@ -2947,7 +3085,7 @@ class EcrivainFichier(_FichierRepris):
             )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self._connue = self._entete()
+            self._connue = self._reste_de_l_entete(), self._fiches_copiees()
             self._modifiee = True
         self._journal.supprimer()
 
@@ -2965,10 +3103,23 @@ class EcrivainFichier(_FichierRepris):
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
 
-    def _entete(self) -> dict[str, Any]:
-        """Les fiches telles qu'elles seront écrites, sans les versions."""
+    def _en_dit_plus(self) -> bool:
+        """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
+        if self._connue is None or self._connue[0] != self._reste_de_l_entete():
+            return True
+        connues = self._connue[1]
+        return self.fiches.keys() != connues.keys() or any(
+            fiche != connues[cle].completee(fiche) for cle, fiche in self.fiches.items()
+        )
+
+    def _reste_de_l_entete(self) -> dict[str, Any]:
+        """Ce que l'en-tête dit du fichier, fiches et versions à part."""
+        return {"type": self.type_donnee.nom}
+
+    def _entete_json(self, indent: int | None = None) -> str:
         series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        return {**dict.fromkeys(_versions()), "type": self.type_donnee.nom, "series": series}
+        entete = {**_versions(), **self._reste_de_l_entete(), "series": series}
+        return json.dumps(entete, ensure_ascii=False, indent=indent)
 
     def _exiger_lignes(self, ecrites: int, attendues: int) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
@@ -2992,16 +3143,28 @@ def _est_gzip(chemin: Path) -> bool:
 
 
 def _fin_des_lignes(chemin: Path) -> int:
-    """L'octet qui suit le dernier saut de ligne."""
+    """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
-        fin = fichier.seek(0, os.SEEK_END)
+        fin, saut = fichier.seek(0, os.SEEK_END), 0  # saut : ce qui suit le premier saut de la queue vide
         while fin:
             debut = max(0, fin - (1 << 16))
             fichier.seek(debut)
-            if saut := fichier.read(fin - debut).rfind(b"\n") + 1:
-                return debut + saut
+            bloc = fichier.read(fin - debut)
+            entier = bloc if saut else bloc[: bloc.rfind(b"\n") + 1]
+            plein = len(entier.rstrip())
+            premier = entier.find(b"\n", plein) + 1
+            saut = debut + premier if premier else saut
+            if plein:
+                return saut
             fin = debut
         return 0
+
+
+def _est_coupe(chemin: Path) -> bool:
+    """Vrai si quelque chose suit la dernière ligne entière."""
+    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        fichier.seek(_fin_des_lignes(chemin))
+        return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
 
 class _CsvLu(EcrivainFichier):
@@ -3027,7 +3190,7 @@ class _CsvLu(EcrivainFichier):
         ouvrir = gzip.open if _est_gzip(self.chemin) else open
         with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
             titre = fichier.readline(1 << 12)
-        if titre.rstrip(b"\r\n") != self._titre.rstrip():
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._titre.rstrip():
             if not _est_du_texte(titre):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
             texte = titre.decode(errors="replace").strip()
@@ -3036,10 +3199,10 @@ class _CsvLu(EcrivainFichier):
 
     def _reparer(self) -> None:
         """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if not _est_gzip(self.chemin) and (fin := _fin_des_lignes(self.chemin)) < self.octets:
+        if not _est_gzip(self.chemin) and _est_coupe(self.chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
             with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, fin)
+                os.truncate(self.chemin, _fin_des_lignes(self.chemin))
 
     def _annexes(self) -> tuple[Path, ...]:
         return (self._nom_fiche,)
@@ -3050,7 +3213,7 @@ class _CsvLu(EcrivainFichier):
 
     def _defauts(self) -> list[tuple[str, str]]:
         # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
-        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or _fin_des_lignes(self.chemin) == self.octets
+        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or not _est_coupe(self.chemin)
         return [] if entiere else [("ligne_coupee", "la dernière ligne n'est pas entière")]
 
     def _blocs(self) -> Iterator[pa.Table]:
@@ -3059,7 +3222,8 @@ class _CsvLu(EcrivainFichier):
             fichier.readline()
             while lignes := fichier.readlines(1 << 20):
                 entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
-                yield lignes_du_csv(entieres, self.type_donnee)
+                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
+                    yield lignes_du_csv(pleines, self.type_donnee)
 
     def _lire_entete(self) -> dict[str, Any] | None:
         try:
@@ -3074,19 +3238,20 @@ class _CsvLu(EcrivainFichier):
         return lu
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+        self._a_point = intact and bool(entete.get("nombres_a_point"))
         # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-        return not (self._direct or entete.get("entrelace")) and all(
-            entete.get(champ) == valeur for champ, valeur in self._empreinte().items()
-        )
+        return intact and not (self._direct or entete.get("entrelace"))
 
     def _empreinte(self) -> dict[str, int]:
         """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
         etat = self.chemin.stat() if self.chemin.exists() else None
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
-    def _entete(self) -> dict[str, Any]:
+    def _reste_de_l_entete(self) -> dict[str, Any]:
         entrelace = {"entrelace": True} if self._entrelace else {}
-        return {**super()._entete(), **entrelace, **self._empreinte()}
+        a_point = {"nombres_a_point": True} if self._a_point else {}
+        return {**super()._reste_de_l_entete(), **entrelace, **a_point, **self._empreinte()}
 
     def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
@@ -3145,7 +3310,8 @@ class _CsvLu(EcrivainFichier):
                 fichier.seek(milieu - 1)
                 fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
                 debut = fichier.tell()
-                ligne = fichier.readline()
+                while (ligne := fichier.readline()).isspace():
+                    debut = fichier.tell()
                 if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
                     bas = debut + len(ligne)
                 else:
@@ -3214,12 +3380,13 @@ class EcrivainCsv(_CsvLu):
     def __init__(self, chemin: Path, **reglages: Any) -> None:
         super().__init__(chemin, **reglages)
         self._fins: dict[str, pa.Table] = {}
+        self._a_point = False  # chaque nombre du fichier a son point : un fichier d'avant sera récrit en entier
         self._ajout: io.FileIO | None = None
         self._fiche_ecrite = -math.inf
 
     def _fonte_s(self) -> float:
         # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
-        lenteur = 8.0 if self.compression == "gzip" else 1.0 if self._entrelace else 0.1
+        lenteur = 8.0 if self.compression == "gzip" else 0.1 if self._a_point and not self._entrelace else 1.0
         return super()._fonte_s() * lenteur
 
     def _ordonner(self, recensement: _Recensement) -> None:
@@ -3232,7 +3399,7 @@ class EcrivainCsv(_CsvLu):
 
     def _ecarter(self) -> None:
         self._fermer_ajout()
-        self._fins, self._entrelace = {}, False
+        self._fins, self._entrelace, self._a_point = {}, False, False
         super()._ecarter()
         self._retenir_fins()
 
@@ -3260,12 +3427,20 @@ class EcrivainCsv(_CsvLu):
         if coupe < lignes.num_rows:
             if not self._existe():
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
+                self._a_point = True
             if symbole < derniers and not self._entrelace:
                 self._annoncer_entrelacement()
             with _disque("Écrire", self.chemin):
-                self._ajout = self._ajout or io.FileIO(self.chemin, "ab")
+                self._ajout = self._ajout or self._ouvrir_la_fin()
                 _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
         return lignes[:coupe]
+
+    def _ouvrir_la_fin(self) -> io.FileIO:
+        """De quoi ajouter après la dernière ligne ; celles, vides, qu'un éditeur a laissées sont ôtées."""
+        fichier = io.FileIO(self.chemin, "ab")
+        if fichier.tell() > (fin := _fin_des_lignes(self.chemin)):
+            fichier.truncate(fin)
+        return fichier
 
     def _annoncer_entrelacement(self) -> None:
         """Le dit dans la fiche, avant le fait : un lecteur la croit."""
@@ -3299,19 +3474,19 @@ class EcrivainCsv(_CsvLu):
         self._fermer_ajout()
         if lignes_changees:
             ecrire_atomique(self.chemin, self._prolonger)
-            self._entrelace = False
+            self._entrelace, self._a_point = False, True
             self._retenir_fins()
         self._ecrire_fiche()
 
     def _ecrire_fiche(self) -> None:
-        texte = json.dumps({**self._entete(), **_versions()}, ensure_ascii=False, indent=1) + "\n"
+        texte = self._entete_json(indent=1) + "\n"
         ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
         self._fiche_ecrite = time.monotonic()
 
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
         premiere = self._journal.premiere()
-        entier = premiere is None or not self._existe() or self._entrelace
+        entier = premiere is None or not self._existe() or self._entrelace or not self._a_point
         if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
             self._composer(fichier, self._compter(self._fusion()))
             return
@@ -3357,7 +3532,7 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     convertir: Mapping[str, Callable[[pa.Array], pa.Array]] = {
         "texte": _texte_cite,
         "instant": _instant_iso,
-        "nombre": _nombre_court,
+        "nombre": _nombre_a_point,
         "entier": _nombre_court,
         "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
@@ -3376,6 +3551,16 @@ def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None)
 
 def _nombre_court(nombres: pa.Array) -> pa.Array:
     return nombres.cast(pa.string())
+
+
+def _nombre_a_point(nombres: pa.Array) -> pa.Array:
+    """Toujours un point : DuckDB tient une colonne qui commence par des entiers pour entière, et arrondit la suite."""
+    textes = _nombre_court(nombres)
+    sans = pc.less(pc.find_substring(textes, "."), _constante(0))
+    if not pc.any(sans).as_py():
+        return textes
+    pointes = pc.replace_substring_regex(textes.filter(sans), r"^(-?\d+)(e.*)?$", r"\1.0\2")
+    return pc.replace_with_mask(textes, sans, pointes)
 
 
 def _instant_iso(instants: pa.Array) -> pa.Array:
@@ -3487,9 +3672,6 @@ class _EcrivainColonnes(EcrivainFichier):
         """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
         schema = self.type_donnee.schema
         return pa.Table.from_batches([lot]).cast(pa.schema([schema.field(nom) for nom in lot.schema.names]))
-
-    def _entete_json(self) -> str:
-        return json.dumps({**self._entete(), **_versions()}, ensure_ascii=False)
 
 
 def _est_texte(nature: pa.DataType) -> bool:
@@ -3642,14 +3824,19 @@ def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     bornes = "debut INTEGER NOT NULL, fin INTEGER NOT NULL"
     return {
         table: ", ".join(f'"{nom}" {natures[nature]}{exigees.get(nom, "")}' for nom, nature in donnee.colonnes),
-        f"{table}_series": f"{cle}, {marche}, {_HORODATAGE_SQLITE}, PRIMARY KEY (exchange, symbole, timeframe, prix)",
+        f"{table}_series": ", ".join((cle, marche, *_AJOUTEES_SQLITE, f"PRIMARY KEY ({', '.join(CleSerie._fields)})")),
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
 
 
-_HORODATAGE_SQLITE = f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'"  # absente des premières bases
-_COLONNE_HORODATAGE = ("horodatage", "TEXT")
+# Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
+_AJOUTEES_SQLITE = (
+    f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'",
+    "marche_id TEXT NOT NULL DEFAULT ''",
+    f"origine TEXT NOT NULL DEFAULT '{REEL}'",
+)
+_COLONNES_AJOUTEES = {(definition.split()[0], "TEXT"): definition for definition in _AJOUTEES_SQLITE}
 
 
 class _Requetes:
@@ -3711,13 +3898,24 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
         fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
+        fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
         fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
+        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
         lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.couverts = list(lus)
         lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.trous = [Trou(*trou) for trou in lus]
         fiches.append(fiche)
     return fiches
+
+
+_TABLES_DE_FICHE = ("_series", "_intervalles", "_trous")
+
+
+def _origines_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> set[str]:
+    """Les origines des séries d'une table ; des lignes sans fiche sont réelles."""
+    origines = {fiche.origine for fiche in _fiches_sqlite(base, requetes)}
+    return origines or {REEL for _ in base.execute(requetes.sql('SELECT 1 FROM "{T}" LIMIT 1'))}
 
 
 def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Table]:
@@ -3790,7 +3988,7 @@ class _SqliteLue(Ecrivain):
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
-                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= {_COLONNE_HORODATAGE}:
+                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= _COLONNES_AJOUTEES.keys():
                     contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
                     raise _pas_le_notre(self, f"une table « {nom} » avec {contenu}")
             if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
@@ -3799,12 +3997,41 @@ class _SqliteLue(Ecrivain):
                 )
             return self.table.lower() in presentes
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:  # noqa: ARG002  une table tient plusieurs séries
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        if self._existe():
-            with contextlib.suppress(SortieIllisible):  # sera mis de côté à l'ouverture
-                self._reconnaitre()
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
+            if self._existe() and self._reconnaitre():
+                with self._erreurs("Lire"), self._lecteur() as base:
+                    return {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
+        return {}
+
+    def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
+        """Une table tient plusieurs séries, de plusieurs familles."""
+
+    def _origines(self) -> set[str]:
+        """Celles de toutes les tables de la base : elle n'en a qu'une, et c'est elle entière qui est mise de côté."""
+        origines: set[str] = set()
+        with contextlib.suppress(SortieIllisible):
+            for table in self.tables() if self._existe() else ():
+                with self._erreurs("Lire"), self._lecteur() as base:
+                    origines |= _origines_sqlite(base, _Requetes(self.type_donnee, table))
+        return origines
+
+    def origine_a_ecarter(self) -> str | None:
+        if (origine := super().origine_a_ecarter()) is None:
+            return None
+        notres = {f"{table}{suite}".lower() for table in self.tables() for suite in ("", *_TABLES_DE_FICHE)}
+        with self._erreurs("Lire"), self._lecteur() as base:
+            toutes = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        autres = [nom for nom in toutes if nom.lower() not in notres and not nom.startswith("sqlite_")]
+        if autres:  # mettre la base de côté les emporterait
+            raise ErreurDemande(
+                f"« {self.chemin} » tient {_DONNEES_DE[origine]}, et d'autres tables ({', '.join(autres[:NOMS_DITS])})",
+                "Choisissez une autre sortie, ou déplacez cette base.",
+            )
+        return origine
+
+    def _voisins(self) -> tuple[Path, ...]:
+        return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -3908,7 +4135,7 @@ class EcrivainSqlite(_SqliteLue):
 
     def _ecarter(self) -> None:
         self._deconnecter()
-        _mettre_de_cote(self.chemin, *(self.chemin.with_name(self.chemin.name + s) for s in ("-wal", "-shm")))
+        _mettre_de_cote(self.chemin, *self._voisins())
         self.fiches, self._inscrites = {}, set()
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -3952,8 +4179,10 @@ class EcrivainSqlite(_SqliteLue):
     def _creer_tables(self, base: sqlite3.Connection) -> None:
         for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
             base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition})')
-        if _COLONNE_HORODATAGE not in _colonnes_sqlite(base, f"{self.table}_series"):
-            base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {_HORODATAGE_SQLITE}'))
+        presentes = _colonnes_sqlite(base, f"{self.table}_series")
+        for colonne, definition in _COLONNES_AJOUTEES.items():
+            if colonne not in presentes:
+                base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {definition}'))
         if not self._requetes.a_cle_unique(base):
             base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
         for nom in ("intervalles", "trous"):
@@ -3965,11 +4194,16 @@ class EcrivainSqlite(_SqliteLue):
 
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        marche = (fiche.type_marche, fiche.unite_volume, fiche.taille_contrat, fiche.ancre_ms, *_versions().values())
-        base.execute(
-            self._requetes.sql('INSERT OR REPLACE INTO "{T}_series" VALUES (?,?,?,?,?,?,?,?,?,?,?)'),
-            (*fiche.cle, *marche, fiche.horodatage),
-        )
+        valeurs = {
+            **fiche.cle._asdict(),
+            **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
+            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine")},
+            "contractSize": fiche.taille_contrat,
+            **_versions(),
+        }
+        modele = 'INSERT OR REPLACE INTO "{T}_series" ({CHAMPS}) VALUES ({PLACES})'
+        modele = modele.replace("{CHAMPS}", ", ".join(valeurs)).replace("{PLACES}", ", ".join("?" * len(valeurs)))
+        base.execute(self._requetes.sql(modele), tuple(valeurs.values()))
         neuve = fiche.cle not in self._inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
@@ -5168,6 +5402,11 @@ class Serie:
     def nature(self) -> NatureMarche:
         """Le type du marché, tel que l'exchange le dit."""
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
+
+    @property
+    def marche_id(self) -> str:
+        """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
+        return str(self.marche.get("id") or "")
 
 
 AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
@@ -9131,6 +9370,11 @@ class Tache:
         return OHLCV if self.trades_vers_ohlcv else TYPES[self.stream or "ohlcv"]
 
     @property
+    def origine(self) -> str:
+        """D'où viendront les lignes : le vrai exchange, l'embarqué, ou le banc d'essai."""
+        return HORS_LIGNE if self.hors_ligne else SANDBOX if self.sandbox else REEL
+
+    @property
     def table_choisie(self) -> str:
         """La table SQLite demandée, ou celle du type de donnée."""
         return self.sqlite_table or self.type_donnee.nom
@@ -9402,6 +9646,8 @@ class Plan:
 def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
     """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
     a, b = une.tache, autre.tache
+    if a.origine != b.origine:
+        return "des données réelles et d'autres qui ne le sont pas (hors_ligne, sandbox) ne se mêlent pas"
     if a.format_choisi != b.format_choisi:
         return f"formats différents ({a.format_choisi}, {b.format_choisi})"
     if une.sans_fin and autre.sans_fin:
@@ -9417,7 +9663,7 @@ def _usage(planifiee: TacheDeLot) -> object:
     """Ce qui, d'une tâche, décide de `_dispute`."""
     tache = planifiee.tache
     contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
-    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, contenu
+    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, tache.origine, contenu
 
 
 def _contenu(tache: Tache) -> object:
@@ -9933,9 +10179,6 @@ class Memoire:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def controler(self, cles: Sequence[CleSerie]) -> None:
-        """Rien n'est écrit : rien à contrôler."""
-
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:  # noqa: ARG002  signature de l'écrivain
         """Rien n'était là avant."""
         return self.type_donnee.schema.empty_table()
@@ -10121,10 +10364,9 @@ def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
 
 
-def ouvrir_ecrivain(
-    tache: Tache, cles: Sequence[CleSerie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES
-) -> Ecrivain:
+def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES) -> Ecrivain:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
+    cles = [serie.cle for serie in series]
     classe = ECRIVAINS[tache.format_choisi]
     extension = classe.extensions[0]
     chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
@@ -10136,8 +10378,9 @@ def ouvrir_ecrivain(
         table=tache.table_choisie,
         compression=compression,
         flux=tache.stream is not None,
+        origine=tache.origine,
     )
-    ecrivain.controler(cles)
+    ecrivain.controler(cles, {serie.cle: serie.marche_id for serie in series})
     return ecrivain
 
 
@@ -10172,7 +10415,7 @@ async def executer_async(
             await connexion.charger_marches(tache.demandes)
             series = resoudre_series(connexion, tache, bilan)
             await connexion.estimer_heure()
-            ecrivain = puits or ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
+            ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
             with ecrivain:
                 presse = True
                 try:
@@ -10248,6 +10491,8 @@ class _Execution:
             type_marche=serie.nature.type_marche,
             unite_volume=unite,
             taille_contrat=float(contrat) if contrat else None,
+            marche_id=serie.marche_id,
+            origine=self.tache.origine,
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -10597,10 +10842,11 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         await connexion.charger_marches(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
         await connexion.estimer_heure()
-        ecrivain = ouvrir_ecrivain(tache, [serie.cle for serie in series], bilan, contexte.sorties)
+        ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
-            fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
+            if ecrivain.origine_a_ecarter() is None:
+                fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
         return bilan, [_estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series]
 
 
@@ -10683,9 +10929,12 @@ def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[C
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
     for fiche in lecteur.fiches_portees() if lecteur.type_donnee.a_une_grille else ():
         if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
-            famille = (fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
+            famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
             par_famille.setdefault(famille, {})[fiche.cle] = echecs
-    for (exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
+    for (origine, exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
+        tache = dataclasses.replace(
+            tache, hors_ligne=tache.hors_ligne or origine == HORS_LIGNE, sandbox=tache.sandbox or origine == SANDBOX
+        )
         bornes = [borne for intervalles in a_relire.values() for intervalle in intervalles for borne in intervalle]
         yield dataclasses.replace(
             tache, exchange=exchange, type_marche=type_marche, sous_type=None, symbole=None,

@@ -84,10 +84,12 @@ def creer(
     table: str | None = None,
     compression: str | None = None,
     flux: bool = False,
+    origine: str | None = None,
 ) -> m.Ecrivain:
     """L'écrivain de ce chemin, d'après son extension."""
     nom = next(nom for suffixe, nom in m.EXTENSIONS.items() if chemin.name.endswith(suffixe))
-    return m.ECRIVAINS[nom](chemin, type_donnee=donnee, table=table, compression=compression, flux=flux)
+    reglages = {"table": table, "compression": compression, "flux": flux, "origine": origine}
+    return m.ECRIVAINS[nom](chemin, type_donnee=donnee, **reglages)
 
 
 # --- Les quatre types : une ligne de chacun, d'un rang et d'une version, et ce que la sortie doit en tenir.

@@ -105,11 +105,11 @@ def test_ou_vit_la_fiche(tmp_path: Path) -> None:
 
 
 def test_texte_du_csv(tmp_path: Path) -> None:
-    """En-tête nu, instants ISO avec « Z », nombres au plus court, nul en vide, ni guillemet ni retour chariot."""
+    """En-tête nu, instants ISO avec « Z », nombres au plus court mais à point, nul en vide, ni guillemet ni retour."""
     ecrire(tmp_path / "a.csv", lot({0: (42.0, 0.1 + 0.2, 1e-7, 1e22, None)}))
     assert (tmp_path / "a.csv").read_bytes() == (
         b"exchange,symbole,timeframe,prix,timestamp,open,high,low,close,volume\n"
-        b"binance,BTC/USDT,1m,last,2024-01-01T00:00:00.000Z,42,0.30000000000000004,1e-7,1e+22,\n"
+        b"binance,BTC/USDT,1m,last,2024-01-01T00:00:00.000Z,42.0,0.30000000000000004,1.0e-7,1.0e+22,\n"
     )
 
 
