@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import sys
 import threading
 import time
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -265,6 +267,11 @@ def processus_neufs() -> Any:
         pytest.skip("demande forkserver (Linux, macOS)")
     contexte = multiprocessing.get_context("forkserver")
     contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
+    # Avant Python 3.13.1, le serveur naît sans le sys.path de pytest et tait les imports qu'il manque : chaque enfant
+    # les referait, une seconde à chacun.
+    with pytest.MonkeyPatch.context() as milieu:
+        milieu.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
     return contexte
 
 
