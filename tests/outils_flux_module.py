@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from outils_bout_en_bout import HEURE_BOURSE
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -123,6 +124,7 @@ async def ouvrir(*exchanges: str, acceleration: float = 600.0, **options: Any) -
     """Une bourse à l'heure accélérée, sans limite de débit, dans la boucle du test."""
     depart = options.pop("maintenant_ms", HEURE_BOURSE)
     limites = options.pop("limites", False)
+    options.setdefault("marche", marche_commun())
     async with Bourse(exchanges, limites=limites, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
         yield bourse
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import ccxt.pro
 import pytest
+from outils_marche import marche_commun
 
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.__main__ import lire_panne
@@ -39,7 +40,7 @@ OPTIONS = {"tradesLimit": 100_000, "OHLCVLimit": 100_000}
 
 def bourse(**reglages: Any) -> Bourse:
     """Rend une bourse binance à l'horloge arrêtée, sans débit imposé."""
-    defauts = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
+    defauts = {"marche": marche_commun(), "maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
     return Bourse(("binance",), **{**defauts, **reglages})
 
 
@@ -504,7 +505,8 @@ def test_horloge_acceleree_200_symboles_et_leurs_bougies() -> None:
         textes = [(bougie.ts, fictifs["FIC0007USDT"].texte_prix(bougie.close)) for bougie in attendues]
         assert [(k["t"], k["c"]) for k in vues] == textes
 
-    jouer_brut(essai, acceleration=60.0, nombre_marches=226)
+    # Un marché à lui : ses motifs sont changés.
+    jouer_brut(essai, marche=Marche(), acceleration=60.0, nombre_marches=226)
 
 
 def test_une_semaine_en_quelques_secondes_sans_bougie_sautee() -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from outils_flux_module import identifiant_de
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -27,7 +28,7 @@ ACCELERATION = 60  # une minute par seconde
 @pytest.fixture
 def vive() -> Iterator[Bourse]:
     """Les quatre exchanges embarqués, à une minute par seconde."""
-    with Bourse(limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
+    with Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
         yield ouverte
 
 

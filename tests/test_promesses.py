@@ -43,6 +43,7 @@ from outils_bout_en_bout import (
     restes,
     telecharger,
 )
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -775,7 +776,7 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
     sauter = 1 if exchange != "kraken" else 0  # une page de kraken suffit
     panne = Panne(nature, CHEMINS[exchange], fois=1, sauter=sauter, retry_after=pause_s)
     vite = {"rateLimit": 20}
-    with Bourse((exchange,), maintenant_ms=HEURE_BOURSE, pannes=[panne]).en_fil() as bourse:
+    with Bourse((exchange,), marche_commun(), maintenant_ms=HEURE_BOURSE, pannes=[panne]).en_fil() as bourse:
         bourse.latence_s = 0.02
         assert telecharger(bourse, csv, BORNES, "--limite", "50", exchange=exchange, config=vite) == 0
         assert lignes(csv) == attendues(bourse, exchange=exchange)
@@ -789,7 +790,7 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
 @pytest.mark.parametrize("concurrence", [8, 64])
 def test_10_les_limites_de_debit_ne_sont_jamais_violees(tmp_path: Path, concurrence: int) -> None:
     """Les débits réels des quatre exchanges, tenus en même temps, quelle que soit la concurrence."""
-    with Bourse(maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+    with Bourse(marche=marche_commun(), maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
 
         def tache(exchange: str) -> m.Tache:
             config = {**bourse.config_ccxt(exchange), "timeout_on_exit": 0}

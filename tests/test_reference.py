@@ -14,6 +14,7 @@ import ccxt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outils_marche import marche_commun
 
 import module_ccxt_fr as reference
 from bourse_locale import Bourse, Panne
@@ -193,7 +194,7 @@ class Essai:
 
 @pytest.fixture
 def essai(tmp_path: Path) -> Iterator[Essai]:
-    bourse = Bourse(limites=False, maintenant_ms=ms("2025-03-01T00:00:30"))
+    bourse = Bourse(marche=marche_commun(), limites=False, maintenant_ms=ms("2025-03-01T00:00:30"))
     with bourse.en_fil():
         yield Essai(bourse, tmp_path / "sortie.csv")
 

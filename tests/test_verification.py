@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, jusqua, lancer, telecharger
 from outils_ecrivains import creer
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -384,7 +385,7 @@ def test_ce_que_le_rest_produit_est_sain(
 @pytest.fixture
 def fixe() -> Iterator[Bourse]:
     """L'exchange embarqué, à une heure connue."""
-    with Bourse(limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as ouverte:
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as ouverte:
         yield ouverte
 
 
