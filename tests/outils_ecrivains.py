@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
-import sys
 import threading
 import time
-from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pytest
 
 import module_ccxt_fr_v2 as m
 
@@ -259,20 +255,6 @@ def tenir(chemin: Path, pret: Path) -> None:
     with creer(chemin):
         pret.write_text(str(os.getpid()), encoding="ascii")
         threading.Event().wait()
-
-
-def processus_neufs() -> Any:
-    """De quoi lancer de vrais processus sans payer à chacun l'import de pyarrow."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        pytest.skip("demande forkserver (Linux, macOS)")
-    contexte = multiprocessing.get_context("forkserver")
-    contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
-    # Avant Python 3.13.1, le serveur naît sans le sys.path de pytest et tait les imports qu'il manque : chaque enfant
-    # les referait, une seconde à chacun.
-    with pytest.MonkeyPatch.context() as milieu:
-        milieu.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-        forkserver.ensure_running()
-    return contexte
 
 
 def attendre(condition: Any, processus: BaseProcess) -> None:

@@ -13,6 +13,7 @@ import pytest
 from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from outils_flux_module import identifiant_de
 from outils_marche import marche_commun
+from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -126,10 +127,7 @@ def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_
     sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
     mots = ("--symbole", "BTC/USD", "--stream", "trades", "--flush", "5")
     arguments = commande(vive, sortie, None, *mots, exchange="kraken")
-    processus = lancer(arguments)
-    jusqua(lambda: octets(sortie) > 5000)
-    processus.kill()
-    processus.communicate()
+    tuer(condamner(arguments), lambda: octets(sortie) > 5000)
     time.sleep(1.0)  # le processus est mort une minute de l'exchange : des trades passent sans lui
     assert m.principal([*arguments, "--duree", "3"]) == 0
     assert trades_manquants(vive, "kraken", "BTC/USD", sortie) == (set(), set())
@@ -152,12 +150,10 @@ def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse,
         lues = ecrites()
         return bool(lues) and [ligne[:5] for ligne in lues] != oracle(vive, "binance", "BTC/USDT", lues)
 
-    processus = lancer(arguments)
+    processus = condamner(arguments)
     jusqua(lambda: len(ecrites()) >= 4)  # trois fausses dès l'abord, et le flux ne serait plus cru : le REST seul
     avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin="/binance/", canal="bougies", probabilite=0.6))
-    jusqua(fausse)
-    processus.kill()
-    processus.communicate()
+    tuer(processus, fausse)
     vive.pannes.retirer(avalees)
     assert m.principal([*arguments, "--duree", "3"]) == 0
     est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)

@@ -44,6 +44,7 @@ from outils_bout_en_bout import (
     telecharger,
 )
 from outils_marche import marche_commun
+from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -438,12 +439,8 @@ def tuer_a_un_instant(bourse: Bourse, sortie: Path, symbole: str, alea: random.R
 
     depart, cible = servies(), alea.choice([0, *range(1, PAGES + 1, 3), PAGES, PAGES])
     mots = ("--symbole", symbole, "--limite", "25", "--concurrence", str(EN_VOL), "--journal", "error")
-    processus = lancer(commande(bourse, sortie, LONGUES, *mots))
-    jusqua(lambda: servies() - depart >= cible or processus.poll() is not None)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        processus.wait(alea.uniform(0, 0.05))
-    processus.kill()
-    processus.communicate()
+    processus = condamner(commande(bourse, sortie, LONGUES, *mots))
+    tuer(processus, lambda: servies() - depart >= cible, alea.uniform(0, 0.05))
     return servies() - depart
 
 
@@ -472,10 +469,8 @@ def test_6_tue_plusieurs_fois_de_suite(figee: Bourse, tmp_path: Path, nom: str) 
     mots = ("--limite", "25", "--concurrence", str(EN_VOL), "--journal", "error")
     for _ in range(3):
         depuis = len(donnees(figee))
-        processus = lancer(commande(figee, sortie, LONGUES, *mots))
-        jusqua(lambda debut=depuis: len(donnees(figee)) - debut >= 10)  # type: ignore[misc]
-        processus.kill()
-        processus.communicate()
+        processus = condamner(commande(figee, sortie, LONGUES, *mots))
+        tuer(processus, lambda debut=depuis: len(donnees(figee)) - debut >= 10)  # type: ignore[misc]
         manquantes(lignes(sortie) if sortie.exists() else [], attendues(figee, LONGUES))
     assert telecharger(figee, sortie, LONGUES, *mots) == 0
     assert lignes(sortie) == attendues(figee, LONGUES)
@@ -708,10 +703,7 @@ def test_7_le_verrou_d_un_mort_ne_bloque_pas(figee: Bourse, tmp_path: Path, nom:
     """Tué en tenant la sortie : la relance la prend."""
     sortie = tmp_path / f"bougies{EXTENSIONS[nom]}"
     figee.latence_s = 0.05
-    mort = lancer(commande(figee, sortie, BORNES, "--limite", "25"))
-    jusqua(lambda: len(donnees(figee)) >= 2)
-    mort.kill()
-    mort.communicate()
+    tuer(condamner(commande(figee, sortie, BORNES, "--limite", "25")), lambda: len(donnees(figee)) >= 2)
     figee.latence_s = 0.0
     assert telecharger(figee, sortie, BORNES) == 0
     assert lignes(sortie) == attendues(figee)

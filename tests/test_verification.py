@@ -7,9 +7,7 @@ import dataclasses
 import json
 import math
 import shutil
-import signal
 import sqlite3
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, jusqua, lancer, telecharger
+from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
 from outils_ecrivains import creer
 from outils_marche import marche_commun
+from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -637,12 +636,8 @@ def test_tue_pendant_la_reparation_puis_relance(
     rangees[5]["close"] = -1.0
     recrire(chemin, m.OHLCV, rangees)
     bourse.latence_s = 0.05
-    processus = lancer([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
-    jusqua(lambda: bool(bourse.requetes) or processus.poll() is not None)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        processus.wait(attente_s)
-    processus.send_signal(signal.SIGKILL)
-    processus.communicate()
+    processus = condamner([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
+    tuer(processus, lambda: bool(bourse.requetes), attente_s)
     assert m.lire(chemin).num_rows >= len(rangees) - 1, "une ligne saine est perdue"
     bourse.latence_s = 0.0
     assert reparer(chemin, bourse) == 0
