@@ -140,9 +140,9 @@ async def recolter(
 ) -> Recolte:
     """Suit jusqu'au bout de `duree`, le scénario joué dès que l'exchange a pris les abonnements.
 
-    `quitter_s` : s'en va après ce temps, sans conclure.
+    `quitter_s` : s'en va après ce temps, sans conclure. `assez` : de même, dès que c'est vrai après un lot.
     """
-    quitter_s = autres.pop("quitter_s", None)
+    quitter_s, assez = autres.pop("quitter_s", None), autres.pop("assez", None)
     recolte = Recolte(bourse, exchange)
 
     async def jouer_des_que_possible(scenario: Callable[[], Awaitable[object]]) -> None:
@@ -157,6 +157,8 @@ async def recolter(
             ) as lots:
                 async for lot in lots:
                     recolte.lots.append(lot)
+                    if assez is not None and assez(recolte):
+                        break
     finally:
         if joue is not None:
             joue.cancel()
