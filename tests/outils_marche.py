@@ -1,10 +1,13 @@
-"""Le marché simulé que les tests d'un processus partagent."""
+"""Ce que partagent les tests qui parlent à la bourse par la classe ccxt nue : le marché simulé, ses réglages."""
 
 from __future__ import annotations
 
 import functools
 
 from bourse_locale.marche import Marche
+
+# À chaque fermeture, ccxt attend un quart de seconde que finisse le TLS : la boucle locale n'en a pas.
+SANS_LIMITEUR = {"enableRateLimit": False, "timeout_on_exit": 0}
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import ccxt.pro
 import pytest
-from outils_marche import marche_commun
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.__main__ import lire_panne
@@ -47,7 +47,7 @@ def bourse(**reglages: Any) -> Bourse:
 @asynccontextmanager
 async def client(b: Bourse, **config: Any) -> AsyncIterator[Any]:
     """Ouvre la vraie classe ccxt.pro ; ses connexions sont coupées avant d'être fermées, pour ne pas attendre."""
-    exchange = ccxt.pro.binance({"enableRateLimit": False, "options": OPTIONS, **b.config_ccxt("binance"), **config})
+    exchange = ccxt.pro.binance({**SANS_LIMITEUR, "options": OPTIONS, **b.config_ccxt("binance"), **config})
     try:
         yield exchange
     finally:

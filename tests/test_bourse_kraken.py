@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 import pytest
-from outils_marche import marche_commun
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale.kraken import LimiteKraken
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
@@ -29,7 +29,7 @@ def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) ->
         communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
         options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
         async with Bourse(("kraken",), **options) as bourse:
-            exchange = ccxt.kraken({**bourse.config_ccxt("kraken"), "enableRateLimit": False})
+            exchange = ccxt.kraken({**bourse.config_ccxt("kraken"), **SANS_LIMITEUR})
             exchange.milliseconds = bourse.maintenant_ms
             try:
                 return await scenario(bourse, exchange)

@@ -20,7 +20,7 @@ import aiohttp
 import ccxt
 import ccxt.async_support
 import pytest
-from outils_marche import marche_commun
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale import Bourse, Marche, Panne, Rejeu
 from bourse_locale.__main__ import lire_panne, main
@@ -51,7 +51,7 @@ def bourse(**reglages: Any) -> Bourse:
 async def client(b: Bourse, nom: str = "binance", **config: Any) -> AsyncIterator[Any]:
     """Ouvre la vraie classe ccxt asynchrone sur la bourse, sans son propre limiteur."""
     classe = getattr(ccxt.async_support, nom)
-    exchange = classe({"enableRateLimit": False, **b.config_ccxt(nom), **config})
+    exchange = classe({**SANS_LIMITEUR, **b.config_ccxt(nom), **config})
     try:
         yield exchange
     finally:

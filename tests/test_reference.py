@@ -14,7 +14,7 @@ import ccxt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outils_marche import marche_commun
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 import module_ccxt_fr as reference
 from bourse_locale import Bourse, Panne
@@ -182,7 +182,7 @@ class Essai:
 
     def lancer(self, exchange: str, *options: str) -> int:
         """Lance la commande et rend son code de sortie."""
-        config = json.dumps({**self.bourse.config_ccxt(exchange), "enableRateLimit": False})
+        config = json.dumps({**self.bourse.config_ccxt(exchange), **SANS_LIMITEUR})
         fixes = ["--exchange", exchange, "--sortie", str(self.sortie), "--config-ccxt", config]
         return reference.principal([*fixes, *options])
 
