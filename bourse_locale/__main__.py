@@ -103,25 +103,30 @@ def ouvrir(options: argparse.Namespace) -> Bourse:
 
 
 async def servir(options: argparse.Namespace) -> None:
-    """Sert jusqu'à l'annulation."""
+    """Sert jusqu'à SIGINT ou SIGTERM (arrêt par un superviseur), qui ferment le port proprement ; le second tue."""
+    boucle, arret = asyncio.get_running_loop(), asyncio.Event()
+
+    def arreter(signal_recu: int, _: object) -> None:
+        # Une exception levée ici tomberait n'importe où dans le service d'une requête, que la fermeture attendrait.
+        signal.signal(signal_recu, signal.SIG_DFL)
+        boucle.call_soon_threadsafe(arret.set)
+
+    for recu in (signal.SIGINT, signal.SIGTERM):  # un shell fait ignorer SIGINT à ce qu'il lance en tâche de fond
+        signal.signal(recu, arreter)
     async with ouvrir(options) as bourse:
         print(f"Bourse embarquée ouverte sur {bourse.url} (Ctrl-C pour arrêter).")
         for nom in bourse.protocoles:
             print(f"\n{nom} : {bourse.url}/{nom} ; configuration ccxt :")
             print(json.dumps(bourse.config_ccxt(nom)), flush=True)
-        await asyncio.Event().wait()
+        await arret.wait()
+    print("\nBourse arrêtée.")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Point d'entrée ; rend le code de sortie."""
     options = analyseur().parse_args(arguments)
-    # SIGTERM (arrêt par un superviseur) suit le même chemin que Ctrl-C : le port est rendu proprement.
-    for arret in (signal.SIGINT, signal.SIGTERM):  # un shell fait ignorer SIGINT à ce qu'il lance en tâche de fond
-        signal.signal(arret, signal.default_int_handler)
     try:
         asyncio.run(servir(options))
-    except KeyboardInterrupt:
-        print("\nBourse arrêtée.")
     except OSError as err:
         print(f"Impossible d'ouvrir la bourse : {err}.", file=sys.stderr)
         return 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,14 @@ settings.register_profile("rejouable", derandomize=True, deadline=None)
 settings.load_profile("rejouable")
 
 JOURNAUX = ("module_ccxt_fr_v2", "ccxt", "asyncio", "aiohttp", "dotenv")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _autorites_lues_une_fois() -> Iterator[None]:
+    """Chaque instance de ccxt relit les autorités de certifi, trente millisecondes : une fois par processus suffit."""
+    with pytest.MonkeyPatch.context() as rustine:
+        rustine.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from multiprocessing.process import BaseProcess
 
     from bourse_locale import Bourse
     from bourse_locale.serveur import Requete
@@ -26,6 +27,7 @@ CHEMINS = {"binance": "klines", "okx": "candles", "bybit": "kline", "kraken": "O
 EXCHANGES = tuple(CHEMINS)
 EXTENSIONS = {nom: classe.extensions[0] for nom, classe in m.ECRIVAINS.items()}
 LANCES: list[subprocess.Popen[str]] = []
+CONDAMNES: list[BaseProcess] = []
 Ligne = tuple[Any, ...]
 
 
@@ -69,6 +71,10 @@ def tuer_les_lances() -> None:
         if processus.poll() is None:
             processus.kill()
             processus.communicate()
+    while CONDAMNES:
+        condamne = CONDAMNES.pop()
+        condamne.kill()
+        condamne.join()
 
 
 def finir(processus: subprocess.Popen[str]) -> tuple[int, str]:

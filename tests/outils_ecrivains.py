@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import threading
@@ -10,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pytest
 
 import module_ccxt_fr_v2 as m
 
@@ -259,15 +257,6 @@ def tenir(chemin: Path, pret: Path) -> None:
     with creer(chemin):
         pret.write_text(str(os.getpid()), encoding="ascii")
         threading.Event().wait()
-
-
-def processus_neufs() -> Any:
-    """De quoi lancer de vrais processus sans payer à chacun l'import de pyarrow."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        pytest.skip("demande forkserver (Linux, macOS)")
-    contexte = multiprocessing.get_context("forkserver")
-    contexte.set_forkserver_preload(["outils_ecrivains", "pyarrow.parquet", "pyarrow.csv", "filelock"])
-    return contexte
 
 
 def attendre(condition: Any, processus: BaseProcess) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import ccxt.pro as ccxt
 from ccxt.base.errors import NetworkError
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale.carnet import carnet
 from bourse_locale.marche import MINUTE_MS, Bougie, Instrument, Marche, instant_ms
@@ -163,9 +164,10 @@ def jouer(nom: str, scenario: Callable[[Banc], Awaitable[None]], **reglages: Any
 async def ouvert(nom: str, **reglages: Any) -> AsyncIterator[Banc]:
     """Ouvre un banc ; l'horloge part arrêtée, sauf réglage contraire."""
     options = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False, "graine": 7} | reglages
+    options.setdefault("marche", marche_commun(options["graine"]))
     propres = options.pop("ccxt", {})
     async with Bourse((nom,), **options) as bourse:
-        exchange = getattr(ccxt, nom)({**bourse.config_ccxt(nom), "enableRateLimit": False, **propres})
+        exchange = getattr(ccxt, nom)({**bourse.config_ccxt(nom), **SANS_LIMITEUR, **propres})
         banc = Banc(nom, bourse, exchange)
         try:
             await exchange.load_markets()

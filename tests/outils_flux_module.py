@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from outils_bout_en_bout import HEURE_BOURSE
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -123,6 +124,7 @@ async def ouvrir(*exchanges: str, acceleration: float = 600.0, **options: Any) -
     """Une bourse à l'heure accélérée, sans limite de débit, dans la boucle du test."""
     depart = options.pop("maintenant_ms", HEURE_BOURSE)
     limites = options.pop("limites", False)
+    options.setdefault("marche", marche_commun())
     async with Bourse(exchanges, limites=limites, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
         yield bourse
 
@@ -138,9 +140,9 @@ async def recolter(
 ) -> Recolte:
     """Suit jusqu'au bout de `duree`, le scénario joué dès que l'exchange a pris les abonnements.
 
-    `quitter_s` : s'en va après ce temps, sans conclure.
+    `quitter_s` : s'en va après ce temps, sans conclure. `assez` : de même, dès que c'est vrai après un lot.
     """
-    quitter_s = autres.pop("quitter_s", None)
+    quitter_s, assez = autres.pop("quitter_s", None), autres.pop("assez", None)
     recolte = Recolte(bourse, exchange)
 
     async def jouer_des_que_possible(scenario: Callable[[], Awaitable[object]]) -> None:
@@ -155,6 +157,8 @@ async def recolter(
             ) as lots:
                 async for lot in lots:
                     recolte.lots.append(lot)
+                    if assez is not None and assez(recolte):
+                        break
     finally:
         if joue is not None:
             joue.cancel()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 import pytest
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale.bybit import LimiteBybit
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
@@ -26,9 +27,10 @@ def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) ->
     """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
 
     async def derouler() -> Any:
-        options = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False} | reglages
+        communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
+        options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
         async with Bourse(("bybit",), **options) as bourse:
-            exchange = ccxt.bybit({**bourse.config_ccxt("bybit"), "enableRateLimit": False})
+            exchange = ccxt.bybit({**bourse.config_ccxt("bybit"), **SANS_LIMITEUR})
             exchange.milliseconds = bourse.maintenant_ms
             try:
                 return await scenario(bourse, exchange)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 import pytest
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale.kraken import LimiteKraken
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
@@ -25,9 +26,10 @@ def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) ->
     """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
 
     async def derouler() -> Any:
-        options = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False} | reglages
+        communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
+        options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
         async with Bourse(("kraken",), **options) as bourse:
-            exchange = ccxt.kraken({**bourse.config_ccxt("kraken"), "enableRateLimit": False})
+            exchange = ccxt.kraken({**bourse.config_ccxt("kraken"), **SANS_LIMITEUR})
             exchange.milliseconds = bourse.maintenant_ms
             try:
                 return await scenario(bourse, exchange)

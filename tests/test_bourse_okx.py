@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 import pytest
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
 from bourse_locale.pannes import Panne
@@ -24,9 +25,11 @@ def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) ->
     """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
 
     async def derouler() -> Any:
-        options = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False} | reglages
+        communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
+        options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
         async with Bourse(("okx",), **options) as bourse:
-            exchange = ccxt.okx({**bourse.config_ccxt("okx"), "enableRateLimit": bool(options["limites"])})
+            limiteur = {**SANS_LIMITEUR, "enableRateLimit": bool(options["limites"])}
+            exchange = ccxt.okx({**bourse.config_ccxt("okx"), **limiteur})
             exchange.milliseconds = bourse.maintenant_ms
             try:
                 return await scenario(bourse, exchange)

@@ -741,7 +741,7 @@ def test_un_signal_arrete_proprement(
     assert json.loads(Path("b.json").read_text())["code"] == code
     bourse.latence_s = 0.0
     avant = bourse.compter("klines")
-    assert lancer(*mots).code == 0
+    assert module.principal(list(mots)) == 0
     assert len(lignes_lues(nom)) == 30 * 1440
     assert bourse.compter("klines") - avant <= 44 - len(recues) // 1000 + 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -55,7 +56,7 @@ def etat(chemin: Path) -> dict[str, Any]:
     if est_fichier(chemin):
         voisins = [v for v in chemin.parent.iterdir() if ".verrou" not in v.name]
         return {v.name: (v.read_bytes(), v.stat().st_mtime_ns) for v in voisins}
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         return {"base": list(base.iterdump())}
 
 
@@ -99,7 +100,7 @@ def test_ou_vit_la_fiche(tmp_path: Path) -> None:
         assert lue["outil"] == f"module_ccxt_fr_v2 {m.__version__}"
         assert lue["series"][0]["symbole"] == "BTC/USDT"
         assert lue["series"][0]["intervalles"] == [["2024-01-01T00:00Z", "2024-01-01T00:03Z"]]
-    with sqlite3.connect(tmp_path / "a.sqlite") as base:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.sqlite")) as base, base:
         assert base.execute("SELECT debut, fin FROM ohlcv_intervalles").fetchall() == [plage(0, 3)]
         assert base.execute("SELECT outil FROM ohlcv_series").fetchone() == (f"module_ccxt_fr_v2 {m.__version__}",)
 
@@ -127,7 +128,7 @@ def test_types_des_fichiers(tmp_path: Path) -> None:
         ecrire(tmp_path / nom, lot(range(3)))
     assert pq.read_schema(tmp_path / "a.parquet").remove_metadata().equals(m.OHLCV.schema)
     assert pa.ipc.open_file(tmp_path / "a.feather").schema.remove_metadata().equals(m.OHLCV.schema)
-    with sqlite3.connect(tmp_path / "a.db") as base:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as base, base:
         assert base.execute("SELECT typeof(timestamp), typeof(open) FROM ohlcv").fetchone() == ("integer", "real")
         assert base.execute("SELECT MIN(timestamp) FROM ohlcv").fetchone() == (instant(0),)
 
@@ -285,7 +286,7 @@ def oter_lignes(chemin: Path, rangs: set[int]) -> None:
     retirees = pa.array([instant(r) for r in rangs], pa.timestamp("ms", "UTC"))
     nom = m.format_du_fichier(chemin)
     if nom == "sqlite":
-        with sqlite3.connect(chemin) as base:
+        with contextlib.closing(sqlite3.connect(chemin)) as base, base:
             base.executemany("DELETE FROM ohlcv WHERE timestamp = ?", [(instant(r),) for r in rangs])
         return
     lues = m.lire_sortie(chemin)
@@ -326,7 +327,7 @@ def test_fiche_perdue(sortie: Path) -> None:
     """Sans fiche, les lignes présentes disent ce qui est couvert, et la reprise marche."""
     ecrire(sortie, lot([*range(10), *range(20, 30)], couverts=[plage(0, 10), plage(20, 30)]))
     if m.format_du_fichier(sortie) == "sqlite":
-        with sqlite3.connect(sortie) as base:
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
             for nom in ("series", "intervalles", "trous"):
                 base.execute(f"DROP TABLE ohlcv_{nom}")
     elif m.format_du_fichier(sortie) == "parquet":
@@ -522,7 +523,7 @@ def test_noms_de_table_acceptes(nom: str, tmp_path: Path) -> None:
 def test_sqlite_plusieurs_tables_et_series(tmp_path: Path) -> None:
     """Une base tient des tables étrangères, plusieurs des nôtres, et plusieurs séries par table."""
     chemin, cinq = tmp_path / "a.db", BTC._replace(timeframe="5m")
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("CREATE TABLE carnet (x)")
         base.execute("INSERT INTO carnet VALUES (7)")
     ecrire(chemin, lot(range(5)))
@@ -530,7 +531,7 @@ def test_sqlite_plusieurs_tables_et_series(tmp_path: Path) -> None:
     ecrire(chemin, lot(range(3), ETH), table="autre")
     assert set(contenu(chemin)) == {BTC, cinq}
     assert set(contenu(chemin, "autre")) == {ETH}
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         assert base.execute("SELECT x FROM carnet").fetchall() == [(7,)]
 
 
@@ -541,7 +542,7 @@ def test_sqlite_plusieurs_tables_et_series(tmp_path: Path) -> None:
 def test_sqlite_table_d_un_autre(tmp_path: Path, definition: str) -> None:
     """Une table du même nom aux autres colonnes, ou sans notre clé unique, est refusée, intacte."""
     chemin = tmp_path / "a.db"
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         if definition == "SANS CLE":
             definition = "(" + m._tables_sqlite(m.OHLCV, "ohlcv")["ohlcv"] + ")"
         base.execute(f"CREATE TABLE ohlcv {definition}")
@@ -557,13 +558,12 @@ def test_sqlite_lecteur_jamais_bloque(tmp_path: Path) -> None:
     ecrire(chemin, lot(range(5)))
     with creer(chemin) as ecrivain:
         ecrivain.ecrire(lot(range(5, 9)), fiche())
-        with sqlite3.connect(f"file:{chemin}?mode=ro", uri=True, timeout=0) as lecteur:
+        with contextlib.closing(sqlite3.connect(f"file:{chemin}?mode=ro", uri=True, timeout=0)) as lecteur:
             assert lecteur.execute("SELECT COUNT(*) FROM ohlcv").fetchone() == (9,)
             lecteur.execute("BEGIN")
             assert lecteur.execute("SELECT COUNT(*) FROM ohlcv").fetchone() == (9,)
             ecrivain.ecrire(lot(range(9, 12)), fiche())
             assert lecteur.execute("SELECT COUNT(*) FROM ohlcv").fetchone() == (9,)
-        lecteur.close()
         ecrivain.finir()
     assert restes(chemin) == set()
 

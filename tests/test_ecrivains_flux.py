@@ -30,10 +30,10 @@ from outils_ecrivains import (
     ligne,
     lot_de,
     modele_de,
-    processus_neufs,
     restes,
     suivre_sans_fin,
 )
+from outils_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
 

@@ -35,10 +35,10 @@ from outils_ecrivains import (
     lot,
     lots_a_tuer,
     plage,
-    processus_neufs,
     restes,
     tenir,
 )
+from outils_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
 

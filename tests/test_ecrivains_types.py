@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -69,7 +70,7 @@ def evenement(request: pytest.FixtureRequest) -> m.TypeDonnee:
 def octets(chemin: Path) -> dict[str, Any]:
     """De quoi dire qu'une sortie n'a pas été touchée."""
     if chemin.suffix == ".sqlite":
-        with sqlite3.connect(chemin) as base:
+        with contextlib.closing(sqlite3.connect(chemin)) as base, base:
             return {"base": list(base.iterdump())}
     voisins = [v for v in chemin.parent.iterdir() if ".verrou" not in v.name]
     return {v.name: (v.read_bytes(), v.stat().st_mtime_ns) for v in voisins}
@@ -123,7 +124,7 @@ def test_carnet_en_texte(tmp_path: Path) -> None:
     assert texte == (
         'binance,BTC/USDT,2024-01-01T00:00:00.001Z,2024-01-01T00:00:00.041Z,3,"[[42000,0.5],[41999.9,1e-7]]","[]"'
     )
-    with sqlite3.connect(tmp_path / "a.db") as base:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as base, base:
         (bids, asks) = base.execute("SELECT bids, asks FROM orderbook").fetchone()
     assert json.loads(bids) == [[42000, 0.5], [41999.9, 1e-7]]
     assert json.loads(asks) == []
@@ -163,7 +164,7 @@ def test_types_des_colonnes(tmp_path: Path) -> None:
         assert pq.read_table(tmp_path / f"{donnee.nom}.parquet").cast(donnee.schema).num_rows == 9
         feather = pa.ipc.open_file(tmp_path / f"{donnee.nom}.feather").schema
         assert feather.remove_metadata().equals(donnee.schema)
-    with sqlite3.connect(tmp_path / "trades.sqlite") as base:
+    with contextlib.closing(sqlite3.connect(tmp_path / "trades.sqlite")) as base, base:
         types = "SELECT typeof(timestamp), typeof(recu), typeof(id), typeof(price) FROM trades"
         assert base.execute(types).fetchone() == ("integer", "integer", "text", "real")
 
@@ -399,7 +400,7 @@ def test_fichier_d_evenements_sans_fiche(evenement: m.TypeDonnee, sortie: Path) 
     """Ses lignes sont là, mais rien n'est prouvé ; la suite s'y ajoute, et prouve ce qu'elle apporte."""
     executer(sortie, evenement, lot_de(evenement, range(30)))
     if sortie.suffix == ".sqlite":
-        with sqlite3.connect(sortie) as base:
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
             for nom in ("series", "intervalles", "trous"):
                 base.execute(f"DROP TABLE {evenement.nom}_{nom}")
     elif sortie.suffix == ".parquet":
@@ -478,7 +479,7 @@ def test_une_autre_famille_est_refusee(evenement: m.TypeDonnee, sortie: Path) ->
 def test_sqlite_choix_de_la_table(tmp_path: Path) -> None:
     """Une seule table à nous : c'est elle ; sinon « ohlcv », ou celle qu'on nomme."""
     chemin = tmp_path / "a.db"
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("CREATE TABLE autre (x)")
     executer(chemin, m.TRADES, lot_de(m.TRADES, range(9)), table="echanges")
     assert m.lire(chemin).num_rows == 9
@@ -524,7 +525,7 @@ def test_base_d_avant_l_horodatage(tmp_path: Path) -> None:
     """Une base de l'ancien schéma se lit sans être touchée, et s'écrit : la colonne lui est ajoutée."""
     chemin = tmp_path / "a.db"
     ecrire(chemin, lot(range(3)))
-    with sqlite3.connect(chemin) as base:
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("ALTER TABLE ohlcv_series DROP COLUMN horodatage")
     avant = octets(tmp_path / "a.db") if chemin.suffix == ".sqlite" else chemin.read_bytes()
     creer(chemin).controler([BTC])

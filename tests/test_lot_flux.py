@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow.compute as pc
 import pytest
 from outils_lot import MINUTE, RUNNER, Lot, attendre_que, etats, finir, sans_trace
+from outils_marche import marche_commun
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
@@ -47,7 +48,8 @@ def est_l_oracle(
     lue = lue.filter(pc.equal(lue["symbole"], symbole))
     instants = module.instants_de(lue)
     assert instants == list(range(instants[0], instants[-1] + 1, MINUTE))
-    apres = Bourse(maintenant_ms=instants[-1] + 10 * MINUTE)  # le marché embarqué est le même partout
+    # Le marché embarqué est le même partout.
+    apres = Bourse(marche=marche_commun(), maintenant_ms=instants[-1] + 10 * MINUTE)
     attendues = apres.attendu(exchange, symbole, "1m", instants[0], instants[-1] + MINUTE, prix)
     valeurs = zip(*(lue[nom].to_pylist() for nom in module.VALEURS_OHLCV[:4]), strict=True)
     assert [(i, *v) for i, v in zip(instants, valeurs, strict=True)] == [ligne[:5] for ligne in attendues]

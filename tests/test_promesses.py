@@ -43,6 +43,8 @@ from outils_bout_en_bout import (
     restes,
     telecharger,
 )
+from outils_marche import marche_commun
+from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse, Marche, Panne
@@ -437,12 +439,8 @@ def tuer_a_un_instant(bourse: Bourse, sortie: Path, symbole: str, alea: random.R
 
     depart, cible = servies(), alea.choice([0, *range(1, PAGES + 1, 3), PAGES, PAGES])
     mots = ("--symbole", symbole, "--limite", "25", "--concurrence", str(EN_VOL), "--journal", "error")
-    processus = lancer(commande(bourse, sortie, LONGUES, *mots))
-    jusqua(lambda: servies() - depart >= cible or processus.poll() is not None)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        processus.wait(alea.uniform(0, 0.05))
-    processus.kill()
-    processus.communicate()
+    processus = condamner(commande(bourse, sortie, LONGUES, *mots))
+    tuer(processus, lambda: servies() - depart >= cible, alea.uniform(0, 0.05))
     return servies() - depart
 
 
@@ -471,10 +469,8 @@ def test_6_tue_plusieurs_fois_de_suite(figee: Bourse, tmp_path: Path, nom: str) 
     mots = ("--limite", "25", "--concurrence", str(EN_VOL), "--journal", "error")
     for _ in range(3):
         depuis = len(donnees(figee))
-        processus = lancer(commande(figee, sortie, LONGUES, *mots))
-        jusqua(lambda debut=depuis: len(donnees(figee)) - debut >= 10)  # type: ignore[misc]
-        processus.kill()
-        processus.communicate()
+        processus = condamner(commande(figee, sortie, LONGUES, *mots))
+        tuer(processus, lambda debut=depuis: len(donnees(figee)) - debut >= 10)  # type: ignore[misc]
         manquantes(lignes(sortie) if sortie.exists() else [], attendues(figee, LONGUES))
     assert telecharger(figee, sortie, LONGUES, *mots) == 0
     assert lignes(sortie) == attendues(figee, LONGUES)
@@ -707,10 +703,7 @@ def test_7_le_verrou_d_un_mort_ne_bloque_pas(figee: Bourse, tmp_path: Path, nom:
     """Tué en tenant la sortie : la relance la prend."""
     sortie = tmp_path / f"bougies{EXTENSIONS[nom]}"
     figee.latence_s = 0.05
-    mort = lancer(commande(figee, sortie, BORNES, "--limite", "25"))
-    jusqua(lambda: len(donnees(figee)) >= 2)
-    mort.kill()
-    mort.communicate()
+    tuer(condamner(commande(figee, sortie, BORNES, "--limite", "25")), lambda: len(donnees(figee)) >= 2)
     figee.latence_s = 0.0
     assert telecharger(figee, sortie, BORNES) == 0
     assert lignes(sortie) == attendues(figee)
@@ -775,7 +768,7 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
     sauter = 1 if exchange != "kraken" else 0  # une page de kraken suffit
     panne = Panne(nature, CHEMINS[exchange], fois=1, sauter=sauter, retry_after=pause_s)
     vite = {"rateLimit": 20}
-    with Bourse((exchange,), maintenant_ms=HEURE_BOURSE, pannes=[panne]).en_fil() as bourse:
+    with Bourse((exchange,), marche_commun(), maintenant_ms=HEURE_BOURSE, pannes=[panne]).en_fil() as bourse:
         bourse.latence_s = 0.02
         assert telecharger(bourse, csv, BORNES, "--limite", "50", exchange=exchange, config=vite) == 0
         assert lignes(csv) == attendues(bourse, exchange=exchange)
@@ -789,7 +782,7 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
 @pytest.mark.parametrize("concurrence", [8, 64])
 def test_10_les_limites_de_debit_ne_sont_jamais_violees(tmp_path: Path, concurrence: int) -> None:
     """Les débits réels des quatre exchanges, tenus en même temps, quelle que soit la concurrence."""
-    with Bourse(maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+    with Bourse(marche=marche_commun(), maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
 
         def tache(exchange: str) -> m.Tache:
             config = {**bourse.config_ccxt(exchange), "timeout_on_exit": 0}

@@ -14,6 +14,7 @@ import ccxt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outils_marche import SANS_LIMITEUR, marche_commun
 
 import module_ccxt_fr as reference
 from bourse_locale import Bourse, Panne
@@ -181,9 +182,15 @@ class Essai:
 
     def lancer(self, exchange: str, *options: str) -> int:
         """Lance la commande et rend son code de sortie."""
-        config = json.dumps({**self.bourse.config_ccxt(exchange), "enableRateLimit": False})
+        config = json.dumps({**self.bourse.config_ccxt(exchange), **SANS_LIMITEUR})
         fixes = ["--exchange", exchange, "--sortie", str(self.sortie), "--config-ccxt", config]
         return reference.principal([*fixes, *options])
+
+    def vers_la_cotation(self, exchange: str, symbole: str) -> int:
+        """Ramène la bourse un mois après la cotation, qu'elle rend : l'histoire d'après est longue à dire."""
+        cotation = self.bourse.protocoles[exchange].par_symbole[symbole].cotation_ms
+        self.bourse.avancer(cotation + 31 * JOUR_MS - self.bourse.maintenant_ms())
+        return cotation
 
     def lignes(self) -> list[tuple[Any, ...]]:
         """Relit la sortie sous la forme de l'oracle."""
@@ -193,7 +200,7 @@ class Essai:
 
 @pytest.fixture
 def essai(tmp_path: Path) -> Iterator[Essai]:
-    bourse = Bourse(limites=False, maintenant_ms=ms("2025-03-01T00:00:30"))
+    bourse = Bourse(marche=marche_commun(), limites=False, maintenant_ms=ms("2025-03-01T00:00:30"))
     with bourse.en_fil():
         yield Essai(bourse, tmp_path / "sortie.csv")
 
@@ -247,7 +254,7 @@ def test_kraken_ne_rend_que_ses_720_dernieres_et_elle_le_dit(essai: Essai) -> No
 
 
 def test_un_marche_pas_encore_cote_n_est_pas_un_historique_tronque(essai: Essai) -> None:
-    cotation = essai.bourse.protocoles["binance"].par_symbole["BTC/USDT"].cotation_ms
+    cotation = essai.vers_la_cotation("binance", "BTC/USDT")
     bornes = ["--date-debut", str(cotation - JOUR_MS), "--date-fin", str(cotation + 3_600_000)]
     assert essai.lancer("binance", "--symbole", "BTC/USDT", *bornes) == 0
     assert [ligne[0] for ligne in essai.lignes()] == list(range(cotation, cotation + 3_600_000, MINUTE_MS))
@@ -255,7 +262,7 @@ def test_un_marche_pas_encore_cote_n_est_pas_un_historique_tronque(essai: Essai)
 
 def test_une_fenetre_vide_n_emporte_pas_le_debut_de_la_suivante(essai: Essai) -> None:
     """La classe okx borne une page de prix mark à 100 bougies, quoi que dise sa limite de 300."""
-    cotation = essai.bourse.protocoles["okx"].par_symbole["BTC/USDT:USDT"].cotation_ms
+    cotation = essai.vers_la_cotation("okx", "BTC/USDT:USDT")
     options = ["--type-marche", "swap", "--symbole", "BTC/USDT:USDT", "--prix-ohlcv", "mark", "--limite", "300"]
     bornes = ["--date-debut", str(cotation - 120 * MINUTE_MS), "--date-fin", str(cotation + 300 * MINUTE_MS)]
     assert essai.lancer("okx", *options, *bornes) == 0

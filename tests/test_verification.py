@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import shutil
-import signal
 import sqlite3
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, jusqua, lancer, telecharger
+from outils_bout_en_bout import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
 from outils_ecrivains import creer
+from outils_marche import marche_commun
+from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -384,7 +385,7 @@ def test_ce_que_le_rest_produit_est_sain(
 @pytest.fixture
 def fixe() -> Iterator[Bourse]:
     """L'exchange embarqué, à une heure connue."""
-    with Bourse(limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as ouverte:
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as ouverte:
         yield ouverte
 
 
@@ -490,24 +491,37 @@ def test_un_evenement_ote_devient_un_trou_dit(
 MOTS = {"1m": ("--timeframe", "1m"), "deux": ("--symbols", "BTC/USDT,ETH/USDT", "--timeframe", "1h")}
 
 
-@pytest.fixture
-def sain(tmp_path: Path, bourse: Bourse) -> Callable[..., Path]:
-    """Une sortie de l'exchange embarqué : deux symboles, une semaine."""
+@pytest.fixture(scope="module")
+def sains(tmp_path_factory: pytest.TempPathFactory, _bourse_ouverte: Bourse) -> Callable[[str], Path]:
+    """Le dossier d'une sortie saine d'un format, téléchargée une fois."""
 
-    def produire(format_: str, *mots: str) -> Path:
-        sortie = tmp_path / f"s{EXTENSIONS[format_]}"
-        assert telecharger(bourse, sortie, (DEBUT, DEBUT + 7 * JOUR), *(mots or MOTS["deux"])) == 0
-        bourse.requetes.clear()
-        return sortie
+    @functools.cache
+    def produire(format_: str) -> Path:
+        dossier = tmp_path_factory.mktemp("sain")
+        sortie = dossier / f"s{EXTENSIONS[format_]}"
+        assert telecharger(_bourse_ouverte, sortie, (DEBUT, DEBUT + 7 * JOUR), *MOTS["deux"]) == 0
+        return dossier
 
     return produire
+
+
+@pytest.fixture
+def sain(tmp_path: Path, bourse: Bourse, sains: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Une sortie de l'exchange embarqué : deux symboles, une semaine."""
+
+    def copier(format_: str) -> Path:
+        shutil.copytree(sains(format_), tmp_path, dirs_exist_ok=True)
+        bourse.requetes.clear()
+        return tmp_path / f"s{EXTENSIONS[format_]}"
+
+    return copier
 
 
 @pytest.mark.parametrize(
     ("abimer", "format_"), [(abimer, f) for n, _, abimer, formats, _ in LIGNES for f in formats if n == "ohlcv"]
 )
 def test_une_sortie_de_bougies_reparee_est_l_originale(
-    abimer: Callable[[list[Rangee]], None], format_: str, sain: Callable[..., Path], bourse: Bourse
+    abimer: Callable[[list[Rangee]], None], format_: str, sain: Callable[[str], Path], bourse: Bourse
 ) -> None:
     """Ligne pour ligne, fiche comprise ; en CSV, octet pour octet. Ce qui n'était pas abîmé n'est pas redemandé."""
     chemin = sain(format_)
@@ -528,7 +542,7 @@ def test_une_sortie_de_bougies_reparee_est_l_originale(
 
 @pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
 def test_sans_reseau_ce_qui_manque_est_un_trou_inscrit(
-    format_: str, sain: Callable[..., Path], bourse: Bourse
+    format_: str, sain: Callable[[str], Path], bourse: Bourse
 ) -> None:
     """L'exchange en panne : la sortie est saine, le trou dit, code 1 ; réparée ensuite, elle redevient l'originale."""
     chemin = sain(format_)
@@ -546,7 +560,7 @@ def test_sans_reseau_ce_qui_manque_est_un_trou_inscrit(
 
 @pytest.mark.parametrize("format_", ["csv.gz", "parquet", "sqlite"])
 def test_un_fichier_illisible_est_mis_de_cote_puis_refait(
-    format_: str, sain: Callable[..., Path], bourse: Bourse
+    format_: str, sain: Callable[[str], Path], bourse: Bourse
 ) -> None:
     chemin = sain("csv") if format_ == "csv.gz" else sain(format_)
     if format_ == "csv.gz":
@@ -625,7 +639,7 @@ def test_un_fichier_tenu_rend_75(tmp_path: Path) -> None:
 @pytest.mark.parametrize("attente_s", [0.0, 0.15, 0.5])
 @pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
 def test_tue_pendant_la_reparation_puis_relance(
-    format_: str, attente_s: float, sain: Callable[..., Path], bourse: Bourse
+    format_: str, attente_s: float, sain: Callable[[str], Path], bourse: Bourse
 ) -> None:
     """`kill -9` n'importe quand : le fichier se lit, rien de sain n'est perdu, et la relance finit le travail."""
     chemin = sain(format_)
@@ -636,12 +650,8 @@ def test_tue_pendant_la_reparation_puis_relance(
     rangees[5]["close"] = -1.0
     recrire(chemin, m.OHLCV, rangees)
     bourse.latence_s = 0.05
-    processus = lancer([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
-    jusqua(lambda: bool(bourse.requetes) or processus.poll() is not None)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        processus.wait(attente_s)
-    processus.send_signal(signal.SIGKILL)
-    processus.communicate()
+    processus = condamner([*commande(bourse, None), "--verifier", str(chemin), "--reparer"])
+    tuer(processus, lambda: bool(bourse.requetes), attente_s)
     assert m.lire(chemin).num_rows >= len(rangees) - 1, "une ligne saine est perdue"
     bourse.latence_s = 0.0
     assert reparer(chemin, bourse) == 0
@@ -775,7 +785,7 @@ def test_toute_alteration_est_trouvee_et_reparee(
     assert m.verifier(chemin).code == 0
 
 
-def test_deux_bougies_qui_se_contredisent_sont_relues(sain: Callable[..., Path], bourse: Bourse) -> None:
+def test_deux_bougies_qui_se_contredisent_sont_relues(sain: Callable[[str], Path], bourse: Bourse) -> None:
     """Ni l'une ni l'autre n'est crue : c'est l'exchange qui tranche."""
     chemin = sain("csv")
     octets = chemin.read_bytes()
