@@ -6270,7 +6270,7 @@ RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
-RECULS_MAX = 12  # pages d'un même timeframe, à chercher la première bougie d'un marché
+RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
@@ -6322,6 +6322,10 @@ class Reponse:
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien »
 
+    def rend(self, manque: Manque) -> bool:
+        """Vrai si une ligne du manque y est."""
+        return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
+
     def tait(self, connue: int) -> bool:
         """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
         ouverture = self.question.timeframe.plancher(connue)
@@ -6331,16 +6335,18 @@ class Reponse:
     def silences(self, gauche: int | None, droite: int | None) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
 
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre.
+        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Et seulement si la question ne
+        dépassait guère la voisine de l'autre côté : une page plafonnée tairait le reste.
         """
         if not self.vives:
             return []
         (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
+        avancer, (_, debut, fin) = self.question.timeframe.avancer, self.question
         vides = []
-        if gauche is not None and ouverture <= gauche < derniere < self.question.fin:
-            vides.append((derniere, self.question.fin))
-        if droite is not None and self.question.debut < premiere <= droite < cloture:
-            vides.append((self.question.debut, premiere))
+        if gauche is not None and ouverture <= gauche < derniere < fin and debut >= avancer(ouverture, -MARGE - 1):
+            vides.append((derniere, fin))
+        if droite is not None and debut < premiere <= droite < cloture and fin <= avancer(premiere, MARGE + 1):
+            vides.append((debut, premiere))
         return [v for v in vides if not any(c is not None and v[0] <= c < v[1] for c in (gauche, droite))]
 
 
@@ -6421,9 +6427,9 @@ def _avant_la_premiere(
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints et triés."""
+    """Une seule table, triée ; les morceaux sont disjoints."""
     pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    return pa.concat_tables(pleines) if pleines else page_vide().lignes
+    return pa.concat_tables(pleines).sort_by("timestamp") if len(pleines) > 1 else pleines[0] if pleines else page_vide().lignes
 
 
 class Pages:
@@ -6632,11 +6638,17 @@ def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool =
 def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """Ce qu'il reste à demander pour expliquer un manque ; `reponses` grandit entre deux questions."""
     yield from _cadrages(manque, reponses, pages)
-    if not _plus_ancien(manque, reponses):
-        yield from _vers_la_cotation(manque, reponses, pages)
+    tete = not _plus_ancien(manque, reponses)
+    if tete:
+        for question in _vers_la_cotation(manque, reponses, pages):
+            yield question
+            if _plus_ancien(manque, reponses):
+                break  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
     # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
     if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
         yield from _de_plus_loin(manque, reponses, pages)
+        if tete and voisines(manque, reponses)[0] is None:
+            yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
 
 
 def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -6648,11 +6660,11 @@ def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
 def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """Dans le timeframe de la série : serré autour du manque ; une page vers la gauche, une vers la droite, sans marge.
 
-    Deux bougies de marge à gauche : un `since` exclusif rend encore la voisine. Sans marge : une page plafonnée à
+    Deux bougies de marge : un `since` ou un `until` exclusif rend encore la voisine. Sans marge : une page plafonnée à
     une ou deux bougies ne rendrait que la marge. D'un manque plus long qu'une page, les bords seulement.
     """
     pas, avancer, place = pages.timeframe, pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    gauche, droite = avancer(manque.debut, -MARGE), avancer(manque.fin, 1)
+    gauche, droite = avancer(manque.debut, -MARGE), avancer(manque.fin, MARGE)
     serree = Question(pas, gauche, droite)
     a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
@@ -6668,7 +6680,7 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
     voisine, suivante = voisines(manque, reponses)
     if voisine is not None and suivante is not None and (voisine, suivante) != (manque.gauche, manque.droite):
-        yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE))
+        yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -6691,6 +6703,13 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
             if not vives or (connue and vives[0][0] >= timeframe.plancher(premiere)):
                 break
             premiere, connue = vives[0][0], True
+        if vives and pages.longues and timeframe.code == pages.longues[-1].code:
+            for _ in range(RECULS_MAX):  # une page ne remonte pas jusqu'au premier marché : celles d'avant, au moins
+                if question.debut <= PREMIER_MARCHE_MS:
+                    break
+                fin = timeframe.avancer(question.debut, MARGE)
+                question = Question(timeframe, timeframe.avancer(fin, -pages.capacite(timeframe)), fin)
+                yield question
         if vives:
             depuis, borne = vives[0][0], min(v[1] for v in vives[:1]) if borne is None or borne >= vives[0][1] else borne
     premiere_ligne = voisines(manque, reponses)[1]
@@ -6717,6 +6736,9 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
     for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= manque.fin - manque.debut]:
         gauche, droite = voisines(manque, reponses)
+        voisine = gauche
+        if gauche is not None and timeframe.compter(gauche, manque.debut) > pages.capacite(timeframe) // 2:
+            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
         debut = manque.debut if gauche is None else gauche
         fin = manque.fin if droite is None else droite
         libre = pages.capacite(timeframe) - timeframe.compter(debut, fin) - 3
@@ -6726,11 +6748,11 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
         cotes = (gauche is None) + (droite is None)
         marge = max(libre, MARGE) // cotes if cotes else 0
         debut = timeframe.avancer(debut, -marge if gauche is None else -1)
-        yield Question(timeframe, debut, timeframe.avancer(fin, 1 + (marge if droite is None else 0)))
-        if timeframe.pas_ms > place * pages.timeframe.pas_ms and gauche is not None and droite is not None:
+        yield Question(timeframe, debut, timeframe.avancer(fin, MARGE + (marge if droite is None else 0)))
+        if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield Question(bord, bord.avancer(gauche, -1), bord.avancer(gauche, pages.capacite(bord) - 1))
+            yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
             yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
         for ouverture, cloture in reponses[-1].vives:
             if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
@@ -6772,15 +6794,20 @@ class Enquete:
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        posees = 0
+        trouvees = (r for r in reponses if r.rend(manque))
+        if trouvee := next(trouvees, None):
+            return trouvee, []
         trous = juger(manque, reponses, obeit=self.pages.obeit)
-        for question in questions(manque, reponses, self.pages):
-            if all(trou.raison in FAITS for trou in trous) or posees == QUESTIONS_MAX:
+        for posees, question in enumerate(questions(manque, reponses, self.pages)):
+            if all(trou.raison in FAITS for trou in trous) or posees >= QUESTIONS_MAX:
                 break
-            posees += 1
             reponse = await self.pages.temoigner(question)
+            if not reponse.instants and any(
+                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
+            ):
+                reponse = await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
             reponses.append(reponse)
-            if reponse.de_la_serie and entre(reponse.page.lignes, manque.debut, manque.fin).num_rows:
+            if reponse.rend(manque):
                 return reponse, []
             trous = juger(manque, reponses, obeit=self.pages.obeit)
         return None, trous
@@ -6931,7 +6958,10 @@ class _Recherche:
         if vive is None or vive[0] >= fin:
             return fin
         debut = max(fin_fenetre, pas.plancher(vive[0]))
-        if self._rien_ici and vive[0] >= fin_fenetre and not await pages.sert(debut, vive[1]):
+        # D'une bougie à cheval, les transactions sont peut-être toutes avant : la suivante dira si le nôtre les sert.
+        vues = self.vues[-1].vives if self.vues and vive[0] < fin_fenetre else [vive]
+        entiere = next((v for v in vues if v[0] >= debut), vive)
+        if self._rien_ici and entiere[0] >= debut and not await pages.sert(max(debut, entiere[0]), entiere[1]):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await pages.premier_servi(debut, fin)
         return debut
@@ -6996,6 +7026,10 @@ class _Recherche:
             arrivee = avancer(vives[0][0], 1)
         if not vives:
             raise _Muet
+        if vives[-1][0] < debut:  # une page d'une seule bougie n'aurait rendu que celle-là
+            suite = await pages.temoigner(Question(timeframe, vives[-1][1], avancer(fin, 1)))
+            self._garder(suite)
+            vives += [v for v in suite.vives if v[0] > vives[-1][0]]
         return vives
 
 
