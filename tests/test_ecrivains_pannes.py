@@ -281,7 +281,7 @@ def test_csv_a_derniere_ligne_coupee(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_gros_fichier_abime(fichier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trop gros pour être relu à l'ouverture, il est mis de côté quand on y touche ; ce qui est reçu est gardé."""
-    monkeypatch.setattr(m, "RELECTURE_MAX", 0)
+    monkeypatch.setattr(m, "SOMMES_MAX", 0)
     ecrire(fichier, lot(range(5000)))
     etat = fichier.stat()
     abimer(fichier, "prix")  # les clés, elles, se relisent à l'ouverture
