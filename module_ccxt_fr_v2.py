@@ -1803,13 +1803,14 @@ class Verrou:
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
         self._prise: Any = None
 
-    def prendre(self) -> None:
-        """Prend le verrou, ou lève SortieOccupee en nommant le processus qui le tient."""
+    def prendre(self, attente_s: float = 0.0) -> None:
+        """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
         filelock = importer("filelock", "Tenir une sortie")
         prise = filelock.FileLock(str(self._pid.with_suffix("")), thread_local=False)
         with _disque("Verrouiller", self._sortie):
+            self._sortie.parent.mkdir(parents=True, exist_ok=True)
             try:
-                prise.acquire(timeout=0)
+                prise.acquire(timeout=attente_s)
             except filelock.Timeout:
                 raise SortieOccupee(
                     f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
@@ -10786,9 +10787,11 @@ class BilanTache:
     etat: str = NON_EXECUTEE
     code: int | None = None
     debut_ms: int | None = None
+    fin_ms: int | None = None
 
     def finir(self, code: int) -> None:
         """La tâche est finie, avec ce code."""
+        self.fin_ms = maintenant_ms()
         self.code = self.bilan.code = code
         self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
 
@@ -11242,17 +11245,21 @@ _ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^
 def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
     """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
     finies = {tache.nom for tache in bilan.taches if tache.code is not None}
-    lot, fin_ms = _echapper(bilan.lot), maintenant_ms()
+    lot = _echapper(bilan.lot)
     par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
     succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
     for ligne in anciennes.splitlines():
         trouve = _ECHANTILLON.fullmatch(ligne)
-        if trouve is None or trouve[2] != lot or trouve[1] not in par_metrique:
+        if trouve is None or trouve[1] not in par_metrique:
+            continue
+        if trouve[2] != lot:  # un autre lot écrit dans le même fichier
+            par_metrique[trouve[1]].append(ligne)
             continue
         remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
         if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
             par_metrique[trouve[1]].append(ligne)
     for tache in bilan.taches:
+        fin_ms = tache.fin_ms or maintenant_ms()
         for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
             etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
             par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
@@ -11726,12 +11733,25 @@ def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
     return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
 
 
+ATTENTE_METRIQUES_S = 10.0
+
+
 def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
     """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
-    anciennes = ""
-    with contextlib.suppress(ErreurDemande):
-        anciennes = lire_texte_utf8(chemin)
-    return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+    verrou, anciennes = Verrou(chemin), ""
+    try:
+        verrou.prendre(
+            ATTENTE_METRIQUES_S
+        )  # deux lots peuvent écrire le même fichier : chacun garde ce qu'y dit l'autre
+    except ErreurSortie as refus:
+        journal.error("%s", refus.complet())
+        return bilan.code or CODE_ECHEC
+    try:
+        with contextlib.suppress(ErreurDemande):
+            anciennes = lire_texte_utf8(chemin)
+        return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+    finally:
+        verrou.rendre()
 
 
 def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:
