@@ -79,6 +79,8 @@ import re
 import shutil
 import signal
 import sqlite3
+import struct
+import subprocess
 import sys
 import time
 import zlib
@@ -1216,9 +1218,7 @@ class Dedoublonneur:
         rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
         return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
 
-    def _apprendre(
-        self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]
-    ) -> Trade | None:
+    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]) -> Trade | None:
         if trade.id:
             base, _, rang_ecrit = trade.id.rpartition("-")
             synthetique = base.startswith("~") and rang_ecrit.isdecimal()
@@ -1656,6 +1656,7 @@ OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mi
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
+SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
@@ -1667,7 +1668,11 @@ PART_DU_FICHIER = 8  # une fonte que seul l'âge demande ajoute au moins un huit
 FONTE_PRESSEE_S = 2.5
 PART_DU_TEMPS = 100  # et prend au plus un centième du temps
 CADENCE_FICHE_S = 60.0
-JOURNAL_A_CONDENSER = 16 << 20
+JOURNAL_MAX = 16 << 20  # au-delà, et d'un huitième du fichier, il est fondu
+
+MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
+TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
+DEBUT_DE_FLUX_ARROW = b"\xff\xff\xff\xff"
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -1873,13 +1878,14 @@ class Verrou:
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
         self._prise: Any = None
 
-    def prendre(self) -> None:
-        """Prend le verrou, ou lève SortieOccupee en nommant le processus qui le tient."""
+    def prendre(self, attente_s: float = 0.0) -> None:
+        """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
         filelock = importer("filelock", "Tenir une sortie")
         prise = filelock.FileLock(str(self._pid.with_suffix("")), thread_local=False)
         with _disque("Verrouiller", self._sortie):
+            self._sortie.parent.mkdir(parents=True, exist_ok=True)
             try:
-                prise.acquire(timeout=0)
+                prise.acquire(timeout=attente_s)
             except filelock.Timeout:
                 raise SortieOccupee(
                     f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
@@ -2239,10 +2245,10 @@ def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: 
 
 
 class JournalDeReprise:
-    """Les lots reçus, à la suite, dans un flux Arrow IPC à côté de la sortie ; leur note dit ce qu'ils prouvent.
+    """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
-    Un lot ajouté survit à `kill -9`. Un journal interrompu se relit jusqu'à son dernier lot entier. Seul un index
-    reste en mémoire.
+    Un lot ajouté survit à `kill -9`. Chacun a sa somme de contrôle, et Arrow ne lit que des octets dont la somme est
+    juste : un lot coupé ou abîmé se saute, les suivants restent. Seul un index reste en mémoire.
     """
 
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
@@ -2251,54 +2257,120 @@ class JournalDeReprise:
         self.entrees: list[_Entree] = []
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
-        self._condense = 0  # ce qu'il pesait une fois condensé
         self._donnee, self._schema = donnee, donnee.schema
         self._entete = self._schema.serialize().to_pybytes()
+        self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
-        """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; ne le modifie pas."""
-        if not self.chemin.exists():
-            return
-        with self.chemin.open("rb") as binaire:
-            if self._entete.startswith(binaire.read(len(self._entete) + 1)):
-                return  # tué avant son premier lot
-        with pa.OSFile(str(self.chemin)) as fichier:
-            lecteur = pa.ipc.open_stream(fichier)
-            if not lecteur.schema.equals(self._schema):
-                raise pa.ArrowInvalid("le journal de reprise a d'autres colonnes")
-            while (position := fichier.tell()) < fichier.size():
-                try:
-                    lot, note = lecteur.read_next_batch_with_custom_metadata()
-                    texte = json.loads(note["lot"])
-                except (StopIteration, OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-                    journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
-                    return
-                self._indexer(position, lot)
-                self.octets = fichier.tell()
-                yield texte
+        """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
+        if self._est_d_avant():
+            with self._recopie() as (copie, entiere):
+                if not entiere:
+                    _mettre_de_cote(self.chemin)
+                copie.replace(self.chemin)
+        lots, perdus = 0, list[int]()
+        for position, lu in self._enregistrements():
+            if lu is None:
+                perdus.append(position)
+                continue
+            note, lignes = lu
+            if lignes:
+                self._indexer(position, self._decoder(lignes))
+            lots, self.octets = lots + 1, position + TETE_DE_LOT.size + len(note) + len(lignes)
+            yield json.loads(note)
+        if perdus and self._est_coupe(perdus[-1]):
+            journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
+            perdus.pop()
+        if perdus and not lots:
+            raise SortieIllisible(f"« {self.chemin} » est illisible : aucun lot entier")
+        if perdus:
+            phrase = "« %s » : octets abîmés à %d endroit(s), écartés ; ce qui y était reçu sera redemandé."
+            journal.warning(phrase, self.chemin, len(perdus))
 
     def notes(self) -> Iterator[dict[str, Any]]:
-        """Ses notes, sans rien retenir."""
-        return JournalDeReprise(self.chemin, self._donnee).reprendre()
+        """Ses notes, sans rien retenir ni modifier."""
+        if self._est_d_avant():
+            with self._recopie() as (copie, _):
+                yield from JournalDeReprise(copie, self._donnee).notes()
+        else:
+            yield from (json.loads(lu[0]) for _, lu in self._enregistrements() if lu is not None)
+
+    def _enregistrements(self) -> Iterator[tuple[int, tuple[bytes, bytes] | None]]:
+        """(position, (note, lignes)) de chaque lot entier ; None au lieu d'un passage abîmé ou coupé."""
+        if not self.chemin.exists():
+            return
+        with self.chemin.open("rb") as fichier:
+            position, taille = 0, os.fstat(fichier.fileno()).st_size
+            while position < taille:
+                lu = self._lu(fichier, position)
+                yield position, lu
+                position = self._suivante(fichier, position + 1) if lu is None else fichier.tell()
+
+    def _lu(self, fichier: BinaryIO, position: int) -> tuple[bytes, bytes] | None:
+        """(note, lignes) du lot qui est là ; None si sa somme de contrôle n'est pas juste."""
+        reste = os.fstat(fichier.fileno()).st_size - position - TETE_DE_LOT.size
+        if reste < 0:
+            return None
+        fichier.seek(position)
+        marque, de_note, de_lignes, somme = TETE_DE_LOT.unpack(fichier.read(TETE_DE_LOT.size))
+        if marque != MARQUE_DE_LOT or de_note + de_lignes > reste:
+            return None
+        note, lignes = fichier.read(de_note), fichier.read(de_lignes)
+        return (note, lignes) if somme == self._somme(note, lignes) else None
+
+    def _somme(self, note: bytes, lignes: bytes) -> int:
+        return zlib.crc32(lignes, zlib.crc32(note, zlib.crc32(len(note).to_bytes(4), self._graine)))
+
+    @staticmethod
+    def _suivante(fichier: BinaryIO, position: int) -> int:
+        """Où commence le lot suivant, d'après sa marque ; à défaut, la fin du fichier."""
+        while True:
+            fichier.seek(position)
+            octets = fichier.read(1 << 20)
+            if (rang := octets.find(MARQUE_DE_LOT)) >= 0:
+                return position + rang
+            if len(octets) < len(MARQUE_DE_LOT):
+                return position + len(octets)
+            position += len(octets) - len(MARQUE_DE_LOT) + 1
+
+    def _est_coupe(self, position: int) -> bool:
+        """Vrai d'un dernier lot que le processus, tué, n'a pas fini d'écrire : rien n'y est abîmé."""
+        with self.chemin.open("rb") as fichier:
+            fichier.seek(position)
+            tete = fichier.read(TETE_DE_LOT.size)
+            reste = os.fstat(fichier.fileno()).st_size - position - TETE_DE_LOT.size
+        marque = tete[: len(MARQUE_DE_LOT)]
+        if reste < 0:
+            return MARQUE_DE_LOT.startswith(marque)
+        _, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
+        return marque == MARQUE_DE_LOT and de_note + de_lignes > reste
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = pa.record_batch([_en_un_bloc(colonne) for colonne in lignes.columns], schema=self._schema)
-        tampon = pa.BufferOutputStream()
-        with pa.ipc.new_stream(tampon, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
-            flux.write_batch(lot, custom_metadata={"lot": json.dumps(note)})
-        octets = tampon.getvalue().to_pybytes().removeprefix(self._entete).removesuffix(b"\xff\xff\xff\xff\0\0\0\0")
+        dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
+        tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self.chemin, "wb")
-                _ajouter_octets(self._fichier, self._entete)
-            position = _ajouter_octets(self._fichier, octets)
-            self.octets = position + len(octets)
+            position = _ajouter_octets(self._fichier, tete + dite + corps)
+            self.octets = position + len(tete) + len(dite) + len(corps)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
+
+    def _coder(self, lot: pa.RecordBatch) -> bytes:
+        """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
+        tampon = pa.BufferOutputStream()
+        with pa.ipc.new_stream(tampon, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
+            flux.write_batch(lot)
+        octets: bytes = tampon.getvalue().to_pybytes()
+        return octets.removeprefix(self._entete).removesuffix(b"\xff\xff\xff\xff\0\0\0\0")
+
+    def _decoder(self, lignes: bytes) -> pa.RecordBatch:
+        return pa.ipc.read_record_batch(pa.ipc.read_message(lignes), self._schema)
 
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
@@ -2314,11 +2386,15 @@ class JournalDeReprise:
             self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
-    def _charger(self, fichier: pa.NativeFile, position: int) -> pa.Table:
+    def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with _disque("Lire", self.chemin):
-            fichier.seek(position)
-            message = pa.ipc.read_message(fichier)
-            return pa.Table.from_batches([pa.ipc.read_record_batch(message, self._schema)])
+            lu = self._lu(fichier, position)
+        if lu is None:
+            raise ErreurSortie(
+                f"« {self.chemin} » vient de s'abîmer : un lot ne s'y relit plus",
+                "Vérifiez le disque, puis relancez : ce lot sera écarté, et redemandé.",
+            )
+        return pa.Table.from_batches([self._decoder(lu[1])])
 
     def premiere(self) -> Borne | None:
         """La plus petite clé du journal."""
@@ -2336,7 +2412,7 @@ class JournalDeReprise:
             return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
         lots = lignes = octets = 0
-        with pa.OSFile(str(self.chemin)) as fichier:
+        with self.chemin.open("rb") as fichier:
             for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
                 if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
                     yield _detacher(attente, (entree.symbole, entree.debut), self._donnee)
@@ -2346,43 +2422,234 @@ class JournalDeReprise:
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
         yield _detacher(attente, None, self._donnee)
 
-    @property
-    def a_condenser(self) -> bool:
-        """Vrai quand il a beaucoup grossi depuis la dernière fois : le coût reste proportionnel à ce qui est ajouté."""
-        return self.octets > max(JOURNAL_A_CONDENSER, 4 * self._condense)
-
-    def condenser(self, notes: Mapping[CleSerie, dict[str, Any]]) -> None:
-        """Remplace ses lots par leur somme : la note, complète, de chaque série, et ses lignes déjà fondues."""
-        neuf = JournalDeReprise(self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp"), self._donnee)
-        for note in notes.values():
-            neuf.ajouter(self._schema.empty_table(), note)
-        for table in regrouper(self.flot(), LIGNES_PAR_LOT):
-            for cle, lignes in _par_serie(table, self._donnee):
-                neuf.ajouter(lignes, {**notes[cle], "couverts": [], "trous": []})
-        neuf.synchroniser()
-        neuf.fermer()
-        self._avant_synchro()
-        with _disque("Écrire", self.chemin):
-            self.fermer()
-            try:
-                neuf.chemin.replace(self.chemin)
-            finally:
-                self._fichier = io.FileIO(self.chemin, "r+b")  # le neuf, ou l'ancien : sans lui, il serait recommencé
-        self.entrees, self.lignes, self.octets = neuf.entrees, neuf.lignes, neuf.octets
-        self._condense = neuf.octets
-
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
         if self._fichier is not None:
             self._fichier.close()
             self._fichier = None
 
+    def vider(self) -> None:
+        """Oublie les lots, que la sortie tient maintenant ; le fichier reste, il dit qu'un flux est en cours."""
+        if self._fichier is not None:
+            with _disque("Écrire", self.chemin):
+                self._fichier.truncate(0)
+        self.entrees, self.lignes, self.octets = [], 0, 0
+
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes, self.octets, self._condense = [], 0, 0, 0
+        self.entrees, self.lignes, self.octets = [], 0, 0
+
+    # Un journal d'avant les sommes était un flux Arrow IPC : un processus à part le récrit, ses octets sont douteux.
+
+    def _est_d_avant(self) -> bool:
+        if not self.chemin.exists():
+            return False
+        with self.chemin.open("rb") as fichier:
+            return fichier.read(len(DEBUT_DE_FLUX_ARROW)) == DEBUT_DE_FLUX_ARROW
+
+    @contextlib.contextmanager
+    def _recopie(self) -> Iterator[tuple[Path, bool]]:
+        """Ses lots, dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas ; vrai s'ils y sont tous."""
+        copie = self.chemin.with_name(f"{self.chemin.name}.{os.getpid()}.tmp")
+        copie.touch()
+        try:
+            if plainte := _lire_a_part("journal", self.chemin, self._donnee.nom, copie):
+                journal.warning("« %s » : écarté à partir d'un lot qui ne se lit pas (%s).", self.chemin, plainte)
+            yield copie, not plainte
+        finally:
+            copie.unlink(missing_ok=True)
+
+    def recopier_d_avant(self, ancien: Path) -> None:
+        """Ajoute les lots d'un journal d'avant, jusqu'au premier qui ne tient pas. Ils peuvent tuer le processus."""
+        with pa.OSFile(str(ancien)) as fichier:
+            lecteur = pa.ipc.open_stream(fichier)
+            if not lecteur.schema.equals(self._schema):
+                raise pa.ArrowInvalid("il a d'autres colonnes")
+            while fichier.tell() < fichier.size():
+                lot, note = lecteur.read_next_batch_with_custom_metadata()
+                lot.validate(full=True)
+                table, dite = pa.Table.from_batches([lot]), json.loads(note["lot"])
+                intruses = {cle for cle, _ in _par_serie(table, self._donnee)} - {CleSerie(*dite["cle"])}
+                if intruses or not est_triee(table, self._donnee):
+                    raise pa.ArrowInvalid("un lot est en désordre, ou d'une autre série")
+                self.ajouter(table, dite)
+
+
+# --- Octets douteux
+#
+# Un fichier Arrow ou Parquet abîmé peut tuer la bibliothèque qui le lit, et le processus avec elle. Les nôtres portent
+# donc un sceau, les sommes de contrôle de leurs octets, juste avant leur pied : les autres lecteurs, qui trouvent le
+# pied par la fin du fichier, ne le voient pas. Un fichier sans sceau (d'avant, ou récrit par un autre outil) est lu une
+# fois, en entier, dans un processus à part.
+
+TAILLE_DE_BLOC = 1 << 16  # ce qu'un octet abîmé fait perdre, au plus, d'un lot de lignes
+MARQUE_DU_SCEAU = b"\xf7sceau\r\n"
+BOUT_DU_SCEAU = struct.Struct("<QII8s")  # octets scellés, somme des sommes, somme du pied, marque
+DELAI_A_PART_S = 60.0  # et une seconde par Mo : dix fois ce que prend un disque lent
+SIGNAUX_DE_CRASH = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP"}
+
+
+def _lire_a_part(quoi: str, chemin: Path, *suite: object) -> str:
+    """Fait lire des octets douteux par un processus à part ; rend ce qui ne va pas, en peu de mots."""
+    ici = Path(__file__)
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); import {ici.stem} as m; m.repondre_a_part(*sys.argv[2:])"
+    arguments = [sys.executable, "-P", "-c", code, str(ici.parent.resolve()), quoi, str(chemin), *map(str, suite)]
+    delai = DELAI_A_PART_S + chemin.stat().st_size / 1e6
+    try:
+        # Sa propre session : un Ctrl-C le tuerait, et le fichier passerait pour abîmé.
+        fin = subprocess.run(  # noqa: S603  nos arguments, sans shell
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=delai, start_new_session=True, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"sa lecture n'a pas fini en {delai:.0f} s"
+    if fin.returncode in (0, CODE_FAUTES):
+        return fin.stdout.decode(errors="replace")
+    tue_par = signal.Signals(-fin.returncode).name if fin.returncode < 0 else ""
+    if tue_par in SIGNAUX_DE_CRASH or fin.returncode > (1 << 30):  # sous Windows, un code d'exception
+        return f"la bibliothèque qui le lit s'y est arrêtée net ({tue_par or hex(fin.returncode)})"
+    raise ErreurSortie(
+        f"Lire « {chemin} » dans un processus à part a échoué : {tue_par or _derniere_ligne(fin.stderr)}",
+        "Relancez ; si cela se répète, vérifiez la mémoire libre et l'installation de Python.",
+    )
+
+
+@functools.lru_cache(64)
+def _epreuve(quoi: str, chemin: Path, _etat: tuple[int, ...]) -> str:
+    """Ce qui ne va pas d'un fichier dans cet état (inode, taille, date) : une exécution ne l'éprouve qu'une fois."""
+    return _lire_a_part(quoi, chemin)
+
+
+def _derniere_ligne(octets: bytes) -> str:
+    return (octets.decode(errors="replace").split("\n") or [""])[-1]
+
+
+def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
+    """Dans le processus à part : lit tout, le valide, et dit sur stdout ce qui ne va pas."""
+    try:
+        if quoi == "journal":
+            nom, copie = suite
+            JournalDeReprise(Path(copie), TYPES[nom]).recopier_d_avant(Path(chemin))
+        else:
+            classe: Any = ECRIVAINS[quoi]
+            classe(Path(chemin)).eprouver()
+    except (ImportError, DependanceAbsente, MemoryError):
+        raise  # le fichier n'y est pour rien
+    except Exception as erreur:
+        os.write(1, _premiere_ligne(erreur).encode())
+        raise SystemExit(CODE_FAUTES) from erreur
+
+
+def _debut_du_pied(fichier: BinaryIO, signature: bytes) -> int:
+    """Où commence le pied d'un fichier Parquet ou Arrow, d'après sa fin ; ValueError s'il n'en a pas."""
+    fin = fichier.seek(0, os.SEEK_END) - len(signature) - 4
+    if fin < len(signature):
+        raise ValueError("il est trop court")
+    fichier.seek(fin)
+    longueur, marque = int.from_bytes(fichier.read(4), "little"), fichier.read()
+    if marque != signature or longueur > fin - len(signature):
+        raise ValueError("sa fin manque")
+    return fin - longueur
+
+
+def sceller(fichier: BinaryIO, signature: bytes) -> None:
+    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
+    fin = _debut_du_pied(fichier, signature)
+    pied = (fichier.seek(fin), fichier.read())[1]
+    fichier.seek(0)
+    tailles = itertools.chain(itertools.repeat(TAILLE_DE_BLOC, fin // TAILLE_DE_BLOC), [fin % TAILLE_DE_BLOC])
+    sommes = b"".join(zlib.crc32(fichier.read(taille)).to_bytes(4, "little") for taille in tailles)
+    sommes += bytes(-len(sommes) % 8)  # le pied garde son alignement
+    bout = BOUT_DU_SCEAU.pack(fin, zlib.crc32(sommes), zlib.crc32(pied), MARQUE_DU_SCEAU)
+    fichier.seek(fin)
+    fichier.write(sommes + bout + pied)
+
+
+class FichierScelle(io.RawIOBase):
+    """Un fichier dont chaque octet rendu a été vérifié ; un bloc abîmé se lit comme un secteur perdu, OSError.
+
+    Un fichier sans sceau, ou dont le sceau est lui-même abîmé, n'en est pas un : `scelle` est faux.
+    """
+
+    def __init__(self, chemin: Path, signature: bytes) -> None:
+        super().__init__()
+        self._fichier = chemin.open("rb", buffering=0)
+        self.taille = os.fstat(self._fichier.fileno()).st_size
+        self.scelle = False
+        self._place = self._scelles = 0
+        self._sommes = self._bout = b""
+        self._verifies: set[int] = set()
+        try:
+            self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
+        except BaseException:
+            self.close()
+            raise
+
+    def _lire_le_sceau(self, debut_du_pied: int) -> None:
+        debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
+        if debut_du_bout < 0:
+            return
+        self._fichier.seek(debut_du_bout)
+        scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(self._fichier.read(BOUT_DU_SCEAU.size))
+        if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
+            return
+        self._fichier.seek(scelles)
+        self.scelle, self._scelles, self._bout = True, scelles, self._fichier.read()
+        self._sommes, pied = self._bout[: debut_du_bout - scelles], self._bout[debut_du_pied - scelles :]
+        if (zlib.crc32(self._sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
+            raise ValueError("son pied est abîmé")
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fichier.fileno()
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int, depuis: int = os.SEEK_SET) -> int:
+        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.taille}[depuis]
+        return self._place
+
+    def read(self, nombre: int = -1) -> bytes:
+        debut = self._place
+        self._place = fin = self.taille if nombre < 0 else min(self.taille, debut + nombre)
+        corps = self._corps(debut, min(fin, self._scelles), lu_avec_le_pied=fin == self.taille)
+        return corps + self._bout[max(0, debut - self._scelles) : max(0, fin - self._scelles)]
+
+    def _corps(self, debut: int, fin: int, *, lu_avec_le_pied: bool) -> bytes:
+        """Les octets de [debut, fin[, vérifiés par blocs entiers."""
+        if debut >= fin:
+            return b""
+        blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
+        tous = self._verifies.issuperset(blocs)
+        depart = debut if tous else blocs[0] * TAILLE_DE_BLOC
+        self._fichier.seek(depart)
+        octets = self._fichier.read(
+            (fin if tous else min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC)) - depart
+        )
+        for rang in () if tous else blocs:
+            bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
+            if zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little"):
+                self._verifies.add(rang)
+            elif not lu_avec_le_pied:  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
+                raise OSError("sa somme de contrôle est fausse : un octet y a changé")
+        return octets[debut - depart : fin - depart]
+
+    def tout_verifier(self) -> None:
+        """Lit tout ; OSError au premier bloc abîmé."""
+        for debut in range(0, self._scelles, 1 << 22):
+            self._corps(debut, min(self._scelles, debut + (1 << 22)), lu_avec_le_pied=False)
+
+    def close(self) -> None:
+        self._fichier.close()
+        super().close()
 
 
 # --- Le contrat. Ajouter un format : une sous-classe d'EcrivainFichier (ses cinq méthodes abstraites) ou d'Ecrivain,
@@ -3021,8 +3288,8 @@ class EcrivainFichier(_FichierRepris):
 
     def _ecarter(self) -> None:
         super()._ecarter()
-        if self.flux and self._journal.octets:
-            self._condenser()  # il parlait de lignes qui ne sont plus là
+        if self._direct and self._journal.octets:
+            self._fondre_journal()  # il parlait de lignes qui ne sont plus là
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
@@ -3044,12 +3311,10 @@ class EcrivainFichier(_FichierRepris):
             debut = time.monotonic()
             self._fondre_journal()
             self._duree_fonte = time.monotonic() - debut
-        elif self._journal.a_condenser:
-            self._condenser()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
-        if not self._existe():
+        if not self._existe() or self._est_gros():
             return True
         age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
@@ -3061,9 +3326,9 @@ class EcrivainFichier(_FichierRepris):
         """Le nombre de lignes du fichier."""
         return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
 
-    def _condenser(self) -> None:
-        fiches = self.fiches.items()
-        self._journal.condenser({cle: self._note(f, f.couverts, f.trous, fichier=True) for cle, f in fiches})
+    def _est_gros(self) -> bool:
+        """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
+        return self._journal.octets > max(JOURNAL_MAX, self.octets // PART_DU_FICHIER)
 
     def _fonte_s(self) -> float:
         return self.octets / self.octets_par_s if self._journal.lignes else 0.0
@@ -3455,10 +3720,13 @@ class EcrivainCsv(_CsvLu):
         if not self._direct:
             super()._entretenir()
             return
-        if self._journal.a_condenser:
-            self._condenser()
-        if time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+        if self._journal.lignes and self._est_gros():
+            self._fondre_journal()
+        elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+            self._synchroniser_lignes()
             self._ecrire_fiche()
+            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
+                self._journal.vider()
 
     def _synchroniser_lignes(self) -> None:
         if self._ajout is not None:
@@ -3627,6 +3895,30 @@ class _EcrivainColonnes(EcrivainFichier):
     def _nombre(self) -> int:
         """Le nombre de lignes du fichier, sans les lire."""
 
+    @abstractmethod
+    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+        """Toutes les lignes de ce fichier, et tout ce que son pied en dit."""
+
+    def eprouver(self) -> None:
+        """Lit et valide tout le fichier, sceau à part : des octets abîmés peuvent tuer le processus."""
+        with pa.OSFile(str(self.chemin)) as source:
+            for lot in self._lots_de(source):
+                lot.validate(full=True)
+
+    @contextlib.contextmanager
+    def _source(self) -> Iterator[pa.NativeFile]:
+        """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
+        with contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
+            if fichier.scelle:
+                with pa.PythonFile(fichier, mode="r") as source:
+                    yield source
+                return
+            etat = os.fstat(fichier.fileno())
+        if plainte := _epreuve(self.format, self.chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
+            raise SortieIllisible(f"« {self.chemin} » est illisible ({plainte})")
+        with pa.OSFile(str(self.chemin)) as source:
+            yield source
+
     def _reconnaitre(self) -> bool:
         refuser_autre_format(self)
         natures = {
@@ -3654,9 +3946,10 @@ class _EcrivainColonnes(EcrivainFichier):
         return lu if isinstance(lu, dict) else None
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        if self.octets <= RELECTURE_MAX:
-            for _ in self._tables():  # une page abîmée se voit là, et le fichier est mis de côté avant tout travail
-                pass
+        # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, il vient d'être lu.
+        with _lecture(self.chemin), contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
+            if self.octets <= SOMMES_MAX:
+                fichier.tout_verifier()
         if not self.type_donnee.a_une_grille:
             return True  # rien ne dit combien d'événements il devrait y avoir
         with _lecture(self.chemin):
@@ -3701,8 +3994,13 @@ class EcrivainParquet(_EcrivainColonnes):
 
     @contextlib.contextmanager
     def _ouvert(self) -> Iterator[Any]:
-        with pa.OSFile(str(self.chemin)) as fichier:
-            yield pq.ParquetFile(fichier, page_checksum_verification=True)
+        with self._source() as source:
+            yield pq.ParquetFile(source, page_checksum_verification=True)
+
+    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+        parquet = pq.ParquetFile(source, page_checksum_verification=True)
+        parquet.metadata.to_dict()
+        yield from parquet.iter_batches(LIGNES_PAR_LOT)
 
     def _schema(self) -> pa.Schema:
         with self._ouvert() as parquet:
@@ -3745,6 +4043,7 @@ class EcrivainParquet(_EcrivainColonnes):
                 lignes += table.num_rows
             graveur.add_key_value_metadata({"fiche": self._entete_json()})
         self._exiger_lignes(pq.read_metadata(fichier).num_rows, lignes)
+        sceller(fichier, self.signature)
 
 
 class EcrivainFeather(_EcrivainColonnes):
@@ -3757,10 +4056,14 @@ class EcrivainFeather(_EcrivainColonnes):
 
     @contextlib.contextmanager
     def _ouvert(self, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with pa.OSFile(str(self.chemin)) as fichier:
-            schema = pa.ipc.open_file(fichier).schema
+        with self._source() as source:
+            schema = pa.ipc.open_file(source).schema
             rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
-            yield pa.ipc.open_file(fichier, options=pa.ipc.IpcReadOptions(included_fields=rangs))
+            yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
+
+    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+        feather = pa.ipc.open_file(source)
+        return map(feather.get_batch, range(feather.num_record_batches))
 
     def _schema(self) -> pa.Schema:
         with self._ouvert() as feather:
@@ -3796,6 +4099,7 @@ class EcrivainFeather(_EcrivainColonnes):
                 lignes += table.num_rows
         feather = pa.ipc.open_file(fichier)
         self._exiger_lignes(sum(feather.get_batch(r).num_rows for r in range(feather.num_record_batches)), lignes)
+        sceller(fichier, self.signature)
 
 
 def _colonnes_sqlite(base: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
@@ -7346,9 +7650,7 @@ class Combleur:
         for page in reversed(pages):
             yield page
 
-    def _noter(
-        self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None
-    ) -> list[Trade]:
+    def _noter(self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None) -> list[Trade]:
         """La page, mise en trades ; ce qu'elle prouve des deux bords."""
         page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
         if not page:
@@ -10004,9 +10306,7 @@ class LecteurDePlan:
             lues.pop("format", None)  # l'extension que donne la tâche en dit plus que le format par défaut
         return propres
 
-    def _batir(
-        self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]
-    ) -> tuple[Tache, list[Faute]]:
+    def _batir(self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]) -> tuple[Tache, list[Faute]]:
         """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
         while True:
             tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
@@ -10028,9 +10328,7 @@ class LecteurDePlan:
         self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
 
 
-def lire_plan(
-    source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]
-) -> Plan:
+def lire_plan(source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]) -> Plan:
     """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
     releve = Releve(nom)
     arbre = ArbreYaml(releve, environnement)
@@ -11181,9 +11479,11 @@ class BilanTache:
     etat: str = NON_EXECUTEE
     code: int | None = None
     debut_ms: int | None = None
+    fin_ms: int | None = None
 
     def finir(self, code: int) -> None:
         """La tâche est finie, avec ce code."""
+        self.fin_ms = maintenant_ms()
         self.code = self.bilan.code = code
         self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
 
@@ -11305,9 +11605,7 @@ def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
             yield f"{planifiee.repere} : {refus.complet()}"
 
 
-async def executer_plan(
-    plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None
-) -> None:
+async def executer_plan(plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None) -> None:
     """Exécute un plan et remplit son bilan ; l'échec d'une tâche n'arrête pas les autres.
 
     Les tâches finies d'abord, une à une, dans leur ordre ; puis les flux sans fin, ensemble, jusqu'à l'annulation.
@@ -11639,17 +11937,21 @@ _ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^
 def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
     """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
     finies = {tache.nom for tache in bilan.taches if tache.code is not None}
-    lot, fin_ms = _echapper(bilan.lot), maintenant_ms()
+    lot = _echapper(bilan.lot)
     par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
     succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
     for ligne in anciennes.splitlines():
         trouve = _ECHANTILLON.fullmatch(ligne)
-        if trouve is None or trouve[2] != lot or trouve[1] not in par_metrique:
+        if trouve is None or trouve[1] not in par_metrique:
+            continue
+        if trouve[2] != lot:  # un autre lot écrit dans le même fichier
+            par_metrique[trouve[1]].append(ligne)
             continue
         remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
         if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
             par_metrique[trouve[1]].append(ligne)
     for tache in bilan.taches:
+        fin_ms = tache.fin_ms or maintenant_ms()
         for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
             etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
             par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
@@ -12123,12 +12425,25 @@ def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
     return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
 
 
+ATTENTE_METRIQUES_S = 10.0
+
+
 def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
     """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
-    anciennes = ""
-    with contextlib.suppress(ErreurDemande):
-        anciennes = lire_texte_utf8(chemin)
-    return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+    verrou, anciennes = Verrou(chemin), ""
+    try:
+        verrou.prendre(
+            ATTENTE_METRIQUES_S
+        )  # deux lots peuvent écrire le même fichier : chacun garde ce qu'y dit l'autre
+    except ErreurSortie as refus:
+        journal.error("%s", refus.complet())
+        return bilan.code or CODE_ECHEC
+    try:
+        with contextlib.suppress(ErreurDemande):
+            anciennes = lire_texte_utf8(chemin)
+        return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
+    finally:
+        verrou.rendre()
 
 
 def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:

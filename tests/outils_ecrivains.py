@@ -230,8 +230,8 @@ def flux_a_tuer(donnee: m.TypeDonnee, graine: int) -> list[m.Lot]:
 
 
 def suivre_sans_fin(chemin: Path, nom: str, graine: int, temoin: Path) -> None:
-    """Corps d'un flux à tuer : un octet au témoin après chaque `ecrire` revenu ; fontes et condensations fréquentes."""
-    m.LIGNES_A_FONDRE, m.JOURNAL_A_CONDENSER, m.CADENCE_FICHE_S = 100, 20_000, 0.002
+    """Corps d'un flux à tuer : un octet au témoin après chaque `ecrire` revenu ; fontes fréquentes."""
+    m.LIGNES_A_FONDRE, m.JOURNAL_MAX, m.CADENCE_FICHE_S = 100, 20_000, 0.002
     avancement = os.open(temoin, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     donnee = m.TYPES[nom]
     ecrivain = creer(chemin, donnee, flux=True).ouvrir()

@@ -174,7 +174,8 @@ IMPURETES = {
         frozenset({0, 12}),
         frozenset({"_executer_part"}),  # § 11 : sur un worker Dask, c'est elle le point d'entrée
     ),
-    "sous-processus": Impurete(r"(subprocess|multiprocessing)\..*", frozenset()),
+    # 6 : des octets douteux peuvent tuer la bibliothèque qui les lit.
+    "sous-processus": Impurete(r"(subprocess|multiprocessing)\..*", frozenset({6})),
 }
 
 

@@ -238,12 +238,14 @@ def test_fichier_de_flux_perdu_apres_une_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str, perte: str
 ) -> None:
     """Le fichier perdu, ce que le journal en disait ne prouve plus rien ; les lignes du journal sont gardées."""
-    monkeypatch.setattr(m, "JOURNAL_A_CONDENSER", 2000)
+    monkeypatch.setattr(m, "JOURNAL_MAX", 2000)
     chemin = tmp_path / f"a{suffixe}"
     lots = [lot_de(m.TRADES, range(r, r + 3)) for r in range(0, 60, 3)]
     with creer(chemin, m.TRADES, flux=True) as ecrivain:
-        for unique in [*lots, lot_de(m.TRADES, range(30, 36), version=1)]:
+        for unique in lots:
             ecrivain.ecrire(unique, m.Fiche(BTC))
+        monkeypatch.setattr(m, "JOURNAL_MAX", 1 << 30)  # ce lot-là attend au journal
+        ecrivain.ecrire(lot_de(m.TRADES, range(30, 36), version=1), m.Fiche(BTC))
     if perte == "abîmé":
         chemin.write_bytes(b"\0" * 3000)
     else:
@@ -416,7 +418,7 @@ def test_petit_flux_fondu_avec_l_age(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("suffixe", [s for s in SUFFIXES if s != ".sqlite"])
 def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str) -> None:
     """Un long flux ne fait pas grossir le journal sans fin ; abandonné, il rend tout ce qu'il tenait."""
-    monkeypatch.setattr(m, "JOURNAL_A_CONDENSER", 20_000)
+    monkeypatch.setattr(m, "JOURNAL_MAX", 20_000)
     monkeypatch.setattr(m, "LIGNES_A_FONDRE", 10_000)
     chemin, alea, lots = tmp_path / f"a{suffixe}", random.Random(3), []
     tailles = []
@@ -477,7 +479,7 @@ print(sorted(lourds))
 
 def test_condensation_refusee_par_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Le disque refuse de remplacer le journal : rien n'en est perdu."""
-    monkeypatch.setattr(m, "JOURNAL_A_CONDENSER", 5000)
+    monkeypatch.setattr(m, "JOURNAL_MAX", 5000)
     chemin = tmp_path / "a.parquet"
     lots = [lot_de(m.TRADES, range(r, r + 3)) for r in range(0, 60, 3)]
     with creer(chemin, m.TRADES, flux=True) as ecrivain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import json
 import logging
 import os
 import random
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from outils_ecrivains import (
     BTC,
@@ -281,7 +283,7 @@ def test_csv_a_derniere_ligne_coupee(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_gros_fichier_abime(fichier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trop gros pour être relu à l'ouverture, il est mis de côté quand on y touche ; ce qui est reçu est gardé."""
-    monkeypatch.setattr(m, "RELECTURE_MAX", 0)
+    monkeypatch.setattr(m, "SOMMES_MAX", 0)
     ecrire(fichier, lot(range(5000)))
     etat = fichier.stat()
     abimer(fichier, "prix")  # les clés, elles, se relisent à l'ouverture
@@ -492,9 +494,7 @@ def test_gzip_deterministe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather", ".csv.gz"])
-def test_un_signal_n_attend_pas_une_longue_fonte(
-    tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_un_signal_n_attend_pas_une_longue_fonte(tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ce qu'un gros fichier mettrait trop de temps à fondre reste au journal, et la relance l'y fond."""
     chemin = tmp_path / f"x{suffixe}"
     ecrire(chemin, lot(range(5)))
@@ -506,3 +506,80 @@ def test_un_signal_n_attend_pas_une_longue_fonte(
     with creer(chemin) as ecrivain:
         ecrivain.finir()
     assert sorted(contenu(chemin)[BTC]) == list(range(8))
+
+
+# --- Octets abîmés
+
+
+def retourner(chemin: Path, place: int) -> None:
+    """Change un octet."""
+    octets = bytearray(chemin.read_bytes())
+    octets[place] ^= 0x10
+    chemin.write_bytes(octets)
+
+
+def test_un_lot_abime_du_journal_se_saute(fichier: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Où que soit l'octet changé, un seul lot manque, n'est pas couvert, et c'est dit ; les autres sont là."""
+    nom = fichier.with_name(f"{fichier.name}.journal")
+    abandonner(fichier, *(lot(range(d, d + 5)) for d in (0, 5, 10)))
+    octets, alea = nom.read_bytes(), random.Random(4)
+    for place in alea.sample(range(len(octets)), 12):
+        for voisin in fichier.parent.iterdir():
+            voisin.unlink()
+        nom.write_bytes(octets)
+        retourner(nom, place)
+        caplog.clear()
+        ecrire(fichier)
+        restants = {r // 5 for r in contenu(fichier)[BTC]}
+        assert len(restants) == 2, place
+        assert contenu(fichier)[BTC] == {r: bougie(r) for d in restants for r in range(5 * d, 5 * d + 5)}
+        (connue,) = m.lire_fiches(fichier)
+        assert connue.couverts == m.unir(plage(5 * d, 5 * d + 5) for d in restants)
+        assert "écarté" in caplog.text
+
+
+def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
+    """Le flux Arrow des versions d'avant : relu par un processus à part, coupé ou non."""
+    lots = [lot(range(d, d + 5)) for d in (0, 5)]
+    tampon = pa.BufferOutputStream()
+    with pa.ipc.new_stream(tampon, m.OHLCV.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
+        for unique in lots:
+            note = m.EcrivainFichier._note(fiche(), unique.couverts, unique.trous, fichier=False)
+            (page,) = unique.lignes.combine_chunks().to_batches()
+            flux.write_batch(page, custom_metadata={"lot": json.dumps(note)})
+    octets = tampon.getvalue().to_pybytes()[:-8]
+    for coupe, entiers in ((0, 2), (9, 1)):
+        for voisin in fichier.parent.iterdir():
+            voisin.unlink()
+        fichier.with_name(f"{fichier.name}.journal").write_bytes(octets[: len(octets) - coupe])
+        ecrire(fichier)
+        assert sorted(contenu(fichier)[BTC]) == list(range(5 * entiers))
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_octet_change_d_un_fichier_scelle_est_vu(tmp_path: Path, suffixe: str) -> None:
+    """Dans les lignes comme dans le pied ; la relance le met de côté et refait tout."""
+    chemin = tmp_path / f"a{suffixe}"
+    ecrire(chemin, lot(range(500)))
+    octets = chemin.read_bytes()
+    for place in (20, len(octets) // 3, len(octets) - 60):
+        chemin.write_bytes(octets)
+        retourner(chemin, place)
+        assert "illisible" in m.verifier(chemin).fautes
+        ecrire(chemin, lot(range(500)))
+        assert contenu(chemin) == {BTC: {r: bougie(r) for r in range(500)}}
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) -> None:
+    """Celui d'une version d'avant : sain, il se lit ; coupé dans ses lignes, il est dit illisible."""
+    chemin = tmp_path / f"a{suffixe}"
+    ecrire(chemin, lot(range(500)))
+    classe = m.ECRIVAINS[m.EXTENSIONS[suffixe]]
+    octets = chemin.read_bytes()
+    place = octets.rindex(m.MARQUE_DU_SCEAU)
+    chemin.write_bytes(octets[:place] + b"\0" * 8 + octets[place + 8 :])
+    assert "illisible" not in m.verifier(chemin).fautes
+    assert sorted(contenu(chemin)[BTC]) == list(range(500))
+    chemin.write_bytes(classe.signature + b"\0" * 900 + octets[900 + len(classe.signature) :])
+    assert "illisible" in m.verifier(chemin).fautes

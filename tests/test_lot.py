@@ -600,6 +600,18 @@ def test_une_etiquette_se_relit_quel_que_soit_le_nom() -> None:
     assert module.rediger_metriques(bilan, texte) == texte
 
 
+def test_deux_lots_gardent_leurs_metriques_dans_un_meme_fichier(tmp_path: Path) -> None:
+    """Chacun remplace les siennes, et laisse celles de l'autre ; l'heure est la fin de la tâche, pas celle du lot."""
+    chemin = tmp_path / "neuf" / "m.prom"
+    for nom in ("l1", "l2"):
+        tache = module.BilanTache("t", "rest", module.Bilan("binance"))
+        tache.finir(0)
+        tache.fin_ms = 5000 if nom == "l1" else 7000
+        assert module.ecrire_metriques(chemin, module.BilanLot(nom, [tache], ("t",))) == 0
+    lues = [ligne for ligne in chemin.read_text().splitlines() if ligne.startswith("ccxt_fr_execution_timestamp")]
+    assert lues == [f'ccxt_fr_execution_timestamp_seconds{{lot="l{n}",tache="t"}} {s}' for n, s in ((1, 5), (2, 7))]
+
+
 def test_le_bilan_dit_tout(lot: Lot) -> None:
     """Un objet par exécution, une entrée par tâche, dans l'ordre du fichier."""
     lot.ecrire(BTC, OKX)
