@@ -88,6 +88,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Container,
     Coroutine,
     Iterable,
     Iterator,
@@ -1006,12 +1007,18 @@ def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
+RECENTS_GARDES = 5000  # trades
+RECENTS_AGREGES = 500
 PERDUS_RETENUS = 10
 TRADES_PAR_LOT = 65_536
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
 _QUANTUM = Decimal("1e-18")
+
+
+Contenu = tuple[int, str | None, float, float]
+"""Instant (arrondi), sens, prix, quantité."""
 
 
 class Trade(NamedTuple):
@@ -1037,8 +1044,23 @@ class Trade(NamedTuple):
 
     @property
     def contenu(self) -> str:
-        """Ce que dit le trade, hors son id : de quoi le reconnaître là où une voie le tait (kucoin, en REST)."""
+        """Ce que dit le trade, hors son id : de quoi lui en faire un."""
         return f"~{self.timestamp}-{self.side}-{self.price!r}-{self.amount!r}"
+
+    @property
+    def est_anonyme(self) -> bool:
+        """Vrai si l'exchange ne l'a pas nommé : sans id, ou avec celui que nous lui avons fait."""
+        return not self.id or (self.id[0] == "~" and self.id.startswith(f"{self.contenu}-"))
+
+    def contenu_au(self, grain_ms: int) -> Contenu:
+        """De quoi le reconnaître là où une voie tait son id (kucoin en REST), ou arrondit son instant (bitstamp)."""
+        return self.timestamp // grain_ms, self.side, self.price, self.amount
+
+    def est(self, autre: Trade, grain_ms: int = 1) -> bool:
+        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas."""
+        if self.est_anonyme or autre.est_anonyme:
+            return self.contenu_au(grain_ms) == autre.contenu_au(grain_ms)
+        return self.id == autre.id
 
 
 def est_possible(prix: float, quantite: float) -> bool:
@@ -1113,53 +1135,192 @@ class SuitesVues:
         return True
 
 
+class _Redites:
+    """Les trades qu'une voie (le flux, le REST) peut redire : les siens, et ceux de l'autre."""
+
+    def __init__(
+        self, siens: Iterable[Trade], autres: Iterable[Trade], grain_ms: int, reconnus: Container[str] = ()
+    ) -> None:
+        self._grain_ms = grain_ms
+        self._siens: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+        self._autres: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+        for ou, trades in ((self._siens, siens), (self._autres, autres)):
+            for trade in trades:
+                anonyme = trade.est_anonyme and trade.id not in reconnus
+                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+
+    def attendre(self, trade: Trade) -> None:
+        """Un de plus, de l'autre voie."""
+        self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
+
+    def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
+        """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
+
+        Il n'est reconnu qu'une fois.
+        """
+        cles = [(nature, trade.contenu_au(self._grain_ms)) for nature in natures]
+        for cle, ou in itertools.product(cles, (self._siens, self._autres)):
+            for rang, connu in enumerate(ou.get(cle, ())):
+                if connu.timestamp == trade.timestamp:
+                    return ou[cle].pop(rang)
+        arrondis = next((self._autres[cle] for cle in cles if self._autres.get(cle)), None)
+        return arrondis.pop(0) if arrondis and not exact else None
+
+
 class Dedoublonneur:
-    """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+    """Ne laisse passer un trade qu'une fois : la règle d'identité du flux, de ses relectures et de la relance.
 
-    Les ids qui sont des nombres tiennent en suites : d'un exchange qui les donne de un en un, rien n'est oublié.
+    - Le même id est le même trade, à moins que ni l'instant ni le contenu ne soient les mêmes, ou l'instant seul si
+      les ids sont tirés au hasard : ceux d'hyperliquid ne sont uniques qu'avec lui. Le second est « id@instant ».
+    - Un id manque, d'un côté au moins : le même contenu, et le k-ième identique est le k-ième connu. Les instants se
+      comparent à la seconde si l'une des deux voies n'en dit pas davantage. Le flux ne redit ainsi que ce qui fut connu
+      avant l'écoute en cours, ou lu par REST depuis.
 
-    La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
-    alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
-    (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
+    Un trade sans id reçoit « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution : montrer
+    d'abord ceux d'une sortie déjà écrite suffit pour que la suite ne les répète pas. Au-delà de `capacite` clés, les
+    plus anciennes sont oubliées ; les ids qui sont des nombres tiennent en suites : donnés de un en un, aucun ne l'est.
+    `recents`, `relus` : les derniers trades du flux et du REST, par id ; à part, une longue relecture ne doit pas faire
+    oublier ceux du flux, au bord de la reprise.
     """
 
-    def __init__(self, capacite: int = CLES_RETENUES) -> None:
-        self._capacite = capacite
+    def __init__(self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES) -> None:
+        self._capacite, self._recents_max = capacite, recents
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._numeros = SuitesVues(capacite)
+        self.recents: dict[str, Trade] = {}
+        self.relus: dict[str, Trade] = {}
+        self._a_homonymes = False
+        self._au_hasard = False  # leurs ids reculent quand le temps avance
+        # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
+        self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
+        self._tait_ecrit = False
+        self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
+        self._plus_recent = (0, 0)  # instant et id
+        self._redites: _Redites | None = None  # celles que l'écoute en cours peut faire
 
-    def nouveaux(
-        self, trades: Iterable[Trade], relecture: bool = False, dits: Mapping[str, int] = MappingProxyType({})
-    ) -> list[Trade]:
-        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
+    @property
+    def grain_ms(self) -> int:
+        """Ce qui sépare à coup sûr deux instants, quelle que soit la voie qui les dit."""
+        return 1 if all(self._precise) else SECONDE_MS
 
-        En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
-        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
-        `dits` : les `contenu` que le flux a dits, lui, avec un id, et combien de fois.
-        """
+    @property
+    def grain_flux_ms(self) -> int:
+        """Ce qui sépare deux instants différents du flux."""
+        return 1 if self._precise[False] else SECONDE_MS
+
+    def connu(self, numero: int) -> Trade | None:
+        """Le trade récent de ce numéro."""
+        return self.recents.get(str(numero)) or self.relus.get(str(numero))
+
+    def montrer(self, ecrits: Iterable[Trade]) -> None:
+        """Apprend des trades déjà écrits, du flux ou du REST."""
+        for trade in ecrits:
+            self._observer_id(trade)
+            self._tait_ecrit |= trade.est_anonyme
+            self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
+            if self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""):
+                self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
+
+    def recommencer(self) -> None:
+        """Une écoute commence : elle peut redire ce qu'on tient."""
+        self._redites = None
+
+    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id ; `relecture` : une page du REST."""
         trades = list(trades)
-        rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
-        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
+        for trade in trades:
+            self._observer_id(trade)
+            self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
+            self._nomme[relecture] |= not trade.est_anonyme
+            self._tait[relecture] |= trade.est_anonyme
+        redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
+        candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade) for trade in trades]
+        restes = [trade for trade in candidats if trade]
+        for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
+            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
+        nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
+        neufs = [trade for trade in nommes if trade]
+        self._ranger(neufs, self.relus if relecture else self.recents)
+        if not relecture:
+            self._redites = redites
+        elif self._redites is not None:
+            for trade in neufs:
+                self._redites.attendre(trade)
+        return neufs
 
-    def _apprendre(
-        self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]
-    ) -> Trade | None:
-        if trade.id:
-            base, _, rang_ecrit = trade.id.rpartition("-")
-            synthetique = base.startswith("~") and rang_ecrit.isdecimal()
-            neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
-            return trade if neuf else None
-        base = trade.contenu
-        rang = self._connus.get(base, 0) if rangs is None else rangs[base]
-        if rangs is not None:
-            rangs[base] += 1
-        if rang < dits.get(base, 0):
+    def _observer_id(self, trade: Trade) -> None:
+        """Un trade plus récent que tous a-t-il aussi le plus grand id ?"""
+        if trade.id and trade.id.isdecimal() and trade.timestamp > self._plus_recent[0]:
+            self._au_hasard |= int(trade.id) < self._plus_recent[1]
+            self._plus_recent = trade.timestamp, int(trade.id)
+
+    def _que_peut_redire(self, relecture: bool) -> _Redites:
+        if not (any(self._tait) or self._tait_ecrit):
+            return _Redites((), (), self.grain_ms)  # tout est nommé : les ids suffisent
+        siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
+        return _Redites(siens.values(), autres.values(), self.grain_ms, self._reconnus)
+
+    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, *, exact: bool) -> bool:
+        """Vrai d'un trade dont l'id n'a rien dit, et que son contenu fait reconnaître.
+
+        Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
+        """
+        if trade.est_anonyme:
+            natures = (True,) if self._nomme[relecture] else (True, False)
+            return redites.reconnaitre(trade, natures, exact=exact) is not None
+        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), exact=exact)
+        if connu is not None:
+            self._reconnus.add(connu.id or "")
+        return connu is not None
+
+    def _homonyme_ou_inedit(self, trade: Trade) -> Trade | None:
+        """Le trade si son id est inédit, ou s'il est d'un autre ; il en change alors."""
+        autrement = f"{trade.id}@{trade.timestamp}"
+        if self._a_homonymes and autrement in self._connus:
             return None
-        return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
+        if self.retenir(trade.id or ""):
+            return trade
+        connu, grain = self.recents.get(trade.id or "") or self.relus.get(trade.id or ""), self.grain_ms
+        if connu is None or connu.timestamp // grain == trade.timestamp // grain:
+            return None
+        if connu[2:5] == trade[2:5] and not self._au_hasard:
+            return None  # un instant corrigé
+        if not self.retenir(autrement):
+            return None
+        self._a_homonymes = True
+        return trade._replace(id=autrement)
 
-    def prolonger(self, debut: int, fin: int) -> bool:
-        """Note d'un coup les ids de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
-        return self._numeros.retenir(debut, fin)
+    def _nommer(self, trade: Trade) -> Trade | None:
+        """Le trade sans id, avec celui qu'on lui fait ; None s'il le porte déjà et qu'il est connu."""
+        if trade.id:
+            base, _, ecrit = trade.id.rpartition("-")
+            return trade if ecrit.isdecimal() and self.retenir(base, int(ecrit) + 1) else None
+        rang = self._connus.get(trade.contenu, 0)
+        self.retenir(trade.contenu, rang + 1)
+        return trade._replace(id=f"{trade.contenu}-{rang}")
+
+    def est_nouveau(self, trade: Trade) -> bool:
+        """Retient un trade nommé du flux ; faux s'il est connu."""
+        neuf = self._homonyme_ou_inedit(trade)
+        if neuf:
+            self._ranger([neuf], self.recents)
+        return neuf is not None
+
+    def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
+        """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
+        if any(self._tait) or self._tait_ecrit or not self._numeros.retenir(fin - len(trades), fin):
+            return False
+        self._nomme[False] = True
+        self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
+        self._ranger(trades, self.recents)
+        return True
+
+    def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
+        parmi.update((trade.id or "", trade) for trade in trades)
+        if len(parmi) > 2 * self._recents_max:
+            for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
+                del parmi[cle]
+            self._reconnus &= self.recents.keys() | self.relus.keys()
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
@@ -1264,7 +1425,7 @@ class Agregateur:
         self._vu = 0
         self._debut = self._fin = 0  # la bougie du dernier trade : le suivant y est presque toujours
         self._vives: dict[int, _BougieVive] = {}  # par ouverture croissante
-        self._memoire = Dedoublonneur()
+        self._memoire = Dedoublonneur(recents=RECENTS_AGREGES)
 
     @property
     def close_jusqu_a(self) -> int:
@@ -1290,7 +1451,7 @@ class Agregateur:
                 continue
             if not est_possible(trade.price, trade.amount):
                 self.impossibles += 1
-            elif trade.id and not self._memoire.retenir(trade.id):
+            elif trade.id and not self._memoire.est_nouveau(trade):
                 self.doublons += 1
             else:
                 self._ranger(trade)
@@ -5344,9 +5505,9 @@ class Connexion(_Marches):
 
 
 def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
-    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'une milliseconde sans id (kucoin dit leur séquence)."""
+    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'un même instant (kucoin dit leur séquence, sans id)."""
     info = brut.get("info")
-    sequence = str(info.get("sequence")) if isinstance(info, Mapping) else ""
+    sequence = str(info.get("sequence", brut.get("id")) if isinstance(info, Mapping) else brut.get("id"))
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
@@ -5445,8 +5606,11 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
 
 
 def _dit_une_erreur(message: Any) -> bool:
-    """Une trame par laquelle l'exchange refuse, dans la forme la plus commune."""
-    return isinstance(message, dict) and "error" in (message.get("event"), message.get("type"), message.get("status"))
+    """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
+    if not isinstance(message, dict):
+        return False
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
 
 
 def _est_un_decalage(erreur: Exception) -> bool:
@@ -5454,30 +5618,37 @@ def _est_un_decalage(erreur: Exception) -> bool:
     return bool({"InvalidNonce", "ChecksumError"} & {parente.__name__ for parente in type(erreur).__mro__})
 
 
+def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
+    return trade_de(brut, maintenant_ms()) or brut
+
+
 @functools.cache
-def _caches_ecoutes() -> tuple[Any, Any]:
-    """Les caches de ccxt pour les trades et les bougies, qui gardent chaque ligne qui y entre jusqu'à sa livraison.
+def _ecoutante(classe: Any) -> Any:
+    """Une classe de cache de ccxt, où chaque ligne qui entre est gardée jusqu'à sa livraison.
 
     Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
     """
-    caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
 
-    def ecouter(classe: Any, figer: Callable[[Any], Any]) -> Any:
-        def append(cache: Any, ligne: Any) -> None:
-            if not cache.recues:
-                cache.prevenir()
-            cache.recues.append(figer(ligne))
-            classe.append(cache, ligne)
+    def append(cache: Any, ligne: Any) -> None:
+        cache.entendre(ligne)
+        classe.append(cache, ligne)
 
-        return type(classe.__name__, (classe,), {"append": append})
-
-    # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse le
-    # ramasse-miettes, dont le passage coûte plus que tout le reste
-    return ecouter(caches.ArrayCache, _trade_recu), ecouter(caches.ArrayCacheByTimestamp, tuple)
+    return type(classe.__name__, (classe,), {"append": append})
 
 
-def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
-    return trade_de(brut, maintenant_ms()) or brut
+class _Rayon(dict[str, Any]):
+    """Ce qu'une instance de ccxt range par symbole, ou par timeframe, et ce qu'on en fait au moment où elle le range.
+
+    Chaque classe a ses façons : deribit change de cache à chaque trame, alpaca range ses bougies sans timeframe, ndax
+    récrit une liste en place.
+    """
+
+    def __init__(self, ranger: Callable[[str, Any], Any]) -> None:
+        super().__init__()
+        self._ranger = ranger
+
+    def __setitem__(self, cle: str, objet: Any) -> None:
+        super().__setitem__(cle, self._ranger(cle, objet))
 
 
 class _Livraison:
@@ -5487,13 +5658,44 @@ class _Livraison:
         self._recevoir, self._signaler = recevoir, signaler
         self._recues: dict[str, list[Any]] = collections.defaultdict(list)
         self._caches: dict[str, Any] = {}
+        self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
+        self.entendus: set[str] = set()  # les symboles dont un cache a parlé
         self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
-    def brancher(self, cache: Any, symbole: str) -> None:
-        """Fait garder par ce cache les lignes de ce symbole."""
+    def brancher(self, cache: Any, symbole: str) -> Any:
+        """Fait garder les lignes de ce cache : celles qui y sont, puis celles qui y entrent. Le rend."""
+        if not hasattr(cache, "max_size"):
+            self._relire(cache, symbole)
+            return cache
         self._caches[symbole] = cache
-        cache.recues, cache.prevenir = self._recues[symbole], functools.partial(self._prevenir, symbole)
+        if hasattr(cache, "entendre"):
+            return cache
+        # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
+        # le ramasse-miettes, dont le passage coûte plus que tout le reste
+        figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
+        recues = self._recues[symbole]
+
+        def entendre(ligne: Any) -> None:
+            if not recues:
+                self._prevenir(symbole)
+            recues.append(figer(ligne))
+
+        for ligne in cache:
+            entendre(ligne)
+        # Ce cache-là, et non un autre à sa place : la classe tient peut-être déjà le sien sous un autre nom.
+        cache.__class__, cache.entendre = _ecoutante(cache.__class__), entendre
+        return cache
+
+    def _relire(self, bougies: Sequence[Sequence[Any]], symbole: str) -> None:
+        """Une liste de bougies, rangée de nouveau à chaque changement : dès la dernière lue, qui a pu changer."""
+        connue = self._recrites.get(symbole, ())
+        neuves = [tuple(bougie) for bougie in bougies if not connue or bougie[0] >= connue[0]]
+        if changees := [bougie for bougie in neuves if bougie != connue]:
+            if not self._recues[symbole]:
+                self._prevenir(symbole)
+            self._recues[symbole] += changees
+            self._recrites[symbole] = changees[-1]
 
     def _prevenir(self, symbole: str) -> None:
         if not self._attendus:
@@ -5504,11 +5706,13 @@ class _Livraison:
         """Livre ce qui attend ; le jette si l'écoute est finie."""
         symboles, self._attendus = self._attendus, []
         recu = maintenant_ms()
+        self.entendus.update(symboles)
         for symbole in symboles:
             lignes = self._recues[symbole][:]
             self._recues[symbole].clear()
-            # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour les bougies d'un groupe.
-            self._caches[symbole].getLimit(symbole, None)
+            if symbole in self._caches:
+                # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour celles d'un groupe.
+                self._caches[symbole].getLimit(symbole, None)
             if self._finie:
                 continue
             try:
@@ -5520,18 +5724,6 @@ class _Livraison:
         """Livre ce qui attend, et plus rien ensuite."""
         self.livrer()
         self._finie = True
-
-
-class _TickersEcoutes(dict[str, Any]):
-    """Les tickers d'une instance, qui disent chaque mise à jour."""
-
-    def __init__(self, dire: Callable[[str, Any], None]) -> None:
-        super().__init__()
-        self._dire = dire
-
-    def __setitem__(self, symbole: str, ticker: Any) -> None:
-        super().__setitem__(symbole, ticker)
-        self._dire(symbole, ticker)
 
 
 LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
@@ -5551,6 +5743,7 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
+        self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
@@ -5634,31 +5827,48 @@ class Ecoute(_Liaison):
                 await pause(next(delais))
             else:
                 delais = delais_backoff()
-                self._recueillir(rendu)
+                self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
 
     # --- données
 
     def _poser_les_prises(self) -> None:
-        """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
-        trades, bougies = _caches_ecoutes()
-        for symbole, serie in self.series.items():
-            if self._nom == "trades":
-                self._poser(self.api.trades, symbole, trades, symbole)
-            elif self._nom == "ohlcv":
-                par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
-                self._poser(par_timeframe, serie.timeframe.code, bougies, symbole)
-        if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
-            self.api.tickers = _TickersEcoutes(self._dire)
+        """Écoute tout ce que la classe rangera ; ses caches de trades existent d'avance, qui débordent vite."""
+        if self._nom == "ticker":
+            self.api.tickers = _Rayon(self._ranger_ticker)
+        elif self._nom == "ohlcv":
+            self.api.ohlcvs = _Rayon(self._ranger_bougies)
+        elif self._nom == "trades":
+            caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
+            self.api.trades = _Rayon(self._ranger_trades)
+            for symbole in self.series:
+                self.api.trades[symbole] = caches.ArrayCache(LIGNES_EN_CACHE)
 
-    def _poser(self, caches: Any, cle: str, classe: Any, symbole: str) -> None:
-        ancien = caches.get(cle)
-        if isinstance(ancien, classe):
-            return
-        caches[cle] = cache = classe(LIGNES_EN_CACHE)
-        self._livraison.brancher(cache, symbole)
-        for ligne in ancien or ():
-            cache.append(ligne)
+    def _ranger_ticker(self, symbole: str, ticker: Any) -> Any:
+        self._dire(symbole, ticker)
+        return ticker
+
+    def _ranger_trades(self, symbole: str, cache: Any) -> Any:
+        return self._livraison.brancher(cache, symbole) if symbole in self.series else cache
+
+    def _ranger_bougies(self, symbole: str, rangees: Any) -> Any:
+        """Un cache, ou des caches par timeframe ; whitebit range le seul qu'on suive sous « unknown »."""
+        if symbole not in self.series:
+            return rangees
+        if not isinstance(rangees, dict):
+            return self._livraison.brancher(rangees, symbole)
+        if isinstance(rangees, _Rayon):
+            return rangees
+        voulu = self.series[symbole].timeframe.code
+
+        def ranger(code: str, cache: Any) -> Any:
+            ecarte = code != voulu and code in self.api.timeframes
+            return cache if ecarte else self._livraison.brancher(cache, symbole)
+
+        rayon = _Rayon(ranger)
+        for code, cache in rangees.items():
+            rayon[code] = cache
+        return rayon
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, que tient la connexion REST."""
@@ -5668,19 +5878,38 @@ class Ecoute(_Liaison):
         if symbole in self.series and not self._coupure.done():
             self._recevoir(symbole, [donnee], maintenant_ms())
 
-    def _recueillir(self, rendu: Any) -> None:
-        """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
+    def _recueillir(self, rendu: Any, demande: Any) -> None:
+        """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
             for symbole in self.series:
-                self._lire_carnet(symbole)
+                self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
+            if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
+                self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
             for ticker in [rendu] if "symbol" in rendu else list(rendu.values()):
                 self._dire(ticker["symbol"], ticker)
-        else:
-            self._poser_les_prises()
+        elif self._nom == "trades":
+            self._suivre_le_rendu(demande, [_trade_recu(trade) for trade in rendu])
+        elif isinstance(rendu, dict):
+            for symbole, par_timeframe in rendu.items():
+                self._suivre_le_rendu(symbole, list(map(tuple, itertools.chain(*par_timeframe.values()))))
+        else:  # upbit rend une bougie seule
+            bougies = rendu if not rendu or isinstance(rendu[0], list) else [rendu]
+            self._suivre_le_rendu(demande, list(map(tuple, bougies)))
 
-    def _lire_carnet(self, symbole: str) -> None:
-        carnet = self.api.orderbooks.get(symbole)
+    def _suivre_le_rendu(self, symbole: Any, lignes: Sequence[Any]) -> None:
+        """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
+        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+            return
+        if not self._dit:
+            self._dit = True
+            journal.warning(
+                "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
+                self.reglages.exchange, self._nom,
+            )  # fmt: skip
+        self._recevoir(symbole, lignes, maintenant_ms())
+
+    def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
             return
         etat = (carnet.get("timestamp"), carnet.get("nonce"))
@@ -6562,6 +6791,9 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
+PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
+RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
+
 LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
@@ -6573,9 +6805,16 @@ class Combleur:
     """
 
     def __init__(
-        self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int], *, sait_until: bool = False
+        self,
+        lire: LireTrades,
+        arriere: Mapping[str, Any] | None,
+        heure: Callable[[], int],
+        *,
+        sait_until: bool = False,
+        grain_ms: int = 1,
     ) -> None:
         self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
+        self._grain_flux, self._precis = grain_ms, False  # ce que disent les instants du flux ; de ces pages
         self.accroche = self.rejoint = False
         self.premier: Trade | None = None
         self.dernier: Trade | None = None
@@ -6590,21 +6829,29 @@ class Combleur:
         if self.premier is None or self.dernier is None:
             trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
-            # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
-            debut = min(self.premier.timestamp + 1, fin)
+            # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
+            debut = min(self.premier.timestamp + self._grain_ms, fin)
             avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
             suite = max(self.dernier.timestamp, dernier.timestamp) + 1
             trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
+    @property
+    def _grain_ms(self) -> int:
+        """Ce qui sépare à coup sûr deux instants : bitstamp n'en dit que la seconde, en REST."""
+        return self._grain_flux if self._precis else SECONDE_MS
+
     async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
         """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
-        depuis: int | None = dernier.timestamp - SECONDE_MS
+        depuis: int | None = dernier.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
-        for _ in range(PAGES_DE_TRADES_MAX):
+        for rang in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes, dernier, jusqua)
+            if rang == 0 and dernier.id is None and not self.accroche:
+                for ancienne in await self._encadrer(dernier, jusqua):
+                    yield ancienne
             if self.premier is not None and not self.accroche and self._sait_until:
                 for ancienne in reversed(await self._remonter(dernier, jusqua)):
                     yield ancienne
@@ -6613,10 +6860,28 @@ class Combleur:
             if self.rejoint:
                 return
             suite = self._suite(brutes, depuis, params)
-            if suite is None:
-                self.rejoint = jusqua is None
+            if suite is None:  # à la fin, ou devant une seconde qui tient plus d'une page
+                dits = [trade_de(brut, None) for brut in brutes]
+                atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+                self.rejoint = atteint and len(brutes) < PAGE_PLEINE
                 return
             depuis, params = suite
+
+    async def _encadrer(self, debut: Trade, jusqua: Trade | None) -> list[list[Trade]]:
+        """Là où commence l'écoute, il n'y a pas de trade à retrouver.
+
+        Une page qui en a un plus ancien, si loin soit-il, et qui rejoint ceux qu'on tient, prouve que rien ne manque.
+        """
+        pages: list[list[Trade]] = []
+        rejoint, premier = self.rejoint, self.premier
+        for recul in RECULS_MS:
+            depuis = debut.timestamp // SECONDE_MS * SECONDE_MS - recul
+            pages.append(self._noter(await self._lire(depuis, {}), debut, premier or jusqua))
+            if self.accroche:
+                self.accroche = premier is None or self.rejoint
+                break
+        self.rejoint = rejoint
+        return pages
 
     async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
@@ -6674,48 +6939,50 @@ class Combleur:
         page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
         if not page:
             return []
+        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
+        grain = self._grain_ms
         # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
-        self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
-        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua) for trade in page)
+        self.accroche = self.accroche or any(_touche(trade, dernier, grain) for trade in page)
+        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua, grain) for trade in page)
         if self.premier is None or page[0].precede(self.premier):
             self.premier = page[0]
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
-        return [trade for trade in page if _est_entre(trade, dernier, jusqua)]
+        return [trade for trade in page if _est_entre(trade, dernier, jusqua, grain)]
 
 
-def _est_le_meme(trade: Trade, autre: Trade) -> bool:
-    if trade.id and autre.id and not autre.id.startswith("~"):
-        return trade.id == autre.id
-    return trade[:1] + trade[2:5] == autre[:1] + autre[2:5]
-
-
-def _touche(trade: Trade, dernier: Trade) -> bool:
+def _touche(trade: Trade, dernier: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
-    if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
+    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (dernier.id and trade.est(dernier, grain_ms)):
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
     return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
 
-def _atteint(trade: Trade, jusqua: Trade) -> bool:
+def _atteint(trade: Trade, jusqua: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
-    if _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp:
+    if trade.timestamp // grain_ms > jusqua.timestamp // grain_ms:
+        return True
+    if trade.est_anonyme or jusqua.est_anonyme:
+        return False  # un autre, identique, l'a peut-être précédé
+    if trade.est(jusqua):
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(jusqua.id)
     return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
-def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
+def separer(groupe: Trade, connu: Callable[[int], Trade | None]) -> Trade | None:
     """Ce qui reste d'un trade réuni en REST (« 12-15 ») dont certains furent reçus un par un ; None s'il n'y a rien.
 
     Les trades réunis ont même instant, prix et sens : le reste a leur quantité, moins celle des connus.
     """
     rangs = rangs_de(groupe.id)
-    vus = [connus[n] for n in range(rangs[0], rangs[1] + 1) if n in connus] if rangs else []
-    if rangs is None or not vus:
+    if rangs is None or rangs[0] == rangs[1]:
         return groupe
-    numeros = [n for n in range(rangs[0], rangs[1] + 1) if n not in connus]
+    tous = {numero: connu(numero) for numero in range(rangs[0], rangs[1] + 1)}
+    vus, numeros = [trade for trade in tous.values() if trade], [n for n, trade in tous.items() if not trade]
+    if not vus:
+        return groupe
     reste = float(Decimal(str(groupe.amount)) - sum(Decimal(str(trade.amount)) for trade in vus))
     if not numeros or reste <= 0:
         return None
@@ -6724,18 +6991,21 @@ def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
     return groupe._replace(id=nom, amount=reste, cost=cout)
 
 
-def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
+def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None, grain_ms: int) -> bool:
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
-    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre : leurs identifiants décident.
+    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre ; d'autres n'y sont datés qu'à
+    la seconde : leurs identifiants décident.
     """
     rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
     apres = rangs_de(jusqua.id) if jusqua else None
-    if rangs and avant and rangs[0] <= avant[1] and trade.timestamp <= dernier.timestamp:
+    instant, debut = trade.timestamp // grain_ms, dernier.timestamp // grain_ms
+    fin = jusqua.timestamp // grain_ms if jusqua else instant
+    if rangs and avant and rangs[0] <= avant[1] and instant <= debut:
         return rangs[1] > avant[1]
-    if rangs and apres and jusqua and rangs[1] >= apres[0] and trade.timestamp >= jusqua.timestamp:
+    if rangs and apres and rangs[1] >= apres[0] and instant >= fin:
         return rangs[0] < apres[0]
-    return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
+    return debut <= instant <= fin
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6767,7 +7037,6 @@ AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (vo
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
-RECENTS_GARDES = 5000  # trades
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
 HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera pas
@@ -6804,6 +7073,7 @@ class Compteurs:
 class Fil(ABC):
     """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
 
+    - `ecouter` : une écoute commence ; la première est le début de ce qui est dû ;
     - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
     - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
@@ -6834,6 +7104,15 @@ class Fil(ABC):
     def cle(self) -> CleSerie:
         """La série suivie."""
         return self.serie.cle
+
+    def ecouter(self) -> None:
+        """Une écoute commence."""
+        self.rompre()
+        self.ecoute_depuis = self.connexion.heure_ms()
+
+    @abstractmethod
+    def renegocier(self) -> None:
+        """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
 
     @abstractmethod
     def rompre(self) -> None:
@@ -6898,7 +7177,7 @@ class Fil(ABC):
         journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
         self.reveiller()
 
-    def _relancer(self) -> None:
+    def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
         maintenant = self._horloge()
         if maintenant >= self._prochain_essai and not self.arrete:
@@ -7056,6 +7335,9 @@ class _FilRelu(Fil):
         self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
 
+    def renegocier(self) -> None:
+        """Le REST lira les bougies depuis la première demande, de toute façon."""
+
     @property
     @abstractmethod
     def _fin_vue(self) -> int:
@@ -7079,7 +7361,7 @@ class _FilRelu(Fil):
         if manques and not self._relisible:
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or self._a_confirmer(CONFIRMATION_MS):
-            self._relancer()
+            self.relancer()
         else:
             self._apaiser()
 
@@ -7204,7 +7486,7 @@ class FilBougies(_FilRelu):
             self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
-        fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
+        fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         if manques := oter(self._manques(fin), connus):
             self._inscrire(manques, ECHEC)
 
@@ -7551,12 +7833,10 @@ class Rupture(NamedTuple):
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
 
         Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
-        deux qui se touchent, ne laissent que celle du second ; rien ne précède le tout premier (`dernier` sans id).
+        deux qui se touchent, ne laissent que celle du second.
         """
         debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
-        if self.jusqua is None or debut < fin or self.dernier.id is None:
-            return debut, fin
-        return fin, fin + 1
+        return (debut, fin) if self.jusqua is None or debut < fin else (fin, fin + 1)
 
     def trou(self, a_defaut: int, raison: str) -> list[Trou]:
         """Ce trou-là, si elle a une étendue."""
@@ -7573,7 +7853,7 @@ class Relecteur:
     """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
 
     Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `complet`, il a tout rendu ; `sautent`, ses identifiants
-    sautent eux aussi. `memoire` et `recents` : ce qui fut reçu.
+    sautent eux aussi. `memoire` : ce qui fut reçu.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
@@ -7581,10 +7861,8 @@ class Relecteur:
         self.trous: list[Trou] = []
         self.sautent = self.complet = self._rejoint = False
         self.memoire = Dedoublonneur()
-        self.memoire.nouveaux(connus, relecture=True)
-        self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
-        # À part : une longue relecture ne doit pas faire oublier ceux du flux, au bord de la reprise.
-        self._relus: collections.deque[Trade] = collections.deque(maxlen=RECENTS_GARDES)
+        self.memoire.montrer(connus)
+        self.dernier: Trade | None = None  # le plus récent que le REST ait rendu
 
     async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
         """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
@@ -7593,7 +7871,6 @@ class Relecteur:
             self.trous = []
             async for page in self._lire(rupture):
                 if neufs := self._inconnus(page):
-                    self._relus += neufs
                     yield neufs
             en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
             if rupture.jusqua is None or not en_retard:
@@ -7603,7 +7880,11 @@ class Relecteur:
         connexion = self._connexion
         lire = functools.partial(connexion.lire_trades, self._serie)
         combleur = Combleur(
-            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
+            lire,
+            connexion.particularite.trades_arriere,
+            connexion.heure_ms,
+            sait_until=connexion.trades_jusqua,
+            grain_ms=self.memoire.grain_flux_ms,
         )
         vus: list[Intervalle] = []
         async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
@@ -7615,7 +7896,7 @@ class Relecteur:
                 self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
                 yield [trade for trade in lus if trade not in attendus]
         self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
-        self._rejoint = combleur.rejoint
+        self._rejoint, self.dernier = combleur.rejoint, combleur.dernier
         self.complet = combleur.accroche and combleur.rejoint and not self.trous
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         servis = rupture.numeros() if self.complet else [(vus[0][0], vus[-1][1])] if vus else []
@@ -7646,17 +7927,12 @@ class Relecteur:
         rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
         if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
             return False
-        dits = {trade.id for trade in self.recents}
+        dits = self.memoire.recents
         return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
     def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
-        recents = itertools.chain(self._relus, self.recents)
-        connus = {int(t.id): t for t in recents if t.id and t.id.isdecimal()}
-        dits: Mapping[str, int] = {}
-        if any(not trade.id for trade in page):
-            dits = collections.Counter(t.contenu for t in self.recents if t.id and not t.id.startswith("~"))
-        restes = [reste for trade in page if (reste := separer(trade, connus))]
-        return self.memoire.nouveaux(restes, relecture=True, dits=dits)
+        restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
+        return self.memoire.nouveaux(restes, relecture=True)
 
 
 class _FilComble(Fil):
@@ -7673,8 +7949,18 @@ class _FilComble(Fil):
         self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
+        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+
+    def ecouter(self) -> None:
+        super().ecouter()
+        # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
+        self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+
+    def renegocier(self) -> None:
+        if self._dernier is not None and self._dernier.id is None:
+            self._dernier = None
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -7694,13 +7980,12 @@ class _FilComble(Fil):
 
     def _veiller(self) -> None:
         if self._ruptures:
-            self._relancer()
+            self.relancer()
         else:
             self._apaiser()
 
     async def _rattraper(self) -> None:
-        en_suspens = self._rompu and not self._queue_entendue and (not self._ruptures or self._ruptures[-1].saut)
-        if en_suspens and self._dernier is not None:
+        if self._est_en_suspens and self._dernier is not None:
             self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
             rupture = self._ruptures[0]
@@ -7709,7 +7994,8 @@ class _FilComble(Fil):
             except ErreurDefinitive as erreur:
                 journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
                 self._continuite.sans_juge = True
-                self._renoncer(rupture, HORS_FENETRE_API)
+                if rupture.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                    self._renoncer(rupture, HORS_FENETRE_API)
             self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
@@ -7725,12 +8011,26 @@ class _FilComble(Fil):
         if not (relu.complet or trous) and rupture.jusqua is not None:
             trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         self._conclure(rupture, rupture.etendue(heure)[1], trous)
+        dernier = relu.dernier if relu.complet and rupture.jusqua is None and rupture.dernier is self._dernier else None
+        if dernier is not None and not dernier.precede(rupture.dernier):
+            self._dernier = dernier if dernier.id else dernier._replace(id=f"{dernier.contenu}-0")
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
         debut, fin = rupture.etendue(self.connexion.heure_ms())
-        self._conclure(rupture, debut if entendue else fin, [] if entendue else rupture.trou(fin, raison))
+        if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
+            # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
+            self._tus = [(rupture.jusqua.timestamp, rupture.jusqua.timestamp + 1)]
+            fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
+        trous = [] if entendue or debut >= fin else [Trou(debut, fin, raison)]
+        self._conclure(rupture, debut if entendue else fin, trous)
+
+    @property
+    def _est_en_suspens(self) -> bool:
+        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
+        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
+        return self._rompu and not self._queue_entendue and not en_file
 
     def _est_caduque(self, rupture: Rupture) -> bool:
         """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
@@ -7739,6 +8039,8 @@ class _FilComble(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
+        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
+            self._ruptures.append(Rupture(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
         while self._ruptures:
             self._renoncer(self._ruptures.popleft(), ECHEC)
 
@@ -7746,7 +8048,7 @@ class _FilComble(Fil):
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse, qui sont rendus."""
         if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             trous = [trou for trou in trous if trou.raison == ECHEC]
-        couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
+        couverts = oter([(rupture.etendue(fin)[0], fin)], [*((t.debut, t.fin) for t in trous), *self._tus])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
@@ -7777,6 +8079,7 @@ class FilTrades(_FilComble):
     def rompre(self) -> None:
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
         self._rompu = True
+        self._relecteur.memoire.recommencer()
         self._confirmer()
         if (avant := self._continuite.en_attente) is not None:
             self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
@@ -7786,6 +8089,8 @@ class FilTrades(_FilComble):
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
+            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self.relancer()
             return False
         neufs = self._relecteur.memoire.nouveaux([trade])
         if not neufs:
@@ -7794,25 +8099,26 @@ class FilTrades(_FilComble):
             return False
         if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
             self._enchainer(neufs[0])
-        self._relecteur.recents += neufs
         self._en_ordre = False
         self._recus += neufs
         return True
 
     def _renouer(self, connu: Trade) -> None:
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
-            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
+        if self._rompu and self._dernier is not None and connu.est(self._dernier):
+            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
+            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
             self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
+            donnees = sorted(donnees, key=_rang_recu)
         suite = None if self._rompu else self._suite
         fin = fin_de_la_suite([self._dernier, *donnees])
         if not (suite and fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
-        self._relecteur.recents += donnees
         self._recus += donnees
         self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
         return len(donnees)
@@ -7820,7 +8126,7 @@ class FilTrades(_FilComble):
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
         suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
-        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
+        return suite and self._relecteur.memoire.prolonger(trades, fin)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -7829,6 +8135,8 @@ class FilTrades(_FilComble):
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
+            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
+                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Rupture(self._dernier, trade))
@@ -7840,7 +8148,7 @@ class FilTrades(_FilComble):
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
         debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
         self._suite = debut, max(fin, trade.timestamp + 1)
-        if self._dernier is None or not trade.precede(self._dernier):
+        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
@@ -7889,7 +8197,7 @@ class FilTrades(_FilComble):
         depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None)
         ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
-        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
+        return [*self._tus, *(rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures)]
 
     @property
     def _a_confirmer(self) -> bool:
@@ -7904,6 +8212,11 @@ class FilTrades(_FilComble):
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
         return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+
+
+def _rang_recu(donnee: Any) -> float:
+    """L'instant d'un trade reçu, lisible ou non."""
+    return float(donnee.timestamp) if isinstance(donnee, Trade) else _en_nombre(donnee.get("timestamp")) or 0.0
 
 
 def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
@@ -7967,8 +8280,24 @@ class FilInstantanes(Fil):
         self._trous: list[Trou] = []
         self._rompu = False
 
+    def ecouter(self) -> None:
+        super().ecouter()
+        self._fin = self._fin or self.ecoute_depuis  # ce qui est dû commence avec la première écoute
+
+    def renegocier(self) -> None:
+        if not self.recus:
+            self._fin, self._rompu = None, False
+
     def rompre(self) -> None:
-        self._rompu = self._fin is not None
+        if not (self.conclut or self.arrete):  # fermée par nous, l'écoute a tout entendu jusque-là
+            self._rompu = self._fin is not None
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        heure = self.connexion.heure_ms()
+        if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
+            trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
+            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
@@ -8160,6 +8489,9 @@ class Abonnement:
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
+            if not (self._vivant or refus):
+                for fil in self.fils:
+                    fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
@@ -8167,6 +8499,8 @@ class Abonnement:
 
         Vrai si cet abonnement continue.
         """
+        for fil in self.fils:
+            fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in self.fils:
                 fil.refuser(erreur)
@@ -8192,8 +8526,7 @@ class Abonnement:
                 await self._estimer_heure()
             self._premiere = False
             for fil in self.fils:
-                fil.rompre()
-                fil.ecoute_depuis = self._connexion.heure_ms()
+                fil.ecouter()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
@@ -8263,11 +8596,11 @@ class Abonnement:
             await pause(RONDE_S)  # le flux allait peut-être le dire
         if fil.recus != recus:
             return  # il a parlé entre-temps
+        fil.rattraper()
         if mort:
             ecoute.couper(f"plus rien de {symbole} depuis {duree_lisible(self._horloge() - self._progres[symbole])}")
         else:
             self._progres[symbole] = self._horloge()
-            fil.rattraper()
         # Tant qu'il ne parle pas, on l'interroge de moins en moins : ni rafale de REST, ni réabonnements en boucle.
         self._patiences[symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
 
@@ -8327,7 +8660,7 @@ class Flux:
     async def _sonder(self) -> None:
         """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
         for fil in self.fils:
-            fil.rompre()
+            fil.ecouter()
         delais = delais_backoff(RELANCE_RATTRAPAGE_S)
         while fils := [fil for fil in self.fils if fil.refus is None]:
             await self._connexion.estimer_heure()
@@ -10083,8 +10416,10 @@ class _ExecutionFlux(_Execution):
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""
         fiche = self._fiches[serie.cle]
-        if self.tache.type_donnee is not TRADES or not fiche.couverts:
+        if self.tache.type_donnee is not TRADES or serie.cle not in self.ecrivain.fiches:
             return []
+        if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
+            return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
         oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
         avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
         apres = [(fin, self._jusqu_au_premier(serie.cle, fin, prouve)) for _, fin in oublis]

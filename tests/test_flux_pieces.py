@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 from outils_flux_module import jouer, niveaux
 
 import module_ccxt_fr_v2 as m
@@ -88,7 +89,7 @@ def test_le_combleur_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
 
 
 def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
-    """Il ne remonte qu'au numéro 40 : de 20 à 40, c'est hors de sa fenêtre."""
+    """Il ne remonte qu'au numéro 40, daté à la seconde : de 20 à cette seconde entière, c'est hors de sa fenêtre."""
     marche = [brut(n, T0 + n * 1000) for n in range(40, 60)]
 
     async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
 
     lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert lus == [str(n) for n in range(40, 55)]
-    assert trous == [m.Trou(T0 + 20_001, T0 + 40_001, m.HORS_FENETRE_API)]
+    assert trous == [m.Trou(T0 + 20_001, T0 + 41_000, m.HORS_FENETRE_API)]
 
 
 def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
@@ -613,7 +614,7 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
 
 async def naitre(fil: Any, *numeros: int) -> None:
     """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
-    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in numeros]]
+    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in (0, *numeros)]]
     nourrir(fil, *((n, n * 1_000) for n in numeros))
     await fil.rattraper()
     fil.collecter(fil.connexion.heure)
@@ -660,7 +661,7 @@ def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> No
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000))
+        await naitre(fil, 1)
         fil.rompre()
         connexion.pages = [m.ErreurTemporaire("502"), m.ErreurTemporaire("502")]
         nourrir(fil, (6, 6_000))
@@ -689,7 +690,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
             await fil.rattraper()
         assert len(fil._ruptures) <= 3
         perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
-        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(1, 41)]
+        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
         connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
@@ -700,12 +701,12 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
 
 
 def servir(connexion: FausseConnexion, *numeros: int) -> list[int]:
-    """Un REST qui sert ces trades-là, un par seconde ; rend ce qu'on lui demande."""
+    """Un REST qui sert ces trades-là, un par seconde, et un d'avant ; rend ce qu'on lui demande."""
     demandes: list[int] = []
 
     async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
         demandes.append(depuis or 0)
-        return [brut(n, T0 + n * 1_000) for n in numeros if T0 + n * 1_000 >= (depuis or 0)]
+        return [brut(n, T0 + n * 1_000) for n in (0, *numeros) if T0 + n * 1_000 >= (depuis or 0)]
 
     connexion.lire_trades = lire  # type: ignore[method-assign]
     return demandes
@@ -777,8 +778,8 @@ def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 8, 9, 10)
         await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 8_001, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 9_000, T0 + 10_001)]
 
     a_la_main(essai)
 
@@ -795,7 +796,7 @@ def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
         fil.connexion.lire_trades = refuser
         await suivre_en_perdant(fil, (1, 2, 3, 6, 7))
         assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
 
     a_la_main(essai)
 
@@ -826,7 +827,7 @@ def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
             fil.connexion.heure = T0 + numeros[-1] * 1_000
             fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
         await suivre_en_perdant(fil, (11,))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
 
     a_la_main(essai)
 
@@ -842,8 +843,8 @@ def test_le_trou_d_un_saut_n_est_pas_recouvert_par_sa_suite_finie() -> None:
         nourrir(fil, (9, 9_000))
         assert fil.collecter(fil.connexion.heure) == [], "retenus tant que la coupure n'est pas comblée"
         await suivre_en_perdant(fil, (10,))
-        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 5_001, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 5_001, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 10_001)]
 
     a_la_main(essai)
 
@@ -995,7 +996,7 @@ def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
         nourrir(fil, (5, 5_000), (6, 6_000), (2, 2_000))
         (rendu,) = fil.collecter(fil.connexion.heure)
         assert rendu.lignes["id"].to_pylist() == ["2", "5", "6"]
-        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
+        assert fil.fiche.couverts == [(T0 + 5_001, T0 + 6_001)]
 
     a_la_main(essai)
 
@@ -1009,10 +1010,10 @@ def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (3, 3_000))
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
+        assert fil.fiche.couverts == []
         nourrir(fil, (2, 2_000))
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001)]
 
     a_la_main(essai)
 
@@ -1022,6 +1023,10 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
         connexion = FausseConnexion()
         connexion.particularite = m.Particularite(trades_a_confirmer=3)
         fil = ouvrir_fil(m.FilTrades, connexion)
+        servis = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(4)]
+        connexion.heure, connexion.pages = T0 + 1_000, [servis[:2]]
+        fil.recevoir(servis[1], 0)
+        await fil.rattraper()
         for numero in (1, 2, 3):
             connexion.heure = T0 + numero * 1_000
             connexion.pages = [m.ErreurTemporaire("502")]
@@ -1031,7 +1036,7 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001), *relu_jusqua]
         assert fil.fiche.a_relire() == [(T0 + 1_001, T0 + 3_000)]
         await fil.rattraper()
-        connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]] * 2
+        connexion.pages = [servis] * 2
         await fil.rattraper()
         fil.collecter(connexion.heure)
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
@@ -1064,7 +1069,7 @@ def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000))
+        await naitre(fil, 1)
         fil.rompre()
 
         async def jamais(*_: Any) -> list[dict[str, Any]]:
@@ -1102,13 +1107,13 @@ def test_un_trade_du_futur_est_rendu_sans_rien_couvrir() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
         sans_rattrapage(fil)
-        nourrir(fil, (1, 1_000))
-        fil.recevoir(brut(2, T0 + m.HEURE_MS), T0)
+        nourrir(fil, (1, 1_000), (2, 2_000))
+        fil.recevoir(brut(3, T0 + m.HEURE_MS), T0)
         (rendu,) = fil.collecter(T0)
-        assert rendu.lignes.num_rows == 2
-        assert rendu.couverts == [(T0 + 1_000, T0 + 1_001)]
+        assert rendu.lignes.num_rows == 3
+        assert rendu.couverts == [(T0 + 1_001, T0 + 2_001)]
         assert fil._dernier is not None
-        assert fil._dernier.id == "1"
+        assert fil._dernier.id == "2"
 
     a_la_main(essai)
 
@@ -1222,8 +1227,7 @@ def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
     async def essai() -> None:
         recues: list[Any] = []
         livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
-        cache = m._caches_ecoutes()[rang](m.LIGNES_EN_CACHE)
-        livraison.brancher(cache, "BTC/USDT")
+        cache = livraison.brancher((ArrayCache, ArrayCacheByTimestamp)[rang](m.LIGNES_EN_CACHE), "BTC/USDT")
         for numero in range(3_000):
             cache.append([T0 + numero * 60_000, 1.0] if rang else brut(numero, T0 + numero))
             await asyncio.sleep(0)
