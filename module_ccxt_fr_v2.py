@@ -5088,7 +5088,7 @@ class Serie:
         return NatureMarche(str(self.marche.get("type") or "spot"), self.marche.get("subType"))
 
 
-AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
+AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
@@ -5211,20 +5211,21 @@ class _Liaison:
     def noter_instant(self, instant: int) -> bool:
         """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
 
-        Très en avance, il ne fait pas l'heure à lui seul : un deuxième doit le confirmer.
+        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
-        if avance > AVANCE_MAX_MS and abs(instant - self._douteux_ms) > AVANCE_MAX_MS:
-            self._douteux_ms = instant
-        else:
+        if avance <= AVANCE_CRUE_MS:
             self._vu_ms = max(self._vu_ms, instant)
+        elif instant != self._douteux_ms:  # un trade redit deux fois n'est pas deux témoins
+            self._vu_ms = max(self._vu_ms, min(instant, self._douteux_ms))
+            self._douteux_ms = max(instant, self._douteux_ms)
         return True
 
     def noter_instants(self, instants: Sequence[int]) -> bool:
         """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
-        proches = instants[-1] <= self.heure_ms() + AVANCE_MAX_MS
+        proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
     async def estimer_heure(self) -> None:
@@ -5249,7 +5250,8 @@ class _Liaison:
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
-        derive, self._decalage_ms, self._vu_ms = abs(decalage_ms - self._decalage_ms), decalage_ms, 0
+        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
+        self._vu_ms = self._douteux_ms = 0
         if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
@@ -7039,6 +7041,8 @@ SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
+DOUTE_MAX_S = 5.0  # qu'un instant en avance peut attendre d'être confirmé
+EN_AVANCE_MAX = 1000
 HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera pas
 FILS_PAR_ECOUTE = 100
 
@@ -7095,6 +7099,7 @@ class Fil(ABC):
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
+        self._en_avance: list[tuple[float, Any, int]] = []  # depuis quand on attend que l'heure les confirme
         self._prochain_essai = 0.0
         self._horloge = asyncio.get_running_loop().time
         self._grace_s = reglages.plage.grace_ms / 1000
@@ -7124,11 +7129,43 @@ class Fil(ABC):
 
     def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
         """Range des données de ccxt, dans l'ordre."""
+        if self._en_avance:
+            self._reprendre()
         if nouvelles := self._ranger_toutes(donnees, recu):
             self.recus += nouvelles
             if not self.sale:
                 self.sale = True
                 self.reveiller()
+
+    @property
+    def doute(self) -> bool:
+        """Vrai si des données attendent que leur instant soit confirmé."""
+        return bool(self._en_avance)
+
+    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
+        """Vrai d'une donnée en avance sur l'heure : un deuxième témoin ou l'heure mesurée en décidera."""
+        if instant <= self.connexion.heure_ms():
+            return False
+        self._en_avance.append((self._horloge(), donnee, recu))
+        return True
+
+    def _reprendre(self) -> None:
+        """Range ce dont l'heure est venue ; écarte ce que rien n'a confirmé."""
+        attendues, self._en_avance = self._en_avance, []
+        for depuis, donnee, recu in attendues:
+            avant = len(self._en_avance)
+            if self._ranger_toutes([donnee], recu):
+                self.recus += 1
+                self.sale = True
+            if len(self._en_avance) > avant:
+                self._en_avance[-1] = depuis, donnee, recu
+                if self._horloge() - depuis > DOUTE_MAX_S or avant >= EN_AVANCE_MAX:
+                    self._en_avance.pop()
+                    self._dementir()
+
+    def _dementir(self) -> None:
+        """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
+        self.compteurs.impossibles += 1
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Le nombre de données nouvelles."""
@@ -7152,6 +7189,8 @@ class Fil(ABC):
 
     def collecter(self, heure: int) -> list[Lot]:
         """Les lots sûrs, dans l'ordre ; la fiche en tient compte."""
+        if self._en_avance:
+            self._reprendre()
         self.sale = False
         lots, self.prets = [*self.prets, *self._sures(heure)], []
         for lot in lots:
@@ -7430,12 +7469,12 @@ class FilBougies(_FilRelu):
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
+    def _ranger(self, donnee: Any, recu: int) -> bool:
         bougie = tuple(donnee[:6])
         instant = _en_instant(bougie[0])
         if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
             return False
-        if instant > self.connexion.heure_ms() or bougie in self._finales:
+        if self._attendre(instant, donnee, recu) or bougie in self._finales:
             return False
         if self._fiable == INSTANT_MAX_MS:
             self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
@@ -7588,6 +7627,8 @@ class FilAgregat(FilBougies):
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
+        if self._attendre(trade.timestamp, trade, recu):
+            return False
         agregateur = self._agregateur or self._commencer(trade)
         avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
         if avant is not None:
@@ -7602,6 +7643,11 @@ class FilAgregat(FilBougies):
                 self._recommencer()  # un horodatage du futur a clos les bougies d'avant
         self._derniere = (trade.timestamp,)
         return True
+
+    def _dementir(self) -> None:
+        super()._dementir()
+        if self._derniere:
+            self._douter(self._derniere[0], self.connexion.heure_ms())  # il en manque un, on ne sait où
 
     def _commencer(self, premier: Trade) -> Agregateur:
         """Un agrégat neuf : sa première bougie sûre est celle qui suit le premier trade reçu."""
@@ -8077,7 +8123,7 @@ class FilTrades(_FilComble):
         self._non_confirmes = 0  # trades rendus depuis
 
     def rompre(self) -> None:
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
+        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not self._en_avance
         self._rompu = True
         self._relecteur.memoire.recommencer()
         self._confirmer()
@@ -8092,16 +8138,22 @@ class FilTrades(_FilComble):
             self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
             self.relancer()
             return False
+        if self._attendre(trade.timestamp, trade, recu):
+            return False
         neufs = self._relecteur.memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
             self._renouer(trade)
             return False
-        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
-            self._enchainer(neufs[0])
+        self._enchainer(neufs[0])
         self._en_ordre = False
         self._recus += neufs
         return True
+
+    def _dementir(self) -> None:
+        super()._dementir()
+        self._rompu = True  # le REST dira quand ce trade eut lieu
+        self.relancer()
 
     def _renouer(self, connu: Trade) -> None:
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
@@ -8305,7 +8357,7 @@ class FilInstantanes(Fil):
             return False
         if donne is None:
             self.fiche.horodatage = "reception"
-        elif not self.connexion.noter_instant(donne):
+        elif not self.connexion.noter_instant(donne) or self._attendre(donne, donnee, recu):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = self.connexion.heure_ms() if donne is None else donne
@@ -8553,9 +8605,16 @@ class Abonnement:
         """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
         for fil in self.fils:
             fil.compteurs.reconnexions += 1
+        await self._mesurer_l_heure()
+
+    async def _mesurer_l_heure(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
+        for fil in self.fils:
+            if fil.doute:
+                fil.sale = True
+                fil.reveiller()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole[symbole]
@@ -8572,8 +8631,12 @@ class Abonnement:
 
     async def _surveiller(self, ecoute: Ecoute) -> None:
         """Un symbole muet est vérifié par REST : marché calme, on patiente ; marché vivant, l'écoute est morte."""
+        mesure = 0.0
         while True:
             await pause(RONDE_S)
+            if any(fil.doute for fil in self.fils) and self._horloge() >= mesure:
+                mesure = self._horloge() + PAS_DE_GRACE_S
+                await self._mesurer_l_heure()
             for symbole, fil in self._par_symbole.items():
                 if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
                     ecoute.couper(f"carnet croisé de {symbole}")

@@ -305,15 +305,18 @@ class Horloge(m._Liaison):
 
 
 def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
-    """D'une heure en avance : admis, mais sans avancer l'heure, que les suivants démentent. D'un jour : refusé."""
+    """En avance : il faut deux témoins, d'instants différents, et le moins avancé fait l'heure. D'un jour : refusé."""
     horloge = Horloge(monkeypatch)
     assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)
+    assert horloge.noter_instant(T0 + m.HEURE_MS)  # le même, redit
     assert horloge.heure_ms() == T0
+    assert horloge.noter_instant(T0 + 1_000)
+    assert horloge.heure_ms() == T0 + 1_000, "à peine en avance : cru"
     assert horloge.noter_instant(T0 + 5_000)
     assert horloge.heure_ms() == T0 + 5_000
-    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)  # un deuxième, au même endroit, le confirme
-    assert horloge.heure_ms() == T0 + m.HEURE_MS + 1_000
+    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)
+    assert horloge.heure_ms() == T0 + m.HEURE_MS
 
 
 # --- Fils nourris à la main
@@ -333,12 +336,14 @@ class FausseConnexion(SimpleNamespace):
         return int(self.heure)
 
     def noter_instant(self, instant: int) -> bool:
-        """Refuse ce qui est d'un jour en avance."""
+        """Refuse ce qui est d'un jour en avance ; croit ce qui l'est à peine."""
+        if instant <= self.heure + m.AVANCE_CRUE_MS:
+            self.heure = max(self.heure, instant)
         return bool(instant <= self.heure + m.JOUR_MS)
 
     def noter_instants(self, instants: Sequence[int]) -> bool:
         """Les mêmes, tous."""
-        return all(map(self.noter_instant, instants))
+        return all(map(self.noter_instant, instants)) and bool(instants[-1] <= self.heure)
 
     def unite_volume(self, _marche: Any) -> str:
         """La base."""
@@ -560,7 +565,7 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
 
 
 def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
-    """Il clôt trop tôt la bougie en cours : la suite, arrivée « en retard », la fait relire, et l'agrégat repart."""
+    """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
@@ -568,8 +573,8 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
         nourrir(fil, (1, 1_000), (2, 61_000))
         fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
         nourrir(fil, (4, 62_000), (5, 121_000), (6, 181_000), (7, 241_000))
-        assert 3 in instants(fil.collecter(fil.connexion.heure))
-        assert fil.fiche.couverts == [(T0 + 3 * MINUTE, T0 + 4 * MINUTE)]
+        assert instants(fil.collecter(fil.connexion.heure)) == [2, 3]
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 4 * MINUTE)]
 
     a_la_main(essai)
 
@@ -1103,17 +1108,22 @@ def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
     a_la_main(essai)
 
 
-def test_un_trade_du_futur_est_rendu_sans_rien_couvrir() -> None:
+def test_un_trade_du_futur_attend_puis_est_laisse_au_rest() -> None:
+    """Ni l'heure ni un autre trade ne le confirme : il n'est pas écrit à cet instant, et la suite est relue."""
+
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        sans_rattrapage(fil)
-        nourrir(fil, (1, 1_000), (2, 2_000))
+        await naitre(fil, 1, 2)
         fil.recevoir(brut(3, T0 + m.HEURE_MS), T0)
-        (rendu,) = fil.collecter(T0)
-        assert rendu.lignes.num_rows == 3
-        assert rendu.couverts == [(T0 + 1_001, T0 + 2_001)]
-        assert fil._dernier is not None
-        assert fil._dernier.id == "2"
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.doute
+        fil._horloge = lambda: 10.0**9
+        servir(fil.connexion, 1, 2, 3)
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert [m.instants_de(x.lignes) for x in lots if x.lignes.num_rows] == [[T0 + 3_000]]
+        assert fil.compteurs.impossibles == 1
 
     a_la_main(essai)
 
