@@ -926,12 +926,12 @@ Niveau = tuple[float | None, float | None]  # prix, quantité
 
 def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
     """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
-    if not (bids and asks):
-        return "vide"
+    if not (bids or asks):
+        return "vide"  # d'un seul côté, c'est un état : une option, un marché suspendu
     if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
         return "niveau impossible"
     prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
-    if prix[0][0] >= prix[1][0]:
+    if bids and asks and prix[0][0] >= prix[1][0]:
         return "croisé"
     ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
     return "" if ranges else "mal trié"
@@ -4715,6 +4715,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    trades_en_contrats: bool = True  # d'un contrat, ccxt compte la quantité d'un trade en contrats ; sinon en monnaie
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
 
@@ -4754,6 +4755,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(limite_efface_fenetre=True, trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000),
+    # Quantités en monnaie de base, en dollars pour un inverse, quelle que soit la taille du contrat.
+    "deribit": Particularite(trades_en_contrats=False),
 }
 
 
@@ -5162,7 +5165,7 @@ class _Liaison:
             fonds.equiper(self.api)
         self.nombre_essais = 0
         self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        self._heure_lue = False
+        self._heure_lue, self._date_lue_ms = False, 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -5241,6 +5244,9 @@ class _Liaison:
         if self._heure_lue:
             return  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
         date = _date_http(self.api.date_serveur)
+        if self._date_lue_ms == self.api.date_recue_ms != 0:
+            return  # cet en-tête a déjà servi : depuis, des horodatages en disent plus
+        self._date_lue_ms = self.api.date_recue_ms
         if date is None:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
@@ -7119,9 +7125,11 @@ class Fil(ABC):
     def renegocier(self) -> None:
         """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
 
-    @abstractmethod
     def rompre(self) -> None:
         """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
+        if self._en_avance:
+            self._reprendre()
+            self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
     def recevoir(self, donnee: Any, recu: int) -> None:
         """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
@@ -7276,8 +7284,10 @@ class Epreuve:
     `reussie` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
     """
 
-    def __init__(self, cle: CleSerie, reussie: bool | None) -> None:
-        self._cle, self.reussie = cle, reussie
+    def __init__(
+        self, cle: CleSerie, reussie: bool | None, egales: Callable[[Sequence[Any], Sequence[Any]], bool] | None = None
+    ) -> None:
+        self._cle, self.reussie, self._egales = cle, reussie, egales or _memes_valeurs
         self.temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
         self._dementis = 0
 
@@ -7301,16 +7311,16 @@ class Epreuve:
                 self._juger(temoin[1:], ligne[:-1])
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        couples = zip(dite, lue, strict=True)
-        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+        if self._egales(dite, lue):
             self.reussie = True
             return
         self._dementis += 1
         if self._dementis >= DEMENTIS_MAX:
             self.reussie = False
             journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
-                self._cle, dite, lue,
+                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                "(volumes dans un rapport de %g).",
+                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
             )  # fmt: skip
 
     def seuls(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
@@ -7318,6 +7328,12 @@ class Epreuve:
         if self.reussie is not None:
             return []
         return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
+
+
+def _memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
+    """Les mêmes, à l'écriture près."""
+    couples = zip(dite, lue, strict=True)
+    return all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples)
 
 
 class Confirmation:
@@ -7457,6 +7473,7 @@ class FilBougies(_FilRelu):
         self._epreuve = Epreuve(self.cle, None if self._relisible else True)
 
     def rompre(self) -> None:
+        super().rompre()
         if self._derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
             # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
@@ -7594,10 +7611,13 @@ class FilAgregat(FilBougies):
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
         self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
-        contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
-        taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
-        inverse = bool(contrats and serie.marche.get("inverse"))
+        contrat = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
+        en_contrats = contrat and connexion.particularite.trades_en_contrats
+        taille = _en_nombre(serie.marche.get("contractSize")) if en_contrats else None
+        inverse = bool(contrat and serie.marche.get("inverse"))
         self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
+        if contrat and (inverse or taille not in (None, 1.0)) and self._relisible:
+            self._epreuve = Epreuve(self.cle, None, memes_volumes)  # l'unité des trades n'est sûre qu'une fois comparée
 
     def rompre(self) -> None:
         super().rompre()
@@ -7673,20 +7693,20 @@ class FilAgregat(FilBougies):
         self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
         for instant in dernieres.keys() & self._douteuses.keys():
             self._douteuses[instant] = dernieres.pop(instant)[5]
-        closes = [dernieres[instant] for instant in sorted(dernieres)]
+        closes = self._epreuve.retenir([dernieres[instant] for instant in sorted(dernieres)])
         return [self._confirmation.retenir(self._prouver_les_vides(self._lot(closes)))] if closes else []
 
     @property
     def _fin_vue(self) -> int:
         # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
-        return super()._fin_vue if self._vides is None else min(super()._fin_vue, self._prouve)
+        return min(super()._fin_vue, self._prouve) if self._vides and self._epreuve.reussie else super()._fin_vue
 
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
         if self._vides is None:
             return lot
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
-        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), fin
+        vides, self._prouve = oter([(self._prouve, fin)], [*lot.couverts, *self.fiche.couverts]), fin
         if self._vides == "reporter":
             self._retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
@@ -7704,6 +7724,7 @@ class FilAgregat(FilBougies):
         return [] if self._vides is not None and self._continuite.se_suivent else super()._a_confirmer(age_ms)
 
     def _adopter(self, lot: Lot) -> Lot:
+        self._epreuve.comparer(lot)
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self.timeframe)
@@ -8123,7 +8144,9 @@ class FilTrades(_FilComble):
         self._non_confirmes = 0  # trades rendus depuis
 
     def rompre(self) -> None:
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not self._en_avance
+        douteux = self.doute
+        super().rompre()
+        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
         self._relecteur.memoire.recommencer()
         self._confirmer()
@@ -8341,6 +8364,7 @@ class FilInstantanes(Fil):
             self._fin, self._rompu = None, False
 
     def rompre(self) -> None:
+        super().rompre()
         if not (self.conclut or self.arrete):  # fermée par nous, l'écoute a tout entendu jusque-là
             self._rompu = self._fin is not None
 
@@ -8361,6 +8385,8 @@ class FilInstantanes(Fil):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = self.connexion.heure_ms() if donne is None else donne
+        if self._contenu is not None:
+            self._comparer(self._contenu, contenu)
         self._contenu = contenu
         if self._rompu and self._fin is not None and instant > self._fin:
             self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
@@ -8368,6 +8394,9 @@ class FilInstantanes(Fil):
         self._rompu = False
         self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
         return True
+
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Apprend de deux états qui se suivent ce que ce flux sait dire."""
 
     def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
         return (instant,)
@@ -8408,10 +8437,14 @@ class FilInstantanes(Fil):
         """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
 
 
+_DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
+
+
 class FilTicker(FilInstantanes):
     """Des tickers."""
 
     type_donnee = TICKER
+    _dit_les_prix = False  # le flux a dit un prix d'achat ou de vente qui changeait seul
     # les noms de ccxt, dans l'ordre des colonnes du contrat
     _CHAMPS = (
         "bid", "bidVolume", "ask", "askVolume", "last", "open", "high", "low", "close", "vwap", "baseVolume",
@@ -8426,9 +8459,28 @@ class FilTicker(FilInstantanes):
     async def _demander(self) -> Any:
         return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
 
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
+        change = {nom for nom, *couple in zip(self._CHAMPS, avant, apres, strict=True) if couple[0] != couple[1]}
+        self._dit_les_prix = self._dit_les_prix or (bool(change & {"bid", "ask"}) and not change & _DU_TRADE)
+
+    async def a_bouge(self) -> bool:
+        """Seuls décident les champs que les deux voies ont, et dont le flux dit les changements.
+
+        Ce qui porte sur vingt-quatre heures glisse de soi-même, marché calme compris.
+        """
+        vu, neuf = self._contenu, self._lire(await self._demander())
+        if vu is None or neuf is None:
+            return vu is not neuf
+        decisifs = {"last", "close", *(("bid", "ask") if self._dit_les_prix else ())}
+        champs = zip(self._CHAMPS, vu, neuf, strict=True)
+        communs = [(nom, dit, lu) for nom, dit, lu in champs if dit is not None and lu is not None]
+        juges = [(dit, lu) for nom, dit, lu in communs if nom in decisifs] or [(dit, lu) for _, dit, lu in communs]
+        return not juges or any(dit != lu for dit, lu in juges)
+
 
 class FilCarnet(FilInstantanes):
-    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais vides."""
+    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais tout vides."""
 
     type_donnee = ORDERBOOK
 
@@ -8442,7 +8494,7 @@ class FilCarnet(FilInstantanes):
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
         cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
-        if not all(cotes):
+        if not any(cotes):
             return None  # l'instantané n'est pas encore arrivé
         if defaut_de_carnet(*cotes):
             self.croises += 1
@@ -8464,7 +8516,7 @@ class FilCarnet(FilInstantanes):
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
         vu, neuf = self._contenu, self._lire(await self._demander())
-        return vu is None or neuf is None or bool((vu[1][0], vu[2][0]) != (neuf[1][0], neuf[2][0]))
+        return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
 
 
 # --- Abonnements
@@ -8793,8 +8845,13 @@ class Flux:
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        if any(fil.doute for fil in self.fils):  # ce que l'écoute a dit en dernier vient avant sa fermeture
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(VERIFICATION_MAX_S):
+                    await self._connexion.estimer_heure()
         for fil in self.fils:
             fil.conclut = True
+            fil.sale = fil.sale or fil.doute
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):

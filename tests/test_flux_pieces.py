@@ -325,6 +325,8 @@ def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pyte
 class FausseConnexion(SimpleNamespace):
     """Ce qu'un fil demande à sa connexion, à l'heure qu'on lui donne ; le REST ne rend que `pages`."""
 
+    heure: int
+
     def __init__(self, *, relisible: bool = True) -> None:
         super().__init__(
             heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}),
