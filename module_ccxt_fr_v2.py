@@ -6883,10 +6883,12 @@ class Combleur:
         pages: list[list[Trade]] = []
         rejoint, premier = self.rejoint, self.premier
         for recul in RECULS_MS:
-            depuis = debut.timestamp // SECONDE_MS * SECONDE_MS - recul
-            pages.append(self._noter(await self._lire(depuis, {}), debut, premier or jusqua))
+            brutes = await self._lire(debut.timestamp // SECONDE_MS * SECONDE_MS - recul, {})
+            pages.append(self._noter(brutes, debut, premier or jusqua))
             if self.accroche:
-                self.accroche = premier is None or self.rejoint
+                lu = max(_en_instant(brut.get("timestamp")) or 0 for brut in brutes) // self._grain_ms
+                if premier is not None and lu < premier.timestamp // self._grain_ms:
+                    self.accroche, self.premier = False, premier  # trop loin : elle s'arrête avant eux
                 break
         self.rejoint = rejoint
         return pages

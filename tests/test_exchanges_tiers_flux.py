@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
 TOUS = sorted(FLUX)
+MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
@@ -39,7 +40,8 @@ SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
 DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10,
                       "phemex": 200, "bitstamp": 200}  # ce que le REST en garde
 GRAINS = {"bitstamp": 1000}  # le REST n'y dit que la seconde
-SANS_ORDRE = ("phemex", "lbank", "bitstamp")  # dans un même instant : ni identifiant qui se suive, ni ordre connu
+# Dans un même instant : ni identifiant qui se suive, ni ordre connu.
+SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid")
 CONTRATS = {"htx_swap": 100.0}  # contrats par unité de base, dans les trades
 
 
@@ -106,10 +108,14 @@ Scenario = dict[tuple[str, str, str], Releve]
 
 
 def jouer(
-    duree_s: float, agir: Callable[[Bourse], Awaitable[None]], modes: tuple[str, ...], **options: Any
+    duree_s: float,
+    agir: Callable[[Bourse], Awaitable[None]],
+    modes: tuple[str, ...],
+    noms: list[str],
+    **options: Any,
 ) -> Scenario:
-    """Tous les exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
-    with ouvrir(*TOUS, acceleration=ACCELERATION).en_fil() as bourse:
+    """Ces exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
+    with ouvrir(*noms, acceleration=ACCELERATION).en_fil() as bourse:
         releves: Scenario = {}
 
         async def suivre(cas: Cas) -> None:
@@ -122,7 +128,7 @@ def jouer(
 
         async def tous() -> None:
             action = asyncio.ensure_future(agir(bourse))
-            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in TOUS for mode in modes))
+            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in noms for mode in modes))
             await action
 
         asyncio.run(tous())
@@ -143,8 +149,8 @@ async def rien(_bourse: Bourse) -> None:
 async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int = 0) -> None:
     """Toutes les connexions meurent, et sont refusées un moment."""
     await asyncio.sleep(apres_s)
-    refus = [bourse.refuser_connexions(nom) for nom in TOUS]
-    for nom in TOUS:
+    refus = [bourse.refuser_connexions(nom) for nom in bourse.protocoles]
+    for nom in bourse.protocoles:
         bourse.couper(nom)
     if saut_ms:
         bourse.avancer(saut_ms)
@@ -156,7 +162,7 @@ async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int
 async def taire(bourse: Bourse) -> None:
     """Toutes les connexions se taisent sans se fermer."""
     await asyncio.sleep(2.5)
-    for nom in TOUS:
+    for nom in bourse.protocoles:
         bourse.couper(nom, "silence")
 
 
@@ -178,9 +184,14 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
 
 
 @functools.cache
-def scenario(nom: str) -> Scenario:
-    """Un scénario, joué une fois."""
-    return SCENARIOS[nom]()
+def jouer_une_fois(nom: str, moitie: int) -> Scenario:
+    """Un scénario, par la moitié des exchanges."""
+    return SCENARIOS[nom](noms=MOITIES[moitie])
+
+
+def scenario(nom: str, exchange: str) -> Scenario:
+    """Le scénario où joue cet exchange."""
+    return jouer_une_fois(nom, TOUS.index(exchange) % 2)
 
 
 # --- Ce qui est rendu est vrai ---
@@ -222,14 +233,14 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
 def test_une_coupure_ne_change_aucune_bougie(nom: str, mode: str) -> None:
     """Deux minutes de connexion refusée : les bougies sont celles du REST, faites de trades ou non."""
     for base in BASES:
-        bougies_exactes(scenario("coupure")[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
+        bougies_exactes(scenario("coupure", nom)[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
 
 
 @pytest.mark.parametrize("nom", TOUS)
 def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
     """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
     for base in BASES:
-        releve = scenario("coupure")[nom, "trades", base]
+        releve = scenario("coupure", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
 
@@ -238,7 +249,7 @@ def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
 def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
     """Douze heures, trois mille trades : page à page chez qui remonte, un trou exact chez qui ne garde que la fin."""
     for base in BASES:
-        releve = scenario("longue")[nom, "trades", base]
+        releve = scenario("longue", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
         assert len(releve.trous) == (nom in DERNIERS_SEULEMENT)
 
@@ -247,8 +258,8 @@ def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
 def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
     """Ouverte, sans un mot : le REST dit que le marché vit, l'écoute est refaite."""
     for base in BASES:
-        bougies_exactes(scenario("silence")[nom, "bougies", base], au_moins=4)
-        releve = scenario("silence")[nom, "trades", base]
+        bougies_exactes(scenario("silence", nom)[nom, "bougies", base], au_moins=4)
+        releve = scenario("silence", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=10)
         assert releve.trous == [] or nom in SANS_RELECTURE
 
@@ -257,12 +268,12 @@ def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
 @pytest.mark.parametrize("nom", TOUS)
 def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
     """Que la classe ccxt rejette le refus, le lève, ou n'en fasse rien."""
-    sain = scenario("refus")[nom, mode, "AAA"]
+    sain = scenario("refus", nom)[nom, mode, "AAA"]
     if mode == "bougies":
         bougies_exactes(sain, au_moins=2)
     else:
         trades_exacts(sain, au_moins=5)
-        refuse = scenario("refus")[nom, mode, "BBB"]
+        refuse = scenario("refus", nom)[nom, mode, "BBB"]
         if refuse.trades():  # pas encore abandonné : le REST, lui, sert ce marché
             trades_exacts(refuse, au_moins=1)
 
