@@ -8112,6 +8112,7 @@ class _FilComble(Fil):
             self._ruptures.append(Rupture(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
         while self._ruptures:
             self._renoncer(self._ruptures.popleft(), ECHEC)
+        self._queue_entendue = True  # ce qui manquait est inscrit
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse, qui sont rendus."""
@@ -8375,6 +8376,7 @@ class FilInstantanes(Fil):
         heure = self.connexion.heure_ms()
         if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
             trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
+            self._fin = heure
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:

@@ -171,6 +171,17 @@ async def refuser(bourse: Bourse) -> None:
     bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BBB"))
 
 
+async def ne_rien_ouvrir(bourse: Bourse) -> None:
+    """Aucune connexion n'aboutira."""
+    for nom in bourse.protocoles:
+        bourse.refuser_connexions(nom)
+
+
+async def taire_un_marche(bourse: Bourse) -> None:
+    """L'abonnement du second marché est pris, et il n'en viendra jamais rien."""
+    bourse.pannes.ajouter(Panne("ws_silence_symbole", symbole="BBB"))
+
+
 SCENARIOS: dict[str, functools.partial[Scenario]] = {
     "coupure": functools.partial(
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), tuple(MODES), silence=30.0
@@ -179,6 +190,8 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), ("trades",)
     ),
     "silence": functools.partial(jouer, 7.0, taire, ("bougies", "trades"), silence=1.0),
+    "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir, ("bougies", "trades")),
+    "muet": functools.partial(jouer, 4.0, taire_un_marche, ("trades",), silence=60.0),
     "refus": functools.partial(jouer, 4.0, refuser, ("bougies", "trades")),
 }
 
@@ -276,6 +289,42 @@ def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
         refuse = scenario("refus", nom)[nom, mode, "BBB"]
         if refuse.trades():  # pas encore abandonné : le REST, lui, sert ce marché
             trades_exacts(refuse, au_moins=1)
+
+
+JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
+SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
+
+
+@functools.cache
+def jamais_entendu(nom: str) -> Scenario:
+    """Un scénario où rien ne vient du flux."""
+    return SCENARIOS[nom](noms=JAMAIS_ENTENDUS)
+
+
+@pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
+def test_une_poignee_de_main_refusee_sans_fin_est_lue_par_rest(nom: str) -> None:
+    """Pas une trame : le REST dit tout depuis le début de l'écoute ; là où il n'y en a pas, un trou."""
+    for base in BASES:
+        exige_du_rest(jamais_entendu("fermes")[nom, "trades", base])
+        if nom not in SANS_HEURE:
+            bougies_exactes(jamais_entendu("fermes")[nom, "bougies", base], au_moins=1)
+
+
+@pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
+def test_un_marche_dont_rien_ne_vient_n_est_pas_complet(nom: str) -> None:
+    """Son abonnement est pris, l'autre parle : il est lu par REST, ou c'est un trou."""
+    trades_exacts(jamais_entendu("muet")[nom, "trades", "AAA"], au_moins=3)
+    exige_du_rest(jamais_entendu("muet")[nom, "trades", "BBB"])
+
+
+def exige_du_rest(releve: Releve) -> None:
+    """Ce que le REST sert depuis le début de l'écoute, ou un trou qui va jusqu'à la fin."""
+    if releve.tiers.nom in SANS_RELECTURE:
+        assert releve.trades() == []
+        assert len(releve.trous) == 1
+        return
+    trades_exacts(releve, au_moins=3)
+    assert releve.trous == []
 
 
 # --- Par la ligne de commande ---
