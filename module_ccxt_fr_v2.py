@@ -5575,6 +5575,10 @@ class RefusProbable(ErreurTemporaire):
     """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
+class CanalInconnu(ErreurDefinitive):
+    """La classe ccxt annonce qu'elle ne suit pas ce qu'on demande : upbit n'a de bougies que d'une seconde."""
+
+
 class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
@@ -5798,7 +5802,9 @@ class Ecoute(_Liaison):
         quoi = f"Flux {self._nom} de {self.reglages.exchange}"
         traduite = traduire(erreur, quoi, self.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
-        if "OnMaintenance" in parentes:
+        if parentes & {"NotSupported", "ArgumentsRequired"}:
+            traduite = CanalInconnu(str(traduite), traduite.conseil)
+        elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
             traduite = RefusProbable(str(traduite), traduite.conseil)
@@ -7037,6 +7043,8 @@ RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
+VERIFICATIONS_DE_FRONT = 4
+MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
@@ -7568,6 +7576,13 @@ class FilBougies(_FilRelu):
             self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
         )
         return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
+
+
+    def en_agregat(self) -> FilAgregat:
+        """Le même, fait des trades ; ses bougies restent celles du REST."""
+        neuf = FilAgregat(self.connexion, self.serie, self.fiche, self.reglages, None)
+        neuf.debut, neuf.prets = self.debut, self.prets
+        return neuf
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
@@ -8563,8 +8578,17 @@ class Abonnement:
     Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
     """
 
-    def __init__(self, canal: str, fils: Sequence[Fil], *, groupe: bool, lancer: Callable[[Abonnement], None]) -> None:
+    def __init__(
+        self,
+        canal: str,
+        fils: Sequence[Fil],
+        *,
+        groupe: bool,
+        lancer: Callable[[Abonnement], None],
+        replier: Callable[[str, Sequence[Fil]], bool],
+    ) -> None:
         self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
+        self._replier = replier
         self._connexion = fils[0].connexion
         self._par_symbole = {fil.cle.symbole: fil for fil in fils}
         boucle = asyncio.get_running_loop()
@@ -8574,6 +8598,9 @@ class Abonnement:
         self._vivant = False  # des données sont arrivées par l'écoute en cours
         self._premiere = True
         self._progres: dict[str, float] = {}
+        self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
+        self._entendus: set[str] = set()  # les symboles qui ont parlé par l'écoute en cours
+        self._muets: collections.Counter[str] = collections.Counter()  # fois où un symbole fut muet parmi des vivants
         self._patiences: dict[str, float] = {}
 
     async def suivre(self) -> None:
@@ -8616,19 +8643,26 @@ class Abonnement:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
             return True
+        elif isinstance(erreur, CanalInconnu) and self._replier(self._canal, self.fils):
+            journal.warning("%s", erreur)
         elif len(self.fils) > 1:
             milieu = len(self.fils) // 2
             for moitie in (self.fils[:milieu], self.fils[milieu:]):
-                self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
+                self._lancer(self._autre(moitie, groupe=False))
             return False
         else:
             self.fils[0].refuser(erreur)
         return False
 
+    def _autre(self, fils: Sequence[Fil], *, groupe: bool) -> Abonnement:
+        """Un abonnement à part pour ceux-là."""
+        return Abonnement(self._canal, fils, groupe=groupe, lancer=self._lancer, replier=self._replier)
+
     async def _une_ecoute(self) -> ErreurCollecte:
         """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
         ecoute: Ecoute | None = None
         self._vivant = False
+        self._entendus.clear()
         try:
             if not self._premiere:
                 await self._estimer_heure()
@@ -8652,8 +8686,8 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                for symbole, nombre in ecoute.decalages.items():
-                    self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
+                for fil in self.fils:
+                    fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
@@ -8673,10 +8707,13 @@ class Abonnement:
                 fil.reveiller()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
-        fil = self._par_symbole[symbole]
+        fil = self._par_symbole.get(symbole)
+        if fil is None:
+            return  # il est suivi par une autre connexion
         avant = fil.recus
         fil.recevoir_toutes(donnees, recu)
         if fil.recus != avant:
+            self._entendus.add(symbole)
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
@@ -8693,19 +8730,45 @@ class Abonnement:
             if any(fil.doute for fil in self.fils) and self._horloge() >= mesure:
                 mesure = self._horloge() + PAS_DE_GRACE_S
                 await self._mesurer_l_heure()
-            for symbole, fil in self._par_symbole.items():
+            for fil in self.fils:
                 if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
-                    ecoute.couper(f"carnet croisé de {symbole}")
-                elif self._horloge() - self._progres[symbole] > self._patience(fil):
-                    await self._verifier(fil, ecoute)
+                    ecoute.couper(f"carnet croisé de {fil.cle.symbole}")
+            silencieux = [fil for fil in self.fils if self._silence_s(fil) > self._patience(fil)]
+            morts = await asyncio.gather(*(self._est_mort(fil) for fil in silencieux))
+            self._traiter_les_muets(list(itertools.compress(silencieux, morts)), ecoute)
+
+    def _silence_s(self, fil: Fil) -> float:
+        return self._horloge() - self._progres[fil.cle.symbole]
+
+    def _traiter_les_muets(self, muets: Sequence[Fil], ecoute: Ecoute) -> None:
+        """Reconnecte ; mais deux fois muet quand ses voisins parlent, un symbole n'a pas sa place sur leur connexion.
+
+        bithumb n'y garde que le dernier abonné, mexc les trente premiers : les autres partent à autant qu'il en vit.
+        """
+        vivants = [fil for fil in self.fils if fil.cle.symbole in self._entendus and fil not in muets]
+        if vivants:
+            self._muets.update(fil.cle.symbole for fil in muets)
+        a_part = [fil for fil in muets if self._muets[fil.cle.symbole] >= MUETS_MAX and vivants]
+        for debut in range(0, len(a_part), max(1, len(vivants))):
+            partants = a_part[debut : debut + len(vivants)]
+            for fil in partants:
+                self.fils.remove(fil)
+                del self._par_symbole[fil.cle.symbole]
+            noms = ", ".join(fil.cle.symbole for fil in partants)
+            journal.info("%s : muet à côté de %d autres ; suivi par une autre connexion.", noms, len(vivants))
+            self._lancer(self._autre(partants, groupe=self._groupe))
+        for fil in muets:
+            if fil not in a_part:
+                ecoute.couper(f"plus rien de {fil.cle.symbole} depuis {duree_lisible(self._silence_s(fil))}")
 
     def _patience(self, fil: Fil) -> float:
         return self._patiences.get(fil.cle.symbole, max(SILENCE_MIN_S, fil.reglages.silence_s))
 
-    async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
-        symbole, recus = fil.cle.symbole, fil.recus
+    async def _est_mort(self, fil: Fil) -> bool:
+        """Vrai si le marché a bougé sans que le flux le dise."""
+        recus = fil.recus
         try:
-            async with asyncio.timeout(VERIFICATION_MAX_S):
+            async with self._verifications, asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()  # l'heure ne venait plus que du flux
                 mort = await fil.a_bouge()
         except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
@@ -8714,14 +8777,13 @@ class Abonnement:
         if mort:
             await pause(RONDE_S)  # le flux allait peut-être le dire
         if fil.recus != recus:
-            return  # il a parlé entre-temps
+            return False  # il a parlé entre-temps
         fil.rattraper()
-        if mort:
-            ecoute.couper(f"plus rien de {symbole} depuis {duree_lisible(self._horloge() - self._progres[symbole])}")
-        else:
-            self._progres[symbole] = self._horloge()
         # Tant qu'il ne parle pas, on l'interroge de moins en moins : ni rafale de REST, ni réabonnements en boucle.
-        self._patiences[symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+        self._patiences[fil.cle.symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+        if not mort:
+            self._progres[fil.cle.symbole] = self._horloge()
+        return mort
 
 
 # --- Le flux entier
@@ -8745,22 +8807,38 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer_tache(self._sonder())
+            self._lancer_tache(self._sonder(self.fils))
             return
-        for fils in self._groupes():
-            self._lancer(Abonnement(self._canal, fils, groupe=self._sait_grouper(fils), lancer=self._lancer))
+        self._abonner(self._canal, self.fils)
 
-    def _groupes(self) -> Iterator[list[Fil]]:
+    def _abonner(self, canal: str, fils: Sequence[Fil]) -> None:
+        groupable = self._connexion.api.has.get(CANAUX[canal].capacite_groupee)
+        for groupe in self._groupes(fils):
+            ensemble = len(groupe) > 1 and bool(groupable)
+            self._lancer(Abonnement(canal, groupe, groupe=ensemble, lancer=self._lancer, replier=self._replier_sur))
+
+    def _replier_sur(self, canal: str, fils: Sequence[Fil]) -> bool:
+        """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
+        if not all(isinstance(fil, FilBougies) for fil in fils):
+            return False
+        if canal == "ohlcv" and "trades" in self._connexion.canaux_offerts():
+            neufs = [fil.en_agregat() for fil in fils if isinstance(fil, FilBougies)]
+            for ancien, neuf in zip(fils, neufs, strict=True):
+                neuf.reveiller = self._reveil.set
+                self.fils[self.fils.index(ancien)] = neuf
+            self._abonner("trades", neufs)
+        else:
+            self._lancer_tache(self._sonder(fils))
+        return True
+
+    def _groupes(self, tous: Sequence[Fil]) -> Iterator[list[Fil]]:
         """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
-        for fil in self.fils:
+        for fil in tous:
             par_nature[fil.serie.nature].append(fil)
         for fils in par_nature.values():
             for debut in range(0, len(fils), FILS_PAR_ECOUTE):
                 yield fils[debut : debut + FILS_PAR_ECOUTE]
-
-    def _sait_grouper(self, fils: Sequence[Fil]) -> bool:
-        return len(fils) > 1 and bool(self._connexion.api.has.get(CANAUX[self._canal or ""].capacite_groupee))
 
     def _lancer(self, abonnement: Abonnement) -> None:
         self._lancer_tache(abonnement.suivre())
@@ -8776,12 +8854,12 @@ class Flux:
             self._echec = self._echec or tache.exception()
         self._reveil.set()
 
-    async def _sonder(self) -> None:
-        """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
-        for fil in self.fils:
+    async def _sonder(self, tous: Sequence[Fil]) -> None:
+        """Relit ces séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
+        for fil in tous:
             fil.ecouter()
         delais = delais_backoff(RELANCE_RATTRAPAGE_S)
-        while fils := [fil for fil in self.fils if fil.refus is None]:
+        while fils := [fil for fil in tous if fil.refus is None]:
             await self._connexion.estimer_heure()
             close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
             await asyncio.gather(*(fil.rattraper() for fil in fils))
