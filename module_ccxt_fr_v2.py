@@ -8711,9 +8711,9 @@ class Abonnement:
         if fil is None:
             return  # il est suivi par une autre connexion
         avant = fil.recus
+        self._entendus.add(symbole)
         fil.recevoir_toutes(donnees, recu)
         if fil.recus != avant:
-            self._entendus.add(symbole)
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:

@@ -721,6 +721,39 @@ class FluxLbank(FluxTiers):
         return {canal: donnees, "type": canal, "pair": f"{abonnement.instrument.base.lower()}_usdt", "SERVER": "V2"}
 
 
+class FluxUpbit(FluxTiers):
+    """Chaque demande dit tous les abonnements de la connexion : ceux d'avant sont remplacés."""
+
+    genre: ClassVar[str | None] = None
+
+    @classmethod
+    def urls(cls, rest: Any, ws: str) -> Objet:
+        """Une adresse."""
+        return {**rest, "ws": {cls.genre: ws} if cls.genre else ws}
+
+    def demander(self, session: Session, demande: Any) -> None:
+        """Un billet, puis des canaux ; un refus n'en garde aucun."""
+        voulus = self.instruments(" ".join(code for sujet in demande[1:] for code in sujet["codes"]))
+        if session.refus(voulus):
+            session.repondre({"error": {"name": "INVALID_PARAM", "message": "codes"}})
+            return
+        for cle in list(session.abonnements):
+            session.desabonner(cle)
+        self.abonner(session, "trades", voulus)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame."""
+        ecrits = [self.un_trade(abonnement, t) for t in trades]
+        return [{"type": "trade", "code": ecrit["market"], "trade_timestamp": ecrit["timestamp"], **ecrit}
+                for ecrit in ecrits]  # fmt: skip
+
+
+class FluxBithumb(FluxUpbit):
+    """La classe ccxt, elle, demande un marché à la fois : seul le dernier vit."""
+
+    genre: ClassVar[str | None] = "publicGen2"
+
+
 def en_iso(instant: int) -> str:
     """Une date sans fuseau, à la milliseconde."""
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
@@ -740,4 +773,6 @@ FLUX: dict[str, type[FluxTiers]] = {
     "bitstamp": FluxBitstamp,
     "phemex": FluxPhemex,
     "lbank": FluxLbank,
+    "upbit": FluxUpbit,
+    "bithumb": FluxBithumb,
 }

@@ -6,6 +6,7 @@ la précision du vrai exchange.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from bourses_tierces import INSTANT_MAX, Params, RefusError, Simulateur
@@ -184,9 +185,63 @@ class Lbank(Simulateur):
         return [b.ts // 1000, *(float(self.prix(v)) for v in b[1:5]), float(self.volume(b))]
 
 
+class Upbit(Simulateur):
+    """Les derniers trades ; pas d'heure ; les bougies d'avant `to`, la plus récente d'abord."""
+
+    nom, symbole = "upbit", "AAA/USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"public": base}
+
+    def codes(self) -> dict[str, str]:
+        """La minute suffit."""
+        return {"1": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, bougies, trades."""
+        if chemin == "/v1/market/all":
+            return [{"market": "USDT-AAA", "korean_name": "", "english_name": ""}]
+        if chemin == "/v1/candles/minutes/1":
+            fin = _ms(params["to"]) if "to" in params else INSTANT_MAX
+            page = self.servir(self.dernieres("1m", min(fin, self.maintenant_ms() + 1), min(200, int(params["count"]))))
+            return [self._rediger(b) for b in reversed(page)]
+        if chemin == "/v1/trades/ticks":
+            return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(500, int(params["count"])))]
+        raise RefusError(404, {"error": {"name": "not_found", "message": chemin}})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un identifiant qui croît sans se suivre."""
+        return {
+            "market": "USDT-AAA", "timestamp": t.ts, "trade_price": float(self.prix(t.prix)),
+            "trade_volume": float(self.quantite(t)), "ask_bid": "ASK" if t.sens == "sell" else "BID",
+            "sequential_id": t.ts * 10_000 + t.id % 10_000,
+        }  # fmt: skip
+
+    def _rediger(self, b: Bougie) -> object:
+        o, h, low, c = (float(self.prix(v)) for v in b[1:5])
+        date = datetime.fromtimestamp(b.ts / 1000, UTC).isoformat().replace("+00:00", "")
+        return {
+            "market": "USDT-AAA", "candle_date_time_utc": date, "opening_price": o, "high_price": h, "low_price": low,
+            "trade_price": c, "candle_acc_trade_volume": float(self.volume(b)),
+        }  # fmt: skip
+
+
+def _ms(texte: str) -> int:
+    return round(datetime.fromisoformat(texte).timestamp() * 1000)
+
+
+class Bithumb(Upbit):
+    """Le même protocole, ou presque."""
+
+    nom = "bithumb"
+
+
 SIMULATEURS_DE_FLUX: dict[str, type[Simulateur]] = {
     "deribit": Deribit,
     "bitstamp": Bitstamp,
     "phemex": Phemex,
     "lbank": Lbank,
+    "upbit": Upbit,
+    "bithumb": Bithumb,
 }

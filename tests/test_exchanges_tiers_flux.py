@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
-TOUS = sorted(FLUX)
+TOUS = sorted(set(FLUX) - {"bithumb"})
 MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
@@ -38,7 +38,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
 DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10,
-                      "phemex": 200, "bitstamp": 200}  # ce que le REST en garde
+                      "phemex": 200, "bitstamp": 200, "upbit": 200}  # ce que le REST en garde
 GRAINS = {"bitstamp": 1000}  # le REST n'y dit que la seconde
 # Dans un même instant : ni identifiant qui se suive, ni ordre connu.
 SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid")
@@ -325,6 +325,18 @@ def exige_du_rest(releve: Releve) -> None:
         return
     trades_exacts(releve, au_moins=3)
     assert releve.trous == []
+
+
+def test_un_abonnement_qui_remplace_le_precedent_laisse_chacun_a_sa_connexion(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Bithumb ne garde que le dernier marché demandé : deux fois muet à côté de l'autre, il part de son côté."""
+    caplog.set_level("INFO", m.journal.name)
+    releves = jouer(6.0, rien, ("trades",), ["bithumb"], silence=0.7)
+    for base in BASES:
+        trades_exacts(releves["bithumb", "trades", base], au_moins=15)
+        assert releves["bithumb", "trades", base].trous == []
+    assert sum("suivi par une autre connexion" in ligne for ligne in caplog.messages) == 1
 
 
 # --- Par la ligne de commande ---

@@ -1219,6 +1219,86 @@ def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: fl
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(("bids", "asks"), [([], [[10.0, 1.0]]), ([[9.0, 1.0]], [])])
+def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) -> None:
+    """Une option, un marché suspendu : l'autre côté est écrit vide ; tout vide, il n'est pas encore arrivé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir({"timestamp": T0, "nonce": 1, "bids": [], "asks": []}, T0)
+        fil.recevoir({"timestamp": T0, "nonce": 2, "bids": bids, "asks": asks}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert [len(rendu.lignes[cote].to_pylist()[0]) for cote in ("bids", "asks")] == [len(bids), len(asks)]
+        servi = {"timestamp": None, "nonce": None, "bids": bids, "asks": asks}
+
+        async def servir_le_carnet(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_carnet
+        assert not await fil.a_bouge()
+        servi["bids"], servi["asks"] = [[9.0, 1.0]], [[10.0, 1.0]]
+        assert await fil.a_bouge()
+
+    a_la_main(essai)
+
+
+def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
+    """Le REST tait le plus haut et dit un volume de vingt-quatre heures qui a glissé : rien n'a bougé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.recevoir({**ticker(10.0, T0), "bid": 9.0, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        servi = {**ticker(10.0, T0 + 60_000), "bid": 9.5, "ask": 11.0, "baseVolume": 4.0}
+
+        async def servir_le_ticker(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_ticker
+        assert not await fil.a_bouge(), "ce flux ne dit un prix d'achat qu'à chaque trade"
+        servi["last"] = 10.5
+        assert await fil.a_bouge()
+        servi["last"] = 10.0
+        fil.recevoir({**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        assert await fil.a_bouge(), "celui-ci le dit seul : il l'aurait dit"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("classe", [m.FilTicker, m.FilCarnet])
+def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
+    """Ce qui est dû commence avec la première écoute : une reconnexion, ou rien du tout, laisse un trou."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(classe, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 60_000
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+
+    a_la_main(essai)
+
+
+def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTicker, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 5_000
+        fil.recevoir(ticker(10.0, T0 + 5_000), 0)
+        fil.collecter(connexion.heure)
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+
+    a_la_main(essai)
+
+
 def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
     """Le volume d'avant l'abonnement ne prouve rien ; celui d'une bougie d'après, si."""
     assert not m.depassee([bougie(0, 5.0)], (), T0)
@@ -1230,6 +1310,44 @@ def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
 
 
 # Ce que ccxt retient
+
+
+def test_une_liste_de_bougies_recrite_en_place_est_relue() -> None:
+    """Ndax additionne dans sa dernière bougie, puis range de nouveau la même liste."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, liste: livraison.brancher(liste, symbole))
+        bougies = [plate(0), plate(1)]
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        bougies[-1] = plate(1, volume=4.0)
+        rayon["BTC/USDT"] = bougies
+        bougies.append(plate(2))
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        assert recues == [tuple(b) for b in (plate(0), plate(1), plate(1, volume=4.0), plate(2))]
+
+    a_la_main(essai)
+
+
+def test_un_cache_que_la_classe_remplace_ou_garde_ailleurs_est_ecoute() -> None:
+    """Deribit en change à chaque trame ; d'autres tiennent le leur sous un autre nom, rempli avant d'être rangé."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, cache: livraison.brancher(cache, symbole))
+        for numero in (1, 3):
+            cache = ArrayCache(10)
+            cache.append(brut(numero, T0 + numero))
+            rayon["BTC/USDT"] = cache
+            cache.append(brut(numero + 1, T0 + numero + 1))
+        await asyncio.sleep(0)
+        assert [trade.id for trade in recues] == ["1", "2", "3", "4"]
+
+    a_la_main(essai)
 
 
 @pytest.mark.parametrize("rang", [0, 1])
