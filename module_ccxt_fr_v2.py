@@ -7149,11 +7149,13 @@ class Fil(ABC):
         """Range des données de ccxt, dans l'ordre."""
         if self._en_avance:
             self._reprendre()
-        if nouvelles := self._ranger_toutes(donnees, recu):
-            self.recus += nouvelles
-            if not self.sale:
-                self.sale = True
-                self.reveiller()
+        self._compter(self._ranger_toutes(donnees, recu))
+
+    def _compter(self, nouvelles: int) -> None:
+        self.recus += nouvelles
+        if nouvelles and not self.sale:
+            self.sale = True
+            self.reveiller()
 
     @property
     def doute(self) -> bool:
@@ -7172,9 +7174,7 @@ class Fil(ABC):
         attendues, self._en_avance = self._en_avance, []
         for depuis, donnee, recu in attendues:
             avant = len(self._en_avance)
-            if self._ranger_toutes([donnee], recu):
-                self.recus += 1
-                self.sale = True
+            self._compter(self._ranger_toutes([donnee], recu))
             if len(self._en_avance) > avant:
                 self._en_avance[-1] = depuis, donnee, recu
                 if self._horloge() - depuis > DOUTE_MAX_S or avant >= EN_AVANCE_MAX:
