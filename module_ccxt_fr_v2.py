@@ -1234,7 +1234,7 @@ class Dedoublonneur:
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
-        candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade) for trade in trades]
+        candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
         for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
             restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
@@ -1273,14 +1273,17 @@ class Dedoublonneur:
             self._reconnus.add(connu.id or "")
         return connu is not None
 
-    def _homonyme_ou_inedit(self, trade: Trade) -> Trade | None:
+    def _homonyme_ou_inedit(self, trade: Trade, relecture: bool = False) -> Trade | None:
         """Le trade si son id est inédit, ou s'il est d'un autre ; il en change alors."""
         autrement = f"{trade.id}@{trade.timestamp}"
         if self._a_homonymes and autrement in self._connus:
             return None
         if self.retenir(trade.id or ""):
             return trade
-        connu, grain = self.recents.get(trade.id or "") or self.relus.get(trade.id or ""), self.grain_ms
+        siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
+        connu, grain = siens.get(trade.id or ""), 1  # une même voie ne date pas autrement ce qu'elle redit
+        if connu is None:
+            connu, grain = autres.get(trade.id or ""), self.grain_ms
         if connu is None or connu.timestamp // grain == trade.timestamp // grain:
             return None
         if connu[2:5] == trade[2:5] and not self._au_hasard:
@@ -8158,11 +8161,16 @@ class FilTrades(_FilComble):
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._avant_doute: Trade | None = None  # le dernier enchaîné quand un trade en avance a commencé d'attendre
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
 
     def rompre(self) -> None:
         douteux = self.doute
+        if douteux:
+            self._reprendre()
+        if self._en_avance:
+            self._relire_le_doute()
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
@@ -8191,10 +8199,29 @@ class FilTrades(_FilComble):
         self._recus += neufs
         return True
 
+    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
+        attend = super()._attendre(instant, donnee, recu)
+        if attend and self._avant_doute is None:
+            self._avant_doute = self._dernier
+        return attend
+
+    def _reprendre(self) -> None:
+        super()._reprendre()
+        if not self._en_avance:
+            self._avant_doute = None
+
     def _dementir(self) -> None:
         super()._dementir()
-        self._rompu = True  # le REST dira quand ce trade eut lieu
+        self._relire_le_doute()
         self.relancer()
+
+    def _relire_le_doute(self) -> None:
+        """Le REST dira quand eut lieu ce trade : après celui qui l'a précédé, avant celui qui l'a suivi."""
+        if self._avant_doute is self._dernier or self._avant_doute is None or self._dernier is None:
+            self._rompu = True
+        else:
+            self._ruptures.append(Rupture(self._avant_doute, self._dernier))
+        self._avant_doute = self._dernier
 
     def _renouer(self, connu: Trade) -> None:
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
@@ -8246,7 +8273,7 @@ class FilTrades(_FilComble):
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
         trous = super()._conclure(rupture, fin, trous)
-        if rupture.saut and trous:  # un saut sans remède coupe en deux la suite où il est, fût-elle finie
+        if trous:  # un trou coupe en deux la suite où il est, fût-elle finie
             vides = [(trou.debut, trou.fin) for trou in trous]
             self._couverts = oter(self._couverts, vides)
             if self._suite is not None:
@@ -8287,7 +8314,7 @@ class FilTrades(_FilComble):
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None)
+        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, self._avant_doute)
         ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
         return [*self._tus, *(rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures)]

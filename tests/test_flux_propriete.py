@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T0 = 1_704_459_600_437
+AVANCE_MS = 300_000
 CLE = m.CleSerie("ailleurs", "AAA/USDT")
 
 
@@ -91,17 +92,13 @@ class Marche:
         """Comme le flux."""
         return {**trade._asdict(), "id": trade.id if self.style.flux_nomme else None}
 
-    def heure_ms(self) -> int:
-        """L'heure de l'exchange."""
-        return self.heure
-
-    def noter_instant(self, instant: int) -> bool:
-        """Rien n'est en avance ici."""
-        return instant <= self.heure
-
-    def noter_instants(self, instants: list[int]) -> bool:
-        """Ni eux."""
-        return max(instants) <= self.heure
+    # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
+    _decalage_ms: int = 0
+    _vu_ms: int = 0
+    _douteux_ms: int = 0
+    heure_ms = m.Connexion.heure_ms
+    noter_instant = m.Connexion.noter_instant
+    noter_instants = m.Connexion.noter_instants
 
     async def lire_trades(self, _serie: Any, depuis: int | None, _params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
         """Une page."""
@@ -144,6 +141,7 @@ class Jeu:
         self.fil = self.ouvrir([])
         self.entendu = 0  # combien de trades du marché le flux a dits, ou tus pour toujours
         self.branche = False
+        self.faux: bool | None = None  # le prochain trade du flux sera daté cinq minutes trop tard ; une fois
 
     def ouvrir(self, connus: list[m.Trade]) -> m.FilTrades:
         """Le fil d'une exécution neuve."""
@@ -166,6 +164,8 @@ class Jeu:
 
     def recevoir(self, trades: list[m.Trade]) -> None:
         """Le flux parle."""
+        if trades and self.faux:
+            self.faux, trades = False, [trades[0]._replace(timestamp=trades[0].timestamp + AVANCE_MS), *trades[1:]]
         if trades:
             self.fil.recevoir_toutes([m.trade_de(self.marche.dire(trade), 0) for trade in trades], self.marche.heure)
 
@@ -220,7 +220,7 @@ class Jeu:
 GESTES = st.one_of(
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.integers(0, 2)),
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.just(0)),
-    st.tuples(st.sampled_from(("abonner", "couper", "relire", "collecter", "panne", "relancer"))),
+    st.tuples(st.sampled_from(("faux", "abonner", "couper", "relire", "collecter", "panne", "relancer"))),
 )
 
 
@@ -231,6 +231,8 @@ async def jouer(marche: Marche, gestes: list[tuple[Any, ...]]) -> Jeu:
     for nom, *valeurs in gestes:
         if nom == "avancer":
             jeu.avancer(*valeurs)
+        elif nom == "faux":
+            jeu.faux = True if jeu.faux is None else jeu.faux
         elif nom == "panne":
             marche.pannes += 1
         elif nom == "abonner" and not jeu.branche:
@@ -260,13 +262,15 @@ def juger(jeu: Jeu) -> None:
     marche = collections.Counter(vu(trade, grain) for trade in jeu.marche.passes())
     assert ecrits - marche == {}, "inventé, ou en double"
     assert len({trade.id for trade in jeu.rendus}) == len(jeu.rendus), "deux lignes de même clé"
-    manquent = marche - ecrits
-    for trade in jeu.marche.passes():
-        if not manquent[vu(trade, grain)]:
+    dus = [trade for trade in jeu.marche.passes() if trade.timestamp > (jeu.debut or 0)]
+    avant = [trade for trade in jeu.marche.passes() if trade.timestamp <= (jeu.debut or 0)]
+    manquent = collections.Counter(vu(trade, grain) for trade in (dus if grain > 1 else avant + dus)) - ecrits
+    for trade in avant + dus:
+        if not manquent[vu(trade, grain)] or trade.timestamp >= jeu.marche.heure:  # la fin est exclue
             continue
-        dus = list(touches(trade.timestamp // grain * grain, grain))
-        dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in dus]
-        en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in dus]
+        instants = list(touches(trade.timestamp // grain * grain, grain))
+        dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in instants]
+        en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in instants]
         bords = [trou.fin for trou in jeu.fiche.trous] + [trou.debut - 1 for trou in jeu.fiche.trous]
         if trade.timestamp in bords and any(ecrit.timestamp == trade.timestamp for ecrit in jeu.rendus):
             continue  # une ligne n'est jamais dans un trou : il s'arrête à sa milliseconde
@@ -284,7 +288,7 @@ def touches(instant: int, grain: int) -> Iterator[int]:
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
 def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quelle que soit la suite de trames, de coupures, d'instantanés, de redites, de pannes et de relances."""
+    """Quelle que soit la suite de trames, d'instants faux, de coupures, d'instantanés, de redites et de relances."""
 
     async def aussitot(_secondes: float) -> None:
         await asyncio.sleep(0)
@@ -298,6 +302,8 @@ def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch:
         st.lists(GESTES, max_size=14),
     )
     def eprouver(pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]]) -> None:
-        juger(asyncio.run(jouer(Marche(style, un_marche(style, pas)), gestes)))
+        marche = Marche(style, un_marche(style, pas))
+        monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+        juger(asyncio.run(jouer(marche, gestes)))
 
     eprouver()
