@@ -7174,6 +7174,9 @@ class Fil(ABC):
 
     def _reprendre(self) -> None:
         """Range ce dont l'heure est venue ; écarte ce que rien n'a confirmé."""
+        for _, donnee, _ in self._en_avance:  # le dernier en confirme peut-être un premier
+            if (instant := self._instant_de(donnee)) is not None:
+                self.connexion.noter_instant(instant)
         attendues, self._en_avance = self._en_avance, []
         for depuis, donnee, recu in attendues:
             avant = len(self._en_avance)
@@ -7182,9 +7185,16 @@ class Fil(ABC):
                 self._en_avance[-1] = depuis, donnee, recu
                 if self._horloge() - depuis > DOUTE_MAX_S or avant >= EN_AVANCE_MAX:
                     self._en_avance.pop()
-                    self._dementir()
+                    self._dementir(donnee)
 
-    def _dementir(self) -> None:
+    @staticmethod
+    def _instant_de(donnee: Any) -> int | None:
+        """L'instant d'un trade, d'une bougie ou d'un instantané."""
+        if isinstance(donnee, Trade):
+            return donnee.timestamp
+        return _en_instant(donnee.get("timestamp") if isinstance(donnee, Mapping) else donnee[0])
+
+    def _dementir(self, donnee: Any) -> None:  # noqa: ARG002  celle d'un fil de trades en dit la place
         """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
         self.compteurs.impossibles += 1
 
@@ -7684,8 +7694,8 @@ class FilAgregat(FilBougies):
         self._derniere = (trade.timestamp,)
         return True
 
-    def _dementir(self) -> None:
-        super()._dementir()
+    def _dementir(self, donnee: Any) -> None:
+        super()._dementir(donnee)
         if self._derniere:
             self._douter(self._derniere[0], self.connexion.heure_ms())  # il en manque un, on ne sait où
 
@@ -8161,7 +8171,7 @@ class FilTrades(_FilComble):
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
-        self._avant_doute: Trade | None = None  # le dernier enchaîné quand un trade en avance a commencé d'attendre
+        self._avant: dict[int, Trade | None] = {}  # le dernier enchaîné quand ce trade en avance a commencé d'attendre
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
 
@@ -8169,9 +8179,10 @@ class FilTrades(_FilComble):
         douteux = self.doute
         if douteux:
             self._reprendre()
-        if self._en_avance:
-            self._relire_le_doute()
+        for avant in self._avant.values():
+            self._relire_depuis(avant)
         super().rompre()
+        self._avant.clear()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
         self._relecteur.memoire.recommencer()
@@ -8201,27 +8212,33 @@ class FilTrades(_FilComble):
 
     def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
         attend = super()._attendre(instant, donnee, recu)
-        if attend and self._avant_doute is None:
-            self._avant_doute = self._dernier
+        if attend:
+            self._avant.setdefault(id(donnee), self._dernier)
         return attend
 
     def _reprendre(self) -> None:
+        attendus = [donnee for _, donnee, _ in self._en_avance]
         super()._reprendre()
-        if not self._en_avance:
-            self._avant_doute = None
+        restes = {id(donnee) for _, donnee, _ in self._en_avance}
+        avant, connu = {}, None
+        for trade in attendus:
+            if id(trade) in restes:
+                avant[id(trade)] = connu or self._avant[id(trade)]
+            elif isinstance(trade, Trade):  # enchaîné : ceux qui l'ont suivi viennent après lui
+                connu = trade if trade.id else trade._replace(id=f"{trade.contenu}-0")
+        self._avant = avant
 
-    def _dementir(self) -> None:
-        super()._dementir()
-        self._relire_le_doute()
+    def _dementir(self, donnee: Any) -> None:
+        super()._dementir(donnee)
+        self._relire_depuis(self._avant[id(donnee)])
         self.relancer()
 
-    def _relire_le_doute(self) -> None:
+    def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu ce trade : après celui qui l'a précédé, avant celui qui l'a suivi."""
-        if self._avant_doute is self._dernier or self._avant_doute is None or self._dernier is None:
+        if avant is None or self._dernier is None or avant.est(self._dernier):
             self._rompu = True
         else:
-            self._ruptures.append(Rupture(self._avant_doute, self._dernier))
-        self._avant_doute = self._dernier
+            self._ruptures.append(Rupture(avant, self._dernier))
 
     def _renouer(self, connu: Trade) -> None:
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
@@ -8314,7 +8331,7 @@ class FilTrades(_FilComble):
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, self._avant_doute)
+        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *self._avant.values())
         ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
         return [*self._tus, *(rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures)]
