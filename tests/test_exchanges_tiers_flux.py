@@ -41,7 +41,7 @@ DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid
                       "phemex": 200, "bitstamp": 200, "upbit": 200}  # ce que le REST en garde
 GRAINS = {"bitstamp": 1000}  # le REST n'y dit que la seconde
 # Dans un même instant : ni identifiant qui se suive, ni ordre connu.
-SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid")
+SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid", "kucoin")
 CONTRATS = {"htx_swap": 100.0}  # contrats par unité de base, dans les trades
 
 
