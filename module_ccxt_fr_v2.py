@@ -7189,10 +7189,8 @@ class Fil(ABC):
 
     @staticmethod
     def _instant_de(donnee: Any) -> int | None:
-        """L'instant d'un trade, d'une bougie ou d'un instantané."""
-        if isinstance(donnee, Trade):
-            return donnee.timestamp
-        return _en_instant(donnee.get("timestamp") if isinstance(donnee, Mapping) else donnee[0])
+        """L'instant d'un trade ou d'une bougie."""
+        return donnee.timestamp if isinstance(donnee, Trade) else _en_instant(donnee[0])
 
     def _dementir(self, donnee: Any) -> None:  # noqa: ARG002  celle d'un fil de trades en dit la place
         """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
@@ -8416,6 +8414,7 @@ class FilInstantanes(Fil):
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._trous: list[Trou] = []
         self._rompu = False
+        self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
 
     def ecouter(self) -> None:
         super().ecouter()
@@ -8444,10 +8443,11 @@ class FilInstantanes(Fil):
             return False
         if donne is None:
             self.fiche.horodatage = "reception"
-        elif not self.connexion.noter_instant(donne) or self._attendre(donne, donnee, recu):
+        elif not self.connexion.noter_instant(donne):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
-        instant = self.connexion.heure_ms() if donne is None else donne
+        instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
+        self._dernier_instant = max(self._dernier_instant, instant)
         if self._contenu is not None:
             self._comparer(self._contenu, contenu)
         self._contenu = contenu
