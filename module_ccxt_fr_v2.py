@@ -5862,6 +5862,7 @@ class Ecoute(_Liaison):
                 self.api.trades[symbole] = caches.ArrayCache(LIGNES_EN_CACHE)
 
     def _ranger_ticker(self, symbole: str, ticker: Any) -> Any:
+        self._livraison.entendus.add(symbole)
         self._dire(symbole, ticker)
         return ticker
 
@@ -5904,7 +5905,8 @@ class Ecoute(_Liaison):
                 self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
             for ticker in [rendu] if "symbol" in rendu else list(rendu.values()):
-                self._dire(ticker["symbol"], ticker)
+                if ticker["symbol"] not in self._livraison.entendus:
+                    self._dire(ticker["symbol"], ticker)
         elif self._nom == "trades":
             self._suivre_le_rendu(demande, [_trade_recu(trade) for trade in rendu])
         elif isinstance(rendu, dict):
@@ -7644,8 +7646,6 @@ class FilAgregat(FilBougies):
         taille = _en_nombre(serie.marche.get("contractSize")) if en_contrats else None
         inverse = bool(contrat and serie.marche.get("inverse"))
         self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
-        if contrat and (inverse or taille not in (None, 1.0)) and self._relisible:
-            self._epreuve = Epreuve(self.cle, None, memes_volumes)  # l'unité des trades n'est sûre qu'une fois comparée
 
     def rompre(self) -> None:
         super().rompre()
