@@ -91,6 +91,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Container,
     Coroutine,
     Iterable,
     Iterator,
@@ -1002,12 +1003,12 @@ Niveau = tuple[float | None, float | None]  # prix, quantité
 
 def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
     """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
-    if not (bids and asks):
-        return "vide"
+    if not (bids or asks):
+        return "vide"  # d'un seul côté, c'est un état : une option, un marché suspendu
     if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
         return "niveau impossible"
     prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
-    if prix[0][0] >= prix[1][0]:
+    if bids and asks and prix[0][0] >= prix[1][0]:
         return "croisé"
     ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
     return "" if ranges else "mal trié"
@@ -1083,12 +1084,18 @@ def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
+RECENTS_GARDES = 5000  # trades
+RECENTS_AGREGES = 500
 PERDUS_RETENUS = 10
 TRADES_PAR_LOT = 65_536
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
 _QUANTUM = Decimal("1e-18")
+
+
+Contenu = tuple[int, str | None, float, float]
+"""Instant (arrondi), sens, prix, quantité."""
 
 
 class Trade(NamedTuple):
@@ -1114,8 +1121,23 @@ class Trade(NamedTuple):
 
     @property
     def contenu(self) -> str:
-        """Ce que dit le trade, hors son id : de quoi le reconnaître là où une voie le tait (kucoin, en REST)."""
+        """Ce que dit le trade, hors son id : de quoi lui en faire un."""
         return f"~{self.timestamp}-{self.side}-{self.price!r}-{self.amount!r}"
+
+    @property
+    def est_anonyme(self) -> bool:
+        """Vrai si l'exchange ne l'a pas nommé : sans id, ou avec celui que nous lui avons fait."""
+        return not self.id or (self.id[0] == "~" and self.id.startswith(f"{self.contenu}-"))
+
+    def contenu_au(self, grain_ms: int) -> Contenu:
+        """De quoi le reconnaître là où une voie tait son id (kucoin en REST), ou arrondit son instant (bitstamp)."""
+        return self.timestamp // grain_ms, self.side, self.price, self.amount
+
+    def est(self, autre: Trade, grain_ms: int = 1) -> bool:
+        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas."""
+        if self.est_anonyme or autre.est_anonyme:
+            return self.contenu_au(grain_ms) == autre.contenu_au(grain_ms)
+        return self.id == autre.id
 
 
 def est_possible(prix: float, quantite: float) -> bool:
@@ -1190,51 +1212,195 @@ class SuitesVues:
         return True
 
 
+class _Redites:
+    """Les trades qu'une voie (le flux, le REST) peut redire : les siens, et ceux de l'autre."""
+
+    def __init__(
+        self, siens: Iterable[Trade], autres: Iterable[Trade], grain_ms: int, reconnus: Container[str] = ()
+    ) -> None:
+        self._grain_ms = grain_ms
+        self._siens: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+        self._autres: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+        for ou, trades in ((self._siens, siens), (self._autres, autres)):
+            for trade in trades:
+                anonyme = trade.est_anonyme and trade.id not in reconnus
+                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+
+    def attendre(self, trade: Trade) -> None:
+        """Un de plus, de l'autre voie."""
+        self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
+
+    def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
+        """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
+
+        Il n'est reconnu qu'une fois.
+        """
+        cles = [(nature, trade.contenu_au(self._grain_ms)) for nature in natures]
+        for cle, ou in itertools.product(cles, (self._siens, self._autres)):
+            for rang, connu in enumerate(ou.get(cle, ())):
+                if connu.timestamp == trade.timestamp:
+                    return ou[cle].pop(rang)
+        arrondis = next((self._autres[cle] for cle in cles if self._autres.get(cle)), None)
+        return arrondis.pop(0) if arrondis and not exact else None
+
+
 class Dedoublonneur:
-    """Ne laisse passer un trade qu'une fois ; au-delà de `capacite` clés, les plus anciennes sont oubliées.
+    """Ne laisse passer un trade qu'une fois : la règle d'identité du flux, de ses relectures et de la relance.
 
-    Les ids qui sont des nombres tiennent en suites : d'un exchange qui les donne de un en un, rien n'est oublié.
+    - Le même id est le même trade, à moins que ni l'instant ni le contenu ne soient les mêmes, ou l'instant seul si
+      les ids sont tirés au hasard : ceux d'hyperliquid ne sont uniques qu'avec lui. Le second est « id@instant ».
+    - Un id manque, d'un côté au moins : le même contenu, et le k-ième identique est le k-ième connu. Les instants se
+      comparent à la seconde si l'une des deux voies n'en dit pas davantage. Le flux ne redit ainsi que ce qui fut connu
+      avant l'écoute en cours, ou lu par REST depuis.
 
-    La clé est l'id. À défaut, c'est ce que dit le trade, et son rang parmi les identiques : le trade rendu porte
-    alors l'id « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution. Un tel id relu
-    (d'une sortie déjà écrite) est reconnu : montrer ces trades d'abord suffit pour que la suite ne les répète pas.
+    Un trade sans id reçoit « ~{timestamp}-{side}-{price!r}-{amount!r}-{rang} », le même à chaque exécution : montrer
+    d'abord ceux d'une sortie déjà écrite suffit pour que la suite ne les répète pas. Au-delà de `capacite` clés, les
+    plus anciennes sont oubliées ; les ids qui sont des nombres tiennent en suites : donnés de un en un, aucun ne l'est.
+    `recents`, `relus` : les derniers trades du flux et du REST, par id ; à part, une longue relecture ne doit pas faire
+    oublier ceux du flux, au bord de la reprise.
     """
 
-    def __init__(self, capacite: int = CLES_RETENUES) -> None:
-        self._capacite = capacite
+    def __init__(self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES) -> None:
+        self._capacite, self._recents_max = capacite, recents
         self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._numeros = SuitesVues(capacite)
+        self.recents: dict[str, Trade] = {}
+        self.relus: dict[str, Trade] = {}
+        self._a_homonymes = False
+        self._au_hasard = False  # leurs ids reculent quand le temps avance
+        # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
+        self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
+        self._tait_ecrit = False
+        self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
+        self._plus_recent = (0, 0)  # instant et id
+        self._redites: _Redites | None = None  # celles que l'écoute en cours peut faire
 
-    def nouveaux(
-        self, trades: Iterable[Trade], relecture: bool = False, dits: Mapping[str, int] = MappingProxyType({})
-    ) -> list[Trade]:
-        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id.
+    @property
+    def grain_ms(self) -> int:
+        """Ce qui sépare à coup sûr deux instants, quelle que soit la voie qui les dit."""
+        return 1 if all(self._precise) else SECONDE_MS
 
-        En direct, un trade sans id est toujours nouveau : l'identique d'un précédent a le rang suivant. En
-        `relecture` (une page REST qui recouvre ce qui fut reçu), le k-ième identique de la page est le k-ième déjà vu ;
-        `dits` : les `contenu` que le flux a dits, lui, avec un id, et combien de fois.
-        """
+    @property
+    def grain_flux_ms(self) -> int:
+        """Ce qui sépare deux instants différents du flux."""
+        return 1 if self._precise[False] else SECONDE_MS
+
+    def connu(self, numero: int) -> Trade | None:
+        """Le trade récent de ce numéro."""
+        return self.recents.get(str(numero)) or self.relus.get(str(numero))
+
+    def montrer(self, ecrits: Iterable[Trade]) -> None:
+        """Apprend des trades déjà écrits, du flux ou du REST."""
+        for trade in ecrits:
+            self._observer_id(trade)
+            self._tait_ecrit |= trade.est_anonyme
+            self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
+            if self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""):
+                self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
+
+    def recommencer(self) -> None:
+        """Une écoute commence : elle peut redire ce qu'on tient."""
+        self._redites = None
+
+    def nouveaux(self, trades: Iterable[Trade], relecture: bool = False) -> list[Trade]:
+        """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id ; `relecture` : une page du REST."""
         trades = list(trades)
-        rangs: collections.Counter[str] | None = collections.Counter() if relecture else None
-        return [neuf for trade in trades if (neuf := self._apprendre(trade, rangs, dits))]
+        for trade in trades:
+            self._observer_id(trade)
+            self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
+            self._nomme[relecture] |= not trade.est_anonyme
+            self._tait[relecture] |= trade.est_anonyme
+        redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
+        candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
+        restes = [trade for trade in candidats if trade]
+        for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
+            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
+        nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
+        neufs = [trade for trade in nommes if trade]
+        self._ranger(neufs, self.relus if relecture else self.recents)
+        if not relecture:
+            self._redites = redites
+        elif self._redites is not None:
+            for trade in neufs:
+                self._redites.attendre(trade)
+        return neufs
 
-    def _apprendre(self, trade: Trade, rangs: collections.Counter[str] | None, dits: Mapping[str, int]) -> Trade | None:
-        if trade.id:
-            base, _, rang_ecrit = trade.id.rpartition("-")
-            synthetique = base.startswith("~") and rang_ecrit.isdecimal()
-            neuf = self.retenir(base, int(rang_ecrit) + 1) if synthetique else self.retenir(trade.id)
-            return trade if neuf else None
-        base = trade.contenu
-        rang = self._connus.get(base, 0) if rangs is None else rangs[base]
-        if rangs is not None:
-            rangs[base] += 1
-        if rang < dits.get(base, 0):
+    def _observer_id(self, trade: Trade) -> None:
+        """Un trade plus récent que tous a-t-il aussi le plus grand id ?"""
+        if trade.id and trade.id.isdecimal() and trade.timestamp > self._plus_recent[0]:
+            self._au_hasard |= int(trade.id) < self._plus_recent[1]
+            self._plus_recent = trade.timestamp, int(trade.id)
+
+    def _que_peut_redire(self, relecture: bool) -> _Redites:
+        if not (any(self._tait) or self._tait_ecrit):
+            return _Redites((), (), self.grain_ms)  # tout est nommé : les ids suffisent
+        siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
+        return _Redites(siens.values(), autres.values(), self.grain_ms, self._reconnus)
+
+    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, *, exact: bool) -> bool:
+        """Vrai d'un trade dont l'id n'a rien dit, et que son contenu fait reconnaître.
+
+        Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
+        """
+        if trade.est_anonyme:
+            natures = (True,) if self._nomme[relecture] else (True, False)
+            return redites.reconnaitre(trade, natures, exact=exact) is not None
+        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), exact=exact)
+        if connu is not None:
+            self._reconnus.add(connu.id or "")
+        return connu is not None
+
+    def _homonyme_ou_inedit(self, trade: Trade, relecture: bool = False) -> Trade | None:
+        """Le trade si son id est inédit, ou s'il est d'un autre ; il en change alors."""
+        autrement = f"{trade.id}@{trade.timestamp}"
+        if self._a_homonymes and autrement in self._connus:
             return None
-        return trade._replace(id=f"{base}-{rang}") if self.retenir(base, rang + 1) else None
+        if self.retenir(trade.id or ""):
+            return trade
+        siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
+        connu, grain = siens.get(trade.id or ""), 1  # une même voie ne date pas autrement ce qu'elle redit
+        if connu is None:
+            connu, grain = autres.get(trade.id or ""), self.grain_ms
+        if connu is None or connu.timestamp // grain == trade.timestamp // grain:
+            return None
+        if connu[2:5] == trade[2:5] and not self._au_hasard:
+            return None  # un instant corrigé
+        if not self.retenir(autrement):
+            return None
+        self._a_homonymes = True
+        return trade._replace(id=autrement)
 
-    def prolonger(self, debut: int, fin: int) -> bool:
-        """Note d'un coup les ids de [debut, fin[ ; faux, sans rien noter, si l'un d'eux est connu."""
-        return self._numeros.retenir(debut, fin)
+    def _nommer(self, trade: Trade) -> Trade | None:
+        """Le trade sans id, avec celui qu'on lui fait ; None s'il le porte déjà et qu'il est connu."""
+        if trade.id:
+            base, _, ecrit = trade.id.rpartition("-")
+            return trade if ecrit.isdecimal() and self.retenir(base, int(ecrit) + 1) else None
+        rang = self._connus.get(trade.contenu, 0)
+        self.retenir(trade.contenu, rang + 1)
+        return trade._replace(id=f"{trade.contenu}-{rang}")
+
+    def est_nouveau(self, trade: Trade) -> bool:
+        """Retient un trade nommé du flux ; faux s'il est connu."""
+        neuf = self._homonyme_ou_inedit(trade)
+        if neuf:
+            self._ranger([neuf], self.recents)
+        return neuf is not None
+
+    def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
+        """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
+        if any(self._tait) or self._tait_ecrit or not self._numeros.retenir(fin - len(trades), fin):
+            return False
+        self._nomme[False] = True
+        self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
+        self._ranger(trades, self.recents)
+        return True
+
+    def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
+        parmi.update((trade.id or "", trade) for trade in trades)
+        if len(parmi) > 2 * self._recents_max:
+            for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
+                del parmi[cle]
+            self._reconnus &= self.recents.keys() | self.relus.keys()
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
@@ -1339,7 +1505,7 @@ class Agregateur:
         self._vu = 0
         self._debut = self._fin = 0  # la bougie du dernier trade : le suivant y est presque toujours
         self._vives: dict[int, _BougieVive] = {}  # par ouverture croissante
-        self._memoire = Dedoublonneur()
+        self._memoire = Dedoublonneur(recents=RECENTS_AGREGES)
 
     @property
     def close_jusqu_a(self) -> int:
@@ -1365,7 +1531,7 @@ class Agregateur:
                 continue
             if not est_possible(trade.price, trade.amount):
                 self.impossibles += 1
-            elif trade.id and not self._memoire.retenir(trade.id):
+            elif trade.id and not self._memoire.est_nouveau(trade):
                 self.doublons += 1
             else:
                 self._ranger(trade)
@@ -5158,6 +5324,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    trades_en_contrats: bool = True  # d'un contrat, ccxt compte la quantité d'un trade en contrats ; sinon en monnaie
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
     def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
@@ -5283,6 +5450,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
+    # Quantités en monnaie de base, en dollars pour un inverse, quelle que soit la taille du contrat.
+    "deribit": Particularite(trades_en_contrats=False),
 }
 
 
@@ -5713,7 +5882,7 @@ class Serie:
         return str(self.marche.get("id") or "")
 
 
-AVANCE_MAX_MS = 10 * MINUTE_MS  # un horodatage plus en avance que cela demande confirmation
+AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
@@ -5786,7 +5955,7 @@ class _Liaison:
             fonds.equiper(self.api)
         self.nombre_essais = 0
         self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        self._heure_lue = False
+        self._heure_lue, self._date_lue_ms = False, 0
         if reglages.sandbox:
             self._passer_en_sandbox()
 
@@ -5835,20 +6004,21 @@ class _Liaison:
     def noter_instant(self, instant: int) -> bool:
         """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
 
-        Très en avance, il ne fait pas l'heure à lui seul : un deuxième doit le confirmer.
+        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
-        if avance > AVANCE_MAX_MS and abs(instant - self._douteux_ms) > AVANCE_MAX_MS:
-            self._douteux_ms = instant
-        else:
+        if avance <= AVANCE_CRUE_MS:
             self._vu_ms = max(self._vu_ms, instant)
+        elif instant != self._douteux_ms:  # un trade redit deux fois n'est pas deux témoins
+            self._vu_ms = max(self._vu_ms, min(instant, self._douteux_ms))
+            self._douteux_ms = max(instant, self._douteux_ms)
         return True
 
     def noter_instants(self, instants: Sequence[int]) -> bool:
         """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
-        proches = instants[-1] <= self.heure_ms() + AVANCE_MAX_MS
+        proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
     async def estimer_heure(self) -> None:
@@ -5864,6 +6034,9 @@ class _Liaison:
         if self._heure_lue:
             return  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
         date = _date_http(self.api.date_serveur)
+        if self._date_lue_ms == self.api.date_recue_ms != 0:
+            return  # cet en-tête a déjà servi : depuis, des horodatages en disent plus
+        self._date_lue_ms = self.api.date_recue_ms
         if date is None:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
@@ -5873,7 +6046,8 @@ class _Liaison:
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
-        derive, self._decalage_ms, self._vu_ms = abs(decalage_ms - self._decalage_ms), decalage_ms, 0
+        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
+        self._vu_ms = self._douteux_ms = 0
         if derive > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
@@ -6202,9 +6376,9 @@ def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
 
 
 def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
-    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'une milliseconde sans id (kucoin dit leur séquence)."""
+    """L'ordre d'un trade de ccxt, qui laisse à rebours ceux d'un même instant (kucoin dit leur séquence, sans id)."""
     info = brut.get("info")
-    sequence = str(info.get("sequence")) if isinstance(info, Mapping) else ""
+    sequence = str(info.get("sequence", brut.get("id")) if isinstance(info, Mapping) else brut.get("id"))
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
@@ -6264,6 +6438,10 @@ class RefusProbable(ErreurTemporaire):
     """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
+class CanalInconnu(ErreurDefinitive):
+    """La classe ccxt annonce qu'elle ne suit pas ce qu'on demande : upbit n'a de bougies que d'une seconde."""
+
+
 class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
@@ -6303,8 +6481,11 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
 
 
 def _dit_une_erreur(message: Any) -> bool:
-    """Une trame par laquelle l'exchange refuse, dans la forme la plus commune."""
-    return isinstance(message, dict) and "error" in (message.get("event"), message.get("type"), message.get("status"))
+    """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
+    if not isinstance(message, dict):
+        return False
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
 
 
 def _est_un_decalage(erreur: Exception) -> bool:
@@ -6312,30 +6493,37 @@ def _est_un_decalage(erreur: Exception) -> bool:
     return bool({"InvalidNonce", "ChecksumError"} & {parente.__name__ for parente in type(erreur).__mro__})
 
 
+def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
+    return trade_de(brut, maintenant_ms()) or brut
+
+
 @functools.cache
-def _caches_ecoutes() -> tuple[Any, Any]:
-    """Les caches de ccxt pour les trades et les bougies, qui gardent chaque ligne qui y entre jusqu'à sa livraison.
+def _ecoutante(classe: Any) -> Any:
+    """Une classe de cache de ccxt, où chaque ligne qui entre est gardée jusqu'à sa livraison.
 
     Une rafale traitée d'un bloc déborde un cache de 1000 lignes avant que quiconque ait pu le lire.
     """
-    caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
 
-    def ecouter(classe: Any, figer: Callable[[Any], Any]) -> Any:
-        def append(cache: Any, ligne: Any) -> None:
-            if not cache.recues:
-                cache.prevenir()
-            cache.recues.append(figer(ligne))
-            classe.append(cache, ligne)
+    def append(cache: Any, ligne: Any) -> None:
+        cache.entendre(ligne)
+        classe.append(cache, ligne)
 
-        return type(classe.__name__, (classe,), {"append": append})
-
-    # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse le
-    # ramasse-miettes, dont le passage coûte plus que tout le reste
-    return ecouter(caches.ArrayCache, _trade_recu), ecouter(caches.ArrayCacheByTimestamp, tuple)
+    return type(classe.__name__, (classe,), {"append": append})
 
 
-def _trade_recu(brut: Mapping[str, Any]) -> Trade | Mapping[str, Any]:
-    return trade_de(brut, maintenant_ms()) or brut
+class _Rayon(dict[str, Any]):
+    """Ce qu'une instance de ccxt range par symbole, ou par timeframe, et ce qu'on en fait au moment où elle le range.
+
+    Chaque classe a ses façons : deribit change de cache à chaque trame, alpaca range ses bougies sans timeframe, ndax
+    récrit une liste en place.
+    """
+
+    def __init__(self, ranger: Callable[[str, Any], Any]) -> None:
+        super().__init__()
+        self._ranger = ranger
+
+    def __setitem__(self, cle: str, objet: Any) -> None:
+        super().__setitem__(cle, self._ranger(cle, objet))
 
 
 class _Livraison:
@@ -6345,13 +6533,44 @@ class _Livraison:
         self._recevoir, self._signaler = recevoir, signaler
         self._recues: dict[str, list[Any]] = collections.defaultdict(list)
         self._caches: dict[str, Any] = {}
+        self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
+        self.entendus: set[str] = set()  # les symboles dont un cache a parlé
         self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
-    def brancher(self, cache: Any, symbole: str) -> None:
-        """Fait garder par ce cache les lignes de ce symbole."""
+    def brancher(self, cache: Any, symbole: str) -> Any:
+        """Fait garder les lignes de ce cache : celles qui y sont, puis celles qui y entrent. Le rend."""
+        if not hasattr(cache, "max_size"):
+            self._relire(cache, symbole)
+            return cache
         self._caches[symbole] = cache
-        cache.recues, cache.prevenir = self._recues[symbole], functools.partial(self._prevenir, symbole)
+        if hasattr(cache, "entendre"):
+            return cache
+        # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
+        # le ramasse-miettes, dont le passage coûte plus que tout le reste
+        figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
+        recues = self._recues[symbole]
+
+        def entendre(ligne: Any) -> None:
+            if not recues:
+                self._prevenir(symbole)
+            recues.append(figer(ligne))
+
+        for ligne in cache:
+            entendre(ligne)
+        # Ce cache-là, et non un autre à sa place : la classe tient peut-être déjà le sien sous un autre nom.
+        cache.__class__, cache.entendre = _ecoutante(cache.__class__), entendre
+        return cache
+
+    def _relire(self, bougies: Sequence[Sequence[Any]], symbole: str) -> None:
+        """Une liste de bougies, rangée de nouveau à chaque changement : dès la dernière lue, qui a pu changer."""
+        connue = self._recrites.get(symbole, ())
+        neuves = [tuple(bougie) for bougie in bougies if not connue or bougie[0] >= connue[0]]
+        if changees := [bougie for bougie in neuves if bougie != connue]:
+            if not self._recues[symbole]:
+                self._prevenir(symbole)
+            self._recues[symbole] += changees
+            self._recrites[symbole] = changees[-1]
 
     def _prevenir(self, symbole: str) -> None:
         if not self._attendus:
@@ -6362,11 +6581,13 @@ class _Livraison:
         """Livre ce qui attend ; le jette si l'écoute est finie."""
         symboles, self._attendus = self._attendus, []
         recu = maintenant_ms()
+        self.entendus.update(symboles)
         for symbole in symboles:
             lignes = self._recues[symbole][:]
             self._recues[symbole].clear()
-            # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour les bougies d'un groupe.
-            self._caches[symbole].getLimit(symbole, None)
+            if symbole in self._caches:
+                # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour celles d'un groupe.
+                self._caches[symbole].getLimit(symbole, None)
             if self._finie:
                 continue
             try:
@@ -6378,18 +6599,6 @@ class _Livraison:
         """Livre ce qui attend, et plus rien ensuite."""
         self.livrer()
         self._finie = True
-
-
-class _TickersEcoutes(dict[str, Any]):
-    """Les tickers d'une instance, qui disent chaque mise à jour."""
-
-    def __init__(self, dire: Callable[[str, Any], None]) -> None:
-        super().__init__()
-        self._dire = dire
-
-    def __setitem__(self, symbole: str, ticker: Any) -> None:
-        super().__setitem__(symbole, ticker)
-        self._dire(symbole, ticker)
 
 
 LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
@@ -6409,6 +6618,7 @@ class Ecoute(_Liaison):
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
+        self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.essais.frein = self.api.frein = connexion.essais.frein
         self.api.throttler = connexion.api.throttler
@@ -6455,7 +6665,9 @@ class Ecoute(_Liaison):
         quoi = f"Flux {self._nom} de {self.reglages.exchange}"
         traduite = traduire(erreur, quoi, self.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
-        if "OnMaintenance" in parentes:
+        if parentes & {"NotSupported", "ArgumentsRequired"}:
+            traduite = CanalInconnu(str(traduite), traduite.conseil)
+        elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
             traduite = RefusProbable(str(traduite), traduite.conseil)
@@ -6492,31 +6704,49 @@ class Ecoute(_Liaison):
                 await pause(next(delais))
             else:
                 delais = delais_backoff()
-                self._recueillir(rendu)
+                self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
 
     # --- données
 
     def _poser_les_prises(self) -> None:
-        """Met nos caches à la place de ceux de ccxt ; ce qu'un exchange y aurait remis de lui-même est lu d'abord."""
-        trades, bougies = _caches_ecoutes()
-        for symbole, serie in self.series.items():
-            if self._nom == "trades":
-                self._poser(self.api.trades, symbole, trades, symbole)
-            elif self._nom == "ohlcv":
-                par_timeframe = self.api.ohlcvs.setdefault(symbole, {})
-                self._poser(par_timeframe, serie.timeframe.code, bougies, symbole)
-        if self._nom == "ticker" and not isinstance(self.api.tickers, _TickersEcoutes):
-            self.api.tickers = _TickersEcoutes(self._dire)
+        """Écoute tout ce que la classe rangera ; ses caches de trades existent d'avance, qui débordent vite."""
+        if self._nom == "ticker":
+            self.api.tickers = _Rayon(self._ranger_ticker)
+        elif self._nom == "ohlcv":
+            self.api.ohlcvs = _Rayon(self._ranger_bougies)
+        elif self._nom == "trades":
+            caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
+            self.api.trades = _Rayon(self._ranger_trades)
+            for symbole in self.series:
+                self.api.trades[symbole] = caches.ArrayCache(LIGNES_EN_CACHE)
 
-    def _poser(self, caches: Any, cle: str, classe: Any, symbole: str) -> None:
-        ancien = caches.get(cle)
-        if isinstance(ancien, classe):
-            return
-        caches[cle] = cache = classe(LIGNES_EN_CACHE)
-        self._livraison.brancher(cache, symbole)
-        for ligne in ancien or ():
-            cache.append(ligne)
+    def _ranger_ticker(self, symbole: str, ticker: Any) -> Any:
+        self._livraison.entendus.add(symbole)
+        self._dire(symbole, ticker)
+        return ticker
+
+    def _ranger_trades(self, symbole: str, cache: Any) -> Any:
+        return self._livraison.brancher(cache, symbole) if symbole in self.series else cache
+
+    def _ranger_bougies(self, symbole: str, rangees: Any) -> Any:
+        """Un cache, ou des caches par timeframe ; whitebit range le seul qu'on suive sous « unknown »."""
+        if symbole not in self.series:
+            return rangees
+        if not isinstance(rangees, dict):
+            return self._livraison.brancher(rangees, symbole)
+        if isinstance(rangees, _Rayon):
+            return rangees
+        voulu = self.series[symbole].timeframe.code
+
+        def ranger(code: str, cache: Any) -> Any:
+            ecarte = code != voulu and code in self.api.timeframes
+            return cache if ecarte else self._livraison.brancher(cache, symbole)
+
+        rayon = _Rayon(ranger)
+        for code, cache in rangees.items():
+            rayon[code] = cache
+        return rayon
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, que tient la connexion REST."""
@@ -6526,19 +6756,39 @@ class Ecoute(_Liaison):
         if symbole in self.series and not self._coupure.done():
             self._recevoir(symbole, [donnee], maintenant_ms())
 
-    def _recueillir(self, rendu: Any) -> None:
-        """Ce qu'un appel rend et que les prises n'ont pas : les carnets ; les tickers d'un exchange à l'ancienne."""
+    def _recueillir(self, rendu: Any, demande: Any) -> None:
+        """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
             for symbole in self.series:
-                self._lire_carnet(symbole)
+                self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
+            if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
+                self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
             for ticker in [rendu] if "symbol" in rendu else list(rendu.values()):
-                self._dire(ticker["symbol"], ticker)
-        else:
-            self._poser_les_prises()
+                if ticker["symbol"] not in self._livraison.entendus:
+                    self._dire(ticker["symbol"], ticker)
+        elif self._nom == "trades":
+            self._suivre_le_rendu(demande, [_trade_recu(trade) for trade in rendu])
+        elif isinstance(rendu, dict):
+            for symbole, par_timeframe in rendu.items():
+                self._suivre_le_rendu(symbole, list(map(tuple, itertools.chain(*par_timeframe.values()))))
+        else:  # upbit rend une bougie seule
+            bougies = rendu if not rendu or isinstance(rendu[0], list) else [rendu]
+            self._suivre_le_rendu(demande, list(map(tuple, bougies)))
 
-    def _lire_carnet(self, symbole: str) -> None:
-        carnet = self.api.orderbooks.get(symbole)
+    def _suivre_le_rendu(self, symbole: Any, lignes: Sequence[Any]) -> None:
+        """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
+        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+            return
+        if not self._dit:
+            self._dit = True
+            journal.warning(
+                "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
+                self.reglages.exchange, self._nom,
+            )  # fmt: skip
+        self._recevoir(symbole, lignes, maintenant_ms())
+
+    def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
             return
         etat = (carnet.get("timestamp"), carnet.get("nonce"))
@@ -6681,12 +6931,13 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
     gauche, droite = voisines(manque, reponses)
     temoins = [r for r in reponses if not any(c is not None and r.tait(c) for c in (gauche, droite))]
     en_tete = gauche is None and not manque.ancien
-    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in reponses if r.de_la_serie for i in r.page.impossibles]
+    siennes = [r for r in reponses if r.de_la_serie]
+    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, droite) if en_tete and obeit else []),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses) if en_tete and obeit else []),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee]),
         (A_VENIR, reste if droite is None and _plus_ancien(manque, reponses) else []),
@@ -6709,13 +6960,11 @@ def _encadres(temoins: Iterable[Reponse], gauche: int | None, droite: int | None
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(
-    temoins: Iterable[Reponse], reponses: Sequence[Reponse], droite: int | None
-) -> list[Intervalle]:
+def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) -> list[Intervalle]:
     """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue."""
     vives = [vive for r in reponses for vive in r.vives]
-    loin = any(r.vives and r.question.debut <= max(PREMIER_MARCHE_MS, r.vives[0][0] - RECUL_MIN_MS) for r in temoins)
-    if not loin:
+    reculs = [(r.question.debut, r.vives[0][0] - RECUL_MIN_MS) for r in temoins if r.vives]
+    if not any(debut <= max(PREMIER_MARCHE_MS, assez) for debut, assez in reculs):
         return []
     plus_ancienne = min(cloture for _, cloture in vives)  # la fin de la plus ancienne, dans le timeframe le plus fin
     debuts = [
@@ -6744,7 +6993,7 @@ class Pages:
     que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment n'est plus demandé.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
         self,
         demander: Demander,
         timeframe: Timeframe,
@@ -6848,8 +7097,9 @@ class Pages:
             # Une page d'avant rendait ce que le `since` de celle-ci a coupé.
             if not self._sourd and ancien < timeframe.avancer(debut, -1) <= instants[0]:
                 self.obeit = True
-        volumes = page.lignes["volume"].to_pylist() if not de_la_serie and self.prix == "last" else [True] * len(instants)
-        vives = [(i, timeframe.avancer(i, 1)) for i, volume in zip(instants, volumes, strict=True) if volume]
+        vives = [(i, timeframe.avancer(i, 1)) for i in instants]
+        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
+            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
         return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
 
     async def sert(self, debut: int, fin: int) -> bool:
@@ -7008,19 +7258,25 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
                 break
             premiere, connue = vives[0][0], True
         if vives and pages.longues and timeframe.code == pages.longues[-1].code:
-            for _ in range(RECULS_MAX):  # une page ne remonte pas jusqu'au premier marché : celles d'avant, au moins
-                if question.debut <= PREMIER_MARCHE_MS:
-                    break
-                fin = timeframe.avancer(question.debut, MARGE)
-                question = Question(timeframe, timeframe.avancer(fin, -pages.capacite(timeframe)), fin)
-                yield question
+            yield from _plus_loin_encore(question, pages)
         if vives:
-            depuis, borne = vives[0][0], min(v[1] for v in vives[:1]) if borne is None or borne >= vives[0][1] else borne
+            depuis, borne = vives[0][0], vives[0][1] if borne is None else min(borne, vives[0][1])
     premiere_ligne = voisines(manque, reponses)[1]
     for large in (MARGE, pages.capacite(pages.timeframe) // 2):
         if premiere_ligne is not None and not pages.obeit:  # une page qui commence plus loin : `since` est-il suivi ?
             debut = pages.timeframe.avancer(premiere_ligne, MARGE)
             yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, large))
+
+
+def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
+    """Les pages d'avant, jusqu'au premier marché : leur silence ne prouve rien, une bougie y démentirait."""
+    timeframe, debut = question.timeframe, question.debut
+    for _ in range(RECULS_MAX):
+        if debut <= PREMIER_MARCHE_MS:
+            return
+        fin = timeframe.avancer(debut, MARGE)
+        debut = timeframe.avancer(fin, -pages.capacite(timeframe))
+        yield Question(timeframe, debut, fin)
 
 
 def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
@@ -7503,7 +7759,7 @@ class Historique:
                 yield self._en_lot(morceau, sus)
 
     async def _avec_les_bords(self, intervalles: Sequence[Intervalle], pages: Pages) -> list[Intervalle]:
-        """Les intervalles, et les `hors_fenetre_api` dont l'exchange sert à nouveau le bord : il était peut-être en panne."""
+        """Les intervalles, et les `hors_fenetre_api` dont l'exchange sert le bord : il était peut-être en panne."""
         revenus = []
         for trou in self.fiche.trous:
             dedans = croiser([trou[:2]], [self.demande])
@@ -7545,6 +7801,9 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
+PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
+RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
+
 LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
 """(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
 
@@ -7556,9 +7815,16 @@ class Combleur:
     """
 
     def __init__(
-        self, lire: LireTrades, arriere: Mapping[str, Any] | None, heure: Callable[[], int], *, sait_until: bool = False
+        self,
+        lire: LireTrades,
+        arriere: Mapping[str, Any] | None,
+        heure: Callable[[], int],
+        *,
+        sait_until: bool = False,
+        grain_ms: int = 1,
     ) -> None:
         self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
+        self._grain_flux, self._precis = grain_ms, False  # ce que disent les instants du flux ; de ces pages
         self.accroche = self.rejoint = False
         self.premier: Trade | None = None
         self.dernier: Trade | None = None
@@ -7573,21 +7839,29 @@ class Combleur:
         if self.premier is None or self.dernier is None:
             trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
-            # Une page commence souvent au milieu d'une milliseconde : celle-là manque aussi.
-            debut = min(self.premier.timestamp + 1, fin)
+            # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
+            debut = min(self.premier.timestamp + self._grain_ms, fin)
             avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
             suite = max(self.dernier.timestamp, dernier.timestamp) + 1
             trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
+    @property
+    def _grain_ms(self) -> int:
+        """Ce qui sépare à coup sûr deux instants : bitstamp n'en dit que la seconde, en REST."""
+        return self._grain_flux if self._precis else SECONDE_MS
+
     async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
         """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
-        depuis: int | None = dernier.timestamp - SECONDE_MS
+        depuis: int | None = dernier.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
-        for _ in range(PAGES_DE_TRADES_MAX):
+        for rang in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes, dernier, jusqua)
+            if rang == 0 and dernier.id is None and not self.accroche:
+                for ancienne in await self._encadrer(dernier, jusqua):
+                    yield ancienne
             if self.premier is not None and not self.accroche and self._sait_until:
                 for ancienne in reversed(await self._remonter(dernier, jusqua)):
                     yield ancienne
@@ -7596,10 +7870,30 @@ class Combleur:
             if self.rejoint:
                 return
             suite = self._suite(brutes, depuis, params)
-            if suite is None:
-                self.rejoint = jusqua is None
+            if suite is None:  # à la fin, ou devant une seconde qui tient plus d'une page
+                dits = [trade_de(brut, None) for brut in brutes]
+                atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+                self.rejoint = atteint and len(brutes) < PAGE_PLEINE
                 return
             depuis, params = suite
+
+    async def _encadrer(self, debut: Trade, jusqua: Trade | None) -> list[list[Trade]]:
+        """Là où commence l'écoute, il n'y a pas de trade à retrouver.
+
+        Une page qui en a un plus ancien, si loin soit-il, et qui rejoint ceux qu'on tient, prouve que rien ne manque.
+        """
+        pages: list[list[Trade]] = []
+        rejoint, premier = self.rejoint, self.premier
+        for recul in RECULS_MS:
+            brutes = await self._lire(debut.timestamp // SECONDE_MS * SECONDE_MS - recul, {})
+            pages.append(self._noter(brutes, debut, premier or jusqua))
+            if self.accroche:
+                lu = max(_en_instant(brut.get("timestamp")) or 0 for brut in brutes) // self._grain_ms
+                if premier is not None and lu < premier.timestamp // self._grain_ms:
+                    self.accroche, self.premier = False, premier  # trop loin : elle s'arrête avant eux
+                break
+        self.rejoint = rejoint
+        return pages
 
     async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
@@ -7655,48 +7949,50 @@ class Combleur:
         page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
         if not page:
             return []
+        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
+        grain = self._grain_ms
         # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
-        self.accroche = self.accroche or any(_touche(trade, dernier) for trade in page)
-        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua) for trade in page)
+        self.accroche = self.accroche or any(_touche(trade, dernier, grain) for trade in page)
+        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua, grain) for trade in page)
         if self.premier is None or page[0].precede(self.premier):
             self.premier = page[0]
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
-        return [trade for trade in page if _est_entre(trade, dernier, jusqua)]
+        return [trade for trade in page if _est_entre(trade, dernier, jusqua, grain)]
 
 
-def _est_le_meme(trade: Trade, autre: Trade) -> bool:
-    if trade.id and autre.id and not autre.id.startswith("~"):
-        return trade.id == autre.id
-    return trade[:1] + trade[2:5] == autre[:1] + autre[2:5]
-
-
-def _touche(trade: Trade, dernier: Trade) -> bool:
+def _touche(trade: Trade, dernier: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
-    if _est_le_meme(trade, dernier) or trade.timestamp < dernier.timestamp:
+    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (dernier.id and trade.est(dernier, grain_ms)):
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
     return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
 
-def _atteint(trade: Trade, jusqua: Trade) -> bool:
+def _atteint(trade: Trade, jusqua: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre lui et le premier d'après : c'est lui, ou un plus récent."""
-    if _est_le_meme(trade, jusqua) or trade.timestamp > jusqua.timestamp:
+    if trade.timestamp // grain_ms > jusqua.timestamp // grain_ms:
+        return True
+    if trade.est_anonyme or jusqua.est_anonyme:
+        return False  # un autre, identique, l'a peut-être précédé
+    if trade.est(jusqua):
         return True
     rangs, bord = rangs_de(trade.id), rangs_de(jusqua.id)
     return rangs is not None and bord is not None and rangs[0] - 1 <= bord[0] - 1 <= rangs[1]
 
 
-def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
+def separer(groupe: Trade, connu: Callable[[int], Trade | None]) -> Trade | None:
     """Ce qui reste d'un trade réuni en REST (« 12-15 ») dont certains furent reçus un par un ; None s'il n'y a rien.
 
     Les trades réunis ont même instant, prix et sens : le reste a leur quantité, moins celle des connus.
     """
     rangs = rangs_de(groupe.id)
-    vus = [connus[n] for n in range(rangs[0], rangs[1] + 1) if n in connus] if rangs else []
-    if rangs is None or not vus:
+    if rangs is None or rangs[0] == rangs[1]:
         return groupe
-    numeros = [n for n in range(rangs[0], rangs[1] + 1) if n not in connus]
+    tous = {numero: connu(numero) for numero in range(rangs[0], rangs[1] + 1)}
+    vus, numeros = [trade for trade in tous.values() if trade], [n for n, trade in tous.items() if not trade]
+    if not vus:
+        return groupe
     reste = float(Decimal(str(groupe.amount)) - sum(Decimal(str(trade.amount)) for trade in vus))
     if not numeros or reste <= 0:
         return None
@@ -7705,18 +8001,21 @@ def separer(groupe: Trade, connus: Mapping[int, Trade]) -> Trade | None:
     return groupe._replace(id=nom, amount=reste, cost=cout)
 
 
-def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None) -> bool:
+def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None, grain_ms: int) -> bool:
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
-    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre : leurs identifiants décident.
+    Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre ; d'autres n'y sont datés qu'à
+    la seconde : leurs identifiants décident.
     """
     rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
     apres = rangs_de(jusqua.id) if jusqua else None
-    if rangs and avant and rangs[0] <= avant[1] and trade.timestamp <= dernier.timestamp:
+    instant, debut = trade.timestamp // grain_ms, dernier.timestamp // grain_ms
+    fin = jusqua.timestamp // grain_ms if jusqua else instant
+    if rangs and avant and rangs[0] <= avant[1] and instant <= debut:
         return rangs[1] > avant[1]
-    if rangs and apres and jusqua and rangs[1] >= apres[0] and trade.timestamp >= jusqua.timestamp:
+    if rangs and apres and rangs[1] >= apres[0] and instant >= fin:
         return rangs[0] < apres[0]
-    return dernier.timestamp <= trade.timestamp and (jusqua is None or trade.timestamp <= jusqua.timestamp)
+    return debut <= instant <= fin
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7738,6 +8037,8 @@ RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
+VERIFICATIONS_DE_FRONT = 4
+MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
@@ -7748,9 +8049,10 @@ AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (vo
 DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle que dira le REST
 SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
-RECENTS_GARDES = 5000  # trades
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
 MANQUANTS_MAX = 10_000
+DOUTE_MAX_S = 5.0  # qu'un instant en avance peut attendre d'être confirmé
+EN_AVANCE_MAX = 1000
 HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera pas
 FILS_PAR_ECOUTE = 100
 
@@ -7785,6 +8087,7 @@ class Compteurs:
 class Fil(ABC):
     """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
 
+    - `ecouter` : une écoute commence ; la première est le début de ce qui est dû ;
     - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
     - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
     - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
@@ -7806,6 +8109,7 @@ class Fil(ABC):
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
+        self._en_avance: list[tuple[float, Any, int]] = []  # depuis quand on attend que l'heure les confirme
         self._prochain_essai = 0.0
         self._horloge = asyncio.get_running_loop().time
         self._grace_s = reglages.plage.grace_ms / 1000
@@ -7816,9 +8120,20 @@ class Fil(ABC):
         """La série suivie."""
         return self.serie.cle
 
+    def ecouter(self) -> None:
+        """Une écoute commence."""
+        self.rompre()
+        self.ecoute_depuis = self.connexion.heure_ms()
+
     @abstractmethod
+    def renegocier(self) -> None:
+        """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
+
     def rompre(self) -> None:
         """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
+        if self._en_avance:
+            self._reprendre()
+            self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
     def recevoir(self, donnee: Any, recu: int) -> None:
         """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
@@ -7826,11 +8141,51 @@ class Fil(ABC):
 
     def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
         """Range des données de ccxt, dans l'ordre."""
-        if nouvelles := self._ranger_toutes(donnees, recu):
-            self.recus += nouvelles
-            if not self.sale:
-                self.sale = True
-                self.reveiller()
+        if self._en_avance:
+            self._reprendre()
+        self._compter(self._ranger_toutes(donnees, recu))
+
+    def _compter(self, nouvelles: int) -> None:
+        self.recus += nouvelles
+        if nouvelles and not self.sale:
+            self.sale = True
+            self.reveiller()
+
+    @property
+    def doute(self) -> bool:
+        """Vrai si des données attendent que leur instant soit confirmé."""
+        return bool(self._en_avance)
+
+    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
+        """Vrai d'une donnée en avance sur l'heure : un deuxième témoin ou l'heure mesurée en décidera."""
+        if instant <= self.connexion.heure_ms():
+            return False
+        self._en_avance.append((self._horloge(), donnee, recu))
+        return True
+
+    def _reprendre(self) -> None:
+        """Range ce dont l'heure est venue ; écarte ce que rien n'a confirmé."""
+        for _, donnee, _ in self._en_avance:  # le dernier en confirme peut-être un premier
+            if (instant := self._instant_de(donnee)) is not None:
+                self.connexion.noter_instant(instant)
+        attendues, self._en_avance = self._en_avance, []
+        for depuis, donnee, recu in attendues:
+            avant = len(self._en_avance)
+            self._compter(self._ranger_toutes([donnee], recu))
+            if len(self._en_avance) > avant:
+                self._en_avance[-1] = depuis, donnee, recu
+                if self._horloge() - depuis > DOUTE_MAX_S or avant >= EN_AVANCE_MAX:
+                    self._en_avance.pop()
+                    self._dementir(donnee)
+
+    @staticmethod
+    def _instant_de(donnee: Any) -> int | None:
+        """L'instant d'un trade ou d'une bougie."""
+        return donnee.timestamp if isinstance(donnee, Trade) else _en_instant(donnee[0])
+
+    def _dementir(self, donnee: Any) -> None:  # noqa: ARG002  celle d'un fil de trades en dit la place
+        """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
+        self.compteurs.impossibles += 1
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Le nombre de données nouvelles."""
@@ -7854,6 +8209,8 @@ class Fil(ABC):
 
     def collecter(self, heure: int) -> list[Lot]:
         """Les lots sûrs, dans l'ordre ; la fiche en tient compte."""
+        if self._en_avance:
+            self._reprendre()
         self.sale = False
         lots, self.prets = [*self.prets, *self._sures(heure)], []
         for lot in lots:
@@ -7879,7 +8236,7 @@ class Fil(ABC):
         journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
         self.reveiller()
 
-    def _relancer(self) -> None:
+    def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
         maintenant = self._horloge()
         if maintenant >= self._prochain_essai and not self.arrete:
@@ -7939,8 +8296,10 @@ class Epreuve:
     `reussie` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
     """
 
-    def __init__(self, cle: CleSerie, reussie: bool | None) -> None:
-        self._cle, self.reussie = cle, reussie
+    def __init__(
+        self, cle: CleSerie, reussie: bool | None, egales: Callable[[Sequence[Any], Sequence[Any]], bool] | None = None
+    ) -> None:
+        self._cle, self.reussie, self._egales = cle, reussie, egales or _memes_valeurs
         self.temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
         self._dementis = 0
 
@@ -7964,16 +8323,16 @@ class Epreuve:
                 self._juger(temoin[1:], ligne[:-1])
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        couples = zip(dite, lue, strict=True)
-        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+        if self._egales(dite, lue):
             self.reussie = True
             return
         self._dementis += 1
         if self._dementis >= DEMENTIS_MAX:
             self.reussie = False
             journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s.",
-                self._cle, dite, lue,
+                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                "(volumes dans un rapport de %g).",
+                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
             )  # fmt: skip
 
     def seuls(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
@@ -7981,6 +8340,12 @@ class Epreuve:
         if self.reussie is not None:
             return []
         return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
+
+
+def _memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
+    """Les mêmes, à l'écriture près."""
+    couples = zip(dite, lue, strict=True)
+    return all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples)
 
 
 class Confirmation:
@@ -8037,6 +8402,9 @@ class _FilRelu(Fil):
         self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
         self.debut = self.timeframe.plafond(debut) if debut is not None else None
 
+    def renegocier(self) -> None:
+        """Le REST lira les bougies depuis la première demande, de toute façon."""
+
     @property
     @abstractmethod
     def _fin_vue(self) -> int:
@@ -8060,7 +8428,7 @@ class _FilRelu(Fil):
         if manques and not self._relisible:
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or self._a_confirmer(CONFIRMATION_MS):
-            self._relancer()
+            self.relancer()
         else:
             self._apaiser()
 
@@ -8117,6 +8485,7 @@ class FilBougies(_FilRelu):
         self._epreuve = Epreuve(self.cle, None if self._relisible else True)
 
     def rompre(self) -> None:
+        super().rompre()
         if self._derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
             # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
@@ -8129,12 +8498,12 @@ class FilBougies(_FilRelu):
         if self.debut is None:
             self.debut = self.timeframe.plancher(self.connexion.heure_ms())
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:  # noqa: ARG002  une bougie ne dit pas quand elle fut reçue
+    def _ranger(self, donnee: Any, recu: int) -> bool:
         bougie = tuple(donnee[:6])
         instant = _en_instant(bougie[0])
         if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
             return False
-        if instant > self.connexion.heure_ms() or bougie in self._finales:
+        if self._attendre(instant, donnee, recu) or bougie in self._finales:
             return False
         if self._fiable == INSTANT_MAX_MS:
             self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
@@ -8185,7 +8554,7 @@ class FilBougies(_FilRelu):
             self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
-        fin = INSTANT_MAX_MS if self.echec else max([fin for _, fin in self.fiche.couverts], default=0)
+        fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         if manques := oter(self._manques(fin), connus):
             self._inscrire(manques, ECHEC)
 
@@ -8209,6 +8578,13 @@ class FilBougies(_FilRelu):
             self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
         )
         return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
+
+
+    def en_agregat(self) -> FilAgregat:
+        """Le même, fait des trades ; ses bougies restent celles du REST."""
+        neuf = FilAgregat(self.connexion, self.serie, self.fiche, self.reglages, None)
+        neuf.debut, neuf.prets = self.debut, self.prets
+        return neuf
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
@@ -8254,9 +8630,10 @@ class FilAgregat(FilBougies):
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
         self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
-        contrats = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
-        taille = _en_nombre(serie.marche.get("contractSize")) if contrats else None
-        inverse = bool(contrats and serie.marche.get("inverse"))
+        contrat = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
+        en_contrats = contrat and connexion.particularite.trades_en_contrats
+        taille = _en_nombre(serie.marche.get("contractSize")) if en_contrats else None
+        inverse = bool(contrat and serie.marche.get("inverse"))
         self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
 
     def rompre(self) -> None:
@@ -8287,6 +8664,8 @@ class FilAgregat(FilBougies):
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
             return False
+        if self._attendre(trade.timestamp, trade, recu):
+            return False
         agregateur = self._agregateur or self._commencer(trade)
         avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
         if avant is not None:
@@ -8301,6 +8680,11 @@ class FilAgregat(FilBougies):
                 self._recommencer()  # un horodatage du futur a clos les bougies d'avant
         self._derniere = (trade.timestamp,)
         return True
+
+    def _dementir(self, donnee: Any) -> None:
+        super()._dementir(donnee)
+        if self._derniere:
+            self._douter(self._derniere[0], self.connexion.heure_ms())  # il en manque un, on ne sait où
 
     def _commencer(self, premier: Trade) -> Agregateur:
         """Un agrégat neuf : sa première bougie sûre est celle qui suit le premier trade reçu."""
@@ -8326,20 +8710,20 @@ class FilAgregat(FilBougies):
         self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
         for instant in dernieres.keys() & self._douteuses.keys():
             self._douteuses[instant] = dernieres.pop(instant)[5]
-        closes = [dernieres[instant] for instant in sorted(dernieres)]
+        closes = self._epreuve.retenir([dernieres[instant] for instant in sorted(dernieres)])
         return [self._confirmation.retenir(self._prouver_les_vides(self._lot(closes)))] if closes else []
 
     @property
     def _fin_vue(self) -> int:
         # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
-        return super()._fin_vue if self._vides is None else min(super()._fin_vue, self._prouve)
+        return min(super()._fin_vue, self._prouve) if self._vides and self._epreuve.reussie else super()._fin_vue
 
     def _prouver_les_vides(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
         if self._vides is None:
             return lot
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
-        vides, self._prouve = oter([(self._prouve, fin)], lot.couverts), fin
+        vides, self._prouve = oter([(self._prouve, fin)], [*lot.couverts, *self.fiche.couverts]), fin
         if self._vides == "reporter":
             self._retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
@@ -8357,6 +8741,7 @@ class FilAgregat(FilBougies):
         return [] if self._vides is not None and self._continuite.se_suivent else super()._a_confirmer(age_ms)
 
     def _adopter(self, lot: Lot) -> Lot:
+        self._epreuve.comparer(lot)
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self.timeframe)
@@ -8532,12 +8917,10 @@ class Rupture(NamedTuple):
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
 
         Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
-        deux qui se touchent, ne laissent que celle du second ; rien ne précède le tout premier (`dernier` sans id).
+        deux qui se touchent, ne laissent que celle du second.
         """
         debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
-        if self.jusqua is None or debut < fin or self.dernier.id is None:
-            return debut, fin
-        return fin, fin + 1
+        return (debut, fin) if self.jusqua is None or debut < fin else (fin, fin + 1)
 
     def trou(self, a_defaut: int, raison: str) -> list[Trou]:
         """Ce trou-là, si elle a une étendue."""
@@ -8554,7 +8937,7 @@ class Relecteur:
     """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
 
     Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `complet`, il a tout rendu ; `sautent`, ses identifiants
-    sautent eux aussi. `memoire` et `recents` : ce qui fut reçu.
+    sautent eux aussi. `memoire` : ce qui fut reçu.
     """
 
     def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
@@ -8562,10 +8945,8 @@ class Relecteur:
         self.trous: list[Trou] = []
         self.sautent = self.complet = self._rejoint = False
         self.memoire = Dedoublonneur()
-        self.memoire.nouveaux(connus, relecture=True)
-        self.recents = collections.deque(connus, maxlen=RECENTS_GARDES)
-        # À part : une longue relecture ne doit pas faire oublier ceux du flux, au bord de la reprise.
-        self._relus: collections.deque[Trade] = collections.deque(maxlen=RECENTS_GARDES)
+        self.memoire.montrer(connus)
+        self.dernier: Trade | None = None  # le plus récent que le REST ait rendu
 
     async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
         """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
@@ -8574,7 +8955,6 @@ class Relecteur:
             self.trous = []
             async for page in self._lire(rupture):
                 if neufs := self._inconnus(page):
-                    self._relus += neufs
                     yield neufs
             en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
             if rupture.jusqua is None or not en_retard:
@@ -8584,7 +8964,11 @@ class Relecteur:
         connexion = self._connexion
         lire = functools.partial(connexion.lire_trades, self._serie)
         combleur = Combleur(
-            lire, connexion.particularite.trades_arriere, connexion.heure_ms, sait_until=connexion.trades_jusqua
+            lire,
+            connexion.particularite.trades_arriere,
+            connexion.heure_ms,
+            sait_until=connexion.trades_jusqua,
+            grain_ms=self.memoire.grain_flux_ms,
         )
         vus: list[Intervalle] = []
         async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
@@ -8596,7 +8980,7 @@ class Relecteur:
                 self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
                 yield [trade for trade in lus if trade not in attendus]
         self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
-        self._rejoint = combleur.rejoint
+        self._rejoint, self.dernier = combleur.rejoint, combleur.dernier
         self.complet = combleur.accroche and combleur.rejoint and not self.trous
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         servis = rupture.numeros() if self.complet else [(vus[0][0], vus[-1][1])] if vus else []
@@ -8627,17 +9011,12 @@ class Relecteur:
         rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
         if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
             return False
-        dits = {trade.id for trade in self.recents}
+        dits = self.memoire.recents
         return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
     def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
-        recents = itertools.chain(self._relus, self.recents)
-        connus = {int(t.id): t for t in recents if t.id and t.id.isdecimal()}
-        dits: Mapping[str, int] = {}
-        if any(not trade.id for trade in page):
-            dits = collections.Counter(t.contenu for t in self.recents if t.id and not t.id.startswith("~"))
-        restes = [reste for trade in page if (reste := separer(trade, connus))]
-        return self.memoire.nouveaux(restes, relecture=True, dits=dits)
+        restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
+        return self.memoire.nouveaux(restes, relecture=True)
 
 
 class _FilComble(Fil):
@@ -8654,8 +9033,18 @@ class _FilComble(Fil):
         self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
+        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
         self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+
+    def ecouter(self) -> None:
+        super().ecouter()
+        # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
+        self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+
+    def renegocier(self) -> None:
+        if self._dernier is not None and self._dernier.id is None:
+            self._dernier = None
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -8675,13 +9064,12 @@ class _FilComble(Fil):
 
     def _veiller(self) -> None:
         if self._ruptures:
-            self._relancer()
+            self.relancer()
         else:
             self._apaiser()
 
     async def _rattraper(self) -> None:
-        en_suspens = self._rompu and not self._queue_entendue and (not self._ruptures or self._ruptures[-1].saut)
-        if en_suspens and self._dernier is not None:
+        if self._est_en_suspens and self._dernier is not None:
             self._ruptures.append(Rupture(self._dernier, None))
         while self._ruptures:
             rupture = self._ruptures[0]
@@ -8690,7 +9078,8 @@ class _FilComble(Fil):
             except ErreurDefinitive as erreur:
                 journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
                 self._continuite.sans_juge = True
-                self._renoncer(rupture, HORS_FENETRE_API)
+                if rupture.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                    self._renoncer(rupture, HORS_FENETRE_API)
             self._ruptures.remove(rupture)
 
     async def _combler(self, rupture: Rupture) -> None:
@@ -8706,12 +9095,26 @@ class _FilComble(Fil):
         if not (relu.complet or trous) and rupture.jusqua is not None:
             trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         self._conclure(rupture, rupture.etendue(heure)[1], trous)
+        dernier = relu.dernier if relu.complet and rupture.jusqua is None and rupture.dernier is self._dernier else None
+        if dernier is not None and not dernier.precede(rupture.dernier):
+            self._dernier = dernier if dernier.id else dernier._replace(id=f"{dernier.contenu}-0")
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
         debut, fin = rupture.etendue(self.connexion.heure_ms())
-        self._conclure(rupture, debut if entendue else fin, [] if entendue else rupture.trou(fin, raison))
+        if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
+            # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
+            self._tus = [(rupture.jusqua.timestamp, rupture.jusqua.timestamp + 1)]
+            fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
+        trous = [] if entendue or debut >= fin else [Trou(debut, fin, raison)]
+        self._conclure(rupture, debut if entendue else fin, trous)
+
+    @property
+    def _est_en_suspens(self) -> bool:
+        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
+        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
+        return self._rompu and not self._queue_entendue and not en_file
 
     def _est_caduque(self, rupture: Rupture) -> bool:
         """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
@@ -8720,14 +9123,17 @@ class _FilComble(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
+        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
+            self._ruptures.append(Rupture(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
         while self._ruptures:
             self._renoncer(self._ruptures.popleft(), ECHEC)
+        self._queue_entendue = True  # ce qui manquait est inscrit
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse, qui sont rendus."""
         if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             trous = [trou for trou in trous if trou.raison == ECHEC]
-        couverts = oter([(rupture.dernier.timestamp, fin)], [(t.debut, t.fin) for t in trous])
+        couverts = oter([(rupture.etendue(fin)[0], fin)], [*((t.debut, t.fin) for t in trous), *self._tus])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
@@ -8752,12 +9158,21 @@ class FilTrades(_FilComble):
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
         self._suite: Intervalle | None = None  # la suite sans rupture en cours
+        self._avant: dict[int, Trade | None] = {}  # le dernier enchaîné quand ce trade en avance a commencé d'attendre
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
 
     def rompre(self) -> None:
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu)
+        douteux = self.doute
+        if douteux:
+            self._reprendre()
+        for avant in self._avant.values():
+            self._relire_depuis(avant)
+        super().rompre()
+        self._avant.clear()
+        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
+        self._relecteur.memoire.recommencer()
         self._confirmer()
         if (avant := self._continuite.en_attente) is not None:
             self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
@@ -8767,33 +9182,67 @@ class FilTrades(_FilComble):
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
+            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self.relancer()
+            return False
+        if self._attendre(trade.timestamp, trade, recu):
             return False
         neufs = self._relecteur.memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
             self._renouer(trade)
             return False
-        if trade.timestamp <= self.connexion.heure_ms():  # un horodatage du futur n'enchaîne rien
-            self._enchainer(neufs[0])
-        self._relecteur.recents += neufs
+        self._enchainer(neufs[0])
         self._en_ordre = False
         self._recus += neufs
         return True
 
+    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
+        attend = super()._attendre(instant, donnee, recu)
+        if attend:
+            self._avant.setdefault(id(donnee), self._dernier)
+        return attend
+
+    def _reprendre(self) -> None:
+        attendus = [donnee for _, donnee, _ in self._en_avance]
+        super()._reprendre()
+        restes = {id(donnee) for _, donnee, _ in self._en_avance}
+        avant, connu = {}, None
+        for trade in attendus:
+            if id(trade) in restes:
+                avant[id(trade)] = connu or self._avant[id(trade)]
+            elif isinstance(trade, Trade):  # enchaîné : ceux qui l'ont suivi viennent après lui
+                connu = trade if trade.id else trade._replace(id=f"{trade.contenu}-0")
+        self._avant = avant
+
+    def _dementir(self, donnee: Any) -> None:
+        super()._dementir(donnee)
+        self._relire_depuis(self._avant[id(donnee)])
+        self.relancer()
+
+    def _relire_depuis(self, avant: Trade | None) -> None:
+        """Le REST dira quand eut lieu ce trade : après celui qui l'a précédé, avant celui qui l'a suivi."""
+        if avant is None or self._dernier is None or avant.est(self._dernier):
+            self._rompu = True
+        else:
+            self._ruptures.append(Rupture(avant, self._dernier))
+
     def _renouer(self, connu: Trade) -> None:
         """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and _est_le_meme(connu, self._dernier):
-            self._rompu, self._suite = False, self._suite or (connu.timestamp, connu.timestamp + 1)
+        if self._rompu and self._dernier is not None and connu.est(self._dernier):
+            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
+            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
             self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
+            donnees = sorted(donnees, key=_rang_recu)
         suite = None if self._rompu else self._suite
         fin = fin_de_la_suite([self._dernier, *donnees])
         if not (suite and fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
-        self._relecteur.recents += donnees
         self._recus += donnees
         self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
         return len(donnees)
@@ -8801,7 +9250,7 @@ class FilTrades(_FilComble):
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
         suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
-        return suite and self._relecteur.memoire.prolonger(fin - len(trades), fin)
+        return suite and self._relecteur.memoire.prolonger(trades, fin)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -8810,6 +9259,8 @@ class FilTrades(_FilComble):
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
+            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
+                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Rupture(self._dernier, trade))
@@ -8821,12 +9272,12 @@ class FilTrades(_FilComble):
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
         debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
         self._suite = debut, max(fin, trade.timestamp + 1)
-        if self._dernier is None or not trade.precede(self._dernier):
+        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
         trous = super()._conclure(rupture, fin, trous)
-        if rupture.saut and trous:  # un saut sans remède coupe en deux la suite où il est, fût-elle finie
+        if trous:  # un trou coupe en deux la suite où il est, fût-elle finie
             vides = [(trou.debut, trou.fin) for trou in trous]
             self._couverts = oter(self._couverts, vides)
             if self._suite is not None:
@@ -8867,10 +9318,10 @@ class FilTrades(_FilComble):
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None)
+        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *self._avant.values())
         ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
-        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
+        return [*self._tus, *(rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures)]
 
     @property
     def _a_confirmer(self) -> bool:
@@ -8885,6 +9336,11 @@ class FilTrades(_FilComble):
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
         return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+
+
+def _rang_recu(donnee: Any) -> float:
+    """L'instant d'un trade reçu, lisible ou non."""
+    return float(donnee.timestamp) if isinstance(donnee, Trade) else _en_nombre(donnee.get("timestamp")) or 0.0
 
 
 def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
@@ -8947,9 +9403,28 @@ class FilInstantanes(Fil):
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._trous: list[Trou] = []
         self._rompu = False
+        self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
+
+    def ecouter(self) -> None:
+        super().ecouter()
+        self._fin = self._fin or self.ecoute_depuis  # ce qui est dû commence avec la première écoute
+
+    def renegocier(self) -> None:
+        if not self.recus:
+            self._fin, self._rompu = None, False
 
     def rompre(self) -> None:
-        self._rompu = self._fin is not None
+        super().rompre()
+        if not (self.conclut or self.arrete):  # fermée par nous, l'écoute a tout entendu jusque-là
+            self._rompu = self._fin is not None
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        heure = self.connexion.heure_ms()
+        if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
+            trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
+            self._fin = heure
+            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
@@ -8960,7 +9435,10 @@ class FilInstantanes(Fil):
         elif not self.connexion.noter_instant(donne):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
-        instant = self.connexion.heure_ms() if donne is None else donne
+        instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
+        self._dernier_instant = max(self._dernier_instant, instant)
+        if self._contenu is not None:
+            self._comparer(self._contenu, contenu)
         self._contenu = contenu
         if self._rompu and self._fin is not None and instant > self._fin:
             self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
@@ -8968,6 +9446,9 @@ class FilInstantanes(Fil):
         self._rompu = False
         self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
         return True
+
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Apprend de deux états qui se suivent ce que ce flux sait dire."""
 
     def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
         return (instant,)
@@ -9008,10 +9489,14 @@ class FilInstantanes(Fil):
         """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
 
 
+_DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
+
+
 class FilTicker(FilInstantanes):
     """Des tickers."""
 
     type_donnee = TICKER
+    _dit_les_prix = False  # le flux a dit un prix d'achat ou de vente qui changeait seul
     # les noms de ccxt, dans l'ordre des colonnes du contrat
     _CHAMPS = (
         "bid", "bidVolume", "ask", "askVolume", "last", "open", "high", "low", "close", "vwap", "baseVolume",
@@ -9026,9 +9511,28 @@ class FilTicker(FilInstantanes):
     async def _demander(self) -> Any:
         return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
 
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
+        change = {nom for nom, *couple in zip(self._CHAMPS, avant, apres, strict=True) if couple[0] != couple[1]}
+        self._dit_les_prix = self._dit_les_prix or (bool(change & {"bid", "ask"}) and not change & _DU_TRADE)
+
+    async def a_bouge(self) -> bool:
+        """Seuls décident les champs que les deux voies ont, et dont le flux dit les changements.
+
+        Ce qui porte sur vingt-quatre heures glisse de soi-même, marché calme compris.
+        """
+        vu, neuf = self._contenu, self._lire(await self._demander())
+        if vu is None or neuf is None:
+            return vu is not neuf
+        decisifs = {"last", "close", *(("bid", "ask") if self._dit_les_prix else ())}
+        champs = zip(self._CHAMPS, vu, neuf, strict=True)
+        communs = [(nom, dit, lu) for nom, dit, lu in champs if dit is not None and lu is not None]
+        juges = [(dit, lu) for nom, dit, lu in communs if nom in decisifs] or [(dit, lu) for _, dit, lu in communs]
+        return not juges or any(dit != lu for dit, lu in juges)
+
 
 class FilCarnet(FilInstantanes):
-    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais vides."""
+    """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais tout vides."""
 
     type_donnee = ORDERBOOK
 
@@ -9042,7 +9546,7 @@ class FilCarnet(FilInstantanes):
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
         cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
-        if not all(cotes):
+        if not any(cotes):
             return None  # l'instantané n'est pas encore arrivé
         if defaut_de_carnet(*cotes):
             self.croises += 1
@@ -9064,7 +9568,7 @@ class FilCarnet(FilInstantanes):
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
         vu, neuf = self._contenu, self._lire(await self._demander())
-        return vu is None or neuf is None or bool((vu[1][0], vu[2][0]) != (neuf[1][0], neuf[2][0]))
+        return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
 
 
 # --- Abonnements
@@ -9107,8 +9611,17 @@ class Abonnement:
     Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
     """
 
-    def __init__(self, canal: str, fils: Sequence[Fil], *, groupe: bool, lancer: Callable[[Abonnement], None]) -> None:
+    def __init__(
+        self,
+        canal: str,
+        fils: Sequence[Fil],
+        *,
+        groupe: bool,
+        lancer: Callable[[Abonnement], None],
+        replier: Callable[[str, Sequence[Fil]], bool],
+    ) -> None:
         self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
+        self._replier = replier
         self._connexion = fils[0].connexion
         self._par_symbole = {fil.cle.symbole: fil for fil in fils}
         boucle = asyncio.get_running_loop()
@@ -9118,6 +9631,9 @@ class Abonnement:
         self._vivant = False  # des données sont arrivées par l'écoute en cours
         self._premiere = True
         self._progres: dict[str, float] = {}
+        self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
+        self._entendus: set[str] = set()  # les symboles qui ont parlé par l'écoute en cours
+        self._muets: collections.Counter[str] = collections.Counter()  # fois où un symbole fut muet parmi des vivants
         self._patiences: dict[str, float] = {}
 
     async def suivre(self) -> None:
@@ -9141,6 +9657,9 @@ class Abonnement:
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
+            if not (self._vivant or refus):
+                for fil in self.fils:
+                    fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
@@ -9148,6 +9667,8 @@ class Abonnement:
 
         Vrai si cet abonnement continue.
         """
+        for fil in self.fils:
+            fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in self.fils:
                 fil.refuser(erreur)
@@ -9155,26 +9676,32 @@ class Abonnement:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
             return True
+        elif isinstance(erreur, CanalInconnu) and self._replier(self._canal, self.fils):
+            journal.warning("%s", erreur)
         elif len(self.fils) > 1:
             milieu = len(self.fils) // 2
             for moitie in (self.fils[:milieu], self.fils[milieu:]):
-                self._lancer(Abonnement(self._canal, moitie, groupe=False, lancer=self._lancer))
+                self._lancer(self._autre(moitie, groupe=False))
             return False
         else:
             self.fils[0].refuser(erreur)
         return False
 
+    def _autre(self, fils: Sequence[Fil], *, groupe: bool) -> Abonnement:
+        """Un abonnement à part pour ceux-là."""
+        return Abonnement(self._canal, fils, groupe=groupe, lancer=self._lancer, replier=self._replier)
+
     async def _une_ecoute(self) -> ErreurCollecte:
         """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
         ecoute: Ecoute | None = None
         self._vivant = False
+        self._entendus.clear()
         try:
             if not self._premiere:
                 await self._estimer_heure()
             self._premiere = False
             for fil in self.fils:
-                fil.rompre()
-                fil.ecoute_depuis = self._connexion.heure_ms()
+                fil.ecouter()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
@@ -9192,8 +9719,8 @@ class Abonnement:
             for fil in self.fils:
                 fil.rompre()
             if ecoute is not None:
-                for symbole, nombre in ecoute.decalages.items():
-                    self._par_symbole[symbole].compteurs.carnets_ecartes += nombre
+                for fil in self.fils:
+                    fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
 
@@ -9201,13 +9728,23 @@ class Abonnement:
         """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
         for fil in self.fils:
             fil.compteurs.reconnexions += 1
+        await self._mesurer_l_heure()
+
+    async def _mesurer_l_heure(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()
+        for fil in self.fils:
+            if fil.doute:
+                fil.sale = True
+                fil.reveiller()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
-        fil = self._par_symbole[symbole]
+        fil = self._par_symbole.get(symbole)
+        if fil is None:
+            return  # il est suivi par une autre connexion
         avant = fil.recus
+        self._entendus.add(symbole)
         fil.recevoir_toutes(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
@@ -9220,21 +9757,51 @@ class Abonnement:
 
     async def _surveiller(self, ecoute: Ecoute) -> None:
         """Un symbole muet est vérifié par REST : marché calme, on patiente ; marché vivant, l'écoute est morte."""
+        mesure = 0.0
         while True:
             await pause(RONDE_S)
-            for symbole, fil in self._par_symbole.items():
+            if any(fil.doute for fil in self.fils) and self._horloge() >= mesure:
+                mesure = self._horloge() + PAS_DE_GRACE_S
+                await self._mesurer_l_heure()
+            for fil in self.fils:
                 if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
-                    ecoute.couper(f"carnet croisé de {symbole}")
-                elif self._horloge() - self._progres[symbole] > self._patience(fil):
-                    await self._verifier(fil, ecoute)
+                    ecoute.couper(f"carnet croisé de {fil.cle.symbole}")
+            silencieux = [fil for fil in self.fils if self._silence_s(fil) > self._patience(fil)]
+            morts = await asyncio.gather(*(self._est_mort(fil) for fil in silencieux))
+            self._traiter_les_muets(list(itertools.compress(silencieux, morts)), ecoute)
+
+    def _silence_s(self, fil: Fil) -> float:
+        return self._horloge() - self._progres[fil.cle.symbole]
+
+    def _traiter_les_muets(self, muets: Sequence[Fil], ecoute: Ecoute) -> None:
+        """Reconnecte ; mais deux fois muet quand ses voisins parlent, un symbole n'a pas sa place sur leur connexion.
+
+        bithumb n'y garde que le dernier abonné, mexc les trente premiers : les autres partent à autant qu'il en vit.
+        """
+        vivants = [fil for fil in self.fils if fil.cle.symbole in self._entendus and fil not in muets]
+        if vivants:
+            self._muets.update(fil.cle.symbole for fil in muets)
+        a_part = [fil for fil in muets if self._muets[fil.cle.symbole] >= MUETS_MAX and vivants]
+        for debut in range(0, len(a_part), max(1, len(vivants))):
+            partants = a_part[debut : debut + len(vivants)]
+            for fil in partants:
+                self.fils.remove(fil)
+                del self._par_symbole[fil.cle.symbole]
+            noms = ", ".join(fil.cle.symbole for fil in partants)
+            journal.info("%s : muet à côté de %d autres ; suivi par une autre connexion.", noms, len(vivants))
+            self._lancer(self._autre(partants, groupe=self._groupe))
+        for fil in muets:
+            if fil not in a_part:
+                ecoute.couper(f"plus rien de {fil.cle.symbole} depuis {duree_lisible(self._silence_s(fil))}")
 
     def _patience(self, fil: Fil) -> float:
         return self._patiences.get(fil.cle.symbole, max(SILENCE_MIN_S, fil.reglages.silence_s))
 
-    async def _verifier(self, fil: Fil, ecoute: Ecoute) -> None:
-        symbole, recus = fil.cle.symbole, fil.recus
+    async def _est_mort(self, fil: Fil) -> bool:
+        """Vrai si le marché a bougé sans que le flux le dise."""
+        recus = fil.recus
         try:
-            async with asyncio.timeout(VERIFICATION_MAX_S):
+            async with self._verifications, asyncio.timeout(VERIFICATION_MAX_S):
                 await self._connexion.estimer_heure()  # l'heure ne venait plus que du flux
                 mort = await fil.a_bouge()
         except Exception as erreur:  # noqa: BLE001  quelle qu'en soit la cause, le doute se lève en se reconnectant
@@ -9243,14 +9810,13 @@ class Abonnement:
         if mort:
             await pause(RONDE_S)  # le flux allait peut-être le dire
         if fil.recus != recus:
-            return  # il a parlé entre-temps
-        if mort:
-            ecoute.couper(f"plus rien de {symbole} depuis {duree_lisible(self._horloge() - self._progres[symbole])}")
-        else:
-            self._progres[symbole] = self._horloge()
-            fil.rattraper()
+            return False  # il a parlé entre-temps
+        fil.rattraper()
         # Tant qu'il ne parle pas, on l'interroge de moins en moins : ni rafale de REST, ni réabonnements en boucle.
-        self._patiences[symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+        self._patiences[fil.cle.symbole] = min(SILENCE_MAX_S, 2 * self._patience(fil))
+        if not mort:
+            self._progres[fil.cle.symbole] = self._horloge()
+        return mort
 
 
 # --- Le flux entier
@@ -9274,22 +9840,38 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer_tache(self._sonder())
+            self._lancer_tache(self._sonder(self.fils))
             return
-        for fils in self._groupes():
-            self._lancer(Abonnement(self._canal, fils, groupe=self._sait_grouper(fils), lancer=self._lancer))
+        self._abonner(self._canal, self.fils)
 
-    def _groupes(self) -> Iterator[list[Fil]]:
+    def _abonner(self, canal: str, fils: Sequence[Fil]) -> None:
+        groupable = self._connexion.api.has.get(CANAUX[canal].capacite_groupee)
+        for groupe in self._groupes(fils):
+            ensemble = len(groupe) > 1 and bool(groupable)
+            self._lancer(Abonnement(canal, groupe, groupe=ensemble, lancer=self._lancer, replier=self._replier_sur))
+
+    def _replier_sur(self, canal: str, fils: Sequence[Fil]) -> bool:
+        """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
+        if not all(isinstance(fil, FilBougies) for fil in fils):
+            return False
+        if canal == "ohlcv" and "trades" in self._connexion.canaux_offerts():
+            neufs = [fil.en_agregat() for fil in fils if isinstance(fil, FilBougies)]
+            for ancien, neuf in zip(fils, neufs, strict=True):
+                neuf.reveiller = self._reveil.set
+                self.fils[self.fils.index(ancien)] = neuf
+            self._abonner("trades", neufs)
+        else:
+            self._lancer_tache(self._sonder(fils))
+        return True
+
+    def _groupes(self, tous: Sequence[Fil]) -> Iterator[list[Fil]]:
         """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
-        for fil in self.fils:
+        for fil in tous:
             par_nature[fil.serie.nature].append(fil)
         for fils in par_nature.values():
             for debut in range(0, len(fils), FILS_PAR_ECOUTE):
                 yield fils[debut : debut + FILS_PAR_ECOUTE]
-
-    def _sait_grouper(self, fils: Sequence[Fil]) -> bool:
-        return len(fils) > 1 and bool(self._connexion.api.has.get(CANAUX[self._canal or ""].capacite_groupee))
 
     def _lancer(self, abonnement: Abonnement) -> None:
         self._lancer_tache(abonnement.suivre())
@@ -9305,12 +9887,12 @@ class Flux:
             self._echec = self._echec or tache.exception()
         self._reveil.set()
 
-    async def _sonder(self) -> None:
-        """Relit toutes les séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
-        for fil in self.fils:
-            fil.rompre()
+    async def _sonder(self, tous: Sequence[Fil]) -> None:
+        """Relit ces séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
+        for fil in tous:
+            fil.ecouter()
         delais = delais_backoff(RELANCE_RATTRAPAGE_S)
-        while fils := [fil for fil in self.fils if fil.refus is None]:
+        while fils := [fil for fil in tous if fil.refus is None]:
             await self._connexion.estimer_heure()
             close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
             await asyncio.gather(*(fil.rattraper() for fil in fils))
@@ -9378,8 +9960,13 @@ class Flux:
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
+        if any(fil.doute for fil in self.fils):  # ce que l'écoute a dit en dernier vient avant sa fermeture
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(VERIFICATION_MAX_S):
+                    await self._connexion.estimer_heure()
         for fil in self.fils:
             fil.conclut = True
+            fil.sale = fil.sale or fil.doute
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
@@ -11066,8 +11653,10 @@ class _ExecutionFlux(_Execution):
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""
         fiche = self._fiches[serie.cle]
-        if self.tache.type_donnee is not TRADES or not fiche.couverts:
+        if self.tache.type_donnee is not TRADES or serie.cle not in self.ecrivain.fiches:
             return []
+        if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
+            return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
         oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
         avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
         apres = [(fin, self._jusqu_au_premier(serie.cle, fin, prouve)) for _, fin in oublis]

@@ -11,10 +11,12 @@ import functools
 import gzip
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bourses_tierces import SIMULATEURS, RefusError, Simulateur
+from bourses_tierces_trades import SIMULATEURS_DE_FLUX, Bitstamp
 
 from bourse_locale import Bourse
 from bourse_locale.flux import Abonnement, Flux
@@ -62,7 +64,7 @@ class Tiers(Protocole):
 
     def __init__(self, bourse: Bourse, nom: str, cotation_ms: int) -> None:
         """Deux marchés, cotés depuis cet instant."""
-        classe = SIMULATEURS[nom]
+        classe = (SIMULATEURS | SIMULATEURS_DE_FLUX)[nom]
         self.minutes_vides_plates = classe.pleines  # type: ignore[misc]  # d'instance : un exchange, une classe
         self.nom, self.ccxt, self.base_url = nom, classe.nom, ""  # type: ignore[misc]
         instrument = Instrument("AAA", classe.symbole.split("/")[1][:4].rstrip(":"), decimales_quantite=3)
@@ -448,7 +450,7 @@ class FluxCoinbase(FluxTiers):
 
 
 class FluxHyperliquid(FluxTiers):
-    """Pas de trades par REST ; leurs identifiants sont tirés au hasard ; dix anciens à l'abonnement."""
+    """Pas de trades par REST ; leurs identifiants, tirés au hasard, ne sont uniques qu'avec l'instant ; dix anciens."""
 
     instantane_trades: ClassVar[int] = 10
 
@@ -480,7 +482,7 @@ class FluxHyperliquid(FluxTiers):
             {
                 "coin": abonnement.instrument.base, "side": "A" if t.sens == "sell" else "B",
                 "px": simulateur.prix(t.prix), "sz": simulateur.quantite(t), "time": t.ts, "hash": "0x0",
-                "tid": t.id * 0x9E3779B97F4A7C15 % 2**50,
+                "tid": (t.id - 7 * (t.id % 11 == 10)) * 0x9E3779B97F4A7C15 % 2**50,
             }
             for t in trades
         ]  # fmt: skip
@@ -593,6 +595,170 @@ class FluxBitfinex(FluxTiers):
         return [bougie.ts, o, c, h, low, v]
 
 
+class FluxDeribit(FluxTiers):
+    """Une trame par trade : la classe ccxt change de cache à chacune."""
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`channels` : canal, marché, cadence ou timeframe."""
+        canaux = demande["params"]["channels"]
+        trouves = self.instruments(" ".join(canaux))
+        if session.refus(trouves):
+            erreur = {"code": 13777, "message": "bad channel"}
+            session.repondre({"jsonrpc": "2.0", "id": demande["id"], "error": erreur})
+            return
+        session.repondre({"jsonrpc": "2.0", "id": demande["id"], "result": canaux})
+        for canal in canaux:
+            bougies = canal.startswith("chart")
+            self.abonner(session, "bougies" if bougies else "trades", self.instruments(canal), "1", canal)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame."""
+        return [self._trame(abonnement, [self.un_trade(abonnement, t)]) for t in trades]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Des nombres."""
+        noms = ("open", "high", "low", "close", "volume")
+        valeurs = dict(zip(noms, map(float, self.textes(abonnement, chandelle.bougie)), strict=True))
+        return self._trame(abonnement, {"tick": chandelle.bougie.ts, **valeurs, "cost": 0})
+
+    @staticmethod
+    def _trame(abonnement: Abonnement, donnees: object) -> Objet:
+        return {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": abonnement.nom, "data": donnees}}
+
+
+class FluxBitstamp(FluxTiers):
+    """Trades à la microseconde, pas de bougies."""
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`channel` : un marché."""
+        canal = demande["data"]["channel"]
+        trouves = self.instruments(canal)
+        if session.refus(trouves):
+            erreur = {"code": None, "message": "Incorrect channel."}
+            session.repondre({"event": "bts:error", "channel": canal, "data": erreur})
+            return
+        session.repondre({"event": "bts:subscription_succeeded", "channel": canal, "data": {}})
+        self.abonner(session, "trades", trouves, nom=canal)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame."""
+        simulateur = self.rest_de(abonnement)
+        return [
+            {"event": "trade", "channel": abonnement.nom, "data": {
+                "id": Bitstamp.numero(t), "timestamp": str(t.ts // 1000), "microtimestamp": str(t.ts * 1000),
+                "type": int(t.sens == "sell"), "price": float(simulateur.prix(t.prix)),
+                "amount": float(simulateur.quantite(t))}}
+            for t in trades
+        ]  # fmt: skip
+
+
+class FluxPhemex(FluxTiers):
+    """Des entiers, aucun identifiant ; les cinquante derniers trades à chaque abonnement, le plus récent d'abord."""
+
+    instantane_trades: ClassVar[int] = 50
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`params` : un marché, et pour les bougies des secondes."""
+        reponse = {"error": None, "id": demande["id"], "result": {"status": "success"}}
+        if demande["method"] == "server.ping":
+            session.repondre({**reponse, "result": "pong"})
+            return
+        trouves = self.instruments(demande["params"][0])
+        if session.refus(trouves):
+            session.repondre({**reponse, "result": None, "error": {"code": 6001, "message": "invalid argument"}})
+            return
+        session.repondre(reponse)
+        bougies = demande["method"].startswith("kline")
+        self.abonner(session, "bougies" if bougies else "trades", trouves, "60")
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame."""
+        ecrits = [self.rest_de(abonnement).rediger_trade(t) for t in reversed(trades)]
+        return [self._trame(abonnement, "trades", ecrits, maintenant_ms)]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """Comme le REST."""
+        bougie = self.rest_de(abonnement).rediger_bougie(chandelle.bougie)
+        return self._trame(abonnement, "kline", [bougie], maintenant_ms)
+
+    @staticmethod
+    def _trame(abonnement: Abonnement, canal: str, donnees: object, maintenant_ms: int) -> Objet:
+        marche = f"s{abonnement.instrument.base}USDT"
+        return {"sequence": maintenant_ms, "symbol": marche, canal: donnees, "type": "incremental"}
+
+
+class FluxLbank(FluxTiers):
+    """Des trades sans identifiant, un par trame."""
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`pair` : un marché."""
+        if demande["action"] != "subscribe":
+            return
+        trouves = self.instruments(demande["pair"])
+        if session.refus(trouves):
+            session.repondre({"status": "error", "SERVER": "V2", "message": f"Invalid pair: {demande['pair']}"})
+            return
+        bougies = demande["subscribe"] == "kbar"
+        self.abonner(session, "bougies" if bougies else "trades", trouves, "1min")
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame."""
+        simulateur = self.rest_de(abonnement)
+        return [
+            self._trame(abonnement, "trade", {
+                "volume": float(simulateur.quantite(t)), "price": float(simulateur.prix(t.prix)), "direction": t.sens,
+                "TS": en_iso(t.ts)})
+            for t in trades
+        ]  # fmt: skip
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Des nombres."""
+        valeurs = dict(zip("ohlcv", map(float, self.textes(abonnement, chandelle.bougie)), strict=True))
+        return self._trame(abonnement, "kbar", {"slot": "1min", "t": en_iso(chandelle.bougie.ts), **valeurs})
+
+    @staticmethod
+    def _trame(abonnement: Abonnement, canal: str, donnees: object) -> Objet:
+        return {canal: donnees, "type": canal, "pair": f"{abonnement.instrument.base.lower()}_usdt", "SERVER": "V2"}
+
+
+class FluxUpbit(FluxTiers):
+    """Chaque demande dit tous les abonnements de la connexion : ceux d'avant sont remplacés."""
+
+    genre: ClassVar[str | None] = None
+
+    @classmethod
+    def urls(cls, rest: Any, ws: str) -> Objet:
+        """Une adresse."""
+        return {**rest, "ws": {cls.genre: ws} if cls.genre else ws}
+
+    def demander(self, session: Session, demande: Any) -> None:
+        """Un billet, puis des canaux ; un refus n'en garde aucun."""
+        voulus = self.instruments(" ".join(code for sujet in demande[1:] for code in sujet["codes"]))
+        if session.refus(voulus):
+            session.repondre({"error": {"name": "INVALID_PARAM", "message": "codes"}})
+            return
+        for cle in list(session.abonnements):
+            session.desabonner(cle)
+        self.abonner(session, "trades", voulus)
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Un par trame."""
+        ecrits = [self.un_trade(abonnement, t) for t in trades]
+        return [{"type": "trade", "code": ecrit["market"], "trade_timestamp": ecrit["timestamp"], **ecrit}
+                for ecrit in ecrits]  # fmt: skip
+
+
+class FluxBithumb(FluxUpbit):
+    """La classe ccxt, elle, demande un marché à la fois : seul le dernier vit."""
+
+    genre: ClassVar[str | None] = "publicGen2"
+
+
+def en_iso(instant: int) -> str:
+    """Une date sans fuseau, à la milliseconde."""
+    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
+
+
 FLUX: dict[str, type[FluxTiers]] = {
     "gate": FluxGate,
     "gate_swap": FluxGateSwap,
@@ -603,4 +769,10 @@ FLUX: dict[str, type[FluxTiers]] = {
     "htx": FluxHtx,
     "htx_swap": FluxHtx,
     "bitfinex": FluxBitfinex,
+    "deribit": FluxDeribit,
+    "bitstamp": FluxBitstamp,
+    "phemex": FluxPhemex,
+    "lbank": FluxLbank,
+    "upbit": FluxUpbit,
+    "bithumb": FluxBithumb,
 }

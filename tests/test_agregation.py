@@ -149,8 +149,9 @@ def test_en_relecture_le_kieme_identique_est_le_kieme_deja_vu() -> None:
     (troisieme,) = memoire.nouveaux([trade(0)] * 3, relecture=True)
     assert (troisieme.id or "").endswith("-2")
     assert memoire.nouveaux([trade(0)] * 3, relecture=True) == [], "chaque page recompte"
+    assert memoire.nouveaux([trade(0)]) == [], "le direct dit à son tour le troisième"
     (quatrieme,) = memoire.nouveaux([trade(0)])
-    assert (quatrieme.id or "").endswith("-3"), "le direct continue la suite"
+    assert (quatrieme.id or "").endswith("-3"), "puis continue la suite"
 
 
 def test_une_sortie_deja_ecrite_montree_d_abord_n_est_pas_repetee() -> None:

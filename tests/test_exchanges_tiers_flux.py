@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
 MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
-TOUS = sorted(FLUX)
+TOUS = sorted(set(FLUX) - {"bithumb"})
+MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
     "agregat": {"stream": "trades", "trades_vers_ohlcv": True},
 }
 SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
-DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10}  # ce que le REST en garde
+DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10,
+                      "phemex": 200, "bitstamp": 200, "upbit": 200}  # ce que le REST en garde
+GRAINS = {"bitstamp": 1000}  # le REST n'y dit que la seconde
+# Dans un même instant : ni identifiant qui se suive, ni ordre connu.
+SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid", "kucoin")
 CONTRATS = {"htx_swap": 100.0}  # contrats par unité de base, dans les trades
 
 
@@ -57,12 +62,20 @@ class Releve:
 
     @property
     def trous(self) -> list[m.Trou]:
-        """Ce qui manque, et se dit."""
-        return [trou for lot in self.lots for trou in lot.trous if trou.raison != m.SANS_TRANSACTION]
+        """Ce qui manque, et se dit : ce qu'en garderait la fiche."""
+        fiche = m.Fiche(m.CleSerie(self.tiers.ccxt, self.base))
+        for lot in self.lots:
+            fiche.noter(lot.couverts, lot.trous)
+        return [trou for trou in fiche.trous if trou.raison != m.SANS_TRANSACTION]
 
     def manque(self, instant: int) -> bool:
         """Vrai si un trou le dit."""
-        return any(trou.debut <= instant < trou.fin for trou in self.trous)
+        grain = GRAINS.get(self.tiers.nom, 1)
+        return any(trou.debut // grain * grain <= instant < trou.fin for trou in self._trous_finals)
+
+    @functools.cached_property
+    def _trous_finals(self) -> list[m.Trou]:
+        return self.trous
 
     def bougies(self) -> list[tuple[float, ...]]:
         """Les dernières lignes rendues de chaque minute."""
@@ -74,12 +87,15 @@ class Releve:
 
     def trades(self) -> list[TradeLu]:
         """Les trades, dans l'ordre de leurs instants, et de leur arrivée."""
-        contrats = CONTRATS.get(self.tiers.nom, 1.0)
+        contrats, grain = CONTRATS.get(self.tiers.nom, 1.0), GRAINS.get(self.tiers.nom, 1)
         tous: list[TradeLu] = []
         for lot in self.lots:
             colonnes = (m.instants_de(lot.lignes), *(lot.lignes[c].to_pylist() for c in ("side", "price", "amount")))
             lignes = zip(*colonnes, strict=True)
-            tous += [TradeLu(ts, sens, prix, round(quantite / contrats, 6)) for ts, sens, prix, quantite in lignes]
+            tous += [
+                TradeLu(ts // grain * grain, sens, prix, round(quantite / contrats, 6))
+                for ts, sens, prix, quantite in lignes
+            ]
         return sorted(tous, key=lambda trade: trade.instant)
 
     def ids(self) -> list[str]:
@@ -92,10 +108,14 @@ Scenario = dict[tuple[str, str, str], Releve]
 
 
 def jouer(
-    duree_s: float, agir: Callable[[Bourse], Awaitable[None]], modes: tuple[str, ...], **options: Any
+    duree_s: float,
+    agir: Callable[[Bourse], Awaitable[None]],
+    modes: tuple[str, ...],
+    noms: list[str],
+    **options: Any,
 ) -> Scenario:
-    """Tous les exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
-    with ouvrir(*TOUS, acceleration=ACCELERATION).en_fil() as bourse:
+    """Ces exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
+    with ouvrir(*noms, acceleration=ACCELERATION).en_fil() as bourse:
         releves: Scenario = {}
 
         async def suivre(cas: Cas) -> None:
@@ -108,7 +128,7 @@ def jouer(
 
         async def tous() -> None:
             action = asyncio.ensure_future(agir(bourse))
-            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in TOUS for mode in modes))
+            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in noms for mode in modes))
             await action
 
         asyncio.run(tous())
@@ -129,8 +149,8 @@ async def rien(_bourse: Bourse) -> None:
 async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int = 0) -> None:
     """Toutes les connexions meurent, et sont refusées un moment."""
     await asyncio.sleep(apres_s)
-    refus = [bourse.refuser_connexions(nom) for nom in TOUS]
-    for nom in TOUS:
+    refus = [bourse.refuser_connexions(nom) for nom in bourse.protocoles]
+    for nom in bourse.protocoles:
         bourse.couper(nom)
     if saut_ms:
         bourse.avancer(saut_ms)
@@ -142,13 +162,24 @@ async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int
 async def taire(bourse: Bourse) -> None:
     """Toutes les connexions se taisent sans se fermer."""
     await asyncio.sleep(2.5)
-    for nom in TOUS:
+    for nom in bourse.protocoles:
         bourse.couper(nom, "silence")
 
 
 async def refuser(bourse: Bourse) -> None:
     """Le second marché est refusé."""
     bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BBB"))
+
+
+async def ne_rien_ouvrir(bourse: Bourse) -> None:
+    """Aucune connexion n'aboutira."""
+    for nom in bourse.protocoles:
+        bourse.refuser_connexions(nom)
+
+
+async def taire_un_marche(bourse: Bourse) -> None:
+    """L'abonnement du second marché est pris, et il n'en viendra jamais rien."""
+    bourse.pannes.ajouter(Panne("ws_silence_symbole", symbole="BBB"))
 
 
 SCENARIOS: dict[str, functools.partial[Scenario]] = {
@@ -159,14 +190,21 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), ("trades",)
     ),
     "silence": functools.partial(jouer, 7.0, taire, ("bougies", "trades"), silence=1.0),
+    "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir, ("bougies", "trades")),
+    "muet": functools.partial(jouer, 4.0, taire_un_marche, ("trades",), silence=60.0),
     "refus": functools.partial(jouer, 4.0, refuser, ("bougies", "trades")),
 }
 
 
 @functools.cache
-def scenario(nom: str) -> Scenario:
-    """Un scénario, joué une fois."""
-    return SCENARIOS[nom]()
+def jouer_une_fois(nom: str, moitie: int) -> Scenario:
+    """Un scénario, par la moitié des exchanges."""
+    return SCENARIOS[nom](noms=MOITIES[moitie])
+
+
+def scenario(nom: str, exchange: str) -> Scenario:
+    """Le scénario où joue cet exchange."""
+    return jouer_une_fois(nom, TOUS.index(exchange) % 2)
 
 
 # --- Ce qui est rendu est vrai ---
@@ -188,8 +226,13 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
     lus = releve.trades()
     assert len(lus) >= au_moins
     assert len(set(releve.ids())) == len(releve.ids())
-    premier = lus[0].instant
-    attendus = releve.tiers.trades_attendus(releve.base, premier, lus[-1].instant + 1)
+    premier, grain = lus[0].instant, GRAINS.get(releve.tiers.nom, 1)
+    attendus = [
+        trade._replace(instant=trade.instant // grain * grain)
+        for trade in releve.tiers.trades_attendus(releve.base, premier, lus[-1].instant + grain)
+    ]
+    if releve.tiers.nom in SANS_ORDRE:
+        lus, attendus = sorted(lus), sorted(attendus)
     # L'instantané peut commencer au milieu d'une milliseconde : ce qui le précède est relu, donc vient après.
     lus[:] = sorted(t for t in lus if t.instant == premier) + [t for t in lus if t.instant > premier]
     debut = sorted(t for t in attendus if t.instant == premier and (t in lus or releve.tiers.nom not in SANS_RELECTURE))
@@ -203,14 +246,14 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
 def test_une_coupure_ne_change_aucune_bougie(nom: str, mode: str) -> None:
     """Deux minutes de connexion refusée : les bougies sont celles du REST, faites de trades ou non."""
     for base in BASES:
-        bougies_exactes(scenario("coupure")[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
+        bougies_exactes(scenario("coupure", nom)[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
 
 
 @pytest.mark.parametrize("nom", TOUS)
 def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
     """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
     for base in BASES:
-        releve = scenario("coupure")[nom, "trades", base]
+        releve = scenario("coupure", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
 
@@ -219,7 +262,7 @@ def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
 def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
     """Douze heures, trois mille trades : page à page chez qui remonte, un trou exact chez qui ne garde que la fin."""
     for base in BASES:
-        releve = scenario("longue")[nom, "trades", base]
+        releve = scenario("longue", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
         assert len(releve.trous) == (nom in DERNIERS_SEULEMENT)
 
@@ -228,8 +271,8 @@ def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
 def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
     """Ouverte, sans un mot : le REST dit que le marché vit, l'écoute est refaite."""
     for base in BASES:
-        bougies_exactes(scenario("silence")[nom, "bougies", base], au_moins=4)
-        releve = scenario("silence")[nom, "trades", base]
+        bougies_exactes(scenario("silence", nom)[nom, "bougies", base], au_moins=4)
+        releve = scenario("silence", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=10)
         assert releve.trous == [] or nom in SANS_RELECTURE
 
@@ -238,12 +281,62 @@ def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
 @pytest.mark.parametrize("nom", TOUS)
 def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
     """Que la classe ccxt rejette le refus, le lève, ou n'en fasse rien."""
-    sain = scenario("refus")[nom, mode, "AAA"]
+    sain = scenario("refus", nom)[nom, mode, "AAA"]
     if mode == "bougies":
         bougies_exactes(sain, au_moins=2)
     else:
         trades_exacts(sain, au_moins=5)
-        assert scenario("refus")[nom, mode, "BBB"].lots == []
+        refuse = scenario("refus", nom)[nom, mode, "BBB"]
+        if refuse.trades():  # pas encore abandonné : le REST, lui, sert ce marché
+            trades_exacts(refuse, au_moins=1)
+
+
+JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
+SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
+
+
+@functools.cache
+def jamais_entendu(nom: str) -> Scenario:
+    """Un scénario où rien ne vient du flux."""
+    return SCENARIOS[nom](noms=JAMAIS_ENTENDUS)
+
+
+@pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
+def test_une_poignee_de_main_refusee_sans_fin_est_lue_par_rest(nom: str) -> None:
+    """Pas une trame : le REST dit tout depuis le début de l'écoute ; là où il n'y en a pas, un trou."""
+    for base in BASES:
+        exige_du_rest(jamais_entendu("fermes")[nom, "trades", base])
+        if nom not in SANS_HEURE:
+            bougies_exactes(jamais_entendu("fermes")[nom, "bougies", base], au_moins=1)
+
+
+@pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
+def test_un_marche_dont_rien_ne_vient_n_est_pas_complet(nom: str) -> None:
+    """Son abonnement est pris, l'autre parle : il est lu par REST, ou c'est un trou."""
+    trades_exacts(jamais_entendu("muet")[nom, "trades", "AAA"], au_moins=3)
+    exige_du_rest(jamais_entendu("muet")[nom, "trades", "BBB"])
+
+
+def exige_du_rest(releve: Releve) -> None:
+    """Ce que le REST sert depuis le début de l'écoute, ou un trou qui va jusqu'à la fin."""
+    if releve.tiers.nom in SANS_RELECTURE:
+        assert releve.trades() == []
+        assert len(releve.trous) == 1
+        return
+    trades_exacts(releve, au_moins=3)
+    assert releve.trous == []
+
+
+def test_un_abonnement_qui_remplace_le_precedent_laisse_chacun_a_sa_connexion(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Bithumb ne garde que le dernier marché demandé : deux fois muet à côté de l'autre, il part de son côté."""
+    caplog.set_level("INFO", m.journal.name)
+    releves = jouer(6.0, rien, ("trades",), ["bithumb"], silence=0.7)
+    for base in BASES:
+        trades_exacts(releves["bithumb", "trades", base], au_moins=15)
+        assert releves["bithumb", "trades", base].trous == []
+    assert sum("suivi par une autre connexion" in ligne for ligne in caplog.messages) == 1
 
 
 # --- Par la ligne de commande ---

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 from outils_flux_module import jouer, niveaux
 
 import module_ccxt_fr_v2 as m
@@ -88,7 +89,7 @@ def test_le_combleur_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
 
 
 def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
-    """Il ne remonte qu'au numéro 40 : de 20 à 40, c'est hors de sa fenêtre."""
+    """Il ne remonte qu'au numéro 40, daté à la seconde : de 20 à cette seconde entière, c'est hors de sa fenêtre."""
     marche = [brut(n, T0 + n * 1000) for n in range(40, 60)]
 
     async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
 
     lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert lus == [str(n) for n in range(40, 55)]
-    assert trous == [m.Trou(T0 + 20_001, T0 + 40_001, m.HORS_FENETRE_API)]
+    assert trous == [m.Trou(T0 + 20_001, T0 + 41_000, m.HORS_FENETRE_API)]
 
 
 def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
@@ -304,15 +305,18 @@ class Horloge(m._Liaison):
 
 
 def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
-    """D'une heure en avance : admis, mais sans avancer l'heure, que les suivants démentent. D'un jour : refusé."""
+    """En avance : il faut deux témoins, d'instants différents, et le moins avancé fait l'heure. D'un jour : refusé."""
     horloge = Horloge(monkeypatch)
     assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)
+    assert horloge.noter_instant(T0 + m.HEURE_MS)  # le même, redit
     assert horloge.heure_ms() == T0
+    assert horloge.noter_instant(T0 + 1_000)
+    assert horloge.heure_ms() == T0 + 1_000, "à peine en avance : cru"
     assert horloge.noter_instant(T0 + 5_000)
     assert horloge.heure_ms() == T0 + 5_000
-    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)  # un deuxième, au même endroit, le confirme
-    assert horloge.heure_ms() == T0 + m.HEURE_MS + 1_000
+    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)
+    assert horloge.heure_ms() == T0 + m.HEURE_MS
 
 
 # --- Fils nourris à la main
@@ -320,6 +324,8 @@ def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pyte
 
 class FausseConnexion(SimpleNamespace):
     """Ce qu'un fil demande à sa connexion, à l'heure qu'on lui donne ; le REST ne rend que `pages`."""
+
+    heure: int
 
     def __init__(self, *, relisible: bool = True) -> None:
         super().__init__(
@@ -332,12 +338,14 @@ class FausseConnexion(SimpleNamespace):
         return int(self.heure)
 
     def noter_instant(self, instant: int) -> bool:
-        """Refuse ce qui est d'un jour en avance."""
+        """Refuse ce qui est d'un jour en avance ; croit ce qui l'est à peine."""
+        if instant <= self.heure + m.AVANCE_CRUE_MS:
+            self.heure = max(self.heure, instant)
         return bool(instant <= self.heure + m.JOUR_MS)
 
     def noter_instants(self, instants: Sequence[int]) -> bool:
         """Les mêmes, tous."""
-        return all(map(self.noter_instant, instants))
+        return all(map(self.noter_instant, instants)) and bool(instants[-1] <= self.heure)
 
     def unite_volume(self, _marche: Any) -> str:
         """La base."""
@@ -559,7 +567,7 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
 
 
 def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
-    """Il clôt trop tôt la bougie en cours : la suite, arrivée « en retard », la fait relire, et l'agrégat repart."""
+    """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
@@ -567,8 +575,8 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
         nourrir(fil, (1, 1_000), (2, 61_000))
         fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
         nourrir(fil, (4, 62_000), (5, 121_000), (6, 181_000), (7, 241_000))
-        assert 3 in instants(fil.collecter(fil.connexion.heure))
-        assert fil.fiche.couverts == [(T0 + 3 * MINUTE, T0 + 4 * MINUTE)]
+        assert instants(fil.collecter(fil.connexion.heure)) == [2, 3]
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 4 * MINUTE)]
 
     a_la_main(essai)
 
@@ -613,7 +621,7 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
 
 async def naitre(fil: Any, *numeros: int) -> None:
     """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
-    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in numeros]]
+    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in (0, *numeros)]]
     nourrir(fil, *((n, n * 1_000) for n in numeros))
     await fil.rattraper()
     fil.collecter(fil.connexion.heure)
@@ -660,7 +668,7 @@ def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> No
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000))
+        await naitre(fil, 1)
         fil.rompre()
         connexion.pages = [m.ErreurTemporaire("502"), m.ErreurTemporaire("502")]
         nourrir(fil, (6, 6_000))
@@ -689,7 +697,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
             await fil.rattraper()
         assert len(fil._ruptures) <= 3
         perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
-        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(1, 41)]
+        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
         connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
@@ -700,12 +708,12 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
 
 
 def servir(connexion: FausseConnexion, *numeros: int) -> list[int]:
-    """Un REST qui sert ces trades-là, un par seconde ; rend ce qu'on lui demande."""
+    """Un REST qui sert ces trades-là, un par seconde, et un d'avant ; rend ce qu'on lui demande."""
     demandes: list[int] = []
 
     async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
         demandes.append(depuis or 0)
-        return [brut(n, T0 + n * 1_000) for n in numeros if T0 + n * 1_000 >= (depuis or 0)]
+        return [brut(n, T0 + n * 1_000) for n in (0, *numeros) if T0 + n * 1_000 >= (depuis or 0)]
 
     connexion.lire_trades = lire  # type: ignore[method-assign]
     return demandes
@@ -777,8 +785,8 @@ def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 8, 9, 10)
         await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 8_001, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 9_000, T0 + 10_001)]
 
     a_la_main(essai)
 
@@ -795,7 +803,7 @@ def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
         fil.connexion.lire_trades = refuser
         await suivre_en_perdant(fil, (1, 2, 3, 6, 7))
         assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
 
     a_la_main(essai)
 
@@ -826,7 +834,7 @@ def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
             fil.connexion.heure = T0 + numeros[-1] * 1_000
             fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
         await suivre_en_perdant(fil, (11,))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 8_001, m.HORS_FENETRE_API)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
 
     a_la_main(essai)
 
@@ -842,8 +850,8 @@ def test_le_trou_d_un_saut_n_est_pas_recouvert_par_sa_suite_finie() -> None:
         nourrir(fil, (9, 9_000))
         assert fil.collecter(fil.connexion.heure) == [], "retenus tant que la coupure n'est pas comblée"
         await suivre_en_perdant(fil, (10,))
-        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 5_001, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 5_001, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 10_001)]
 
     a_la_main(essai)
 
@@ -995,7 +1003,7 @@ def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
         nourrir(fil, (5, 5_000), (6, 6_000), (2, 2_000))
         (rendu,) = fil.collecter(fil.connexion.heure)
         assert rendu.lignes["id"].to_pylist() == ["2", "5", "6"]
-        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
+        assert fil.fiche.couverts == [(T0 + 5_001, T0 + 6_001)]
 
     a_la_main(essai)
 
@@ -1009,10 +1017,10 @@ def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (3, 3_000))
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)]
+        assert fil.fiche.couverts == []
         nourrir(fil, (2, 2_000))
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001)]
 
     a_la_main(essai)
 
@@ -1022,6 +1030,10 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
         connexion = FausseConnexion()
         connexion.particularite = m.Particularite(trades_a_confirmer=3)
         fil = ouvrir_fil(m.FilTrades, connexion)
+        servis = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(4)]
+        connexion.heure, connexion.pages = T0 + 1_000, [servis[:2]]
+        fil.recevoir(servis[1], 0)
+        await fil.rattraper()
         for numero in (1, 2, 3):
             connexion.heure = T0 + numero * 1_000
             connexion.pages = [m.ErreurTemporaire("502")]
@@ -1031,7 +1043,7 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001), *relu_jusqua]
         assert fil.fiche.a_relire() == [(T0 + 1_001, T0 + 3_000)]
         await fil.rattraper()
-        connexion.pages = [[{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in (1, 2, 3)]] * 2
+        connexion.pages = [servis] * 2
         await fil.rattraper()
         fil.collecter(connexion.heure)
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
@@ -1064,7 +1076,7 @@ def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTrades, connexion)
-        nourrir(fil, (1, 1_000))
+        await naitre(fil, 1)
         fil.rompre()
 
         async def jamais(*_: Any) -> list[dict[str, Any]]:
@@ -1098,17 +1110,22 @@ def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
     a_la_main(essai)
 
 
-def test_un_trade_du_futur_est_rendu_sans_rien_couvrir() -> None:
+def test_un_trade_du_futur_attend_puis_est_laisse_au_rest() -> None:
+    """Ni l'heure ni un autre trade ne le confirme : il n'est pas écrit à cet instant, et la suite est relue."""
+
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        sans_rattrapage(fil)
-        nourrir(fil, (1, 1_000))
-        fil.recevoir(brut(2, T0 + m.HEURE_MS), T0)
-        (rendu,) = fil.collecter(T0)
-        assert rendu.lignes.num_rows == 2
-        assert rendu.couverts == [(T0 + 1_000, T0 + 1_001)]
-        assert fil._dernier is not None
-        assert fil._dernier.id == "1"
+        await naitre(fil, 1, 2)
+        fil.recevoir(brut(3, T0 + m.HEURE_MS), T0)
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.doute
+        fil._horloge = lambda: 10.0**9
+        servir(fil.connexion, 1, 2, 3)
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert [m.instants_de(x.lignes) for x in lots if x.lignes.num_rows] == [[T0 + 3_000]]
+        assert fil.compteurs.impossibles == 1
 
     a_la_main(essai)
 
@@ -1202,6 +1219,86 @@ def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: fl
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(("bids", "asks"), [([], [[10.0, 1.0]]), ([[9.0, 1.0]], [])])
+def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) -> None:
+    """Une option, un marché suspendu : l'autre côté est écrit vide ; tout vide, il n'est pas encore arrivé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir({"timestamp": T0, "nonce": 1, "bids": [], "asks": []}, T0)
+        fil.recevoir({"timestamp": T0, "nonce": 2, "bids": bids, "asks": asks}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert [len(rendu.lignes[cote].to_pylist()[0]) for cote in ("bids", "asks")] == [len(bids), len(asks)]
+        servi = {"timestamp": None, "nonce": None, "bids": bids, "asks": asks}
+
+        async def servir_le_carnet(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_carnet
+        assert not await fil.a_bouge()
+        servi["bids"], servi["asks"] = [[9.0, 1.0]], [[10.0, 1.0]]
+        assert await fil.a_bouge()
+
+    a_la_main(essai)
+
+
+def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
+    """Le REST tait le plus haut et dit un volume de vingt-quatre heures qui a glissé : rien n'a bougé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.recevoir({**ticker(10.0, T0), "bid": 9.0, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        servi = {**ticker(10.0, T0 + 60_000), "bid": 9.5, "ask": 11.0, "baseVolume": 4.0}
+
+        async def servir_le_ticker(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_ticker
+        assert not await fil.a_bouge(), "ce flux ne dit un prix d'achat qu'à chaque trade"
+        servi["last"] = 10.5
+        assert await fil.a_bouge()
+        servi["last"] = 10.0
+        fil.recevoir({**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        assert await fil.a_bouge(), "celui-ci le dit seul : il l'aurait dit"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("classe", [m.FilTicker, m.FilCarnet])
+def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
+    """Ce qui est dû commence avec la première écoute : une reconnexion, ou rien du tout, laisse un trou."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(classe, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 60_000
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+
+    a_la_main(essai)
+
+
+def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTicker, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 5_000
+        fil.recevoir(ticker(10.0, T0 + 5_000), 0)
+        fil.collecter(connexion.heure)
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+
+    a_la_main(essai)
+
+
 def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
     """Le volume d'avant l'abonnement ne prouve rien ; celui d'une bougie d'après, si."""
     assert not m.depassee([bougie(0, 5.0)], (), T0)
@@ -1215,6 +1312,44 @@ def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
 # Ce que ccxt retient
 
 
+def test_une_liste_de_bougies_recrite_en_place_est_relue() -> None:
+    """Ndax additionne dans sa dernière bougie, puis range de nouveau la même liste."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, liste: livraison.brancher(liste, symbole))
+        bougies = [plate(0), plate(1)]
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        bougies[-1] = plate(1, volume=4.0)
+        rayon["BTC/USDT"] = bougies
+        bougies.append(plate(2))
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        assert recues == [tuple(b) for b in (plate(0), plate(1), plate(1, volume=4.0), plate(2))]
+
+    a_la_main(essai)
+
+
+def test_un_cache_que_la_classe_remplace_ou_garde_ailleurs_est_ecoute() -> None:
+    """Deribit en change à chaque trame ; d'autres tiennent le leur sous un autre nom, rempli avant d'être rangé."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, cache: livraison.brancher(cache, symbole))
+        for numero in (1, 3):
+            cache = ArrayCache(10)
+            cache.append(brut(numero, T0 + numero))
+            rayon["BTC/USDT"] = cache
+            cache.append(brut(numero + 1, T0 + numero + 1))
+        await asyncio.sleep(0)
+        assert [trade.id for trade in recues] == ["1", "2", "3", "4"]
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("rang", [0, 1])
 def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
     """Groupées, ses bougies ne sont jamais lues par nous dans son cache, qui retiendrait chaque ouverture."""
@@ -1222,8 +1357,7 @@ def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
     async def essai() -> None:
         recues: list[Any] = []
         livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
-        cache = m._caches_ecoutes()[rang](m.LIGNES_EN_CACHE)
-        livraison.brancher(cache, "BTC/USDT")
+        cache = livraison.brancher((ArrayCache, ArrayCacheByTimestamp)[rang](m.LIGNES_EN_CACHE), "BTC/USDT")
         for numero in range(3_000):
             cache.append([T0 + numero * 60_000, 1.0] if rang else brut(numero, T0 + numero))
             await asyncio.sleep(0)

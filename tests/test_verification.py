@@ -151,7 +151,7 @@ LIGNES: list[tuple[str, str, Callable[[list[Rangee]], None], tuple[str, ...], in
     *(
         ("orderbook", "impossible", changer(**valeurs), FORMATS, instant(20))
         for valeurs in (
-            {"bids": niveaux()}, {"asks": None}, {"bids": niveaux(200)}, {"asks": niveaux(103, 102)},
+            {"bids": niveaux(), "asks": None}, {"bids": niveaux(200)}, {"asks": niveaux(103, 102)},
             {"bids": niveaux(90, 90)}, {"bids": niveaux(-1)}, {"asks": niveaux(200, amount=0)}, {"asks": niveaux(None)},
         )
     ),
@@ -591,7 +591,7 @@ def test_une_base_a_plusieurs_tables_se_repare_toute(tmp_path: Path) -> None:
     assert [serie.table for serie in m.verifier(chemin).series] == sorted(m.TYPES, key=list(m.TYPES).index)
     with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("UPDATE trades SET price = -1 WHERE timestamp = ?", (instant(20),))
-        base.execute("UPDATE orderbook SET bids = '[]' WHERE timestamp = ?", (instant(3),))
+        base.execute("UPDATE orderbook SET bids = '[]', asks = '[]' WHERE timestamp = ?", (instant(3),))
     assert m.verifier(chemin).fautes == {"impossible": 2}
     assert m.verifier(chemin, table="ticker").code == 0
     assert reparer(chemin) == 3

@@ -1,0 +1,247 @@
+"""Le REST des exchanges tiers que seuls les flux éprouvent : chacun a une façon à lui de dire un trade.
+
+Les bougies et les marchés y sont réduits à ce que la classe ccxt demande ; les trades ont les identifiants, l'ordre et
+la précision du vrai exchange.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from bourses_tierces import INSTANT_MAX, Params, RefusError, Simulateur
+
+if TYPE_CHECKING:
+    from bourse_locale.marche import Bougie, Trade
+
+
+class Deribit(Simulateur):
+    """Un contrat linéaire, dont trades et bougies comptent en monnaie de base, quelle que soit la taille du contrat."""
+
+    nom, symbole = "deribit", "AAA/USDC:USDC"
+    pleines: ClassVar[bool] = True
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"rest": base}
+
+    def codes(self) -> dict[str, str]:
+        """La minute suffit."""
+        return {"1": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Heure, marchés, bougies, trades."""
+        methode = chemin.rpartition("/")[2]
+        if methode == "get_time":
+            return {"result": self.maintenant_ms()}
+        if methode == "get_instruments":
+            marche = {"instrument_name": "AAA_USDC-PERPETUAL", "base_currency": "AAA", "counter_currency": "USDC"}
+            genre = {"settlement_currency": "USDC", "settlement_period": "perpetual", "kind": "future"}
+            return {"result": [{**marche, **genre, "contract_size": 0.0001, "is_active": True, "tick_size": 0.01}]}
+        if methode == "get_tradingview_chart_data":
+            page = self.servir(self.bougies("1m", int(params["start_timestamp"]), int(params["end_timestamp"]) + 1))
+            lignes = [self.valeurs(b) for b in page]
+            noms = ("open", "high", "low", "close", "volume")
+            colonnes = {nom: [ligne[rang] for ligne in lignes] for rang, nom in enumerate(noms)}
+            return {"result": {"ticks": [b.ts for b in page], **colonnes, "status": "ok"}}
+        if methode.startswith("get_last_trades"):
+            debut, fin = int(params.get("start_timestamp", 0)), int(params.get("end_timestamp", INSTANT_MAX))
+            page_trades = self.trades(debut, fin + 1, min(1000, int(params.get("count", 10))))
+            return {"result": {"trades": [self.rediger_trade(t) for t in page_trades], "has_more": True}}
+        raise RefusError(400, {"error": {"code": 10001, "message": chemin}})
+
+    def valeurs(self, b: Bougie) -> tuple[float, ...]:
+        """Ouverture, haut, bas, clôture, volume."""
+        return (*(float(self.prix(v)) for v in b[1:5]), float(self.volume(b)))
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Le même partout ; son identifiant n'est pas un nombre."""
+        return {
+            "trade_seq": t.id, "trade_id": f"USDC-{t.id}", "timestamp": t.ts, "price": float(self.prix(t.prix)),
+            "instrument_name": "AAA_USDC-PERPETUAL", "direction": t.sens, "amount": float(self.quantite(t)),
+        }  # fmt: skip
+
+
+class Bitstamp(Simulateur):
+    """Les trades de la dernière heure, datés à la seconde ; pas d'heure ; identifiants communs à tous les marchés."""
+
+    nom, symbole = "bitstamp", "AAA/USD"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"public": base}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, bougies, trades."""
+        if chemin == "/v2/markets/":
+            marche = {"base_currency": "AAA", "counter_currency": "USD", "market_symbol": "aaausd"}
+            reste = {"trading": "Enabled", "market_type": "SPOT", "base_decimals": "3", "counter_decimals": "2"}
+            return [marche | reste]
+        if chemin == "/v2/ohlc/aaausd/":
+            debut, fin = int(params["start"]) * 1000, int(params["end"]) * 1000 + 1
+            page = self.servir(self.bougies("1m", debut, fin)[: int(params["limit"])])
+            return {"data": {"ohlc": [self._rediger(b) for b in page]}}
+        if chemin == "/v2/transactions/aaausd/":
+            page_trades = self.trades(self.maintenant_ms() - 3_600_000, INSTANT_MAX, 10_000)
+            return [self.rediger_trade(t) for t in page_trades]
+        raise RefusError(404, {"status": "error", "reason": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Daté à la seconde."""
+        return {"date": str(t.ts // 1000), "tid": str(self.numero(t)), "price": self.prix(t.prix),
+                "type": str(int(t.sens == "sell")), "amount": self.quantite(t)}  # fmt: skip
+
+    @staticmethod
+    def numero(t: Trade) -> int:
+        """Croissant, sans se suivre."""
+        return 7 * t.id + t.id % 5
+
+    def _rediger(self, b: Bougie) -> object:
+        o, h, low, c = map(self.prix, b[1:5])
+        return {"timestamp": str(b.ts // 1000), "open": o, "high": h, "low": low, "close": c, "volume": self.volume(b)}
+
+
+class Phemex(Simulateur):
+    """Au comptant : des entiers, aucun identifiant de trade ; les deux cents derniers trades, les dernières bougies."""
+
+    nom, symbole = "phemex", "AAA/USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"v1": f"{base}/v1", "v2": base, "public": f"{base}/exchange/public"}
+
+    def codes(self) -> dict[str, str]:
+        """Des secondes."""
+        return {"60": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, bougies, trades."""
+        if chemin == "/public/products":
+            marche = {"symbol": "sAAAUSDT", "type": "Spot", "quoteCurrency": "USDT", "baseCurrency": "AAA"}
+            reste = {"status": "Listed", "priceScale": 8, "baseTickSize": "0.001 AAA", "quoteTickSize": "0.01 USDT"}
+            return {"code": 0, "data": {"products": [{**marche, **reste}]}}
+        if chemin == "/v1/exchange/public/products":
+            return {"code": 0, "data": []}
+        if chemin == "/exchange/public/md/v2/kline":
+            page = self.servir(self.dernieres("1m", self.maintenant_ms() + 1, int(params["limit"])))
+            return {"code": 0, "data": {"rows": [self.rediger_bougie(b) for b in reversed(page)]}}
+        if chemin == "/v1/md/trade":
+            return {"result": {"trades": [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, 200)]}}
+        raise RefusError(404, {"error": {"code": 6001, "msg": chemin}})
+
+    @staticmethod
+    def _entier(texte: str) -> int:
+        return round(float(texte) * 100_000) * 1000
+
+    def rediger_trade(self, t: Trade) -> list[object]:
+        """Le même partout ; ccxt multiplie l'instant en flottants."""
+        instant = t.ts * 1_000_000 + 500_000
+        return [instant, t.sens.title(), self._entier(self.prix(t.prix)), self._entier(self.quantite(t))]
+
+    def rediger_bougie(self, b: Bougie) -> list[int]:
+        """La clôture d'avant précède l'ouverture."""
+        o, h, low, c = (self._entier(self.prix(v)) for v in b[1:5])
+        return [b.ts // 1000, 60, o, o, h, low, c, self._entier(self.volume(b)), 1]
+
+
+class Lbank(Simulateur):
+    """Les trades n'ont d'identifiant qu'en REST : à partir de `time`, six cents au plus."""
+
+    nom, symbole = "lbank", "AAA/USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"rest": base, "contract": base}
+
+    def codes(self) -> dict[str, str]:
+        """Ceux du flux, puis ceux du REST."""
+        return {"1min": "1m", "minute1": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Heure, marchés, bougies, trades."""
+        fixes: dict[str, object] = {
+            "/v2/timestamp.do": self.maintenant_ms(),
+            "/v2/accuracy.do": [{"symbol": "aaa_usdt", "quantityAccuracy": "3", "priceAccuracy": "2"}],
+            "/cfd/openApi/v1/pub/instrument": [],
+        }
+        if chemin in fixes:
+            return {"result": "true", "data": fixes[chemin]}
+        if chemin == "/v2/kline.do":
+            debut = int(params["time"]) * 1000
+            page = self.servir(self.bougies("1m", debut, INSTANT_MAX)[: int(params["size"])])
+            return {"result": "true", "data": [self._rediger(b) for b in page]}
+        if chemin == "/v2/trades.do":
+            debut, nombre = int(params.get("time", 0)), int(params["size"])
+            tous = self.trades(debut, INSTANT_MAX, 10_000 if debut else nombre)[::-1]
+            return {"result": "true", "data": [self.rediger_trade(t) for t in tous[:nombre]]}
+        raise RefusError(404, {"result": "false", "error_code": 10003})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un trade du REST."""
+        return {"date_ms": t.ts, "amount": float(self.quantite(t)), "price": float(self.prix(t.prix)), "type": t.sens,
+                "tid": f"{t.id * 0x9E3779B97F4A7C15 % 2**64:016x}abcdefab"}  # fmt: skip
+
+    def _rediger(self, b: Bougie) -> object:
+        return [b.ts // 1000, *(float(self.prix(v)) for v in b[1:5]), float(self.volume(b))]
+
+
+class Upbit(Simulateur):
+    """Les derniers trades ; pas d'heure ; les bougies d'avant `to`, la plus récente d'abord."""
+
+    nom, symbole = "upbit", "AAA/USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"public": base}
+
+    def codes(self) -> dict[str, str]:
+        """La minute suffit."""
+        return {"1": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, bougies, trades."""
+        if chemin == "/v1/market/all":
+            return [{"market": "USDT-AAA", "korean_name": "", "english_name": ""}]
+        if chemin == "/v1/candles/minutes/1":
+            fin = _ms(params["to"]) if "to" in params else INSTANT_MAX
+            page = self.servir(self.dernieres("1m", min(fin, self.maintenant_ms() + 1), min(200, int(params["count"]))))
+            return [self._rediger(b) for b in reversed(page)]
+        if chemin == "/v1/trades/ticks":
+            return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(500, int(params["count"])))]
+        raise RefusError(404, {"error": {"name": "not_found", "message": chemin}})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Un identifiant qui croît sans se suivre."""
+        return {
+            "market": "USDT-AAA", "timestamp": t.ts, "trade_price": float(self.prix(t.prix)),
+            "trade_volume": float(self.quantite(t)), "ask_bid": "ASK" if t.sens == "sell" else "BID",
+            "sequential_id": t.ts * 10_000 + t.id % 10_000,
+        }  # fmt: skip
+
+    def _rediger(self, b: Bougie) -> object:
+        o, h, low, c = (float(self.prix(v)) for v in b[1:5])
+        date = datetime.fromtimestamp(b.ts / 1000, UTC).isoformat().replace("+00:00", "")
+        return {
+            "market": "USDT-AAA", "candle_date_time_utc": date, "opening_price": o, "high_price": h, "low_price": low,
+            "trade_price": c, "candle_acc_trade_volume": float(self.volume(b)),
+        }  # fmt: skip
+
+
+def _ms(texte: str) -> int:
+    return round(datetime.fromisoformat(texte).timestamp() * 1000)
+
+
+class Bithumb(Upbit):
+    """Le même protocole, ou presque."""
+
+    nom = "bithumb"
+
+
+SIMULATEURS_DE_FLUX: dict[str, type[Simulateur]] = {
+    "deribit": Deribit,
+    "bitstamp": Bitstamp,
+    "phemex": Phemex,
+    "lbank": Lbank,
+    "upbit": Upbit,
+    "bithumb": Bithumb,
+}

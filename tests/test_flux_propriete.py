@@ -1,0 +1,309 @@
+"""Quoi que fasse un flux de trades, ce qui est écrit et ce qui est inscrit en trou font ensemble le marché, exactement.
+
+L'oracle est le marché lui-même. Le fil est le vrai ; seules sa connexion (REST compris) et son horloge sont tenues ici,
+pour jouer en quelques millisecondes des coupures, des instantanés, des redites et des pannes que nul exchange ne
+ferait sur commande.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T0 = 1_704_459_600_437
+AVANCE_MS = 300_000
+CLE = m.CleSerie("ailleurs", "AAA/USDT")
+
+
+@dataclass(frozen=True)
+class Style:
+    """Comment un exchange nomme et date ses trades, et ce que son REST en sert."""
+
+    nom: str
+    flux_nomme: bool = True
+    rest_nomme: bool = True
+    rest_ms: int = 1  # précision de ses instants
+    rest: str = "depuis"  # « depuis » une date, les « derniers » seulement, ou « aucun »
+    instantane: int = 0  # trades redits à chaque abonnement
+    page: int = 7
+
+    def __str__(self) -> str:
+        tus = "".join(f"-{voie}" for voie, nomme in (("flux", self.flux_nomme), ("rest", self.rest_nomme)) if not nomme)
+        return f"{self.nom}{tus}-{self.rest}-{self.rest_ms}-{self.instantane}"
+
+    def identifiant(self, rang: int) -> str:
+        """Celui du rang-ième trade du marché."""
+        if self.nom == "partage":
+            return str(7 * rang + rang % 5)
+        if self.nom == "uuid":
+            return f"{rang * 0x9E3779B97F4A7C15 % 2**64:016x}-uuid"
+        if self.nom == "hasard":  # uniques avec leur instant seulement
+            return str((rang - 7 * (rang % 11 == 10)) * 0x9E3779B97F4A7C15 % 2**50)
+        return str(rang)
+
+
+STYLES = (
+    Style("suite"),
+    Style("suite", rest="derniers"),
+    Style("suite", instantane=5),
+    Style("suite", rest="aucun", instantane=5),
+    Style("partage", rest_ms=1000),
+    Style("partage", rest_ms=1000, rest="derniers", page=20),
+    Style("uuid"),
+    Style("uuid", rest_nomme=False, rest="derniers", page=20),
+    Style("uuid", flux_nomme=False, instantane=4),
+    Style("uuid", flux_nomme=False),
+    Style("aucun", flux_nomme=False, rest_nomme=False, rest="derniers", instantane=6, page=20),
+    Style("aucun", flux_nomme=False, rest_nomme=False, instantane=3),
+    Style("hasard", rest="aucun", instantane=5),
+)
+
+
+@dataclass
+class Marche:
+    """Le marché, son horloge, et le REST qui le sert."""
+
+    style: Style
+    trades: list[m.Trade]
+    heure: int = T0
+    pannes: int = 0  # requêtes REST à venir qui échouent
+    particularite: m.Particularite = field(default_factory=m.Particularite)
+    trades_jusqua: bool = False
+
+    api = SimpleNamespace(has={"fetchTrades": True}, timeframes={})
+
+    def passes(self) -> list[m.Trade]:
+        """Les trades conclus à cette heure."""
+        return [trade for trade in self.trades if trade.timestamp <= self.heure]
+
+    def dire(self, trade: m.Trade) -> dict[str, Any]:
+        """Comme le flux."""
+        return {**trade._asdict(), "id": trade.id if self.style.flux_nomme else None}
+
+    # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
+    _decalage_ms: int = 0
+    _vu_ms: int = 0
+    _douteux_ms: int = 0
+    heure_ms = m.Connexion.heure_ms
+    noter_instant = m.Connexion.noter_instant
+    noter_instants = m.Connexion.noter_instants
+
+    async def lire_trades(self, _serie: Any, depuis: int | None, _params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
+        """Une page."""
+        await asyncio.sleep(0)
+        if self.style.rest == "aucun":
+            raise m.ErreurDefinitive("pas de trades par REST")
+        if self.pannes:
+            self.pannes -= 1
+            raise m.ErreurTemporaire("502")
+        servis = [trade._replace(timestamp=trade.timestamp // self.style.rest_ms * self.style.rest_ms)
+                  for trade in self.passes()]  # fmt: skip
+        if self.style.rest == "derniers":
+            servis = servis[-self.style.page :]
+        servis = [trade for trade in servis if trade.timestamp >= (depuis or 0)]
+        if self.style.rest == "depuis":
+            servis = servis[: self.style.page]
+        return [{**trade._asdict(), "id": trade.id if self.style.rest_nomme else None} for trade in servis]
+
+
+def un_marche(style: Style, pas: list[tuple[int, int]]) -> list[m.Trade]:
+    """Des trades à ces intervalles ; le contenu se répète souvent, l'instant parfois."""
+    instant, trades = T0 - 20_000, []
+    for rang, (ecart, contenu) in enumerate(pas):
+        instant += ecart
+        prix, quantite = float(10 + contenu % 2), float(1 + contenu // 2)
+        if style.nom == "hasard":  # deux trades de même id ne disent pas non plus la même chose
+            quantite += rang
+        trades.append(m.Trade(instant, style.identifiant(1000 + rang), "buy", prix, quantite))
+    return trades
+
+
+class Jeu:
+    """Un fil qu'on nourrit, coupe et relance ; ce qu'il a rendu."""
+
+    def __init__(self, marche: Marche) -> None:
+        self.marche = marche
+        self.fiche = m.Fiche(CLE)
+        self.rendus: list[m.Trade] = []
+        self.debut: int | None = None
+        self.fil = self.ouvrir([])
+        self.entendu = 0  # combien de trades du marché le flux a dits, ou tus pour toujours
+        self.branche = False
+        self.faux: bool | None = None  # le prochain trade du flux sera daté cinq minutes trop tard ; une fois
+
+    def ouvrir(self, connus: list[m.Trade]) -> m.FilTrades:
+        """Le fil d'une exécution neuve."""
+        serie = m.Serie(CLE, {"type": "spot"}, m.Timeframe.lire("1m"), 0)
+        connexion: Any = self.marche
+        fil = m.FilTrades(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=0)), connus)
+        fil._horloge = lambda: self.marche.heure / 1000
+        fil._prochain_essai = fil._retenir_jusqua = 0.0
+        return fil
+
+    def abonner(self) -> None:
+        """Une écoute commence ; son instantané redit les derniers trades, le plus récent d'abord."""
+        self.fil.ecouter()
+        self.debut = self.debut or self.marche.heure
+        self.branche, passes = True, self.marche.passes()
+        self.entendu = len(passes)
+        if self.marche.style.instantane and passes:
+            derniers = passes[-self.marche.style.instantane :]
+            self.recevoir(derniers[::-1])
+
+    def recevoir(self, trades: list[m.Trade]) -> None:
+        """Le flux parle."""
+        if trades and self.faux:
+            self.faux, trades = False, [trades[0]._replace(timestamp=trades[0].timestamp + AVANCE_MS), *trades[1:]]
+        if trades:
+            self.fil.recevoir_toutes([m.trade_de(self.marche.dire(trade), 0) for trade in trades], self.marche.heure)
+
+    def avancer(self, duree: int, redits: int) -> None:
+        """Le temps passe, et le flux dit ce qui a lieu, en redisant parfois."""
+        self.marche.heure += duree
+        passes = self.marche.passes()
+        neufs, self.entendu = passes[self.entendu :], len(passes)
+        if self.branche:
+            nommes = self.marche.style.flux_nomme  # sans id, une redite en direct est un autre trade
+            self.recevoir([*(neufs[:redits] if nommes else []), *neufs])
+
+    def couper(self) -> None:
+        """L'écoute meurt."""
+        self.branche = False
+        self.fil.rompre()
+
+    def collecter(self) -> None:
+        """Ce qui est sûr est écrit."""
+        for lot in self.fil.collecter(self.marche.heure):
+            self.rendus += [m.Trade(instant, *autres) for instant, *autres in zip(
+                m.instants_de(lot.lignes), *(lot.lignes[c].to_pylist() for c in ("id", "side", "price", "amount")),
+                strict=True)]  # fmt: skip
+
+    async def relire(self) -> None:
+        """Le REST est interrogé."""
+        await self.fil.rattraper()
+        self.collecter()
+
+    async def finir(self) -> None:
+        """La durée est écoulée."""
+        self.fil.conclut = True
+        self.collecter()
+        self.fil.rompre()
+        await self.fil.rattraper_a_fond()
+        await self.arreter()
+
+    async def arreter(self) -> None:
+        """L'exécution s'arrête."""
+        self.fil.arrete = True
+        await self.fil.arreter()
+        self.collecter()
+
+    async def relancer(self) -> None:
+        """Un signal, puis la même commande : elle ne connaît que ce qui est écrit."""
+        self.collecter()
+        await self.arreter()
+        self.branche = False
+        self.fil = self.ouvrir(sorted(self.rendus, key=lambda trade: trade.timestamp))
+
+
+GESTES = st.one_of(
+    st.tuples(st.just("avancer"), st.integers(0, 9_000), st.integers(0, 2)),
+    st.tuples(st.just("avancer"), st.integers(0, 9_000), st.just(0)),
+    st.tuples(st.sampled_from(("faux", "abonner", "couper", "relire", "collecter", "panne", "relancer"))),
+)
+
+
+async def jouer(marche: Marche, gestes: list[tuple[Any, ...]]) -> Jeu:
+    """Joue ces gestes, puis conclut."""
+    jeu = Jeu(marche)
+    jeu.abonner()
+    for nom, *valeurs in gestes:
+        if nom == "avancer":
+            jeu.avancer(*valeurs)
+        elif nom == "faux":
+            jeu.faux = True if jeu.faux is None else jeu.faux
+        elif nom == "panne":
+            marche.pannes += 1
+        elif nom == "abonner" and not jeu.branche:
+            jeu.abonner()
+        elif nom == "couper" and jeu.branche:
+            jeu.couper()
+        elif nom == "relire":
+            await jeu.relire()
+        elif nom == "relancer":
+            await jeu.relancer()
+            jeu.abonner()
+        else:
+            jeu.collecter()
+    await jeu.finir()
+    return jeu
+
+
+def vu(trade: m.Trade, grain: int) -> tuple[Any, ...]:
+    """Ce qu'on compare d'un trade : les noms diffèrent d'une voie à l'autre."""
+    return trade.timestamp // grain, *trade[2:5]
+
+
+def juger(jeu: Jeu) -> None:
+    """Rien d'inventé, rien en double ; ce qui est couvert est écrit ; le reste de ce qui est dû est en trou."""
+    grain = jeu.marche.style.rest_ms
+    ecrits = collections.Counter(vu(trade, grain) for trade in jeu.rendus)
+    marche = collections.Counter(vu(trade, grain) for trade in jeu.marche.passes())
+    assert ecrits - marche == {}, "inventé, ou en double"
+    assert len({trade.id for trade in jeu.rendus}) == len(jeu.rendus), "deux lignes de même clé"
+    dus = [trade for trade in jeu.marche.passes() if trade.timestamp > (jeu.debut or 0)]
+    avant = [trade for trade in jeu.marche.passes() if trade.timestamp <= (jeu.debut or 0)]
+    manquent = collections.Counter(vu(trade, grain) for trade in (dus if grain > 1 else avant + dus)) - ecrits
+    for trade in avant + dus:
+        if not manquent[vu(trade, grain)] or trade.timestamp >= jeu.marche.heure:  # la fin est exclue
+            continue
+        instants = list(touches(trade.timestamp // grain * grain, grain))
+        dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in instants]
+        en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in instants]
+        bords = [trou.fin for trou in jeu.fiche.trous] + [trou.debut - 1 for trou in jeu.fiche.trous]
+        if trade.timestamp in bords and any(ecrit.timestamp == trade.timestamp for ecrit in jeu.rendus):
+            continue  # une ligne n'est jamais dans un trou : il s'arrête à sa milliseconde
+        assert not all(dans), f"couvert, mais absent : {trade}"
+        assert any(en_trou) or trade.timestamp <= (jeu.debut or 0), f"ni écrit, ni en trou : {trade}"
+
+
+def touches(instant: int, grain: int) -> Iterator[int]:
+    """Les instants que cet instant arrondi peut dire : lui, ou les bords de sa seconde."""
+    yield instant
+    if grain > 1:
+        yield instant + grain // 2
+        yield instant + grain - 1
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quelle que soit la suite de trames, d'instants faux, de coupures, d'instantanés, de redites et de relances."""
+
+    async def aussitot(_secondes: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(m, "pause", aussitot)
+    monkeypatch.setattr(m, "PAGE_PLEINE", min(style.page, m.PAGE_PLEINE))
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.tuples(st.sampled_from((0, 1, 40, 700, 1500, 4000)), st.integers(0, 3)), min_size=20, max_size=40),
+        st.lists(GESTES, max_size=14),
+    )
+    def eprouver(pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]]) -> None:
+        marche = Marche(style, un_marche(style, pas))
+        monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+        juger(asyncio.run(jouer(marche, gestes)))
+
+    eprouver()
