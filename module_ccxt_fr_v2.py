@@ -860,7 +860,7 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
     """Le pas de ces ouvertures quand ce n'est pas celui du timeframe ; vide s'il l'est, ou si trop peu le disent.
 
     Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
-    trop nombreuses pour que ce soit le hasard d'un marché rare (moins d'une chance sur un milliard).
+    trop nombreuses, ou trop régulières, pour que ce soit le hasard d'un marché rare.
     """
     uniques = sorted(set(instants))
     if len(uniques) < 2 or not 0 < uniques[0] <= uniques[-1] < INSTANT_MAX_MS:
@@ -869,8 +869,10 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
     hors_grille = sum(not timeframe.est_sur_grille(i) for i in uniques)
     if hors_grille > 1 and 2 * hors_grille >= len(uniques):
         return f"espacées de {duree_lisible(ecart / 1000)}"
-    facteur = math.gcd(*(timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)))
-    if facteur > 1 and (len(uniques) - 1) * math.log10(facteur) >= 9:
+    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)]
+    facteur = math.gcd(*rangs)
+    regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
+    if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= 9):  # moins d'une chance sur un milliard
         return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
     return ""
 
@@ -950,6 +952,7 @@ def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timef
     gardees: dict[int, tuple[Any, ...]] = {}
     doubles: dict[int, tuple[Any, ...]] = {}
     touchees: set[int] = set()
+    contestees: set[int] = set()
     muettes: set[int] = set()
     sans_instant = 0
     for ligne, vraie in zip(zip(*table.to_pydict().values(), strict=True), vrais.to_pylist(), strict=True):
@@ -959,16 +962,19 @@ def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timef
                 muettes.add(instant)  # une page vide de poloniex est une ligne de zéros, à l'instant zéro : rien
         elif instant is None or not 0 <= instant < INSTANT_MAX_MS:
             sans_instant += 1
-        elif not vraie or not timeframe.est_sur_grille(instant):
-            touchees.add(timeframe.plancher(instant))
+        elif not timeframe.est_sur_grille(instant):
+            contestees.add(timeframe.plancher(instant))
+        elif not vraie:
+            touchees.add(instant)
         elif (autre := gardees.setdefault(instant, ligne)) != ligne:
             doubles[instant] = max(doubles.get(instant, autre), ligne, key=lambda version: version[5] or 0.0)
     # Une ligne hors de la grille dans la bougie d'une autre accuse les deux : laquelle dit vrai ?
-    for instant in touchees | doubles.keys():
+    for instant in contestees | doubles.keys():
         gardees.pop(instant, None)
-    doubles = {instant: version for instant, version in doubles.items() if instant not in touchees}
-    absentes = sorted(muettes - gardees.keys() - touchees - doubles.keys())
-    return Page(_en_table(gardees, table.schema), sorted(touchees), sans_instant, absentes, doubles)
+    doubles = {instant: version for instant, version in doubles.items() if instant not in contestees}
+    impossibles = contestees | (touchees - gardees.keys() - doubles.keys())
+    absentes = sorted(muettes - gardees.keys() - doubles.keys() - impossibles)
+    return Page(_en_table(gardees, table.schema), sorted(impossibles), sans_instant, absentes, doubles)
 
 
 def _en_table(lignes: Mapping[int, tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
@@ -6897,10 +6903,10 @@ class Reponse:
         (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
         avancer, (_, debut, fin) = self.question.timeframe.avancer, self.question
         vides = []
-        if gauche is not None and ouverture <= gauche < derniere < fin and debut >= avancer(ouverture, -MARGE - 1):
-            vides.append((derniere, fin))
-        if droite is not None and debut < premiere <= droite < cloture and fin <= avancer(premiere, MARGE + 1):
-            vides.append((debut, premiere))
+        if gauche is not None and ouverture <= gauche < derniere < fin:
+            vides += [(derniere, fin)] * (avancer(ouverture, -MARGE - 1) <= debut <= derniere)
+        if droite is not None and debut < premiere <= droite < cloture:
+            vides += [(debut, premiere)] * (premiere < fin <= avancer(premiere, MARGE + 1))
         return [v for v in vides if not any(c is not None and v[0] <= c < v[1] for c in (gauche, droite))]
 
 
@@ -6961,28 +6967,37 @@ def _encadres(temoins: Iterable[Reponse], gauche: int | None, droite: int | None
 
 
 def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) -> list[Intervalle]:
-    """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue."""
-    vives = [vive for r in reponses for vive in r.vives]
-    reculs = [(r.question.debut, r.vives[0][0] - RECUL_MIN_MS) for r in temoins if r.vives]
-    if not any(debut <= max(PREMIER_MARCHE_MS, assez) for debut, assez in reculs):
-        return []
-    plus_ancienne = min(cloture for _, cloture in vives)  # la fin de la plus ancienne, dans le timeframe le plus fin
-    debuts = [
-        r.vives[0][0]
+    """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
+
+    Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie ;
+    bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
+    """
+    plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
+    premieres = [
+        (r.question.debut, r.vives[0][0], r)
         for r in temoins
-        if r.vives
-        and r.vives[0][0] < plus_ancienne  # rien de connu ne la précède
-        and r.question.debut < r.vives[0][0]
-        and r.question.fin <= r.question.timeframe.avancer(r.vives[0][0], MARGE + 1)  # serrée : rien ne la plafonne
-        and not r.ancree
+        # rien de connu ne la précède, et la question la demandait
+        if r.vives and r.question.debut < r.vives[0][0] < min(plus_ancienne, r.question.fin)
     ]
-    return [(0, max(debuts))] if debuts else []
+    # serrée sur elle, rien n'a plafonné la page ; ancrée à maintenant, elle serait la même quoi qu'on demande
+    debuts = [
+        premiere
+        for _, premiere, r in premieres
+        if not r.ancree and r.question.fin <= r.question.timeframe.avancer(premiere, MARGE + 1)
+    ]
+    if not debuts:
+        return []
+    vides = unir((debut, premiere) for debut, premiere, _ in premieres)
+    assez = max(PREMIER_MARCHE_MS, max(debuts) - RECUL_MIN_MS)
+    return [(0, max(debuts))] if any(d <= assez and f >= max(debuts) for d, f in vides) else []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
     """Une seule table, triée ; les morceaux sont disjoints."""
     pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    return pa.concat_tables(pleines).sort_by("timestamp") if len(pleines) > 1 else pleines[0] if pleines else page_vide().lignes
+    if len(pleines) < 2:
+        return pleines[0] if pleines else page_vide().lignes
+    return pa.concat_tables(pleines).sort_by("timestamp")
 
 
 class Pages:
@@ -10966,6 +10981,7 @@ class BilanSerie:
     cle: CleSerie | None = None
     compteurs: dict[str, int] = field(default_factory=dict)
     derniere_ms: int | None = None  # horodatage de la dernière ligne lue
+    retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune, ou un flux
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""
@@ -10978,6 +10994,7 @@ class BilanSerie:
             "lignes_nouvelles": self.lignes_nouvelles,
             "lignes_revisees": self.lignes_revisees,
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
+            "retard": self.retard_s,
             "compteurs": self.compteurs,
         }
 
@@ -11397,7 +11414,21 @@ class _Execution:
                 if lot.couverts or lot.trous:
                     atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
                     self.suivi(Avancement(serie.cle, atteint, source.demande, lot.lignes.num_rows))
+        bilan.demande = source.demande
         self._conclure(bilan, self.ecrivain.fiches.get(serie.cle, fiche))
+        self._dire_le_retard(bilan, source.timeframe)
+
+    def _dire_le_retard(self, bilan: BilanSerie, timeframe: Timeframe) -> None:
+        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange."""
+        attendue = timeframe.avancer((bilan.demande or (0, 0))[1], -1)
+        if bilan.derniere_ms is None:
+            return
+        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
+        if bilan.retard_s and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
+            journal.info(
+                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
+                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
+            )  # fmt: skip
 
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""

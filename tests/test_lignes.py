@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +24,7 @@ from module_ccxt_fr_v2 import (
     Page,
     Timeframe,
     Trou,
+    autre_pas,
     comparer,
     cribler,
     deviner_ancre,
@@ -90,31 +91,52 @@ def est_vraie(valeurs: list[Any], prix: str) -> bool:
     return volume >= 0 and volume != float("inf")
 
 
-def modele(brutes: list[list[Any]], prix: str) -> tuple[dict[int, tuple[Any, ...]], set[int], int]:
-    """Bougies gardées, bougies impossibles, lignes sans instant : ligne à ligne, avec des dictionnaires."""
+class Modele(NamedTuple):
+    """Une page, dite naïvement."""
+
+    gardees: dict[int, tuple[Any, ...]]
+    impossibles: set[int]
+    sans_instant: int
+    muettes: set[int]
+    doubles: set[int]
+
+
+def modele(brutes: list[list[Any]], prix: str) -> Modele:
+    """Bougies gardées, impossibles, sans instant, dites absentes, en deux versions : avec des dictionnaires."""
     gardees: dict[int, set[tuple[Any, ...]]] = {}
     touchees: set[int] = set()
+    contestees: set[int] = set()
+    muettes: set[int] = set()
     sans_instant = 0
     for brute in brutes:
         instant = nombre(brute[0])
-        if instant is None or not instant.is_integer() or not 0 <= instant < 10**13:
+        valeurs = tuple(nombre(v) for v in [*brute, *[None] * 6][1:6])
+        bon = instant is not None and instant.is_integer() and 0 <= instant < 10**13
+        if not any(valeurs) and not est_vraie(brute[1:], prix):
+            if bon and instant and not int(instant) % MINUTE_MS:
+                muettes.add(int(instant))
+        elif not bon or instant is None:
             sans_instant += 1
-        elif int(instant) % MINUTE_MS or not est_vraie(brute[1:], prix):
-            touchees.add(int(instant) // MINUTE_MS * MINUTE_MS)
+        elif int(instant) % MINUTE_MS:
+            contestees.add(int(instant) // MINUTE_MS * MINUTE_MS)
+        elif not est_vraie(brute[1:], prix):
+            touchees.add(int(instant))
         else:
-            gardees.setdefault(int(instant), set()).add(tuple(nombre(v) for v in [*brute, *[None] * 6][1:6]))
-    uniques = {i: (i, *next(iter(v))) for i, v in gardees.items() if len(v) == 1}
-    return uniques, (touchees | gardees.keys()) - uniques.keys(), sans_instant
+            gardees.setdefault(int(instant), set()).add(valeurs)
+    uniques = {i: (i, *next(iter(v))) for i, v in gardees.items() if len(v) == 1 and i not in contestees}
+    doubles = {i for i, v in gardees.items() if len(v) > 1} - contestees
+    impossibles = contestees | touchees - gardees.keys()
+    return Modele(uniques, impossibles, sans_instant, muettes - gardees.keys() - impossibles, doubles)
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(SAINES, SAINES, ABIMEES), max_size=8), PRIX)
 def test_le_crible_suit_le_contrat(brutes: list[list[Any]], prix: str) -> None:
-    """Contre un modèle naïf : lignes gardées triées et uniques, bougies impossibles, lignes sans instant."""
-    page = cribler(brutes, MINUTE, prix)
-    gardees, impossibles, sans_instant = modele(brutes, prix)
-    assert en_lignes(page) == [gardees[i] for i in sorted(gardees)]
-    assert (set(page.impossibles), page.sans_instant) == (impossibles, sans_instant)
+    """Contre un modèle naïf : lignes gardées triées et uniques, bougies impossibles, absentes, en double."""
+    page, attendue = cribler(brutes, MINUTE, prix), modele(brutes, prix)
+    assert en_lignes(page) == [attendue.gardees[i] for i in sorted(attendue.gardees)]
+    assert (set(page.impossibles), page.sans_instant) == (attendue.impossibles, attendue.sans_instant)
+    assert (set(page.muettes), set(page.doubles)) == (attendue.muettes, attendue.doubles)
     assert page.lignes.schema.names == ["timestamp", "open", "high", "low", "close", "volume"]
     assert [str(t) for t in page.lignes.schema.types] == ["int64", *["double"] * 5]
 
@@ -142,10 +164,41 @@ def test_l_heure_des_semaines_et_des_mois() -> None:
     assert cribler([jeudi], Timeframe.lire("1M"), "last").impossibles == [DEBUT]
 
 
-def test_deux_bougies_contradictoires_n_en_font_aucune() -> None:
-    """Le même instant avec deux valeurs : impossible de choisir ; deux fois la même ligne : une bougie."""
-    page = cribler([ligne(0), ligne(1), ligne(0, 200.0), ligne(1)], MINUTE, "last")
-    assert ([i for i, *_ in en_lignes(page)], page.impossibles) == ([DEBUT + MINUTE_MS], [DEBUT])
+def test_deux_versions_d_une_bougie_attendent_d_etre_departagees() -> None:
+    """Le même instant avec deux valeurs n'est pas encore une ligne ; deux fois la même ligne, une bougie."""
+    page = cribler([ligne(0), ligne(1), [*ligne(0, 200.0)[:5], 9.0], ligne(1)], MINUTE, "last")
+    assert ([i for i, *_ in en_lignes(page)], page.impossibles) == ([DEBUT + MINUTE_MS], [])
+    departagee = page.departager()
+    assert [(i, volume) for i, *_, volume in en_lignes(departagee)] == [(DEBUT, 9.0), (DEBUT + MINUTE_MS, ligne(1)[5])]
+
+
+@pytest.mark.parametrize("valeurs", [[None] * 5, [0, 0, 0, 0, 0], ["0", "0", "0", "0", None]])
+def test_une_ligne_sans_prix_ni_volume_dit_l_absence(valeurs: list[Any]) -> None:
+    """Backpack laisse ces cases vides, poloniex y met zéro ; à l'instant zéro, elle tient lieu de page vide."""
+    page = cribler([ligne(0), [DEBUT + MINUTE_MS, *valeurs], ligne(2), [0, *valeurs]], MINUTE, "last")
+    assert (page.muettes, page.impossibles, page.sans_instant) == ([DEBUT + MINUTE_MS], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "ecart_s", "nombre", "refusee"),
+    [
+        ("5m", 60, 10, True),
+        ("15m", 3600, 20, True),
+        ("1m", 3600, 8, True),
+        ("1w", 3 * 86_400, 18, True),
+        ("4h", 8 * 3600, 40, True),
+        ("1M", 28 * 86_400, 12, True),
+        ("1m", 60, 500, False),
+        ("1h", 3600, 2, False),
+        ("1m", 3600, 3, False),
+        ("4h", 8 * 3600, 5, False),  # cinq lignes d'un marché rare peuvent tomber ainsi
+    ],
+)
+def test_le_pas_rendu_est_celui_demande(timeframe: str, ecart_s: int, nombre: int, refusee: bool) -> None:
+    """Ni 1m pour 5m, ni 1h pour 1m, ni trois jours pour une semaine ; un hasard n'accuse personne."""
+    pas = Timeframe.lire(timeframe)
+    debut = pas.plafond(DEBUT)
+    assert bool(autre_pas([debut + rang * ecart_s * 1000 for rang in range(nombre)], pas)) is refusee
 
 
 # --- La fusion de deux réponses ---
@@ -159,7 +212,9 @@ def test_fondre_garde_la_plus_recente(premieres: list[list[Any]], secondes: list
     fondue = fondre_pages(page, relue)
     attendues = {v[0]: v for v in [*en_lignes(page), *en_lignes(relue)]}
     assert en_lignes(fondue) == [attendues[i] for i in sorted(attendues)]
-    assert fondue.impossibles == sorted({*page.impossibles, *relue.impossibles} - attendues.keys())
+    doubles = relue.doubles.keys() - attendues.keys()
+    assert set(fondue.doubles) == doubles
+    assert fondue.impossibles == sorted({*page.impossibles, *relue.impossibles} - attendues.keys() - doubles)
     assert fondue.sans_instant == min(page.sans_instant, relue.sans_instant)
 
 
