@@ -6923,14 +6923,15 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
-    | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
-    | une ligne « pas de transaction »                                                    | `sans_transaction` |
     | une réponse, non ancrée à maintenant, commence à la première bougie connue du       | `avant_cotation`,  |
     | marché alors que sa question commençait avant ; `since` est suivi ; une réponse n'a | jusqu'à elle       |
     | rien de plus ancien, de si loin qu'elle remonte                                     |                    |
-    | refus « trop ancien », ou rien de plus ancien n'a jamais été servi                  | `hors_fenetre_api` |
+    | refus « trop ancien »                                                               | `hors_fenetre_api` |
+    | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
+    | une ligne « pas de transaction »                                                    | `sans_transaction` |
     | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
     | une queue : rien ne la suit                                                         | `a_venir`          |
+    | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
     Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien.
     """
@@ -6944,9 +6945,9 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
     for raison, intervalles in (
         (ECHEC, impossibles),
         (AVANT_COTATION, _avant_la_premiere(temoins, reponses) if en_tete and obeit else []),
+        (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
-        (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee]),
-        (A_VENIR, reste if droite is None and _plus_ancien(manque, reponses) else []),
+        (A_VENIR, reste if droite is None and _est_une_queue(manque, reponses) else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
         trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
@@ -7218,6 +7219,12 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
         yield from _de_plus_loin(manque, reponses, pages)
         if tete and voisines(manque, reponses)[0] is None:
             yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
+
+
+def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
+    """Vrai si tout ce qu'on connaît précède ce manque, dans tous les timeframes."""
+    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
+    return not suivent and _plus_ancien(manque, reponses)
 
 
 def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -7774,16 +7781,15 @@ class Historique:
                 yield self._en_lot(morceau, sus)
 
     async def _avec_les_bords(self, intervalles: Sequence[Intervalle], pages: Pages) -> list[Intervalle]:
-        """Les intervalles, et les `hors_fenetre_api` dont l'exchange sert le bord : il était peut-être en panne."""
-        revenus = []
-        for trou in self.fiche.trous:
-            dedans = croiser([trou[:2]], [self.demande])
-            if trou.raison == HORS_FENETRE_API and dedans and not croiser(dedans, intervalles):
-                bord = self.timeframe.avancer(trou.fin, -max(1, pages.capacite(self.timeframe) - MARGE - 1))
-                reponse = await pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(trou.fin, 1)))
-                if entre(reponse.page.lignes, *dedans[-1]).num_rows:
-                    revenus += dedans
-        return unir(intervalles, revenus)
+        """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
+        hors = croiser([t[:2] for t in self.fiche.trous if t.raison == HORS_FENETRE_API], [self.demande])
+        if not hors or croiser(hors, intervalles):
+            return list(intervalles)
+        fin = hors[-1][1]
+        bord = self.timeframe.avancer(fin, -max(1, pages.capacite(self.timeframe) - MARGE - 1))
+        reponse = await pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
+        revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
+        return unir(intervalles, hors) if revenu else list(intervalles)
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
@@ -7808,8 +7814,10 @@ class Historique:
         if timeframe.mois or timeframe.unite == "w":
             debut = timeframe.avancer(debut, -1)
         async with self._places:
+            # Qui ignore `until` (kucoin) suit `limit` : une question serrée rend une page serrée.
+            limite = (fin - debut) // timeframe.pas_ms + 1 + MARGE if relecture else self.serie.limite
             return await self.connexion.lire_bougies(
-                self.serie, timeframe, max(debut, 0), fin, limite=self.serie.limite, relecture=relecture
+                self.serie, timeframe, max(debut, 0), fin, limite=min(limite, self.serie.limite), relecture=relecture
             )
 
 
@@ -10981,7 +10989,7 @@ class BilanSerie:
     cle: CleSerie | None = None
     compteurs: dict[str, int] = field(default_factory=dict)
     derniere_ms: int | None = None  # horodatage de la dernière ligne lue
-    retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune, ou un flux
+    retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune ligne
 
     def en_dict(self) -> dict[str, Any]:
         """La série dans le bilan JSON."""

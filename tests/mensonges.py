@@ -1,4 +1,4 @@
-"""Des serveurs qui mentent, et un oracle : le marché lui-même. Partagé par les tests et par `bancs/banc_absences.py`."""
+"""Des serveurs qui mentent, et un oracle, le marché ; pour les tests et pour `bancs/banc_absences.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 import test_historique as monde_simule
-from test_historique import ECHELLE, MAINTENANT, PERSONNALITES, Ligne, Monde, Serveur
+from test_historique import ECHELLE, MAINTENANT, PERSONNALITES, Ligne, Serveur
 
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -86,7 +86,8 @@ class Menteur(Serveur):
         if timeframe.code == self.scenario.muet and timeframe.code != self.scenario.code:
             raise ErreurTemporaire("422")
         page = await super().demander(timeframe, debut, fin, relecture)
-        for nom, (_, probabilite) in self.scenario.mensonges.items():
+        # `autre_pas` en dernier : une page qu'un autre mensonge réduirait à une ligne ne dirait plus son pas.
+        for nom, (_, probabilite) in sorted(self.scenario.mensonges.items(), key=lambda m: m[0] == "autre_pas"):
             if self.restent[nom] > 0 and self.hasard.random() < probabilite:
                 self.restent[nom] -= 1
                 page = self.mentir(nom, page, timeframe, debut)
@@ -108,8 +109,8 @@ class Menteur(Serveur):
         if nom == "autre_pas":
             autre = Timeframe.lire("15m" if timeframe.code == "1h" else "1h" if timeframe.code != "1d" else "4h")
             autres = [list(ligne) for ligne in self.monde.bougies(autre)]
-            rang = max(0, next((r for r, ligne in enumerate(autres) if ligne[0] >= debut), len(autres)) - self.limite // 2)
-            rendues = autres[rang : rang + self.limite]
+            rang = next((r for r, ligne in enumerate(autres) if ligne[0] >= debut), len(autres))
+            rendues = autres[max(0, rang - self.limite // 2) :][: self.limite]
             return rendues if len(rendues) >= 6 else page  # trop peu de lignes ne diraient pas leur pas
         return page[: max(1, len(page) // 2)]
 
@@ -128,8 +129,8 @@ class Lecture:
 def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
     """Lit la plage du scénario."""
     timeframe, origine, _ = monde_simule.plage_de(scenario.code)
-    bornes = tuple(timeframe.avancer(origine, rang) for rang in scenario.points)
-    debut, fin = borner(Plage(*bornes), timeframe, scenario.limite, MAINTENANT, Fiche(monde_simule.CLE))
+    plage = Plage(timeframe.avancer(origine, scenario.points[0]), timeframe.avancer(origine, scenario.points[1]))
+    debut, fin = borner(plage, timeframe, scenario.limite, MAINTENANT, Fiche(monde_simule.CLE))
     lecture = Lecture([], debut, fin, 0)
     avant = len(serveur.appels)
 
@@ -137,7 +138,7 @@ def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
         longues = [t for t in map(Timeframe.lire, ECHELLE) if t.pas_ms > timeframe.pas_ms]
         pages = Pages(serveur.demander, timeframe, scenario.limite, longues=longues, horizon_ms=MAINTENANT)
         async for morceau in Lecteur(pages).lire(debut, fin):
-            lecture.morceaux.append(morceau)  # noqa: PERF401  ce qui précède une erreur compte
+            lecture.morceaux.append(morceau)
 
     try:
         asyncio.run(tout())
@@ -150,8 +151,8 @@ def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
 def serveur_de(scenario: Scenario) -> Menteur:
     """Le marché et le serveur d'un scénario."""
     absents = {rang for debut, duree in scenario.pannes for rang in range(debut, debut + duree)}
-    transactions = monde_simule.monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
-    return Menteur(Monde(transactions.transactions), PERSONNALITES[scenario.caractere], scenario.limite).preparer(scenario)
+    marche = monde_simule.monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
+    return Menteur(marche, PERSONNALITES[scenario.caractere], scenario.limite).preparer(scenario)
 
 
 def fautes(scenario: Scenario) -> list[str]:

@@ -146,7 +146,8 @@ def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_pas(nom: str, c
         if choix.fin_j is not None:
             assert relance.octets == releve.octets
         # Une queue sans transaction, relue, demande à être prouvée à nouveau.
-        assert relance.pages <= (12 if choix.vide > 0.9 else 3)
+        # Le bord de ce que l'exchange ne servait pas est redemandé, une page : il était peut-être en panne.
+        assert relance.pages <= (12 if choix.vide > 0.9 else 3) + bool(releve.trous("hors_fenetre_api"))
 
 
 def verifier(releve: Releve, simulateur: Simulateur, nom: str, cas: Cas) -> None:

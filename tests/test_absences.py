@@ -1,0 +1,189 @@
+"""Une absence est un fait prouvé (CONTRAT § 8) : `juger` seul, puis des serveurs qui mentent, contre le marché."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mensonges import fautes, tirer
+
+import module_ccxt_fr_v2 as module
+from module_ccxt_fr_v2 import (
+    A_VENIR,
+    AVANT_COTATION,
+    ECHEC,
+    HEURE_MS,
+    HORS_FENETRE_API,
+    JOUR_MS,
+    MINUTE_MS,
+    SANS_TRANSACTION,
+    Manque,
+    Question,
+    Reponse,
+    Timeframe,
+    cribler,
+    juger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
+T0 = 1_704_067_200_000  # 2024-01-01
+GRAINES = range(240)
+
+
+def reponse(
+    instants: Iterable[int],
+    debut: int,
+    fin: int,
+    *,
+    timeframe: Timeframe = M1,
+    ancree: bool = False,
+    refusee: bool = False,
+) -> Reponse:
+    """Une réponse à [debut, fin[ qui rend ces ouvertures, toutes avec des transactions."""
+    instants = sorted(instants)
+    page = cribler([[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants], timeframe, "last")
+    vives = [(i, timeframe.avancer(i, 1)) for i in instants]
+    return Reponse(Question(timeframe, debut, fin), page, instants, vives, timeframe is M1, ancree, refusee)
+
+
+def minutes(*rangs: int) -> list[int]:
+    return [T0 + rang * MINUTE_MS for rang in rangs]
+
+
+def raisons(manque: Manque, *reponses: Reponse, obeit: bool = False) -> list[str]:
+    """Les raisons, dans l'ordre, sans leurs bornes."""
+    return [trou.raison for trou in juger(manque, reponses, obeit=obeit)]
+
+
+def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
+    """Un manque, dit en minutes depuis T0."""
+    voisine, suivante = (None if rang is None else T0 + rang * MINUTE_MS for rang in (gauche, droite))
+    return Manque(T0 + debut * MINUTE_MS, T0 + fin * MINUTE_MS, voisine, suivante, ancien=False)
+
+
+def test_8_1_une_reponse_qui_encadre_prouve_l_absence() -> None:
+    """La même réponse rend la minute d'avant et celle d'après."""
+    assert raisons(manque(3, 6, 2, 6), reponse(minutes(2, 6), T0, T0 + HEURE_MS)) == [SANS_TRANSACTION]
+
+
+@pytest.mark.parametrize("vides", [1, 2, 4, 50])
+def test_8_1_une_reponse_vide_ne_prouve_rien_si_souvent_qu_elle_revienne(vides: int) -> None:
+    """Au milieu, un échec ; en tête, ce que l'exchange ne sert pas ; en queue, ce qui viendra peut-être."""
+    vide = [reponse([], T0, T0 + HEURE_MS), reponse([], T0, T0 + 30 * JOUR_MS, timeframe=H1)] * vides
+    assert raisons(manque(3, 6, 2, 6), *vide, obeit=True) == [ECHEC]
+    assert raisons(manque(3, 6, None, 6), *vide, obeit=True) == [HORS_FENETRE_API]
+    assert raisons(manque(3, 6, 2, None), *vide, obeit=True) == [A_VENIR]
+
+
+def test_8_1_deux_reponses_qui_se_partagent_les_voisines_ne_prouvent_rien() -> None:
+    """L'une rend celle de gauche, l'autre celle de droite : chacune a pu être coupée."""
+    gauche, droite = reponse(minutes(2), T0, T0 + 6 * MINUTE_MS), reponse(minutes(6), *minutes(3, 9))
+    assert raisons(manque(3, 6, 2, 6), gauche, droite) == [ECHEC]
+
+
+def test_8_1_une_reponse_qui_tait_une_voisine_ecrite_accuse_l_exchange() -> None:
+    """Elle rend la minute 0 et la 9, mais pas la 2, qui est écrite : son vide n'en est pas un."""
+    assert raisons(manque(3, 6, 2, 6), reponse(minutes(0, 9), T0, T0 + HEURE_MS)) == [ECHEC]
+
+
+def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
+    """Les heures d'autour, rien entre elles, et des pages de minutes serrées aux deux bords."""
+    vide = manque(10, 600, 9, 600)
+    heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    bords = reponse(minutes(8, 9), *minutes(7, 107)), reponse(minutes(600), *minutes(500, 602))
+    assert raisons(vide, heures, *bords) == [SANS_TRANSACTION]
+    assert raisons(vide, *bords) == [ECHEC]  # des silences, que rien n'encadre
+    assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
+
+
+def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
+    """Le timeframe long voit des transactions là où le nôtre se tait."""
+    heures = reponse([T0, T0 + 3 * HEURE_MS, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    assert ECHEC in raisons(manque(10, 600, 9, 600), heures)
+
+
+PREMIERE = T0 + 100 * MINUTE_MS
+AVANT_TOUT = reponse([T0], module.PREMIER_MARCHE_MS, T0 + 59 * JOUR_MS, timeframe=MOIS)
+LISTAGE = reponse(minutes(100, 101), T0 - MINUTE_MS, PREMIERE + 2 * MINUTE_MS)
+
+
+def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
+    """Une page commence à elle, le mois n'a rien de plus ancien, et `since` est suivi."""
+    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, obeit=True) == [AVANT_COTATION]
+
+
+@pytest.mark.parametrize(
+    ("reponses", "obeit"),
+    [
+        ((AVANT_TOUT, LISTAGE), False),  # `since` n'a pas été vu suivi : toujours les N dernières, peut-être
+        ((LISTAGE,), True),  # rien n'a cherché plus loin
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True)), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90))), True),  # elle n'était pas demandée
+    ],
+)
+def test_8_2_rien_de_moins_ne_la_prouve(reponses: tuple[Reponse, ...], obeit: bool) -> None:
+    """Une preuve de moins : hors de la fenêtre de l'API, code 3, jamais « pas encore coté »."""
+    assert raisons(manque(0, 100, None, 100), *reponses, obeit=obeit) == [HORS_FENETRE_API]
+
+
+def test_8_3_une_queue_n_est_jamais_un_fait() -> None:
+    """Rien après elle, quoi que disent les réponses."""
+    longue = reponse([T0], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    assert raisons(manque(3, 600, 2, None), reponse(minutes(1, 2), *minutes(0, 600)), longue) == [A_VENIR]
+
+
+def test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence() -> None:
+    """L'exchange la dit lui-même."""
+    avant, vide = minutes(2, 3)
+    brutes: list[list[Any]] = [[avant, 1.0, 1.0, 1.0, 1.0, 1.0], [vide, None, None, None, None, 0]]
+    page = cribler(brutes, M1, "last")
+    dite = Reponse(Question(M1, *minutes(2, 4)), page, page.instants, [(avant, vide)], de_la_serie=True)
+    assert raisons(manque(3, 4, 2, 4), dite) == [SANS_TRANSACTION]
+
+
+def test_un_refus_trop_ancien_est_hors_fenetre() -> None:
+    """Gate : au-delà de dix mille points, même au milieu de ce qui est écrit."""
+    refus = reponse([], *minutes(0, 50), refusee=True)
+    assert raisons(manque(3, 6, 2, 6), refus) == [HORS_FENETRE_API]
+
+
+@pytest.mark.parametrize("graine", GRAINES)
+def test_quels_que_soient_les_mensonges_rien_d_ecrit_ne_contredit_le_marche(graine: int) -> None:
+    """Toute ligne est vraie, tout fait est vrai, les appels sont comptés ; redevenu honnête, il rend tout."""
+    assert fautes(tirer(graine)) == []
+
+
+# --- De bout en bout ---
+
+
+def hors_ligne(dossier: Path, *options: str) -> tuple[int, dict[str, object]]:
+    """La ligne de commande sur l'exchange embarqué : code, et la série du bilan."""
+    bilan = dossier / "bilan.json"
+    code = module.principal([
+        "--hors-ligne", "--exchange", "kraken", "--symbole", "BTC/USD", "--sortie", str(dossier / "k.csv"),
+        "--bilan", str(bilan), "--journal", "error", "--config-ccxt", '{"rateLimit": 20}', *options,
+    ])  # fmt: skip
+    return code, json.loads(bilan.read_text())["series"][0]
+
+
+def test_8_kraken_ne_dit_pas_sans_transaction_ce_qu_il_ne_sert_pas(tmp_path: Path) -> None:
+    """Un jour d'il y a deux cents jours : hors de ses 720 dernières, code 3."""
+    jour = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=200)
+    fin = jour + dt.timedelta(days=1)
+    code, serie = hors_ligne(tmp_path, "--date-debut", str(jour), "--date-fin", str(fin), "--timeframe", "1m")
+    assert code == 3
+    assert [t["raison"] for t in serie["trous"]] == ["hors_fenetre_api"]  # type: ignore[attr-defined]
+
+
+def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
+    """Sans date de début, ce que l'exchange sert est tout ce qui était demandé : code 0, aucun trou."""
+    code, serie = hors_ligne(tmp_path, "--timeframe", "1m")
+    assert (code, serie["trous"]) == (0, [])
+    assert int(str(serie["lignes_nouvelles"])) >= 719
+    assert serie["retard"] == 0
