@@ -7036,6 +7036,10 @@ class Pages:
         permises = self.fenetre_max_ms // timeframe.pas_ms if self.fenetre_max_ms else self.taille
         return max(1, min(self.taille, permises))
 
+    def est_le_plus_long(self, timeframe: Timeframe) -> bool:
+        """Vrai du plus long timeframe qui témoigne encore."""
+        return [t.code for t in self.longues[-1:]] == [timeframe.code]
+
     async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
         """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
         reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
@@ -7279,7 +7283,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
             if not vives or (connue and vives[0][0] >= timeframe.plancher(premiere)):
                 break
             premiere, connue = vives[0][0], True
-        if vives and pages.longues and timeframe.code == pages.longues[-1].code:
+        if vives and pages.est_le_plus_long(timeframe):
             yield from _plus_loin_encore(question, pages)
         if vives:
             depuis, borne = vives[0][0], vives[0][1] if borne is None else min(borne, vives[0][1])
@@ -7324,19 +7328,20 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
         debut = manque.debut if gauche is None else gauche
         fin = manque.fin if droite is None else droite
         libre = pages.capacite(timeframe) - timeframe.compter(debut, fin) - 3
-        if libre < 0 and timeframe is not pages.longues[-1]:
+        if libre < 0 and not pages.est_le_plus_long(timeframe):
             continue
         # La place qui reste va du côté où aucune voisine n'est connue.
         cotes = (gauche is None) + (droite is None)
         marge = max(libre, MARGE) // cotes if cotes else 0
         debut = timeframe.avancer(debut, -marge if gauche is None else -1)
         yield Question(timeframe, debut, timeframe.avancer(fin, MARGE + (marge if droite is None else 0)))
+        vives = reponses[-1].vives
         if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
             yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
             yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
-        for ouverture, cloture in reponses[-1].vives:
+        for ouverture, cloture in vives:
             if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
                 yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
                 if (gauche := voisines(manque, reponses)[0]) is not None:
@@ -7593,7 +7598,7 @@ class _Recherche:
         """Les bougies vivantes d'autour de [début, fin[, la tête redemandée tant qu'elle en donne ; _Muet si aucune."""
         pages, avancer = self.pages, timeframe.avancer
         depart, arrivee = avancer(debut, -1), avancer(fin, 1)
-        if self._rien_ici and timeframe is pages.longues[-1]:
+        if self._rien_ici and pages.est_le_plus_long(timeframe):
             depart = max(PREMIER_MARCHE_MS, min(depart, avancer(arrivee, -pages.capacite(timeframe))))
         vives: list[Intervalle] = []
         for _ in range(RECULS_MAX):

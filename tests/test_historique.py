@@ -895,3 +895,18 @@ def test_une_suite_deja_obtenue_ne_redevient_pas_avant_cotation() -> None:
     serveur = Serveur(marche("neuf", "1m"), limite=100)
     recolte = lire(serveur, "1m", (debut, fin), ancien=True)
     assert {t.raison for t in recolte.trous} == {ECHEC}
+
+
+@pytest.mark.parametrize("nom_marche", ["neuf", "panne", "pas_encore_cote", "retire"])
+def test_le_seul_timeframe_long_qui_echoue_ne_fait_pas_echouer_la_serie(nom_marche: str) -> None:
+    """Hyperliquid répond 422 à 1w et 1M : les lignes sont toutes là, rien n'est affirmé sans preuve."""
+    serveur = Serveur(marche(nom_marche, "1m"), limite=50)
+    sain = serveur.demander
+
+    async def demander(timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[Ligne]:
+        if timeframe.code != "1m":
+            raise ErreurTemporaire("422")
+        return await sain(timeframe, debut, fin, relecture)
+
+    serveur.demander = demander  # type: ignore[method-assign]  # le même serveur, un timeframe en moins
+    verifier_vrai(lire(serveur, "1m", plage_de("1m")[1:]), serveur, sans_preuve=True)
