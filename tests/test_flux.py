@@ -697,7 +697,7 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
                 bourse.refuser_connexions("okx", 2)
                 bourse.couper("okx")
                 await jusqua(lambda: len(bourse.connexions) == 4)
-                await asyncio.sleep(0.6)
+                await jusqua(lambda: any("flux rétabli après" in ligne for ligne in niveaux(caplog.records)))
                 bourse.couper("okx")
                 await jusqua(lambda: len(bourse.connexions) == 5)
 
