@@ -698,6 +698,7 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
                 bourse.couper("okx")
                 await jusqua(lambda: len(bourse.connexions) == 4)
                 await jusqua(lambda: any("flux rétabli après" in ligne for ligne in niveaux(caplog.records)))
+                await asyncio.sleep(0.5)  # des données coulent
                 bourse.couper("okx")
                 await jusqua(lambda: len(bourse.connexions) == 5)
 
