@@ -6955,7 +6955,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
     return sorted(trous)
 
 
-def _encadres(temoins: Iterable[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
+def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres, silences = [], []
     for reponse in temoins:
@@ -6964,6 +6964,9 @@ def _encadres(temoins: Iterable[Reponse], gauche: int | None, droite: int | None
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
+    # Une bougie vivante au milieu d'un silence le dément : l'exchange rend toujours ses dernières, par exemple.
+    vives = [vive for reponse in temoins for vive in reponse.vives]
+    silences = [s for s in silences if not any(s[0] <= ouverture and cloture <= s[1] for ouverture, cloture in vives)]
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
