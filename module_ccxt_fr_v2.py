@@ -9462,7 +9462,7 @@ class FilInstantanes(Fil):
         if contenu is None or contenu == self._contenu:
             return False
         if donne is None:
-            self.fiche.horodatage = "reception"
+            self.fiche.horodatage = HORODATAGE_RECEPTION
         elif not self.connexion.noter_instant(donne):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
