@@ -7323,7 +7323,11 @@ def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
 def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """Un timeframe plus long encadre ce qu'une page de la série ne peut encadrer : le plus fin d'abord."""
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= manque.fin - manque.debut]:
+    gauche, droite = voisines(manque, reponses)
+    # Le vide est plus long que ce qui est demandé : une page muette, là où aucune voisine n'est connue (coinbase : 300).
+    debut_du_vide = avancer(manque.debut, -place) if gauche is None else gauche
+    fin_du_vide = avancer(manque.fin, place) if droite is None else droite
+    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin_du_vide - debut_du_vide]:
         gauche, droite = voisines(manque, reponses)
         voisine = gauche
         if gauche is not None and timeframe.compter(gauche, manque.debut) > pages.capacite(timeframe) // 2:
