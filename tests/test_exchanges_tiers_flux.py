@@ -264,7 +264,9 @@ def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
     for base in BASES:
         releve = scenario("longue", nom)[nom, "trades", base]
         trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
-        assert len(releve.trous) == (nom in DERNIERS_SEULEMENT)
+        longs = [trou for trou in releve.trous if trou.fin - trou.debut > HEURE]
+        assert len(longs) == (nom in DERNIERS_SEULEMENT)
+        assert releve.trous == longs or nom in SANS_RELECTURE  # là, une machine chargée en vaut un de plus
 
 
 @pytest.mark.parametrize("nom", TOUS)

@@ -181,7 +181,12 @@ def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     processus = lancer(arguments)
     jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") > 5)
     panne = vive.pannes.ajouter(Panne("http", chemin=chemin, code=502))
+    refus, depuis = vive.refuser_connexions("binance"), vive.maintenant_ms()
     vive.couper("binance", "reset")
+    instrument = vive.protocoles["binance"].par_symbole["BTC/USDT"]
+    jusqua(lambda: vive.maintenant_ms() > depuis + 2 * MINUTE)
+    jusqua(lambda: len(vive.marche.trades(instrument, depuis, vive.maintenant_ms())) >= 3)
+    vive.pannes.retirer(refus)
     jusqua(manquent)
     processus.send_signal(abs(arret))
     assert finir(processus)[0] == (143 if arret == signal.SIGTERM else arret)
