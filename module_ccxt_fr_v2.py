@@ -4324,6 +4324,8 @@ class _Requetes:
         # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
         self._cle = [f'"{nom}"' if nom in exigees else f"ifnull(\"{nom}\", '')" for nom in donnee.cle]
         self._cle_lue = tuple(nom if nom in exigees else None for nom in donnee.cle)
+        # Une bougie est désignée par sa série et son instant : rangée dans cet ordre, sa clé n'est écrite qu'une fois.
+        self.se_range_par_cle = {*donnee.serie, "timestamp"} == set(donnee.cle) <= set(exigees)
 
     def sql(self, modele: str) -> str:
         """La requête ; {SERIE} choisit une série dans les tables de fiches, {LIGNES} dans celle des lignes."""
@@ -4352,6 +4354,11 @@ class _Requetes:
     def a_cle_unique(self, base: sqlite3.Connection) -> bool:
         """Vrai si la table a un index unique sur notre clé."""
         return self._cle_lue in _cles_uniques(base, self.table)
+
+    def est_rangee_par_cle(self, base: sqlite3.Connection) -> bool:
+        """Vrai d'une table sans rowid : celles d'avant en ont un, et un index unique."""
+        index = base.execute(self.sql('PRAGMA index_list("{T}")')).fetchall()
+        return any(origine == "pk" for _, _, _, origine, _ in index)
 
     @functools.cached_property
     def ranger(self) -> str:
@@ -4395,11 +4402,16 @@ def _origines_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> set[str]:
 
 
 def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Table]:
-    """Les lignes d'une table et leur rowid ; une valeur qui n'est pas de sa colonne est nulle."""
-    curseur = base.execute(requetes.sql('SELECT {COLONNES}, rowid FROM "{T}" ORDER BY {ORDRE}'))
-    schema = requetes.donnee.schema.append(pa.field("rowid", pa.int64()))
+    """Les lignes d'une table et leur repère (rowid, ou rang) ; une valeur qui n'est pas de sa colonne est nulle."""
+    repere = "-1" if requetes.est_rangee_par_cle(base) else "rowid"
+    requete = 'SELECT {COLONNES}, {REPERE} FROM "{T}" ORDER BY {ORDRE}'.replace("{REPERE}", repere)
+    curseur = base.execute(requetes.sql(requete))
+    schema = requetes.donnee.schema.append(pa.field("repere", pa.int64()))
+    rang = 0
     while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if requetes.donnee.est_lourd else LIGNES_PAR_LOT):
-        colonnes = zip(*lignes, strict=True)
+        *colonnes, reperes = zip(*lignes, strict=True)
+        rangs = tuple(range(rang, rang := rang + len(lignes)))
+        colonnes.append(reperes if repere == "rowid" else rangs)
         yield pa.table([convertir_ou_nul(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema)
 
 
@@ -4584,7 +4596,7 @@ class _SqliteLue(Ecrivain):
 
 
 class EcrivainSqlite(_SqliteLue):
-    """SQLite : une transaction par lot, fiche comprise ; WAL, donc jamais un lecteur bloqué ni un journal à part.
+    """SQLite : une transaction par lot, fiche comprise ; WAL le temps d'écrire, donc jamais un lecteur bloqué.
 
     La fiche d'une table T est dans T_series, T_intervalles et T_trous.
     """
@@ -4595,6 +4607,7 @@ class EcrivainSqlite(_SqliteLue):
 
     def _reprendre(self) -> None:
         try:
+            self._effacer_le_reste()
             if self._existe() and self._reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4603,6 +4616,15 @@ class EcrivainSqlite(_SqliteLue):
                     self._accorder(self._base)
         except SortieIllisible:
             self._ecarter()
+
+    def _effacer_le_reste(self) -> None:
+        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
+        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
+            if self._existe():
+                refuser_autre_format(self)
+            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
+                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
+                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     @staticmethod
     def _controler_pages(base: sqlite3.Connection) -> None:
@@ -4645,16 +4667,18 @@ class EcrivainSqlite(_SqliteLue):
             if not self._prete:
                 self._creer_tables(base)
             yield base
+            base.execute("COMMIT")
         except BaseException:
             if base.in_transaction:  # un disque plein l'a peut-être déjà annulée
                 base.execute("ROLLBACK")
             raise
-        base.execute("COMMIT")
         self._prete = True
 
     def _creer_tables(self, base: sqlite3.Connection) -> None:
         for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
-            base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition})')
+            par_cle = nom == self.table and self._requetes.se_range_par_cle
+            fin = self._requetes.sql(", PRIMARY KEY ({CLE})) WITHOUT ROWID") if par_cle else ")"
+            base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition}{fin}')
         presentes = _colonnes_sqlite(base, f"{self.table}_series")
         for colonne, definition in _COLONNES_AJOUTEES.items():
             if colonne not in presentes:
@@ -4701,13 +4725,11 @@ class EcrivainSqlite(_SqliteLue):
 
     def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
         rangs = pa.array(range(lot.num_rows), pa.int64())
-        return lot.select(["rowid"]).filter(pc.invert(pc.is_in(rangs, value_set=gardees)))
+        return lot.select(["repere"]).filter(pc.invert(pc.is_in(rangs, value_set=gardees)))
 
     def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
         with self._erreurs("Écrire"), self._transaction() as base:
-            for retenu in retenus:
-                rangees = zip(retenu["rowid"].to_pylist(), strict=True)
-                base.executemany(self._requetes.sql('DELETE FROM "{T}" WHERE rowid=?'), rangees)
+            self._oter(base, {repere for retenu in retenus for repere in retenu["repere"].to_pylist()})
             self.fiches, self._inscrites = dict(fiches), set()
             for cle, fiche in fiches.items():
                 vide = self.type_donnee.schema.empty_table()
@@ -4715,12 +4737,37 @@ class EcrivainSqlite(_SqliteLue):
         self._a_change = True
         self._finir()
 
+    def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:
+        """Ôte les lignes de ces repères, tels que `_lots_bruts` les donne."""
+        if not reperes:
+            return
+        if not self._requetes.est_rangee_par_cle(base):
+            designees: list[tuple[Any, ...]] = [(repere,) for repere in reperes]
+            base.executemany(self._requetes.sql('DELETE FROM "{T}" WHERE rowid=?'), designees)
+            return
+        toutes = base.execute(self._requetes.sql('SELECT {CLE} FROM "{T}" ORDER BY {ORDRE}'))
+        designees = [cle for rang, cle in enumerate(toutes) if rang in reperes]
+        places = ", ".join("?" * len(self.type_donnee.cle))
+        oter = 'DELETE FROM "{T}" WHERE ({CLE}) = ({PLACES})'.replace("{PLACES}", places)
+        base.executemany(self._requetes.sql(oter), designees)
+
     def _finir(self) -> bool:
-        if self._base is not None and self._a_change:
+        if self._base is not None:
             with self._erreurs("Écrire"):
-                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if self._base.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # aussi d'une exécution tuée
+                    self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._quitter_wal(self._base)
         change, self._a_change = self._a_change, False
         return change
+
+    def _quitter_wal(self, base: sqlite3.Connection) -> None:
+        """Au repos, un seul fichier, que l'on lit même d'un dossier en lecture seule ; un lecteur présent l'empêche."""
+        try:
+            base.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as erreur:
+            if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+        self._prete = False
 
     def _deconnecter(self) -> None:
         if self._base is not None:

@@ -6,8 +6,14 @@ import contextlib
 import gzip
 import itertools
 import json
+import os
+import random
 import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -36,8 +42,6 @@ from outils_ecrivains import (
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from outils_ecrivains import Modele
 
 
@@ -566,6 +570,96 @@ def test_sqlite_lecteur_jamais_bloque(tmp_path: Path) -> None:
             assert lecteur.execute("SELECT COUNT(*) FROM ohlcv").fetchone() == (9,)
         ecrivain.finir()
     assert restes(chemin) == set()
+
+
+def lu_par_un_autre(chemin: Path) -> str:
+    """Ce que lit d'une base un utilisateur, qui n'est pas root, dans un dossier où il ne peut écrire."""
+    root, python = os.geteuid() == 0, shutil.which("python3", path="/usr/bin")  # root écrit partout
+    if root and python is None:
+        return "pas d'autre utilisateur"
+    code = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT COUNT(*) FROM ohlcv').fetchone())"
+    commande = [python if root and python else sys.executable, "-c", code, str(chemin)]
+    chemin.parent.parent.chmod(0o755)
+    chemin.parent.chmod(0o555)
+    try:
+        fin = subprocess.run(
+            commande, capture_output=True, text=True, check=False, cwd="/", user=65534 if root else None
+        )
+    finally:
+        chemin.parent.chmod(0o755)
+    return fin.stdout or fin.stderr
+
+
+def test_sqlite_au_repos_un_seul_fichier() -> None:
+    """Fermée proprement, une base se lit d'un dossier où l'on ne peut écrire ; un lecteur présent n'y fait rien."""
+    with tempfile.TemporaryDirectory() as lieu:  # celui de pytest n'est ouvert qu'à nous
+        chemin = Path(lieu) / "seule" / "a.db"
+        ecrire(chemin, lot(range(5)))
+        with creer(chemin) as ecrivain:
+            ecrivain.ecrire(lot(range(5, 9)), fiche())
+            with contextlib.closing(sqlite3.connect(chemin)) as lecteur:
+                lecteur.execute("SELECT COUNT(*) FROM ohlcv").fetchone()
+                ecrivain.finir()
+            ecrivain.finir()
+        chemin.with_name("a.db.verrou").unlink(missing_ok=True)
+        assert [voisin.name for voisin in chemin.parent.iterdir()] == ["a.db"]
+        assert lu_par_un_autre(chemin) in {"(9,)\n", "pas d'autre utilisateur"}
+        assert chemin.read_bytes()[18:20] == b"\1\1"  # journal d'annulation, et non WAL
+
+
+def test_sqlite_table_compacte_et_rangee(tmp_path: Path) -> None:
+    """Une table neuve prend au plus 105 octets par bougie, et se lit dans l'ordre de sa clé, élargie ou non."""
+    chemin, nombre = tmp_path / "a.db", 20_000
+    rangs = list(range(0, nombre, 500))
+    random.Random(3).shuffle(rangs)
+    for moitie in (rangs[20:], rangs[:20]):
+        ecrire(chemin, *(lot(range(rang, rang + 500)) for rang in moitie))
+    with contextlib.closing(sqlite3.connect(chemin)) as base:
+        lues = base.execute("SELECT * FROM ohlcv").fetchall()
+    assert [ligne[4] for ligne in lues] == [instant(rang) for rang in range(nombre)]
+    assert chemin.stat().st_size <= 105 * nombre
+
+
+def test_sqlite_table_d_avant(tmp_path: Path) -> None:
+    """Une table d'avant (rowid, index unique, base en WAL) continue, telle qu'elle est."""
+    chemin = tmp_path / "a.db"
+    tables = m._tables_sqlite(m.OHLCV, "ohlcv")
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute(f"CREATE TABLE ohlcv ({tables['ohlcv']})")
+        base.execute(f"CREATE UNIQUE INDEX ohlcv_cle ON ohlcv ({', '.join(m.OHLCV.cle)})")
+    ecrire(chemin, lot(range(5, 9)))
+    ecrire(chemin, lot({rang: bougie(rang, 1) for rang in range(7)}))
+    assert contenu(chemin) == {BTC: {rang: bougie(rang, rang < 7) for rang in range(9)}}
+    with contextlib.closing(sqlite3.connect(chemin)) as base:
+        assert base.execute("SELECT rowid FROM ohlcv ORDER BY timestamp").fetchone() != (1,)
+    oter_la_troisieme(chemin)
+
+
+def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
+    """D'une table sans rowid aussi, et même si sa clé n'est pas du type de sa colonne."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(9)))
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("UPDATE ohlcv SET timestamp = 'abc' WHERE timestamp = ?", (instant(3),))
+    with creer(chemin).tenue() as ecrivain:
+        with ecrivain.brut() as brut:
+            (lignes,) = brut.lots
+            rangs = pa.array([r for r, i in enumerate(lignes["timestamp"].to_pylist()) if i is not None], pa.int64())
+            retenu = ecrivain.retenir(lignes, rangs)
+        ecrivain.remplacer([retenu], {fiche().cle: fiche()})
+    with contextlib.closing(sqlite3.connect(chemin)) as base:
+        lus = [t for (t,) in base.execute("SELECT timestamp FROM ohlcv")]
+    assert lus == [instant(rang) for rang in (0, 1, 2, 4, 5, 6, 7, 8)]
+
+
+def oter_la_troisieme(chemin: Path) -> None:
+    with creer(chemin).tenue() as ecrivain:
+        with ecrivain.brut() as brut:
+            (lignes,) = brut.lots
+            retenu = ecrivain.retenir(lignes, pa.array([r for r in range(9) if r != 3], pa.int64()))
+        ecrivain.remplacer([retenu], {fiche().cle: fiche()})
+    assert sorted(contenu(chemin)[BTC]) == [0, 1, 2, 4, 5, 6, 7, 8]
 
 
 # --- Registre et fonctions pures
