@@ -13064,6 +13064,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
+    if execution.rapport is not None:
+        annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     if execution.simulation:
@@ -13114,10 +13116,13 @@ def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
         verrou.rendre()
 
 
+USAGE_RAPPORT = "Une page --rapport"
+
+
 def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
     """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
     try:
-        page = annexe("rapport", "Une page --rapport").rediger(bilans, titre=_titre_du_rapport(bilans), table=table)
+        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, titre=_titre_du_rapport(bilans), table=table)
         octets = page.encode(errors="backslashreplace")
         ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
     except ErreurCollecte as refus:

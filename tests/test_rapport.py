@@ -231,6 +231,17 @@ def test_un_echec_a_aussi_sa_page(tmp_path: Path) -> None:
     assert "RIEN/USDT" in _Page(page.read_text(encoding="utf-8")).texte
 
 
+def test_sans_les_annexes_rien_n_est_telecharge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.rapport", None)
+    sortie = tmp_path / "a.csv"
+    commande = ["--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-2h", "--sortie", str(sortie)]
+    assert m.principal([*commande, "--rapport", str(tmp_path / "r.html")]) == m.CODE_DEMANDE
+    assert "« annexes_ccxt_fr »" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "dit"),
     [
