@@ -245,6 +245,17 @@ def importer(nom: str, usage: str) -> Any:
         ) from erreur
 
 
+def annexe(nom: str, usage: str) -> Any:
+    """Rend l'annexe `nom`, chargée au moment où une option la demande ; lève DependanceAbsente si elle n'est pas là."""
+    sys.modules.setdefault("module_ccxt_fr_v2", sys.modules[__name__])  # lancé comme script : une seule copie du module
+    try:
+        return importlib.import_module(f"annexes_ccxt_fr.{nom}")
+    except ImportError as erreur:
+        raise DependanceAbsente(
+            f"{usage} demande le dossier « annexes_ccxt_fr », livré à côté du module ({erreur})", "Copiez-le aussi."
+        ) from erreur
+
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -2336,7 +2347,7 @@ def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
 
 
-def _par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
+def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
     tri = [(champ, "ascending") for champ in champs]
@@ -2376,7 +2387,7 @@ class _Recensement:
         symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(table["symbole"])])
         self.entrelace = self.entrelace or bool(pc.any(pc.less(symboles[1:], symboles[:-1])).as_py())
         self._dernier = symboles[-1].as_py()
-        for cle, lignes in _par_serie(table, self.donnee):
+        for cle, lignes in par_serie(table, self.donnee):
             self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
             instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
             fiche = self.fiches.setdefault(cle, _fiche_de_rien(cle, instants))
@@ -2644,7 +2655,7 @@ class JournalDeReprise:
                 lot, note = lecteur.read_next_batch_with_custom_metadata()
                 lot.validate(full=True)
                 table, dite = pa.Table.from_batches([lot]), json.loads(note["lot"])
-                intruses = {cle for cle, _ in _par_serie(table, self._donnee)} - {CleSerie(*dite["cle"])}
+                intruses = {cle for cle, _ in par_serie(table, self._donnee)} - {CleSerie(*dite["cle"])}
                 if intruses or not est_triee(table, self._donnee):
                     raise pa.ArrowInvalid("un lot est en désordre, ou d'une autre série")
                 self.ajouter(table, dite)
@@ -3427,7 +3438,7 @@ class _FichierRepris(_FichierLu):
             return
         presents: dict[CleSerie, list[Intervalle]] = {}
         for table in self._journal.flot():
-            for cle, lignes in _par_serie(table, self.type_donnee):
+            for cle, lignes in par_serie(table, self.type_donnee):
                 instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
                 presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
         for cle, fiche in self.fiches.items():
@@ -3843,7 +3854,7 @@ class EcrivainCsv(_CsvLu):
     def _retenir_fins(self) -> None:
         """Les lignes du journal comptent aussi : un lot qui en précède une n'ira pas au bout du fichier."""
         for table in self._journal.flot() if self._direct else ():
-            for _, lignes in _par_serie(table, self.type_donnee):
+            for _, lignes in par_serie(table, self.type_donnee):
                 prolonger(self._fins, lignes, self.type_donnee)
 
     def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
@@ -5159,7 +5170,7 @@ class Controle:
             lot = lot.filter(pc.invert(nulles))
         self._suivre_symboles(lot)
         gardees = [pa.array([], pa.int64())]
-        for cle, lignes in _par_serie(lot, self.donnee):
+        for cle, lignes in par_serie(lot, self.donnee):
             if (examen := self._accueillir(cle, lignes)) is not None:
                 rangs = _en_un_bloc(lignes["rang"])
                 gardees.append(rangs.filter(examen.lire(lignes.select(self.donnee.noms))))
@@ -5189,7 +5200,7 @@ class Controle:
         symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(lot["symbole"])])
         self._dernier = symboles[-1].as_py()
         recul = lot.filter(pc.less(symboles[1:], symboles[:-1]))
-        for cle, lignes in _par_serie(recul, self.donnee):
+        for cle, lignes in par_serie(recul, self.donnee):
             constats = [Constat("desordre", cle, i, None, "symbole en désordre") for i in instants_de(lignes)]
             self.rapport.noter(constats)
 
@@ -5326,7 +5337,7 @@ def _refaire(a_lire: Sequence[Ecrivain]) -> None:
     for lecteur, retenus, fiches in sauves:
         donnee = lecteur.type_donnee
         lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
-        par_cle = dict(_par_serie(lignes, donnee))
+        par_cle = dict(par_serie(lignes, donnee))
         for cle, fiche in fiches.items():
             lecteur.ecrire(Lot(cle, par_cle.get(cle, lignes[:0]), fiche.couverts, fiche.trous), fiche)
         lecteur.finir()
@@ -10217,6 +10228,14 @@ def lire_chemin(valeur: Any) -> Path:
     return Path(lire_texte(valeur)).expanduser()
 
 
+def lire_chemin_html(valeur: Any) -> Path:
+    """Un chemin de page ; l'extension évite d'écraser par elle des données."""
+    chemin = lire_chemin(valeur)
+    if chemin.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"une page .html est attendue, pas « {valeur} »")
+    return chemin
+
+
 def lire_identifiant_sql(valeur: Any) -> str:
     """Un nom de table."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", str(valeur)):
@@ -10399,6 +10418,8 @@ class OptionsExecution:
         aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
     bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
+    rapport: Path | None = option(lire=lire_chemin_html, groupe="exécution", valeur="CHEMIN",
+        aide="page .html autonome : bougies, couverture, trous, durées ; avec --verifier, celle de la sortie contrôlée")
     journal: str = option("info", choix=NIVEAUX, groupe="exécution",
         aide="niveau du journal, sur stderr")
 
@@ -10411,6 +10432,10 @@ class OptionsExecution:
                 yield ("verifier", autre), f"ne va pas avec {drapeau(autre)} : gardez l'une des deux"
         if self.verifier is not None and self.verifier == self.bilan:
             yield ("bilan", "verifier"), "c'est aussi --verifier, qu'il écraserait"
+        if self.rapport is not None and (self.lister or self.simulation):
+            yield ("rapport", "lister", "simulation"), "rien n'est téléchargé ni contrôlé : rien à montrer"
+        if self.rapport is not None and self.rapport == self.bilan:
+            yield ("rapport", "bilan"), "c'est aussi --bilan, qu'il écraserait"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13062,6 +13087,9 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     installer_journal(execution.journal)
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
+    if execution.rapport is not None:
+        echec = ecrire_rapport(execution.rapport, [("", bilan)], tache.sqlite_table)
+        bilan.code = bilan.code or echec
     if execution.bilan is not None:
         return ecrire_bilan(execution.bilan, bilan)
     return bilan.code
@@ -13083,6 +13111,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
+    if execution.rapport is not None:
+        annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     if execution.simulation:
@@ -13131,6 +13161,32 @@ def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
         return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
     finally:
         verrou.rendre()
+
+
+USAGE_RAPPORT = "Une page --rapport"
+
+
+def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
+    """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
+    try:
+        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, titre=_titre_du_rapport(bilans), table=table)
+        octets = page.encode(errors="backslashreplace")
+        ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+    except ErreurCollecte as refus:
+        journal.error("%s", refus.complet())
+        return CODE_ECHEC
+    journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
+    return CODE_SUCCES
+
+
+def _titre_du_rapport(bilans: Sequence[tuple[str, Bilan]]) -> str:
+    """Les séries d'une exécution s'il y en a peu ; sinon combien de tâches et de séries."""
+    series = [str(serie.cle or serie.symbole) for _, bilan in bilans for serie in bilan.series]
+    series += [str(etat.cle) for _, bilan in bilans if bilan.verification for etat in bilan.verification.series]
+    if len(dict.fromkeys(series)) in (1, 2, 3):
+        return ", ".join(dict.fromkeys(series))
+    taches = f"{nombre_de(len(bilans), 'tâche')}, " if len(bilans) > 1 else ""
+    return f"{taches}{nombre_de(len(series), 'série')}"
 
 
 def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:

@@ -519,7 +519,8 @@ def test_les_noms_sont_ceux_du_contrat() -> None:
     promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe date-debut date-fin limite
         prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table compression
         stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
-        timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan journal"""
+        timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan rapport
+        journal"""
     noms = module.noms_options(module.Tache, module.OptionsExecution)
     assert {module.drapeau(nom) for nom in noms} == {f"--{nom}" for nom in promis.split()}
 
