@@ -67,6 +67,7 @@ import gzip
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import io
 import itertools
 import json
@@ -82,6 +83,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from abc import ABC, abstractmethod
@@ -101,7 +103,7 @@ from collections.abc import (
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path, PurePath
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
 
 __version__ = "2.0.0"
@@ -5671,23 +5673,110 @@ def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
     return lire
 
 
+class _PaquetDiffere(ModuleType):
+    """Un paquet de ccxt dont l'`__init__`, qui importe une centaine de classes, n'est pas encore exécuté.
+
+    Les trois paquets coûtent une seconde de CPU ; une classe et ses parentes, un quart. Tant que `_classe_de_ccxt` en
+    importe une, un nom demandé ici est celui d'une classe, cherchée dans son module. Au premier autre accès, d'où qu'il
+    vienne, l'`__init__` est exécuté, et le paquet redevient celui que tout autre code attend.
+    """
+
+    # Ce que la machinerie d'import lit et pose d'un paquet, sans rien vouloir de son contenu.
+    MACHINERIE: ClassVar = frozenset(
+        {"__name__", "__spec__", "__path__", "__loader__", "__package__", "__file__", "__cached__", "__class__"}
+    )
+    verrou: ClassVar = threading.RLock()
+    charges: ClassVar[list[str]] = []  # les classes que le fil qui tient le verrou importe
+    executes: ClassVar[list[ModuleType]] = []  # les paquets dont il exécute l'`__init__`
+
+    def __getattribute__(self, nom: str) -> Any:
+        lire = functools.partial(ModuleType.__getattribute__, self)  # pas `super()` : la classe change en route
+        if nom in _PaquetDiffere.MACHINERIE:
+            return lire(nom)
+        with _PaquetDiffere.verrou:
+            if type(self) is _PaquetDiffere and self not in _PaquetDiffere.executes:
+                trouve = _sans_l_executer(self, nom) if _PaquetDiffere.charges else None
+                if trouve is not None:
+                    return trouve
+                _executer_paquet(self)
+            return lire(nom)
+
+    def __setattr__(self, nom: str, valeur: Any) -> None:
+        pose_par_l_import = isinstance(valeur, ModuleType) and valeur.__name__ == f"{self.__name__}.{nom}"
+        if nom not in _PaquetDiffere.MACHINERIE and not pose_par_l_import:
+            vars(self)  # l'exécute : il écraserait ce qu'on pose ici
+        ModuleType.__setattr__(self, nom, valeur)
+
+
+def _sans_l_executer(paquet: ModuleType, nom: str) -> Any:
+    """Ce qu'un paquet différé, exécuté, donnerait sous ce nom : sous-paquet, classe, erreur ; None : l'exécuter."""
+    if nom.startswith("__"):
+        return None
+    chemin = f"{paquet.__name__}.{nom}"
+    if importlib.util.find_spec(chemin) is None:
+        module = f"{paquet.__name__}.base.exchange" if nom == "Exchange" else "ccxt.base.errors"
+        return getattr(importlib.import_module(module), nom, None)
+    sous_module = importlib.import_module(chemin)
+    return sous_module if hasattr(sous_module, "__path__") else getattr(sous_module, nom, None)
+
+
+def _executer_paquet(paquet: ModuleType) -> None:
+    """Rend un paquet différé à lui-même."""
+    _PaquetDiffere.executes.append(paquet)
+    try:
+        paquet.__spec__.loader.exec_module(paquet)  # type: ignore[union-attr]  # `_differer` a vu qu'il en a un
+        paquet.__class__ = ModuleType
+    finally:
+        _PaquetDiffere.executes.remove(paquet)
+
+
+def _differer(nom: str) -> None:
+    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas déjà importé."""
+    if nom in sys.modules or (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
+        return
+    paquet = importlib.util.module_from_spec(spec)
+    paquet.__class__ = _PaquetDiffere
+    sys.modules[nom] = paquet
+    parent, _, dernier = nom.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], dernier, paquet)
+
+
+def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
+    """La classe d'un exchange dans un paquet de ccxt, sans importer les autres ; None s'il n'en a pas de ce nom."""
+    with _PaquetDiffere.verrou:
+        for nom in ("ccxt", "ccxt.async_support", "ccxt.pro"):
+            _differer(nom)
+        importer(paquet, "Parler à un exchange")
+        _PaquetDiffere.charges.append(exchange)
+        try:
+            socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
+            if not exchange.isidentifier() or importlib.util.find_spec(f"{paquet}.{exchange}") is None:
+                return None
+            classe = getattr(importer(f"{paquet}.{exchange}", "Parler à un exchange"), exchange, None)
+        finally:
+            _PaquetDiffere.charges.pop()
+    return classe if isinstance(classe, type) and issubclass(classe, socle) else None
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
-    rest = importer("ccxt.async_support", "Parler à un exchange")
-    pro = importer("ccxt.pro", "Parler à un exchange par WebSocket")
-    if exchange not in rest.exchanges:
-        conseil = proches(exchange, rest.exchanges) or "La liste : --lister exchanges."
-        raise ErreurDemande(f"Exchange inconnu : « {exchange} »", conseil)
-    du_rest = getattr(rest, exchange)
-    base = getattr(pro, exchange, None) or du_rest
+    du_rest = _classe_de_ccxt("ccxt.async_support", exchange)
+    if du_rest is None:
+        connus = identifiants_exchanges()
+        raise ErreurDemande(
+            f"Exchange inconnu : « {exchange} »", proches(exchange, connus) or "La liste : --lister exchanges."
+        )
+    base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
     lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
     ajouts: dict[str, Any] = {
         nom: _selon_le_canal(vars(du_rest)[nom], methode)
         for nom, methode in vars(base).items()
         if base is not du_rest and nom.startswith("parse_") and nom in vars(du_rest)
     }
-    if base.parse_ohlcvs is rest.Exchange.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
+    socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
+    if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
     for nom in lignee:
         ajouts |= _CORRECTIONS.get(nom, {})
