@@ -697,6 +697,40 @@ def test_un_prix_de_contrat_au_comptant_est_refuse(bourse: Bourse) -> None:
 # Heure
 
 
+def test_les_seuls_marches_utiles_sont_ranges(bourse: Bourse) -> None:
+    """Celui qui est demandé et ses contrats ; tous, sans requête de plus, s'il en manque un : les proches se disent."""
+
+    async def scenario(connexion: module.Connexion) -> tuple[set[str], int, str]:
+        await connexion.preparer(["BTC/USDT"], seuls=True)
+        ranges, requetes = set(connexion.api.markets), connexion.requetes
+        return ranges, requetes, str(connexion.resoudre("BTC/USDT")["id"])
+
+    assert jouer(bourse, "binance", scenario) == ({"BTC/USDT"}, 2, "BTCUSDT")
+
+    async def inconnu(connexion: module.Connexion) -> None:
+        await connexion.preparer(["BTC/USDT", "BTC/USDX"], seuls=True)
+        assert len(connexion.api.markets) > 3
+        connexion.resoudre("BTC/USDX")
+
+    with pytest.raises(module.ErreurDemande) as refus:
+        jouer(bourse, "binance", inconnu)
+    assert "BTC/USDT" in refus.value.conseil
+
+
+def test_l_heure_est_demandee_avant_les_marches(bourse: Bourse) -> None:
+    """Ensemble, mais l'heure d'abord : sa réponse n'attend pas que deux mille marchés soient rangés."""
+
+    async def scenario(connexion: module.Connexion) -> None:
+        await connexion.preparer(["BTC/USDT"])
+
+    bourse.requetes.clear()
+    bourse.latence_s = 0.2
+    jouer(bourse, "binance", scenario)
+    heure, marches = sorted(bourse.requetes, key=lambda r: r.instant)
+    assert (heure.chemin.rpartition("/")[2], marches.chemin.rpartition("/")[2]) == ("time", "exchangeInfo")
+    assert marches.en_vol == 1
+
+
 @pytest.mark.parametrize("decalage_ms", [0, 600_000, -600_000])
 def test_l_heure_est_celle_de_l_exchange(bourse: Bourse, caplog: pytest.LogCaptureFixture, decalage_ms: int) -> None:
     """Dix minutes d'écart sont suivies, et dites."""
