@@ -104,7 +104,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path, PurePath
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 __version__ = "2.0.0"
 
@@ -127,6 +127,8 @@ __all__ = [
     "lire",
     "ouvrir_exchange",
     "suivre",
+    "telecharger",
+    "telecharger_async",
     "telecharger_ohlcv",
     "telecharger_ohlcv_async",
     "verifier",
@@ -248,11 +250,16 @@ def importer(nom: str, usage: str) -> Any:
 
 
 def annexe(nom: str, usage: str) -> Any:
-    """Rend l'annexe `nom`, chargée au moment où une option la demande ; lève DependanceAbsente si elle n'est pas là."""
-    sys.modules.setdefault("module_ccxt_fr_v2", sys.modules[__name__])  # lancé comme script : une seule copie du module
+    """Rend `annexes_ccxt_fr.nom`, importé au premier usage ; DependanceAbsente si le dossier manque.
+
+    Elle importe le module sous son vrai nom : lancé en script, il s'y inscrit, pour n'être qu'une fois en mémoire.
+    """
+    sys.modules.setdefault("module_ccxt_fr_v2", sys.modules[__name__])
     try:
         return importlib.import_module(f"annexes_ccxt_fr.{nom}")
-    except ImportError as erreur:
+    except ModuleNotFoundError as erreur:
+        if not (erreur.name or "").startswith("annexes_ccxt_fr"):
+            raise
         raise DependanceAbsente(
             f"{usage} demande le dossier « annexes_ccxt_fr », livré à côté du module ({erreur})", "Copiez-le aussi."
         ) from erreur
@@ -570,7 +577,7 @@ class TypeDonnee:
     @functools.cached_property
     def a_une_grille(self) -> bool:
         """Vrai si les instants sont ceux d'une grille : on sait alors, d'un intervalle, ce qu'il doit tenir."""
-        return "timeframe" in self.noms
+        return {"timeframe", "prix"} <= {*self.noms}  # un intérêt ouvert est daté de son relevé, sans rien devoir
 
     @functools.cached_property
     def est_lourd(self) -> bool:
@@ -650,7 +657,34 @@ ORDERBOOK = TypeDonnee(
     ),
     cle=("exchange", "symbole", "timestamp", "nonce"),
 )
-TYPES: Mapping[str, TypeDonnee] = {donnee.nom: donnee for donnee in (OHLCV, TRADES, TICKER, ORDERBOOK)}
+FUNDING = TypeDonnee(
+    "funding",
+    (
+        ("exchange", "texte"),
+        ("symbole", "texte"),
+        ("timestamp", "instant"),
+        ("funding_rate", "nombre"),
+        ("mark_price", "nombre"),
+    ),
+    cle=("exchange", "symbole", "timestamp"),
+)
+OPEN_INTEREST = TypeDonnee(
+    "open_interest",
+    (
+        ("exchange", "texte"),
+        ("symbole", "texte"),
+        ("timeframe", "texte"),
+        ("timestamp", "instant"),
+        ("amount", "nombre"),
+        ("value", "nombre"),
+    ),
+    cle=("exchange", "symbole", "timeframe", "timestamp"),
+)
+TYPES: Mapping[str, TypeDonnee] = {
+    donnee.nom: donnee for donnee in (OHLCV, TRADES, TICKER, ORDERBOOK, FUNDING, OPEN_INTEREST)
+}
+FLUX = ("ohlcv", "trades", "ticker", "orderbook")  # ce qu'un flux suit
+HISTOIRES = ("ohlcv", "trades", "funding", "open_interest")  # ce qu'un historique lit
 
 
 def type_des_colonnes(noms: Sequence[str]) -> TypeDonnee | None:
@@ -667,7 +701,8 @@ def _constante(valeur: Any) -> pa.Scalar:
 class CleSerie(NamedTuple):
     """Ce qui distingue une série d'une autre ; les quatre premières colonnes d'un fichier de bougies.
 
-    Une série de trades, de tickers ou de carnets n'a ni timeframe ni prix : les deux sont vides.
+    Une série de trades, de tickers, de carnets ou de funding n'a ni timeframe ni prix : les deux sont vides. Celle
+    d'un intérêt ouvert a un timeframe, et pas de prix.
     """
 
     exchange: str
@@ -675,9 +710,14 @@ class CleSerie(NamedTuple):
     timeframe: str = ""
     prix: str = ""
 
+    @property
+    def a_une_grille(self) -> bool:
+        """Vrai d'une série de bougies : voir `TypeDonnee.a_une_grille`."""
+        return bool(self.timeframe and self.prix)
+
     def __str__(self) -> str:
-        if not self.timeframe:
-            return f"{self.symbole} ({self.exchange})"
+        if not self.prix:
+            return f"{' '.join(filter(None, (self.symbole, self.timeframe)))} ({self.exchange})"
         return f"{self.symbole} {self.timeframe} ({self.exchange}, prix {self.prix})"
 
 
@@ -2353,7 +2393,7 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
 
 def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
-    if not cle.timeframe:
+    if not cle.a_une_grille:
         return Fiche(cle)
     pas = timeframe_de(cle.exchange, cle.timeframe)
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
@@ -4953,6 +4993,20 @@ def _tickers_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: AR
     return pc.and_(presents, functools.reduce(pc.and_, (pc.fill_null(fini, True) for fini in finis)))
 
 
+def _financements_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
+    prix = lignes["mark_price"]
+    vrai = pc.fill_null(pc.and_(pc.is_finite(prix), pc.greater(prix, _constante(0.0))), _constante(True))
+    return pc.and_(pc.fill_null(pc.is_finite(lignes["funding_rate"]), _constante(False)), vrai)
+
+
+def _interets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
+    """Une quantité ou une valeur, finies et non négatives : bybit, d'un contrat inverse, n'a que la valeur."""
+    colonnes = [lignes[nom] for nom in ("amount", "value")]
+    vraies = [pc.and_(pc.is_finite(c), pc.greater_equal(c, _constante(0.0))) for c in colonnes]
+    presente = functools.reduce(pc.or_, (pc.is_valid(colonne) for colonne in colonnes))
+    return functools.reduce(pc.and_, (pc.fill_null(vraie, _constante(True)) for vraie in vraies), presente)
+
+
 def _carnets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
     cotes = [
         [[(niveau["price"], niveau["amount"]) for niveau in cote or ()] for cote in lignes[nom].to_pylist()]
@@ -4966,6 +5020,8 @@ POSSIBLES: Mapping[str, Callable[[pa.Table, CleSerie], pa.Array]] = {
     TRADES.nom: _trades_possibles,
     TICKER.nom: _tickers_possibles,
     ORDERBOOK.nom: _carnets_possibles,
+    FUNDING.nom: _financements_possibles,
+    OPEN_INTEREST.nom: _interets_possibles,
 }
 
 
@@ -4983,7 +5039,7 @@ def _impossibles(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array
 
 
 def _hors_grille(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:
-    if not fiche.cle.timeframe:
+    if not fiche.cle.a_une_grille:
         return pa.repeat(_constante(False), len(instants))
     bornes = pc.if_else(_du_futur(lignes, instants, fiche), 0, instants)  # aucun calendrier ne va partout
     return pc.invert(_en_un_bloc(sur_grille(pa.chunked_array([bornes]), grille(fiche))))
@@ -4997,7 +5053,7 @@ def _dans_un_trou(lignes: pa.Table, instants: pa.Array, fiche: Fiche, *, raisons
     """Les bougies de ces trous ; d'événements, un trou dit qu'il en manque, pas qu'il n'y en a aucun."""
     trous = [(t.debut, t.fin) for t in fiche.trous if t.raison in raisons]
     proches = trous[voisins(trous, *(i.as_py() for i in pc.min_max(instants).values()))]
-    if not (proches and fiche.cle.timeframe):
+    if not (proches and fiche.cle.a_une_grille):
         return pa.repeat(_constante(False), len(instants))
     rangs = (bisect.bisect_right(proches, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
     fins = [proches[rang][1] if rang >= 0 else -1 for rang in rangs]
@@ -5040,7 +5096,7 @@ def accordee(fiche: Fiche, presents: Sequence[Intervalle], perdus: Sequence[Inte
 
     faits = hors(unir(presents, perdus), partiels=False)
     expliques = unir(presents, ((t.debut, t.fin) for t in faits))
-    absents = [i for i in oter(connus, expliques) if not fiche.cle.timeframe or grille(fiche).compter(*i)]
+    absents = [i for i in oter(connus, expliques) if not fiche.cle.a_une_grille or grille(fiche).compter(*i)]
     manquent = unir(absents, croiser(perdus, unir(connus, ((t.debut, t.fin) for t in trous))))
     neuve = dataclasses.replace(fiche, couverts=[], trous=[])
     restes = hors(unir(connus, manquent), partiels=True)
@@ -5131,7 +5187,7 @@ class Examen:
                 nombres = [(i, nombre_de(grille(fiche).compter(*i), "bougie")) for i in intervalles]
                 self._noter_intervalles(nature, [(i, f"{nombre} {phrase}") for i, nombre in nombres])
         self.etat.trous.update(trou.raison for trou in fiche.trous)
-        mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.timeframe else lambda d, f: f - d
+        mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
         tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
         if total := mesurer(tout[0][0], tout[-1][1]) if tout else 0:
             prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
@@ -6502,6 +6558,13 @@ class Connexion(_Marches):
         unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
+    def mesure_des_trades(self, marche: Mapping[str, Any]) -> Callable[[Trade], Decimal]:
+        """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST."""
+        contrat = marche.get("contract") and self.unite_volume(marche) != "contrats"
+        en_contrats = contrat and self.particularite.trades_en_contrats
+        taille = _en_nombre(marche.get("contractSize")) if en_contrats else None
+        return mesure_en_base(taille, bool(contrat and marche.get("inverse")))
+
     async def lire_bougies(
         self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, *, limite: int, relecture: bool = False
     ) -> list[list[Any]]:
@@ -7516,7 +7579,7 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
     """Un timeframe plus long encadre ce qu'une page de la série ne peut encadrer : le plus fin d'abord."""
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
     gauche, droite = voisines(manque, reponses)
-    # Le vide est plus long que ce qui est demandé : une page muette, là où aucune voisine n'est connue (coinbase : 300).
+    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
     debut_du_vide = avancer(manque.debut, -place) if gauche is None else gauche
     fin_du_vide = avancer(manque.fin, place) if droite is None else droite
     for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin_du_vide - debut_du_vide]:
@@ -7920,8 +7983,29 @@ def timeframes_longs(offerts: Iterable[str], reference: Timeframe) -> list[Timef
     return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
 
 
+class Source(Protocol):
+    """D'où viennent les lignes d'une série : `preparer`, puis `lots` de ce qu'il rend, dans l'ordre qu'elle veut.
+
+    `demande` : l'intervalle à tenir, connu après `preparer` ; une source peut le préciser en lisant. `attendue` :
+    l'instant de la dernière ligne qu'il doit tenir ; None si rien ne le dit, comme d'événements. La fiche donnée à la
+    source est ce que la sortie prouve déjà ; un lot n'efface rien de ce qu'elle tient sans le lire à nouveau.
+    """
+
+    demande: Intervalle
+
+    @property
+    def attendue(self) -> int | None:
+        """L'instant de la dernière ligne attendue."""
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe `demande` ; rend les intervalles à lire."""
+
+    def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots de ces intervalles."""
+
+
 class Historique:
-    """La source REST d'une série : rend des lots pour un écrivain."""
+    """La source REST d'une série de bougies : rend des lots pour un écrivain."""
 
     def __init__(
         self,
@@ -7936,6 +8020,11 @@ class Historique:
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
         self._places, self._concurrence = places, concurrence
+
+    @property
+    def attendue(self) -> int | None:
+        """L'ouverture de la dernière bougie close."""
+        return self.timeframe.avancer(self.demande[1], -1)
 
     async def preparer(self) -> list[Intervalle]:
         """Fixe l'ancre et les bornes ; rend les intervalles à demander."""
@@ -8857,11 +8946,7 @@ class FilAgregat(FilBougies):
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
         self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
-        contrat = serie.marche.get("contract") and connexion.unite_volume(serie.marche) != "contrats"
-        en_contrats = contrat and connexion.particularite.trades_en_contrats
-        taille = _en_nombre(serie.marche.get("contractSize")) if en_contrats else None
-        inverse = bool(contrat and serie.marche.get("inverse"))
-        self._volume = lambda trade: volume_en_base(trade.amount, trade.price, taille, inverse)
+        self._volume = connexion.mesure_des_trades(serie.marche)
 
     def rompre(self) -> None:
         super().rompre()
@@ -10428,6 +10513,8 @@ class Tache:
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_symboles, groupe="marché", valeur="A,B", synonymes=("symboles",),
         aide="plusieurs symboles, séparés par des virgules")
+    donnee: str = option("ohlcv", choix=HISTOIRES, groupe="marché",
+        aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
@@ -10443,10 +10530,10 @@ class Tache:
         aide="dernières bougies relues à chaque reprise (révisions tardives)")
     grace: float = option(2.0, lire=lire_secondes, groupe="intervalle", valeur="S",
         aide="retard admis d'un trade, et secondes avant de tenir une bougie pour close")
-    stream: str | None = option(choix=TYPES, groupe="flux",
+    stream: str | None = option(choix=FLUX, groupe="flux",
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
-        aide="agrège le flux de trades en bougies")
+        aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
     duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
@@ -10506,8 +10593,7 @@ class Tache:
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
-        if self.trades_vers_ohlcv and self.stream != "trades":
-            yield ("trades_vers_ohlcv", "stream"), "ne va qu'avec le flux de trades (stream: trades)"
+        yield from self._fautes_de_donnee()
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -10517,6 +10603,15 @@ class Tache:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
 
+    def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.stream and self.donnee != "ohlcv":
+            yield ("donnee", "stream"), "ne va pas avec un flux : gardez l'une des deux"
+        elif self.trades_vers_ohlcv and "trades" not in (self.stream, self.donnee):
+            phrase = "ne va qu'avec le flux de trades (stream: trades) ou leur histoire (donnee: trades)"
+            yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
+        elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
+            yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
+
     @property
     def format_choisi(self) -> str:
         """Le format demandé, ou celui de l'extension de la sortie, ou csv."""
@@ -10524,8 +10619,8 @@ class Tache:
 
     @property
     def type_donnee(self) -> TypeDonnee:
-        """Ce que la sortie contient : des bougies, sauf si l'on suit un autre flux sans l'agréger."""
-        return OHLCV if self.trades_vers_ohlcv else TYPES[self.stream or "ohlcv"]
+        """Ce que la sortie contient : des bougies, sauf si l'on suit, ou lit, autre chose sans l'agréger."""
+        return OHLCV if self.trades_vers_ohlcv else TYPES[self.stream or self.donnee]
 
     @property
     def origine(self) -> str:
@@ -10832,7 +10927,7 @@ def _usage(planifiee: TacheDeLot) -> object:
 
 def _contenu(tache: Tache) -> object:
     """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
-    bougies = (tache.timeframe, tache.prix_ohlcv) if tache.type_donnee is OHLCV else ()
+    bougies = (tache.timeframe, tache.prix_ohlcv) if "timeframe" in tache.type_donnee.noms else ()
     symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
     return tache.exchange, bougies, symboles
 
@@ -11122,7 +11217,7 @@ class LecteurDePlan:
         mode, flux = lues.get("mode"), lues.get("stream")
         illisible = any("stream" in faute.noms for faute in (*self.defauts.fautes, *bloc.fautes))
         if mode == "stream" and not flux and not illisible:
-            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(TYPES)}"
+            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(FLUX)}"
             self.releve.noter(bloc.lignes.get("mode", self.defauts.lignes.get("mode")), ou, phrase)
         if mode == "rest" and flux and {"mode", "stream"} <= propres:
             self.releve.noter(bloc.lignes["mode"], ou, f"mode : « rest » ne va pas avec stream ({flux})")
@@ -11394,7 +11489,7 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
     if len(symboles) > 80:
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
     prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
-    contenu = cle.timeframe or type_donnee.nom
+    contenu = cle.timeframe if type_donnee is OHLCV else "-".join(filter(None, (type_donnee.nom, cle.timeframe)))
     return f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
 
 
@@ -11473,10 +11568,17 @@ async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncI
 
 def controler_demande(connexion: Connexion, tache: Tache) -> None:
     """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
-    if tache.stream is None:
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
-    else:
+    if tache.stream is not None:
         controler_flux(connexion, tache)
+    elif tache.donnee != "ohlcv":
+        histoires(tache.donnee).controler(connexion, tache)
+    else:
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+
+
+def histoires(donnee: str) -> Any:
+    """L'annexe qui lit ce qui n'est pas une bougie."""
+    return annexe("histoires", f"donnee: {donnee}")
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -11521,6 +11623,9 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
 
 
 def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
+    if tache.stream is None and tache.donnee != "ohlcv":
+        ouverte: Serie = histoires(tache.donnee).ouvrir_serie(connexion, tache, symbole)
+        return ouverte
     if tache.type_donnee is OHLCV:
         return connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
@@ -11628,7 +11733,7 @@ class _Execution:
     async def _copier(self, serie: Serie, bilan: BilanSerie) -> None:
         """De la source à l'écrivain, lot par lot."""
         fiche = self._fiche(serie)
-        source = Historique(self.connexion, serie, plage_de(self.tache), fiche, self._places, self.tache.concurrence)
+        source = self._source(serie, fiche)
         intervalles = await source.preparer()
         if self.a_relire is not None:
             intervalles = croiser(intervalles, self.a_relire.get(serie.cle, ()))
@@ -11643,12 +11748,21 @@ class _Execution:
                     self.suivi(Avancement(serie.cle, atteint, source.demande, lot.lignes.num_rows))
         bilan.demande = source.demande
         self._conclure(bilan, self.ecrivain.fiches.get(serie.cle, fiche))
-        self._dire_le_retard(bilan, source.timeframe)
+        self._dire_le_retard(bilan, source.attendue)
 
-    def _dire_le_retard(self, bilan: BilanSerie, timeframe: Timeframe) -> None:
+    def _source(self, serie: Serie, fiche: Fiche) -> Source:
+        """D'où viennent les lignes : les bougies du REST, ou l'histoire que sait lire une annexe."""
+        plage = plage_de(self.tache)
+        if self.tache.donnee == "ohlcv":
+            return Historique(self.connexion, serie, plage, fiche, self._places, self.tache.concurrence)
+        source: Source = histoires(self.tache.donnee).ouvrir_source(
+            self.connexion, serie, self.tache, plage, fiche, self._places
+        )
+        return source
+
+    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None) -> None:
         """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange."""
-        attendue = timeframe.avancer((bilan.demande or (0, 0))[1], -1)
-        if bilan.derniere_ms is None:
+        if bilan.derniere_ms is None or attendue is None:
             return
         bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
         if bilan.retard_s and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
@@ -11683,7 +11797,7 @@ class _Execution:
         bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
             bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
-        apport, revisees = comparer(self._deja_ecrites(lot, fin_connue), lot.lignes)
+        apport, revisees = comparer(self._deja_ecrites(lot, fin_connue), lot.lignes, self.tache.type_donnee)
         bilan.lignes_revisees += revisees
         bilan.lignes_nouvelles += apport.num_rows - revisees
         self.ecrivain.ecrire(lot._replace(lignes=apport), fiche)
@@ -11692,7 +11806,7 @@ class _Execution:
         """Les lignes déjà là avant cette exécution dans l'étendue du lot ; lues seulement s'il peut y en avoir."""
         instants = instants_de(lot.lignes)
         if not instants or instants[0] > fin_connue:
-            return OHLCV.schema.empty_table()
+            return lot.lignes[:0]
         return self.ecrivain.lire(lot.cle, instants[0], instants[-1] + 1)
 
     def _conclure(self, bilan: BilanSerie, fiche: Fiche) -> None:
@@ -11715,14 +11829,14 @@ def derniere_ligne(fiche: Fiche) -> int | None:
     if not fiche.couverts:
         return None
     fin = fiche.couverts[-1][1]
-    return grille(fiche).avancer(fin, -1) if fiche.cle.timeframe else fin - 1
+    return grille(fiche).avancer(fin, -1) if fiche.cle.a_une_grille else fin - 1
 
 
 def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     """Ce qui manque et pourquoi, demandé contre obtenu."""
     sens = {
         HORS_FENETRE_API: "l'exchange ne sert pas si loin en arrière",
-        ECHEC: "bougies impossibles ou jamais rendues",
+        ECHEC: "lignes impossibles ou jamais rendues",
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
@@ -12132,26 +12246,38 @@ def executer(tache: Tache, *, suivi: Suivi | None = None) -> Bilan:
     return _courir(lambda: executer_async(tache, suivi=suivi))
 
 
-async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
-    """Télécharge des bougies ; options : les noms du YAML (`symbole`, `timeframe`, `date_debut`…).
+async def telecharger_async(**options: Any) -> pa.Table:
+    """Télécharge une histoire ; options : les noms du YAML (`donnee`, `symbole`, `date_debut`…).
 
-    Sans `sortie`, rien n'est écrit. Rend les bougies demandées, [date_debut, date_fin[, triées par clé ; les fiches
-    (intervalles prouvés, trous et leurs raisons) sont en JSON dans `table.schema.metadata[b"fiche"]`.
-    Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand les essais sont épuisés.
+    `donnee` : « ohlcv » (d'office), « trades » (avec `trades_vers_ohlcv`, les bougies qui en sont faites), « funding »
+    ou « open_interest ». Sans `sortie`, rien n'est écrit. Rend les lignes demandées, [date_debut, date_fin[, aux
+    colonnes du contrat, triées par clé ; les fiches (intervalles prouvés, trous et leurs raisons) sont en JSON dans
+    `table.schema.metadata[b"fiche"]`. Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand
+    les essais sont épuisés.
     """
     tache = construire(options)
-    puits = Memoire() if tache.sortie is None else None
+    puits = Memoire(tache.type_donnee) if tache.sortie is None else None
     bilan = await executer_async(tache, puits=puits)
     for serie in bilan.series:
         if serie.etat == "echec":
             raise ErreurTemporaire(serie.message)
     if puits is not None:
-        return _avec_fiches(puits.table(), puits.fiches.values())
+        return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
     demandees = [serie for serie in bilan.series if serie.cle is not None]
     table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
-    return _avec_fiches(table, [fiches[s.cle] for s in demandees if s.cle in fiches])
+    return _avec_fiches(table, tache.type_donnee, [fiches[s.cle] for s in demandees if s.cle in fiches])
+
+
+def telecharger(**options: Any) -> pa.Table:
+    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    return _courir(lambda: telecharger_async(**options))
+
+
+async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
+    """`telecharger_async` de bougies (options : les noms du YAML) : mêmes rendus, mêmes erreurs."""
+    return await telecharger_async(**options)
 
 
 def telecharger_ohlcv(**options: Any) -> pa.Table:
@@ -12159,8 +12285,8 @@ def telecharger_ohlcv(**options: Any) -> pa.Table:
     return _courir(lambda: telecharger_ohlcv_async(**options))
 
 
-def _avec_fiches(table: pa.Table, fiches: Iterable[Fiche]) -> pa.Table:
-    texte = json.dumps({"type": OHLCV.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
+def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
+    texte = json.dumps({"type": donnee.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
     return table.replace_schema_metadata({"fiche": texte})
 
 
@@ -12172,7 +12298,7 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
         debut, fin = serie.demande or (0, 0)
         masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
         for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
-            masque = pc.and_(masque, pc.equal(table[nom], valeur))
+            masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
         gardees = masque if gardees is None else pc.or_(gardees, masque)
     return table.filter(gardees) if gardees is not None else table.slice(0, 0)
 

@@ -299,7 +299,7 @@ def remplir_cases(vues: Sequence[Vue]) -> tuple[int, float]:
         connues = repartir(vue.connu, debut, pas, CASES)
         prouvees = repartir(vue.fiche.couverts, debut, pas, CASES)
         vue.cases = [
-            round(1000 * min(1.0, prouvee / connue)) if connue > 1e-9 else None  # noqa: PLR2004  un arrondi, pas un seuil
+            round(1000 * min(1.0, prouvee / connue)) if connue > 1e-9 else None
             for prouvee, connue in zip(prouvees, connues, strict=True)
         ]
     return debut, pas
@@ -357,7 +357,7 @@ def _frise(vue: Vue) -> dict[str, Any]:
     pas = max(1.0, (fin - debut) / CASES)
     parts = {etat: repartir(i, debut, pas, CASES) for etat, i in vue.par_etat().items() if i}
     reste = [max(0.0, 1 - sum(colonne)) for colonne in zip(*parts.values(), strict=True)]
-    parts[INCONNU] = [part if part > 1e-6 else 0.0 for part in reste]  # noqa: PLR2004  un arrondi, pas un seuil
+    parts[INCONNU] = [part if part > 1e-6 else 0.0 for part in reste]
     lisibles = {etat: [round(100 * part, 2) for part in valeurs] for etat, valeurs in parts.items() if any(valeurs)}
     return {"frise": {"debut": debut, "pas": pas, "parts": lisibles}}
 
@@ -516,9 +516,9 @@ def _couleur(case: int | None) -> str:
     """De l'échec (0) à l'écrit (1000)."""
     if case is None:
         return COULEURS[INCONNU]
-    if case >= 1000:  # noqa: PLR2004  des millièmes
+    if case >= 1000:
         return COULEURS[ECRIT]
-    return COULEURS[collecte.ECHEC] if case < 500 else COULEURS[collecte.HORS_FENETRE_API]  # noqa: PLR2004
+    return COULEURS[collecte.ECHEC] if case < 500 else COULEURS[collecte.HORS_FENETRE_API]
 
 
 def _table_executions(executions: Iterable[tuple[str, Bilan]]) -> str:

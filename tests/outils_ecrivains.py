@@ -90,7 +90,7 @@ def creer(
     return m.ECRIVAINS[nom](chemin, type_donnee=donnee, **reglages)
 
 
-# --- Les quatre types : une ligne de chacun, d'un rang et d'une version, et ce que la sortie doit en tenir.
+# --- Tous les types : une ligne de chacun, d'un rang et d'une version, et ce que la sortie doit en tenir.
 
 Ligne4 = dict[str, Any]
 Modele4 = dict[tuple[Any, ...], Ligne4]
@@ -98,15 +98,16 @@ Modele4 = dict[tuple[Any, ...], Ligne4]
 
 def cles(donnee: m.TypeDonnee) -> tuple[m.CleSerie, m.CleSerie]:
     """Deux séries d'un type, BTC et ETH."""
-    return (
-        (BTC, ETH) if donnee.a_une_grille else (m.CleSerie("binance", BTC.symbole), m.CleSerie("binance", ETH.symbole))
-    )
+    vides = {champ: "" for champ in ("timeframe", "prix") if champ not in donnee.noms}
+    return BTC._replace(**vides), ETH._replace(**vides)
 
 
 def ligne(donnee: m.TypeDonnee, cle: m.CleSerie, rang: int, version: int = 0) -> Ligne4:
     """La ligne de ce rang ; trois trades, trois carnets par ms. Les ids d'ETH sont des lettres, à l'envers."""
     prix = bougie(rang, version)
-    moment = {"ohlcv": instant(rang), "ticker": DEBUT + rang}.get(donnee.nom, DEBUT + rang // 3)
+    moment = {"ohlcv": instant(rang), "trades": DEBUT + rang // 3, "orderbook": DEBUT + rang // 3}.get(
+        donnee.nom, DEBUT + rang
+    )
     niveaux = [{"price": prix[0] - n, "amount": (rang + n) / 7} for n in range(rang % 4)]
     valeurs = {
         **cle._asdict(),
@@ -116,7 +117,9 @@ def ligne(donnee: m.TypeDonnee, cle: m.CleSerie, rang: int, version: int = 0) ->
         "recu": moment + 40,
         "id": str(95 + rang) if cle.symbole == BTC.symbole else f"~{9999 - rang}",
         "side": (None, "buy", "sell")[rang % 3],
-        **dict.fromkeys(("price", "amount", "cost"), prix[0]),
+        **dict.fromkeys(("price", "amount", "cost", "value"), prix[0]),
+        "funding_rate": -1e-5 * rang,
+        "mark_price": None if rang % 5 == 0 else prix[1],
         "nonce": rang if rang % 3 < 2 else None,
         "bids": niveaux,
         "asks": None if rang % 7 == 0 else niveaux[::-1],

@@ -288,6 +288,8 @@ SURFACE = {
     "Bilan": "ce qu'elle a fait",
     "agreger_trades": "des bougies, depuis des trades",
     "suivre": "un flux, lot par lot",
+    "telecharger": "une histoire, tout de suite : bougies, trades, funding, intérêt ouvert",
+    "telecharger_async": "idem, dans une boucle",
     "telecharger_ohlcv": "des bougies, tout de suite",
     "telecharger_ohlcv_async": "idem, dans une boucle",
     "ouvrir_exchange": "l'instance ccxt, ouverte et fermée proprement",

@@ -59,6 +59,7 @@ TEXTES = [
     ("sous_type", "inverse", "inverse"),
     ("mode_marge", "isolated", "isolated"),
     ("symbole", " BTC/USDT:USDT ", "BTC/USDT:USDT"),
+    ("donnee", "open_interest", "open_interest"),
     ("timeframe", "1M", "1M"),
     ("timeframe", "15m", "15m"),
     ("prix_ohlcv", "premiumIndex", "premiumIndex"),
@@ -120,6 +121,7 @@ TYPES = "(choix : spot, swap, future, margin, option)"
 PRIX = "(choix : last, mark, index, premiumIndex)"
 FORMATS = "(choix : csv, parquet, feather, sqlite)"
 FLUX = "(choix : ohlcv, trades, ticker, orderbook)"
+HISTOIRES = "(choix : ohlcv, trades, funding, open_interest)"
 TABLE = "(lettres sans accent, chiffres et _, 63 au plus)"
 MAUVAIS = [
     ("exchange", "", "un texte non vide est attendu"),
@@ -128,6 +130,7 @@ MAUVAIS = [
     ("sous_type", "linaer", "« linaer » n'est pas permis (choix : linear, inverse). Vouliez-vous dire « linear » ?"),
     ("mode_marge", "", "«  » n'est pas permis (choix : isolated, cross)."),
     ("symbole", "  ", "un texte non vide est attendu"),
+    ("donnee", "trade", f"« trade » n'est pas permis {HISTOIRES}. Vouliez-vous dire « trades » ?"),
     ("timeframe", "1 heure", "« 1 heure » n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)"),
     ("timeframe", "0m", "« 0m » n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)"),
     ("prix_ohlcv", "marks", f"« marks » n'est pas permis {PRIX}. Vouliez-vous dire « mark » ?"),
@@ -306,7 +309,7 @@ def test_symboles_et_symbols_sont_synonymes() -> None:
 def test_les_options_de_flux_qui_se_contredisent() -> None:
     """Un flux n'a pas de date de fin, ne remonte pas hors bougies, et seuls les trades s'agrègent."""
     assert fautes(**BASE, trades_vers_ohlcv=True) == [
-        "trades_vers_ohlcv : ne va qu'avec le flux de trades (stream: trades)"
+        "trades_vers_ohlcv : ne va qu'avec le flux de trades (stream: trades) ou leur histoire (donnee: trades)"
     ]
     assert fautes(**BASE, stream="ohlcv", date_fin="2030-01-01") == [
         "date_fin : un flux ne finit pas à une date : donnez une duree, en secondes"
@@ -518,7 +521,7 @@ def test_les_noms_sont_ceux_du_contrat() -> None:
     """Les drapeaux promis, et eux seuls."""
     promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe date-debut date-fin limite
         prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table compression
-        stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
+        donnee stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
         timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan rapport
         journal"""
     noms = module.noms_options(module.Tache, module.OptionsExecution)
@@ -530,7 +533,7 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
     promis = {
         "exchange": "binance", "type_marche": "spot", "timeframe": "1m", "prix_ohlcv": "last", "relecture": 2,
         "concurrence": 8, "grace": 2.0, "essais": 8, "table_choisie": "ohlcv", "timeout": 30_000, "limite": None,
-        "stream": None, "trades_vers_ohlcv": False, "duree": None, "flush": 20, "profondeur": 20,
+        "stream": None, "donnee": "ohlcv", "trades_vers_ohlcv": False, "duree": None, "flush": 20, "profondeur": 20,
         "bougies_vides": "omettre", "silence": 60.0,
         "inclure_bougie_courante": False, "sandbox": False, "hors_ligne": False, "options": {}, "params": {},
     }  # fmt: skip

@@ -24,6 +24,7 @@ NOM = "un nom de tâche tient sur une ligne, sans virgule ni « $ »"
 PARKET = (
     "« parket » n'est pas permis (choix : csv, parquet, feather, sqlite). Vouliez-vous dire « parquet » ?"
 )
+SANS_TRADES = "ne va qu'avec le flux de trades (stream: trades) ou leur histoire (donnee: trades)"
 TRADE = "« trade » n'est pas permis (choix : ohlcv, trades, ticker, orderbook). Vouliez-vous dire « trades » ?"
 AVANT = "2024-01-01T00:00Z n'est pas après date_debut (2024-02-01T00:00Z)"
 A = f"{LOT}, ligne 5, tâche « a »"
@@ -141,7 +142,7 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
     ("flux inconnu", SEUL + "    mode: stream\n    stream: trade\n", [
         f"{LOT}, ligne 6, tâche « a » : stream : {TRADE}"]),
     ("agrégation sans trades", SEUL + "    stream: ohlcv\n    trades_vers_ohlcv: true\n", [
-        f"{LOT}, ligne 6, tâche « a » : trades_vers_ohlcv : ne va qu'avec le flux de trades (stream: trades)"]),
+        f"{LOT}, ligne 6, tâche « a » : trades_vers_ohlcv : {SANS_TRADES}"]),
     ("compression d'un autre format", SEUL + "    format: csv\n    compression: snappy\n", [
         f"{LOT}, ligne 6, tâche « a » : compression : « snappy » n'existe pas en csv (choix : none, gzip)"]),
     ("début après la fin", SEUL + "    date_debut: 2024-02-01\n    date_fin: 2024-01-01\n", [
@@ -390,7 +391,8 @@ def test_memes_cles_meme_tache(choisies: dict[str, Any], communes: dict[str, Any
 def test_chaque_option_est_une_cle() -> None:
     """Aucune option de tâche ne manque au YAML."""
     options = module.noms_options(module.Tache)
-    assert set(CLES) | {"symbole", "symbols", "sortie", "compression", "stream", "trades_vers_ohlcv"} == {
+    autres = {"symbole", "symbols", "sortie", "compression", "donnee", "stream", "trades_vers_ohlcv"}
+    assert set(CLES) | autres == {
         champ.name for champ in fields(module.Tache)
     }
     for nom in options:

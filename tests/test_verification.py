@@ -35,7 +35,9 @@ FORMATS = tuple(EXTENSIONS)
 FICHIERS = tuple(nom for nom in FORMATS if nom != "sqlite")
 EVENEMENTS = m.CleSerie("binance", "BTC/USDT")
 SERIES = {
-    donnee.nom: EVENEMENTS._replace(timeframe="1m", prix="last") if donnee.a_une_grille else EVENEMENTS
+    donnee.nom: EVENEMENTS._replace(
+        timeframe="1m" if "timeframe" in donnee.noms else "", prix="last" if "prix" in donnee.noms else ""
+    )
     for donnee in m.TYPES.values()
 }
 
@@ -52,6 +54,7 @@ def rangee(donnee: m.TypeDonnee, rang: int, symbole: str = "BTC/USDT") -> Rangee
         **SERIES[donnee.nom]._asdict(), "symbole": symbole, "timestamp": instant(rang), "recu": instant(rang) + 40,
         "open": prix, "high": prix + 1, "low": prix - 1, "close": prix, "volume": rang / 3,
         "id": str(95 + rang), "side": "buy", "price": prix, "amount": 0.5, "cost": prix / 2,
+        "funding_rate": -rang / 1e6, "mark_price": prix, "value": prix * 2,
         "bid": prix, "ask": prix + 1, "last": prix, "nonce": 1000 + rang, "bids": carnet[0], "asks": carnet[1],
     }  # fmt: skip
     return {nom: valeurs.get(nom) for nom in donnee.noms}
@@ -158,6 +161,14 @@ LIGNES: list[tuple[str, str, Callable[[list[Rangee]], None], tuple[str, ...], in
     ("ticker", "impossible", changer(bid=math.inf), FORMATS, instant(20)),
     ("ticker", "impossible", changer(**dict.fromkeys(("bid", "ask", "last", *m.VALEURS_OHLCV[:4]))), FORMATS,
      instant(20)),
+    *(
+        ("funding", "impossible", changer(**valeurs), FORMATS, instant(20))
+        for valeurs in ({"funding_rate": None}, {"funding_rate": math.inf}, {"mark_price": 0.0})
+    ),
+    *(
+        ("open_interest", "impossible", changer(**valeurs), FORMATS, instant(20))
+        for valeurs in ({"amount": -1.0}, {"amount": None, "value": None}, {"value": math.inf})
+    ),
     *((nom, "autre_serie", changer(exchange="okx"), FICHIERS, instant(20)) for nom in m.TYPES),
     ("ohlcv", "autre_serie", changer(timeframe="1x"), FORMATS, instant(20)),
 ]  # fmt: skip
@@ -596,7 +607,7 @@ def test_une_base_a_plusieurs_tables_se_repare_toute(tmp_path: Path) -> None:
     assert m.verifier(chemin, table="ticker").code == 0
     assert reparer(chemin) == 3
     assert m.verifier(chemin).code == 0
-    assert [m.lire(chemin, table=nom).num_rows for nom in m.TYPES] == [40, 39, 40, 39]
+    assert [m.lire(chemin, table=nom).num_rows for nom in m.TYPES] == [40, 39, 40, 39, 40, 40]
 
 
 @pytest.mark.parametrize("format_", ["parquet", "feather"])

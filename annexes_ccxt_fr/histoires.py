@@ -1,0 +1,620 @@
+"""Les histoires qui ne sont pas des bougies : trades, funding, intérêt ouvert ; et les bougies faites des trades.
+
+Chacune est une source du module (§ 8, `Source`) : `preparer` fixe l'intervalle et rend ce qu'il reste à lire, `lots`
+rend des lots, que les mêmes écrivains rangent. Deux étages :
+
+- une voie sait demander une page (`situer` : celle d'où partir ; `suite` : celle qui la prolonge), et rien d'autre ;
+- un parcours (`parcourir`) en tire des lignes et ce qu'elles prouvent, et ne sait rien de l'exchange.
+
+D'autres fichiers (des archives) se branchent à l'un ou à l'autre : une voie de plus, ou une source qui rend elle-même
+des lots et laisse à `HistoireDeTrades.lots` les intervalles qu'elle n'a pas.
+
+Rien n'est prouvé par un silence : chaque page redit la dernière ligne de la précédente, et c'est ce recouvrement, dans
+une même réponse, qui dit que rien ne manque entre les deux. Le bord gauche est prouvé par un trade d'avant lui, le
+droit par un trade d'après, demandés mais pas écrits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from module_ccxt_fr_v2 import (
+    AVANT_COTATION,
+    ECHEC,
+    HORS_FENETRE_API,
+    MINUTE_MS,
+    SANS_TRANSACTION,
+    SECONDE_MS,
+    TRADES,
+    Agregateur,
+    BougieTrades,
+    Connexion,
+    ErreurDefinitive,
+    ErreurDemande,
+    ErreurTemporaire,
+    Fiche,
+    Historique,
+    Intervalle,
+    Lot,
+    Plage,
+    Serie,
+    Tache,
+    Trade,
+    Trou,
+    _en_colonnes,
+    cle_de_trade,
+    est_possible,
+    genre_de,
+    habiller,
+    journal,
+    manquants,
+    oter,
+    reporter_les_vides,
+    tabler_trades,
+    trade_de,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+
+# --- Trades : ce que sert chaque exchange ---
+
+RELECTURES = 3  # d'une page qui se contredit, avant de la tenir pour ce qu'elle est
+SONDES_MAX = 200  # pages demandées pour trouver d'où partir : une dichotomie en veut trente
+AVANCE_MS = MINUTE_MS  # un trade daté de plus loin que cela après l'heure de l'exchange n'est pas cru
+
+
+class Page(NamedTuple):
+    """Des trades qui se suivent chez l'exchange, par instant puis par id ; `curseur` : d'où il reprend, s'il le dit."""
+
+    trades: list[Trade]
+    impossibles: Sequence[int] = ()
+    curseur: str = ""
+
+    @property
+    def debut(self) -> int:
+        """L'instant du premier."""
+        return self.trades[0].timestamp
+
+    @property
+    def fin(self) -> int:
+        """L'instant du dernier."""
+        return self.trades[-1].timestamp
+
+
+class Depart(NamedTuple):
+    """D'où partir ; `premiere` : l'exchange ne sert rien d'avant cette page."""
+
+    page: Page
+    premiere: bool = False
+
+
+LireBruts = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
+"""(depuis, paramètres) -> une page de trades de ccxt."""
+
+
+def _numero(trade: Trade) -> int:
+    """L'id d'un trade, en entier."""
+    return int(trade.id or 0)
+
+
+class Voie(ABC):
+    """Comment un exchange pagine ses trades. `suite` redit toujours le dernier trade de la page donnée."""
+
+    def __init__(self, lire: LireBruts, heure: Callable[[], int], lecture: Callable[[Any], Trade | None]) -> None:
+        self._bruts, self._heure, self._lecture = lire, heure, lecture
+
+    async def recents(self) -> Page:
+        """Les derniers trades servis."""
+        return await self.lire(None, {})
+
+    def dernier(self, page: Page) -> Trade:
+        """Celui que `suite` redira."""
+        return page.trades[-1]
+
+    @abstractmethod
+    async def situer(self, instant: int) -> Depart:
+        """La page d'où lire les trades à partir de `instant` : elle en tient un d'avant, ou c'est la première."""
+
+    @abstractmethod
+    async def suite(self, page: Page) -> Page:
+        """La page qui redit le dernier trade de celle-ci, puis donne les suivants."""
+
+    async def redemander(self, trade: Trade) -> Page:
+        """La page qui commence à ce trade."""
+        return await self.suite(Page([trade]))
+
+    async def lire(self, depuis: int | None, params: Mapping[str, Any]) -> Page:
+        """Une page ; redemandée si elle tient un trade qui ne peut être vrai, ou sans id."""
+        page = Page([])
+        for _ in range(RELECTURES):
+            page, illisibles = self._en_page(await self._bruts(depuis, params))
+            if not page.impossibles and not illisibles:
+                return page
+        if illisibles:
+            raise ErreurTemporaire(f"{illisibles} trades sans instant ou sans id", "Réessayez plus tard.")
+        return page
+
+    def _en_page(self, bruts: Iterable[Mapping[str, Any]]) -> tuple[Page, int]:
+        trades: list[Trade] = []
+        impossibles: list[int] = []
+        illisibles, curseur, limite = 0, "", self._heure() + AVANCE_MS
+        for brut in bruts:
+            trade = self._lecture(brut)
+            if trade is None or not trade.id or not trade.id.isdecimal():
+                illisibles += 1
+            elif trade.timestamp > limite:
+                continue  # du futur : il ne dit rien de l'instant où il eut lieu
+            elif not est_possible(trade.price, trade.amount):
+                impossibles.append(trade.timestamp)
+            else:
+                trades.append(trade)
+            curseur = self.curseur_de(brut) or curseur
+        trades.sort(key=cle_de_trade)
+        return Page(trades, impossibles, curseur), illisibles
+
+    def curseur_de(self, brut: Mapping[str, Any]) -> str:  # noqa: ARG002  la plupart n'en donnent pas
+        """Le curseur que l'exchange a mis dans ce trade ; vide s'il n'y en a pas."""
+        return ""
+
+
+class VoieParId(Voie):
+    """Là où les ids sont une séquence qu'on peut demander : binance, okx, coinbaseexchange."""
+
+    def __init__(self, *communs: Any, demandes: DemandesParId) -> None:
+        super().__init__(*communs)
+        self._demandes = demandes
+
+    async def recents(self) -> Page:
+        return await self.lire(None, self._demandes.recents)
+
+    def dernier(self, page: Page) -> Trade:
+        return max(page.trades, key=_numero)
+
+    async def suite(self, page: Page) -> Page:
+        return await self._depuis(_numero(self.dernier(page)))
+
+    async def _depuis(self, numero: int) -> Page:
+        """Les trades à partir de ce numéro ; vide s'il n'est pas servi."""
+        try:
+            page = await self.lire(None, self._demandes.depuis(max(0, numero)))
+        except ErreurDefinitive:
+            return Page([])
+        return page._replace(trades=[trade for trade in page.trades if _numero(trade) >= numero])
+
+    async def situer(self, instant: int) -> Depart:
+        page = Page([])
+        if self._demandes.pres_de is not None:
+            page = await self.lire(*self._demandes.pres_de(instant))
+        if not page.trades:
+            page = await self.recents()
+        if not page.trades or page.debut < instant:
+            return Depart(page)
+        avant = await self._depuis(_numero(page.trades[0]) - 1)
+        if avant.trades and avant.debut < instant:
+            return Depart(avant)
+        return await self._chercher(instant, _numero(page.trades[0]), page.debut)
+
+    async def _chercher(self, instant: int, haut: int, instant_haut: int) -> Depart:
+        """Dichotomie, entre un id d'avant l'instant (ou que l'exchange ne sert plus) et un d'après."""
+        premiere = await self._depuis(0)
+        if premiere.trades and (premiere.debut >= instant or premiere.fin >= instant):
+            return Depart(premiere, premiere=premiere.debut >= instant)
+        bas, instant_bas = (_numero(premiere.trades[-1]), premiere.fin) if premiere.trades else (0, None)
+        for rang in range(SONDES_MAX):
+            if haut - bas <= 1:
+                break
+            milieu = (bas + haut) // 2
+            if instant_bas is not None and rang % 2 == 0 and instant_haut > instant_bas:
+                part = Decimal(instant - instant_bas) / Decimal(instant_haut - instant_bas)
+                milieu = bas + int(part * (haut - bas)) - self._demandes.page // 2
+            page = await self._depuis(min(max(milieu, bas + 1), haut - 1))
+            if not page.trades:
+                bas = min(max(milieu, bas + 1), haut - 1)
+            elif page.debut >= instant:
+                haut, instant_haut = min(max(milieu, bas + 1), haut - 1), page.debut
+            elif page.fin >= instant:
+                return Depart(page)
+            else:
+                bas, instant_bas = _numero(page.trades[-1]), page.fin
+        return Depart(await self._depuis(bas if instant_bas is not None else haut), premiere=instant_bas is None)
+
+
+class VoieParInstant(Voie):
+    """Là où `since` rend les trades à partir d'un instant, du plus ancien au plus récent : kraken, bitfinex."""
+
+    async def depuis(self, instant: int) -> Page:
+        """La page qui commence à cet instant, inclus."""
+        return await self.lire(instant, {})
+
+    async def suite(self, page: Page) -> Page:
+        return await self.depuis(page.fin)
+
+    async def situer(self, instant: int) -> Depart:
+        recul, vide, debut = MINUTE_MS, instant, instant
+        while True:  # le recul grandit jusqu'à l'époque
+            debut = max(0, instant - recul)
+            page = await self.depuis(debut)
+            if page.trades and page.debut < instant:
+                break
+            if not debut:
+                return Depart(page, premiere=bool(page.trades))
+            vide, recul = debut, recul * 8
+        while page.fin < vide and vide - debut > SECONDE_MS:  # trop loin : on se rapproche
+            milieu = (debut + vide) // 2
+            essai = await self.depuis(milieu)
+            if not essai.trades or essai.debut >= instant:
+                vide = milieu
+            else:
+                debut, page = milieu, essai
+        return Depart(page)
+
+
+class VoieKraken(VoieParInstant):
+    """Un curseur en nanosecondes, gardé en texte : un flottant n'en tient pas les dernières.
+
+    `since` y est exclu, et mille trades peuvent tenir dans une seconde, ou plusieurs dans une nanoseconde : la page
+    suivante est demandée une nanoseconde plus tôt, et redit ceux de la dernière.
+    """
+
+    async def depuis(self, instant: int) -> Page:
+        return await self.lire(None, {"since": str(max(0, instant * 1_000_000 - 1))})
+
+    async def suite(self, page: Page) -> Page:
+        if not page.curseur:
+            return await self.depuis(page.fin)
+        return await self.lire(None, {"since": str(int(page.curseur) - 1)})
+
+    def curseur_de(self, brut: Mapping[str, Any]) -> str:
+        info = brut.get("info")
+        dernier = info[-1] if isinstance(info, list) and len(info) > 7 else ""
+        return dernier if isinstance(dernier, str) and dernier.isdecimal() else ""
+
+
+def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | None:
+    """Le trade que dit ccxt, sous l'id que lui donne l'exchange : d'un trade réuni de binance, celui de la réunion."""
+    trade = trade_de({**brut, "info": None}, None)
+    if trade is not None or brut.get("timestamp") is None:
+        return trade
+    return Trade(int(brut["timestamp"]), str(brut.get("id") or ""), None, 0.0, 0.0)
+
+
+def _lire_kraken(brut: Mapping[str, Any]) -> Trade | None:
+    """Celui de kraken : son instant est un flottant en secondes, que ccxt tronque parfois d'une milliseconde."""
+    trade, info = _lire_ordinaire(brut), brut.get("info")
+    if trade is None or not isinstance(info, list) or len(info) < 7 or not isinstance(info[6], int):
+        return None
+    return trade._replace(timestamp=int(Decimal(repr(info[2])) * 1000), id=str(info[6]))
+
+
+@dataclass(frozen=True)
+class DemandesParId:
+    """Ce qu'une voie par id demande ; `pres_de` : une page autour d'un instant, là où l'exchange sait le chercher."""
+
+    page: int
+    depuis: Callable[[int], Mapping[str, Any]]
+    recents: Mapping[str, Any] = field(default_factory=dict)
+    pres_de: Callable[[int], tuple[int | None, Mapping[str, Any]]] | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """Comment un exchange sert l'histoire de ses trades."""
+
+    voie: Callable[..., Voie]
+    portee: str  # jusqu'où il remonte, pour les messages
+    genres: frozenset[str] = frozenset({"spot", "linear", "inverse"})
+    depuis_cotation: frozenset[str] = frozenset()  # genres dont le premier trade servi est le premier de tous
+    suivis: frozenset[str] = frozenset()  # genres dont les ids se suivent de un en un : un saut est une perte
+    agreges: bool = False  # ses trades sont réunis : leurs ids ne sont pas ceux du flux
+    lecture: Callable[[Any], Trade | None] = _lire_ordinaire
+
+
+def par_id(demandes: DemandesParId) -> Callable[..., Voie]:
+    """La fabrique d'une voie par id."""
+    return lambda *communs: VoieParId(*communs, demandes=demandes)
+
+
+_BINANCE = Service(
+    par_id(DemandesParId(1000, lambda numero: {"fromId": numero}, pres_de=lambda instant: (instant, {}))),
+    "la cotation au comptant, un an au moins sur les contrats",
+    depuis_cotation=frozenset({"spot"}),
+    suivis=frozenset({"spot"}),
+    agreges=True,
+)
+
+# Ajouter un exchange : une ligne ici, d'après ARCHIVES § 4.1, et rien ailleurs.
+SERVICES: Mapping[str, Service] = {
+    # `since` n'y ouvre qu'une heure : seul l'id avance. Les contrats sautent des ids (liquidations), sans perte.
+    **dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), _BINANCE),
+    "kraken": Service(VoieKraken, "le premier trade", depuis_cotation=frozenset({"spot"}), lecture=_lire_kraken),
+}
+# Ce que servent ceux dont l'histoire des trades ne se remonte pas.
+PORTEE_INCONNUE = "rien ne prouve qu'il en serve plus que sa dernière page"
+PORTEES: Mapping[str, str] = {}
+
+# --- Trades : le parcours ---
+
+SAUTS_VAINS_MAX = 5  # ids sautés, que l'exchange saute encore quand on les redemande : ils ne se suivent pas
+
+
+class Pas(NamedTuple):
+    """Ce qu'une page ajoute : ses trades de l'intervalle demandé, ce qu'elle prouve, et le dernier d'avant lui."""
+
+    trades: list[Trade]
+    couverts: list[Intervalle]
+    trous: list[Trou]
+    avant: Trade | None = None
+
+
+class Parcours:
+    """Les trades d'un intervalle, page après page, dans l'ordre, chacun une fois ; rien de l'exchange n'y est su."""
+
+    def __init__(self, voie: Voie, service: Service, serie: Serie) -> None:
+        self._voie, self._nom = voie, str(serie.cle)
+        genre = genre_de(serie.marche)
+        self._depuis_cotation, self._suivis = genre in service.depuis_cotation, genre in service.suivis
+        self._sauts_vains = 0
+
+    async def debut_libre(self, fin: int) -> int:
+        """Sans date de début : le deuxième instant de la page la plus récente, dont le premier est peut-être coupé."""
+        instants = sorted({trade.timestamp for trade in (await self._voie.recents()).trades if trade.timestamp < fin})
+        return instants[1] if len(instants) > 1 else instants[0] if instants else fin
+
+    async def parcourir(self, debut: int, fin: int, *, exigee: bool) -> AsyncGenerator[Pas]:
+        """Les pas de [debut, fin[ ; `exigee` : ce qui reste sans preuve jusqu'à `fin` est un trou."""
+        page, premiere = await self._voie.situer(debut)
+        dernier: Trade | None = None
+        vus: set[str | None] = set()
+        couvert = debut
+        if page.trades and premiere:
+            couvert = min(max(debut, page.debut), fin)
+            yield await self._tete(page, debut, couvert)
+        while page.trades:
+            neufs = [trade for trade in page.trades if trade.id not in vus]
+            if not neufs:
+                break  # la queue : rien ne la suit encore
+            neufs, trous = await self._continus(dernier, neufs)
+            trous += [Trou(instant, instant + 1, ECHEC) for instant in page.impossibles]
+            jusqua = min(page.fin, fin)
+            avant = max((t for t in neufs if t.timestamp < debut), key=cle_de_trade, default=None)
+            yield Pas(
+                [trade for trade in neufs if debut <= trade.timestamp < fin],
+                [(couvert, jusqua)] if couvert < jusqua else [],
+                [trou for trou in trous if debut <= trou.debut and trou.fin <= fin],
+                avant,
+            )
+            couvert = max(couvert, jusqua)
+            if page.fin >= fin:
+                return
+            dernier, vus = self._voie.dernier(page), {trade.id for trade in page.trades}
+            page = await self._prolonger(page, dernier)
+            exigee = exigee or not page.trades
+        if exigee and couvert < fin:
+            yield Pas([], [], [Trou(couvert, fin, ECHEC)])
+
+    async def _tete(self, page: Page, debut: int, premier: int) -> Pas:
+        """Avant la première page servie : la cotation, si l'exchange obéit à ce qu'on lui demande."""
+        if debut >= premier:
+            return Pas([], [], [])
+        suite = await self._voie.suite(page)
+        obeit = bool(suite.trades) and suite.trades[0].id != page.trades[0].id
+        prouve = obeit and (self._depuis_cotation or _numero(page.trades[0]) <= 1)
+        trou = Trou(debut, premier, AVANT_COTATION if prouve else HORS_FENETRE_API)
+        return Pas([], [(debut, premier)] if prouve else [], [trou])
+
+    async def _prolonger(self, page: Page, dernier: Trade) -> Page:
+        """La page suivante, qui redit le dernier trade de celle-ci ; vide si l'exchange ne l'a plus."""
+        for _ in range(RELECTURES):
+            suite = await self._voie.suite(page)
+            if any(trade.id == dernier.id and trade.timestamp == dernier.timestamp for trade in suite.trades):
+                return suite
+        journal.warning("%s : le trade %s n'est plus rendu ; la suite sera redemandée.", self._nom, dernier.id)
+        return Page([])
+
+    async def _continus(self, dernier: Trade | None, neufs: list[Trade]) -> tuple[list[Trade], list[Trou]]:
+        """Les trades, les ids sautés redemandés là où ils se suivent, et les trous qui restent."""
+        if not self._suivis:
+            return neufs, []
+        complets: list[Trade] = []
+        trous: list[Trou] = []
+        suite = sorted(neufs, key=_numero)
+        for avant, trade in itertools.pairwise([dernier or suite[0], *suite]):
+            manque = range(_numero(avant) + 1, _numero(trade))
+            if manque and self._sauts_vains < SAUTS_VAINS_MAX:
+                relue = await self._voie.redemander(avant)
+                complets += (retrouves := [t for t in relue.trades if _numero(t) in manque])
+                if len(retrouves) < len(manque):
+                    self._sauts_vains += 1
+                    trous.append(Trou(avant.timestamp, max(trade.timestamp, avant.timestamp + 1), ECHEC))
+                    journal.warning(
+                        "%s : les ids %d à %d ne sont pas servis.", self._nom, manque.start, manque.stop - 1
+                    )
+            complets.append(trade)
+        return sorted(complets, key=cle_de_trade), trous
+
+
+# --- Trades : les sources ---
+
+
+class HistoireDeTrades:
+    """La source des trades d'une série."""
+
+    attendue = None  # un marché ne doit pas de trade à un instant donné
+
+    def __init__(self, connexion: Connexion, serie: Serie, plage: Plage, fiche: Fiche, parcours: Parcours) -> None:
+        self.connexion, self.serie, self.plage, self.fiche, self.parcours = connexion, serie, plage, fiche, parcours
+        self.demande: Intervalle = (0, 0)
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe les bornes ; rend les intervalles à demander."""
+        fin = self._fin()
+        debut = self.plage.debut
+        if debut is None:
+            debut = self.fiche.couverts[0][0] if self.fiche.couverts else await self.parcours.debut_libre(fin)
+        self.demande = (min(debut, fin), fin)
+        return oter([self.demande], self.fiche.connus())
+
+    def _fin(self) -> int:
+        heure = self.connexion.heure_ms()
+        return heure if self.plage.fin is None else min(heure, self.plage.fin)
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des intervalles, dans l'ordre."""
+        passee = self.plage.fin is not None and self.plage.fin <= self.connexion.heure_ms()
+        for debut, fin in intervalles:
+            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            async with aclosing(parcours) as pas_a_pas:
+                async for pas in pas_a_pas:
+                    lignes = tabler_trades(self.serie.cle, pas.trades) if pas.trades else TRADES.schema.empty_table()
+                    yield Lot(self.serie.cle, lignes, _moins_les_trous(pas.couverts, pas.trous), pas.trous)
+
+
+def _moins_les_trous(couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> list[Intervalle]:
+    """Ce qui est prouvé : un fait l'est, un trou partiel non."""
+    return oter(couverts, (trou[:2] for trou in trous if trou.raison in (ECHEC, HORS_FENETRE_API)))
+
+
+class BougiesDesTrades:
+    """La source des bougies faites de l'histoire des trades : mêmes bougies, là où celles de l'exchange s'arrêtent."""
+
+    def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
+        self._bougies, self._parcours, self._reporter = bougies, parcours, vides == "reporter"
+        self.fiche, self.demande = bougies.fiche, bougies.demande
+
+    @property
+    def attendue(self) -> int | None:
+        """L'ouverture de la dernière bougie close."""
+        return self._bougies.attendue
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe l'ancre et les bornes ; ce que les bougies de l'exchange ne servent plus est à lire dans les trades."""
+        await self._bougies.preparer()
+        self.demande = self._bougies.demande
+        return oter([self.demande], self.fiche.couverts)
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des intervalles, dans l'ordre."""
+        plage, heure = self._bougies.plage, self._bougies.connexion.heure_ms()
+        passee = plage.fin is not None and plage.fin <= heure
+        for debut, fin in intervalles:
+            atelier = Atelier(self._bougies, debut, fin, reporter=self._reporter)
+            parcours = self._parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            async with aclosing(parcours) as pas_a_pas:
+                async for pas in pas_a_pas:
+                    if lot := atelier.prendre(pas):
+                        yield lot
+
+
+class Atelier:
+    """Les bougies d'un intervalle, à mesure que les trades qui les font sont prouvés."""
+
+    def __init__(self, bougies: Historique, debut: int, fin: int, *, reporter: bool) -> None:
+        self._cle, self._pas, self._fin, self._reporter = bougies.serie.cle, bougies.timeframe, fin, reporter
+        volume = bougies.connexion.mesure_des_trades(bougies.serie.marche)
+        self._agregateur = Agregateur(bougies.timeframe, grace_ms=0, volume=volume, depuis_ms=debut)
+        self._rendu = self._su = debut  # fin de ce qui est rendu ; de ce dont les trades disent quelque chose
+        self._trous: list[Trou] = []
+        self._bougies: list[BougieTrades] = []
+        self._clotures: dict[int, float] = {}  # la dernière bougie rendue, que reporte la minute vide qui la suit
+
+    def prendre(self, pas: Pas) -> Lot | None:
+        """Le lot que ces trades achèvent ; None s'ils n'en achèvent pas."""
+        if pas.avant is not None:
+            self._clotures[self._pas.avancer(self._rendu, -1)] = pas.avant.price
+        self._trous += pas.trous
+        self._su = max([self._su, *(fin for _, fin in pas.couverts), *(trou.fin for trou in pas.trous)])
+        self._bougies += self._agregateur.ajouter(pas.trades)
+        jusqua = self._fin if self._su >= self._fin else self._pas.plancher(self._su)
+        if jusqua <= self._rendu:
+            return None
+        self._bougies += self._agregateur.clore(jusqua)
+        lot = self._lot(self._rendu, jusqua)
+        self._rendu = jusqua
+        return lot
+
+    def _lot(self, debut: int, fin: int) -> Lot:
+        partiels = [t for t in self._trous if t.raison in (ECHEC, HORS_FENETRE_API)]
+        douteux = [(self._pas.plancher(t.debut), self._pas.plafond(t.fin), t.raison) for t in partiels]
+        trous = [Trou(max(d, debut), min(f, fin), raison) for d, f, raison in douteux if d < fin and f > debut]
+        prouves = oter([(debut, fin)], ((t.debut, t.fin) for t in trous))
+        faites = [b for b in self._bougies if any(d <= b.timestamp < f for d, f in prouves)]
+        self._bougies = [b for b in self._bougies if b.timestamp >= fin]
+        cotation = max((t.fin for t in self._trous if t.raison == AVANT_COTATION), default=0)
+        for couvert in prouves:
+            instants = [b.timestamp for b in faites if couvert[0] <= b.timestamp < couvert[1]]
+            for vide in manquants(instants, self._pas, *couvert):
+                coupe = min(max(self._pas.plancher(cotation), vide[0]), vide[1])
+                trous += [Trou(vide[0], coupe, AVANT_COTATION), Trou(coupe, vide[1], SANS_TRANSACTION)]
+        lignes = habiller(self._cle, _en_colonnes([b[:6] for b in faites]))
+        lot = Lot(self._cle, lignes, prouves, sorted(trou for trou in trous if trou.debut < trou.fin))
+        if self._reporter:
+            lot = reporter_les_vides(lot, self._pas, self._clotures)
+            if lot.lignes.num_rows:
+                ouverture = lot.lignes["timestamp"][-1].value
+                self._clotures = {ouverture: lot.lignes["close"][-1].as_py()}
+        return lot
+
+
+# --- Ce que le module demande ---
+
+
+def service_des_trades(connexion: Connexion, marche: Mapping[str, Any] | None = None) -> Service:
+    """Comment cet exchange sert l'histoire de ses trades ; ErreurDemande, qui dit sa portée, s'il ne la sert pas."""
+    exchange = connexion.reglages.exchange
+    service = SERVICES.get(exchange)
+    if service is not None and (marche is None or genre_de(marche) in service.genres):
+        return service
+    raise ErreurDemande(
+        f"{exchange} ne sert pas l'histoire de ses trades : {PORTEES.get(exchange, PORTEE_INCONNUE)}",
+        "Suivez-les dès maintenant (--stream trades), ou lisez ses bougies (--donnee ohlcv).",
+    )
+
+
+def sert_les_trades(connexion: Connexion, marche: Mapping[str, Any]) -> bool:
+    """Vrai si l'histoire des trades de ce marché peut être lue."""
+    try:
+        service_des_trades(connexion, marche)
+    except ErreurDemande:
+        return False
+    return True
+
+
+def controler(connexion: Connexion, tache: Tache) -> None:
+    """Refuse, sans requête, ce que cet exchange ne sert pas ; dit jusqu'où il remonte, et que faire."""
+    service_des_trades(connexion)
+    if tache.trades_vers_ohlcv and connexion.api.has.get("fetchOHLCV"):
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+
+
+def ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
+    """La série demandée, résolue ; ErreurDemande si ce marché n'a pas cette histoire."""
+    if tache.trades_vers_ohlcv:
+        serie = connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
+    else:
+        serie = connexion.ouvrir_evenements(symbole)
+    service_des_trades(connexion, serie.marche)
+    return serie
+
+
+def ouvrir_source(
+    connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche, places: asyncio.Semaphore
+) -> HistoireDeTrades | BougiesDesTrades:
+    """La source d'une série, la fiche étant ce que sa sortie prouve déjà."""
+    service = service_des_trades(connexion, serie.marche)
+
+    async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        async with places:
+            return await connexion.lire_trades(serie, depuis, params)
+
+    parcours = Parcours(service.voie(lire, connexion.heure_ms, service.lecture), service, serie)
+    if not tache.trades_vers_ohlcv:
+        return HistoireDeTrades(connexion, serie, plage, fiche, parcours)
+    bougies = Historique(connexion, serie, plage, fiche, places, tache.concurrence)
+    return BougiesDesTrades(bougies, parcours, tache.bougies_vides)
