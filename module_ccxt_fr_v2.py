@@ -5720,9 +5720,13 @@ class _Bruyante:
         return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
     async def fetch(self, *args: Any, **kwargs: Any) -> Any:
-        """Compte la requête."""
+        """Compte la requête ; une erreur porte le délai qu'elle avait."""
         self.requetes += 1
-        return await super().fetch(*args, **kwargs)  # type: ignore[misc]  # la classe ccxt est dessous
+        try:
+            return await super().fetch(*args, **kwargs)  # type: ignore[misc]  # la classe ccxt est dessous
+        except Exception as erreur:
+            erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
+            raise
 
     def handle_errors(
         self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
@@ -5931,6 +5935,37 @@ _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environn
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
 
+_CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
+_CONSEIL_CERTIFICAT = (
+    "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
+)
+# (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
+# ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
+CAUSES_RESEAU: tuple[tuple[frozenset[str], str, str], ...] = (
+    (
+        frozenset({"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"}),
+        "proxy injoignable ou qui refuse",
+        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
+    ),
+    (
+        frozenset({"ClientConnectorCertificateError", "SSLCertVerificationError"}),
+        "certificat TLS refusé",
+        _CONSEIL_CERTIFICAT,
+    ),
+    (frozenset({"ClientConnectorSSLError", "SSLError"}), "échec du TLS", _CONSEIL_CERTIFICAT),
+    (frozenset({"ClientConnectorDNSError", "gaierror"}), "nom introuvable", _CONSEIL_NOM),
+    (frozenset({"ConnectionRefusedError"}), "connexion refusée", _CONSEIL_RESEAU),
+    (frozenset({"TimeoutError"}), "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
+    (
+        frozenset({"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"}),
+        "connexion coupée par l'autre bout",
+        _CONSEIL_RESEAU,
+    ),
+    (frozenset({"ClientPayloadError"}), "réponse coupée en route", _CONSEIL_RESEAU),
+    (frozenset({"ClientConnectorError"}), "hôte injoignable", _CONSEIL_RESEAU),
+)
+_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
+
 # (classe ccxt, notre classe, conseil), du plus précis au plus général : la première qui convient l'emporte.
 # Ajouter une erreur : une ligne, ici seulement.
 TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
@@ -5987,9 +6022,42 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
     message = f"{quoi} : {texte}"
+    if not statut and (cause := _cause_reseau(erreur, texte)):
+        message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
     return classe(message, conseil)
+
+
+def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
+    """Ce qui s'est passé, chez quel hôte, et que faire ; None si rien dans la chaîne des erreurs n'est du réseau."""
+    chaine = _chaine(erreur)
+    noms = {parente.__name__ for maillon in chaine for parente in type(maillon).__mro__}
+    for classes, cause, conseil in CAUSES_RESEAU:
+        if noms & classes:
+            delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
+            duree = f" en {delai_ms / 1000:g} s".replace(".", ",") if delai_ms else ""
+            dite = _HOTE.search(texte)
+            hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
+            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
+    return None
+
+
+def _chaine(erreur: BaseException) -> list[BaseException]:
+    """L'erreur, ce qu'elle porte (ccxt.pro : `NetworkError(erreur)`) et ce qui l'a causée, de proche en proche."""
+    maillons: list[BaseException] = []
+    a_voir: list[Any] = [erreur]
+    while a_voir:
+        maillon = a_voir.pop(0)
+        if isinstance(maillon, BaseException) and not any(maillon is vu for vu in maillons):
+            maillons.append(maillon)
+            a_voir += [*maillon.args, maillon.__cause__, getattr(maillon, "os_error", None)]
+    return maillons
+
+
+def _adresse(erreur: Any) -> str:
+    port = getattr(erreur, "port", None)
+    return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
 
 
 def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:

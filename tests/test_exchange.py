@@ -6,8 +6,13 @@ import asyncio
 import contextlib
 import gc
 import logging
+import socket
+import ssl
+import struct
 import sys
+import threading
 import traceback
+import types
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -763,3 +768,91 @@ def test_sans_heure_d_exchange_l_en_tete_date_suffit(
         return connexion.heure_ms() - module.maintenant_ms()
 
     assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)
+
+
+# --- Ce qu'une erreur de réseau dit ---
+
+
+@contextlib.contextmanager
+def port_qui(agir: Callable[[socket.socket], None] | None) -> Iterator[int]:
+    """Un port de la boucle locale : libre (None), ou dont chaque connexion est traitée ainsi."""
+    with socket.socket() as ecoute:
+        ecoute.bind(("127.0.0.1", 0))
+        if agir is None:
+            port = ecoute.getsockname()[1]
+            ecoute.close()
+            yield port
+            return
+        ecoute.listen()
+        ecoute.settimeout(0.05)
+        prises: list[socket.socket] = []
+        fini = threading.Event()
+
+        def servir() -> None:  # aiohttp redemande de lui-même un GET dont la connexion est rompue
+            while not fini.is_set():
+                with contextlib.suppress(OSError):
+                    prises.append(ecoute.accept()[0])
+                    agir(prises[-1])
+
+        fil = threading.Thread(target=servir)
+        fil.start()
+        yield ecoute.getsockname()[1]
+        fini.set()
+        fil.join()
+        for prise in prises:
+            prise.close()
+
+
+def repondre_en_clair(prise: socket.socket) -> None:
+    """Pas de TLS ici."""
+    prise.recv(100)
+    prise.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def rompre(prise: socket.socket) -> None:
+    """Ferme par un RST : `SO_LINGER` à zéro."""
+    prise.recv(100)
+    prise.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    prise.close()
+
+
+@pytest.mark.parametrize(
+    ("base", "agir", "proxy", "dit"),
+    [
+        ("http://api.exchange.invalid/api", None, False, "nom introuvable : api.exchange.invalid"),
+        ("http://127.0.0.1:{port}/api", None, False, "connexion refusée : 127.0.0.1:{port}"),
+        ("http://127.0.0.1:{port}/api", lambda _prise: None, False, "pas de réponse en 0,5 s : 127.0.0.1:{port}"),
+        ("http://127.0.0.1:{port}/api", rompre, False, "connexion coupée par l'autre bout : 127.0.0.1:{port}"),
+        ("https://127.0.0.1:{port}/api", repondre_en_clair, False, "échec du TLS : 127.0.0.1:{port}"),
+        ("http://api.exchange.invalid/api", None, True, "proxy injoignable ou qui refuse : 127.0.0.1:{port}"),
+    ],
+)  # fmt: skip
+def test_une_erreur_de_reseau_dit_sa_cause_et_l_hote(
+    base: str, agir: Callable[[socket.socket], None] | None, proxy: bool, dit: str
+) -> None:
+    """Nom, refus, silence, coupure, TLS, proxy : ccxt n'en dit que « binance GET https://… »."""
+    with port_qui(agir) as port:
+        config = {"urls": {"api": {"public": base.format(port=port)}}, "timeout": 500}
+        relais = f"http://127.0.0.1:{port}" if proxy else None
+        with pytest.raises(module.ErreurTemporaire) as levee:
+            asyncio.run(demander_l_heure(module.Reglages("binance", proxy=relais, config_ccxt=config, essais=1)))
+    assert str(levee.value) == f"Heure : {dit.format(port=port)}"
+    assert levee.value.conseil
+
+
+async def demander_l_heure(reglages: module.Reglages) -> None:
+    """Une requête, une seule."""
+    async with module.connecter(reglages) as connexion:
+        await connexion.appeler("Heure", "fetch_time")
+
+
+def test_un_certificat_refuse_dit_de_quoi_le_reparer() -> None:
+    """Ce qu'aiohttp lève, sous ce que ccxt en fait : au REST (`from`), au WebSocket (`NetworkError(erreur)`)."""
+    cle: Any = types.SimpleNamespace(host="api.binance.com", port=443, is_ssl=True)
+    refus = aiohttp.ClientConnectorCertificateError(cle, ssl.SSLCertVerificationError("self-signed certificate"))
+    rest = erreurs_ccxt.ExchangeNotAvailable("binance GET https://api.binance.com/api/v3/time")
+    rest.__cause__ = refus
+    for erreur in (rest, erreurs_ccxt.NetworkError(refus)):
+        traduite = module.traduire(erreur, "Heure", HEURE)
+        assert str(traduite) == "Heure : certificat TLS refusé : api.binance.com"
+        assert "SSL_CERT_FILE" in traduite.conseil
