@@ -5547,6 +5547,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
     # La classe refuse une page qui a et son début et sa fin : le début suffit.
+    # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
+    "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
     "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
@@ -5578,7 +5580,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin", "mexc"), Particularite(unite_contrats="contrats")),
+    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
+    "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
     "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
@@ -7327,6 +7330,15 @@ def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(pleines).sort_by("timestamp")
 
 
+def avance_de(timeframe: Timeframe) -> int:
+    """Les bougies demandées en plus, avant la fenêtre.
+
+    ccxt arrondit semaines et mois sur l'époque : bybit y perd le premier lundi. La page en tient compte : bitso, ndax
+    et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
+    """
+    return int(bool(timeframe.mois) or timeframe.unite == "w")
+
+
 class Pages:
     """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
 
@@ -7358,9 +7370,9 @@ class Pages:
         self._pas_faux = 0
 
     def capacite(self, timeframe: Timeframe) -> int:
-        """Les bougies de ce timeframe qu'une fenêtre peut couvrir."""
+        """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
         permises = self.fenetre_max_ms // timeframe.pas_ms if self.fenetre_max_ms else self.taille
-        return max(1, min(self.taille, permises))
+        return max(1, min(self.taille, permises) - avance_de(timeframe))
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
@@ -7614,10 +7626,14 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         if vives:
             depuis, borne = vives[0][0], vives[0][1] if borne is None else min(borne, vives[0][1])
     premiere_ligne = voisines(manque, reponses)[1]
-    for large in (MARGE, pages.capacite(pages.timeframe) // 2):
+    # large d'abord à peine : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies seraient vides
+    for large in (MARGE, 8 * MARGE, pages.capacite(pages.timeframe) // 2):
         if premiere_ligne is not None and not pages.obeit:  # une page qui commence plus loin : `since` est-il suivi ?
             debut = pages.timeframe.avancer(premiere_ligne, MARGE)
             yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, large))
+    if premiere_ligne is not None:  # qui ne lit pas `until` (whitebit) répond jusqu'à maintenant, sauf à demander peu
+        avancer = pages.timeframe.avancer
+        yield Question(pages.timeframe, avancer(premiere_ligne, -MARGE), avancer(premiere_ligne, MARGE))
 
 
 def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
@@ -8171,9 +8187,7 @@ class Historique:
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
-        # ccxt arrondit semaines et mois sur l'époque (bybit y perd le premier lundi) : demander une bougie plus tôt.
-        if timeframe.mois or timeframe.unite == "w":
-            debut = timeframe.avancer(debut, -1)
+        debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
         async with self._places:
             # Qui ignore `until` (kucoin) suit `limit` : une question serrée rend une page serrée.
             limite = (fin - debut) // timeframe.pas_ms + 1 + MARGE if relecture else self.serie.limite

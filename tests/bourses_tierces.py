@@ -67,8 +67,8 @@ class Vue:
 class Simulateur:
     """La base : un serveur dans un fil, un marché, un journal des requêtes, des pannes passagères sur les bougies."""
 
-    nom: ClassVar[str]
-    symbole: ClassVar[str]
+    nom: str
+    symbole: str
     pleines: ClassVar[bool] = False  # les minutes sans trade sont des bougies plates de volume nul
     ancres: ClassVar[dict[str, int]] = {}  # timeframe -> décalage de ses ouvertures
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
 import pytest
+from outils_marche import marche_de
 
 import module_ccxt_fr_v2 as module
 
@@ -106,26 +107,6 @@ def lire_instant(texte: str) -> tuple[str, int] | None:
     if re.fullmatch(r"20[23]\d-\d\d-\d\d[ T].*", texte):
         return "iso", round(datetime.fromisoformat(texte).replace(tzinfo=UTC).timestamp() * 1000)
     return None
-
-
-def marche_de(genre: str) -> dict[str, Any]:
-    """Un marché de ce genre (« spot », « swap.linear »…), dans la forme de ccxt."""
-    type_marche, _, sous_type = genre.partition(".")
-    contrat = type_marche != "spot"
-    regle = {"linear": "BBB", "inverse": "AAA"}.get(sous_type)
-    symbole = "AAA/BBB" + (f":{regle}" if regle else "") + ("-270625" if type_marche == "future" else "")
-    return {
-        "id": "12", "lowercaseId": "12", "symbol": symbole, "base": "AAA", "quote": "BBB", "baseId": "AAA",
-        "quoteId": "BBB", "settle": regle, "settleId": regle, "type": type_marche, "subType": sous_type or None,
-        **{nom: nom == type_marche for nom in ("spot", "swap", "future", "option")}, "margin": False, "index": False,
-        "contract": contrat, "linear": sous_type == "linear" if contrat else None,
-        "inverse": sous_type == "inverse" if contrat else None, "contractSize": 1.0 if contrat else None,
-        "active": True, "expiry": 1_782_345_600_000 if type_marche == "future" else None, "expiryDatetime": None,
-        "strike": None, "optionType": None, "precision": {"amount": 0.001, "price": 0.01}, "created": None,
-        "limits": {"amount": {}, "price": {}, "cost": {}, "leverage": {}}, "taker": 0.001, "maker": 0.001,
-        "info": {"instFamily": "AAA-BBB", "spot_index": {"symbol": ".DEAAABBB"}, "indexToken": "AAABBB",
-                 "crossSymbol": "AAABBB"},
-    }  # fmt: skip
 
 
 def genres_de(nom: str) -> list[str]:
