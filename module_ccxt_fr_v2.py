@@ -102,7 +102,7 @@ from collections.abc import (
 )
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
@@ -235,34 +235,34 @@ class _ModuleParesseux:
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
+VOISINS = {"annexes_ccxt_fr", "bourse_locale"}  # dossiers livrés à côté du module, qui peut avoir été copié seul
 
 
 def importer(nom: str, usage: str) -> Any:
-    """Rend le module `nom` ; lève DependanceAbsente s'il ne peut être importé."""
+    """Rend le module `nom` ; lève DependanceAbsente, qui dit ce qui manque et comment l'avoir."""
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        paquet = PAQUETS.get(nom, nom.partition(".")[0])
+        racine = nom.partition(".")[0]
+        if racine in VOISINS:
+            sinon = f", ou ôtez {usage}" if usage.startswith("--") else ""
+            raise DependanceAbsente(
+                f"{usage} demande le dossier « {racine} », livré à côté du module ({erreur})",
+                f"Copiez-le aussi{sinon}.",
+            ) from erreur
         raise DependanceAbsente(
             f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
-            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {paquet}",
+            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(nom, racine)}",
         ) from erreur
 
 
 def annexe(nom: str, usage: str) -> Any:
-    """Rend `annexes_ccxt_fr.nom`, importé au premier usage ; DependanceAbsente si le dossier manque.
+    """Le fichier `nom` des annexes, importé au premier usage ; DependanceAbsente si le module a été copié seul.
 
-    Elle importe le module sous son vrai nom : lancé en script, il s'y inscrit, pour n'être qu'une fois en mémoire.
+    Une annexe importe ce module-ci : lancé en script, il est « __main__ », et s'inscrit d'abord sous son vrai nom.
     """
     sys.modules.setdefault("module_ccxt_fr_v2", sys.modules[__name__])
-    try:
-        return importlib.import_module(f"annexes_ccxt_fr.{nom}")
-    except ModuleNotFoundError as erreur:
-        if not (erreur.name or "").startswith("annexes_ccxt_fr"):
-            raise
-        raise DependanceAbsente(
-            f"{usage} demande le dossier « annexes_ccxt_fr », livré à côté du module ({erreur})", "Copiez-le aussi."
-        ) from erreur
+    return importer(f"annexes_ccxt_fr.{nom}", usage)
 
 
 if TYPE_CHECKING:
@@ -279,6 +279,11 @@ def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     trouves = difflib.get_close_matches(_forme(mot), list(par_forme), n=nombre, cutoff=0.6)
     noms = ", ".join(f"« {par_forme[forme]} »" for forme in trouves)
     return f"Vouliez-vous dire {noms} ?" if noms else ""
+
+
+def nombre_de(nombre: int, nom: str) -> str:
+    """« 1 bougie », « 2 bougies »."""
+    return f"{nombre} {nom}{'s' if nombre > 1 else ''}"
 
 
 def _forme(mot: str) -> str:
@@ -693,7 +698,7 @@ def type_des_colonnes(noms: Sequence[str]) -> TypeDonnee | None:
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
-def _constante(valeur: Any) -> pa.Scalar:
+def constante(valeur: Any) -> pa.Scalar:
     """Un scalaire Arrow, gardé : en faire un depuis Python cherche à chaque fois un dateutil absent (0,1 ms)."""
     return pa.scalar(valeur)
 
@@ -895,9 +900,9 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    table = _en_colonnes(brutes)
+    table = en_colonnes(brutes)
     instants = table["timestamp"]
-    vrais = _prix_possibles(table, prix)
+    vrais = prix_possibles(table, prix)
     if pc.all(vrais).as_py() is not False and _est_croissante(instants) and _tous_sur_grille(instants, timeframe):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
@@ -906,7 +911,7 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
 @functools.cache
 def page_vide() -> Page:
     """Une page sans rien : elle ne dit rien."""
-    return Page(_en_colonnes([]), [], 0, [], {})
+    return Page(en_colonnes([]), [], 0, [], {})
 
 
 def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
@@ -935,7 +940,7 @@ def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
     return any(timeframe.avancer(a, 1) == b for a, b in itertools.pairwise(instants))
 
 
-def _en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
+def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
     """Les lignes de ccxt en six colonnes Arrow ; ce qui n'est pas un nombre devient nul."""
     noms = ("timestamp", *VALEURS_OHLCV)
     natures = (pa.int64(), *[pa.float64()] * 5)
@@ -967,15 +972,15 @@ def _en_instant(valeur: Any) -> int | None:
     return int(nombre) if est_entier and nombre is not None else None
 
 
-def _prix_possibles(table: pa.Table, prix: str) -> pa.ChunkedArray:
+def prix_possibles(table: pa.Table, prix: str) -> pa.ChunkedArray:
     """Masque des lignes dont les nombres peuvent être vrais."""
     conditions = [pc.is_finite(table[nom]) for nom in VALEURS_OHLCV[:4]]
     conditions.append(pc.greater_equal(table["high"], table["low"]))
     if prix != "premiumIndex":
-        conditions += [pc.greater(table[nom], _constante(0.0)) for nom in VALEURS_OHLCV[:4]]
-    volume = pc.and_(pc.is_finite(table["volume"]), pc.greater_equal(table["volume"], _constante(0.0)))
-    conditions.append(volume if prix == "last" else pc.fill_null(volume, _constante(True)))
-    return pc.fill_null(functools.reduce(pc.and_, conditions), _constante(False))
+        conditions += [pc.greater(table[nom], constante(0.0)) for nom in VALEURS_OHLCV[:4]]
+    volume = pc.and_(pc.is_finite(table["volume"]), pc.greater_equal(table["volume"], constante(0.0)))
+    conditions.append(volume if prix == "last" else pc.fill_null(volume, constante(True)))
+    return pc.fill_null(functools.reduce(pc.and_, conditions), constante(False))
 
 
 def _est_croissante(instants: pa.ChunkedArray) -> bool:
@@ -990,8 +995,8 @@ def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArr
     """Masque des instants qui sont une ouverture."""
     if timeframe.mois:
         return pa.chunked_array([pa.array(list(map(timeframe.est_sur_grille, instants.to_pylist())), pa.bool_())])
-    pas = _constante(timeframe.pas_ms)
-    ecarts = pc.subtract(instants, _constante(timeframe.plancher(0)))
+    pas = constante(timeframe.pas_ms)
+    ecarts = pc.subtract(instants, constante(timeframe.plancher(0)))
     entiers = pc.multiply(pc.divide(ecarts, pas), pas)  # Arrow n'a pas de modulo
     return pc.equal(entiers, ecarts)
 
@@ -1080,7 +1085,7 @@ def _niveau_possible(niveau: Niveau) -> bool:
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
     """Ajoute aux valeurs d'une page les colonnes de sa série : la forme écrite sur le disque."""
-    constantes = [pa.repeat(_constante(texte), lignes.num_rows) for texte in cle]
+    constantes = [pa.repeat(constante(texte), lignes.num_rows) for texte in cle]
     instants = lignes["timestamp"].cast(OHLCV.schema.field("timestamp").type)
     return pa.table([*constantes, instants, *(lignes[nom] for nom in VALEURS_OHLCV)], schema=OHLCV.schema)
 
@@ -1124,15 +1129,15 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
     valeurs = [nom for nom in type_donnee.noms if nom not in (*CleSerie._fields, "recu")]
     if anciennes.select(valeurs).equals(lues.select(valeurs)):
         return lues[:0], 0  # le cas courant d'une relecture
-    connues = dict(zip(_en_tuples(anciennes, type_donnee.rang), _en_tuples(anciennes, valeurs), strict=True))
+    connues = dict(zip(en_tuples(anciennes, type_donnee.rang), en_tuples(anciennes, valeurs), strict=True))
     inconnue = object()
-    apports = [connues.get(cle, inconnue) for cle in _en_tuples(lues, type_donnee.rang)]
-    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, _en_tuples(lues, valeurs), strict=True)]
+    apports = [connues.get(cle, inconnue) for cle in en_tuples(lues, type_donnee.rang)]
+    gardes = [ancienne != ligne for ancienne, ligne in zip(apports, en_tuples(lues, valeurs), strict=True)]
     revisees = sum(garde and ancienne is not inconnue for garde, ancienne in zip(gardes, apports, strict=True))
     return lues.filter(pa.array(gardes)), revisees
 
 
-def _en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """Les lignes d'une table, réduites à ces colonnes."""
     return zip(*(table[nom].to_pylist() for nom in noms), strict=True)
 
@@ -1707,7 +1712,7 @@ class _Recolte:
 
     def _mettre_en_table(self, fin_ms: int) -> None:
         pretes = sorted(instant for instant in self._bougies if instant < fin_ms)
-        self._tables.append(_en_colonnes([self._bougies.pop(instant) for instant in pretes]))
+        self._tables.append(en_colonnes([self._bougies.pop(instant) for instant in pretes]))
 
 
 def _lire_timeframe(code: str) -> Timeframe:
@@ -1747,7 +1752,7 @@ def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
     colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
     if colonnes[0].null_count:
         raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
-    nombres = [pc.fill_null(colonne, _constante(math.nan)) for colonne in colonnes[3:]]
+    nombres = [pc.fill_null(colonne, constante(math.nan)) for colonne in colonnes[3:]]
     lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
     if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
         lignes = lignes.sort_by("timestamp")
@@ -1797,7 +1802,7 @@ async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _groupe() -> AsyncIterator[asyncio.TaskGroup]:
+async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
     """Un TaskGroup qui relève la première erreur telle quelle, et non un groupe d'une."""
     try:
         async with asyncio.TaskGroup() as taches:
@@ -1916,7 +1921,7 @@ class SortieIllisible(ErreurSortie):
     """Le fichier est abîmé : il sera mis de côté à la prochaine écriture."""
 
 
-class _PasLeNotre(ErreurDemande):
+class PasLeNotre(ErreurDemande):
     """Le fichier se lit, mais ce n'est pas une sortie de ce type."""
 
 
@@ -1960,10 +1965,11 @@ def _lecture(chemin: Path) -> Iterator[None]:
                     raise ValueError(str(erreur)) from erreur
                 raise
     except (ValueError, EOFError, zlib.error, pa.ArrowException) as erreur:
-        raise SortieIllisible(f"« {chemin} » est illisible ({_premiere_ligne(erreur)})") from erreur
+        raise SortieIllisible(f"« {chemin} » est illisible ({en_une_ligne(erreur)})") from erreur
 
 
-def _premiere_ligne(erreur: BaseException) -> str:
+def en_une_ligne(erreur: BaseException) -> str:
+    """Ce que dit une erreur, sans la suite ; son nom si elle ne dit rien."""
     return (str(erreur).splitlines() or [type(erreur).__name__])[0]
 
 
@@ -2194,11 +2200,12 @@ def _sequence(colonne: pa.Array) -> pa.Array:
 
 
 def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    colonnes = [_en_un_bloc(table[nom]) for nom in donnee.ordre]
+    colonnes = [en_un_bloc(table[nom]) for nom in donnee.ordre]
     return [*colonnes[:2], *map(_sequence, colonnes[2:])]
 
 
-def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
+def en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
+    """Une colonne en un seul tableau, fût-elle vide."""
     bloc = colonne.combine_chunks()
     return pa.concat_arrays(bloc.chunks) if isinstance(bloc, pa.ChunkedArray) else bloc
 
@@ -2206,7 +2213,7 @@ def _en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
 def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
     cle = ["symbole", *donnee.rang]
-    rangs = pc.cumulative_sum(pa.repeat(_constante(1), table.num_rows), -1)
+    rangs = pc.cumulative_sum(pa.repeat(constante(1), table.num_rows), -1)
     numerotees = table.select(cle).append_column("arrivee", rangs)
     uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
     gardees = uniques["arrivee_max"]
@@ -2233,7 +2240,7 @@ def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
 
 def _pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
     """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
-    egales = pa.repeat(_constante(True), table.num_rows - 1)
+    egales = pa.repeat(constante(True), table.num_rows - 1)
     croissantes = pc.invert(egales)
     for cle in _cles_de_tri(table, donnee):
         avant, apres = cle[:-1], cle[1:]
@@ -2249,7 +2256,7 @@ def ruptures(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
     rangs = pa.array(range(table.num_rows), pa.int64())
     cle = ["symbole", *donnee.rang]
     premiers = table.select(cle).append_column("rang", rangs).group_by(cle, use_threads=False)
-    doublons = pc.invert(pc.is_in(rangs, value_set=_en_un_bloc(premiers.aggregate([("rang", "min")])["rang_min"])))
+    doublons = pc.invert(pc.is_in(rangs, value_set=en_un_bloc(premiers.aggregate([("rang", "min")])["rang_min"])))
     suivent = pc.or_(*_pas_a_pas(table, donnee))
     return doublons, pc.and_not(pc.invert(pa.concat_arrays([pa.array([True]), suivent])), doublons)
 
@@ -2391,7 +2398,7 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     fiche.couverts = oter(fiche.couverts, absents)
 
 
-def _fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
+def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
     if not cle.a_une_grille:
         return Fiche(cle)
@@ -2436,13 +2443,13 @@ class _Recensement:
 
     def compter(self, table: pa.Table) -> None:
         """Les repères des lignes suivantes du fichier, au moins une."""
-        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(table["symbole"])])
+        symboles = pa.concat_arrays([pa.array([self._dernier]), en_un_bloc(table["symbole"])])
         self.entrelace = self.entrelace or bool(pc.any(pc.less(symboles[1:], symboles[:-1])).as_py())
         self._dernier = symboles[-1].as_py()
         for cle, lignes in par_serie(table, self.donnee):
             self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
-            instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-            fiche = self.fiches.setdefault(cle, _fiche_de_rien(cle, instants))
+            instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+            fiche = self.fiches.setdefault(cle, fiche_de_rien(cle, instants))
             if self.donnee.a_une_grille:
                 self._presents.setdefault(cle, []).extend(plages(instants, grille(fiche)))
 
@@ -2584,7 +2591,7 @@ class JournalDeReprise:
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = pa.record_batch([_en_un_bloc(colonne) for colonne in lignes.columns], schema=self._schema)
+        lot = pa.record_batch([en_un_bloc(colonne) for colonne in lignes.columns], schema=self._schema)
         dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
         tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
         with _disque("Écrire", self.chemin):
@@ -2773,7 +2780,7 @@ def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
     except (ImportError, DependanceAbsente, MemoryError):
         raise  # le fichier n'y est pour rien
     except Exception as erreur:
-        os.write(1, _premiere_ligne(erreur).encode())
+        os.write(1, en_une_ligne(erreur).encode())
         raise SystemExit(CODE_FAUTES) from erreur
 
 
@@ -2937,7 +2944,7 @@ class Sortie(ABC):
 
     @abstractmethod
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
-        """Les fiches de la sortie et d'une exécution interrompue ; _PasLeNotre si ce qui est là n'est pas à nous."""
+        """Les fiches de la sortie et d'une exécution interrompue ; PasLeNotre si ce qui est là n'est pas à nous."""
 
     @abstractmethod
     def _origines(self) -> set[str]:
@@ -2945,13 +2952,13 @@ class Sortie(ABC):
 
     @abstractmethod
     def _reconnaitre(self) -> bool:
-        """Vrai si la sortie, qui existe, a nos lignes ; _PasLeNotre ou SortieIllisible si c'est autre chose."""
+        """Vrai si la sortie, qui existe, a nos lignes ; PasLeNotre ou SortieIllisible si c'est autre chose."""
 
     def est_le_sien(self) -> bool:
         """Vrai si la sortie tient des lignes de notre type."""
         try:
             return self._existe() and self._reconnaitre()
-        except (_PasLeNotre, SortieIllisible):
+        except (PasLeNotre, SortieIllisible):
             return False
 
     def _charger_les_modules(self) -> None:
@@ -2976,7 +2983,7 @@ class Sortie(ABC):
 
     @abstractmethod
     def brut(self) -> contextlib.AbstractContextManager[Brut]:
-        """La sortie telle qu'elle est, pour la contrôler ; _PasLeNotre ou SortieIllisible si elle ne se lit pas."""
+        """La sortie telle qu'elle est, pour la contrôler ; PasLeNotre ou SortieIllisible si elle ne se lit pas."""
 
     @abstractmethod
     def fiches_portees(self) -> list[Fiche]:
@@ -3203,13 +3210,13 @@ class Ecrivain(Sortie):
 
 
 def refuser_autre_format(ecrivain: Ecrivain) -> None:
-    """Un fichier non vide doit porter la signature de son format ; _PasLeNotre s'il est d'une autre nature, lisible."""
+    """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
     with _disque("Lire", ecrivain.chemin), ecrivain.chemin.open("rb") as fichier:
         tete = fichier.read(1 << 16)
     if ecrivain.signature and tete.startswith(ecrivain.signature):
         return
     if contenu := _nature_etrangere(tete, texte=bool(ecrivain.signature)):
-        raise _pas_le_notre(ecrivain, contenu)
+        raise pas_le_notre(ecrivain, contenu)
     if ecrivain.signature:
         raise SortieIllisible(f"« {ecrivain.chemin} » est illisible : il ne commence pas comme un {ecrivain.format}")
 
@@ -3220,8 +3227,9 @@ def _dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
     return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
 
 
-def _pas_le_notre(ecrivain: Ecrivain, contenu: str) -> _PasLeNotre:
-    return _PasLeNotre(
+def pas_le_notre(ecrivain: Ecrivain, contenu: str) -> PasLeNotre:
+    """Le refus d'un fichier qui contient autre chose que ce que cet écrivain range."""
+    return PasLeNotre(
         f"« {ecrivain.chemin} » n'est pas une sortie {ecrivain.type_donnee.nom} en {ecrivain.format} : "
         f"il contient {contenu}",
         "Choisissez une autre sortie, ou déplacez ce fichier.",
@@ -3491,7 +3499,7 @@ class _FichierRepris(_FichierLu):
         presents: dict[CleSerie, list[Intervalle]] = {}
         for table in self._journal.flot():
             for cle, lignes in par_serie(table, self.type_donnee):
-                instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+                instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
                 presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
         for cle, fiche in self.fiches.items():
             confronter(fiche, presents.get(cle, ()), dire=False)
@@ -3694,7 +3702,7 @@ class _CsvLu(EcrivainFichier):
             if not _est_du_texte(titre):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
             texte = titre.decode(errors="replace").strip()
-            raise _pas_le_notre(self, _dire_colonnes(texte.split(","), texte[:200]))
+            raise pas_le_notre(self, _dire_colonnes(texte.split(","), texte[:200]))
         return True
 
     def _reparer(self) -> None:
@@ -3771,7 +3779,7 @@ class _CsvLu(EcrivainFichier):
         fin = _fin_des_lignes(self.chemin)
         comptes: collections.Counter[str] = collections.Counter()
         for table in self._tables(colonnes=["symbole"], fin=fin):
-            for compte in pc.value_counts(_en_un_bloc(table["symbole"])).to_pylist():
+            for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
                 comptes[compte["values"]] += compte["counts"]
         place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
         for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
@@ -4039,15 +4047,15 @@ def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
         "entier": _nombre_court,
         "niveaux": lambda niveaux: _joindre('"', niveaux_en_texte(niveaux), '"'),
     }
-    colonnes = [convertir[nature](_en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
+    colonnes = [convertir[nature](en_un_bloc(table[nom])) for nom, nature in type_donnee.colonnes]
     lignes = _joindre(*colonnes, entre=",", nul="")
     tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
-    return bytes(pc.binary_join(tout, _constante("\n"))[0].as_buffer()) + b"\n"
+    return bytes(pc.binary_join(tout, constante("\n"))[0].as_buffer()) + b"\n"
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
     """Les textes mis bout à bout, ligne à ligne ; `nul` remplace un texte absent, qui rend sinon le tout absent."""
-    textes = [_constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
+    textes = [constante(morceau) if isinstance(morceau, str) else morceau for morceau in (*morceaux, entre)]
     absent = {} if nul is None else {"null_handling": "replace", "null_replacement": nul}
     return pc.binary_join_element_wise(*textes, **absent)
 
@@ -4059,7 +4067,7 @@ def _nombre_court(nombres: pa.Array) -> pa.Array:
 def _nombre_a_point(nombres: pa.Array) -> pa.Array:
     """Toujours un point : DuckDB tient une colonne qui commence par des entiers pour entière, et arrondit la suite."""
     textes = _nombre_court(nombres)
-    sans = pc.less(pc.find_substring(textes, "."), _constante(0))
+    sans = pc.less(pc.find_substring(textes, "."), constante(0))
     if not pc.any(sans).as_py():
         return textes
     pointes = pc.replace_substring_regex(textes.filter(sans), r"^(-?\d+)(e.*)?$", r"\1.0\2")
@@ -4080,9 +4088,9 @@ def niveaux_en_texte(niveaux: pa.Array) -> pa.Array:
     plats = niveaux.flatten()
     nombres = [_nombre_court(plats.field(nom)) for nom in ("price", "amount")]
     paires = _joindre("[", _joindre(*nombres, entre=",", nul="null"), "]")
-    tailles = pc.fill_null(pc.list_value_length(niveaux), _constante(0)).cast(pa.int32())
+    tailles = pc.fill_null(pc.list_value_length(niveaux), constante(0)).cast(pa.int32())
     bornes = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(tailles)])
-    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), _constante(",")), "]")
+    textes = _joindre("[", pc.binary_join(pa.ListArray.from_arrays(bornes, paires), constante(",")), "]")
     return pc.if_else(pc.is_null(niveaux), pa.scalar(None, pa.string()), textes)
 
 
@@ -4108,7 +4116,7 @@ def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     for rang, nom in enumerate(table.schema.names):
         voulu = donnee.schema.field(nom)
         if table.schema.field(nom).type != voulu.type:
-            table = table.set_column(rang, voulu, niveaux_du_texte(_en_un_bloc(table[nom])).cast(voulu.type))
+            table = table.set_column(rang, voulu, niveaux_du_texte(en_un_bloc(table[nom])).cast(voulu.type))
     return table
 
 
@@ -4168,7 +4176,7 @@ class _EcrivainColonnes(EcrivainFichier):
         if schema.names != self.type_donnee.noms or not all(
             natures[nature](schema.field(nom).type) for nom, nature in self.type_donnee.colonnes
         ):
-            raise _pas_le_notre(self, _dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema)))
+            raise pas_le_notre(self, _dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema)))
         return True
 
     def _lire_entete(self) -> dict[str, Any] | None:
@@ -4533,7 +4541,7 @@ class _SqliteLue(Ecrivain):
             yield base
 
     def _reconnaitre(self) -> bool:
-        """Vrai si notre table est là ; _PasLeNotre si une table de ce nom est autre chose."""
+        """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
         refuser_autre_format(self)
         with self._erreurs("Lire"), self._lecteur() as base:
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
@@ -4541,9 +4549,9 @@ class _SqliteLue(Ecrivain):
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= _COLONNES_AJOUTEES.keys():
                     contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
-                    raise _pas_le_notre(self, f"une table « {nom} » avec {contenu}")
+                    raise pas_le_notre(self, f"une table « {nom} » avec {contenu}")
             if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
-                raise _pas_le_notre(
+                raise pas_le_notre(
                     self, f"une table « {self.table} » sans clé unique ({', '.join(self.type_donnee.cle)})"
                 )
             return self.table.lower() in presentes
@@ -4601,7 +4609,7 @@ class _SqliteLue(Ecrivain):
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
         while lot := curseur.fetchmany(LIGNES_PAR_LOT):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
-            fiche = fiche or _fiche_de_rien(cle, instants)
+            fiche = fiche or fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
         self._inscrites.discard(cle)  # sa fiche sera récrite entière
         if fiche is not None and cle in self.fiches:
@@ -4623,7 +4631,7 @@ class _SqliteLue(Ecrivain):
     @contextlib.contextmanager
     def brut(self) -> Iterator[Brut]:
         if not self._reconnaitre():
-            raise _pas_le_notre(self, f"une base sans table « {self.table} »")
+            raise pas_le_notre(self, f"une base sans table « {self.table} »")
         with self._erreurs("Lire"), self._lecteur() as base:
             base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
             defauts = [("illisible", faute) for (faute,) in base.execute("PRAGMA integrity_check(3)") if faute != "ok"]
@@ -4646,7 +4654,7 @@ class _SqliteLue(Ecrivain):
         if not self._existe():
             return
         if not self._reconnaitre():
-            raise _pas_le_notre(self, f"une base sans table « {self.table} »")
+            raise pas_le_notre(self, f"une base sans table « {self.table} »")
         with self._erreurs("Lire"), self._lecteur() as base:
             yield from self._lots(base, "", ())
 
@@ -4710,7 +4718,7 @@ class EcrivainSqlite(_SqliteLue):
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
         colonnes = [
-            convertir.get(nature, lambda tels_quels: tels_quels)(_en_un_bloc(lot.lignes[nom])).to_pylist()
+            convertir.get(nature, lambda tels_quels: tels_quels)(en_un_bloc(lot.lignes[nom])).to_pylist()
             for nom, nature in self.type_donnee.colonnes
         ]
         with self._erreurs("Écrire"), self._transaction() as base:
@@ -4861,7 +4869,7 @@ def format_du_fichier(chemin: Path) -> str:
     return next(par_signature, None) or next(par_extension, "csv")
 
 
-def _lecteur_de(chemin: Path, table: str | None) -> Ecrivain:
+def lecteur_de(chemin: Path, table: str | None) -> Ecrivain:
     """L'écrivain qui sait lire ce fichier : son format, et celui des types qui s'y reconnaît (à défaut, le premier)."""
     classe = ECRIVAINS[format_du_fichier(chemin)]
     if table is None and issubclass(classe, EcrivainSqlite):
@@ -4876,7 +4884,7 @@ def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
 
     `table` : celle d'une base SQLite ; par défaut celle de nos lignes s'il n'y en a qu'une, « ohlcv » sinon.
     """
-    ecrivain = _lecteur_de(chemin, table)
+    ecrivain = lecteur_de(chemin, table)
     donnee = ecrivain.type_donnee
     tout = pa.concat_tables([donnee.schema.empty_table(), *ecrivain.lire_tout()])
     # Une base rend ses lignes dans l'ordre de leur clé entière, plusieurs timeframes dans une table ; un fichier, d'une
@@ -4886,529 +4894,7 @@ def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
 
 def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
     """Les fiches d'une sortie, dans l'un des quatre formats ; `table` : voir `lire_sortie`."""
-    return _lecteur_de(chemin, table).lire_fiches()
-
-
-# --- Contrôle. Ajouter une règle sur les lignes : une fonction pure, et une ligne dans REGLES. Rien ailleurs : rapport,
-# réparation, bilan et tests partent du registre.
-
-AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
-CONSTATS_DITS = 20  # par nature
-ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
-
-
-class Constat(NamedTuple):
-    """Une faute d'une sortie : sa nature, la série, un instant (`fin` None) ou un intervalle, ce qui ne va pas."""
-
-    nature: str
-    cle: CleSerie | None
-    debut: int | None
-    fin: int | None
-    phrase: str
-
-    def __str__(self) -> str:
-        debut, fin = _instant_lisible(self.debut), _instant_lisible(self.fin)
-        quand = f"de {debut} à {fin}" if fin else debut
-        return f"{' '.join(filter(None, (str(self.cle or ''), quand)))} : {self.phrase}".removeprefix(" : ")
-
-
-def nombre_de(nombre: int, nom: str) -> str:
-    """« 1 bougie », « 2 bougies »."""
-    return f"{nombre} {nom}{'s' if nombre > 1 else ''}"
-
-
-def _instant_lisible(instant: int | None) -> str:
-    """Un instant en ISO 8601, ou son nombre là où aucun calendrier ne va."""
-    if instant is None:
-        return ""
-    return en_iso(instant) if 0 <= instant <= INSTANT_MAX_MS else f"{instant} ms"
-
-
-@dataclass
-class EtatSerie:
-    """Ce que le contrôle dit d'une série ; `couverture` : la part prouvée de ce que la fiche connaît, en %."""
-
-    cle: CleSerie
-    table: str | None = None
-    lignes: int = 0
-    premiere: int | None = None
-    derniere: int | None = None
-    couverture: float | None = None
-    trous: collections.Counter[str] = field(default_factory=collections.Counter)
-    fautes: collections.Counter[str] = field(default_factory=collections.Counter)
-
-    def en_dict(self) -> dict[str, Any]:
-        """La série, en types JSON."""
-        bornes = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
-        return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **bornes}
-
-
-@dataclass
-class Rapport:
-    """Ce que le contrôle d'une sortie a trouvé ; de chaque nature, les premières fautes, et leur nombre."""
-
-    sortie: Path
-    format: str
-    series: list[EtatSerie] = field(default_factory=list)
-    constats: list[Constat] = field(default_factory=list)
-    fautes: collections.Counter[str] = field(default_factory=collections.Counter)
-    avertissements: list[str] = field(default_factory=list)
-
-    @property
-    def code(self) -> int:
-        """Le code de sortie de `--verifier`."""
-        return CODE_FAUTES if self.fautes else CODE_SUCCES
-
-    def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
-        """Compte des fautes d'une nature (`nombre`, s'il y en a plus que dites) et retient les premières."""
-        if constats:
-            nature = constats[0].nature
-            self.constats += constats[: max(0, CONSTATS_DITS - self.fautes[nature])]
-            self.fautes[nature] += len(constats) if nombre is None else nombre
-
-    def en_dict(self) -> dict[str, Any]:
-        """Le rapport, en types JSON."""
-        return {
-            "sortie": str(self.sortie),
-            "format": self.format,
-            "fautes": dict(self.fautes),
-            "constats": [{"nature": constat.nature, "constat": str(constat)} for constat in self.constats],
-            "avertissements": self.avertissements,
-            "series": [serie.en_dict() for serie in self.series],
-        }
-
-
-def _bougies_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:
-    return _prix_possibles(lignes, cle.prix)
-
-
-def _trades_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
-    return pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_())
-
-
-def _tickers_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    finis = [pc.is_finite(lignes[nom]) for nom, nature in TICKER.colonnes if nature == "nombre"]
-    presents = functools.reduce(pc.or_, (pc.is_valid(fini) for fini in finis))
-    return pc.and_(presents, functools.reduce(pc.and_, (pc.fill_null(fini, True) for fini in finis)))
-
-
-def _financements_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    prix = lignes["mark_price"]
-    vrai = pc.fill_null(pc.and_(pc.is_finite(prix), pc.greater(prix, _constante(0.0))), _constante(True))
-    return pc.and_(pc.fill_null(pc.is_finite(lignes["funding_rate"]), _constante(False)), vrai)
-
-
-def _interets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    """Une quantité ou une valeur, finies et non négatives : bybit, d'un contrat inverse, n'a que la valeur."""
-    colonnes = [lignes[nom] for nom in ("amount", "value")]
-    vraies = [pc.and_(pc.is_finite(c), pc.greater_equal(c, _constante(0.0))) for c in colonnes]
-    presente = functools.reduce(pc.or_, (pc.is_valid(colonne) for colonne in colonnes))
-    return functools.reduce(pc.and_, (pc.fill_null(vraie, _constante(True)) for vraie in vraies), presente)
-
-
-def _carnets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    cotes = [
-        [[(niveau["price"], niveau["amount"]) for niveau in cote or ()] for cote in lignes[nom].to_pylist()]
-        for nom in ("bids", "asks")
-    ]
-    return pa.array([not defaut_de_carnet(*carnet) for carnet in zip(*cotes, strict=True)], pa.bool_())
-
-
-POSSIBLES: Mapping[str, Callable[[pa.Table, CleSerie], pa.Array]] = {
-    OHLCV.nom: _bougies_possibles,
-    TRADES.nom: _trades_possibles,
-    TICKER.nom: _tickers_possibles,
-    ORDERBOOK.nom: _carnets_possibles,
-    FUNDING.nom: _financements_possibles,
-    OPEN_INTEREST.nom: _interets_possibles,
-}
-
-
-class Regle(NamedTuple):
-    """Une règle sur les lignes : ce que dit la faute, le masque de celles qui l'enfreignent, et si on les ôte."""
-
-    phrase: str
-    fautives: Callable[[pa.Table, pa.Array, Fiche], pa.Array]  # (lignes d'une série, leurs instants, sa fiche)
-    otees: bool = True
-
-
-def _impossibles(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  # noqa: ARG001
-    donnee = type_des_colonnes(lignes.schema.names) or OHLCV
-    return pc.invert(_en_un_bloc(pa.chunked_array(POSSIBLES[donnee.nom](lignes, fiche.cle))))
-
-
-def _hors_grille(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:
-    if not fiche.cle.a_une_grille:
-        return pa.repeat(_constante(False), len(instants))
-    bornes = pc.if_else(_du_futur(lignes, instants, fiche), 0, instants)  # aucun calendrier ne va partout
-    return pc.invert(_en_un_bloc(sur_grille(pa.chunked_array([bornes]), grille(fiche))))
-
-
-def _du_futur(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  # noqa: ARG001
-    return pc.or_(pc.less(instants, 0), pc.greater(instants, maintenant_ms() + AVANCE_ADMISE_MS))
-
-
-def _dans_un_trou(lignes: pa.Table, instants: pa.Array, fiche: Fiche, *, raisons: Sequence[str]) -> pa.Array:  # noqa: ARG001
-    """Les bougies de ces trous ; d'événements, un trou dit qu'il en manque, pas qu'il n'y en a aucun."""
-    trous = [(t.debut, t.fin) for t in fiche.trous if t.raison in raisons]
-    proches = trous[voisins(trous, *(i.as_py() for i in pc.min_max(instants).values()))]
-    if not (proches and fiche.cle.a_une_grille):
-        return pa.repeat(_constante(False), len(instants))
-    rangs = (bisect.bisect_right(proches, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
-    fins = [proches[rang][1] if rang >= 0 else -1 for rang in rangs]
-    return pc.less(instants, pa.array(fins, pa.int64()))
-
-
-REGLES: Mapping[str, Regle] = {
-    "impossible": Regle("ligne impossible : un de ses nombres ne peut être vrai", _impossibles),
-    "hors_grille": Regle("ouverture hors de la grille", _hors_grille),
-    "futur": Regle("horodatage du futur", _du_futur),
-    "dans_un_vide": Regle(
-        "bougie là où la fiche dit qu'il n'y en a pas eu",
-        functools.partial(_dans_un_trou, raisons=(SANS_TRANSACTION, AVANT_COTATION)),
-    ),
-    "dans_un_trou": Regle("bougie dans un trou", functools.partial(_dans_un_trou, raisons=RAISONS_PARTIELLES), False),
-}
-
-
-def contradictions(fiche: Fiche) -> list[tuple[Intervalle, str]]:
-    """Ce qu'une fiche dit de deux façons."""
-    trous = [(t.debut, t.fin) for t in fiche.trous]
-    partiels = [(t.debut, t.fin) for t in fiche.trous if t.raison in RAISONS_PARTIELLES]
-    fautes = [(i, "couvert et trou à la fois") for i in croiser(fiche.couverts, partiels)]
-    fautes += [((t.debut, t.fin), f"raison « {t.raison} » inconnue") for t in fiche.trous if t.raison not in RAISONS]
-    for suite, quoi in ((fiche.couverts, "intervalles"), (trous, "trous")):
-        fautes += [(intervalle, f"{quoi} à l'envers") for intervalle in suite if intervalle[0] >= intervalle[1]]
-        fautes += [(b, f"{quoi} qui se recouvrent") for a, b in itertools.pairwise(suite) if a[1] > b[0]]
-    return fautes
-
-
-def accordee(fiche: Fiche, presents: Sequence[Intervalle], perdus: Sequence[Intervalle]) -> Fiche:
-    """La fiche qui dit vrai de ces lignes : une présente sans preuve est crue, ce qui manque est un échec, à relire."""
-    trous = [t._replace(raison=t.raison if t.raison in RAISONS else ECHEC) for t in fiche.trous if t.debut < t.fin]
-    connus = unir(fiche.couverts, presents)
-
-    def hors(intervalles: Iterable[Intervalle], *, partiels: bool) -> list[Trou]:
-        gardes = [t for t in trous if (t.raison in RAISONS_PARTIELLES) == partiels]
-        retires = unir(intervalles)
-        return [Trou(*reste, t.raison) for t in gardes for reste in oter([(t.debut, t.fin)], retires)]
-
-    faits = hors(unir(presents, perdus), partiels=False)
-    expliques = unir(presents, ((t.debut, t.fin) for t in faits))
-    absents = [i for i in oter(connus, expliques) if not fiche.cle.a_une_grille or grille(fiche).compter(*i)]
-    manquent = unir(absents, croiser(perdus, unir(connus, ((t.debut, t.fin) for t in trous))))
-    neuve = dataclasses.replace(fiche, couverts=[], trous=[])
-    restes = hors(unir(connus, manquent), partiels=True)
-    neuve.noter(oter(connus, manquent), [*faits, *(Trou(*manque, ECHEC) for manque in manquent), *restes])
-    return neuve
-
-
-class Examen:
-    """Une série, contrôlée lot par lot, dans l'ordre du fichier."""
-
-    def __init__(self, etat: EtatSerie, donnee: TypeDonnee, fiche: Fiche, rapport: Rapport) -> None:
-        self.etat, self.donnee, self.fiche, self.rapport = etat, donnee, fiche, rapport
-        self.presents: list[Intervalle] = []
-        self.perdus: list[Intervalle] = []
-        self._fins: dict[str, pa.Table] = {}
-
-    def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
-        """Note des fautes d'une nature ; voir `Rapport.noter`."""
-        self.rapport.noter(constats, nombre)
-        if constats:
-            self.etat.fautes[constats[0].nature] += len(constats) if nombre is None else nombre
-
-    def _noter_masque(self, nature: str, phrase: str, instants: pa.Array, masque: pa.Array) -> None:
-        if nombre := pc.sum(masque).as_py():
-            premiers = instants.filter(masque)[:CONSTATS_DITS].to_pylist()
-            self.noter([Constat(nature, self.fiche.cle, i, None, phrase) for i in premiers], nombre)
-
-    def _noter_intervalles(self, nature: str, fautes: Iterable[tuple[Intervalle, str]]) -> None:
-        self.noter([Constat(nature, self.fiche.cle, *intervalle, phrase) for intervalle, phrase in fautes])
-
-    def lire(self, lignes: pa.Table) -> pa.Array:
-        """Contrôle les lignes suivantes ; rend le masque de celles qui peuvent rester (le tri ôte les doublons)."""
-        instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-        self._situer(instants)
-        masques = {nature: regle.fautives(lignes, instants, self.fiche) for nature, regle in REGLES.items()}
-        for nature, masque in masques.items():
-            self._noter_masque(nature, REGLES[nature].phrase, instants, masque)
-        otees = [masque for nature, masque in masques.items() if REGLES[nature].otees]
-        fautives = functools.reduce(pc.or_, otees, self._suivre(lignes, instants))
-        gardees = pc.invert(fautives)
-        # Hors grille ou du futur, elle ne tient la place d'aucune : ce qui manque se voit par ailleurs.
-        perdus = instants.filter(pc.and_not(fautives, pc.or_(masques["hors_grille"], masques["futur"])))
-        if self.donnee.a_une_grille:
-            self.presents += plages(instants.filter(gardees), grille(self.fiche))
-            self.perdus += plages(perdus, grille(self.fiche))
-        else:
-            self.perdus += [(instant, instant + 1) for instant in perdus.to_pylist()]
-        return gardees
-
-    def _situer(self, instants: pa.Array) -> None:
-        bornes = [i.as_py() for i in pc.min_max(instants).values()]
-        self.etat.lignes += len(instants)
-        self.etat.premiere = min(bornes[0], self.etat.premiere if self.etat.premiere is not None else bornes[0])
-        self.etat.derniere = max(bornes[1], self.etat.derniere or 0)
-
-    def _suivre(self, lignes: pa.Table, instants: pa.Array) -> pa.Array:
-        """L'ordre et l'unicité, lot après lot ; rend le masque des bougies qui se contredisent."""
-        reperes = lignes.select(self.donnee.reperes)
-        avant = self._fins.get(reperes["symbole"][0].as_py(), reperes[:0])
-        if prolonger(self._fins, reperes, self.donnee):
-            return pa.repeat(_constante(False), len(instants))
-        masques = ruptures(pa.concat_tables([avant, reperes]), self.donnee)
-        doublons, reculs = (masque[len(avant) :] for masque in masques)
-        self._noter_masque("doublon", "ligne en double", instants, doublons)
-        self._noter_masque("desordre", "ligne en désordre", instants, reculs)
-        return self._contredites(lignes, instants, instants.filter(doublons))
-
-    def _contredites(self, lignes: pa.Table, instants: pa.Array, doubles: pa.Array) -> pa.Array:
-        """Masque des bougies données deux fois, différentes : aucune n'est crue, comme dans une page (`cribler`)."""
-        valeurs: dict[int, set[tuple[Any, ...]]] = {}
-        if self.donnee.a_une_grille:
-            concernees = lignes.filter(pc.is_in(instants, value_set=doubles))
-            for instant, valeur in zip(instants_de(concernees), _en_tuples(concernees, VALEURS_OHLCV), strict=True):
-                valeurs.setdefault(instant, set()).add(valeur)
-        contredits = [instant for instant, lues in valeurs.items() if len(lues) > 1]
-        return pc.is_in(instants, value_set=pa.array(contredits, pa.int64()))
-
-    def conclure(self, *, en_attente: bool) -> None:
-        """Confronte la fiche à toutes les lignes ; un journal en attente en sait plus qu'elle."""
-        fiche, manquent = self.fiche, list[Intervalle]()
-        self._noter_intervalles("fiche", contradictions(fiche))
-        if self.donnee.a_une_grille and not en_attente:
-            manquent = absentes(fiche, unir(self.presents, self.perdus))
-            for nature, intervalles, phrase in (
-                ("absente", manquent, "de moins que la fiche n'en couvre"),
-                ("hors_intervalles", self._dehors(), "hors des intervalles couverts"),
-            ):
-                nombres = [(i, nombre_de(grille(fiche).compter(*i), "bougie")) for i in intervalles]
-                self._noter_intervalles(nature, [(i, f"{nombre} {phrase}") for i, nombre in nombres])
-        self.etat.trous.update(trou.raison for trou in fiche.trous)
-        mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
-        tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
-        if total := mesurer(tout[0][0], tout[-1][1]) if tout else 0:
-            prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
-            self.etat.couverture = 1_000_000 * prouve // total / 10_000  # jamais 100 s'il manque une bougie
-
-    def _dehors(self) -> list[Intervalle]:
-        """Les lignes que rien ne prouve ; sauf la bougie courante, gardée sur demande, juste après le prouvé."""
-        fiche = self.fiche
-        connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
-        fin = max([fin for _, fin in fiche.couverts], default=0)
-        dehors, courante = oter(self.presents, connus), (fin, grille(fiche).avancer(fin, 1))
-        return dehors[:-1] if dehors[-1:] == [courante] else dehors
-
-    def accordee(self, *, en_attente: bool) -> Fiche:
-        """La fiche, d'accord avec les lignes qui restent."""
-        if en_attente or not self.donnee.a_une_grille:
-            return accordee(self.fiche, self.fiche.couverts, self.perdus)
-        courante = oter(oter(self.presents, self._dehors()), self.fiche.couverts)
-        return accordee(self.fiche, oter(self.presents, courante), self.perdus)
-
-
-class Controle:
-    """Une sortie, contrôlée lot par lot, en mémoire constante."""
-
-    def __init__(self, brut: Brut, donnee: TypeDonnee, rapport: Rapport, table: str | None = None) -> None:
-        self.brut, self.donnee, self.rapport, self.table = brut, donnee, rapport, table
-        self.examens: dict[CleSerie, Examen] = {}
-        self._famille: CleSerie | None = None
-        self._dernier = ""  # le symbole de la dernière ligne
-        self.en_attente = False
-        for fiche in brut.fiches:
-            self._examen(fiche.cle, fiche)
-        for nature, phrase in brut.defauts:
-            rapport.noter([Constat(nature, None, None, None, phrase)])
-
-    def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
-        etat = EtatSerie(cle, self.table)
-        self.rapport.series.append(etat)
-        self._famille = self._famille or cle._replace(symbole="")
-        return self.examens.setdefault(cle, Examen(etat, self.donnee, fiche, self.rapport))
-
-    def lire(self, lot: pa.Table) -> pa.Array:
-        """Contrôle les lignes suivantes de la sortie ; rend les rangs de celles qui peuvent rester."""
-        lot = lot.select(self.donnee.noms).append_column("rang", pa.array(range(lot.num_rows), pa.int64()))
-        nulles = functools.reduce(pc.or_, (_en_un_bloc(pc.is_null(lot[nom])) for nom in self.donnee.obligatoires))
-        if pc.any(nulles).as_py():
-            self._relever_illisibles(lot, nulles)
-            lot = lot.filter(pc.invert(nulles))
-        self._suivre_symboles(lot)
-        gardees = [pa.array([], pa.int64())]
-        for cle, lignes in par_serie(lot, self.donnee):
-            if (examen := self._accueillir(cle, lignes)) is not None:
-                rangs = _en_un_bloc(lignes["rang"])
-                gardees.append(rangs.filter(examen.lire(lignes.select(self.donnee.noms))))
-        tous = pa.concat_arrays(gardees)
-        return tous.take(pc.sort_indices(tous))
-
-    def _accueillir(self, cle: CleSerie, lignes: pa.Table) -> Examen | None:
-        """L'examen de la série ; None si ses lignes n'ont rien à faire là."""
-        if cle in self.examens:
-            return self.examens[cle]
-        instants = _en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-        try:
-            fiche, famille = _fiche_de_rien(cle, instants), cle._replace(symbole="")
-            intruse = self.brut.famille_unique and famille != (self._famille or famille)
-        except (ValueError, OverflowError):
-            intruse = True
-        if intruse:
-            constats = [Constat("autre_serie", cle, i, None, "ligne d'une autre série") for i in instants.to_pylist()]
-            self.rapport.noter(constats)
-            return None
-        self.rapport.avertissements.append(f"{cle} : fiche absente ; ce qu'elle devrait couvrir n'est pas connu")
-        return self._examen(cle, fiche)
-
-    def _suivre_symboles(self, lot: pa.Table) -> None:
-        if self.brut.entrelace or not lot.num_rows:
-            return
-        symboles = pa.concat_arrays([pa.array([self._dernier]), _en_un_bloc(lot["symbole"])])
-        self._dernier = symboles[-1].as_py()
-        recul = lot.filter(pc.less(symboles[1:], symboles[:-1]))
-        for cle, lignes in par_serie(recul, self.donnee):
-            constats = [Constat("desordre", cle, i, None, "symbole en désordre") for i in instants_de(lignes)]
-            self.rapport.noter(constats)
-
-    def _relever_illisibles(self, lot: pa.Table, nulles: pa.Array) -> None:
-        """Les lignes sans repère : de la série, et d'entre les instants, de leurs voisines."""
-        champs = [*self.donnee.serie, "timestamp"]
-        colonnes = {nom: lot[nom] if nom != "timestamp" else lot[nom].cast(pa.int64()) for nom in champs}
-        avant = pa.table({nom: pc.fill_null_forward(colonne) for nom, colonne in colonnes.items()})
-        apres = pa.table({nom: pc.fill_null_backward(colonne) for nom, colonne in colonnes.items()})
-        for gauche, droite in zip(avant.filter(nulles).to_pylist(), apres.filter(nulles).to_pylist(), strict=True):
-            debut, fin = (ligne.pop("timestamp") for ligne in (gauche, droite))
-            voisine = {nom: valeur or droite[nom] for nom, valeur in gauche.items()}
-            cle = CleSerie(**voisine) if all(voisine.values()) else None
-            debut = fin if debut is None else debut
-            constats = [Constat("ligne_illisible", cle, debut, None, "ligne illisible, ou sans repère, à la suite")]
-            if cle not in self.examens or debut is None:
-                self.rapport.noter(constats)
-                continue
-            self.examens[cle].noter(constats)
-            if not self.donnee.a_une_grille:
-                self.examens[cle].perdus.append((debut, max(debut, fin or 0) + 1))
-
-    def conclure(self) -> None:
-        """Confronte les fiches aux lignes."""
-        en_attente = self.en_attente = self.brut.en_attente()
-        if en_attente:
-            phrase = "un journal de reprise attend : la couverture n'est pas contrôlée (relancez, ou --reparer)"
-            self.rapport.avertissements.append(phrase)
-        connues = {fiche.cle for fiche in self.brut.fiches}
-        for cle, examen in self.examens.items():
-            if cle not in connues:
-                examen.fiche.couverts = unir(examen.presents, examen.perdus if self.donnee.a_une_grille else ())
-            examen.conclure(en_attente=en_attente)
-
-    def fiches(self) -> dict[CleSerie, Fiche]:
-        """Les fiches, d'accord avec les lignes gardées ; d'événements, ce qui suivait une coupure est dit perdu."""
-        coupee = {"ligne_coupee", "illisible"} & set(self.rapport.fautes)
-        for examen in self.examens.values() if coupee and not self.donnee.a_une_grille else ():
-            examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
-        return {cle: examen.accordee(en_attente=self.en_attente) for cle, examen in self.examens.items()}
-
-
-def lecteurs(chemin: Path, table: str | None = None) -> list[Ecrivain]:
-    """Un lecteur par table de données d'une base, un seul d'un fichier ; ErreurDemande s'il n'y a rien à lire."""
-    if not chemin.is_file():
-        quoi = "n'est pas un fichier" if chemin.exists() else "n'existe pas"
-        raise ErreurDemande(f"« {chemin} » {quoi} : rien à vérifier", "Vérifiez le chemin de la sortie.")
-    classe = ECRIVAINS[format_du_fichier(chemin)]
-    tables: list[str | None] = [table]
-    if table is None and issubclass(classe, EcrivainSqlite):
-        with contextlib.suppress(SortieIllisible):  # le contrôle le dira
-            tables = list(classe(chemin).tables(abimees=True))
-        if not tables:
-            raise _pas_le_notre(classe(chemin), "une base sans table de données")
-    return [_lecteur_de(chemin, nom) for nom in tables]
-
-
-def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
-    """Contrôle une sortie sans y écrire ni la verrouiller ; ErreurDemande si ce n'en est pas une."""
-    a_lire = lecteurs(chemin, table)
-    rapport = Rapport(chemin, a_lire[0].format)
-    for lecteur in a_lire:
-        _controler(lecteur, rapport)
-    return rapport
-
-
-def _controler(
-    ecrivain: Ecrivain, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
-) -> Controle | None:
-    """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire."""
-    controle = None
-    try:
-        with ecrivain.brut() as brut:
-            controle = Controle(brut, ecrivain.type_donnee, rapport, None if brut.famille_unique else ecrivain.table)
-            for lot in brut.lots:
-                retenir(lot, controle.lire(lot))
-            controle.conclure()
-    except (_PasLeNotre, SortieIllisible) as refus:
-        if isinstance(refus, _PasLeNotre) and not ecrivain.fiches_portees():
-            raise
-        nature = "colonnes" if isinstance(refus, _PasLeNotre) else "illisible"
-        rapport.noter([Constat(nature, None, None, None, str(refus))])
-    return controle
-
-
-def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
-    """Remet une sortie en état sans réseau ; ce qui manque devient un trou `echec`. Rend vrai si elle a changé.
-
-    Illisible, elle est mise de côté, et refaite de ce qui s'en lit ; ErreurDemande si sa fiche ne se lit pas.
-    """
-    a_lire = lecteurs(chemin, table)
-    rapport, en_attente = Rapport(chemin, a_lire[0].format), False
-    with a_lire[0].tenue(), contextlib.ExitStack() as pile:
-        for lecteur in a_lire:
-            pile.callback(lecteur.fermer)
-            controle = _controler(lecteur, sien := Rapport(chemin, lecteur.format))
-            en_attente = en_attente or (controle is not None and controle.en_attente)
-            rapport.fautes += sien.fautes
-            if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
-                retenus, fiches = _retenir(lecteur, lecteur.retenir)
-                lecteur.remplacer(retenus, fiches)
-        if rapport.fautes.keys() & ILLISIBLES:
-            _refaire(a_lire)
-    if rapport.fautes:
-        natures = ", ".join(f"{nombre} {nature}" for nature, nombre in rapport.fautes.items())
-        journal.info("« %s » : réparé sans réseau (%s).", chemin, natures)
-    if en_attente:
-        with _lecteur_de(chemin, table) as ecrivain:  # fond le journal
-            ecrivain.finir()
-        assainir_sortie(chemin, table)
-    return en_attente or bool(rapport.fautes)
-
-
-def _retenir(
-    lecteur: Ecrivain, retenir: Callable[[pa.Table, pa.Array], pa.Table]
-) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
-    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
-    retenus: list[pa.Table] = []
-    fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in lecteur.fiches_portees()}
-    rapport = Rapport(lecteur.chemin, lecteur.format)
-    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(retenir(lot, gardees)))
-    return retenus, controle.fiches() if controle is not None else fiches
-
-
-def _refaire(a_lire: Sequence[Ecrivain]) -> None:
-    """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
-    sauves = [(lecteur, *_retenir(lecteur, pa.Table.take)) for lecteur in a_lire]
-    if not any(fiches for _, _, fiches in sauves):
-        raise ErreurDemande(
-            f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
-            "Déplacez-le, puis relancez la commande qui l'a produit.",
-        )
-    a_lire[0].ecarter()
-    for lecteur, retenus, fiches in sauves:
-        donnee = lecteur.type_donnee
-        lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
-        par_cle = dict(par_serie(lignes, donnee))
-        for cle, fiche in fiches.items():
-            lecteur.ecrire(Lot(cle, par_cle.get(cle, lignes[:0]), fiche.couverts, fiche.trous), fiche)
-        lecteur.finir()
+    return lecteur_de(chemin, table).lire_fiches()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6403,7 +5889,7 @@ class _Marches(_Liaison):
         L'heure d'abord : sa réponse ne doit pas attendre que les marchés soient rangés.
         """
         self.api.seuls_marches = frozenset(map(_sans_reglement, symboles)) if seuls else frozenset()
-        async with _groupe() as taches:
+        async with groupe_de_taches() as taches:
             mesure = taches.create_task(self._mesurer_heure())
             await pause(0)
             await self.charger_marches(symboles)
@@ -6730,6 +6216,101 @@ async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIter
         yield connexion
     finally:
         await connexion.fermer()
+
+
+# --- Le parc : ce que partagent les connexions d'une même exécution ---
+
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+
+
+class Parc:
+    """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
+
+    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    """
+
+    def __init__(self, pauses: Pauses | None = None) -> None:
+        self._pauses = pauses
+        self._pile = contextlib.AsyncExitStack()
+        self._verrou = asyncio.Lock()
+        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._debits: dict[object, Debit] = {}
+        self._partages: dict[object, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pile.aclose()
+        if self._pauses is not None:
+            self._pauses.nettoyer()
+
+    async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
+        """Ce que rend `ouvrir`, appelé une fois par clé ; refermé avec le parc."""
+        async with self._verrou:
+            if cle not in self._partages:
+                self._partages[cle] = await self._pile.enter_async_context(ouvrir())
+            partage: T = self._partages[cle]
+        return partage
+
+    @contextlib.asynccontextmanager
+    async def connecter(self, reglages: Reglages, serveur: object = None) -> AsyncIterator[Connexion]:
+        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause.
+
+        `serveur` distingue ceux d'un même exchange qui ne comptent pas ensemble : l'embarqué a deux allures.
+        """
+        async with self._verrou:
+            fonds = await self._fonds_de(reglages, serveur)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        async with connecter(reglages, fonds) as connexion:
+            yield connexion
+
+    async def _fonds_de(self, reglages: Reglages, serveur: object) -> Fonds:
+        for connus, fonds in self._fonds:
+            if connus == reglages:
+                return fonds
+        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, serveur)))
+        self._fonds.append((reglages, nouveau))
+        return nouveau
+
+    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
+        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
+        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
+        if cle not in self._debits:
+            frein = Frein()
+            if self._pauses is not None and not reglages.hors_ligne:
+                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
+            self._debits[cle] = Debit(frein)
+        return self._debits[cle]
+
+    @staticmethod
+    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
+        fin = pauses.lire().get(nom)
+        if fin is not None:
+            frein.serrer((fin - maintenant_ms()) / 1000)
+
+        def noter(reste_s: float) -> None:
+            if reste_s >= PAUSE_NOTEE_S:
+                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+
+        frein.prevenir = noter
+
+
+def _nom_de_pause(reglages: Reglages) -> str:
+    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
+    if reglages.proxy is None:
+        return reglages.exchange
+    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+
+
+def _respecter_pause(exchange: str, reste_s: float) -> None:
+    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+    if reste_s > ATTENTE_MAX_S:
+        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+    if reste_s > 0:
+        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -8772,7 +8353,7 @@ class Confirmation:
         return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
 
     def _inedites(self, lot: Lot, egales: Callable[[Sequence[Any], Sequence[Any]], bool]) -> Lot:
-        lues = dict(zip(instants_de(lot.lignes), _en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
+        lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
         tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
         self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
         if len(self._dites) > 2 * DITES_GARDEES:
@@ -9170,12 +8751,12 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
 
 def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
-    vides = pc.equal(lot.lignes["volume"], _constante(0.0))
+    vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
-    instants = _en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
+    instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
-    gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, _constante(False))))
+    gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
 
 
@@ -9197,7 +8778,7 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
             plates.append([instant, prix, prix, prix, prix, 0.0])
             connues[instant] = prix
             instant = timeframe.avancer(instant, 1)
-    ajout = habiller(lot.cle, _en_colonnes(plates))
+    ajout = habiller(lot.cle, en_colonnes(plates))
     lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
     return lot._replace(lignes=lignes, trous=restes)
 
@@ -10381,7 +9962,6 @@ class Flux:
 Lire = Callable[[Any], Any]
 DOSSIER_SORTIES = Path("donnees")
 NIVEAUX = ("debug", "info", "warning", "error")
-MODES = ("rest", "stream")
 
 
 def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
@@ -10542,31 +10122,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", str(valeur)):
         raise ValueError(f"« {valeur} » n'est pas un nom de table (lettres sans accent, chiffres et _, 63 au plus)")
     return str(valeur)
-
-
-def lire_nom(valeur: Any) -> str:
-    """Le nom d'une tâche de lot : une ligne, sans virgule, puisque --taches les sépare ainsi."""
-    nom = lire_texte(valeur)
-    if "," in nom or "$" in nom or not nom.isprintable():
-        raise ValueError("un nom de tâche tient sur une ligne, sans virgule ni « $ »")
-    return nom
-
-
-def lire_noms(valeur: Any) -> tuple[str, ...]:
-    """Des noms de tâches, en liste ou séparés par des virgules ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    noms = tuple(dict.fromkeys(lire_nom(e) for e in elements if str(e).strip()))
-    if not noms:
-        raise ValueError("au moins un nom de tâche est attendu")
-    return noms
-
-
-def lire_dask(valeur: Any) -> str:
-    """L'adresse d'un cluster Dask, ou `local:N`."""
-    texte = lire_texte(valeur)
-    if not re.fullmatch(r"local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx|inproc)://\S+|(?!local:)[\w.-]+:\d+", texte):
-        raise ValueError(f"« {texte} » n'est ni une adresse (tcp://hote:8786) ni local:N")
-    return texte
 
 
 def format_du_chemin(chemin: Path | None) -> str | None:
@@ -10749,55 +10304,19 @@ class OptionsExecution:
             yield ("rapport", "bilan"), "c'est aussi --bilan, qu'il écraserait"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptionsTacheDeLot:
-    """Ce qu'une tâche de lot dit de plus qu'une tâche."""
-
-    name: str | None = option(lire=lire_nom, groupe="lot", valeur="NOM",
-        aide="nom de la tâche, unique dans le fichier")
-    mode: str | None = option(choix=MODES, groupe="lot", defaut_aide="stream si un flux est demandé, sinon rest",
-        aide="historique ou flux")
-    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_chemin, groupe="lot", valeur="DOSSIER",
-        aide="dossier des tâches sans sortie")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptionsLot:
-    """Ce que la ligne de commande d'un lot demande."""
-
-    yaml: Path | None = option(lire=lire_chemin, groupe="lot", valeur="CHEMIN",
-        aide="fichier des tâches ; ses chemins relatifs le sont à son dossier, où est aussi lu le .env")
-    taches: tuple[str, ...] = option((), lire=lire_noms, groupe="lot", valeur="A,B", defaut_aide="toutes",
-        aide="les tâches à exécuter, par leur nom")
-    valider: bool = option(False, lire=lire_booleen, groupe="lot",
-        aide="contrôle tout le fichier, dit le nombre de tâches et sort")
-    simulation: bool = option(False, lire=lire_booleen, groupe="lot",
-        aide="dit ce que chaque tâche ferait (bornes, requêtes, durée, taille) et sort")
-    hors_ligne: bool = option(False, lire=lire_booleen, groupe="lot",
-        aide="l'exchange embarqué répond à la place du vrai ; sans --duree-max, 10 s par flux")
-    duree_max: float | None = option(lire=lire_secondes, groupe="lot", valeur="S",
-        aide="plafonne la durée de chaque flux, en secondes")
-    dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
-        aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")
-    bilan: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
-        aide="bilan JSON de l'exécution, tâche par tâche")
-    metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
-        aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
-    journal: str = option("info", choix=NIVEAUX, groupe="compte rendu",
-        aide="niveau du journal, sur stderr")
-
-    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Les fautes qui tiennent à plusieurs options ensemble."""
-        if self.yaml is None:
-            yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
-        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques") if (chemin := getattr(self, nom))]
-        for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
-            if chemin == autre:
-                yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
 # fmt: on
 
 
-Modele = TypeVar("Modele", Tache, OptionsExecution, OptionsLot)
+class Declaration(Protocol):
+    """Ce qu'est un modèle d'options : une dataclass dont chaque champ est une `option`."""
+
+    def __init__(self, **valeurs: Any) -> None: ...
+
+    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Les fautes qui tiennent à plusieurs options ensemble."""
+
+
+Modele = TypeVar("Modele", bound=Declaration)
 
 
 def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
@@ -10891,465 +10410,6 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
     return f"{champ.default:g}" if isinstance(champ.default, float) else str(champ.default)
 
 
-# --- Lots : un fichier YAML de tâches ---
-
-VERSION_PLAN = 1
-NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-# Ce que PyYAML dit en anglais, au plus près de la cause ; le premier motif qui convient l'emporte.
-_FAUTES_YAML = (
-    (r"found character '\\t'", "une tabulation : YAML s'indente avec des espaces"),
-    (r"found character '(.+)' that cannot start", r"« \1 » ne peut commencer une valeur : mettez-la entre guillemets"),
-    (r"mapping values are not allowed", "un « : » inattendu : alignez la clé, ou mettez la valeur entre guillemets"),
-    (r"could not find expected ':'", "il manque « : » après une clé"),
-    (r"expected ',' or '\]'", "une liste « [ » n'est pas fermée"),
-    (r"expected ',' or '\}'", "un dictionnaire « { » n'est pas fermé"),
-    (r"unexpected end of stream", "un guillemet n'est pas fermé"),
-    (r"undefined alias '(.+?)'", r"l'alias « *\1 » ne renvoie à aucune ancre"),
-    (r"duplicate anchor '(.+?)'", r"l'ancre « &\1 » est posée deux fois"),
-    (r"another document", "un second document (« --- ») : un lot n'en a qu'un"),
-    (r"unacceptable character", "un caractère de contrôle"),
-    (r"cannot represent", "une valeur Python qui n'a pas d'écriture en YAML"),
-    (r"expected <block end>|expected the node content", "une indentation incohérente, ou un tiret mal placé"),
-    (r"", "le YAML ne se lit pas ici"),
-)
-
-
-@dataclass(frozen=True)
-class TacheDeLot:
-    """Une tâche d'un lot : son nom, ce qu'elle fait, où vont ses fichiers sans `sortie`, et où elle est écrite."""
-
-    nom: str
-    tache: Tache
-    dossier: Path
-    repere: str
-
-    @property
-    def sans_fin(self) -> bool:
-        """Vrai pour un flux sans durée."""
-        return self.tache.stream is not None and self.tache.duree is None
-
-    @property
-    def resume(self) -> str:
-        """Ce que suit un flux, et combien de temps ; pour une tâche que rien ne permet d'estimer."""
-        duree = "sans fin" if self.tache.duree is None else duree_lisible(self.tache.duree)
-        return f"flux {self.tache.stream} de {', '.join(self.tache.demandes)}, {duree}"
-
-    def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
-        """La même tâche, hors ligne, ou son flux plafonné."""
-        duree = self.tache.duree
-        if self.tache.stream is not None and duree_max is not None:
-            duree = duree_max if duree is None else min(duree, duree_max)
-        hors_ligne = hors_ligne or self.tache.hors_ligne
-        return dataclasses.replace(self, tache=dataclasses.replace(self.tache, duree=duree, hors_ligne=hors_ligne))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Un lot lu et contrôlé : ses tâches, dans l'ordre du fichier ; ses chemins relatifs le sont à `dossier`."""
-
-    nom: str
-    dossier: Path
-    taches: tuple[TacheDeLot, ...]
-    fichier: Path | None = None
-    noms: tuple[str, ...] = ()  # toutes ses tâches, même quand on n'en garde que quelques-unes
-
-    def choisir(self, noms: Sequence[str]) -> Plan:
-        """Les tâches de ces noms, dans l'ordre du fichier (toutes sans noms) ; ErreurDemande si l'un n'y est pas."""
-        inconnus = [nom for nom in noms if nom not in self.noms]
-        if inconnus:
-            phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
-            raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
-        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
-
-    def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
-        """Le même plan, hors ligne ou aux flux plafonnés."""
-        reglees = (planifiee.reglee(hors_ligne=hors_ligne, duree_max=duree_max) for planifiee in self.taches)
-        return dataclasses.replace(self, taches=tuple(reglees))
-
-    def disputes(self) -> Iterator[str]:
-        """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
-        par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
-        for planifiee in self.taches:
-            if planifiee.tache.sortie:
-                par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
-        for voisines in par_chemin.values():
-            premieres: dict[object, TacheDeLot] = {}  # une par usage : mille tâches d'une base n'en ont qu'un
-            for seconde in voisines:
-                for premiere in premieres.values():
-                    if dispute := _dispute(premiere, seconde):
-                        sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
-                        yield f"{seconde.repere} : {sortie} : {dispute}"
-                premieres.setdefault(_usage(seconde), seconde)
-
-
-def _dispute(une: TacheDeLot, autre: TacheDeLot) -> str:
-    """Pourquoi deux tâches ne peuvent partager un fichier ; vide si elles le peuvent."""
-    a, b = une.tache, autre.tache
-    if a.origine != b.origine:
-        return "des données réelles et d'autres qui ne le sont pas (hors_ligne, sandbox) ne se mêlent pas"
-    if a.format_choisi != b.format_choisi:
-        return f"formats différents ({a.format_choisi}, {b.format_choisi})"
-    if une.sans_fin and autre.sans_fin:
-        return "deux flux sans fin ne peuvent la tenir en même temps"
-    if a.format_choisi == "sqlite" and a.table_choisie != b.table_choisie:
-        return ""  # une base tient plusieurs tables, et plusieurs séries par table
-    if a.type_donnee != b.type_donnee:
-        return f"contenus différents ({a.type_donnee.nom}, {b.type_donnee.nom})"
-    return "" if a.format_choisi == "sqlite" or _contenu(a) == _contenu(b) else "les séries diffèrent"
-
-
-def _usage(planifiee: TacheDeLot) -> object:
-    """Ce qui, d'une tâche, décide de `_dispute`."""
-    tache = planifiee.tache
-    contenu = tache.table_choisie if tache.format_choisi == "sqlite" else _contenu(tache)
-    return tache.format_choisi, tache.type_donnee.nom, planifiee.sans_fin, tache.origine, contenu
-
-
-def _contenu(tache: Tache) -> object:
-    """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
-    bougies = (tache.timeframe, tache.prix_ohlcv) if "timeframe" in tache.type_donnee.noms else ()
-    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
-    return tache.exchange, bougies, symboles
-
-
-class Releve:
-    """Les fautes d'un fichier, chacune avec sa ligne et son lieu, une fois chacune."""
-
-    def __init__(self, nom: str) -> None:
-        self.nom = nom
-        self._fautes: dict[str, int] = {}
-
-    def repere(self, ligne: int | None, ou: str) -> str:
-        """« fichier, ligne 3, tâche « x » »."""
-        return ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
-
-    def noter(self, ligne: int | None, ou: str, phrase: str) -> None:
-        """Ajoute une faute."""
-        self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
-
-    def conclure(self) -> None:
-        """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
-        if self._fautes:
-            raise ErreurDemande("\n".join(sorted(self._fautes, key=lambda phrase: self._fautes[phrase])))
-
-
-class _Valeur(NamedTuple):
-    """Une valeur du YAML : sa ligne, les variables d'environnement qui y sont, et si elle est déjà fautive."""
-
-    ligne: int | None
-    valeur: Any
-    variables: Mapping[str, str] = MappingProxyType({})
-    fautive: bool = False
-
-
-class ArbreYaml:
-    """Un arbre de nœuds YAML, lu sans rien taire : clés doublées, alias sans fin, variables absentes."""
-
-    def __init__(self, releve: Releve, environnement: Mapping[str, str]) -> None:
-        self.releve, self.environnement = releve, environnement
-        self._yaml = importer("yaml", "Lire un fichier de tâches")
-        self._constructeur = self._yaml.constructor.SafeConstructor()
-
-    def composer(self, source: str | Mapping[str, Any]) -> Any:
-        """La racine d'un texte YAML, ou d'un dictionnaire ; None si elle est vide ou fautive (c'est noté)."""
-        try:
-            if not isinstance(source, str):
-                return self._representer(source)
-            racine = self._yaml.compose(source, Loader=self._yaml.SafeLoader)
-        except self._yaml.YAMLError as erreur:
-            self._noter_syntaxe(erreur, source)
-            return None
-        if racine is None:
-            self.releve.noter(1, "", "le fichier est vide : il y faut « version: 1 » et « tasks: »")
-        return racine
-
-    def _representer(self, source: Mapping[str, Any]) -> Any:
-        """Un dictionnaire Python en nœuds, sans lignes ; un chemin y est un texte."""
-        representant = self._yaml.representer.SafeRepresenter()
-        representant.ignore_aliases = lambda _objet: True
-        representant.yaml_multi_representers = {PurePath: lambda r, chemin: r.represent_str(str(chemin))}
-        return representant.represent_data(source)
-
-    def _noter_syntaxe(self, erreur: Any, source: Any) -> None:
-        marque = getattr(erreur, "problem_mark", None) or getattr(erreur, "context_mark", None)
-        ligne = marque.line + 1 if marque else None
-        if hasattr(erreur, "position"):  # ReaderError compte en caractères
-            ligne = source.count("\n", 0, erreur.position) + 1
-        trouvees = ((re.search(motif, str(erreur)), dite) for motif, dite in _FAUTES_YAML)
-        self.releve.noter(ligne, "", next(trouve.expand(dite) for trouve, dite in trouvees if trouve))
-
-    def demesure(self, racine: Any) -> str:
-        """Pourquoi l'arbre ne peut être développé : des alias qui se contiennent, ou se multiplient ; vide sinon."""
-        tailles: dict[int, int] = {}
-        ouverts: set[int] = set()
-        pile = [(racine, False)]
-        while pile:
-            noeud, fini = pile.pop()
-            if fini:
-                ouverts.discard(id(noeud))
-                tailles[id(noeud)] = 1 + sum(tailles[id(enfant)] for enfant in _enfants(noeud))
-            elif id(noeud) in ouverts:
-                return "un alias se contient lui-même"
-            elif id(noeud) not in tailles:
-                ouverts.add(id(noeud))
-                pile += [(noeud, True), *((enfant, False) for enfant in _enfants(noeud))]
-        trop = tailles[id(racine)] > NOEUDS_MAX
-        return f"des alias qui, développés, feraient plus de {NOEUDS_MAX} valeurs" if trop else ""
-
-    def est_dict(self, noeud: Any, ou: str, phrase: str) -> bool:
-        """Vrai pour un dictionnaire ; sinon, `phrase` est notée."""
-        if isinstance(noeud, self._yaml.MappingNode):
-            return True
-        self.releve.noter(ligne_de(noeud), ou, phrase)
-        return False
-
-    def elements(self, noeud: Any) -> list[Any]:
-        """Les nœuds d'une liste ; vide si ce n'en est pas une."""
-        return list(noeud.value) if isinstance(noeud, self._yaml.SequenceNode) else []
-
-    def paires(self, noeud: Any, ou: str) -> dict[str, tuple[Any, Any]]:
-        """Les clés d'un dictionnaire et leurs nœuds (clé, valeur) ; `<<` complète sans remplacer."""
-        paires: dict[str, tuple[Any, Any]] = {}
-        fondues: dict[str, tuple[Any, Any]] = {}
-        for cle, valeur in noeud.value:
-            if cle.tag == "tag:yaml.org,2002:merge":
-                for source in self.elements(valeur) or [valeur]:
-                    if self.est_dict(source, ou, "« << » demande un dictionnaire"):
-                        fondues = {**self.paires(source, ou), **fondues}
-            elif not isinstance(cle, self._yaml.ScalarNode):
-                self.releve.noter(ligne_de(cle), ou, "une clé est un mot, pas une liste ni un dictionnaire")
-            elif cle.value in paires:
-                avant = ligne_de(paires[cle.value][0])
-                self.releve.noter(ligne_de(cle), ou, f"{cle.value} : donnée deux fois (déjà ligne {avant})")
-            else:
-                paires[cle.value] = (cle, valeur)
-        return {**fondues, **paires}
-
-    def valeurs(self, noeud: Any, ou: str) -> dict[str, _Valeur]:
-        """Les clés d'un dictionnaire et leurs valeurs Python, variables d'environnement mises."""
-        return {nom: self._valeur(nom, *paire, ou) for nom, paire in self.paires(noeud, ou).items()}
-
-    def _valeur(self, nom: str, cle: Any, noeud: Any, ou: str) -> _Valeur:
-        self._relever_doubles(noeud, ou)
-        ligne = ligne_de(cle)
-        try:
-            valeur = self._constructeur.construct_object(noeud, deep=True)
-        except self._yaml.YAMLError:
-            self.releve.noter(ligne, ou, f"{nom} : « {noeud.tag} » n'est pas un type qu'un lot admet")
-            return _Valeur(ligne, None, fautive=True)
-        except (ValueError, OverflowError):
-            valeur = noeud.value  # une date impossible : le lecteur de l'option le dira
-        absentes: list[str] = []
-        variables: dict[str, str] = {}
-        mise = self._mettre_variables(valeur, variables, absentes)
-        for absente in absentes:
-            self.releve.noter(ligne, ou, f"{nom} : la variable d'environnement « {absente} » n'est pas définie")
-        return _Valeur(ligne, None if absentes else mise, variables, fautive=bool(absentes))
-
-    def _relever_doubles(self, noeud: Any, ou: str) -> None:
-        """Relève les clés données deux fois à l'intérieur d'une valeur."""
-        if isinstance(noeud, self._yaml.MappingNode):
-            self.paires(noeud, ou)
-        for enfant in _enfants(noeud):
-            self._relever_doubles(enfant, ou)
-
-    def _mettre_variables(self, valeur: Any, variables: dict[str, str], absentes: list[str]) -> Any:
-        """La valeur, `${NOM}` remplacés ; note les variables employées, et celles qui manquent."""
-        if isinstance(valeur, list):
-            return [self._mettre_variables(element, variables, absentes) for element in valeur]
-        if isinstance(valeur, dict):
-            return {cle: self._mettre_variables(element, variables, absentes) for cle, element in valeur.items()}
-        if not isinstance(valeur, str):
-            return valeur
-        for nom in _VARIABLE.findall(valeur):
-            if nom in self.environnement:
-                variables[nom] = self.environnement[nom]
-            else:
-                absentes.append(nom)
-        return _VARIABLE.sub(lambda trouve: variables.get(trouve[1], ""), valeur)
-
-
-def ligne_de(noeud: Any) -> int | None:
-    """La ligne d'un nœud YAML ; None s'il vient d'un dictionnaire Python."""
-    return noeud.start_mark.line + 1 if noeud.start_mark is not None else None
-
-
-def _enfants(noeud: Any) -> list[Any]:
-    """Les nœuds que contient un nœud YAML, clés et valeurs."""
-    if isinstance(noeud.value, str):
-        return []
-    return [n for element in noeud.value for n in (element if isinstance(element, tuple) else (element,))]
-
-
-def _taire(phrase: str, variables: Mapping[str, str]) -> str:
-    """Une phrase de faute qui ne cite pas la valeur d'une variable d'environnement : ce peut être un secret."""
-    if not variables:
-        return phrase
-    noms = ", ".join(f"${{{nom}}}" for nom in variables)
-    return f"la valeur de {noms} ne convient pas ; elle n'est pas répétée ici"
-
-
-class _Bloc(NamedTuple):
-    """Les options d'un dictionnaire du YAML, sous leur nom premier ; leurs lignes ; les fautes déjà notées."""
-
-    lues: Mapping[str, Any] = MappingProxyType({})
-    lignes: Mapping[str, int | None] = MappingProxyType({})
-    fautes: Sequence[Faute] = ()
-
-
-class LecteurDePlan:
-    """De l'arbre YAML d'un lot à ses tâches ; toutes les fautes sont relevées avant d'en refuser une."""
-
-    CLES = ("version", "defaults", "tasks")
-
-    def __init__(self, arbre: ArbreYaml, dossier: Path) -> None:
-        self.arbre, self.dossier, self.releve = arbre, dossier, arbre.releve
-        self.options = noms_options(OptionsTacheDeLot, Tache)
-        self.defauts = _Bloc()
-        self.lignes_des_noms: dict[str, int | None] = {}
-
-    def lire(self, racine: Any) -> tuple[TacheDeLot, ...]:
-        """Les tâches du lot ; celles qui sont fautives n'y sont pas."""
-        if not self.arbre.est_dict(racine, "", "un dictionnaire est attendu (version, defaults, tasks)"):
-            return ()
-        paires = self.arbre.paires(racine, "")
-        for nom in [nom for nom in paires if nom not in self.CLES]:
-            phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
-            self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
-        self._controler_version(*paires.get("version", (racine, None)))
-        if "defaults" in paires:
-            self._lire_defauts(paires["defaults"][1])
-        cle, tasks = paires.get("tasks", (racine, None))
-        noeuds = self.arbre.elements(tasks)
-        if not noeuds:
-            self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
-        lues = [self._lire_tache(rang, noeud) for rang, noeud in enumerate(noeuds, 1)]
-        return tuple(tache for tache in lues if tache is not None)
-
-    def _controler_version(self, cle: Any, noeud: Any) -> None:
-        if noeud is None:
-            phrase = f"absente ; écrivez « version: {VERSION_PLAN} »"
-        elif noeud.value == str(VERSION_PLAN):
-            return
-        else:
-            donnee = noeud.value if isinstance(noeud.value, str) else "…"
-            phrase = f"{VERSION_PLAN} est attendu, pas « {donnee} »"
-        self.releve.noter(ligne_de(cle), "", f"version : {phrase}")
-
-    def _lire_defauts(self, noeud: Any) -> None:
-        if noeud.value in ("", "~", "null"):  # « defaults: » sans rien dessous
-            return
-        if self.arbre.est_dict(noeud, "defaults", "un dictionnaire est attendu"):
-            self.defauts = self._lire_bloc(noeud, "defaults")
-            if "name" in self.defauts.lues:
-                self.releve.noter(self.defauts.lignes["name"], "defaults", "name : chaque tâche a le sien")
-
-    def _lire_bloc(self, noeud: Any, ou: str) -> _Bloc:
-        """Les options d'un dictionnaire ; chaque faute est notée à sa ligne."""
-        valeurs = self.arbre.valeurs(noeud, ou)
-        lues, fautes = lire_valeurs(self.options, {nom: self._situer(nom, v.valeur) for nom, v in valeurs.items()})
-        for (nom, *_), phrase in fautes:
-            self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
-        fautes += [Faute((nom,), "") for nom, valeur in valeurs.items() if valeur.fautive]
-        if "name" in valeurs and valeurs["name"].variables:
-            self.releve.noter(valeurs["name"].ligne, ou, "name : un nom s'écrit en clair : il est dit partout")
-        lignes = {self.options[nom].name: v.ligne for nom, v in valeurs.items() if nom in self.options}
-        dans_dossier = {nom: self.dossier / v if isinstance(v, Path) else v for nom, v in lues.items()}
-        return _Bloc(dans_dossier, lignes, fautes)
-
-    def _situer(self, nom: str, valeur: Any) -> Any:
-        """Un `@fichier` relatif l'est au dossier du lot."""
-        lit_un_fichier = nom in self.options and self.options[nom].metadata["lire"] is lire_objet_ou_fichier
-        if lit_un_fichier and isinstance(valeur, str) and valeur.startswith("@"):
-            return f"@{self.dossier / valeur[1:]}"
-        return valeur
-
-    def _lire_tache(self, rang: int, noeud: Any) -> TacheDeLot | None:
-        ou, ligne = f"tâche n° {rang}", ligne_de(noeud)
-        if not self.arbre.est_dict(noeud, ou, "un dictionnaire est attendu (name, mode, …)"):
-            return None
-        noms = [valeur.value for cle, valeur in noeud.value if cle.value == "name" and isinstance(valeur.value, str)]
-        ou = f"tâche « {noms[0]} »" if noms and noms[0].strip() else ou
-        bloc = self._lire_bloc(noeud, ou)
-        illisibles = [*self.defauts.fautes, *bloc.fautes]
-        self._controler_nom(bloc, ligne, ou)
-        lues = {**self.defauts.lues, **bloc.lues}
-        propres = self._accorder(lues, bloc, ou)
-        tache, fautes = self._batir(lues, propres, illisibles)
-        for faute in fautes:
-            self._noter_ensemble(faute, bloc, ligne, ou)
-        dossier = lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
-        return TacheDeLot(str(lues.get("name")), tache, dossier, self.releve.repere(ligne, ou))
-
-    def _controler_nom(self, bloc: _Bloc, ligne: int | None, ou: str) -> None:
-        nom = bloc.lues.get("name")
-        if nom is None and not any("name" in faute.noms for faute in bloc.fautes):
-            self.releve.noter(ligne, ou, "name : absent ; chaque tâche a un nom")
-        elif nom in self.lignes_des_noms:
-            avant = f" (ligne {autre})" if (autre := self.lignes_des_noms[nom]) else ""
-            self.releve.noter(bloc.lignes["name"], ou, f"name : ce nom est déjà pris{avant}")
-        elif nom is not None:
-            self.lignes_des_noms[nom] = bloc.lignes["name"]
-
-    def _accorder(self, lues: dict[str, Any], bloc: _Bloc, ou: str) -> set[str]:
-        """Accorde mode, flux et format ; rend les options que la tâche fixe elle-même, fût-ce sans les nommer."""
-        propres = set(bloc.lues)
-        mode, flux = lues.get("mode"), lues.get("stream")
-        illisible = any("stream" in faute.noms for faute in (*self.defauts.fautes, *bloc.fautes))
-        if mode == "stream" and not flux and not illisible:
-            phrase = f"mode : « stream » demande un flux : stream, parmi {', '.join(FLUX)}"
-            self.releve.noter(bloc.lignes.get("mode", self.defauts.lignes.get("mode")), ou, phrase)
-        if mode == "rest" and flux and {"mode", "stream"} <= propres:
-            self.releve.noter(bloc.lignes["mode"], ou, f"mode : « rest » ne va pas avec stream ({flux})")
-        elif mode == "rest" and "stream" not in propres:
-            lues.pop("stream", None)
-        if "mode" in propres or not lues.get("stream"):
-            propres.add("stream")
-        if "format" not in propres and format_du_chemin(bloc.lues.get("sortie")):
-            lues.pop("format", None)  # l'extension que donne la tâche en dit plus que le format par défaut
-        return propres
-
-    def _batir(self, lues: dict[str, Any], propres: set[str], illisibles: Sequence[Faute]) -> tuple[Tache, list[Faute]]:
-        """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
-        while True:
-            tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
-            fautes = fautes_ensemble(tache, illisibles)
-            contredits = (f.noms for f in fautes if propres.intersection(f.noms))
-            defauts = [nom for noms in contredits for nom in noms if nom in lues and nom not in propres]
-            if not defauts:
-                return tache, fautes
-            del lues[defauts[0]]
-
-    def _noter_ensemble(self, faute: Faute, bloc: _Bloc, ligne: int | None, ou: str) -> None:
-        """Note une faute de plusieurs options à la ligne de la première que la tâche donne, ou chez les défauts."""
-        siennes = [nom for nom in faute.noms if nom in bloc.lues]
-        communes = [nom for nom in faute.noms if nom in self.defauts.lues]
-        if communes and not siennes:
-            ligne, ou = self.defauts.lignes[communes[0]], "defaults"
-        elif siennes:
-            ligne = bloc.lignes[siennes[0]]
-        self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
-
-
-def lire_plan(source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]) -> Plan:
-    """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
-    releve = Releve(nom)
-    arbre = ArbreYaml(releve, environnement)
-    taches: tuple[TacheDeLot, ...] = ()
-    try:
-        racine = arbre.composer(source)
-        if racine is not None and (objection := arbre.demesure(racine)):
-            releve.noter(ligne_de(racine), "", objection)
-        elif racine is not None:
-            taches = LecteurDePlan(arbre, dossier).lire(racine)
-    except RecursionError:
-        releve.noter(1, "", "une imbrication trop profonde")
-    releve.conclure()
-    return Plan(nom, dossier, taches, noms=tuple(planifiee.nom for planifiee in taches))
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11366,7 +10426,7 @@ ETATS = {
     "interrompue": CODE_ECHEC,
     "echec": CODE_ECHEC,
 }
-_GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
+GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
 
 
 @dataclass
@@ -11422,7 +10482,7 @@ class Bilan:
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
-        self.code = max((ETATS[s.etat] for s in self.series), key=_GRAVITE.index, default=self.code)
+        self.code = max((ETATS[s.etat] for s in self.series), key=GRAVITE.index, default=self.code)
         if self.series and all(serie.etat == "refusee" for serie in self.series):
             self.code = CODE_ECHEC
 
@@ -11541,9 +10601,23 @@ class Memoire:
 # --- Contexte d'une tâche ---
 
 
+@dataclass(frozen=True)
+class Contexte:
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
+
+    `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
+    """
+
+    sorties: Path = DOSSIER_SORTIES
+    env: Path = Path(".env")
+    parc: Parc | None = None
+    seule: bool = False
+    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
+
+
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
-    connus = {**_lire_env(env), **os.environ}
+    connus = {**lire_env(env), **os.environ}
     trouves = {}
     for champ, nom in NOMS_IDENTIFIANTS.items():
         valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
@@ -11552,7 +10626,8 @@ def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]
     return trouves
 
 
-def _lire_env(chemin: Path) -> dict[str, str]:
+def lire_env(chemin: Path) -> dict[str, str]:
+    """Les variables d'un `.env`, s'il existe ; ErreurDemande s'il ne se lit pas."""
     if not chemin.is_file():
         return {}
     try:
@@ -11587,7 +10662,7 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     if not tache.hors_ligne:
         yield {}
         return
-    embarque = _module_embarque(tache.exchange)
+    embarque = module_embarque(tache.exchange)
     acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
     async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
         allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
@@ -11595,15 +10670,9 @@ async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
         yield bourse.config_ccxt(tache.exchange)
 
 
-def _module_embarque(exchange: str) -> Any:
+def module_embarque(exchange: str) -> Any:
     """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
-    try:
-        embarque = importlib.import_module("bourse_locale")
-    except ImportError as erreur:
-        raise DependanceAbsente(
-            f"--hors-ligne demande le dossier « bourse_locale », livré à côté du module ({erreur})",
-            "Copiez-le aussi, ou ôtez --hors-ligne.",
-        ) from erreur
+    embarque = importer("bourse_locale", "--hors-ligne")
     if exchange not in embarque.PROTOCOLES:
         offerts = ", ".join(embarque.PROTOCOLES)
         raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
@@ -11632,11 +10701,14 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
 @contextlib.asynccontextmanager
 async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
-    if contexte is not None and contexte.parc is not None:
-        async with contexte.parc.connecter(tache, contexte.env) as connexion:
+    if contexte is None or contexte.parc is None:
+        async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
             yield connexion
         return
-    async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+    allure = (tache.hors_ligne, tache.exchange, tache.stream is not None)
+    config = await contexte.parc.partager(allure, lambda: _bourse_embarquee(tache))
+    reglages = reglages_de(tache, config, contexte.env)
+    async with contexte.parc.connecter(reglages, tache.hors_ligne and tache.stream) as connexion:
         yield connexion
 
 
@@ -11761,7 +10833,7 @@ async def executer_async(
     depart = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
         try:
-            async with _groupe() as taches:
+            async with groupe_de_taches() as taches:
                 taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
             series = resoudre_series(connexion, tache, bilan)
@@ -11798,7 +10870,7 @@ class _Execution:
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
-        async with _groupe() as taches:
+        async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
                 self.bilan.series.append(bilan)
@@ -12140,7 +11212,7 @@ class _ExecutionFlux(_Execution):
 
 
 def _trades_de(table: pa.Table) -> list[Trade]:
-    valeurs = _en_tuples(table, ("id", "side", "price", "amount"))
+    valeurs = en_tuples(table, ("id", "side", "price", "amount"))
     return [Trade(instant, *lues) for instant, lues in zip(instants_de(table), valeurs, strict=True)]
 
 
@@ -12175,147 +11247,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
             await flux.arreter()
 
 
-# --- Simulation ---
-
-
-@dataclass(frozen=True)
-class Estimation:
-    """Ce qu'une tâche ferait pour une série."""
-
-    cle: CleSerie
-    demande: Intervalle
-    intervalles: list[Intervalle]
-    bougies: int
-    requetes: int
-    duree_s: float
-    octets: int
-
-
-OCTETS_PAR_BOUGIE = {
-    "csv": 95,
-    "parquet": 30,
-    "feather": 34,
-    "sqlite": 130,
-}  # mesurés sur un an de 1m, codec par défaut
-
-
-async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
-    """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
-    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
-    async with ouvrir_tache(tache, contexte) as connexion:
-        await connexion.preparer(tache.demandes)
-        series = resoudre_series(connexion, tache, bilan)
-        ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
-        fiches: dict[CleSerie, Fiche] = {}
-        with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
-            if ecrivain.origine_a_ecarter() is None:
-                fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
-        return bilan, [_estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series]
-
-
-def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
-    if tache.stream:
-        return _estimer_flux(connexion, tache, serie)
-    timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
-    demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
-    intervalles = planifier(demande, fiche, timeframe, tache.relecture)
-    points = [timeframe.compter(*intervalle) for intervalle in intervalles]
-    requetes = sum(math.ceil(nombre / serie.limite) for nombre in points)
-    duree_s = requetes * float(connexion.api.rateLimit) / 1000
-    return Estimation(
-        serie.cle,
-        demande,
-        intervalles,
-        sum(points),
-        requetes,
-        duree_s,
-        sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
-    )
-
-
-def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
-    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
-    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
-    demande = (heure, heure + round(duree_s * SECONDE_MS))
-    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
-    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
-
-
-# --- Vérification ---
-
-
-def dire_rapport(rapport: Rapport) -> list[str]:
-    """Les fautes, celles d'une même nature à la suite ; puis ce qu'on sait de chaque série."""
-    dites = collections.Counter(constat.nature for constat in rapport.constats)
-    lignes = []
-    for nature, nombre in rapport.fautes.items():
-        lignes += [str(constat) for constat in rapport.constats if constat.nature == nature]
-        if nombre > dites[nature]:
-            lignes.append(f"… et {nombre - dites[nature]} de plus, de nature « {nature} »")
-    return [*lignes, *(_dire_etat(etat) for etat in rapport.series)]
-
-
-def _dire_etat(etat: EtatSerie) -> str:
-    nom = f"{etat.cle}{f' [{etat.table}]' if etat.table else ''}"
-    intervalle = " à ".join(filter(None, map(_instant_lisible, (etat.premiere, etat.derniere))))
-    trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
-    morceaux = [nombre_de(etat.lignes, "ligne"), *([f"de {intervalle}"] if intervalle else [])]
-    if etat.couverture is not None:
-        morceaux.append(f"couverture {etat.couverture:g} %".replace(".", ","))
-    morceaux.append(f"trous : {trous}" if trous else "aucun trou")
-    morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")
-    return f"{nom} : {', '.join(morceaux)}"
-
-
-async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> Rapport:
-    """Remet une sortie en état, relit par le chemin de toujours ce qui y manque, et rend ce que le contrôle en dit."""
-    bilan.modifie = assainir_sortie(chemin, tache.sqlite_table)
-    for lecteur in lecteurs(chemin, tache.sqlite_table):
-        for relecture, a_relire in _relectures(lecteur, tache):
-            try:
-                lu = await executer_async(
-                    relecture, suivi=suivi, contexte=dataclasses.replace(contexte, a_relire=a_relire)
-                )
-            except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
-                journal.error("%s", refus.complet())
-                continue
-            bilan.series += lu.series
-            bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
-            bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
-            bougies, requetes = nombre_de(lu.total("lignes_nouvelles"), "bougie"), nombre_de(lu.requetes, "requête")
-            journal.info("« %s » : %s de plus, en %s.", chemin, bougies, requetes)
-    return controler_sortie(chemin, tache.sqlite_table)
-
-
-def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
-    """Les trous `echec` d'une sortie de bougies, en autant de tâches qu'elle a de familles."""
-    par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
-    for fiche in lecteur.fiches_portees() if lecteur.type_donnee.a_une_grille else ():
-        if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
-            famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
-            par_famille.setdefault(famille, {})[fiche.cle] = echecs
-    for (origine, exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
-        tache = dataclasses.replace(
-            tache, hors_ligne=tache.hors_ligne or origine == HORS_LIGNE, sandbox=tache.sandbox or origine == SANDBOX
-        )
-        bornes = [borne for intervalles in a_relire.values() for intervalle in intervalles for borne in intervalle]
-        yield dataclasses.replace(
-            tache, exchange=exchange, type_marche=type_marche, sous_type=None, symbole=None,
-            symbols=tuple(cle.symbole for cle in a_relire), timeframe=timeframe, prix_ohlcv=prix, relecture=0,
-            date_debut=min(bornes), date_fin=max(bornes), stream=None, trades_vers_ohlcv=False,
-            sortie=lecteur.chemin, format=lecteur.format, sqlite_table=lecteur.table,
-        ), a_relire  # fmt: skip
-
-
 # --- Bibliothèque ---
-
-
-def verifier(chemin: str | os.PathLike[str], *, table: str | None = None) -> Rapport:
-    """Contrôle une sortie, sans réseau, sans écrire, sans verrou : `rapport.code` vaut 4 s'il y a des fautes.
-
-    `table` : celle d'une base SQLite, d'office toutes. Lève ErreurDemande si ce n'est pas une de nos sorties.
-    """
-    return controler_sortie(Path(chemin), table)
 
 
 def lire(sortie: str | os.PathLike[str], *, table: str | None = None) -> pa.Table:
@@ -12325,7 +11257,7 @@ def lire(sortie: str | os.PathLike[str], *, table: str | None = None) -> pa.Tabl
 
 def executer(tache: Tache, *, suivi: Suivi | None = None) -> Bilan:
     """`executer_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return _courir(lambda: executer_async(tache, suivi=suivi))
+    return courir(lambda: executer_async(tache, suivi=suivi))
 
 
 async def telecharger_async(**options: Any) -> pa.Table:
@@ -12354,7 +11286,7 @@ async def telecharger_async(**options: Any) -> pa.Table:
 
 def telecharger(**options: Any) -> pa.Table:
     """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return _courir(lambda: telecharger_async(**options))
+    return courir(lambda: telecharger_async(**options))
 
 
 async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
@@ -12364,7 +11296,7 @@ async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
 
 def telecharger_ohlcv(**options: Any) -> pa.Table:
     """`telecharger_ohlcv_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return _courir(lambda: telecharger_ohlcv_async(**options))
+    return courir(lambda: telecharger_ohlcv_async(**options))
 
 
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
@@ -12385,7 +11317,7 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     return table.filter(gardees) if gardees is not None else table.slice(0, 0)
 
 
-def _courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
     try:
         asyncio.get_running_loop()
@@ -12395,662 +11327,27 @@ def _courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
-# --- Lots ---
+# --- Les annexes : ce qui sert autour, chargé au premier usage ---
+#
+# Ajouter un nom public qui vit dans une annexe : une ligne ici, une dans `__all__`, son import pour mypy.
 
-DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
-TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
-
-NON_EXECUTEE, INTERROMPUE = "non_executee", "interrompue"
-# L'état d'une tâche, d'après son code.
-ETATS_DE_TACHE = {
-    CODE_SUCCES: "complete",
-    CODE_PARTIEL: "partielle",
-    CODE_ECHEC: "echec",
-    CODE_DEMANDE: "refusee",
-    CODE_OCCUPE: "occupee",
+DANS_LES_ANNEXES = {
+    "Rapport": ("verification", "Vérifier une sortie"),
+    "verifier": ("verification", "Vérifier une sortie"),
+    "BilanLot": ("lot", "Exécuter un lot"),
+    "executer_lot": ("lot", "Exécuter un lot"),
+    "executer_lot_async": ("lot", "Exécuter un lot"),
 }
 
-
-class Parc:
-    """Les exchanges ouverts d'un lot : mêmes réglages, même session et mêmes marchés ; même exchange, même débit.
-
-    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
-    """
-
-    def __init__(self, pauses: Pauses | None = None) -> None:
-        self._pauses = pauses
-        self._pile = contextlib.AsyncExitStack()
-        self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, Fonds]] = []
-        self._debits: dict[object, Debit] = {}
-        self._bourses: dict[object, Mapping[str, Any]] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pile.aclose()
-        if self._pauses is not None:
-            self._pauses.nettoyer()
-
-    @contextlib.asynccontextmanager
-    async def connecter(self, tache: Tache, env: Path) -> AsyncIterator[Connexion]:
-        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause."""
-        async with self._verrou:
-            reglages = reglages_de(tache, await self._config(tache), env)
-            fonds = await self._fonds_de(reglages, tache)
-        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
-        async with connecter(reglages, fonds) as connexion:
-            yield connexion
-
-    async def _config(self, tache: Tache) -> Mapping[str, Any]:
-        """La configuration qui mène à l'exchange embarqué, ouvert une fois par exchange et par allure."""
-        cle = (tache.hors_ligne, tache.exchange, tache.stream is not None)
-        if cle not in self._bourses:
-            self._bourses[cle] = await self._pile.enter_async_context(_bourse_embarquee(tache))
-        return self._bourses[cle]
-
-    async def _fonds_de(self, reglages: Reglages, tache: Tache) -> Fonds:
-        for connus, fonds in self._fonds:
-            if connus == reglages:
-                return fonds
-        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, tache)))
-        self._fonds.append((reglages, nouveau))
-        return nouveau
-
-    def _debit_de(self, reglages: Reglages, tache: Tache) -> Debit:
-        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
-        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, tache.hors_ligne and tache.stream)
-        if cle not in self._debits:
-            frein = Frein()
-            if self._pauses is not None and not tache.hors_ligne:
-                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
-            self._debits[cle] = Debit(frein)
-        return self._debits[cle]
-
-    @staticmethod
-    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
-        fin = pauses.lire().get(nom)
-        if fin is not None:
-            frein.serrer((fin - maintenant_ms()) / 1000)
-
-        def noter(reste_s: float) -> None:
-            if reste_s >= PAUSE_NOTEE_S:
-                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
-
-        frein.prevenir = noter
-
-
-def _nom_de_pause(reglages: Reglages) -> str:
-    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
-    if reglages.proxy is None:
-        return reglages.exchange
-    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-
-
-def _respecter_pause(exchange: str, reste_s: float) -> None:
-    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-    if reste_s > ATTENTE_MAX_S:
-        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
-    if reste_s > 0:
-        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
-
-
-@dataclass(frozen=True)
-class Contexte:
-    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
-
-    `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
-    """
-
-    sorties: Path = DOSSIER_SORTIES
-    env: Path = Path(".env")
-    parc: Parc | None = None
-    seule: bool = False
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
-
-
-@dataclass
-class BilanTache:
-    """Ce qu'une tâche d'un lot a donné ; `code` est None tant qu'elle n'est pas finie."""
-
-    nom: str
-    mode: str
-    bilan: Bilan
-    etat: str = NON_EXECUTEE
-    code: int | None = None
-    debut_ms: int | None = None
-    fin_ms: int | None = None
-
-    def finir(self, code: int) -> None:
-        """La tâche est finie, avec ce code."""
-        self.fin_ms = maintenant_ms()
-        self.code = self.bilan.code = code
-        self.etat = ETATS_DE_TACHE.get(code, INTERROMPUE)
-
-    @property
-    def reconnexions(self) -> int:
-        """Les abonnements repris, d'un flux."""
-        return sum(serie.compteurs.get("reconnexions", 0) for serie in self.bilan.series)
-
-    @property
-    def derniere_ms(self) -> int | None:
-        """L'horodatage de la dernière ligne lue ou écrite."""
-        return max((s.derniere_ms for s in self.bilan.series if s.derniere_ms is not None), default=None)
-
-    def en_dict(self) -> dict[str, Any]:
-        """La tâche dans le bilan JSON : son nom, son état, puis ce que dit le bilan d'une exécution simple."""
-        derniere = self.derniere_ms
-        return {
-            "name": self.nom,
-            "mode": self.mode,
-            "etat": self.etat,
-            "debut": en_iso(self.debut_ms) if self.debut_ms is not None else None,
-            "derniere_ligne": en_iso(derniere) if derniere is not None else None,
-            "reconnexions": self.reconnexions,
-            **self.bilan.en_dict(),
-            "code": self.code,
-        }
-
-
-@dataclass
-class BilanLot:
-    """Ce qu'un lot a fait : une entrée par tâche, dans l'ordre du fichier ; `en_dict()` est le bilan JSON."""
-
-    lot: str
-    taches: list[BilanTache]
-    noms: tuple[str, ...] = ()  # toutes les tâches du fichier, choisies ou non
-    code: int = CODE_SUCCES
-    message: str = ""
-    debut_ms: int = field(default_factory=maintenant_ms)
-    duree_s: float = 0.0
-
-    @classmethod
-    def vierge(cls, plan: Plan) -> Self:
-        """Le bilan d'un lot dont rien n'est encore exécuté."""
-        taches = [BilanTache(p.nom, MODES[p.tache.stream is not None], Bilan(p.tache.exchange)) for p in plan.taches]
-        return cls(str(plan.fichier.absolute()) if plan.fichier else plan.nom, taches, plan.noms)
-
-    def conclure(self) -> None:
-        """Le code global : le plus grave des tâches."""
-        codes = [tache.code for tache in self.taches if tache.code is not None]
-        self.code = max(codes, key=_GRAVITE.index, default=CODE_SUCCES)
-
-    def refuser(self, erreur: ErreurCollecte) -> None:
-        """Le lot n'a pu commencer."""
-        self.code, self.message = erreur.code_sortie, erreur.complet()
-
-    def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté le lot : son code l'emporte."""
-        self.code, self.message = code, message
-        for tache in self.taches:
-            if tache.etat == INTERROMPUE:
-                tache.finir(code)
-
-    def en_dict(self) -> dict[str, Any]:
-        """Le bilan, en types JSON."""
-        return {
-            "outil": f"module_ccxt_fr_v2 {__version__}",
-            "lot": self.lot,
-            "code": self.code,
-            "message": self.message,
-            "debut": en_iso(self.debut_ms),
-            "duree_s": round(self.duree_s, 3),
-            "taches": [tache.en_dict() for tache in self.taches],
-        }
-
-
-def ouvrir_plan(
-    lot: str | os.PathLike[str] | Mapping[str, Any],
-    *,
-    taches: Sequence[str] = (),
-    hors_ligne: bool = False,
-    duree_max: float | None = None,
-) -> Plan:
-    """Lit et contrôle un lot tout entier, sans réseau ni écriture ; ErreurDemande avec toutes ses fautes.
-
-    `lot` : le chemin d'un fichier YAML, ou son contenu en dictionnaire (chemins relatifs au dossier courant).
-    """
-    fichier = None if isinstance(lot, Mapping) else Path(lot)
-    dossier = fichier.parent if fichier else Path()
-    source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
-    plan = lire_plan(source, str(fichier or "lot"), dossier, {**_lire_env(dossier / ".env"), **os.environ})
-    plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
-    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
-    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
-        journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
-    plan = dataclasses.replace(regle, fichier=fichier)
-    fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
-    if fautes:
-        raise ErreurDemande("\n".join(fautes))
-    return plan.choisir(taches)
-
-
-def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
-    ouvertes: list[tuple[Reglages, Connexion]] = []
-    for planifiee in plan.taches:
-        tache = planifiee.tache
-        try:
-            reglages = reglages_de(tache, {}, plan.dossier / ".env")
-            if tache.hors_ligne:
-                _module_embarque(tache.exchange)
-            connexion = next((c for r, c in ouvertes if r == reglages), None)
-            if connexion is None:
-                connexion = Connexion(reglages)
-                ouvertes.append((reglages, connexion))
-            controler_demande(connexion, tache)
-        except DependanceAbsente:
-            raise
-        except ErreurDemande as refus:
-            yield f"{planifiee.repere} : {refus.complet()}"
-
-
-async def executer_plan(plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None) -> None:
-    """Exécute un plan et remplit son bilan ; l'échec d'une tâche n'arrête pas les autres.
-
-    Les tâches finies d'abord, une à une, dans leur ordre ; puis les flux sans fin, ensemble, jusqu'à l'annulation.
-    Lève SortieOccupee si une autre exécution tient ce lot.
-    """
-    depart = time.monotonic()
-    couples = list(zip(plan.taches, bilan.taches, strict=True))
-    with _tenir(plan):
-        try:
-            await (_executer_ici(plan, couples, suivi) if dask is None else _executer_sur_dask(plan, couples, dask))
-        finally:
-            bilan.duree_s = time.monotonic() - depart
-            bilan.conclure()
-
-
-Couples = Sequence[tuple[TacheDeLot, BilanTache]]
-
-
-@contextlib.contextmanager
-def _tenir(plan: Plan) -> Iterator[None]:
-    """Une seule exécution à la fois d'un même fichier de tâches."""
-    if plan.fichier is None:
-        yield
-        return
-    verrou = Verrou(plan.fichier, "en cours d'exécution", "Attendez qu'il finisse : relancer n'ajouterait rien.")
-    verrou.prendre()
-    try:
-        yield
-    finally:
-        verrou.rendre()
-
-
-def _ordonner(couples: Couples) -> tuple[Couples, Couples]:
-    """Les tâches finies, puis les flux sans fin ; dit ce que cela change à l'ordre du fichier."""
-    finies = [couple for couple in couples if not couple[0].sans_fin]
-    sans_fin = [couple for couple in couples if couple[0].sans_fin]
-    if sans_fin:
-        noms = ", ".join(planifiee.nom for planifiee, _ in sans_fin)
-        journal.info("Sans fin, après les autres et jusqu'à un signal : %s. --duree-max les bornerait.", noms)
-    return finies, sans_fin
-
-
-async def _executer_ici(plan: Plan, couples: Couples, suivi: Suivi | None) -> None:
-    """Dans ce processus, en partageant les exchanges ouverts."""
-    finies, sans_fin = _ordonner(couples)
-    async with Parc(Pauses(plan.dossier)) as parc:
-        for planifiee, resultat in finies:
-            await _executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi)
-        async with _groupe() as groupe:
-            for planifiee, resultat in sans_fin:
-                groupe.create_task(_executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi))
-
-
-def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Contexte:
-    return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
-
-
-async def _executer_tache(
-    planifiee: TacheDeLot, resultat: BilanTache, contexte: Contexte, suivi: Suivi | None = None
-) -> None:
-    """Exécute une tâche et remplit son résultat ; annulée, elle y reste « interrompue »."""
-    jeton = TACHE_COURANTE.set(planifiee.nom)
-    resultat.etat, resultat.debut_ms = INTERROMPUE, maintenant_ms()
-    bilan = resultat.bilan
-    try:
-        await executer_async(planifiee.tache, suivi=suivi, bilan=bilan, contexte=contexte)
-    except ErreurCollecte as erreur:
-        bilan.refuser(erreur)
-        journal.error("%s", erreur.complet())
-    except Exception as erreur:  # noqa: BLE001  une faute du programme n'arrête pas les tâches suivantes
-        bilan.code, bilan.message = CODE_ECHEC, f"erreur imprévue : {type(erreur).__name__} : {erreur}"
-        journal.error("%s", bilan.message)
-        journal.debug("", exc_info=True)
-    else:
-        journal.info("%s", dire_bilan(bilan))
-    finally:
-        TACHE_COURANTE.reset(jeton)
-    resultat.finir(bilan.code)
-
-
-async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, list[Estimation]]]:
-    """Ce que chaque tâche ferait, sans demander de données ni rien écrire ; un refus est dans le bilan rendu."""
-    async with Parc(Pauses(plan.dossier)) as parc:
-        for planifiee in plan.taches:
-            bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
-            try:
-                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
-            except ErreurCollecte as erreur:
-                bilan.refuser(erreur)
-                journal.error("%s : %s", planifiee.nom, erreur.complet())
-            yield planifiee, bilan, [] if planifiee.tache.stream else estimations  # un flux ne s'estime pas
-
-
-# --- Lots sur un cluster Dask ---
-
-RESSOURCE_DASK = {"exchange": 1}  # chaque worker en offre une : jamais deux tâches à la fois, donc jamais deux du même
-ECOUTE_ARRET_S = 0.3
-ARRET_DASK_S = 8.0  # une tâche annulée écrit ce qu'elle a reçu en moins de 5 s
-RONDE_DASK_S = 30.0  # un cluster sans worker pendant deux rondes n'en retrouvera pas de lui-même
-
-
-class Part(NamedTuple):
-    """Ce que porte une future : une tâche, ou l'un de ses symboles, et où l'exécuter."""
-
-    planifiee: TacheDeLot
-    resultat: BilanTache
-    env: Path
-
-
-async def _executer_sur_dask(plan: Plan, couples: Couples, adresse: str) -> None:
-    """Sur les workers d'un cluster ; mêmes règles d'ordre, même bilan, mêmes codes qu'ici."""
-    async with _ouvrir_cluster(adresse) as client:
-        cluster = _Cluster(client)
-        for groupe in _ordonner(couples):
-            parts = [(couple, _decouper(*couple, plan)) for couple in groupe]
-            try:
-                await cluster.executer([part for _, siennes in parts for part in siennes])
-            finally:
-                for (planifiee, resultat), siennes in parts:
-                    _rassembler(planifiee, resultat, [part.resultat for part in siennes])
-
-
-@contextlib.asynccontextmanager
-async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
-    """Le client d'un cluster ; `local:N` en lance un, le temps du lot."""
-    distributed = importer("distributed", "Exécuter sur un cluster Dask")
-    async with contextlib.AsyncExitStack() as pile:
-        cible: Any = adresse
-        if adresse.startswith("local:"):
-            reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": ":0"}
-            nombre = int(adresse.removeprefix("local:"))
-            cible = await pile.enter_async_context(
-                distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
-            )
-        try:
-            client = await pile.enter_async_context(distributed.Client(cible, asynchronous=True, timeout=10))
-        except (OSError, ValueError) as erreur:
-            message = f"Le cluster Dask « {adresse} » ne répond pas ({_premiere_ligne(erreur)})"
-            raise ErreurTemporaire(message, "Vérifiez son adresse, et qu'il est lancé.") from erreur
-        await client.forward_logging(journal.name, journal.getEffectiveLevel())
-        if cible is not adresse:
-            await client.run(_laisser_les_signaux)
-        yield client
-
-
-def _laisser_les_signaux() -> None:
-    """Sur un worker de cette machine : Ctrl-C et systemd préviennent tout le groupe, mais c'est le lot qui arrête."""
-    for numero in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(numero, signal.SIG_IGN)
-
-
-class _Cluster:
-    """Soumet les parts d'un lot, une future chacune, et attend leurs bilans."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._arret = importer("distributed", "Arrêter un lot").Event(f"arret-{client.id}", client=client)
-        self._voisins = False  # des workers derrière une même adresse : les tâches d'un exchange s'y suivent
-        self._derniers: dict[object, asyncio.Task[None]] = {}
-
-    async def executer(self, parts: Sequence[Part]) -> None:
-        """Exécute ces parts ; annulé, laisse chacune écrire ce qu'elle a reçu."""
-        await self._recenser()
-        suivis = [self._lancer(part) for part in parts]
-        try:
-            await self._attendre(suivis)
-        except asyncio.CancelledError:
-            await self._arret.set()
-            if suivis:
-                await asyncio.wait(suivis, timeout=ARRET_DASK_S)
-            raise
-        finally:
-            for suivi in suivis:
-                suivi.cancel()
-
-    async def _attendre(self, suivis: Iterable[asyncio.Task[None]]) -> None:
-        restent, absences = set(suivis), 0
-        while restent:
-            _, restent = await asyncio.wait(restent, timeout=RONDE_DASK_S)
-            absences = 0 if not restent or await self._recenser(exiger=absences > 0) else absences + 1
-
-    async def _recenser(self, *, exiger: bool = True) -> bool:
-        """Compte les workers qui offrent la ressource ; ErreurTemporaire s'il en faut et qu'il n'y en a pas."""
-        etat = await self._client.scheduler.identity(n_workers=-1)
-        utiles = [w for w in etat["workers"].values() if w.get("resources", {}).keys() & RESSOURCE_DASK.keys()]
-        if exiger and not utiles:
-            raise ErreurTemporaire(
-                f"Aucun des {len(etat['workers'])} workers du cluster n'offre la ressource « exchange »",
-                "Lancez-les ainsi, un par adresse IP : dask worker ADRESSE --nthreads 1 --resources exchange=1",
-            )
-        self._voisins = len({w["host"] for w in utiles}) < len(utiles)
-        return bool(utiles)
-
-    def _lancer(self, part: Part) -> asyncio.Task[None]:
-        """Une part attend celles qui écrivent le même fichier, ou demandent au même exchange de la même adresse."""
-        tache = part.planifiee.tache
-        chaines: list[object] = [tache.sortie] if tache.sortie else []
-        if self._voisins and not part.planifiee.sans_fin:
-            chaines.append(tache.exchange)
-        avant = {self._derniers[chaine] for chaine in chaines if chaine in self._derniers}
-        suivi = asyncio.create_task(self._suivre(part, avant))
-        self._derniers |= dict.fromkeys(chaines, suivi)
-        return suivi
-
-    async def _suivre(self, part: Part, avant: set[asyncio.Task[None]]) -> None:
-        """De la soumission au bilan. Un worker mort ne se voit pas : Dask relance, et la reprise est bon marché."""
-        if avant:
-            await asyncio.wait(avant)
-        if await self._arret.is_set():
-            return
-        resultat = part.resultat
-        try:
-            arguments = (part, self._arret.name, journal.getEffectiveLevel())
-            recu = await self._client.submit(_executer_part, *arguments, pure=False, resources=RESSOURCE_DASK)
-        except Exception as erreur:  # noqa: BLE001  KilledWorker, module absent du worker : la tâche échoue, pas le lot
-            resultat.bilan.message = f"perdue par le cluster : {type(erreur).__name__} : {_premiere_ligne(erreur)}"
-            journal.error("%s : %s", resultat.nom, resultat.bilan.message)
-            resultat.finir(CODE_ECHEC)
-        else:
-            vars(resultat).update(vars(recu))
-
-
-def _executer_part(part: Part, arret: str, niveau: int) -> BilanTache:
-    """Sur un worker, dans son fil : exécute la part jusqu'au bout, ou jusqu'à l'arrêt du lot."""
-    journal.setLevel(niveau)
-    journal.addFilter(_marquer_tache)
-    return asyncio.run(_executer_sous_arret(part, importer("distributed", "Exécuter sur un worker").Event(arret)))
-
-
-async def _executer_sous_arret(part: Part, arret: Any) -> BilanTache:
-    resultat = BilanTache(part.resultat.nom, part.resultat.mode, Bilan(part.planifiee.tache.exchange))
-    if await asyncio.to_thread(arret.is_set):
-        return resultat
-    async with Parc(Pauses(part.env.parent)) as parc:
-        contexte = Contexte(part.planifiee.dossier, part.env, parc)
-        tache = asyncio.ensure_future(_executer_tache(part.planifiee, resultat, contexte))
-        while not tache.done():
-            await asyncio.wait({tache}, timeout=ECOUTE_ARRET_S)
-            if not tache.done() and await asyncio.to_thread(arret.is_set):
-                tache.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tache
-    return resultat
-
-
-def _marquer_tache(ligne: logging.LogRecord) -> bool:
-    """Le nom de la tâche part avec la ligne de journal, qui sera écrite dans un autre processus."""
-    ligne.nom_tache = TACHE_COURANTE.get()
-    return True
-
-
-def _decouper(planifiee: TacheDeLot, resultat: BilanTache, plan: Plan) -> list[Part]:
-    """Une part par symbole quand la sortie le permet, une par tâche sinon ; chemins absolus, pour un autre processus.
-
-    Un fichier ne s'ouvre que pour toutes ses séries ; un flux suit tous ses symboles ensemble.
-    """
-    tache, env = planifiee.tache, plan.dossier.absolute() / ".env"
-    sortie = tache.sortie and tache.sortie.absolute()
-    lointaine = dataclasses.replace(
-        planifiee, tache=dataclasses.replace(tache, sortie=sortie), dossier=planifiee.dossier.absolute()
-    )
-    if tache.stream or not sortie or tache.format_choisi != "sqlite" or len(tache.demandes) == 1:
-        return [Part(lointaine, resultat, env)]
-    seules = (dataclasses.replace(lointaine.tache, symbols=(symbole,)) for symbole in tache.symbols)
-    return [
-        Part(
-            dataclasses.replace(lointaine, tache=seule),
-            BilanTache(planifiee.nom, resultat.mode, Bilan(tache.exchange)),
-            env,
-        )
-        for seule in seules
-    ]
-
-
-def _rassembler(planifiee: TacheDeLot, resultat: BilanTache, parts: Sequence[BilanTache]) -> None:
-    """Le bilan de la tâche, d'après ceux de ses parts ; la sortie y est telle que demandée."""
-    if parts[0] is not resultat:
-        _additionner(resultat, parts, planifiee.tache.demandes)
-    bilan = resultat.bilan
-    if bilan.sortie is not None:
-        bilan.sortie = planifiee.tache.sortie or planifiee.dossier / bilan.sortie.name
-
-
-def _additionner(resultat: BilanTache, parts: Sequence[BilanTache], symboles: Sequence[str]) -> None:
-    """Somme les bilans de parts d'un symbole chacune ; un symbole refusé parmi d'autres est une série refusée."""
-    total, refus = resultat.bilan, []
-    for symbole, part in zip(symboles, parts, strict=True):
-        bilan = part.bilan
-        if part.code == CODE_DEMANDE:
-            refus.append(BilanSerie(symbole, "refusee", ErreurDemande(bilan.message, bilan.conseil).complet()))
-        else:
-            total.series += bilan.series
-            total.message = "\n".join(filter(None, (total.message, bilan.message)))
-        total.sortie, total.format = total.sortie or bilan.sortie, total.format or bilan.format
-        total.requetes, total.essais = total.requetes + bilan.requetes, total.essais + bilan.essais
-        total.octets, total.modifie = max(total.octets, bilan.octets), total.modifie or bilan.modifie
-        total.duree_s += bilan.duree_s
-    total.series[:0] = refus
-    resultat.debut_ms = min((p.debut_ms for p in parts if p.debut_ms is not None), default=None)
-    codes = [part.code for part in parts if part.code is not None]
-    if len(codes) < len(parts):
-        resultat.etat = NON_EXECUTEE if resultat.debut_ms is None else INTERROMPUE
-    elif len(refus) == len(parts):
-        total.message = "\n".join(serie.message for serie in refus)
-        resultat.finir(CODE_DEMANDE)
-    else:
-        resultat.finir(max((CODE_PARTIEL if c == CODE_DEMANDE else c for c in codes), key=_GRAVITE.index))
-
-
-# --- Métriques ---
-
-# Ajouter une métrique : une ligne ici, une dans `_mesures`. Des jauges : chaque exécution remplace la précédente.
-METRIQUES = {
-    "dernier_succes_timestamp_seconds": "fin de la dernière exécution au code 0",
-    "execution_timestamp_seconds": "fin de la dernière exécution",
-    "code": "code de sortie de la dernière exécution",
-    "duree_seconds": "durée de la dernière exécution",
-    "derniere_ligne_timestamp_seconds": "horodatage de la dernière ligne",
-    "age_derniere_ligne_seconds": "âge de la dernière ligne à la fin de l'exécution",
-    "lignes": "lignes de la dernière exécution, par genre",
-    "trous": "trous de l'intervalle demandé, par raison",
-    "requetes": "requêtes de la dernière exécution",
-    "essais": "nouveaux essais de la dernière exécution",
-    "reconnexions": "reconnexions d'un flux pendant la dernière exécution",
-}
-_ECHANTILLON = re.compile(r'ccxt_fr_(\w+)\{lot="((?:[^"\\]|\\.)*)",tache="((?:[^"\\]|\\.)*)".*')
-
-
-def rediger_metriques(bilan: BilanLot, anciennes: str = "") -> str:
-    """Le texte Prometheus d'un lot ; garde d'`anciennes` les tâches non exécutées cette fois, et les succès passés."""
-    finies = {tache.nom for tache in bilan.taches if tache.code is not None}
-    lot = _echapper(bilan.lot)
-    par_metrique: dict[str, list[str]] = {nom: [] for nom in METRIQUES}
-    succes = {tache.nom for tache in bilan.taches if tache.code == CODE_SUCCES}
-    for ligne in anciennes.splitlines():
-        trouve = _ECHANTILLON.fullmatch(ligne)
-        if trouve is None or trouve[1] not in par_metrique:
-            continue
-        if trouve[2] != lot:  # un autre lot écrit dans le même fichier
-            par_metrique[trouve[1]].append(ligne)
-            continue
-        remplacees = succes if trouve[1] == "dernier_succes_timestamp_seconds" else finies
-        if trouve[3] in {_echapper(nom) for nom in bilan.noms if nom not in remplacees}:
-            par_metrique[trouve[1]].append(ligne)
-    for tache in bilan.taches:
-        fin_ms = tache.fin_ms or maintenant_ms()
-        for metrique, suite, valeur in _mesures(tache, fin_ms) if tache.nom in finies else ():
-            etiquettes = f'lot="{lot}",tache="{_echapper(tache.nom)}"{suite}'
-            par_metrique[metrique].append(f"ccxt_fr_{metrique}{{{etiquettes}}} {valeur:.15g}")
-    blocs = ((f"# HELP ccxt_fr_{n} {METRIQUES[n]}", f"# TYPE ccxt_fr_{n} gauge", *sorted(lignes))
-             for n, lignes in par_metrique.items() if lignes)  # fmt: skip
-    return "".join(f"{ligne}\n" for bloc in blocs for ligne in bloc)
-
-
-def _mesures(tache: BilanTache, fin_ms: int) -> Iterator[tuple[str, str, float]]:
-    """(métrique, étiquettes de plus, valeur) d'une tâche finie."""
-    bilan, derniere = tache.bilan, tache.derniere_ms
-    yield "execution_timestamp_seconds", "", fin_ms / 1000
-    if tache.code == CODE_SUCCES:
-        yield "dernier_succes_timestamp_seconds", "", fin_ms / 1000
-    yield "code", "", float(tache.code or 0)
-    yield "duree_seconds", "", bilan.duree_s
-    if derniere is not None:
-        yield "derniere_ligne_timestamp_seconds", "", derniere / 1000
-        yield "age_derniere_ligne_seconds", "", (fin_ms - derniere) / 1000
-    for genre in ("recues", "nouvelles", "revisees"):
-        yield "lignes", f',genre="{genre}"', bilan.total(f"lignes_{genre}")
-    for raison in RAISONS:
-        yield "trous", f',raison="{raison}"', sum(t.raison == raison for s in bilan.series for t in s.trous)
-    yield "requetes", "", bilan.requetes
-    yield "essais", "", bilan.essais
-    yield "reconnexions", "", tache.reconnexions
-
-
-def _echapper(texte: str) -> str:
-    """Une valeur d'étiquette Prometheus."""
-    return texte.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-async def executer_lot_async(
-    lot: str | os.PathLike[str] | Mapping[str, Any],
-    *,
-    taches: Sequence[str] = (),
-    hors_ligne: bool = False,
-    duree_max: float | None = None,
-    dask: str | None = None,
-    suivi: Suivi | None = None,
-) -> BilanLot:
-    """Exécute un lot : le chemin d'un YAML, ou son contenu en dictionnaire ; les options sont celles du runner.
-
-    Rend le bilan, où l'échec d'une tâche est inscrit ; lève ErreurDemande (rien n'a été écrit), ou SortieOccupee.
-    """
-    plan = ouvrir_plan(lot, taches=taches, hors_ligne=hors_ligne, duree_max=duree_max)
-    bilan = BilanLot.vierge(plan)
-    await executer_plan(plan, bilan, suivi=suivi, dask=dask)
-    return bilan
-
-
-def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> BilanLot:
-    """`executer_lot_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return _courir(lambda: executer_lot_async(lot, **options))
+if TYPE_CHECKING:
+    from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
+    from annexes_ccxt_fr.verification import Rapport, verifier
+else:
+
+    def __getattr__(nom: str) -> Any:
+        if nom not in DANS_LES_ANNEXES:
+            raise AttributeError(f"module {__name__!r} has no attribute {nom!r}")
+        return getattr(annexe(*DANS_LES_ANNEXES[nom]), nom)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -13060,9 +11357,6 @@ def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any
 PERIODE_PROGRESSION_S = 10.0
 DESCRIPTION = (
     "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
-)
-DESCRIPTION_LOT = (
-    "Exécute les tâches d'un fichier YAML, l'une après l'autre ; les flux sans durée viennent en dernier, ensemble."
 )
 
 
@@ -13177,27 +11471,6 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     return tache, execution
 
 
-def lire_arguments_lot(arguments: Sequence[str], programme: str) -> OptionsLot:
-    """Les options d'un lot ; ErreurDemande avec toutes les fautes."""
-    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION_LOT, OptionsLot)
-    options, fautes = lire_options(OptionsLot, valeurs, drapeau)
-    if inconnues or options is None:
-        raise ErreurDemande("\n".join([*inconnues, *fautes]), "L'aide : --help.")
-    return options
-
-
-def plan_demande(options: OptionsLot) -> Plan:
-    """Le plan que ces options désignent, contrôlé ; ErreurDemande avec toutes ses fautes."""
-    plan = ouvrir_plan(
-        options.yaml or Path(), taches=options.taches, hors_ligne=options.hors_ligne, duree_max=options.duree_max
-    )
-    for nom in ("bilan", "metriques"):
-        for planifiee in plan.taches:
-            if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
-                raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")
-    return plan
-
-
 def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     """`--date-debut -7j` en un seul mot : argparse prendrait `-7j` pour une option."""
     colles: list[str] = []
@@ -13210,6 +11483,8 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 
 
 # --- Journal et progression ---
+
+TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
 def installer_journal(niveau: str) -> None:
@@ -13294,49 +11569,6 @@ async def commande_lister(tache: Tache, quoi: str) -> list[str]:
 def _dire_marche(marche: Mapping[str, Any]) -> str:
     genre = " ".join(filter(None, (marche.get("type"), marche.get("subType"))))
     return f"{marche['symbol']}\t{genre}\t{'retiré' if marche.get('active') is False else 'actif'}"
-
-
-async def commande_simuler(tache: Tache) -> list[str]:
-    """Les lignes de `--simulation`."""
-    bilan, estimations = await simuler_async(tache)
-    lignes = []
-    for estimation in estimations:
-        debut, fin = estimation.demande
-        if tache.stream:
-            lignes.append(
-                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
-                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
-            )
-            continue
-        lignes.append(
-            f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
-            f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
-            f"environ {taille_lisible(estimation.octets)}"
-        )
-    return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
-
-
-async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
-    """Les lignes de `--verifier` ; le code va au bilan."""
-    chemin = execution.verifier or Path()
-    bilan.sortie = chemin
-    if not execution.reparer:
-        rapport = controler_sortie(chemin, tache.sqlite_table)
-        bilan.code = rapport.code
-    else:
-        progression = Progression(active=journal.isEnabledFor(logging.INFO))
-        try:
-            async with Parc(Pauses(chemin.parent)) as parc:
-                rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(parc=parc))
-        finally:
-            progression.fermer()
-        partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
-        bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
-    bilan.format, bilan.verification = rapport.format, rapport
-    bilan.exchange = rapport.series[0].cle.exchange if rapport.series else bilan.exchange
-    for avertissement in rapport.avertissements:
-        journal.warning("%s", avertissement)
-    return dire_rapport(rapport)
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
@@ -13429,7 +11661,22 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     return bilan.code
 
 
-def conduire(commande: Coroutine[Any, Any, list[str]], bilan: Bilan | BilanLot) -> None:
+class CompteRendu(Protocol):
+    """Ce qu'une commande remplit : le bilan d'une tâche, ou celui d'un lot."""
+
+    code: int
+
+    def refuser(self, erreur: ErreurCollecte) -> None:
+        """La commande s'est arrêtée sur cette erreur."""
+
+    def interrompre(self, code: int, message: str) -> None:
+        """Un signal a arrêté la commande."""
+
+    def en_dict(self) -> dict[str, Any]:
+        """Le bilan, en types JSON."""
+
+
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
         imprimer(_sous_signaux(commande))
@@ -13449,12 +11696,14 @@ async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> l
         annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
+    lignes: list[str] = []
     if execution.simulation:
-        return await commande_simuler(tache)
-    if execution.verifier:
-        return await commande_verifier(tache, execution, bilan)
-    await commande_telecharger(tache, bilan)
-    return []
+        lignes = await annexe("simulation", "--simulation").commande_simuler(tache)
+    elif execution.verifier:
+        lignes = await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan)
+    else:
+        await commande_telecharger(tache, bilan)
+    return lignes
 
 
 def imprimer(lignes: Iterable[str]) -> None:
@@ -13471,30 +11720,9 @@ def imprimer(lignes: Iterable[str]) -> None:
             ) from erreur
 
 
-def ecrire_bilan(chemin: Path, bilan: Bilan | BilanLot) -> int:
+def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    return _ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-ATTENTE_METRIQUES_S = 10.0
-
-
-def ecrire_metriques(chemin: Path, bilan: BilanLot) -> int:
-    """Écrit les métriques, d'un coup : un collecteur ne les lit jamais à moitié ; rend le code de sortie."""
-    verrou, anciennes = Verrou(chemin), ""
-    try:
-        verrou.prendre(
-            ATTENTE_METRIQUES_S
-        )  # deux lots peuvent écrire le même fichier : chacun garde ce qu'y dit l'autre
-    except ErreurSortie as refus:
-        journal.error("%s", refus.complet())
-        return bilan.code or CODE_ECHEC
-    try:
-        with contextlib.suppress(ErreurDemande):
-            anciennes = lire_texte_utf8(chemin)
-        return _ecrire_compte_rendu(chemin, rediger_metriques(bilan, anciennes), bilan)
-    finally:
-        verrou.rendre()
+    return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
 
 
 USAGE_RAPPORT = "Une page --rapport"
@@ -13523,7 +11751,8 @@ def _titre_du_rapport(bilans: Sequence[tuple[str, Bilan]]) -> str:
     return f"{taches}{nombre_de(len(series), 'série')}"
 
 
-def _ecrire_compte_rendu(chemin: Path, texte: str, bilan: Bilan | BilanLot) -> int:
+def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
+    """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
     try:
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
         ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))

@@ -2,8 +2,9 @@
 
     python runner_ccxt_batch.py --yaml ccxt_batch.yaml
 
-Il lit, valide, exécute et rend compte ; ce qu'une tâche peut demander est l'affaire du module. stdout ne porte que le
-tableau final ; le journal va sur stderr. Codes de sortie : ceux du module, le plus grave des tâches l'emporte.
+Il lit, valide, exécute et rend compte ; ce qu'une tâche peut demander est l'affaire du module, ce qu'est un lot celle
+d'`annexes_ccxt_fr.lot`. stdout ne porte que le tableau final ; le journal va sur stderr. Codes de sortie : ceux du
+module, le plus grave des tâches l'emporte.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import module_ccxt_fr_v2 as collecte
+from annexes_ccxt_fr import lot, metriques
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +47,7 @@ def aligner(titres: Sequence[str], lignes: Iterable[tuple[Sequence[str], str]]) 
     return rangees
 
 
-def tableau(bilan: collecte.BilanLot) -> list[str]:
+def tableau(bilan: lot.BilanLot) -> list[str]:
     """Le tableau final : par tâche, état, lignes nouvelles, trous, temps ; dessous, intervalle et fichier."""
     lignes = []
     for tache in bilan.taches:
@@ -64,11 +66,11 @@ def tableau(bilan: collecte.BilanLot) -> list[str]:
     return [*aligner(["tâche", "état", "lignes", "trous", "temps"], lignes), pied]
 
 
-async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
+async def simuler(plan: lot.Plan, bilan: lot.BilanLot) -> list[str]:
     """Ce que chaque tâche ferait ; un refus compte dans le code."""
     lignes: list[tuple[Sequence[str], str]] = []
     tirets = ["–"] * 4
-    resultats = zip(bilan.taches, [resultat async for resultat in collecte.simuler_plan(plan)], strict=True)
+    resultats = zip(bilan.taches, [resultat async for resultat in lot.simuler_plan(plan)], strict=True)
     for tache, (planifiee, refus, estimations) in resultats:
         tache.finir(refus.code)
         if not estimations:
@@ -84,24 +86,24 @@ async def simuler(plan: collecte.Plan, bilan: collecte.BilanLot) -> list[str]:
     return [*aligner(titres, lignes), "Estimé au débit permis ; rien n'a été écrit."]
 
 
-async def executer(plan: collecte.Plan, bilan: collecte.BilanLot, cluster: str | None) -> list[str]:
+async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> list[str]:
     """Le travail ; le tableau s'imprime après, même interrompu."""
     progression = collecte.Progression(active=collecte.journal.isEnabledFor(logging.INFO))
     try:
-        await collecte.executer_plan(plan, bilan, suivi=progression, dask=cluster)
+        await lot.executer_plan(plan, bilan, suivi=progression, dask=cluster)
     finally:
         progression.fermer()
     return []
 
 
-def conduire(demande: collecte.OptionsLot, plan: collecte.Plan) -> int:
+def conduire(demande: lot.OptionsLot, plan: lot.Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
         s = "s" if len(plan.taches) > 1 else ""
         return collecte.obtenir(
             lambda: collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâche{s} valide{s}."])
         ) or collecte.CODE_SUCCES
-    bilan = collecte.BilanLot.vierge(plan)
+    bilan = lot.BilanLot.vierge(plan)
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
         return bilan.code
@@ -112,7 +114,7 @@ def conduire(demande: collecte.OptionsLot, plan: collecte.Plan) -> int:
     if demande.bilan is not None:
         bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)
     if demande.metriques is not None:
-        bilan.code = collecte.ecrire_metriques(demande.metriques, bilan)
+        bilan.code = metriques.ecrire_metriques(demande.metriques, bilan)
     return bilan.code
 
 
@@ -120,11 +122,11 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande du lot ; rend le code de sortie."""
     mots = sys.argv[1:] if arguments is None else arguments
     collecte.preparer_terminal()
-    demande = collecte.obtenir(lambda: collecte.lire_arguments_lot(mots, "runner_ccxt_batch.py"))
+    demande = collecte.obtenir(lambda: lot.lire_arguments_lot(mots, "runner_ccxt_batch.py"))
     if isinstance(demande, int):
         return demande
     collecte.installer_journal(demande.journal)
-    plan = collecte.obtenir(lambda: collecte.plan_demande(demande))
+    plan = collecte.obtenir(lambda: lot.plan_demande(demande))
     return plan if isinstance(plan, int) else conduire(demande, plan)
 
 

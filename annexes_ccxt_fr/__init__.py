@@ -1,1 +1,13 @@
-"""Ce qui sert autour du module, une idée par fichier ; il ne l'importe qu'au moment où une option le demande."""
+"""Ce qui sert autour du collecteur, une idée par fichier ; le module les charge au premier usage.
+
+- `verification` : contrôler une sortie, la réparer ;
+- `simulation` : dire ce qu'une tâche ferait ;
+- `lot` : un fichier YAML de tâches, son plan, son exécution ;
+- `cluster` : un lot sur un cluster Dask ;
+- `metriques` : le compte rendu d'un lot pour Prometheus ;
+- `histoires` : trades, funding, intérêt ouvert, par REST ;
+- `rapport` : une page à regarder.
+
+Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
+de son fichier.
+"""

@@ -47,8 +47,8 @@ from module_ccxt_fr_v2 import (
     Tache,
     Trade,
     Trou,
-    _en_colonnes,
     cle_de_trade,
+    en_colonnes,
     est_possible,
     genre_de,
     habiller,
@@ -552,7 +552,7 @@ class Atelier:
             for vide in manquants(instants, self._pas, *couvert):
                 coupe = min(max(self._pas.plancher(cotation), vide[0]), vide[1])
                 trous += [Trou(vide[0], coupe, AVANT_COTATION), Trou(coupe, vide[1], SANS_TRANSACTION)]
-        lignes = habiller(self._cle, _en_colonnes([b[:6] for b in faites]))
+        lignes = habiller(self._cle, en_colonnes([b[:6] for b in faites]))
         lot = Lot(self._cle, lignes, prouves, sorted(trou for trou in trous if trou.debut < trou.fin))
         if self._reporter:
             lot = reporter_les_vides(lot, self._pas, self._clotures)

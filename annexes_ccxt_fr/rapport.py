@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import module_ccxt_fr_v2 as collecte
+from annexes_ccxt_fr.verification import lecteurs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -218,7 +219,7 @@ def recueillir(executions: Sequence[Execution], table: str | None) -> tuple[list
         voulues[bilan.sortie] = None if bilan.verification is not None or deja is None else deja | siennes
     for sortie, cles in voulues.items():
         try:
-            lues = collecte.lecteurs(sortie, table)
+            lues = lecteurs(sortie, table)
             choisis = [(lecteur, fiches) for lecteur in lues if (fiches := _choisir(lecteur, cles))]
             nombre = sum(len(fiches) for _, fiches in choisis)
             for lecteur, fiches in choisis:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.lot import OptionsLot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +150,7 @@ IMPURETES = {
         frozenset(
             {
                 "lire_objet_ou_fichier",  # § 10 : --config-ccxt @fichier.json
-                "_lire_env",  # § 11 : les clés du .env
+                "lire_env",  # § 11 : les clés du .env
                 "imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
             }
         ),
@@ -167,12 +168,10 @@ IMPURETES = {
     "signaux": Impurete(
         r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*",
         frozenset({12}),
-        frozenset({"_laisser_les_signaux"}),  # § 11 : sur un worker Dask, qui n'a pas de § 12
     ),
     "journal": Impurete(
         r".*\.(addHandler|setLevel|basicConfig)\(.*",
         frozenset({0, 12}),
-        frozenset({"_executer_part"}),  # § 11 : sur un worker Dask, c'est elle le point d'entrée
     ),
     # 6 : des octets douteux peuvent tuer la bibliothèque qui les lit.
     "sous-processus": Impurete(r"(subprocess|multiprocessing)\..*", frozenset({6})),
@@ -246,8 +245,8 @@ def test_les_imports_lourds_n_ont_pas_lieu_au_chargement() -> None:
         if isinstance(noeud, ast.Import | ast.ImportFrom)
         for alias in noeud.names
     }
-    # pyarrow n'est importé que pour mypy, sous TYPE_CHECKING : le test du processus neuf le vérifie.
-    assert noms - set(sys.stdlib_module_names) == {"pyarrow"}
+    # Ces deux-là ne sont importés que pour mypy, sous TYPE_CHECKING : le test du processus neuf le vérifie.
+    assert noms - set(sys.stdlib_module_names) == {"pyarrow", "annexes_ccxt_fr"}
 
 
 # La documentation
@@ -318,21 +317,104 @@ def test_toute_erreur_descend_de_la_racine_et_a_son_code() -> None:
     assert {erreur.code_sortie for erreur in erreurs} <= {1, 2, 75}
 
 
-# Le runner : mince
+# La maison : les flèches d'imports entre ses pièces
 
+RACINE = FICHIER.parent
 RUNNER = FICHIER.with_name("runner_ccxt_batch.py")
+# De quoi chaque pièce a le droit de s'appuyer, hors de la bibliothèque standard et des paquets installés.
+FLECHES = {
+    "module_ccxt_fr_v2": set[str](),
+    "bourse_locale": set[str](),
+    "annexes_ccxt_fr": {"module_ccxt_fr_v2"},
+    "runner_ccxt_batch": {"module_ccxt_fr_v2", "annexes_ccxt_fr"},
+}
+
+
+def fichiers_de(piece: str) -> dict[str, Path]:
+    """Les fichiers d'une pièce, sous leur nom de module."""
+    if (seul := RACINE / f"{piece}.py").is_file():
+        return {piece: seul}
+    trouves = sorted((RACINE / piece).rglob("*.py"))
+    noms = (".".join(chemin.relative_to(RACINE).with_suffix("").parts) for chemin in trouves)
+    return {nom.removesuffix(".__init__"): chemin for nom, chemin in zip(noms, trouves, strict=True)}
+
+
+def est_pour_mypy(noeud: ast.AST) -> bool:
+    """Vrai de `if TYPE_CHECKING:`, dont le corps n'est jamais exécuté."""
+    return isinstance(noeud, ast.If) and ast.unparse(noeud.test) == "TYPE_CHECKING"
+
+
+def executes(racine: ast.AST) -> Iterator[ast.AST]:
+    """Les nœuds sous celui-ci qui s'exécutent un jour : tous, sauf ce qui n'est là que pour mypy."""
+    for enfant in ast.iter_child_nodes(racine):
+        yield enfant
+        if isinstance(enfant, ast.If) and est_pour_mypy(enfant):
+            for sinon in enfant.orelse:
+                yield from (sinon, *executes(sinon))
+        else:
+            yield from executes(enfant)
+
+
+def importes(texte: str) -> set[str]:
+    """Les modules qu'un code importe, où que ce soit, noms compris (`from a import b` : `a` et `a.b`)."""
+    noms: set[str] = set()
+    for noeud in executes(ast.parse(texte)):
+        if isinstance(noeud, ast.Import):
+            noms |= {alias.name for alias in noeud.names}
+        elif isinstance(noeud, ast.ImportFrom):
+            assert noeud.level == 0, "un import relatif ne dit pas d'où il vient"
+            noms |= {str(noeud.module), *(f"{noeud.module}.{alias.name}" for alias in noeud.names)}
+    return noms
+
+
+@pytest.mark.parametrize("piece", FLECHES)
+def test_chaque_piece_ne_s_appuie_que_sur_celles_permises(piece: str) -> None:
+    """Le module et l'exchange embarqué ne connaissent rien du dépôt ; les annexes, le module ; le runner, les deux."""
+    depot = {*FLECHES, "module_ccxt_fr", *(chemin.stem for chemin in (RACINE / "tests").glob("*.py"))}
+    for nom, chemin in fichiers_de(piece).items():
+        racines = {importe.partition(".")[0] for importe in importes(chemin.read_text(encoding="utf-8"))}
+        assert (racines & depot) - {piece} <= FLECHES[piece], nom
+
+
+@pytest.mark.parametrize("piece", ["annexes_ccxt_fr"])
+def test_aucun_cercle_d_imports(piece: str) -> None:
+    """Dans une pièce, on peut toujours lire un fichier après ceux qu'il importe."""
+    fichiers = fichiers_de(piece)
+    restent = {nom: importes(chemin.read_text(encoding="utf-8")) & set(fichiers) for nom, chemin in fichiers.items()}
+    for nom in restent:
+        restent[nom] -= {nom, piece}  # le paquet lui-même n'importe rien, ou seulement pour être montré
+    while libres := {nom for nom, appuis in restent.items() if not appuis & restent.keys()}:
+        restent = {nom: appuis for nom, appuis in restent.items() if nom not in libres}
+    assert not restent
+
+
+def test_le_module_n_atteint_une_annexe_que_par_une_fonction() -> None:
+    """Le nom du dossier n'est qu'à un endroit où l'on importe ; ce qu'on y demande existe, et sert."""
+    dits = [(n.lineno, ast.unparse(n)) for n in executes(ARBRE) if isinstance(n, ast.JoinedStr | ast.Constant)]
+    dynamiques = {fonction_de(ligne) for ligne, texte in dits if re.search(r"annexes_ccxt_fr\.", texte)}
+    assert dynamiques == {"annexe"}
+    demandes = re.findall(r"\bannexe\(\"(\w+)\"", TEXTE) + [fichier for fichier, _ in module.DANS_LES_ANNEXES.values()]
+    assert {f"annexes_ccxt_fr.{fichier}" for fichier in demandes} <= set(fichiers_de("annexes_ccxt_fr"))
+    assert set(module.DANS_LES_ANNEXES) <= set(module.__all__)
+
+
+def test_aucun_nom_prive_ne_sort_de_son_fichier() -> None:
+    """Ni `from module import _x`, ni `module._x`, ni `objet._x` d'un autre fichier de la maison."""
+    fautes = []
+    for piece in FLECHES:
+        for nom, chemin in fichiers_de(piece).items():
+            for noeud in ast.walk(ast.parse(chemin.read_text(encoding="utf-8"))):
+                if isinstance(noeud, ast.ImportFrom):
+                    fautes += [f"{nom} : {a.name}" for a in noeud.names if re.match(r"_[a-zA-Z]", a.name)]
+    assert not fautes
 
 
 def test_le_runner_reste_mince() -> None:
-    """Deux cents lignes au plus ; il n'importe que la bibliothèque standard et le module."""
+    """Deux cents lignes au plus ; il n'importe que la bibliothèque standard, le module et les annexes."""
     texte = RUNNER.read_text(encoding="utf-8")
     assert len(texte.splitlines()) <= 200
-    importes = {
-        (noeud.module if isinstance(noeud, ast.ImportFrom) else noeud.names[0].name).partition(".")[0]  # type: ignore[union-attr]
-        for noeud in ast.walk(ast.parse(texte))
-        if isinstance(noeud, ast.Import | ast.ImportFrom)
-    }
-    assert importes - set(sys.stdlib_module_names) == {"module_ccxt_fr_v2"}
+    racines = {nom.partition(".")[0] for nom in importes(texte)}
+    assert racines - set(sys.stdlib_module_names) == {"module_ccxt_fr_v2", "annexes_ccxt_fr"}
 
 
 def test_le_runner_ne_nomme_aucune_option_de_tache() -> None:
@@ -356,7 +438,7 @@ def test_le_runner_ne_nomme_aucune_option_de_tache() -> None:
         n.attr for n in ast.walk(arbre)
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "demande"
     }  # fmt: skip
-    assert demandees <= set(module.noms_options(module.OptionsLot))
+    assert demandees <= set(module.noms_options(OptionsLot))
     assert "add_argument" not in RUNNER.read_text(encoding="utf-8")
 
 

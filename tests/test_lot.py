@@ -33,6 +33,8 @@ from outils_lot import (
 
 import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
+from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import metriques as annexe_metriques
 from bourse_locale import Panne
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def test_une_faute_du_programme_n_arrete_pas_le_lot(lot: Lot, monkeypatch: pytes
             raise KeyError("oups")
         return await vraie(tache, **reste)
 
-    monkeypatch.setattr(module, "executer_async", fautive)
+    monkeypatch.setattr(annexe_lot, "executer_async", fautive)
     lot.ecrire(ETH, BTC)
     fin = lot.lancer("--bilan", str(lot.dossier / "b.json"))
     assert fin.code == 1
@@ -164,7 +166,8 @@ def test_les_cles_viennent_du_env_voisin_du_yaml(lot: Lot, monkeypatch: pytest.M
         vus.append(reglages)
         return vraie(reglages, *reste)
 
-    monkeypatch.setattr(module, "Connexion", noter)
+    for lieu in (module, annexe_lot):
+        monkeypatch.setattr(lieu, "Connexion", noter)
     lot.ecrire({**BTC, "symbole": "${SYMBOLE}"})
     assert lot.lancer().code == 0
     assert {reglages.identifiants["apiKey"] for reglages in vus} == {"du-lot"}
@@ -251,7 +254,7 @@ def test_l_aide_et_la_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.principal(["--help"]) == 0
     aide = capsys.readouterr().out
     assert aide.startswith("utilisation : runner_ccxt_batch.py")
-    for nom in module.noms_options(module.OptionsLot):
+    for nom in module.noms_options(annexe_lot.OptionsLot):
         assert module.drapeau(nom) in aide
     assert not re.search(r"\b(usage|options:|show|this|exit|default)\b", aide.replace("--help", ""))
     assert runner.principal(["--version"]) == 0
@@ -310,7 +313,7 @@ def test_les_reglages_differents_partagent_encore_le_debit() -> None:
             vus = []
             for options in ({}, {"type_marche": "swap"}, {"exchange": "okx"}, {"proxy": "http://127.0.0.1:9"}):
                 tache = module.construire({"symbole": "A/B", **options})
-                async with parc.connecter(tache, Path(".env")) as connexion:
+                async with parc.connecter(module.reglages_de(tache, {})) as connexion:
                     vus.append((connexion.api.throttler, connexion.essais.frein, connexion.api.session))
             return vus
 
@@ -325,9 +328,9 @@ def test_chaque_tache_a_son_instance_sur_la_meme_session() -> None:
     """Les abonnements d'un flux ne survivent pas à sa tâche ; la session et les marchés, si."""
 
     async def ouvrir() -> None:
-        tache = module.construire({"symbole": "A/B"})
+        reglages = module.reglages_de(module.construire({"symbole": "A/B"}), {})
         async with module.Parc() as parc:
-            async with parc.connecter(tache, Path(".env")) as une, parc.connecter(tache, Path(".env")) as autre:
+            async with parc.connecter(reglages) as une, parc.connecter(reglages) as autre:
                 assert une.api is not autre.api
                 assert une.api.session is autre.api.session is not None
                 session = une.api.session
@@ -520,12 +523,12 @@ def test_les_flux_sans_fin_viennent_apres_ensemble(
 ) -> None:
     """Les tâches finies dans leur ordre, puis les flux sans fin tous ensemble ; c'est dit au départ."""
     flux = Flux()
-    monkeypatch.setattr(module, "executer_async", flux)
-    plan = module.ouvrir_plan(lot_de_flux("BTC/USDT"))
-    bilan = module.BilanLot.vierge(plan)
+    monkeypatch.setattr(annexe_lot, "executer_async", flux)
+    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"))
+    bilan = annexe_lot.BilanLot.vierge(plan)
 
     async def puis_signal() -> None:
-        travail = asyncio.ensure_future(module.executer_plan(plan, bilan))
+        travail = asyncio.ensure_future(annexe_lot.executer_plan(plan, bilan))
         await flux.dernier.wait()
         travail.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -544,7 +547,7 @@ def test_les_flux_sans_fin_viennent_apres_ensemble(
 
 def test_un_plafond_rend_l_ordre_du_fichier(monkeypatch: pytest.MonkeyPatch) -> None:
     flux = Flux()
-    monkeypatch.setattr(module, "executer_async", flux)
+    monkeypatch.setattr(annexe_lot, "executer_async", flux)
     bilan = module.executer_lot(lot_de_flux("BTC/USDT"), duree_max=0.01)
     assert flux.faits == ["+rest", "-rest", "+s1", "-s1", "+fini", "-fini", "+s2", "-s2"]
     assert bilan.code == 0
@@ -552,11 +555,11 @@ def test_un_plafond_rend_l_ordre_du_fichier(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_hors_ligne_plafonne_les_flux(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dix secondes chacun, sauf plafond donné ; l'exchange embarqué est le seul joint."""
-    monkeypatch.setattr(module, "executer_async", Flux())
-    plan = module.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True)
+    monkeypatch.setattr(annexe_lot, "executer_async", Flux())
+    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True)
     assert [p.tache.duree for p in plan.taches] == [None, 10.0, 0.02, 10.0]
     assert all(p.tache.hors_ligne for p in plan.taches)
-    plan = module.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True, duree_max=3)
+    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True, duree_max=3)
     assert [p.tache.duree for p in plan.taches] == [None, 3, 0.02, 3]
 
 
@@ -591,23 +594,23 @@ def test_les_metriques_se_relisent(lot: Lot, bourse: Bourse) -> None:
 
 def test_une_etiquette_se_relit_quel_que_soit_le_nom() -> None:
     """Guillemets et barres obliques inverses sont échappés, comme Prometheus le demande."""
-    tache = module.BilanTache('a"b\\c', "rest", module.Bilan("binance"))
+    tache = annexe_lot.BilanTache('a"b\\c', "rest", module.Bilan("binance"))
     tache.finir(0)
-    bilan = module.BilanLot("l", [tache], (tache.nom,))
-    texte = module.rediger_metriques(bilan)
+    bilan = annexe_lot.BilanLot("l", [tache], (tache.nom,))
+    texte = annexe_metriques.rediger_metriques(bilan)
     assert r'ccxt_fr_code{lot="l",tache="a\"b\\c"} 0' in texte
     tache.code = None  # non exécutée la fois d'après : rien n'est perdu
-    assert module.rediger_metriques(bilan, texte) == texte
+    assert annexe_metriques.rediger_metriques(bilan, texte) == texte
 
 
 def test_deux_lots_gardent_leurs_metriques_dans_un_meme_fichier(tmp_path: Path) -> None:
     """Chacun remplace les siennes, et laisse celles de l'autre ; l'heure est la fin de la tâche, pas celle du lot."""
     chemin = tmp_path / "neuf" / "m.prom"
     for nom in ("l1", "l2"):
-        tache = module.BilanTache("t", "rest", module.Bilan("binance"))
+        tache = annexe_lot.BilanTache("t", "rest", module.Bilan("binance"))
         tache.finir(0)
         tache.fin_ms = 5000 if nom == "l1" else 7000
-        assert module.ecrire_metriques(chemin, module.BilanLot(nom, [tache], ("t",))) == 0
+        assert annexe_metriques.ecrire_metriques(chemin, annexe_lot.BilanLot(nom, [tache], ("t",))) == 0
     lues = [ligne for ligne in chemin.read_text().splitlines() if ligne.startswith("ccxt_fr_execution_timestamp")]
     assert lues == [f'ccxt_fr_execution_timestamp_seconds{{lot="l{n}",tache="t"}} {s}' for n, s in ((1, 5), (2, 7))]
 
@@ -641,7 +644,7 @@ def test_executer_lot_en_bibliotheque(lot: Lot) -> None:
     assert (bilan.code, [t.etat for t in bilan.taches]) == (0, ["complete"])
     contenu = {"version": 1, "tasks": [lot._vers({**ETH, **HEURE_LUE})]}
 
-    async def dans_une_boucle() -> module.BilanLot:
+    async def dans_une_boucle() -> annexe_lot.BilanLot:
         assert module.executer_lot(lot.yaml).code == 0
         return await module.executer_lot_async(contenu)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from outils_lot import MINUTE, NOMS_DE_CLES, Lot, attendre_que, etats, finir
 
-import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import cluster as annexe_cluster
+from annexes_ccxt_fr import lot as annexe_lot
 from bourse_locale import Panne
 
 distributed = pytest.importorskip("distributed")
@@ -175,9 +176,9 @@ def test_une_base_se_partage_par_symbole_le_reste_par_tache() -> None:
         {"name": "sans_sortie", "symbols": ["A/B", "C/D"], "format": "sqlite"},
         {"name": "flux", "symbols": ["A/B", "C/D"], "sortie": "y.sqlite", "stream": "ohlcv"},
     ]
-    plan = module.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
-    bilan = module.BilanLot.vierge(plan)
-    parts = [module._decouper(p, b, plan) for p, b in zip(plan.taches, bilan.taches, strict=True)]
+    plan = annexe_lot.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
+    bilan = annexe_lot.BilanLot.vierge(plan)
+    parts = [annexe_cluster.parts_de(p, b, plan) for p, b in zip(plan.taches, bilan.taches, strict=True)]
     assert [[part.planifiee.tache.demandes for part in siennes] for siennes in parts] == [
         [("A/B",), ("C/D",)], [("A/B", "C/D")], [("A/B", "C/D")], [("A/B", "C/D")],
     ]  # fmt: skip

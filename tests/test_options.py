@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import lot as annexe_lot
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 JOUR_MS = 86_400_000
@@ -506,7 +507,7 @@ def test_n_importe_quels_mots_sont_une_faute_ou_une_tache(mots: list[str]) -> No
 
 def test_chaque_option_est_declaree_en_entier() -> None:
     """Un lecteur, une aide en une phrase sans point, un groupe ; un défaut que son propre lecteur accepte."""
-    modeles = (module.Tache, module.OptionsExecution, module.OptionsLot, module.OptionsTacheDeLot)
+    modeles = (module.Tache, module.OptionsExecution, annexe_lot.OptionsLot, annexe_lot.OptionsTacheDeLot)
     for champ in (champ for modele in modeles for champ in fields(modele)):
         declaration = champ.metadata
         assert callable(declaration["lire"])
@@ -546,10 +547,10 @@ def test_la_table_du_readme_est_celle_des_declarations() -> None:
     if not readme.exists():
         pytest.skip("README.md n'est pas encore écrit")
     assert module.table_options(module.Tache, module.OptionsExecution) in readme.read_text(encoding="utf-8")
-    assert module.table_options(module.OptionsLot) in readme.read_text(encoding="utf-8")
+    assert module.table_options(annexe_lot.OptionsLot) in readme.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("modeles", [(module.Tache, module.OptionsExecution), (module.OptionsLot,)])
+@pytest.mark.parametrize("modeles", [(module.Tache, module.OptionsExecution), (annexe_lot.OptionsLot,)])
 def test_la_table_a_une_ligne_par_option(modeles: tuple[type[Any], ...]) -> None:
     """Quatre colonnes partout : aucune aide ne contient de barre verticale."""
     lignes = module.table_options(*modeles).splitlines()

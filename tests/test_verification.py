@@ -22,6 +22,7 @@ from outils_marche import marche_commun
 from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import verification
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def test_une_ligne_fautive_est_trouvee_a_son_instant(
 
 def refaire_fiche(chemin: Path, **champs: Any) -> None:
     """Remplace des champs de la fiche, lignes intactes."""
-    lecteur = m._lecteur_de(chemin, None)
+    lecteur = m.lecteur_de(chemin, None)
     fiches = [dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
     with lecteur.tenue(), lecteur.brut() as brut:
         retenus = [lecteur.retenir(lot, pa.array(range(lot.num_rows), pa.int64())) for lot in brut.lots]
@@ -324,7 +325,7 @@ def test_les_fautes_d_une_nature_sont_plafonnees_et_comptees(
     recrire(chemin, m.OHLCV, rangees)
     assert m.principal(["--verifier", str(chemin), "--bilan", str(tmp_path / "b.json")]) == 4
     dites = capsys.readouterr().out.splitlines()
-    assert len(dites) == m.CONSTATS_DITS + 2
+    assert len(dites) == verification.CONSTATS_DITS + 2
     assert dites[-2] == "… et 20 de plus, de nature « impossible »"
     assert dites[-1] == (
         "BTC/USDT 1m (binance, prix last) : 40 lignes, de 2024-01-01T00:00Z à 2024-01-01T00:39Z, couverture 100 %, "
@@ -419,7 +420,7 @@ def test_un_flux_vivant_se_verifie_sans_faute_ni_verrou(tmp_path: Path) -> None:
                 fichier.write(octets[-60:-20])  # la moitié d'un ajout
             assert m.verifier(chemin).constats == []
             with pytest.raises(m.SortieOccupee):
-                m.assainir_sortie(chemin)
+                verification.assainir_sortie(chemin)
             chemin.write_bytes(octets)
             ecrivain.finir()
         assert m.verifier(chemin).constats == []
@@ -722,7 +723,7 @@ def test_des_instants_fous_ne_font_pas_de_trace(tmp_path: Path) -> None:
     rapport = m.verifier(chemin)
     assert rapport.fautes["futur"] == 2
     assert json.dumps(rapport.en_dict())
-    assert m.dire_rapport(rapport)
+    assert verification.dire_rapport(rapport)
 
 
 # N'importe quelle altération d'un CSV sain

@@ -1,0 +1,113 @@
+"""Ce qu'une tâche ferait : bornes, requêtes, durée, taille ; sans demander une bougie ni rien écrire."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+
+from module_ccxt_fr_v2 import (
+    OHLCV,
+    SECONDE_MS,
+    Bilan,
+    CleSerie,
+    Connexion,
+    Contexte,
+    Fiche,
+    Intervalle,
+    Serie,
+    SortieIllisible,
+    Tache,
+    borner,
+    duree_lisible,
+    en_iso,
+    ouvrir_ecrivain,
+    ouvrir_tache,
+    plage_de,
+    planifier,
+    resoudre_series,
+    taille_lisible,
+)
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """Ce qu'une tâche ferait pour une série."""
+
+    cle: CleSerie
+    demande: Intervalle
+    intervalles: list[Intervalle]
+    bougies: int
+    requetes: int
+    duree_s: float
+    octets: int
+
+
+OCTETS_PAR_BOUGIE = {
+    "csv": 95,
+    "parquet": 30,
+    "feather": 34,
+    "sqlite": 130,
+}  # mesurés sur un an de 1m, codec par défaut
+
+
+async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
+    """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
+    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+    async with ouvrir_tache(tache, contexte) as connexion:
+        await connexion.preparer(tache.demandes)
+        series = resoudre_series(connexion, tache, bilan)
+        ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
+        fiches: dict[CleSerie, Fiche] = {}
+        with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
+            if ecrivain.origine_a_ecarter() is None:
+                fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
+        return bilan, [_estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series]
+
+
+def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    if tache.stream:
+        return _estimer_flux(connexion, tache, serie)
+    timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
+    demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
+    intervalles = planifier(demande, fiche, timeframe, tache.relecture)
+    points = [timeframe.compter(*intervalle) for intervalle in intervalles]
+    requetes = sum(math.ceil(nombre / serie.limite) for nombre in points)
+    duree_s = requetes * float(connexion.api.rateLimit) / 1000
+    return Estimation(
+        serie.cle,
+        demande,
+        intervalles,
+        sum(points),
+        requetes,
+        duree_s,
+        sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
+    )
+
+
+def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
+    """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
+    heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
+    demande = (heure, heure + round(duree_s * SECONDE_MS))
+    bougies = serie.timeframe.compter(*demande) if tache.type_donnee is OHLCV else 0
+    return Estimation(serie.cle, demande, [], bougies, 0, duree_s, bougies * OCTETS_PAR_BOUGIE[tache.format_choisi])
+
+
+async def commande_simuler(tache: Tache) -> list[str]:
+    """Les lignes de `--simulation`."""
+    bilan, estimations = await simuler_async(tache)
+    lignes = []
+    for estimation in estimations:
+        debut, fin = estimation.demande
+        if tache.stream:
+            lignes.append(
+                f"{estimation.cle} : flux {tache.stream} à partir de {en_iso(debut)}, "
+                f"{duree_lisible(tache.duree) if tache.duree is not None else 'sans fin'}"
+            )
+            continue
+        lignes.append(
+            f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
+            f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
+            f"environ {taille_lisible(estimation.octets)}"
+        )
+    return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
