@@ -5033,6 +5033,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
     # La classe refuse une page qui a et son début et sa fin : le début suffit.
+    "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
     "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
@@ -6042,7 +6043,7 @@ class Connexion(_Marches):
             "timeframes": self.timeframes_offerts(),
             "prix": self.prix_offerts() if set(marches) - {"spot"} else ["last"],
             "page": {genre: self._limite_maximale(marche, "last") for genre, marche in marches.items()},
-            "sourde": sorted(self.particularite.sourde),
+            "sourde": sorted(self.particularite.sourde & {*marches, *PRIX}),
             "portee": self.particularite.portee or None,
             "flux": self.canaux_offerts(),
             "unite_volume": {genre: self.unite_volume(marche) for genre, marche in marches.items()},
@@ -10192,7 +10193,8 @@ class Tache:
     proxy: str | None = option(lire=lire_proxy, groupe="requêtes", valeur="URL", secret=True,
         aide="proxy http(s) ou socks5")
     format: str | None = option(choix=ECRIVAINS, groupe="sortie",
-        defaut_aide="d'après l'extension de --sortie, sinon csv", aide="format du fichier")
+        defaut_aide="d'après l'extension de --sortie, sinon csv",
+        aide="format du fichier ; avec --lister : json ou csv")
     sortie: Path | None = option(lire=lire_chemin, groupe="sortie", valeur="CHEMIN",
         defaut_aide="nom stable sous donnees/", aide="fichier à écrire, ou à continuer")
     sqlite_table: str | None = option(lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
@@ -11450,10 +11452,13 @@ def decouper(
     return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
 
 
+FORMES_DE_LISTE = ("json", "csv")
+
+
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes.
 
-    `--lister` et `--verifier` se passent de symbole.
+    `--lister` et `--verifier` se passent de symbole ; avec `--lister`, `format` est la forme de la liste.
     """
     valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
@@ -11463,7 +11468,13 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
     if execution is not None and (execution.lister or execution.verifier) and "symbols" not in de_tache:
         de_tache.setdefault("symbole", "-")
+    forme = de_tache.pop("format", None) if execution is not None and execution.lister else None
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
+    if forme is not None and forme not in FORMES_DE_LISTE:
+        choix = ", ".join(FORMES_DE_LISTE)
+        inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
+    elif forme is not None and tache is not None:
+        tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
         inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if inconnues or tache is None or execution is None:
@@ -11556,19 +11567,25 @@ class Progression:
 
 
 async def commande_lister(tache: Tache, quoi: str) -> list[str]:
-    """Les lignes de `--lister`."""
+    """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
     if quoi == "exchanges":
-        return identifiants_exchanges()
+        listes = annexe("listes", "--lister exchanges")
+        tous = listes.exchanges()
+        return list(listes.rediger(tous, tache.format) if tache.format else listes.table_des_exchanges(tous))
     async with _ouvrir_connexion(tache) as connexion:
         if quoi == "timeframes":
-            return list(connexion.api.timeframes or {})
-        await connexion.charger_marches()
-        return [_dire_marche(marche) for _, marche in sorted(connexion.api.markets.items())]
+            liste = [{"timeframe": code} for code in connexion.api.timeframes or {}]
+        else:
+            await connexion.charger_marches()
+            liste = [_decrire_marche(marche) for _, marche in sorted(connexion.api.markets.items())]
+    if tache.format:
+        return list(annexe("listes", "--format").rediger(liste, tache.format))
+    return ["\t".join(element.values()) for element in liste]
 
 
-def _dire_marche(marche: Mapping[str, Any]) -> str:
+def _decrire_marche(marche: Mapping[str, Any]) -> dict[str, str]:
     genre = " ".join(filter(None, (marche.get("type"), marche.get("subType"))))
-    return f"{marche['symbol']}\t{genre}\t{'retiré' if marche.get('active') is False else 'actif'}"
+    return {"symbole": marche["symbol"], "genre": genre, "etat": "retiré" if marche.get("active") is False else "actif"}
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
