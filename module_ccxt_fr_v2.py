@@ -85,6 +85,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import (
@@ -282,8 +283,8 @@ def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
 
 
 def nombre_de(nombre: int, nom: str) -> str:
-    """« 1 bougie », « 2 bougies »."""
-    return f"{nombre} {nom}{'s' if nombre > 1 else ''}"
+    """« 0 ligne nouvelle », « 1 bougie », « 2 lignes nouvelles » : tous les mots s'accordent, à partir de deux."""
+    return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
 
 
 def _forme(mot: str) -> str:
@@ -468,10 +469,26 @@ def en_iso(instant_ms: int) -> str:
     return date.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
+def decimal_lisible(texte: str) -> str:
+    """Un nombre écrit par Python, à la française."""
+    return texte.replace(".", ",")
+
+
+def taille_lisible(octets: float) -> str:
+    """Une taille en octets, avec son unité."""
+    if octets < 1000:
+        return f"{octets:.0f} o"
+    for unite in ("Ko", "Mo"):
+        octets /= 1000
+        if octets < 1000:
+            return decimal_lisible(f"{octets:.1f} {unite}")
+    return decimal_lisible(f"{octets / 1000:.1f} Go")
+
+
 def duree_lisible(secondes: float) -> str:
     """« 0,4 s », « 12 s », « 3 min 05 s », « 2 h 10 min », « 3 j 4 h »."""
     if secondes < 10:
-        return f"{secondes:.1f} s".replace(".", ",")
+        return decimal_lisible(f"{secondes:.1f} s")
     entier = round(secondes)
     if entier < 60:
         return f"{entier} s"
@@ -1706,7 +1723,8 @@ class _Recolte:
         if (en_cours := self._agregateur.en_cours) and not entieres:
             self._bougies[en_cours.timestamp] = en_cours
         if self._agregateur.impossibles:
-            journal.warning("%d trades impossibles (prix ou quantité) écartés", self._agregateur.impossibles)
+            ecartes = nombre_de(self._agregateur.impossibles, "trade impossible")
+            journal.warning("%s (prix ou quantité), à l'écart", ecartes)
         self._mettre_en_table(INSTANT_MAX_MS)
         return pa.concat_tables(self._tables).slice(int(entieres))
 
@@ -1943,6 +1961,11 @@ _CAUSES_DISQUE = {
 }
 
 
+def cause_disque(erreur: OSError) -> str:
+    """Ce qui ne va pas, en français quand c'est un cas connu, et non ce qu'en dit le système."""
+    return _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+
+
 @contextlib.contextmanager
 def _disque(action: str, chemin: Path) -> Iterator[None]:
     """Une erreur du système devient une ErreurSortie qui dit quoi, sur quoi et que faire."""
@@ -2035,8 +2058,8 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         libres = shutil.disk_usage(chemin.parent).free
     if libres < octets + MARGE_DISQUE:
         raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {(octets + MARGE_DISQUE) / 1e6:.1f} Mo libres, "
-            f"le disque en a {libres / 1e6:.1f}",
+            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
+            f"le disque en a {taille_lisible(libres)}",
             CONSEIL_PLACE,
         )
 
@@ -2063,7 +2086,7 @@ def lire_texte_utf8(chemin: Path) -> str:
     except UnicodeDecodeError as erreur:
         cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
     except OSError as erreur:
-        cause = _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+        cause = cause_disque(erreur)
     raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
 
 
@@ -2528,8 +2551,8 @@ class JournalDeReprise:
         if perdus and not lots:
             raise SortieIllisible(f"« {self.chemin} » est illisible : aucun lot entier")
         if perdus:
-            phrase = "« %s » : octets abîmés à %d endroit(s), écartés ; ce qui y était reçu sera redemandé."
-            journal.warning(phrase, self.chemin, len(perdus))
+            phrase = "« %s » : octets abîmés à %s, écartés ; ce qui y était reçu sera redemandé."
+            journal.warning(phrase, self.chemin, nombre_de(len(perdus), "endroit"))
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ses notes, sans rien retenir ni modifier."""
@@ -5209,14 +5232,32 @@ class _Bruyante:
                 params = {nom: valeur for nom, valeur in params.items() if nom != "until"}
         return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
-    async def fetch(self, *args: Any, **kwargs: Any) -> Any:
-        """Compte la requête ; une erreur porte le délai qu'elle avait."""
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
         self.requetes += 1
+        depart = time.monotonic()
+        _STATUT_HTTP.set(None)
+        issue = "interrompue"
         try:
-            return await super().fetch(*args, **kwargs)  # type: ignore[misc]  # la classe ccxt est dessous
+            reponse = await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
+            issue = nombre_de(_nombre_de_lignes(reponse), "ligne")
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
+            issue = type(erreur).__name__
             raise
+        else:
+            return reponse
+        finally:
+            if journal.isEnabledFor(logging.DEBUG):
+                statut = _STATUT_HTTP.get() or "sans réponse"
+                duree = duree_lisible(time.monotonic() - depart)
+                journal.debug("%s %s : %s, %s, %s.", method, self._url_dite(url, body), statut, issue, duree)
+
+    def _url_dite(self, url: str, corps: Any) -> str:
+        """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
+        connus = [v for nom in NOMS_SECRETS if isinstance(v := getattr(self, nom, None), str) and len(v) >= SECRET_MIN]
+        suite = f" {_extrait(corps)}" if isinstance(corps, str) and not connus else ""
+        return masquer(urllib.parse.unquote(url) + suite, connus)
 
     def handle_errors(
         self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
@@ -5224,6 +5265,7 @@ class _Bruyante:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
+        _STATUT_HTTP.set(code)
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
@@ -5248,6 +5290,18 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
 def _sans_reglement(symbole: str) -> str:
     """« BTC/USDT » pour « BTC/USDT:USDT » : la forme courte d'un symbole."""
     return symbole.partition(":")[0]
+
+
+_STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
+
+
+def _nombre_de_lignes(reponse: Any) -> int:
+    """Combien de lignes porte une réponse : la plus longue de ses listes, jusqu'à deux étages sous la racine."""
+    etage, plus_longue = [reponse], 0
+    for _ in range(3):
+        plus_longue = max([plus_longue, *(len(element) for element in etage if isinstance(element, list))])
+        etage = [valeur for element in etage if isinstance(element, dict) for valeur in element.values()]
+    return plus_longue
 
 
 def _extrait(corps: str | None, longueur: int = 200) -> str:
@@ -5526,7 +5580,7 @@ def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
     for classes, cause, conseil in CAUSES_RESEAU:
         if noms & classes:
             delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
-            duree = f" en {delai_ms / 1000:g} s".replace(".", ",") if delai_ms else ""
+            duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
             dite = _HOTE.search(texte)
             hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
             return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
@@ -5675,6 +5729,7 @@ class Serie:
 
 
 AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
+NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
@@ -5765,7 +5820,7 @@ class _Liaison:
 
     def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
         self.nombre_essais += 1
-        attente = f"{attente_s:.1f}".replace(".", ",")
+        attente = decimal_lisible(f"{attente_s:.1f}")
         journal.warning(
             "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
         )
@@ -5785,8 +5840,7 @@ class _Liaison:
         return await self.essais.tenter(appel, essais)
 
     def _secrets(self) -> list[str]:
-        noms = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-        valeurs = [getattr(self.api, nom, None) for nom in noms]
+        valeurs = [getattr(self.api, nom, None) for nom in NOMS_SECRETS]
         return [v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN]
 
     def heure_ms(self) -> int:
@@ -6201,11 +6255,16 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
+_PARAMETRE_SECRET = re.compile(
+    r"((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+", re.IGNORECASE
+)
+
+
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
     for secret in secrets:
         texte = texte.replace(secret, "***")
-    texte = re.sub(r"((?:api_?key|signature|token|secret|passphrase)=)[^&\s\"']+", r"\1***", texte, flags=re.IGNORECASE)
+    texte = _PARAMETRE_SECRET.sub(r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
 
@@ -7010,8 +7069,8 @@ class Pages:
             page = fondre_pages(page, relue)
         if page.doubles:
             journal.warning(
-                "%d bougie(s) %s rendues en deux versions, dont %s : la plus échangée est gardée.",
-                len(page.doubles), timeframe.code, en_iso(min(page.doubles)),
+                "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
+                nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
             )  # fmt: skip
             page = page.departager()
         return self._retenir(Question(timeframe, debut, fin), page)
@@ -9567,13 +9626,13 @@ class _Sante:
                 self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
             )  # fmt: skip
         else:
-            journal.debug("%s : toujours coupé (%s), %d essais.", self._nom, _sans_point(str(erreur)), self._erreurs)
+            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, _sans_point(str(erreur)), self._erreurs)
 
     def vit(self) -> None:
         """Des données arrivent."""
         if self._erreurs:
             duree = duree_lisible(self._horloge() - self._depuis)
-            journal.info("%s : flux rétabli après %d erreur(s) en %s.", self._nom, self._erreurs, duree)
+            journal.info("%s : flux rétabli après %s en %s.", self._nom, nombre_de(self._erreurs, "erreur"), duree)
             self._erreurs = 0
 
 
@@ -10093,7 +10152,7 @@ def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
     try:
         return lire_objet(Path(valeur[1:]).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as erreur:
-        cause = getattr(erreur, "strerror", None) or "pas du texte UTF-8"
+        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
         raise ValueError(f"« {valeur[1:]} » ne se lit pas ({cause})") from None
 
 
@@ -10534,31 +10593,29 @@ def dire_bilan(bilan: Bilan) -> str:
         if demandes
         else "rien de demandé"
     )
-    revisees = f", {bilan.total('lignes_revisees')} révisées" if bilan.total("lignes_revisees") else ""
-    debut = "Terminé" if bilan.code == CODE_SUCCES else f"Terminé, code {bilan.code}"
+    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
+    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
+    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
+    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
     return (
-        f"{debut} : {bilan.total('lignes_nouvelles')} lignes nouvelles{revisees}, {intervalle}, "
-        f"{sum(trous.values())} trous{detail}, {bilan.requetes} requêtes, {duree_lisible(bilan.duree_s)}, "
-        f"{bilan.sortie} ({taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'})"
+        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
+        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
+        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
     )
 
 
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    for unite in ("o", "Ko", "Mo"):
-        if octets < 1000:
-            return f"{octets:.0f} {unite}" if unite == "o" else f"{octets:.1f} {unite}".replace(".", ",")
-        octets /= 1000
-    return f"{octets:.1f} Go".replace(".", ",")
-
-
 class Avancement(NamedTuple):
-    """Un pas de progression : la série, où elle en est, et ce qui lui est demandé."""
+    """Un pas de progression : la série, où elle en est, ce qui lui est demandé (None : un flux), combien en sont.
+
+    `allure` : d'un flux, ce qu'il y a à en dire (lignes, débit, retard, dernier prix).
+    """
 
     cle: CleSerie
     instant: int
-    demande: Intervalle
+    demande: Intervalle | None
     lignes: int
+    series: int = 1
+    allure: str = ""
 
 
 Suivi = Callable[[Avancement], None]
@@ -10635,7 +10692,7 @@ def lire_env(chemin: Path) -> dict[str, str]:
     try:
         lus = importer("dotenv", "Lire un .env").dotenv_values(chemin)
     except (OSError, UnicodeDecodeError) as erreur:
-        cause = getattr(erreur, "strerror", None) or "ce n'est pas du texte UTF-8"
+        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "ce n'est pas du texte UTF-8"
         # Sans la cause d'origine, qui cite les octets du fichier.
         raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Corrigez-le, ou ôtez-le.") from None
     return {nom: valeur for nom, valeur in lus.items() if valeur}
@@ -10901,7 +10958,8 @@ class _Execution:
                 self._ecrire(lot, fiche, bilan, fin_connue)
                 if lot.couverts or lot.trous:
                     atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
-                    self.suivi(Avancement(serie.cle, atteint, source.demande, lot.lignes.num_rows))
+                    lignes, series = lot.lignes.num_rows, len(self.bilan.series)
+                    self.suivi(Avancement(serie.cle, atteint, source.demande, lignes, series))
         bilan.demande = source.demande
         self._conclure(bilan, self.ecrivain.fiches.get(serie.cle, fiche))
         self._dire_le_retard(bilan, source.attendue)
@@ -10999,7 +11057,7 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
         concernes = [t for t in trous if t.raison == raison]
         if concernes:
             morceaux.append(
-                f"{len(concernes)} trou(s) « {raison} » ({sens[raison]}), "
+                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
                 f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
             )
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; manquent {' et '.join(morceaux)}"
@@ -11009,6 +11067,7 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 
 FLUSH_MAX_S = 5.0
 BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
+AFFICHAGE_S = 0.5  # entre deux pas de progression d'un flux
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -11088,6 +11147,57 @@ def _tas_fige() -> Iterator[None]:
         gc.unfreeze()
 
 
+# Le prix d'une ligne : d'un carnet, celui du meilleur acheteur. Ajouter un type de flux : une ligne.
+_PRIX_DIT: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "ohlcv": lambda ligne: ligne["close"],
+    "trades": lambda ligne: ligne["price"],
+    "ticker": lambda ligne: ligne["last"],
+    "orderbook": lambda ligne: ligne["bids"][0]["price"] if ligne["bids"] else None,
+}
+
+
+class Allure:
+    """Ce qu'un flux montre de lui : lignes reçues, débit récent, retard sur l'exchange, dernier prix."""
+
+    FENETRE_S = 10.0  # du débit
+
+    def __init__(self, instant_s: float) -> None:
+        self.lignes = 0
+        self.dernier: Lot | None = None
+        self._jalons = collections.deque([(instant_s, 0)])
+
+    def noter(self, lot: Lot) -> None:
+        """Un lot de plus."""
+        if lot.lignes.num_rows:
+            self.lignes += lot.lignes.num_rows
+            self.dernier = lot
+
+    @property
+    def fin_ms(self) -> int | None:
+        """L'instant jusqu'où la dernière ligne dit le marché : la clôture d'une bougie, l'horodatage du reste."""
+        if self.dernier is None:
+            return None
+        cle, instant = self.dernier.cle, _borne(self.dernier.lignes, -1)[1]
+        return timeframe_de(cle.exchange, cle.timeframe).avancer(instant, 1) if cle.timeframe else instant
+
+    def dire(self, instant_s: float, heure_ms: int) -> str:
+        """« 1234 lignes, 12,3/s, retard 0,4 s, BTC/USDT à 70123,5 »."""
+        debut_s, avant = self._jalons[0]
+        if instant_s - self._jalons[-1][0] >= 1:
+            self._jalons.append((instant_s, self.lignes))
+        while len(self._jalons) > 1 and instant_s - self._jalons[1][0] >= self.FENETRE_S:
+            self._jalons.popleft()
+        debit = (self.lignes - avant) / max(1.0, instant_s - debut_s)
+        morceaux = [nombre_de(self.lignes, "ligne"), decimal_lisible(f"{debit:.1f}/s")]
+        if self.dernier is not None and self.fin_ms is not None:
+            morceaux.append(f"retard {duree_lisible(max(0, heure_ms - self.fin_ms) / SECONDE_MS)}")
+            (ligne,) = self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1).to_pylist()
+            donnee = type_des_colonnes(self.dernier.lignes.column_names)
+            if donnee and (prix := _PRIX_DIT[donnee.nom](ligne)) is not None:
+                morceaux.append(f"{self.dernier.cle.symbole} à {decimal_lisible(f'{prix:.10g}')}")
+        return ", ".join(morceaux)
+
+
 class _ExecutionFlux(_Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -11100,7 +11210,8 @@ class _ExecutionFlux(_Execution):
         self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._battement = self._boucle.time()
+        self._depuis = self._battement = self._affichage = self._boucle.time()
+        self._allure = Allure(self._depuis)
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -11135,6 +11246,8 @@ class _ExecutionFlux(_Execution):
             self._depuis = self._boucle.time()
         self._tampon += lots
         self._lignes += sum(lot.lignes.num_rows for lot in lots)
+        for lot in lots:
+            self._allure.noter(lot)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
@@ -11196,11 +11309,18 @@ class _ExecutionFlux(_Execution):
         return debut + avance
 
     def _battre(self, flux: Flux) -> None:
-        if self._boucle.time() - self._battement >= BATTEMENT_S:
-            self._battement = self._boucle.time()
-            recues = sum(bilan.lignes_recues for bilan in self._bilans.values())
+        """Dit où en est le flux : à la progression souvent, au journal une fois par minute."""
+        instant = self._boucle.time()
+        if instant - self._affichage >= AFFICHAGE_S and self._allure.dernier is not None:
+            self._affichage = instant
+            lot = self._allure.dernier
+            dite = self._allure.dire(instant, self.connexion.heure_ms())
+            self.suivi(Avancement(lot.cle, self._allure.fin_ms or 0, None, self._allure.lignes, len(flux.fils), dite))
+        if instant - self._battement >= BATTEMENT_S:
+            self._battement = instant
             reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
-            journal.info("Flux : %d lignes écrites, %d reconnexions.", recues, reconnexions)
+            dite = self._allure.dire(instant, self.connexion.heure_ms())
+            journal.info("Flux : %s, %s.", dite, nombre_de(reconnexions, "reconnexion"))
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -11357,6 +11477,8 @@ else:
 # ----------------------------------------------------------------------------------------------------------------------
 
 PERIODE_PROGRESSION_S = 10.0
+PERIODE_BARRE_S = 0.1
+COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
     "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
 )
@@ -11455,12 +11577,19 @@ def decouper(
 FORMES_DE_LISTE = ("json", "csv")
 
 
+def nom_du_programme(fichier: str) -> str:
+    """Le nom sous lequel on est lancé, s'il est l'un des nôtres (`ccxt-fr`) ; sinon celui du fichier."""
+    lance = Path(sys.argv[0]).stem if sys.argv else ""
+    return lance if lance in COMMANDES else fichier
+
+
 def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     """La tâche et les options d'exécution ; ErreurDemande avec toutes les fautes.
 
     `--lister` et `--verifier` se passent de symbole ; avec `--lister`, `format` est la forme de la liste.
     """
-    valeurs, inconnues = decouper(arguments, "module_ccxt_fr_v2.py", DESCRIPTION, Tache, OptionsExecution)
+    programme = nom_du_programme("module_ccxt_fr_v2.py")
+    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
     noms_execution = noms_options(OptionsExecution)
     execution, fautes = lire_options(
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
@@ -11498,9 +11627,20 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
+class SortieJournal(logging.StreamHandler[Any]):
+    """Le journal sur stderr ; une barre de progression s'efface le temps d'une ligne, au lieu de s'y coller."""
+
+    hors_de_la_barre: ClassVar[Callable[[], contextlib.AbstractContextManager[Any]]] = contextlib.nullcontext
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Écrit une ligne."""
+        with type(self).hors_de_la_barre():
+            super().emit(record)
+
+
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
-    sortie = logging.StreamHandler()
+    sortie = SortieJournal()
     forme = logging.Formatter("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
@@ -11521,44 +11661,59 @@ def _nommer_tache(ligne: logging.LogRecord) -> bool:
 
 
 class Progression:
-    """Une barre sur un terminal, une ligne de journal de temps en temps sinon."""
+    """Une barre sur un terminal, une ligne de journal de temps en temps sinon ; `taches` : celles du lot."""
 
-    def __init__(self, *, active: bool) -> None:
-        self._faits: dict[CleSerie, Avancement] = {}
+    def __init__(self, *, active: bool, taches: Sequence[str] = ()) -> None:
+        self._taches = list(taches)
+        self._parts: dict[CleSerie, float] = {}
+        self._nom = ""
         self._lignes = 0
         self._derniere = time.monotonic()
         self._barre: Any = None
         if active and sys.stderr is not None and sys.stderr.isatty():
             tqdm = importer("tqdm", "La barre de progression").tqdm
-            self._barre = tqdm(
-                total=100, unit="%", bar_format="{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]", leave=False
-            )
+            self._barre = tqdm(total=100, bar_format=self.FORME, leave=False, dynamic_ncols=True)
+            SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
+
+    FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
+    FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer
 
     def __call__(self, pas: Avancement) -> None:
-        """Un lot de plus."""
-        self._faits[pas.cle] = pas
+        """Un pas de plus."""
+        nom = TACHE_COURANTE.get() or ""
+        if nom != self._nom:  # la tâche suivante du lot : ses séries, même de mêmes noms, sont à faire
+            self._nom, self._lignes = nom, 0
+            self._parts.clear()
+        if pas.demande is None:
+            self._montrer(pas.allure, self.FORME_FLUX)
+            return
+        debut, fin = pas.demande
+        self._parts[pas.cle] = min(1.0, max(0.0, (pas.instant - debut) / (fin - debut))) if fin > debut else 1.0
         self._lignes += pas.lignes
         if self._barre is not None:
-            self._barre.n = round(100 * self._part(), 1)
-            self._barre.set_postfix_str(f"{self._lignes} lignes, {pas.cle.symbole} à {en_iso(pas.instant)}")
+            self._barre.n = round(100 * self._part(pas.series), 1)
+            self._montrer(f"{nombre_de(self._lignes, 'ligne')}, {pas.cle.symbole} à {en_iso(pas.instant)}", self.FORME)
         elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
             self._derniere = time.monotonic()
-            journal.info(
-                "%s : %d lignes, jusqu'à %s (%d %%).",
-                pas.cle,
-                self._lignes,
-                en_iso(pas.instant),
-                round(100 * self._part()),
-            )
+            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part(pas.series))
+            journal.info("%s : %s, jusqu'à %s (%d %%).", pas.cle, lignes, en_iso(pas.instant), part)
 
-    def _part(self) -> float:
-        """La part faite des séries commencées."""
-        faits = sum(pas.instant - pas.demande[0] for pas in self._faits.values())
-        total = sum(pas.demande[1] - pas.demande[0] for pas in self._faits.values())
-        return min(1.0, max(0.0, faits / total)) if total else 1.0
+    def _montrer(self, phrase: str, forme: str) -> None:
+        if self._barre is not None and time.monotonic() - self._derniere > PERIODE_BARRE_S:
+            self._derniere = time.monotonic()
+            self._barre.bar_format = forme
+            self._barre.set_description_str(f"{self._nom} : {phrase}" if self._nom else phrase)
+
+    def _part(self, series: int) -> float:
+        """La part faite : les tâches d'avant, et celle des séries de la tâche en cours."""
+        part = sum(self._parts.values()) / max(series, len(self._parts))
+        if self._nom not in self._taches:
+            return part
+        return (self._taches.index(self._nom) + part) / len(self._taches)
 
     def fermer(self) -> None:
         """Efface la barre."""
+        SortieJournal.hors_de_la_barre = contextlib.nullcontext
         if self._barre is not None:
             self._barre.close()
 
@@ -11705,6 +11860,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
         journal.warning(
             "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
         )
+        if isinstance(bilan, Bilan) and bilan.sortie is not None and bilan.verification is None:
+            journal.info("%s", dire_bilan(bilan))
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -11733,7 +11890,7 @@ def imprimer(lignes: Iterable[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(erreur, BrokenPipeError):
             raise ErreurSortie(
-                f"Écrire sur stdout a échoué : {erreur.strerror}", "Vérifiez où il est redirigé."
+                f"Écrire sur stdout a échoué : {cause_disque(erreur)}", "Vérifiez où il est redirigé."
             ) from erreur
 
 

@@ -88,7 +88,8 @@ async def simuler(plan: lot.Plan, bilan: lot.BilanLot) -> list[str]:
 
 async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> list[str]:
     """Le travail ; le tableau s'imprime après, même interrompu."""
-    progression = collecte.Progression(active=collecte.journal.isEnabledFor(logging.INFO))
+    noms = [planifiee.nom for planifiee in plan.taches]
+    progression = collecte.Progression(active=collecte.journal.isEnabledFor(logging.INFO), taches=noms)
     try:
         await lot.executer_plan(plan, bilan, suivi=progression, dask=cluster)
     finally:
@@ -99,10 +100,8 @@ async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> 
 def conduire(demande: lot.OptionsLot, plan: lot.Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
-        s = "s" if len(plan.taches) > 1 else ""
-        return collecte.obtenir(
-            lambda: collecte.imprimer([f"{plan.nom} : {len(plan.taches)} tâche{s} valide{s}."])
-        ) or collecte.CODE_SUCCES
+        valides = collecte.nombre_de(len(plan.taches), "tâche valide")
+        return collecte.obtenir(lambda: collecte.imprimer([f"{plan.nom} : {valides}."])) or collecte.CODE_SUCCES
     bilan = lot.BilanLot.vierge(plan)
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
@@ -122,7 +121,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande du lot ; rend le code de sortie."""
     mots = sys.argv[1:] if arguments is None else arguments
     collecte.preparer_terminal()
-    demande = collecte.obtenir(lambda: lot.lire_arguments_lot(mots, "runner_ccxt_batch.py"))
+    demande = collecte.obtenir(lambda: lot.lire_arguments_lot(mots, collecte.nom_du_programme("runner_ccxt_batch.py")))
     if isinstance(demande, int):
         return demande
     collecte.installer_journal(demande.journal)

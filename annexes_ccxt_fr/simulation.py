@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     borner,
     duree_lisible,
     en_iso,
+    nombre_de,
     ouvrir_ecrivain,
     ouvrir_tache,
     plage_de,
@@ -106,8 +107,9 @@ async def commande_simuler(tache: Tache) -> list[str]:
             )
             continue
         lignes.append(
-            f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, {estimation.bougies} bougies à demander, "
-            f"{estimation.requetes} requêtes, au moins {duree_lisible(estimation.duree_s)}, "
+            f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, "
+            f"{nombre_de(estimation.bougies, 'bougie')} à demander, "
+            f"{nombre_de(estimation.requetes, 'requête')}, au moins {duree_lisible(estimation.duree_s)}, "
             f"environ {taille_lisible(estimation.octets)}"
         )
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]

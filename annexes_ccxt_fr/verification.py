@@ -63,6 +63,7 @@ from module_ccxt_fr_v2 import (
     absentes,
     constante,
     croiser,
+    decimal_lisible,
     defaut_de_carnet,
     en_iso,
     en_tuples,
@@ -630,7 +631,7 @@ def _dire_etat(etat: EtatSerie) -> str:
     trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
     morceaux = [nombre_de(etat.lignes, "ligne"), *([f"de {intervalle}"] if intervalle else [])]
     if etat.couverture is not None:
-        morceaux.append(f"couverture {etat.couverture:g} %".replace(".", ","))
+        morceaux.append(decimal_lisible(f"couverture {etat.couverture:g} %"))
     morceaux.append(f"trous : {trous}" if trous else "aucun trou")
     morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")
     return f"{nom} : {', '.join(morceaux)}"

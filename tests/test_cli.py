@@ -123,11 +123,11 @@ def test_la_premiere_commande_du_proprietaire_marche_telle_quelle(dossier: Path)
     instants = [ligne[0] for ligne in lignes_lues(nom)]
     assert instants == list(range(1_704_067_200_000, 1_706_745_600_000, MINUTE))
     assert "l'exchange embarqué imite binance ; ses prix sont inventés" in fin.err
-    assert "Terminé : 44640 lignes nouvelles, de 2024-01-01T00:00Z à 2024-02-01T00:00Z, 0 trous, " in fin.err
+    assert "Terminé : 44640 lignes nouvelles, de 2024-01-01T00:00Z à 2024-02-01T00:00Z, 0 trou, " in fin.err
     avant = (Path(nom).read_bytes(), Path(nom).stat().st_mtime_ns)
     relance = lancer(*commande, "--hors-ligne")
     assert relance.code == 0
-    assert "Terminé : 0 lignes nouvelles" in relance.err
+    assert "Terminé : 0 ligne nouvelle" in relance.err
     assert (Path(nom).read_bytes(), Path(nom).stat().st_mtime_ns) == avant
     assert fichiers(dossier) == [nom]
 
@@ -474,7 +474,7 @@ def test_la_ligne_finale_dit_tout(cli: Callable[..., Fin]) -> None:
     """Lignes, intervalle, trous, requêtes, temps, fichier."""
     fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv")
     attendu = (
-        r"Terminé : 60 lignes nouvelles, de 2024-03-05T10:00Z à 2024-03-05T11:00Z, 0 trous, \d+ requêtes, \S+ s, "
+        r"Terminé : 60 lignes nouvelles, de 2024-03-05T10:00Z à 2024-03-05T11:00Z, 0 trou, \d+ requêtes, \S+ s, "
         r"a\.csv \(\S+ Ko\)\n$"
     )
     assert re.search(attendu, fin.err)
@@ -590,7 +590,7 @@ def test_la_barre_de_progression_ne_sort_que_sur_un_terminal(
     os.close(maitre)
     err = ecran.decode()
     assert (processus.returncode, out) == (0, ""), err
-    assert "%|" in sans_trace(Fin(0, out, err)).err
+    assert "% |" in sans_trace(Fin(0, out, err)).err
     assert "Terminé : 10080 lignes nouvelles" in err
 
 
@@ -610,7 +610,7 @@ def test_la_simulation_tient_compte_de_ce_qui_est_la(cli: Callable[..., Fin]) ->
     assert cli(*mots, *HEURE_LUE).code == 0
     avant = Path("a.csv").stat().st_mtime_ns
     fin = cli(*mots, *HEURE_LUE, "--simulation")
-    assert "2 bougies à demander, 1 requêtes" in fin.out
+    assert "2 bougies à demander, 1 requête" in fin.out
     assert Path("a.csv").stat().st_mtime_ns == avant
 
 
