@@ -10331,12 +10331,22 @@ class Tache:
         return self.sqlite_table or self.type_donnee.nom
 
 
+LISTES = ("exchanges", "marches", "timeframes", "donnees")
+
+
+def lire_liste(valeur: Any) -> str:
+    """Le nom d'une liste ; de `donnees`, suivi s'il le faut d'un dossier."""
+    quoi, _, dossier = str(valeur).strip().partition(" ")
+    return f"{lire_choix(LISTES)(quoi)} {dossier}" if quoi == "donnees" and dossier else str(lire_choix(LISTES)(valeur))
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptionsExecution:
     """Ce que la ligne de commande ajoute à une tâche."""
 
-    lister: str | None = option(choix=("exchanges", "marches", "timeframes"), groupe="exécution",
-        aide="affiche la liste sur stdout et sort")
+    lister: str | None = option(lire=lire_liste, choix=LISTES, groupe="exécution",
+        aide="affiche la liste sur stdout et sort ; marches : ceux de --type-marche, --sous-type et --symbole 'BTC*' ; "
+        "donnees [DOSSIER] : les séries qui y sont")
     simulation: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="dit ce qui serait fait (bornes, requêtes, durée, taille) et sort")
     verifier: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
@@ -10758,7 +10768,7 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
 
 
 @contextlib.asynccontextmanager
-async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
+async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
     if contexte is None or contexte.parc is None:
         async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
@@ -10774,7 +10784,7 @@ async def _ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> A
 @contextlib.asynccontextmanager
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, demande contrôlée sans requête."""
-    async with _ouvrir_connexion(tache, contexte) as connexion:
+    async with ouvrir_connexion(tache, contexte) as connexion:
         controler_demande(connexion, tache)
         yield connexion
 
@@ -10812,7 +10822,7 @@ def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Co
 
     La session est fermée à la sortie, erreur et annulation comprises. Lève ErreurDemande.
     """
-    return _ouvrir_connexion(construire({"symbole": "-", **options}))
+    return ouvrir_connexion(construire({"symbole": "-", **options}))
 
 
 def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Serie]:
@@ -11604,6 +11614,8 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
     elif forme is not None and tache is not None:
         tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
+    if execution is not None and tache is not None and execution.lister and "type_marche" not in de_tache:
+        tache = dataclasses.replace(tache, type_marche="")  # une liste de marchés sans type demandé les a tous
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
         inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if inconnues or tache is None or execution is None:
@@ -11612,10 +11624,12 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
 
 
 def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
-    """`--date-debut -7j` en un seul mot : argparse prendrait `-7j` pour une option."""
+    """`--date-debut -7j` et `--lister donnees DOSSIER`, en un seul mot : argparse ne le devinerait pas."""
     colles: list[str] = []
     for mot in arguments:
-        if colles and re.fullmatch(r"-\d\w*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
+        if colles[-2:] == ["--lister", "donnees"] and not mot.startswith("-"):
+            colles[-1] = f"donnees {mot}"
+        elif colles and re.fullmatch(r"-\d\w*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
             colles[-1] = f"{colles[-1]}={mot}"
         else:
             colles.append(mot)
@@ -11723,24 +11737,15 @@ class Progression:
 
 async def commande_lister(tache: Tache, quoi: str) -> list[str]:
     """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
-    if quoi == "exchanges":
-        listes = annexe("listes", "--lister exchanges")
-        tous = listes.exchanges()
-        return list(listes.rediger(tous, tache.format) if tache.format else listes.table_des_exchanges(tous))
-    async with _ouvrir_connexion(tache) as connexion:
-        if quoi == "timeframes":
-            liste = [{"timeframe": code} for code in connexion.api.timeframes or {}]
-        else:
-            await connexion.charger_marches()
-            liste = [_decrire_marche(marche) for _, marche in sorted(connexion.api.markets.items())]
-    if tache.format:
-        return list(annexe("listes", "--format").rediger(liste, tache.format))
-    return ["\t".join(element.values()) for element in liste]
+    if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
+        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+            return list(connexion.api.timeframes or {})
+    return list(await annexe("listes", "--lister").lister(tache, quoi))
 
 
-def _decrire_marche(marche: Mapping[str, Any]) -> dict[str, str]:
-    genre = " ".join(filter(None, (marche.get("type"), marche.get("subType"))))
-    return {"symbole": marche["symbol"], "genre": genre, "etat": "retiré" if marche.get("active") is False else "actif"}
+def sans_type_libre(tache: Tache) -> Tache:
+    """La tâche d'une liste, dont le type de marché peut n'être pas dit, sous une forme qui se connecte."""
+    return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:

@@ -5,15 +5,40 @@ La page se refait par `python -m annexes_ccxt_fr.listes docs/exchanges.md` ; un 
 
 from __future__ import annotations
 
+import collections
 import csv
+import fnmatch
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from module_ccxt_fr_v2 import CANAUX, PRIX, Connexion, Reglages, Timeframe, identifiants_exchanges
+from annexes_ccxt_fr.verification import lecteurs
+from module_ccxt_fr_v2 import (
+    CANAUX,
+    DOSSIER_SORTIES,
+    EXTENSIONS,
+    PRIX,
+    Connexion,
+    ErreurCollecte,
+    ErreurDemande,
+    Fiche,
+    Reglages,
+    Tache,
+    Timeframe,
+    decimal_lisible,
+    en_iso,
+    identifiants_exchanges,
+    journal,
+    nombre_de,
+    ouvrir_connexion,
+    proches,
+    sans_type_libre,
+    taille_lisible,
+    unir,
+)
 
 Enregistrement = Mapping[str, Any]
 
@@ -106,6 +131,173 @@ def aligner(lignes: Iterable[Sequence[str]]) -> list[str]:
     toutes = list(lignes)
     largeurs = [max(map(len, colonne)) for colonne in zip(*toutes, strict=True)]
     return [" ".join(map(str.ljust, ligne, largeurs)).rstrip() for ligne in toutes]
+
+
+# --- Les commandes ---
+
+
+async def lister(tache: Tache, quoi: str) -> list[str]:
+    """Les lignes de `--lister` ; `tache.format` : celle d'une machine, s'il est dit."""
+    nom, _, dossier = quoi.partition(" ")
+    liste: Sequence[Enregistrement]
+    dire: Callable[[Sequence[Enregistrement]], list[str]]
+    if nom == "exchanges":
+        liste, dire = exchanges(), table_des_exchanges
+    elif nom == "donnees":
+        liste, dire = donnees(Path(dossier) if dossier else DOSSIER_SORTIES), dire_donnees
+    else:
+        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+            if nom == "marches":
+                liste, dire = await marches(connexion, tache), dire_marches
+            else:
+                liste, dire = [{"timeframe": code} for code in connexion.api.timeframes or {}], dire_timeframes
+    return rediger(liste, tache.format) if tache.format else dire(liste)
+
+
+def dire_timeframes(liste: Sequence[Enregistrement]) -> list[str]:
+    """Un par ligne."""
+    return [str(element["timeframe"]) for element in liste]
+
+
+# --- Les marchés ---
+
+
+async def marches(connexion: Connexion, tache: Tache) -> list[dict[str, Any]]:
+    """Les marchés de l'exchange que la demande ne filtre pas ; ErreurDemande si aucun ne reste.
+
+    `type_marche` vide : tous. `symbole` ou `symbols` : des motifs (`BTC*`, `*/USDT`), sans égard à la casse, comparés
+    au symbole, à sa forme courte et à l'identifiant de l'exchange ; « - » : tous.
+    """
+    await connexion.charger_marches()
+    motifs = [motif.upper() for motif in tache.demandes if motif != "-"]
+    tous = [marche for _, marche in sorted(connexion.api.markets.items())]
+    gardes = [marche for marche in tous if _est_du_type(marche, tache) and _convient(marche, motifs)]
+    if not gardes:
+        genre = " ".join(filter(None, (tache.type_marche, tache.sous_type))) or "tous types"
+        quoi = f" pour {', '.join(motifs)}" if motifs else ""
+        conseil = proches(motifs[0].strip("*?"), connexion.api.markets) if motifs else ""
+        raise ErreurDemande(f"Aucun marché de {tache.exchange} ({genre}){quoi}", conseil or "Élargissez la demande.")
+    return [_decrire_marche(connexion, marche) for marche in gardes]
+
+
+def _est_du_type(marche: Enregistrement, tache: Tache) -> bool:
+    if tache.sous_type and marche.get("subType") != tache.sous_type:
+        return False
+    if tache.type_marche == "margin":
+        return bool(marche.get("margin"))
+    return not tache.type_marche or marche.get("type") == tache.type_marche
+
+
+def _convient(marche: Enregistrement, motifs: Sequence[str]) -> bool:
+    symbole = str(marche["symbol"])
+    noms = [nom.upper() for nom in (symbole, symbole.partition(":")[0], str(marche.get("id")))]
+    return not motifs or any(fnmatch.fnmatchcase(nom, motif) for nom in noms for motif in motifs)
+
+
+def _decrire_marche(connexion: Connexion, marche: Enregistrement) -> dict[str, Any]:
+    cotation = marche.get("created")
+    return {
+        "symbole": marche["symbol"],
+        "genre": " ".join(filter(None, (marche.get("type"), marche.get("subType")))),
+        "etat": "retiré" if marche.get("active") is False else "actif",
+        "id": str(marche.get("id") or ""),
+        "taille_contrat": marche.get("contractSize"),
+        "unite_volume": connexion.unite_volume(marche),
+        "cotation": en_iso(int(cotation)) if cotation else None,
+    }
+
+
+def dire_marches(liste: Sequence[Enregistrement]) -> list[str]:
+    """Un marché par ligne, colonnes séparées d'une tabulation : symbole, genre, état, contrat, unité, cotation."""
+    lignes = []
+    for marche in liste:
+        taille = marche["taille_contrat"]
+        suite = [
+            f"contrat de {decimal_lisible(f'{taille:.15g}')}" if taille else "",
+            f"volume : {marche['unite_volume']}",
+            f"coté depuis {marche['cotation']}" if marche["cotation"] else "",
+        ]
+        lignes.append("\t".join([marche["symbole"], marche["genre"], marche["etat"], *filter(None, suite)]))
+    return lignes
+
+
+# --- Les données ---
+
+
+def donnees(dossier: Path) -> list[dict[str, Any]]:
+    """Les séries des sorties d'un dossier et de ses sous-dossiers, d'après leurs fiches ; ErreurDemande s'il n'est pas.
+
+    Un fichier qui n'est pas l'une de nos sorties n'y est pas ; celui qui ne se lit pas est dit au journal.
+    """
+    if not dossier.is_dir():
+        quoi = "n'est pas un dossier" if dossier.exists() else "n'existe pas"
+        raise ErreurDemande(f"« {dossier} » {quoi} : rien à lister", "Donnez le dossier des sorties.")
+    return [serie for chemin in sorted(dossier.rglob("*")) if _a_lire(chemin) for serie in _series_de(chemin)]
+
+
+def _a_lire(chemin: Path) -> bool:
+    return chemin.is_file() and chemin.name.lower().endswith(tuple(EXTENSIONS))
+
+
+def _series_de(chemin: Path) -> Iterator[dict[str, Any]]:
+    """Les séries d'un fichier, une par fiche."""
+    try:
+        lus = lecteurs(chemin)
+        etat = chemin.stat()
+        for lecteur in lus:
+            for fiche in sorted(lecteur.lire_fiches(), key=lambda fiche: fiche.cle):
+                nom = lecteur.table if len(lus) > 1 else None
+                yield {
+                    "fichier": str(chemin),
+                    "table": nom,
+                    "donnee": lecteur.type_donnee.nom,
+                    **_decrire_serie(fiche),
+                    "octets": etat.st_size,
+                    "modifie": en_iso(int(etat.st_mtime) * 1000),
+                }
+    except ErreurDemande as refus:
+        journal.debug("« %s » n'est pas listé : %s", chemin, refus)
+    except (ErreurCollecte, OSError) as erreur:
+        journal.warning("« %s » ne se lit pas : %s", chemin, erreur)
+
+
+def _decrire_serie(fiche: Fiche) -> dict[str, Any]:
+    connu = unir(fiche.couverts, ((trou.debut, trou.fin) for trou in fiche.trous))
+    total = sum(fin - debut for debut, fin in connu)
+    prouve = sum(fin - debut for debut, fin in fiche.couverts)
+    trous = collections.Counter(trou.raison for trou in fiche.trous)
+    return {
+        **fiche.cle._asdict(),
+        "origine": fiche.origine,
+        "debut": en_iso(fiche.couverts[0][0]) if fiche.couverts else None,
+        "fin": en_iso(fiche.couverts[-1][1]) if fiche.couverts else None,
+        "couverture": round(100 * prouve / total, 4) if total else None,
+        "trous": dict(sorted(trous.items())),
+    }
+
+
+def dire_donnees(liste: Sequence[Enregistrement]) -> list[str]:
+    """Un fichier par ligne (taille, dernière écriture), puis ses séries en retrait (étendue, couverture, trous)."""
+    lignes, dernier = [], None
+    for serie in liste:
+        if serie["fichier"] != dernier:
+            dernier = serie["fichier"]
+            lignes.append(f"{dernier}  {taille_lisible(serie['octets'])}, écrit le {serie['modifie']}")
+        quoi = " ".join(filter(None, (serie["symbole"], serie["timeframe"] or serie["donnee"])))
+        ou = ", ".join(filter(None, (serie["exchange"], _sauf(serie["prix"], "last"), serie["table"],
+                                     _sauf(serie["origine"], "reel"))))  # fmt: skip
+        trous = ", ".join(f"{nombre} {raison}" for raison, nombre in serie["trous"].items())
+        etendue = f"de {serie['debut']} à {serie['fin']}" if serie["debut"] else "rien de prouvé"
+        couverture = f", {serie['couverture']:g} %" if serie["couverture"] not in (None, 100) else ""
+        suite = f" ; trous : {trous}" if trous else ""
+        lignes.append(f"  {quoi} ({ou}) : {etendue}{decimal_lisible(couverture)}{suite}")
+    fichiers = len({serie["fichier"] for serie in liste})
+    return [*lignes, f"{nombre_de(len(liste), 'série')}, {nombre_de(fichiers, 'fichier')}."]
+
+
+def _sauf(texte: str, usuel: str) -> str:
+    """Ce qui n'est pas l'usage se dit."""
+    return "" if texte == usuel else texte
 
 
 # --- Les exchanges ---

@@ -534,8 +534,9 @@ def test_lister_ecrit_sur_stdout(cli: Callable[..., Fin], dossier: Path) -> None
     timeframes = cli("--lister", "timeframes")
     assert timeframes.out.splitlines()[:3] == ["1s", "1m", "3m"]
     marches = cli("--lister", "marches", exchange="okx")
-    assert "BTC/USDT:USDT\tswap linear\tactif" in marches.out.splitlines()
-    assert "BTC/USDT\tspot\tactif" in marches.out.splitlines()
+    lignes = marches.out.splitlines()
+    assert any(ligne.startswith("BTC/USDT:USDT\tswap linear\tactif\tcontrat de 0,01\tvolume : BTC") for ligne in lignes)
+    assert any(ligne.startswith("BTC/USDT\tspot\tactif\tvolume : BTC") for ligne in lignes)
     assert list(dossier.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import ccxt
 import pytest
 from bourses_tierces import SIMULATEURS
 from bourses_tierces_table import PROTOCOLES
+from outils_ecrivains import BTC, ETH, ecrire, lot, plage
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import listes
@@ -97,20 +99,99 @@ def test_le_json_et_le_csv_disent_tout(capsys: pytest.CaptureFixture[str], tous:
     assert (rangs["okx"]["portee"], rangs["gate"]["portee"]) == ("", "10000")
 
 
-@pytest.mark.parametrize(
-    ("quoi", "attendu"),
-    [
-        ("timeframes", {"timeframe": "1m"}),
-        ("marches", {"symbole": "BTC/USDT:USDT", "genre": "swap linear", "etat": "actif"}),
-    ],
-)
+BTC_SWAP = {
+    "symbole": "BTC/USDT:USDT", "genre": "swap linear", "etat": "actif", "id": "BTC-USDT-SWAP", "taille_contrat": 0.01,
+    "unite_volume": "BTC", "cotation": "2019-09-08T17:57Z",
+}  # fmt: skip
+A_OKX = ("--exchange", "okx", "--hors-ligne")
+
+
+@pytest.mark.parametrize(("quoi", "attendu"), [("timeframes", {"timeframe": "1m"}), ("marches", BTC_SWAP)])
 def test_les_autres_listes_ont_les_memes_formes(
-    capsys: pytest.CaptureFixture[str], quoi: str, attendu: dict[str, str]
+    capsys: pytest.CaptureFixture[str], quoi: str, attendu: dict[str, object]
 ) -> None:
     """Un objet par élément ; en CSV, sa ligne."""
-    chez = ("--exchange", "okx", "--hors-ligne", "--format")
-    assert attendu in json.loads("\n".join(lister(capsys, quoi, *chez, "json")))
-    assert attendu in list(csv.DictReader(lister(capsys, quoi, *chez, "csv")))
+    assert attendu in json.loads("\n".join(lister(capsys, quoi, *A_OKX, "--format", "json")))
+    en_csv = {nom: str(valeur) for nom, valeur in attendu.items()}
+    assert en_csv in list(csv.DictReader(lister(capsys, quoi, *A_OKX, "--format", "csv")))
+
+
+@pytest.mark.parametrize(
+    ("filtre", "attendus"),
+    [
+        (("--type-marche", "spot", "--symbole", "btc*"), ["BTC/USDC", "BTC/USDT"]),
+        (("--type-marche", "swap", "--sous-type", "inverse"), ["BTC/USD:BTC", "ETH/USD:ETH"]),
+        (("--symbols", "BTC/USD,eth/usd"), ["BTC/USD:BTC", "BTC/USD:BTC-261225", "ETH/USD:ETH"]),
+        (("--symbole", "SOL-USDT-SWAP"), ["SOL/USDT:USDT"]),
+    ],
+)
+def test_les_marches_se_filtrent(
+    capsys: pytest.CaptureFixture[str], filtre: tuple[str, ...], attendus: list[str]
+) -> None:
+    """Par type, sous-type et motif ; sans égard à la casse, sur le symbole, sa forme courte ou l'identifiant."""
+    lignes = [ligne.partition("\t")[0] for ligne in lister(capsys, "marches", *A_OKX, *filtre)]
+    assert [re.sub(r"-\d{6}$", "-261225", ligne) for ligne in lignes] == attendus
+
+
+def test_aucun_marche_est_une_faute(capsys: pytest.CaptureFixture[str]) -> None:
+    """Un filtre qui ne laisse rien : code 2, avec le plus proche."""
+    assert module.principal(["--lister", "marches", *A_OKX, "--symbole", "BTC/USDD"]) == module.CODE_DEMANDE
+    assert "Vouliez-vous dire « BTC/USD" in capsys.readouterr().err
+
+
+# Les données d'un dossier
+
+
+@pytest.fixture
+def dossier(tmp_path: Path) -> Path:
+    """Deux sorties, l'une dans un sous-dossier, un fichier étranger, un fichier abîmé."""
+    trous = [module.Trou(*plage(10, 20), module.ECHEC), module.Trou(*plage(30, 31), module.SANS_TRANSACTION)]
+    presents = [rang for rang in range(100) if not (10 <= rang < 20 or rang == 30)]
+    (tmp_path / "sous").mkdir()
+    couverts = module.oter([plage(0, 100)], [plage(10, 20)])
+    ecrire(tmp_path / "sous" / "a.parquet", lot(presents, BTC, couverts, trous), lot(range(50), ETH))
+    ecrire(tmp_path / "b.db", lot(range(9)))
+    (tmp_path / "etranger.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "abime.parquet").write_bytes(b"PAR1" + bytes(50) + b"PAR1")
+    return tmp_path
+
+
+def test_lister_donnees_dit_chaque_serie(capsys: pytest.CaptureFixture[str], dossier: Path) -> None:
+    """Étendue, couverture, trous, taille, dernière écriture ; ce qui n'est pas à nous n'y est pas."""
+    base, btc, eth = json.loads("\n".join(lister(capsys, "donnees", str(dossier), "--format", "json")))
+    assert (base["fichier"], base["timeframe"]) == (str(dossier / "b.db"), "1m")
+    fichier = dossier / "sous" / "a.parquet"
+    assert btc == {
+        "fichier": str(fichier), "table": None, "donnee": "ohlcv", "exchange": "binance", "symbole": "BTC/USDT",
+        "timeframe": "1m", "prix": "last", "origine": "reel", "debut": "2024-01-01T00:00Z", "fin": "2024-01-01T01:40Z",
+        "couverture": 90.0, "trous": {"echec": 1, "sans_transaction": 1}, "octets": fichier.stat().st_size,
+        "modifie": module.en_iso(int(fichier.stat().st_mtime) * 1000),
+    }  # fmt: skip
+    assert (eth["symbole"], eth["couverture"], eth["trous"]) == ("ETH/USDT", 100, {})
+
+
+def test_lister_donnees_sur_un_terminal(capsys: pytest.CaptureFixture[str], dossier: Path) -> None:
+    """Le fichier, puis ses séries ; un fichier abîmé est dit au journal."""
+    lignes = lister(capsys, "donnees", str(dossier / "sous"))
+    assert lignes[0].startswith(f"{dossier / 'sous' / 'a.parquet'}  ")
+    assert lignes[1:] == [
+        "  BTC/USDT 1m (binance) : de 2024-01-01T00:00Z à 2024-01-01T01:40Z, 90 % "
+        "; trous : 1 echec, 1 sans_transaction",
+        "  ETH/USDT 1m (binance) : de 2024-01-01T00:00Z à 2024-01-01T00:50Z",
+        "2 séries, 1 fichier.",
+    ]
+    assert module.principal(["--lister", "donnees", str(dossier)]) == 0
+    assert "abime.parquet » ne se lit pas" in capsys.readouterr().err
+
+
+def test_lister_donnees_sans_dossier(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Le dossier des sorties d'office ; absent, c'est une faute."""
+    with pytest.MonkeyPatch.context() as milieu:
+        milieu.chdir(tmp_path)
+        assert module.principal(["--lister", "donnees"]) == module.CODE_DEMANDE
+        assert "« donnees » n'existe pas" in capsys.readouterr().err
+        (tmp_path / "donnees").mkdir()
+        assert lister(capsys, "donnees") == ["0 série, 0 fichier."]
 
 
 @pytest.mark.parametrize("forme", ["parquet", "xml"])

@@ -166,7 +166,7 @@ MAUVAIS = [
     ("options", "{a: 1}", "un objet JSON est attendu (celui-ci ne se lit plus au caractère 2)"),
     ("params", "[1]", 'un objet JSON est attendu, comme {"cle": "valeur"}'),
     ("config_ccxt", "3", 'un objet JSON est attendu, comme {"cle": "valeur"}'),
-    ("config_ccxt", "@absent.json", "« absent.json » ne se lit pas (No such file or directory)"),
+    ("config_ccxt", "@absent.json", "« absent.json » ne se lit pas (il n'existe pas)"),
 ]
 MAUVAIS_NATURELS = [
     ("symbole", ["BTC/USDT"], "un texte non vide est attendu"),
@@ -248,7 +248,7 @@ def test_les_options_d_execution_ont_leurs_valeurs() -> None:
 
 def test_les_fautes_d_execution_et_de_tache_sont_dites_ensemble() -> None:
     """Toutes les fautes d'un coup : option inconnue, exécution, valeur, et oubli."""
-    listes = "(choix : exchanges, marches, timeframes)"
+    listes = "(choix : exchanges, marches, timeframes, donnees)"
     assert fautes_cli("--jornal", "info", "--lister", "marché", "--limite", "x") == [
         "--jornal : option inconnue. Vouliez-vous dire « --journal » ?",
         f"--lister : « marché » n'est pas permis {listes}. Vouliez-vous dire « marches » ?",
@@ -400,7 +400,7 @@ def test_config_ccxt_se_lit_dans_un_fichier(tmp_path: Path) -> None:
     phrase = "un objet JSON est attendu (celui-ci ne se lit plus au caractère 13)"
     assert fautes(**BASE, config_ccxt=f"@{coupe}") == [f"config_ccxt : {phrase}"]
     absent = tmp_path / "absent.json"
-    illisibles = {binaire: "pas du texte UTF-8", tmp_path: "Is a directory", absent: "No such file or directory"}
+    illisibles = {binaire: "pas du texte UTF-8", tmp_path: "c'est un dossier", absent: "il n'existe pas"}
     for chemin, cause in illisibles.items():
         assert fautes(**BASE, config_ccxt=f"@{chemin}") == [f"config_ccxt : « {chemin} » ne se lit pas ({cause})"]
 
