@@ -174,9 +174,9 @@ def test_lister_donnees_sur_un_terminal(capsys: pytest.CaptureFixture[str], doss
     """Le fichier, puis ses séries ; un fichier abîmé est dit au journal."""
     lignes = lister(capsys, "donnees", str(dossier / "sous"))
     assert lignes[0].startswith(f"{dossier / 'sous' / 'a.parquet'}  ")
+    trous = "90 % ; trous : 1 echec, 1 sans_transaction"
     assert lignes[1:] == [
-        "  BTC/USDT 1m (binance) : de 2024-01-01T00:00Z à 2024-01-01T01:40Z, 90 % "
-        "; trous : 1 echec, 1 sans_transaction",
+        f"  BTC/USDT 1m (binance) : de 2024-01-01T00:00Z à 2024-01-01T01:40Z, {trous}",
         "  ETH/USDT 1m (binance) : de 2024-01-01T00:00Z à 2024-01-01T00:50Z",
         "2 séries, 1 fichier.",
     ]

@@ -153,7 +153,7 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
     ("variable absente du symbole", "version: 1\ntasks:\n  - name: a\n    symbole: '${X}/USDT'\n", [
         f"{LOT}, ligne 4, tâche « a » : symbole : la variable d'environnement « X » n'est pas définie"]),
     ("config absente", SEUL + "    config_ccxt: '@absent.json'\n", [
-        f"{A} : config_ccxt : « d/absent.json » ne se lit pas (No such file or directory)"]),
+        f"{A} : config_ccxt : « d/absent.json » ne se lit pas (il n'existe pas)"]),
     ("tout à la fois", "version: 3\ntask: []\ntasks:\n  - name: a\n    limite: x\n  - name: b\n    symbole: ''\n", [
         f"{LOT}, ligne 1 : version : 1 est attendu, pas « 3 »",
         f"{LOT}, ligne 2 : task : clé inconnue. Vouliez-vous dire « tasks » ?",
