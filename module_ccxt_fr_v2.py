@@ -5804,6 +5804,7 @@ _ATTENDUS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"un nombre entre 0 et {RATE_LIMIT_MAX_MS:.0f}",
     ),
     "timeout": (lambda v: _est_un_nombre(v) and v > 0, "un nombre de ms"),
+    "hostname": (lambda v: isinstance(v, str), "un texte"),
     "headers": (_sont_des_entetes, "un objet de textes, chacun sur une ligne,"),
     **dict.fromkeys(("session", "asyncio_loop", "ssl_context", "tcp_connector", "throttler", "markets"), _OBJET),
 }
@@ -10645,8 +10646,14 @@ def lire_valeurs(
             try:
                 lues[connus[nom].name] = connus[nom].metadata["lire"](valeur)
             except ValueError as erreur:
-                fautes.append(Faute((nom,), str(erreur)))
+                fautes.append(Faute((nom,), _phrase(erreur)))
     return lues, fautes
+
+
+def _phrase(erreur: ValueError) -> str:
+    """Ce que dit un lecteur, sur une ligne ; d'une valeur de cinq mille caractères, le début et la fin suffisent."""
+    dite = neutraliser(str(erreur))
+    return dite if len(dite) <= 1000 else f"{dite[:400]}…{dite[-400:]}"
 
 
 def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
