@@ -2061,12 +2061,25 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
+def _nom_de_cote(chemin: Path, motif: str) -> Path:
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
     suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
-    suffixe = next(s for s in suffixes if not chemin.with_name(chemin.name + s).exists())
-    cible = chemin.with_name(chemin.name + suffixe)
+    return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
+
+
+def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
+    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
+    cible = _nom_de_cote(chemin, "corrompu")
+    with _disque("Copier", chemin):
+        copier(cible)
+    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série que sa fiche ignore, ôtée(s) ; l'original est « %s »."
+    journal.warning(phrase, chemin, otees, cible.name)
+
+
+def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
+    cible = _nom_de_cote(chemin, motif)
+    suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
@@ -2462,6 +2475,40 @@ def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
         return Fiche(cle)
     pas = timeframe_de(cle.exchange, cle.timeframe)
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
+
+
+AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
+
+
+def rangs_sains(lot: pa.Table, donnee: TypeDonnee, fiches: Mapping[CleSerie, Fiche]) -> pa.Array:
+    """Les rangs des lignes qui peuvent être vraies, et d'une série que la fiche (s'il y en a une) connaît."""
+    repere = pa.array(range(lot.num_rows), pa.int64())
+    presents = functools.reduce(pc.and_, (en_un_bloc(pc.is_valid(lot[nom])) for nom in donnee.obligatoires))
+    lot = lot.select(donnee.noms).append_column("rang", repere).filter(presents)
+    gardes = [pa.array([], pa.int64())]
+    for cle, lignes in par_serie(lot, donnee):
+        if not fiches or cle in fiches:
+            gardes.append(en_un_bloc(lignes["rang"].filter(_sont_possibles(lignes, cle, fiches.get(cle), donnee))))
+    tous = pa.concat_arrays(gardes)
+    return tous.take(pc.sort_indices(tous))
+
+
+def _sont_possibles(lignes: pa.Table, cle: CleSerie, fiche: Fiche | None, donnee: TypeDonnee) -> pa.Array:
+    instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+    masque = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
+    if donnee is OHLCV:
+        masque = pc.and_(masque, pc.fill_null(en_un_bloc(prix_possibles(lignes, cle.prix)), False))
+    elif donnee is TRADES:
+        nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
+        masque = pc.and_(masque, pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_()))
+    if donnee.a_une_grille:
+        try:
+            pas = grille(fiche or fiche_de_rien(cle, instants.filter(masque)))
+        except (ValueError, OverflowError, IndexError):  # un timeframe abîmé, ou rien de possible
+            return pa.repeat(constante(False), len(instants))
+        bornes = pc.if_else(masque, instants, 0)  # aucun calendrier ne va partout
+        masque = pc.and_(masque, en_un_bloc(sur_grille(pa.chunked_array([bornes]), pas)))
+    return masque
 
 
 def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
@@ -3522,9 +3569,27 @@ class _FichierRepris(_FichierLu):
             self._connue = (reste, self._fiches_copiees())
             if self._est_fidele(ecrites, entete):
                 return
+        self._assainir()
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
         self._ordonner(recensement)
+
+    def _assainir(self) -> None:
+        """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
+        if self.octets > SOMMES_MAX:
+            return
+        connues = dict(self.fiches)
+        if connues:  # tuée, une exécution laisse des lignes dont seul son journal sait la série
+            with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+                for note in self._journal.notes():
+                    connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
+        otees = sum(len(lot) - len(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs())
+        if not otees:
+            return
+        _copier_de_cote(self.chemin, otees, lambda cible: shutil.copy2(self.chemin, cible))
+        lots = [lot.take(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs()]
+        table = trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *lots]), self.type_donnee)
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if recensement.entrelace or not recensement.en_ordre:
@@ -4249,6 +4314,8 @@ class _EcrivainColonnes(EcrivainFichier):
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
         # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, il vient d'être lu.
         with _lecture(self.chemin), contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
+            if not fichier.scelle:
+                return False  # récrit par un autre outil : ses lignes sont à regarder
             if self.octets <= SOMMES_MAX:
                 fichier.tout_verifier()
         if not self.type_donnee.a_une_grille:
@@ -4742,6 +4809,7 @@ class EcrivainSqlite(_SqliteLue):
                     self._base = self._connecter("mode=rw")
                     if self.octets <= RELECTURE_MAX:
                         self._controler_pages(self._base)
+                        self._assainir(self._base)
                     self._accorder(self._base)
         except SortieIllisible:
             self._ecarter()
@@ -4865,6 +4933,47 @@ class EcrivainSqlite(_SqliteLue):
                 self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
         self._a_change = True
         self._finir()
+
+    def _assainir(self, base: sqlite3.Connection) -> None:
+        """Ôte ce qui ne peut être vrai : une base n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
+        fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
+        lues = base.execute(self._requetes.sql('SELECT DISTINCT {SERIES} FROM "{T}"'))
+        series = {CleSerie(*map(str, serie)) for serie in lues}
+        doute = self._doute(fiches.values())
+        douteuse = self._requetes.sql('SELECT 1 FROM "{T}" WHERE {DOUTE} LIMIT 1'.replace("{DOUTE}", doute))
+        if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
+            return
+        reperes: set[int] = set()
+        for lot in _lots_bruts(base, self._requetes):
+            retenu = self.retenir(lot, rangs_sains(lot, self.type_donnee, fiches))
+            reperes.update(retenu["repere"].to_pylist())
+        if reperes:
+            _copier_de_cote(self.chemin, len(reperes), functools.partial(self._sauver, base))
+            with self._transaction():
+                self._oter(base, reperes)
+            self._a_change = True
+
+    @staticmethod
+    def _sauver(base: sqlite3.Connection, cible: Path) -> None:
+        with contextlib.closing(sqlite3.connect(cible)) as copie:
+            base.backup(copie)
+
+    def _doute(self, fiches: Iterable[Fiche]) -> str:
+        """La condition SQL d'une ligne à regarder de plus près."""
+        natures = {"texte": "'text'", "instant": "'integer'", "nombre": "'real', 'integer'", "entier": "'integer'"}
+        doutes = [
+            f"typeof(\"{nom}\") NOT IN ({natures.get(nature, natures['texte'])}"
+            + (")" if nom in self.type_donnee.obligatoires else ", 'null')")
+            for nom, nature in self.type_donnee.colonnes
+        ]
+        doutes.append(f"timestamp NOT BETWEEN 0 AND {maintenant_ms() + AVANCE_ADMISE_MS}")
+        if self.type_donnee is OHLCV:
+            signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
+            doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
+            doutes.append("prix = 'last' AND volume IS NULL")
+            pas = {(f.cle.timeframe, f.ancre_ms, grille(f).pas_ms) for f in fiches if not grille(f).mois}
+            doutes += [f"timeframe = '{code}' AND (timestamp - {ancre}) % {ms} != 0" for code, ancre, ms in pas]
+        return " OR ".join(f"({doute})" for doute in doutes)
 
     def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:
         """Ôte les lignes de ces repères, tels que `_lots_bruts` les donne."""

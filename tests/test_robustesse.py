@@ -7,13 +7,17 @@ import dataclasses
 import json
 import logging
 import os
+import sqlite3
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from outils_bout_en_bout import HEURE, MINUTE, commande, lignes, telecharger
 from outils_ecrivains import creer
+from pyarrow import feather
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Panne
@@ -306,3 +310,103 @@ def test_un_symbole_complet_nomme_son_fichier(bourse: Bourse, tmp_path: Path, mo
 def test_le_journal_des_bibliotheques_reste_muet() -> None:
     m.installer_journal("debug")
     assert not logging.getLogger("ccxt").propagate
+
+
+# --- Une relance voit ce que verrait --verifier
+
+
+def oter_un_chiffre(chemin: Path) -> None:
+    """Une cellule qui n'est plus un nombre."""
+    rangs = chemin.read_bytes().split(b"\n")
+    cellules = rangs[20].split(b",")
+    cellules[7] = b"x" + cellules[7][1:]
+    chemin.write_bytes(b"\n".join([*rangs[:20], b",".join(cellules), *rangs[21:]]))
+
+
+def voler_une_ligne(chemin: Path) -> None:
+    """Un saut de ligne abîmé : deux lignes n'en font plus qu'une."""
+    octets = bytearray(chemin.read_bytes())
+    rang = [i for i, octet in enumerate(octets) if octet == ord("\n")][20]
+    octets[rang] = ord("\x0b")
+    chemin.write_bytes(bytes(octets))
+
+
+def ouvrir_un_guillemet(chemin: Path) -> None:
+    octets = bytearray(chemin.read_bytes())
+    rang = [i for i, octet in enumerate(octets) if octet == ord("\n")][20]
+    octets[rang + 1] = ord('"')
+    chemin.write_bytes(bytes(octets))
+
+
+def inventer_un_symbole(chemin: Path) -> None:
+    rangs = chemin.read_bytes().split(b"\n")
+    rangs[20] = rangs[20].replace(b"BTC/USDT", b"BTC/USDU")
+    chemin.write_bytes(b"\n".join(rangs))
+
+
+def echanger_haut_et_bas(chemin: Path) -> None:
+    rangs = chemin.read_bytes().split(b"\n")
+    cellules = rangs[20].split(b",")
+    cellules[6], cellules[7] = b"1.0", b"2.0"
+    chemin.write_bytes(b"\n".join([*rangs[:20], b",".join(cellules), *rangs[21:]]))
+
+
+@pytest.mark.parametrize(
+    "abimer", [oter_un_chiffre, voler_une_ligne, ouvrir_un_guillemet, inventer_un_symbole, echanger_haut_et_bas]
+)
+def test_une_relance_ne_dit_pas_zero_sur_un_csv_abime(
+    abimer: Any, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ce que --verifier dit fautif est ôté, dit, redemandé ; l'original est gardé, et la suite est sans faute."""
+    sortie = tmp_path / "a.csv"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    abimer(sortie)
+    assert m.verifier(sortie).code == 4
+    capsys.readouterr()
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert "abîmée" in capsys.readouterr().err
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
+    assert len(list(tmp_path.glob("a.csv.corrompu-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "requete",
+    [
+        "UPDATE ohlcv SET close = 'abc' WHERE timestamp = {t}",
+        "UPDATE ohlcv SET high = low / 2 WHERE timestamp = {t}",
+        "UPDATE ohlcv SET symbole = 'BTC/USDU' WHERE timestamp = {t}",
+        "UPDATE ohlcv SET timestamp = timestamp + 1 WHERE timestamp = {t}",
+        "UPDATE ohlcv SET volume = NULL WHERE timestamp = {t}",
+    ],
+)
+def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(requete: str, bourse: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / "a.sqlite"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        base.execute(requete.format(t=JANVIER + 20 * MINUTE))
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_une_relance_regarde_un_fichier_recrit_par_un_autre_outil(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Récrit avec une cellule vidée, sans sceau : la ligne est ôtée et redemandée."""
+    sortie = tmp_path / f"a{suffixe}"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste, lue = lignes(sortie), m.lire(sortie)
+    parquet = suffixe == ".parquet"
+    metadonnees = pq.read_metadata(sortie).metadata if parquet else feather.read_table(sortie).schema.metadata
+    closes = lue["close"].to_pylist()
+    closes[20] = None
+    lue = lue.set_column(lue.schema.get_field_index("close"), "close", pa.array(closes, pa.float64()))
+    lue = lue.replace_schema_metadata({b"fiche": metadonnees[b"fiche"]})
+    (pq.write_table if parquet else feather.write_feather)(lue, sortie)
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
