@@ -80,6 +80,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import stat
 import struct
 import subprocess
 import sys
@@ -155,7 +156,8 @@ CODE_SIGINT = 130
 class ErreurCollecte(Exception):
     """Racine des erreurs du module ; les enfants se distinguent par ce qu'il faut faire.
 
-    `str(erreur)` dit ce qui a échoué et sur quoi ; `conseil`, que faire ; `code_sortie`, ce que rend le programme.
+    `str(erreur)` dit ce qui a échoué et sur quoi ; `conseil`, que faire (une trace le montre aussi) ; `code_sortie`, ce
+    que rend le programme.
     """
 
     code_sortie: ClassVar[int] = CODE_ECHEC
@@ -163,6 +165,8 @@ class ErreurCollecte(Exception):
     def __init__(self, message: str, conseil: str = "") -> None:
         super().__init__(message)
         self.conseil = conseil
+        if conseil:
+            self.add_note(conseil)
 
     def complet(self) -> str:
         """Le message suivi de son conseil, en une ligne de journal."""
@@ -274,11 +278,21 @@ else:
     pc = _ModuleParesseux("pyarrow.compute", "Mettre les lignes en table")
 
 
+def neutraliser(texte: str, sauf: str = "") -> str:
+    """Le texte, ce qui ne s'imprime pas échappé : un nom venu de l'exchange ne pilote ni le terminal ni le journal."""
+    if texte.isprintable():
+        return texte
+    return "".join(c if c.isprintable() or c in sauf else c.encode("unicode_escape").decode() for c in texte)
+
+
+MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
+
+
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
     par_forme = {_forme(c): c for c in choix}
-    trouves = difflib.get_close_matches(_forme(mot), list(par_forme), n=nombre, cutoff=0.6)
-    noms = ", ".join(f"« {par_forme[forme]} »" for forme in trouves)
+    trouves = difflib.get_close_matches(_forme(mot[:MOT_MAX]), list(par_forme), n=nombre, cutoff=0.6)
+    noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
     return f"Vouliez-vous dire {noms} ?" if noms else ""
 
 
@@ -1235,11 +1249,22 @@ def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
             return None
     if not est_possible(prix, quantite):
         return None
-    return Trade(instant, _id_de(brut), brut.get("side"), prix, quantite, _en_nombre(brut.get("cost")), recu)
+    sens = brut.get("side")
+    sens = sens if sens is None else neutraliser(str(sens))[:ID_MAX]
+    return Trade(instant, _id_de(brut), sens, prix, quantite, _en_nombre(brut.get("cost")), recu)
+
+
+ID_MAX = 128  # au-delà, ce n'est pas un identifiant : le trade est tenu pour anonyme
 
 
 def _id_de(brut: Mapping[str, Any]) -> str | None:
-    """L'identifiant ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
+    """L'identifiant, sur une ligne : un saut ou un échappement y casserait un CSV, ou un terminal."""
+    identifiant = _id_dit(brut)
+    return neutraliser(identifiant) if identifiant and len(identifiant) <= ID_MAX else None
+
+
+def _id_dit(brut: Mapping[str, Any]) -> str | None:
+    """L'identifiant de l'exchange ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
 
     binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
     """
@@ -1786,6 +1811,7 @@ def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
 DELAI_INITIAL_S = 0.3
 DELAI_MAX_S = 30.0
 ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu de tenir le processus
+PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
 Dormir = Callable[[float], Awaitable[None]]
@@ -1838,8 +1864,8 @@ class Frein:
         self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
 
     def serrer(self, attente_s: float) -> None:
-        """Plus aucune requête avant `attente_s` secondes ; une pause plus longue déjà posée reste."""
-        self._jusqua = max(self._jusqua, self._horloge() + attente_s + MARGE_REPRISE_S)
+        """Plus aucune requête avant `attente_s` secondes, PAUSE_MAX_S au plus ; une pause plus longue reste."""
+        self._jusqua = max(self._jusqua, self._horloge() + min(attente_s, PAUSE_MAX_S) + MARGE_REPRISE_S)
         self.prevenir(self.reste_s)
 
     @property
@@ -1956,6 +1982,7 @@ _CAUSES_DISQUE = {
     errno.ENOTDIR: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
     errno.EEXIST: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
     errno.EFBIG: ("le fichier dépasse la taille permise", "Relevez la limite (ulimit -f), ou changez de disque."),
+    errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
     errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
     errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
 }
@@ -2023,9 +2050,28 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
 
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
-    if chemin.is_dir():
+    try:
+        mode = chemin.stat().st_mode
+    except OSError as erreur:
+        cause = _CAUSES_DISQUE[erreur.errno][0] if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
+    if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
-    return f"« {chemin} » n'est pas un fichier ordinaire" if chemin.exists() and not chemin.is_file() else ""
+    return "" if stat.S_ISREG(mode) else f"« {chemin} » n'est pas un fichier ordinaire"
+
+
+def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
+    """Le premier de ces noms qui est déjà celui d'un fichier du dossier."""
+    return next((nom for nom in noms if (dossier / nom).exists()), None)
+
+
+def _sans_lien(chemin: Path) -> Path:
+    """Le fichier que désigne un lien : c'est lui qui sera remplacé, pas le lien."""
+    try:
+        return chemin.resolve() if chemin.is_symlink() else chemin
+    except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
+        cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
+        raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
 
 
 def _synchroniser_dossier(dossier: Path) -> None:
@@ -2038,12 +2084,25 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
+def _nom_de_cote(chemin: Path, motif: str) -> Path:
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
     suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
-    suffixe = next(s for s in suffixes if not chemin.with_name(chemin.name + s).exists())
-    cible = chemin.with_name(chemin.name + suffixe)
+    return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
+
+
+def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
+    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
+    cible = _nom_de_cote(chemin, "corrompu")
+    with _disque("Copier", chemin):
+        copier(cible)
+    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série que sa fiche ignore, ôtée(s) ; l'original est « %s »."
+    journal.warning(phrase, chemin, otees, cible.name)
+
+
+def _mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
+    cible = _nom_de_cote(chemin, motif)
+    suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
@@ -2080,8 +2139,10 @@ def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
 def lire_texte_utf8(chemin: Path) -> str:
     """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
     try:
-        if chemin.stat().st_size <= TEXTE_MAX:
-            return chemin.read_text(encoding="utf-8-sig")
+        with chemin.open("rb") as fichier:  # borné : `/dev/zero` dit une taille nulle, et ne finit pas
+            octets = fichier.read(TEXTE_MAX + 1)
+        if len(octets) <= TEXTE_MAX:
+            return octets.decode("utf-8-sig").replace("\r\n", "\n")
         cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
     except UnicodeDecodeError as erreur:
         cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
@@ -2148,6 +2209,7 @@ class Verrou:
         prise = filelock.FileLock(str(self._pid.with_suffix("")), thread_local=False)
         with _disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
+            self._creer()
             try:
                 prise.acquire(timeout=attente_s)
             except filelock.Timeout:
@@ -2156,6 +2218,15 @@ class Verrou:
                 ) from None
             self._prise = prise
             self._pid.write_text(str(os.getpid()), encoding="ascii")
+
+    def _creer(self) -> None:
+        """Crée le fichier : filelock attend, comme s'il était pris, celui qu'il n'a pu créer (dans /proc)."""
+        try:
+            os.close(os.open(self._pid.with_suffix(""), os.O_RDWR | os.O_CREAT, 0o644))
+        except FileNotFoundError:
+            raise ErreurSortie(
+                f"Aucun fichier ne peut être créé à côté de « {self._sortie} »", "Choisissez un autre dossier."
+            ) from None
 
     def _tenant(self) -> str:
         try:
@@ -2427,6 +2498,40 @@ def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
         return Fiche(cle)
     pas = timeframe_de(cle.exchange, cle.timeframe)
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
+
+
+AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
+
+
+def rangs_sains(lot: pa.Table, donnee: TypeDonnee, fiches: Mapping[CleSerie, Fiche]) -> pa.Array:
+    """Les rangs des lignes qui peuvent être vraies, et d'une série que la fiche (s'il y en a une) connaît."""
+    repere = pa.array(range(lot.num_rows), pa.int64())
+    presents = functools.reduce(pc.and_, (en_un_bloc(pc.is_valid(lot[nom])) for nom in donnee.obligatoires))
+    lot = lot.select(donnee.noms).append_column("rang", repere).filter(presents)
+    gardes = [pa.array([], pa.int64())]
+    for cle, lignes in par_serie(lot, donnee):
+        if not fiches or cle in fiches:
+            gardes.append(en_un_bloc(lignes["rang"].filter(_sont_possibles(lignes, cle, fiches.get(cle), donnee))))
+    tous = pa.concat_arrays(gardes)
+    return tous.take(pc.sort_indices(tous))
+
+
+def _sont_possibles(lignes: pa.Table, cle: CleSerie, fiche: Fiche | None, donnee: TypeDonnee) -> pa.Array:
+    instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
+    masque = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
+    if donnee is OHLCV:
+        masque = pc.and_(masque, pc.fill_null(en_un_bloc(prix_possibles(lignes, cle.prix)), False))
+    elif donnee is TRADES:
+        nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
+        masque = pc.and_(masque, pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_()))
+    if donnee.a_une_grille:
+        try:
+            pas = grille(fiche or fiche_de_rien(cle, instants.filter(masque)))
+        except (ValueError, OverflowError, IndexError):  # un timeframe abîmé, ou rien de possible
+            return pa.repeat(constante(False), len(instants))
+        bornes = pc.if_else(masque, instants, 0)  # aucun calendrier ne va partout
+        masque = pc.and_(masque, en_un_bloc(sur_grille(pa.chunked_array([bornes]), pas)))
+    return masque
 
 
 def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
@@ -2957,7 +3062,7 @@ class Sortie(ABC):
                 f"Compression « {compression} » inconnue en {self.format}",
                 f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
             )
-        self.chemin = chemin.resolve() if chemin.is_symlink() else chemin  # remplacer le fichier, pas le lien
+        self.chemin = _sans_lien(chemin)
         self.type_donnee = type_donnee
         self.table = type_donnee.nom if table is None else table
         self.compression = compression or self.compressions[0]
@@ -3487,9 +3592,27 @@ class _FichierRepris(_FichierLu):
             self._connue = (reste, self._fiches_copiees())
             if self._est_fidele(ecrites, entete):
                 return
+        self._assainir()
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
         self._ordonner(recensement)
+
+    def _assainir(self) -> None:
+        """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
+        if self.octets > SOMMES_MAX:
+            return
+        connues = dict(self.fiches)
+        if connues:  # tuée, une exécution laisse des lignes dont seul son journal sait la série
+            with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+                for note in self._journal.notes():
+                    connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
+        otees = sum(len(lot) - len(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs())
+        if not otees:
+            return
+        _copier_de_cote(self.chemin, otees, lambda cible: shutil.copy2(self.chemin, cible))
+        lots = [lot.take(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs()]
+        table = trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *lots]), self.type_donnee)
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if recensement.entrelace or not recensement.en_ordre:
@@ -4214,6 +4337,8 @@ class _EcrivainColonnes(EcrivainFichier):
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
         # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, il vient d'être lu.
         with _lecture(self.chemin), contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
+            if not fichier.scelle:
+                return False  # récrit par un autre outil : ses lignes sont à regarder
             if self.octets <= SOMMES_MAX:
                 fichier.tout_verifier()
         if not self.type_donnee.a_une_grille:
@@ -4707,6 +4832,7 @@ class EcrivainSqlite(_SqliteLue):
                     self._base = self._connecter("mode=rw")
                     if self.octets <= RELECTURE_MAX:
                         self._controler_pages(self._base)
+                        self._assainir(self._base)
                     self._accorder(self._base)
         except SortieIllisible:
             self._ecarter()
@@ -4830,6 +4956,47 @@ class EcrivainSqlite(_SqliteLue):
                 self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
         self._a_change = True
         self._finir()
+
+    def _assainir(self, base: sqlite3.Connection) -> None:
+        """Ôte ce qui ne peut être vrai : une base n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
+        fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
+        lues = base.execute(self._requetes.sql('SELECT DISTINCT {SERIES} FROM "{T}"'))
+        series = {CleSerie(*map(str, serie)) for serie in lues}
+        doute = self._doute(fiches.values())
+        douteuse = self._requetes.sql('SELECT 1 FROM "{T}" WHERE {DOUTE} LIMIT 1'.replace("{DOUTE}", doute))
+        if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
+            return
+        reperes: set[int] = set()
+        for lot in _lots_bruts(base, self._requetes):
+            retenu = self.retenir(lot, rangs_sains(lot, self.type_donnee, fiches))
+            reperes.update(retenu["repere"].to_pylist())
+        if reperes:
+            _copier_de_cote(self.chemin, len(reperes), functools.partial(self._sauver, base))
+            with self._transaction():
+                self._oter(base, reperes)
+            self._a_change = True
+
+    @staticmethod
+    def _sauver(base: sqlite3.Connection, cible: Path) -> None:
+        with contextlib.closing(sqlite3.connect(cible)) as copie:
+            base.backup(copie)
+
+    def _doute(self, fiches: Iterable[Fiche]) -> str:
+        """La condition SQL d'une ligne à regarder de plus près."""
+        natures = {"texte": "'text'", "instant": "'integer'", "nombre": "'real', 'integer'", "entier": "'integer'"}
+        doutes = [
+            f"typeof(\"{nom}\") NOT IN ({natures.get(nature, natures['texte'])}"
+            + (")" if nom in self.type_donnee.obligatoires else ", 'null')")
+            for nom, nature in self.type_donnee.colonnes
+        ]
+        doutes.append(f"timestamp NOT BETWEEN 0 AND {maintenant_ms() + AVANCE_ADMISE_MS}")
+        if self.type_donnee is OHLCV:
+            signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
+            doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
+            doutes.append("prix = 'last' AND volume IS NULL")
+            pas = {(f.cle.timeframe, f.ancre_ms, grille(f).pas_ms) for f in fiches if not grille(f).mois}
+            doutes += [f"timeframe = '{code}' AND (timestamp - {ancre}) % {ms} != 0" for code, ancre, ms in pas]
+        return " OR ".join(f"({doute})" for doute in doutes)
 
     def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:
         """Ôte les lignes de ces repères, tels que `_lots_bruts` les donne."""
@@ -5083,9 +5250,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
-    "backpack": Particularite(
-        limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}
-    ),
+    "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5117,6 +5282,7 @@ class Reglages:
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     config_ccxt: Mapping[str, Any] = field(default_factory=dict, repr=False)
     identifiants: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # toutes les clés connues, employées ou non : à taire
 
 
 def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str, Any]:
@@ -5141,6 +5307,42 @@ class _ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
+CORPS_MAX = 64 << 20  # la plus grosse liste de marchés en fait vingt Mo ; un corps sans fin prendrait toute la mémoire
+
+
+class _CorpsBorne:
+    """Le corps d'une réponse d'aiohttp, dont la lecture s'arrête au-delà de CORPS_MAX, décompressé."""
+
+    def __init__(self, corps: Any) -> None:
+        self._corps = corps
+
+    def __getattr__(self, nom: str) -> Any:
+        return getattr(self._corps, nom)
+
+    async def read(self, _nombre: int = -1) -> bytes:
+        """Tout le corps."""
+        morceaux, taille = [], 0
+        while morceau := await self._corps.readany():
+            morceaux.append(morceau)
+            taille += len(morceau)
+            if taille > CORPS_MAX:
+                raise _ReponseIllisible(f"Réponse de plus de {CORPS_MAX >> 20} Mio, laissée là")
+        return b"".join(morceaux)
+
+
+def _borner_les_corps(session: Any) -> None:
+    """Fait passer par `_CorpsBorne` les réponses d'une session aiohttp que ccxt vient d'ouvrir."""
+
+    async def borner(_session: Any, _contexte: Any, fin: Any) -> None:
+        if fin.response.status != 101:  # un WebSocket, dont ccxt borne déjà les trames
+            fin.response.content = _CorpsBorne(fin.response.content)
+
+    suivi = importer("aiohttp", "Parler à un exchange").TraceConfig()
+    suivi.on_request_end.append(borner)
+    suivi.freeze()
+    session.trace_configs.append(suivi)
+
+
 class _Bruyante:
     """À mettre devant une classe ccxt : ce qu'elle avale en silence devient une erreur, rien d'autre ne change.
 
@@ -5155,8 +5357,24 @@ class _Bruyante:
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     seuls_marches: frozenset[str] = frozenset()  # les symboles, sans leur règlement, à garder ; vide : tous
+    session: Any = None
     frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
+
+    def open(self, lazy: bool = False) -> None:
+        """Ouvre la session HTTP, ses réponses bornées."""
+        avant = self.session
+        super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
+        if self.session is not avant:
+            _borner_les_corps(self.session)
+
+    def get_socks_proxy_session(self, proxy: str) -> Any:
+        """La session d'un proxy SOCKS, ses réponses bornées."""
+        connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
+        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
+        if not connue:
+            _borner_les_corps(session)
+        return session
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5211,7 +5429,7 @@ class _Bruyante:
         except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
             if _RIEN_ICI.search(str(erreur)) is None:
                 raise
-            journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", _extrait(str(erreur)))
+            journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
 
     async def fetch2(
@@ -5304,9 +5522,12 @@ def _nombre_de_lignes(reponse: Any) -> int:
     return plus_longue
 
 
+EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
+
+
 def _extrait(corps: str | None, longueur: int = 200) -> str:
-    """Le début d'un corps de réponse, sur une ligne, sans balises."""
-    texte = " ".join(re.sub(r"<[^>]*>", " ", corps or "").split())
+    """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
+    texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
 
 
@@ -5667,6 +5888,98 @@ def _config(reglages: Reglages) -> dict[str, Any]:
     return fondre_dicts(config, reglages.config_ccxt)
 
 
+RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
+
+
+def instancier(reglages: Reglages) -> Any:
+    """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
+    classe = _classe(reglages.exchange)
+    if reglages.config_ccxt:
+        _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
+    try:
+        return classe(_config(reglages))
+    except ErreurCollecte:
+        raise
+    except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
+        # Sans le texte de l'erreur, qui cite des valeurs : une clé peut en être.
+        raise ErreurDemande(
+            f"{reglages.exchange} : ccxt refuse sa configuration ({type(erreur).__name__})",
+            "Corrigez --config-ccxt et --options.",
+        ) from None
+
+
+@functools.lru_cache(8)
+def _modele(exchange: str) -> Any:
+    """Une instance sans réglage, qui ne sert qu'à comparer les natures."""
+    return _classe(exchange)()
+
+
+def _controler_config(config: Mapping[str, Any], modele: Any) -> None:
+    """Refuse ce dont ccxt ne se plaindrait qu'à la première requête, ou jamais."""
+    for nom, valeur in config.items():
+        attendu = _attendu(nom, valeur, getattr(modele, nom, None))
+        if attendu:
+            raise ErreurDemande(
+                f"config_ccxt : « {neutraliser(nom)} » ne convient pas à {modele.id} : {attendu} est attendu",
+                "Corrigez cette valeur, ou ôtez-la.",
+            )
+
+
+def _attendu(nom: str, valeur: Any, actuel: Any) -> str:
+    """Ce que devrait être une valeur de configuration, d'après celle que la classe a d'office ; vide si elle va."""
+    if nom in _ATTENDUS:
+        convient, dit = _ATTENDUS[nom]
+    elif nom.lower().endswith("proxy"):
+        convient, dit = (lambda v: v is None or isinstance(v, str)), "une URL"
+    else:
+        natures = (n for n in _NATURES if (callable(actuel) if n[0] is Callable else isinstance(actuel, n[0])))
+        _, convient, dit = next(natures, (object, lambda _: True, ""))
+    return "" if convient(valeur) and (nom != "urls" or _memes_formes(valeur, actuel)) else dit
+
+
+def _est_un_nombre(valeur: Any) -> bool:
+    return isinstance(valeur, int | float) and not isinstance(valeur, bool) and 0 <= valeur < math.inf
+
+
+def _sont_des_entetes(valeur: Any) -> bool:
+    return isinstance(valeur, Mapping) and all(
+        isinstance(mot, str) and mot.isprintable() for paire in valeur.items() for mot in paire
+    )
+
+
+def _memes_formes(valeur: Mapping[str, Any], actuel: Mapping[str, Any]) -> bool:
+    """Vrai si chaque adresse en reste une, et chaque groupe d'adresses un groupe."""
+    for nom in valeur.keys() & actuel.keys():
+        dite, connue = valeur[nom], actuel[nom]
+        if isinstance(connue, Mapping):
+            if not isinstance(dite, Mapping) or not _memes_formes(dite, connue):
+                return False
+        elif isinstance(connue, str) and not isinstance(dite, str):
+            return False
+    return True
+
+
+_OBJET = (lambda v: not isinstance(v, str | int | float | list), "un objet")
+# Ce qu'attend ccxt : pour certains noms, puis d'après la nature de la valeur d'office, la première qui convient.
+_ATTENDUS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rateLimit": (
+        lambda v: _est_un_nombre(v) and v <= RATE_LIMIT_MAX_MS,
+        f"un nombre entre 0 et {RATE_LIMIT_MAX_MS:.0f}",
+    ),
+    "timeout": (lambda v: _est_un_nombre(v) and v > 0, "un nombre de ms"),
+    "hostname": (lambda v: isinstance(v, str), "un texte"),
+    "headers": (_sont_des_entetes, "un objet de textes, chacun sur une ligne,"),
+    **dict.fromkeys(("session", "asyncio_loop", "ssl_context", "tcp_connector", "throttler", "markets"), _OBJET),
+}
+_NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
+    (Callable, callable, "rien, c'est une méthode de ccxt,"),
+    (bool, lambda v: isinstance(v, bool), "true ou false"),
+    (int | float, _est_un_nombre, "un nombre"),
+    (str, lambda v: isinstance(v, str), "un texte"),
+    (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
+)
+
+
 class NatureMarche(NamedTuple):
     """Le type d'un marché, et son sous-type pour un contrat."""
 
@@ -5753,7 +6066,7 @@ class Fonds:
     """
 
     def __init__(self, reglages: Reglages, debit: Debit) -> None:
-        self._souche = _classe(reglages.exchange)(_config(reglages))  # tient la session et les marchés, ne demande rien
+        self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
         self.debit = debit
         self.natures: set[NatureMarche] = set()
         self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
@@ -5794,7 +6107,7 @@ class _Liaison:
     def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
         self.reglages = reglages
         self.fonds = fonds
-        self.api = _classe(reglages.exchange)(_config(reglages))
+        self.api = instancier(reglages)
         self.particularite: Particularite = self.api.particularite
         self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
         self.api.frein = self.essais.frein
@@ -5840,8 +6153,8 @@ class _Liaison:
         return await self.essais.tenter(appel, essais)
 
     def _secrets(self) -> list[str]:
-        valeurs = [getattr(self.api, nom, None) for nom in NOMS_SECRETS]
-        return [v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN]
+        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
+        return sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
@@ -6209,9 +6522,7 @@ class Connexion(_Marches):
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        page = await self.appeler(
-            quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params
-        )
+        page = await self.appeler(quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params)
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         return page
@@ -7558,9 +7869,7 @@ class _Recherche:
             plus_courts = [t for t in pages.longues if t.pas_ms < duree_ms]
             if not plus_courts:
                 break
-            echelle.append(
-                next((t for t in plus_courts if t.pas_ms * pages.capacite(t) >= duree_ms), plus_courts[-1])
-            )
+            echelle.append(next((t for t in plus_courts if t.pas_ms * pages.capacite(t) >= duree_ms), plus_courts[-1]))
             duree_ms = echelle[-1].pas_ms
         return await self._descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
 
@@ -8617,7 +8926,6 @@ class FilBougies(_FilRelu):
             self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
         )
         return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
-
 
     def en_agregat(self) -> FilAgregat:
         """Le même, fait des trades ; ses bougies restent celles du REST."""
@@ -10054,11 +10362,16 @@ def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
 # --- Lecteurs : d'une valeur (texte, YAML, Python) à la bonne, ou ValueError ---
 
 
+_CONTROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def lire_texte(valeur: Any) -> str:
-    """Un texte non vide."""
+    """Un texte non vide, sur une ligne."""
     texte = str(valeur).strip()
     if not texte or valeur is None or isinstance(valeur, bool | dict | list):
         raise ValueError("un texte non vide est attendu")
+    if _CONTROLE.search(texte):
+        raise ValueError(f"« {neutraliser(texte)} » contient un caractère de contrôle : une seule ligne est attendue")
     return texte
 
 
@@ -10067,7 +10380,7 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
 
     def lire(valeur: Any) -> int:
         texte = str(valeur).strip()
-        if isinstance(valeur, bool) or not re.fullmatch(r"[+-]?\d+(_\d+)*", texte):
+        if isinstance(valeur, bool) or not re.fullmatch(r"[+-]?(?=.{1,30}$)\d+(_\d+)*", texte):
             raise ValueError(f"un entier est attendu, pas « {valeur} »")
         if not minimum <= int(texte) <= maximum:
             raise ValueError(f"{int(texte)} n'est pas entre {minimum} et {maximum}")
@@ -10076,15 +10389,25 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
     return lire
 
 
-def lire_secondes(valeur: Any) -> float:
+def lire_secondes(valeur: Any, maximum: float = math.inf) -> float:
     """Une durée en secondes, positive ou nulle."""
     try:
         secondes = float(valeur)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         secondes = math.nan
     if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
         raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
+    if secondes > maximum:
+        raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
     return secondes
+
+
+GRACE_MAX_S = 86_400.0  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
+
+
+def lire_grace(valeur: Any) -> float:
+    """Une durée en secondes, d'un jour au plus."""
+    return lire_secondes(valeur, GRACE_MAX_S)
 
 
 _BOOLEENS = {**dict.fromkeys(("true", "oui", "yes", "on"), True), **dict.fromkeys(("false", "non", "no", "off"), False)}
@@ -10132,28 +10455,79 @@ def lire_date(valeur: Any) -> int:
     return lire_instant(valeur, maintenant_ms())
 
 
+IMBRICATION_MAX = 32  # la configuration d'un exchange en a quatre ; ccxt la parcourt récursivement
+
+
 def lire_objet(valeur: Any) -> dict[str, Any]:
     """Un dictionnaire, ou un objet JSON."""
-    if isinstance(valeur, Mapping):
-        return dict(valeur)
     try:
-        objet = json.loads(str(valeur))
+        objet = dict(valeur) if isinstance(valeur, Mapping) else json.loads(str(valeur), parse_constant=_pas_du_json)
+        imbrication = _imbrication(objet)
     except json.JSONDecodeError as erreur:
         raise ValueError(f"un objet JSON est attendu (celui-ci ne se lit plus au caractère {erreur.pos + 1})") from None
+    except RecursionError:
+        imbrication, objet = IMBRICATION_MAX + 1, {}
+    if imbrication > IMBRICATION_MAX:
+        raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
     if not isinstance(objet, dict):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
     return objet
+
+
+def _pas_du_json(nom: str) -> Any:
+    raise ValueError(f"« {nom} » n'est pas un nombre JSON")
+
+
+def _imbrication(objet: Any) -> int:
+    """Le nombre de niveaux d'un objet ; RecursionError s'il se contient lui-même."""
+    if not isinstance(objet, Mapping | list | tuple):
+        return 0
+    enfants = objet.values() if isinstance(objet, Mapping) else objet
+    return 1 + max(map(_imbrication, enfants), default=0)
 
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, ou `@fichier.json`."""
     if not (isinstance(valeur, str) and valeur.startswith("@")):
         return lire_objet(valeur)
+    chemin = lire_dossier(valeur[1:])
     try:
-        return lire_objet(Path(valeur[1:]).read_text(encoding="utf-8"))
+        if chemin.exists() and not (chemin.is_file() or chemin.is_dir()):  # un tube s'attendrait sans fin
+            raise ValueError(f"« {chemin} » n'est pas un fichier ordinaire")
+        with chemin.open("rb") as fichier:
+            octets = fichier.read(TEXTE_MAX + 1)
+        if len(octets) > TEXTE_MAX:
+            raise ValueError(f"« {chemin} » ne se lit pas (il dépasse {TEXTE_MAX >> 20} Mo)")
+        return lire_objet(octets.decode())
     except (OSError, UnicodeDecodeError) as erreur:
         cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
-        raise ValueError(f"« {valeur[1:]} » ne se lit pas ({cause})") from None
+        raise ValueError(f"« {chemin} » ne se lit pas ({cause})") from None
+
+
+# Ce que dit une autre option : donné en paramètre, la série ne serait plus celle que le fichier annonce. Formes de
+# comparaison (`_forme`) des noms qu'emploient les exchanges.
+_RESERVES = {
+    "symbole": """symbol symbols pair pairs market markets marketid instrument instrumentname instrumentid instid
+        contract contractcode currencypair productid symbolid tradingpair coin baseid quoteid""",
+    "type_marche": "category producttype insttype",
+    "timeframe": "interval timeframe granularity resolution period bar barsize",
+    "prix_ohlcv": "price pricetype pricekind",
+    "limite": "limit count size pagesize perpage num candlesticks paginate",
+    "date_debut": """since start starttime starttimestamp startts startat startdate startdateiso from fromtime
+        fromtimestamp fromms fromiso fromdate fromdateiso fromidx after cursor""",
+    "date_fin": """until end endtime endtimestamp endts endat enddate enddateiso to totime totimestamp toms toiso todate
+        todateiso before last""",
+}
+_OPTION_DU_PARAMETRE = {forme: nom for nom, formes in _RESERVES.items() for forme in formes.split()}
+
+
+def lire_params(valeur: Any) -> dict[str, Any]:
+    """Un objet JSON, sans ce qui changerait la série elle-même."""
+    params = lire_objet(valeur)
+    for nom in params:
+        if choix := _OPTION_DU_PARAMETRE.get(_forme(str(nom))):
+            raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
+    return params
 
 
 def lire_proxy(valeur: Any) -> str:
@@ -10164,9 +10538,32 @@ def lire_proxy(valeur: Any) -> str:
     return texte
 
 
+NOM_MAX = 200  # octets ; à côté du fichier, « .corrompu-<date> » ou « .fiche.json.<pid>.tmp » : les systèmes en ont 255
+
+CHEMIN_MAX = 3_800  # octets, pour la même raison : Linux en a 4096
+
+
 def lire_chemin(valeur: Any) -> Path:
     """Un chemin de fichier ; `~` est développé."""
-    return Path(lire_texte(valeur)).expanduser()
+    chemin = lire_dossier(valeur)
+    if chemin.name in ("", ".."):
+        raise ValueError(f"« {chemin} » est un dossier : un nom de fichier est attendu")
+    if (octets := len(chemin.name.encode())) > NOM_MAX:
+        raise ValueError(f"le nom « {chemin.name[:20]}… » est trop long : {octets} octets, {NOM_MAX} au plus")
+    return chemin
+
+
+def lire_dossier(valeur: Any) -> Path:
+    """Un chemin ; `~` est développé."""
+    texte = lire_texte(valeur)
+    try:
+        if len(texte.encode()) <= CHEMIN_MAX:
+            return Path(texte).expanduser()
+        raise ValueError(f"le chemin « {texte[:20]}… » est trop long : {CHEMIN_MAX} octets au plus")
+    except UnicodeEncodeError:
+        raise ValueError(f"« {neutraliser(texte)} » n'est pas de l'UTF-8") from None
+    except RuntimeError:
+        raise ValueError(f"« {texte.partition('/')[0]} » ne désigne le dossier d'aucun utilisateur") from None
 
 
 def lire_chemin_html(valeur: Any) -> Path:
@@ -10225,7 +10622,7 @@ class Tache:
         aide="garder la bougie non close")
     relecture: int = option(2, lire=lire_entier(0, 10_000), groupe="intervalle", valeur="N",
         aide="dernières bougies relues à chaque reprise (révisions tardives)")
-    grace: float = option(2.0, lire=lire_secondes, groupe="intervalle", valeur="S",
+    grace: float = option(2.0, lire=lire_grace, groupe="intervalle", valeur="S",
         aide="retard admis d'un trade, et secondes avant de tenir une bougie pour close")
     stream: str | None = option(choix=FLUX, groupe="flux",
         aide="suit en direct au lieu de lire l'historique")
@@ -10266,7 +10663,7 @@ class Tache:
         aide="l'exchange embarqué répond à la place du vrai, sans réseau ni clé")
     options: Mapping[str, Any] = option({}, lire=lire_objet, groupe="connexion", valeur="JSON", secret=True,
         aide="options de ccxt")
-    params: Mapping[str, Any] = option({}, lire=lire_objet, groupe="connexion", valeur="JSON", secret=True,
+    params: Mapping[str, Any] = option({}, lire=lire_params, groupe="connexion", valeur="JSON", secret=True,
         aide="paramètres ajoutés à chaque requête")
     config_ccxt: Mapping[str, Any] = option({}, lire=lire_objet_ou_fichier, groupe="connexion", valeur="JSON",
         secret=True, aide="configuration fondue dans celle du constructeur ccxt : objet JSON, ou @fichier.json")
@@ -10287,7 +10684,8 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.date_debut is not None and self.date_debut > maintenant_ms():
-            yield ("date_debut",), f"{en_iso(self.date_debut)} est dans le futur : rien ne peut être lu"
+            dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
+            yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
@@ -10426,8 +10824,14 @@ def lire_valeurs(
             try:
                 lues[connus[nom].name] = connus[nom].metadata["lire"](valeur)
             except ValueError as erreur:
-                fautes.append(Faute((nom,), str(erreur)))
+                fautes.append(Faute((nom,), _phrase(erreur)))
     return lues, fautes
+
+
+def _phrase(erreur: ValueError) -> str:
+    """Ce que dit un lecteur, sur une ligne ; d'une valeur de cinq mille caractères, le début et la fin suffisent."""
+    dite = neutraliser(str(erreur))
+    return dite if len(dite) <= 1000 else f"{dite[:400]}…{dite[-400:]}"
 
 
 def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
@@ -10515,6 +10919,7 @@ class BilanSerie:
     cle: CleSerie | None = None
     compteurs: dict[str, int] = field(default_factory=dict)
     derniere_ms: int | None = None  # horodatage de la dernière ligne lue
+    erreur: ErreurCollecte | None = None  # ce qui l'a fait échouer
     retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune ligne
 
     def en_dict(self) -> dict[str, Any]:
@@ -10695,6 +11100,12 @@ def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]
     return trouves
 
 
+def secrets_connus(env: Path = Path(".env")) -> tuple[str, ...]:
+    """Toutes les clés de l'environnement et du `.env`, quel que soit leur exchange : un message n'en cite aucune."""
+    motif = re.compile(rf"(?:.*_)?(?:{'|'.join(NOMS_IDENTIFIANTS.values())})", re.IGNORECASE)
+    return tuple(valeur for nom, valeur in {**lire_env(env), **os.environ}.items() if motif.fullmatch(nom))
+
+
 def lire_env(chemin: Path) -> dict[str, str]:
     """Les variables d'un `.env`, s'il existe ; ErreurDemande s'il ne se lit pas."""
     if not chemin.is_file():
@@ -10712,11 +11123,24 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
     """Le nom stable d'une sortie sans chemin : même demande, même fichier ; une autre demande, un autre."""
     cle = cles[0]
     symboles = "+".join(_nom_de_fichier(c.symbole) for c in sorted(cles))
-    if len(symboles) > 80:
+    if len(symboles) > 80 or len(symboles.encode()) > NOM_MAX // 2:
         symboles = f"{len(cles)}-symboles-{hashlib.sha256(symboles.encode()).hexdigest()[:10]}"
     prix = "" if cle.prix in ("", "last") else f"_{cle.prix}"
     contenu = cle.timeframe if type_donnee is OHLCV else "-".join(filter(None, (type_donnee.nom, cle.timeframe)))
     return f"{cle.exchange}_{type_marche}_{symboles}_{contenu}{prix}{extension}"
+
+
+def _nom_d_office(tache: Tache, series: Sequence[Serie], dossier: Path, extension: str) -> str:
+    """Le nom stable de cette demande : un symbole complet dit son type de marché.
+
+    Les noms d'avant, qui redisaient `--type-marche` (bybit_spot_… pour un swap), restent ceux des fichiers qui les ont.
+    """
+    complets = all(":" in serie.cle.symbole for serie in series)
+    types = {serie.nature.type_marche if ":" in serie.cle.symbole else tache.type_marche for serie in series}
+    possibles = ["+".join(sorted(types)), tache.type_marche, *(TYPES_MARCHE if complets else ())]
+    cles = [serie.cle for serie in series]
+    noms = [nom_de_sortie(cles, un, tache.type_donnee, extension) for un in possibles]
+    return premier_present(dossier, noms) or noms[0]
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -10764,6 +11188,7 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
         params=tache.params,
         config_ccxt=fondre_dicts(config, tache.config_ccxt),
         identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
+        secrets=() if tache.hors_ligne else secrets_connus(env),
     )
 
 
@@ -10859,7 +11284,7 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     cles = [serie.cle for serie in series]
     classe = ECRIVAINS[tache.format_choisi]
     extension = classe.extensions[0]
-    chemin = tache.sortie or dossier / nom_de_sortie(cles, tache.type_marche, tache.type_donnee, extension)
+    chemin = tache.sortie or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = classe(
@@ -10950,7 +11375,7 @@ class _Execution:
             try:
                 await self._copier(serie, bilan)
             except (ErreurTemporaire, ErreurDefinitive) as erreur:
-                bilan.etat, bilan.message = "echec", erreur.complet()
+                bilan.etat, bilan.message, bilan.erreur = "echec", erreur.complet(), erreur
                 journal.error("%s", bilan.message)
 
     async def _copier(self, serie: Serie, bilan: BilanSerie) -> None:
@@ -11406,7 +11831,7 @@ async def telecharger_async(**options: Any) -> pa.Table:
     bilan = await executer_async(tache, puits=puits)
     for serie in bilan.series:
         if serie.etat == "echec":
-            raise ErreurTemporaire(serie.message)
+            raise serie.erreur or ErreurTemporaire(serie.message)
     if puits is not None:
         return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
@@ -11449,11 +11874,17 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     return table.filter(gardees) if gardees is not None else table.slice(0, 0)
 
 
-def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
+def _une_boucle_tourne() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        return False
+    return True
+
+
+def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
+    if not _une_boucle_tourne():
         return asyncio.run(fabrique())
     with concurrent.futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
@@ -11655,7 +12086,7 @@ class SortieJournal(logging.StreamHandler[Any]):
 def installer_journal(niveau: str) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
     sortie = SortieJournal()
-    forme = logging.Formatter("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
     sortie.addFilter(_nommer_tache)
@@ -11665,6 +12096,13 @@ def installer_journal(niveau: str) -> None:
     for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv", "distributed", "tornado"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
         logging.getLogger(bavard).propagate = False
+
+
+class _Forme(logging.Formatter):
+    """Une ligne de journal, dont rien ne pilote le terminal ; seuls nos sauts de ligne y restent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return neutraliser(super().format(record), sauf="\n")
 
 
 def _nommer_tache(ligne: logging.LogRecord) -> bool:
@@ -11889,7 +12327,7 @@ def imprimer(lignes: Iterable[str]) -> None:
     """Les lignes sur stdout ; un tube fermé en face (`| head`) n'est pas une faute, un disque plein si."""
     try:
         for ligne in lignes:
-            print(ligne, flush=True)  # noqa: T201  le seul print : stdout est réservé aux listes
+            print(neutraliser(ligne, sauf="\t"), flush=True)  # noqa: T201  le seul print : stdout est réservé aux listes
     except OSError as erreur:
         # Ce qui reste dans le tampon serait réécrit, et échouerait encore, à la sortie de Python.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -61,6 +61,7 @@ from module_ccxt_fr_v2 import (
     journal,
     lire_booleen,
     lire_chemin,
+    lire_dossier,
     lire_env,
     lire_objet_ou_fichier,
     lire_options,
@@ -118,7 +119,7 @@ class OptionsTacheDeLot:
         aide="nom de la tâche, unique dans le fichier")
     mode: str | None = option(choix=MODES, groupe="lot", defaut_aide="stream si un flux est demandé, sinon rest",
         aide="historique ou flux")
-    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_chemin, groupe="lot", valeur="DOSSIER",
+    output_dir: Path = option(DOSSIER_SORTIES, lire=lire_dossier, groupe="lot", valeur="DOSSIER",
         aide="dossier des tâches sans sortie")
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from module_ccxt_fr_v2 import (
+    AVANCE_ADMISE_MS,
     AVANT_COTATION,
     CODE_FAUTES,
     CODE_PARTIEL,
@@ -29,7 +30,6 @@ from module_ccxt_fr_v2 import (
     FUNDING,
     HORS_LIGNE,
     INSTANT_MAX_MS,
-    JOUR_MS,
     OHLCV,
     OPEN_INTEREST,
     ORDERBOOK,
@@ -100,7 +100,6 @@ if TYPE_CHECKING:
 else:
     from module_ccxt_fr_v2 import pa, pc
 
-AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
 CONSTATS_DITS = 20  # par nature
 ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
 

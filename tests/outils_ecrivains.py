@@ -41,7 +41,7 @@ def plage(debut: int, fin: int) -> m.Intervalle:
 def bougie(rang: int, version: int = 0) -> Ligne:
     """Une bougie reconnaissable à son rang et à sa version."""
     prix = 100 + rang / 7 + version / 1000
-    return prix, prix + 0.1, prix - 0.1, prix + 0.1 + 0.2, None if rang % 13 == 0 else rang * 1e-8
+    return prix, prix + 0.5, prix - 0.1, prix + 0.1 + 0.2, 0.0 if rang % 13 == 0 else rang * 1e-8
 
 
 def lot(

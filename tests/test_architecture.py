@@ -143,8 +143,8 @@ IMPURETES = {
     # La section 1 définit `importer`, qui reçoit le nom ; seule la 7 lui donne ccxt.
     "ccxt": Impurete(r"(importer|importlib\.import_module|__import__)\('ccxt.*", frozenset({7})),
     "disque": Impurete(
-        # `self.api` est une instance ccxt : son `open` ouvre une session HTTP.
-        rf"(?!self\.api\.)(.*\.)?({METHODES_DISQUE})\(.*|os\.(replace|remove|fsync|makedirs|truncate|link|listdir|scandir|write)\(.*"
+        # `self.api` est une instance ccxt, `super()` sa classe : leur `open` ouvre une session HTTP.
+        rf"(?!self\.api\.|super\(\)\.open)(.*\.)?({METHODES_DISQUE})\(.*|os\.(replace|remove|fsync|makedirs|truncate|link|listdir|scandir|write)\(.*"
         r"|(shutil\.(?!get_terminal_size)|sqlite3\.|tempfile\.|gzip\.).*",
         frozenset({6}),
         frozenset(

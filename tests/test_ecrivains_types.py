@@ -245,7 +245,7 @@ def test_un_groupe_n_est_jamais_coupe(suffixe: str, tmp_path: Path, monkeypatch:
         for _ in range(4):
             debut = alea.randrange(300)
             un = [
-                {**trades([str(i)], i // 20, float(tour))[0], "symbole": "BTC/USDT"}
+                {**trades([str(i)], i // 20, float(tour + 1))[0], "symbole": "BTC/USDT"}
                 for i in range(debut, debut + alea.randrange(1, 50))
             ]
             attendu.update({t["id"]: t["price"] for t in un})

@@ -436,7 +436,7 @@ VALEURS: dict[str, st.SearchStrategy[Any]] = {
     "date_fin": st.dates(dt.date(2021, 1, 1), dt.date(2030, 1, 1)),
     "inclure_bougie_courante": st.booleans(),
     "relecture": st.integers(0, 10_000),
-    "grace": st.floats(0, 1e6),
+    "grace": st.floats(0, 86_400),
     "duree": st.floats(0, 1e6),
     "flush": st.integers(1, 5000),
     "profondeur": st.integers(1, 5000),

@@ -1,0 +1,412 @@
+"""Ce qui est absurde, abîmé ou hostile : une phrase, le bon code, et rien de cru (contrat § 9)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import sqlite3
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from outils_bout_en_bout import HEURE, MINUTE, commande, lignes, telecharger
+from outils_ecrivains import creer
+from pyarrow import feather
+
+import module_ccxt_fr_v2 as m
+from bourse_locale import Panne
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bourse_locale import Bourse
+
+JANVIER = 1_704_067_200_000
+UNE_HEURE = (JANVIER, JANVIER + HEURE)
+OPTIONS = m.noms_options(m.Tache, m.OptionsExecution)
+
+# La table : chaque option × chaque valeur absurde.
+PARTOUT = [
+    "", " ", "\0", "a\nb", "\x1b[31mx", "é" * 300, "-1", "0", "1e308", "nan", "-inf", "9" * 30, "9" * 5000, "1_0", "{}",
+    "[]", "null", '"', "\udcff", "\u202e", "x" * 5000, "٣", "1.5", "--", "-", "=",
+]  # fmt: skip
+DE_CHEMIN = [".", "./", "/", "..", "a/..", "~personne/x.csv", "n" * 300 + ".csv", "a\nb.csv", "\udcff.csv", "d/" * 3000]
+DE_DATE = [
+    "9999-01-01",
+    "2024-13-01",
+    "2024-02-30",
+    "-1e9j",
+    "1e20",
+    "253402300800000",
+    "2024-01-01T25:00",
+    "hier",
+    "-7",
+]
+DE_JSON = [
+    '{"a":', "[1]", '{"a":NaN}', '{"a":-Infinity}', "[" * 100_000, '{"a":' * 100_000, '{"a":' * 40 + "1" + "}" * 40,
+    "@", "@/dev/zero", "@/nulle/part", "@.", "@\0",
+]  # fmt: skip
+DE_DUREE = ["1e9", "1e11", "1e300"]
+
+
+def absurdes(champ: Any) -> list[str]:
+    lecteur = champ.metadata["lire"]
+    suite = {m.lire_chemin: DE_CHEMIN, m.lire_chemin_html: DE_CHEMIN, m.lire_date: DE_DATE, m.lire_grace: DE_DUREE}
+    return PARTOUT + suite.get(lecteur, []) + (DE_JSON if champ.default is dataclasses.MISSING else [])
+
+
+@pytest.mark.parametrize("nom", [nom for nom, champ in OPTIONS.items() if not isinstance(champ.default, bool)])
+def test_une_valeur_absurde_est_lue_ou_refusee_d_une_phrase(nom: str) -> None:
+    """Jamais autre chose qu'une ErreurDemande, imprimable, d'une ligne, et sans attendre."""
+    symbole = () if nom in ("symbole", "symbols", "symboles") else ("--symbole", "BTC/USDT")
+    for valeur in absurdes(OPTIONS[nom]):
+        depart = time.monotonic()
+        try:
+            tache, _ = m.lire_arguments([*symbole, f"{m.drapeau(nom)}={valeur}"])
+        except m.ErreurDemande as refus:
+            dit = m.neutraliser(str(refus), sauf="\n")
+            assert OPTIONS[nom].name.replace("_", "-") in dit, (valeur[:80], dit)
+            assert len(dit.splitlines()) == 1, (valeur[:80], dit)
+        else:
+            assert nom not in ("sortie", "bilan", "verifier") or valeur not in DE_CHEMIN, valeur[:80]
+            m.reglages_flux(tache)  # ce que l'exécution en fait d'abord
+        assert time.monotonic() - depart < 5
+
+
+def test_une_date_de_l_an_9999_n_est_pas_dite_de_2200() -> None:
+    with pytest.raises(m.ErreurDemande, match="d'après 2199, est dans le futur") as refus:
+        m.construire({"symbole": "A/B", "date_debut": "9999-01-01"})
+    assert "2200" not in str(refus.value)
+
+
+@pytest.fixture
+def lieux(tmp_path: Path) -> Path:
+    (tmp_path / "boucle.csv").symlink_to(tmp_path / "autre.csv")
+    (tmp_path / "autre.csv").symlink_to(tmp_path / "boucle.csv")
+    (tmp_path / "fichier").write_text("x")
+    os.mkfifo(tmp_path / "tube")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("nom", "code", "dit"),
+    [
+        ("boucle.csv", 2, "liens symboliques tournent en rond"),
+        ("boucle.csv/a.csv", 2, "liens symboliques tournent en rond"),
+        ("tube", 2, "n'est pas un fichier ordinaire"),
+        ("/dev/full", 2, "n'est pas un fichier ordinaire"),
+        ("fichier/a.csv", 1, "un des dossiers du chemin est un fichier"),
+        ("n" * 230 + ".csv", 2, "trop long"),
+        ("/proc/x.csv", 1, "Aucun fichier ne peut être créé à côté de"),
+    ],
+)
+def test_une_sortie_impossible_est_refusee_avant_le_telechargement(
+    nom: str, code: int, dit: str, bourse: Bourse, lieux: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    avant = sorted(voisin.name for voisin in lieux.iterdir())
+    assert telecharger(bourse, lieux / nom, UNE_HEURE) == code
+    erreurs = capsys.readouterr().err
+    assert dit in erreurs
+    assert "Traceback" not in erreurs
+    assert not [r for r in bourse.requetes if "klines" in r.chemin]
+    assert sorted(voisin.name for voisin in lieux.iterdir()) == avant
+
+
+# --- Paramètres et configuration
+
+
+@pytest.mark.parametrize(
+    ("nom", "option"),
+    [
+        ("symbol", "symbole"), ("interval", "timeframe"), ("limit", "limite"), ("startTime", "date_debut"),
+        ("since", "date_debut"), ("until", "date_fin"), ("endTime", "date_fin"), ("instrument_name", "symbole"),
+        ("instId", "symbole"), ("price", "prix_ohlcv"), ("end_timestamp", "date_fin"), ("productType", "type_marche"),
+    ],
+)  # fmt: skip
+def test_un_parametre_reserve_renvoie_a_son_option(nom: str, option: str) -> None:
+    phrase = f"params : « {nom} » changerait la série demandée : employez l'option {option}"
+    with pytest.raises(m.ErreurDemande) as refus:
+        m.construire({"symbole": "A/B", "params": {nom: "x"}})
+    assert str(refus.value) == phrase
+
+
+@pytest.mark.parametrize("nom", ["adjust", "type", "feed", "method", "channel", "adjustment"])
+def test_un_parametre_qui_ne_change_pas_la_serie_passe(nom: str) -> None:
+    assert m.construire({"symbole": "A/B", "params": {nom: "x"}}).params == {nom: "x"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"rateLimit": -1}, {"rateLimit": "x"}, {"rateLimit": 1e12}, {"rateLimit": None}, {"timeout": "x"},
+        {"timeout": 0}, {"urls": 3}, {"urls": {"api": 3}}, {"urls": {"api": "http://x"}}, {"headers": []},
+        {"headers": {"X": "a\nb"}},
+        {"headers": {"X": 3}}, {"options": 3}, {"fetch_ohlcv": 3}, {"enableRateLimit": "x"}, {"hostname": 3},
+        {"markets": 3}, {"session": 3}, {"httpsProxy": 3}, {"verbose": "x"},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_une_configuration_que_ccxt_ne_peut_digerer(
+    config: dict[str, Any], bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 2, une phrase qui nomme la clé, aucune requête, aucune attente."""
+    arguments = commande(bourse, tmp_path / "a.csv", UNE_HEURE)
+    reglages = m.fondre_dicts(json.loads(arguments[arguments.index("--config-ccxt") + 1]), config)
+    depart = time.monotonic()
+    assert m.principal([*arguments, "--config-ccxt", json.dumps(reglages)]) == 2
+    assert time.monotonic() - depart < 5
+    erreurs = capsys.readouterr().err
+    assert f"config_ccxt : « {next(iter(config))} » ne convient pas à binance" in erreurs
+    assert len(erreurs.splitlines()) == 1
+    assert not bourse.requetes
+    assert not list(tmp_path.iterdir())
+
+
+# --- Réponses hostiles
+
+PILOTE = "\x1b[2J\x1b]0;titre\x07\u202e\r\n2024 ERROR faux\x9b31m"
+
+
+def test_ce_que_dit_l_exchange_ne_pilote_pas_le_terminal(
+    bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corps = json.dumps({"code": -1121, "msg": f"refus {PILOTE} fin"}, ensure_ascii=False)
+    bourse.pannes.ajouter(Panne("http", "klines", code=400, corps=corps))
+    assert telecharger(bourse, tmp_path / "a.csv", UNE_HEURE, "--essais", "1") == 1
+    erreurs = capsys.readouterr().err
+    assert "refus" in erreurs
+    assert all(c.isprintable() or c == "\n" for c in erreurs), erreurs
+    assert not [ligne for ligne in erreurs.splitlines() if ligne.startswith("2024 ERROR faux")]
+
+
+def test_ce_qui_va_au_terminal_est_neutralise(capsys: pytest.CaptureFixture[str]) -> None:
+    m.installer_journal("info")
+    m.journal.info("%s", PILOTE)
+    m.imprimer([f"A{PILOTE}/USDT\tspot"])
+    sortie = capsys.readouterr()
+    assert all(c.isprintable() or c in "\t\n" for c in sortie.out + sortie.err)
+    assert sortie.out.count("\n") == 1
+    assert sortie.out.endswith("/USDT\tspot\n")
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".sqlite"])
+def test_un_identifiant_sur_deux_lignes_ne_casse_pas_le_fichier(suffixe: str, tmp_path: Path) -> None:
+    """L'id et le sens d'un trade viennent de l'exchange : ni saut de ligne, ni échappement ; un id sans fin est ôté."""
+    chemin, cle = tmp_path / f"t{suffixe}", m.CleSerie("binance", "BTC/USDT")
+    bruts = [
+        {"timestamp": JANVIER + rang, "id": ident, "side": "buy\n\x1b[31m", "price": 1.0, "amount": 1.0}
+        for rang, ident in enumerate(('1\n2,"', "\x1b]0;x\x07", "9" * 6000))
+    ]
+    trades = [m.trade_de(brut, JANVIER) for brut in bruts]
+    assert trades[2] is not None
+    assert trades[2].id is None
+    nommes = [t._replace(id=t.id or "~3") for t in trades if t is not None]
+    with creer(chemin, m.TRADES) as ecrivain:
+        ecrivain.ecrire(m.Lot(cle, m.tabler_trades(cle, nommes), [(JANVIER, JANVIER + 9)], []), m.Fiche(cle))
+        ecrivain.finir()
+    lue = m.lire(chemin)
+    assert lue.num_rows == 3
+    assert all(texte.isprintable() for nom in ("id", "side") for texte in lue[nom].to_pylist())
+    assert m.verifier(chemin).code == 0
+
+
+def test_une_cle_d_un_autre_exchange_est_masquee(
+    bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Toute clé de l'environnement se tait, employée ou non : celle qu'une autre remplace, et celle d'okx."""
+    cles = {"API_KEY": "CLE-REMPLACEE-1", "BINANCE_API_KEY": "CLE-EMPLOYEE-2", "OKX_API_PASSWORD": "PHRASE-D-OKX-3"}
+    for nom, valeur in cles.items():
+        monkeypatch.setenv(nom, valeur)
+    corps = json.dumps({"code": -2015, "msg": f"Invalid {' '.join(cles.values())}"})
+    bourse.pannes.ajouter(Panne("http", "klines", code=400, corps=corps))
+    assert telecharger(bourse, tmp_path / "a.csv", UNE_HEURE, "--essais", "1", "--journal", "debug") == 1
+    erreurs = capsys.readouterr().err
+    assert erreurs.count("***") >= 3
+    assert not [valeur for valeur in cles.values() if valeur in erreurs]
+
+
+def test_un_corps_sans_fin_est_laisse_la(
+    bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Au-delà du plafond, la lecture s'arrête : code 1, et la raison."""
+    assert m.CORPS_MAX == 64 << 20
+    monkeypatch.setattr(m, "CORPS_MAX", 1000)
+    bourse.pannes.ajouter(Panne("http", "exchangeInfo", code=200, corps="[" + "1," * 200_000 + "1]"))
+    assert telecharger(bourse, tmp_path / "a.csv", UNE_HEURE, "--essais", "1") == 1
+    assert "laissée là" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("attente_s", [1e12, float("inf"), 8e9])
+def test_une_pause_jusqu_en_9999_est_plafonnee(attente_s: float) -> None:
+    frein, dites = m.Frein(), list[float]()
+    frein.prevenir = dites.append
+    frein.serrer(attente_s)
+    assert m.PAUSE_MAX_S - 5 < frein.reste_s <= m.PAUSE_MAX_S + 1
+    assert dites == [pytest.approx(m.PAUSE_MAX_S, abs=5)]
+
+
+# --- Bibliothèque
+
+
+@contextlib.contextmanager
+def bibliotheque(bourse: Bourse) -> Iterator[dict[str, Any]]:
+    yield {
+        "symbole": "BTC/USDT", "date_debut": UNE_HEURE[0], "date_fin": UNE_HEURE[1], "essais": 1,
+        "config_ccxt": {**bourse.config_ccxt("binance"), "rateLimit": 1},
+    }  # fmt: skip
+
+
+def test_une_trace_montre_le_conseil_et_rien_d_autre(bourse: Bourse) -> None:
+    with bibliotheque(bourse) as options, pytest.raises(m.ErreurDemande) as refus:
+        m.telecharger_ohlcv(**{**options, "symbole": "BTCUSDT"})
+    trace = "".join(traceback.format_exception(refus.value))
+    assert "Vouliez-vous dire « BTC/USDT »" in trace
+    assert "During handling" not in trace
+    assert "no running event loop" not in trace
+
+
+def test_un_refus_definitif_n_est_pas_dit_passager(bourse: Bourse) -> None:
+    bourse.pannes.ajouter(Panne("http", "klines", code=451, corps='{"msg": "restricted location"}'))
+    with bibliotheque(bourse) as options, pytest.raises(m.ErreurDefinitive, match="accès refusé"):
+        m.telecharger_ohlcv(**options)
+
+
+# --- Noms d'office
+
+
+def nom_choisi(bourse: Bourse, *mots: str) -> str:
+    assert telecharger_sans_sortie(bourse, *mots) == 0
+    nommes = [f.name for f in m.DOSSIER_SORTIES.iterdir() if f.suffix == ".csv"]
+    assert len(nommes) == 1
+    return nommes[0]
+
+
+def telecharger_sans_sortie(bourse: Bourse, *mots: str) -> int:
+    return m.principal(commande(bourse, None, UNE_HEURE, "--symbole", "BTC/USD:BTC", *mots, exchange="bybit"))
+
+
+def test_un_symbole_complet_nomme_son_fichier(bourse: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Avec ou sans --type-marche : le même fichier, au nom du vrai marché ; un fichier au nom d'avant est continué."""
+    monkeypatch.chdir(tmp_path)
+    nom = nom_choisi(bourse)
+    assert nom.startswith("bybit_swap_BTC-USD_BTC_1m")
+    assert nom_choisi(bourse, "--type-marche", "swap") == nom
+    for suffixe in ("", ".fiche.json"):
+        avant = m.DOSSIER_SORTIES / f"{nom}{suffixe}"
+        avant.rename(avant.with_name(avant.name.replace("swap", "spot")))
+    requetes = len(bourse.requetes)
+    assert nom_choisi(bourse, "--type-marche", "swap") == nom.replace("swap", "spot")
+    assert len(lignes(m.DOSSIER_SORTIES / nom.replace("swap", "spot"))) == HEURE // MINUTE
+    assert len([r for r in bourse.requetes[requetes:] if "kline" in r.chemin]) <= 1  # la relecture
+
+
+def test_le_journal_des_bibliotheques_reste_muet() -> None:
+    m.installer_journal("debug")
+    assert not logging.getLogger("ccxt").propagate
+
+
+# --- Une relance voit ce que verrait --verifier
+
+
+def oter_un_chiffre(chemin: Path) -> None:
+    """Une cellule qui n'est plus un nombre."""
+    rangs = chemin.read_bytes().split(b"\n")
+    cellules = rangs[20].split(b",")
+    cellules[7] = b"x" + cellules[7][1:]
+    chemin.write_bytes(b"\n".join([*rangs[:20], b",".join(cellules), *rangs[21:]]))
+
+
+def voler_une_ligne(chemin: Path) -> None:
+    """Un saut de ligne abîmé : deux lignes n'en font plus qu'une."""
+    octets = bytearray(chemin.read_bytes())
+    rang = [i for i, octet in enumerate(octets) if octet == ord("\n")][20]
+    octets[rang] = ord("\x0b")
+    chemin.write_bytes(bytes(octets))
+
+
+def ouvrir_un_guillemet(chemin: Path) -> None:
+    octets = bytearray(chemin.read_bytes())
+    rang = [i for i, octet in enumerate(octets) if octet == ord("\n")][20]
+    octets[rang + 1] = ord('"')
+    chemin.write_bytes(bytes(octets))
+
+
+def inventer_un_symbole(chemin: Path) -> None:
+    rangs = chemin.read_bytes().split(b"\n")
+    rangs[20] = rangs[20].replace(b"BTC/USDT", b"BTC/USDU")
+    chemin.write_bytes(b"\n".join(rangs))
+
+
+def echanger_haut_et_bas(chemin: Path) -> None:
+    rangs = chemin.read_bytes().split(b"\n")
+    cellules = rangs[20].split(b",")
+    cellules[6], cellules[7] = b"1.0", b"2.0"
+    chemin.write_bytes(b"\n".join([*rangs[:20], b",".join(cellules), *rangs[21:]]))
+
+
+@pytest.mark.parametrize(
+    "abimer", [oter_un_chiffre, voler_une_ligne, ouvrir_un_guillemet, inventer_un_symbole, echanger_haut_et_bas]
+)
+def test_une_relance_ne_dit_pas_zero_sur_un_csv_abime(
+    abimer: Any, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ce que --verifier dit fautif est ôté, dit, redemandé ; l'original est gardé, et la suite est sans faute."""
+    sortie = tmp_path / "a.csv"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    abimer(sortie)
+    assert m.verifier(sortie).code == 4
+    capsys.readouterr()
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert "abîmée" in capsys.readouterr().err
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
+    assert len(list(tmp_path.glob("a.csv.corrompu-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "requete",
+    [
+        "UPDATE ohlcv SET close = 'abc' WHERE timestamp = {t}",
+        "UPDATE ohlcv SET high = low / 2 WHERE timestamp = {t}",
+        "UPDATE ohlcv SET symbole = 'BTC/USDU' WHERE timestamp = {t}",
+        "UPDATE ohlcv SET timestamp = timestamp + 1 WHERE timestamp = {t}",
+        "UPDATE ohlcv SET volume = NULL WHERE timestamp = {t}",
+    ],
+)
+def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(requete: str, bourse: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / "a.sqlite"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        base.execute(requete.format(t=JANVIER + 20 * MINUTE))
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_une_relance_regarde_un_fichier_recrit_par_un_autre_outil(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Récrit avec une cellule vidée, sans sceau : la ligne est ôtée et redemandée."""
+    sortie = tmp_path / f"a{suffixe}"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste, lue = lignes(sortie), m.lire(sortie)
+    parquet = suffixe == ".parquet"
+    metadonnees = pq.read_metadata(sortie).metadata if parquet else feather.read_table(sortie).schema.metadata
+    closes = lue["close"].to_pylist()
+    closes[20] = None
+    lue = lue.set_column(lue.schema.get_field_index("close"), "close", pa.array(closes, pa.float64()))
+    lue = lue.replace_schema_metadata({b"fiche": metadonnees[b"fiche"]})
+    (pq.write_table if parquet else feather.write_feather)(lue, sortie)
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+    assert m.verifier(sortie).code == 0
