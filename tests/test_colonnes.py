@@ -42,7 +42,8 @@ def page(exchange: str, alea: random.Random, lignes: int = 40) -> list[Any]:
 
 def marche(**champs: Any) -> dict[str, Any]:
     """Un marché au comptant."""
-    return {"symbol": "BTC/USDT", "id": "BTCUSDT", "type": "spot", "spot": True, "contract": False, "inverse": False, **champs}
+    comptant = {"symbol": "BTC/USDT", "id": "BTCUSDT", "type": "spot", "spot": True, "contract": False, "inverse": False}
+    return {**comptant, **champs}
 
 
 def compter(api: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -78,7 +79,7 @@ def test_une_page_abimee_se_lit_comme_la_classe(graine: int, exchange: str, donn
     for _ in range(2):
         api.parse_ohlcvs(page(exchange, alea), marche())
     lignes = page(exchange, alea, 8)
-    valeurs = [None, "", "abc", "1e400", True, "nan", 0, "1_000", 10**30, [], "12.5", " 7 ", -1, 1.5]
+    valeurs: list[Any] = [None, "", "abc", "1e400", True, "nan", 0, "1_000", 10**30, [], "12.5", " 7 ", -1, 1.5]
     for _ in range(donnees.draw(st.integers(0, 4))):
         ligne = lignes[donnees.draw(st.integers(0, 7))]
         cles = sorted(ligne) if isinstance(ligne, dict) else range(len(ligne))
@@ -98,7 +99,7 @@ def test_une_page_abimee_se_lit_comme_la_classe(graine: int, exchange: str, donn
 
 
 def test_un_autre_marche_se_prouve_a_nouveau(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Binance lit le volume d'un contrat inverse dans une autre colonne : ce qui est appris de l'un ne sert pas l'autre."""
+    """Binance lit ailleurs le volume d'un contrat inverse : ce qui est appris d'un marché ne sert pas un autre."""
     api, alea = module._classe("binance")(), random.Random(2)
     inverse = marche(symbol="BTC/USD:BTC", inverse=True, contract=True, spot=False)
     for _ in range(3):
@@ -134,7 +135,9 @@ def test_un_temoin_qui_dement_rend_la_main_a_la_classe(
     for _ in range(3):
         api.parse_ohlcvs(page("binance", alea), marche())
     vraie = type(api).parse_ohlcv
-    monkeypatch.setattr(type(api), "parse_ohlcv", lambda self, ligne, market=None: vraie(self, ligne, market)[:5] + [1.0])
+    monkeypatch.setattr(
+        type(api), "parse_ohlcv", lambda self, ligne, market=None: [*vraie(self, ligne, market)[:5], 1.0]
+    )
     for _ in range(3):
         lignes = page("binance", alea)
         assert api.parse_ohlcvs(lignes, marche()) == [api.parse_ohlcv(ligne) for ligne in lignes]
