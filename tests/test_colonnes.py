@@ -42,8 +42,8 @@ def page(exchange: str, alea: random.Random, lignes: int = 40) -> list[Any]:
 
 def marche(**champs: Any) -> dict[str, Any]:
     """Un marché au comptant."""
-    comptant = {"symbol": "BTC/USDT", "id": "BTCUSDT", "type": "spot", "spot": True, "contract": False, "inverse": False}
-    return {**comptant, **champs}
+    genre = {"type": "spot", "spot": True, "contract": False, "inverse": False}
+    return {"symbol": "BTC/USDT", "id": "BTCUSDT", **genre, **champs}
 
 
 def compter(api: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
