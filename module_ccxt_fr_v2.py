@@ -2494,6 +2494,37 @@ def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.
                 return
 
 
+class _Defilement:
+    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
+
+    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
+        self._ouvrir = ouvrir
+        self._flot: Iterator[pa.Table] = iter(())
+        self._table: pa.Table | None = None
+
+    def lire(self, debut: Borne, fin: Borne) -> pa.Table | None:
+        """Une copie des lignes de [debut, fin[ ; None s'il n'y en a pas."""
+        if not any(self._va_jusqu_a(debut) for _ in range(LIGNES_PAR_GROUPE // LIGNES_PAR_LOT)):
+            self._flot = self._ouvrir(debut)
+            self._table = next(self._flot, None)
+        morceaux: list[pa.Table] = []
+        while self._table is not None:
+            gauche, droite = _position(self._table, debut), _position(self._table, fin)
+            if gauche < droite:
+                morceaux.append(self._table.take(pa.array(range(gauche, droite))))  # une tranche garderait la table
+            if droite < self._table.num_rows:
+                break
+            self._table = next(self._flot, None)
+        return pa.concat_tables(morceaux) if morceaux else None
+
+    def _va_jusqu_a(self, borne: Borne) -> bool:
+        """Vrai si la table en cours atteint la borne ; sinon, passe à la suivante."""
+        if self._table is not None and self._table.num_rows and borne <= _borne(self._table, -1):
+            return True
+        self._table = next(self._flot, None)
+        return False
+
+
 # --- Fiches et lignes
 
 
@@ -3657,11 +3688,42 @@ class EcrivainFichier(_FichierRepris):
     octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
     _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
+    # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
+    _queues: Mapping[str, tuple[int, pa.Table | None]] = MappingProxyType({})
+    _etat_des_queues: tuple[int, ...] = ()
     _duree_fonte = 0.0
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira.
+
+        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
+        """
+        if not self._existe():
+            return
+        with self._garde():
+            defilement = _Defilement(self._lots)
+            self._queues = {
+                symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
+                for symbole, instant in sorted(depuis.items())
+            }
+            self._etat_des_queues = self._etat()
+
+    def _etat(self) -> tuple[int, ...]:
+        etat = self.chemin.stat()
+        return etat.st_ino, etat.st_size, etat.st_mtime_ns
+
+    def _ecrites(self, debut: Borne, fin: Borne) -> Iterable[pa.Table]:
+        """Les lignes du fichier de [debut, fin[, d'un même symbole."""
+        if not self._existe():
+            return ()
+        gardee = self._queues.get(debut[0])
+        if gardee is None or debut[1] < gardee[0] or self._etat() != self._etat_des_queues:
+            return trancher(self._lots(debut), debut, fin)
+        return () if gardee[1] is None else trancher([gardee[1]], debut, fin)
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes = (cle.symbole, debut), (cle.symbole, fin)
-        anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
+        anciennes = self._ecrites(*bornes)
         nouvelles = trancher(self._journal.flot(cle.symbole, debut, fin), *bornes)
         return pa.concat_tables(
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
@@ -10713,7 +10775,7 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 
 ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
-SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
+SYMBOLES_DE_FRONT = 16  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
 # États d'une série, du meilleur au pire, et le code de sortie de chacun.
@@ -11168,11 +11230,22 @@ class _Execution:
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
+        self._lire_les_queues(series)
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
                 self.bilan.series.append(bilan)
                 taches.create_task(self._lire_serie(serie, bilan))
+
+    def _lire_les_queues(self, series: Sequence[Serie]) -> None:
+        """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
+        if isinstance(self.ecrivain, EcrivainFichier) and len(series) > 1:
+            relues = self.tache.relecture + MARGE
+            self.ecrivain.garder_les_queues({
+                serie.cle.symbole: fiche.couverts[-1][1] - relues * serie.timeframe.pas_ms
+                for serie in series
+                if (fiche := self.ecrivain.fiches.get(serie.cle)) and fiche.couverts
+            })  # fmt: skip
 
     async def _lire_serie(self, serie: Serie, bilan: BilanSerie) -> None:
         async with self._fronts:
