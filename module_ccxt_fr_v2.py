@@ -355,12 +355,12 @@ class Timeframe:
             raise ValueError(f"« {code} » n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)")
         return cls(code, int(trouve[1]), trouve[2])
 
-    @property
+    @functools.cached_property
     def mois(self) -> int:
         """Nombre de mois du calendrier par bougie ; 0 quand le pas est fixe."""
         return self.nombre * _MOIS_PAR_UNITE.get(self.unite, 0)
 
-    @property
+    @functools.cached_property
     def pas_ms(self) -> int:
         """Durée d'une bougie ; nominale (30 jours par mois) pour un calendrier, jamais employée pour avancer."""
         return self.mois * 30 * JOUR_MS or self.nombre * _UNITES_MS[self.unite]
@@ -414,6 +414,12 @@ class Timeframe:
     def est_sur_grille(self, instant_ms: int) -> bool:
         """Vrai si l'instant est une ouverture."""
         return self.plancher(instant_ms) == instant_ms
+
+    def sans_lacune(self, instants: Sequence[int]) -> bool:
+        """Vrai d'ouvertures qui se suivent toutes, une par bougie."""
+        if not instants or self.mois or not self.est_sur_grille(instants[0]):
+            return False
+        return list(instants) == list(range(instants[0], instants[0] + self.pas_ms * len(instants), self.pas_ms))
 
     def decalage(self, instant_ms: int) -> int:
         """Écart entre l'instant et la grille non ancrée : l'ancre que cet horodatage suppose.
@@ -951,6 +957,8 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
     Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
     trop nombreuses, ou trop régulières, pour que ce soit le hasard d'un marché rare.
     """
+    if timeframe.sans_lacune(instants):  # presque toutes les pages
+        return ""
     uniques = sorted(set(instants))
     if len(uniques) < 2 or not 0 < uniques[0] <= uniques[-1] < INSTANT_MAX_MS:
         return ""
@@ -1814,6 +1822,11 @@ ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu
 PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
+PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
+ALLURE_GOUTTE = 0.95  # à l'allure juste, une seconde qui admet vingt requêtes en reçoit parfois vingt et une (bitget)
+RALENTI = 0.8  # à chaque refus
+SONDES_PAR_FENETRE = 12  # d'un exchange qui se dit plein
+
 Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
@@ -1886,6 +1899,101 @@ class Frein:
                     f"L'exchange a demandé une pause qui dure encore {duree_lisible(reste)}", "Relancez après.", reste
                 )
             await self._dormir(reste)
+
+
+class Limiteur:
+    """Le tour de passage vers un exchange, dans l'ordre des demandes : d'un trait tant que sa fenêtre a de la place.
+
+    `par_s` : le poids qu'il admet par seconde ; `fenetre_s` : sur combien de temps il le compte ; 0, on n'en sait rien,
+    et les requêtes partent au goutte-à-goutte. Le temps sans requête est crédité, une requête annulée avant son tour ne
+    coûte rien : le limiteur de ccxt fait l'inverse.
+    """
+
+    def __init__(
+        self,
+        par_s: float,
+        fenetre_s: float = 0.0,
+        dormir: Dormir = asyncio.sleep,
+        horloge: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
+        self.allure = par_s * ALLURE_GOUTTE
+        self._dormir, self._horloge = dormir, horloge
+        self._passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
+        self._utilise = 0.0  # leur somme
+        self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
+        self._plein = False
+        self._tour = asyncio.Lock()
+
+    async def __call__(self, poids: float | None = None) -> None:
+        """Attend son tour."""
+        poids = 1.0 if poids is None else poids
+        async with self._tour:
+            while (attente := self._attente(poids)) > 0:
+                await self._dormir(attente)
+            self._passer(poids)
+
+    def _attente(self, poids: float) -> float:
+        maintenant = self._horloge()
+        if not self.fenetre_s:
+            return self._libre - maintenant
+        self._oublier(maintenant)
+        if self._plein and self._libre > maintenant:
+            return self._libre - maintenant
+        if not self._passages or self._utilise + poids <= self.place:
+            return 0.0
+        return self._passages[0][0] + self.fenetre_s - maintenant
+
+    def _oublier(self, maintenant: float) -> None:
+        while self._passages and self._passages[0][0] + self.fenetre_s <= maintenant:
+            self._utilise -= self._passages.popleft()[1]
+        if not self._passages:
+            self._utilise = 0.0  # ce que les flottants ont perdu en route
+
+    def _passer(self, poids: float) -> None:
+        maintenant = self._horloge()
+        if self.fenetre_s:
+            self._passages.append((maintenant, poids))
+            self._utilise += poids
+            self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
+        else:
+            self._libre = max(self._libre, maintenant) + poids / self.allure
+
+    def noter_usage(self, part: float) -> None:
+        """Ce que l'exchange dit de sa fenêtre, employée par nous et par d'autres derrière la même adresse : 1, pleine.
+
+        Au-delà de la part permise, une requête de temps en temps, jusqu'à ce qu'il la dise vidée ; un peu en dessous,
+        ce peut être une réponse en retard.
+        """
+        if part >= PART_DE_FENETRE and not self._plein:
+            self._plein = True
+            self._libre = self._horloge() + self.fenetre_s / SONDES_PAR_FENETRE
+        elif part < PART_DE_FENETRE / 2:
+            self._plein = False
+
+    def ralentir(self) -> None:
+        """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
+        self.fenetre_s = 0.0
+        self._passages.clear()
+        self.allure *= RALENTI
+
+    def duree_s(self, poids: float) -> float:
+        """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
+        return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
+
+    def passages(self) -> list[tuple[float, float]]:
+        """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
+        maintenant = self._horloge()
+        self._oublier(maintenant)
+        return [(maintenant - instant, poids) for instant, poids in self._passages]
+
+    def rappeler(self, passages: Iterable[tuple[float, float]]) -> None:
+        """Compte les passages d'une exécution précédente."""
+        if self.fenetre_s:
+            maintenant = self._horloge()
+            anciens = sorted((maintenant - age_s, poids) for age_s, poids in passages)
+            self._passages = collections.deque([*anciens, *self._passages])
+            self._utilise = sum(poids for _, poids in self._passages)
 
 
 @dataclass
@@ -2152,10 +2260,13 @@ def lire_texte_utf8(chemin: Path) -> str:
 
 
 class Pauses:
-    """Les pauses qu'un exchange a demandées, pour l'exécution suivante ; un petit fichier JSON à côté des sorties.
+    """Ce qu'une exécution laisse à la suivante des limites d'un exchange ; un petit fichier JSON à côté des sorties.
 
-    Absent, illisible ou passé : il ne compte pas. Ne pas pouvoir l'écrire n'arrête rien.
+    Les pauses qu'il a demandées, et ce qui compte encore dans sa fenêtre. Absent, illisible ou passé : il ne compte
+    pas. Ne pas pouvoir l'écrire n'arrête rien.
     """
+
+    PASSAGES: ClassVar = "passages"
 
     def __init__(self, dossier: Path) -> None:
         self.chemin = dossier / ".pauses-ccxt.json"
@@ -2163,25 +2274,52 @@ class Pauses:
     def lire(self) -> dict[str, int]:
         """Les pauses qui courent encore : exchange -> instant de fin."""
         try:
-            lues = json.loads(self.chemin.read_text(encoding="utf-8"))
-            pauses = {str(nom): int(fin) for nom, fin in lues.items()}
-        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+            pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
+        except (ValueError, TypeError, OverflowError):
             return {}
         return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+
+    def passages(self) -> dict[str, list[tuple[int, float]]]:
+        """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
+        try:
+            lus = self._lus().get(self.PASSAGES, {})
+            tous = {str(nom): [(int(instant), float(poids)) for instant, poids in dits] for nom, dits in lus.items()}
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            return {}
+        maintenant = maintenant_ms()
+        recents = {
+            nom: [p for p in dits if maintenant - HEURE_MS < p[0] <= maintenant and 0 < p[1] < math.inf]
+            for nom, dits in tous.items()
+        }
+        return {nom: dits for nom, dits in recents.items() if dits}
 
     def noter(self, exchange: str, fin_ms: int) -> None:
         """Garde une pause ; une plus longue déjà notée reste."""
         pauses = self.lire()
         pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
-        texte = json.dumps(pauses, indent=1)
+        self._ecrire(exchange, pauses, self.passages())
+
+    def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
+        """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
+        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
+
+    def _lus(self) -> dict[str, Any]:
+        try:
+            lus = json.loads(self.chemin.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return lus if isinstance(lus, dict) else {}
+
+    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
+        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
         try:
             ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
         except ErreurSortie as refus:
-            journal.warning("La pause demandée par %s ne passera pas aux exécutions suivantes : %s", exchange, refus)
+            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
 
     def nettoyer(self) -> None:
-        """Ôte le fichier quand plus aucune pause ne court."""
-        if not self.lire():
+        """Ôte le fichier quand plus rien n'y compte."""
+        if not self.lire() and not self.passages():
             with contextlib.suppress(OSError):
                 self.chemin.unlink(missing_ok=True)
 
@@ -2448,6 +2586,37 @@ def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.
             yield table[gauche:droite]
             if droite < table.num_rows:
                 return
+
+
+class _Defilement:
+    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
+
+    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
+        self._ouvrir = ouvrir
+        self._flot: Iterator[pa.Table] = iter(())
+        self._table: pa.Table | None = None
+
+    def lire(self, debut: Borne, fin: Borne) -> pa.Table | None:
+        """Une copie des lignes de [debut, fin[ ; None s'il n'y en a pas."""
+        if not any(self._va_jusqu_a(debut) for _ in range(LIGNES_PAR_GROUPE // LIGNES_PAR_LOT)):
+            self._flot = self._ouvrir(debut)
+            self._table = next(self._flot, None)
+        morceaux: list[pa.Table] = []
+        while self._table is not None:
+            gauche, droite = _position(self._table, debut), _position(self._table, fin)
+            if gauche < droite:
+                morceaux.append(self._table.take(pa.array(range(gauche, droite))))  # une tranche garderait la table
+            if droite < self._table.num_rows:
+                break
+            self._table = next(self._flot, None)
+        return pa.concat_tables(morceaux) if morceaux else None
+
+    def _va_jusqu_a(self, borne: Borne) -> bool:
+        """Vrai si la table en cours atteint la borne ; sinon, passe à la suivante."""
+        if self._table is not None and self._table.num_rows and borne <= _borne(self._table, -1):
+            return True
+        self._table = next(self._flot, None)
+        return False
 
 
 # --- Fiches et lignes
@@ -3665,11 +3834,42 @@ class EcrivainFichier(_FichierRepris):
     octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
     _direct = False  # les lignes vont droit au fichier : un flux en CSV
     _modifiee = False  # la sortie, depuis la dernière fin
+    # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
+    _queues: Mapping[str, tuple[int, pa.Table | None]] = MappingProxyType({})
+    _etat_des_queues: tuple[int, ...] = ()
     _duree_fonte = 0.0
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira.
+
+        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
+        """
+        if not self._existe():
+            return
+        with self._garde():
+            defilement = _Defilement(self._lots)
+            self._queues = {
+                symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
+                for symbole, instant in sorted(depuis.items())
+            }
+            self._etat_des_queues = self._etat()
+
+    def _etat(self) -> tuple[int, ...]:
+        etat = self.chemin.stat()
+        return etat.st_ino, etat.st_size, etat.st_mtime_ns
+
+    def _ecrites(self, debut: Borne, fin: Borne) -> Iterable[pa.Table]:
+        """Les lignes du fichier de [debut, fin[, d'un même symbole."""
+        if not self._existe():
+            return ()
+        gardee = self._queues.get(debut[0])
+        if gardee is None or debut[1] < gardee[0] or self._etat() != self._etat_des_queues:
+            return trancher(self._lots(debut), debut, fin)
+        return () if gardee[1] is None else trancher([gardee[1]], debut, fin)
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes = (cle.symbole, debut), (cle.symbole, fin)
-        anciennes = trancher(self._lots(bornes[0]), *bornes) if self._existe() else ()
+        anciennes = self._ecrites(*bornes)
         nouvelles = trancher(self._journal.flot(cle.symbole, debut, fin), *bornes)
         return pa.concat_tables(
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
@@ -5133,6 +5333,8 @@ class Particularite:
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # d'un contrat, ccxt compte la quantité d'un trade en contrats ; sinon en monnaie
+    # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
+    usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
     def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
@@ -5146,6 +5348,20 @@ def genre_de(marche: Mapping[str, Any]) -> str:
 
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
+
+
+def _usage_binance(url: str, entetes: Mapping[str, str]) -> float | None:
+    """Le poids de la minute, sur 6000 au comptant (1200 chez binanceus), 2400 pour les contrats."""
+    poids = next((v for nom, v in entetes.items() if nom.lower() == "x-mbx-used-weight-1m"), "")
+    plein = 2400 if "/api/" not in url else 1200 if "binance.us/" in url else 6000
+    return int(poids) / plein if poids.isdecimal() else None
+
+
+def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
+    """Ce qui reste de la limite d'une route, sur ce qu'elle est."""
+    dits = {nom.lower(): valeur for nom, valeur in entetes.items()}
+    reste, plein = (dits.get(f"x-bapi-limit{fin}", "") for fin in ("-status", ""))
+    return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
 
 
 def _contrats(limite: int) -> dict[str, int]:
@@ -5180,6 +5396,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
+            usage=_usage_binance,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -5193,7 +5410,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
     # REST, qui sert les mille derniers.
-    "bybit": Particularite(unite_contrats="base", sujets_par_appel=10, profondeurs=(50, 200), trades_a_confirmer=500),
+    "bybit": Particularite(
+        unite_contrats="base",
+        sujets_par_appel=10,
+        profondeurs=(50, 200),
+        trades_a_confirmer=500,
+        usage=_usage_bybit,
+    ),
     # Les 720 dernières bougies, quel que soit `since`. Dix niveaux d'office.
     "kraken": Particularite(portee=720, profondeurs=(10, 25, 100, 500, 1000)),
     # « Maximum 10000 points ago are allowed ». Ses contrats comptent leur volume en contrats.
@@ -5352,6 +5575,7 @@ class _Bruyante:
     """
 
     requetes = 0
+    fenetre_connue = False  # ccxt sait sur combien de temps cet exchange compte les requêtes
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
@@ -5395,6 +5619,12 @@ class _Bruyante:
         super().on_close(client, code)  # type: ignore[misc]
         if self.signaler is not None:
             self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
+
+    def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
+        """Notre limiteur à la place de celui de ccxt."""
+        pause_ms, fenetre_ms = float(self.rateLimit), float(self.rollingWindowSize)  # type: ignore[attr-defined]
+        par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
+        self.throttler = Limiteur(par_s, fenetre_ms / 1000 if self.fenetre_connue and pause_ms > 0 else 0.0)
 
     async def throttle(self, cost: Any = None) -> None:
         """Le tour de passage de ccxt, puis la pause commune.
@@ -5484,6 +5714,8 @@ class _Bruyante:
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
         _STATUT_HTTP.set(code)
+        if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
+            self.throttler.noter_usage(part)
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
@@ -5502,7 +5734,86 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
 
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
-    return [self.parse_ohlcv(ligne, market) for ligne in (ohlcvs or ())]
+    lignes = list(ohlcvs or ())
+    if not lignes or type(lignes[0]) not in (list, dict):
+        return [self.parse_ohlcv(ligne, market) for ligne in lignes]
+    # Une par marché : d'un marché à l'autre, une classe peut multiplier le volume par la taille du contrat.
+    connues: dict[object, _Disposition] = vars(self).setdefault("dispositions", collections.defaultdict(_Disposition))
+    symbole = market.get("symbol") if isinstance(market, Mapping) else None
+    disposition = connues[symbole, type(lignes[0]), len(lignes[0])]
+    return disposition.lire(lignes, lambda ligne: self.parse_ohlcv(ligne, market))
+
+
+class _Disposition:
+    """Où sont, dans les lignes d'un exchange, les six nombres d'une bougie ; de quoi les lire par colonnes.
+
+    `parse_ohlcv` coûte 4,5 µs par ligne, la moitié d'une page. Une page entière, lue par elle, dit quelle colonne donne
+    chaque nombre ; la disposition n'est suivie que si une seule le peut, et trois lignes de chaque page, relues par la
+    classe, en restent témoins. Au moindre écart, elle lit tout le reste. La première page n'apprend rien : de beaucoup
+    de marchés, il n'y en a qu'une.
+    """
+
+    PAGES_MAX: ClassVar = 8  # d'un marché figé, plusieurs colonnes se valent : la page suivante en dira plus, ou non
+    LISIBLES: ClassVar = frozenset({int, float, str})
+    # Un instant est une colonne d'entiers, de ms ou de s ; une valeur, une colonne de nombres.
+    LECTURES: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "ms": int, "s": lambda texte: int(texte) * 1000, "nombre": float
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        self._possibles: list[set[tuple[Any, str]]] | None = None  # par nombre d'une bougie : (colonne, lecture)
+        self._pages = 0
+        self._suivie = False
+
+    def lire(self, lignes: Sequence[Any], lire_une: Callable[[Any], list[Any]]) -> list[list[Any]]:
+        """Les bougies de ces lignes : ce que `lire_une` rendrait de chacune."""
+        if self._suivie and (lues := self._par_colonnes(lignes)) is not None:
+            temoins = {0, len(lignes) // 2, len(lignes) - 1}
+            if all(lire_une(lignes[rang]) == lues[rang] for rang in temoins):
+                return lues
+            self._suivie, self._pages = False, self.PAGES_MAX
+            journal.info("Une page ne se lit pas comme les précédentes : la classe ccxt lit la suite, ligne à ligne.")
+        lues = [lire_une(ligne) for ligne in lignes]
+        if not self._suivie and 0 < self._pages < self.PAGES_MAX:
+            self._apprendre(lignes, lues)
+        self._pages += 1
+        return lues
+
+    def _par_colonnes(self, lignes: Sequence[Any]) -> list[list[Any]] | None:
+        """None si une ligne n'a pas la forme des autres, ou si une valeur n'est pas un nombre."""
+        if len(set(map(len, lignes))) != 1:
+            return None
+        colonnes = [self._colonne(lignes, *next(iter(possibles))) for possibles in self._possibles or ()]
+        if any(colonne is None for colonne in colonnes):
+            return None
+        return list(map(list, zip(*colonnes, strict=True)))
+
+    def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
+        try:
+            brute = list(map(operator.itemgetter(cle), lignes))
+            if not set(map(type, brute)) <= self.LISIBLES or (lecture != "nombre" and float in set(map(type, brute))):
+                return None
+            return list(map(self.LECTURES[lecture], brute))
+        except (LookupError, ValueError, OverflowError):
+            return None
+
+    def _apprendre(self, lignes: Sequence[Any], lues: Sequence[Sequence[Any]]) -> None:
+        """Ne garde que les colonnes qui donnent, sur toute cette page aussi, ce que la classe y a lu."""
+        if len(set(map(len, lignes))) != 1 or {len(lue) for lue in lues} != {6}:
+            return
+        cles = lignes[0].keys() if isinstance(lignes[0], dict) else range(len(lignes[0]))
+        for rang, attendue in enumerate(map(list, zip(*lues, strict=True))):
+            candidats = {
+                (cle, lecture)
+                for cle in cles
+                for lecture in (("nombre",) if rang else ("ms", "s"))
+                if self._colonne(lignes, cle, lecture) == attendue
+            }
+            if self._possibles is None or len(self._possibles) <= rang:
+                self._possibles = [*(self._possibles or []), candidats]
+            else:
+                self._possibles[rang] &= candidats
+        self._suivie = [len(possibles) for possibles in self._possibles or ()] == [1] * 6
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -5667,6 +5978,13 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
+def _decrit(classe: Any, reglage: str) -> bool:
+    """Vrai si la description d'une classe donne elle-même ce réglage : ccxt en met un d'office, qui ne prouve rien."""
+    decrire = vars(classe).get("describe")
+    mots = decrire.__code__.co_consts if decrire else ()
+    return any(reglage == mot or (isinstance(mot, tuple) and reglage in mot) for mot in mots)
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5689,6 +6007,8 @@ def _classe(exchange: str) -> Any:
     for nom in lignee:
         ajouts |= _CORRECTIONS.get(nom, {})
     ajouts["ligne_de_ccxt"] = base.parse_ohlcv
+    propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
+    ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     ajouts["particularite"] = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
     return type(base.__name__, (_Bruyante, base), ajouts)
 
@@ -6049,14 +6369,17 @@ SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisib
 class Debit:
     """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
 
-    def __init__(self, frein: Frein) -> None:
+    def __init__(self, frein: Frein, passages: Sequence[tuple[float, float]] = ()) -> None:
         self.frein = frein
-        self._limiteur: Any = None
+        self.limiteur: Limiteur | None = None
+        self._passages = passages  # d'une exécution précédente
 
     def brancher(self, api: Any) -> None:
-        """Fait passer une instance par ce débit ; le limiteur de ccxt est celui de la première."""
-        self._limiteur = self._limiteur or api.throttler
-        api.throttler = self._limiteur
+        """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
+        if self.limiteur is None:
+            self.limiteur = api.throttler
+            self.limiteur.rappeler(self._passages)
+        api.throttler = self.limiteur
 
 
 class Fonds:
@@ -6147,10 +6470,21 @@ class _Liaison:
             except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
                 traduite = traduire(erreur, quoi, self.heure_ms())
                 traduite.args = (masquer(str(traduite), self._secrets()),)
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+                self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
 
         return await self.essais.tenter(appel, essais)
+
+    def _ralentir(self) -> None:
+        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
+        limiteur: Limiteur = self.api.throttler
+        limiteur.ralentir()
+        journal.info(
+            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
+            self.reglages.exchange, limiteur.allure,
+        )  # fmt: skip
 
     def _secrets(self) -> list[str]:
         valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
@@ -6606,6 +6940,7 @@ class Parc:
         self._verrou = asyncio.Lock()
         self._fonds: list[tuple[Reglages, Fonds]] = []
         self._debits: dict[object, Debit] = {}
+        self._notes: dict[str, Debit] = {}  # ceux dont l'exécution suivante doit savoir quelque chose
         self._partages: dict[object, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -6614,6 +6949,8 @@ class Parc:
     async def __aexit__(self, *_: object) -> None:
         await self._pile.aclose()
         if self._pauses is not None:
+            for nom, debit in self._notes.items():
+                self._noter_passages(self._pauses, nom, debit)
             self._pauses.nettoyer()
 
     async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
@@ -6648,11 +6985,27 @@ class Parc:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:
-            frein = Frein()
+            self._debits[cle] = Debit(Frein())
             if self._pauses is not None and not reglages.hors_ligne:
-                self._suivre_pauses(frein, _nom_de_pause(reglages), self._pauses)
-            self._debits[cle] = Debit(frein)
+                nom, maintenant = _nom_de_pause(reglages), maintenant_ms()
+                notes = self._pauses.passages().get(nom, ())
+                self._notes[nom] = self._debits[cle] = Debit(
+                    Frein(), [((maintenant - instant) / 1000, poids) for instant, poids in notes]
+                )
+                self._suivre_pauses(self._debits[cle].frein, nom, self._pauses)
         return self._debits[cle]
+
+    @staticmethod
+    def _noter_passages(pauses: Pauses, nom: str, debit: Debit) -> None:
+        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
+        limiteur = debit.limiteur
+        recents = limiteur.passages() if limiteur is not None else []
+        oubliable = limiteur.place * (1 / PART_DE_FENETRE - 1) if limiteur is not None else 0.0
+        if sum(poids for _, poids in recents) <= oubliable:
+            recents = []
+        if recents or nom in pauses.passages():
+            maintenant = maintenant_ms()
+            pauses.noter_passages(nom, [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents])
 
     @staticmethod
     def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
@@ -7104,6 +7457,7 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 # l'ordre. Ce qui manque est redemandé, encadré par ses voisines, puis à des timeframes plus longs ; `juger` dit alors
 # ce que les réponses prouvent. Une réponse vide ne prouve rien, si souvent qu'elle revienne.
 
+EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
 MARGE = 2  # un `since` exclusif rend encore la voisine
@@ -7407,7 +7761,8 @@ class Pages:
             # Une page d'avant rendait ce que le `since` de celle-ci a coupé.
             if not self._sourd and ancien < timeframe.avancer(debut, -1) <= instants[0]:
                 self.obeit = True
-        vives = [(i, timeframe.avancer(i, 1)) for i in instants]
+        pas_ms = 0 if timeframe.mois else timeframe.pas_ms
+        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
         if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
             vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
         return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
@@ -7479,6 +7834,9 @@ class PasRefuse(ErreurDefinitive):
 
 
 def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
+    instants = [ligne[0] for ligne in brutes if ligne]
+    if set(map(type, instants)) == {int} and 0 < min(instants) <= max(instants) < INSTANT_MAX_MS:
+        return instants
     return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
 
 
@@ -7724,7 +8082,7 @@ def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], lis
 class Lecteur:
     """Lit une série entre deux instants, et prouve ce qu'il rend."""
 
-    def __init__(self, pages: Pages, concurrence: int = 8) -> None:
+    def __init__(self, pages: Pages, concurrence: int = EN_VOL) -> None:
         self.pages, self.concurrence = pages, concurrence
         self.enquete = Enquete(pages)
 
@@ -8412,7 +8770,7 @@ class ReglagesFlux:
     plage: Plage = field(default_factory=Plage)
     silence_s: float = 60.0
     profondeur: int = 20
-    concurrence: int = 8
+    concurrence: int = EN_VOL
 
 
 @dataclass
@@ -10640,7 +10998,7 @@ class Tache:
         aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
-    concurrence: int = option(8, lire=lire_entier(1, 64), groupe="requêtes", valeur="N",
+    concurrence: int = option(EN_VOL, lire=lire_entier(1, 64), groupe="requêtes", valeur="N",
         aide="pages REST en vol, toujours sous la limite de débit de l'exchange")
     essais: int = option(8, lire=lire_entier(1, 100), groupe="requêtes", valeur="N",
         aide="essais par requête")
@@ -10890,7 +11248,7 @@ def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 
 ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
-SYMBOLES_DE_FRONT = 8  # séries lues en même temps ; leurs requêtes partagent --concurrence
+SYMBOLES_DE_FRONT = 16  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
 # États d'une série, du meilleur au pire, et le code de sortie de chacun.
@@ -11364,11 +11722,22 @@ class _Execution:
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
+        self._lire_les_queues(series)
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
                 self.bilan.series.append(bilan)
                 taches.create_task(self._lire_serie(serie, bilan))
+
+    def _lire_les_queues(self, series: Sequence[Serie]) -> None:
+        """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
+        if isinstance(self.ecrivain, EcrivainFichier) and len(series) > 1:
+            relues = self.tache.relecture + MARGE
+            self.ecrivain.garder_les_queues({
+                serie.cle.symbole: fiche.couverts[-1][1] - relues * serie.timeframe.pas_ms
+                for serie in series
+                if (fiche := self.ecrivain.fiches.get(serie.cle)) and fiche.couverts
+            })  # fmt: skip
 
     async def _lire_serie(self, serie: Serie, bilan: BilanSerie) -> None:
         async with self._fronts:

@@ -74,7 +74,7 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
     points = [timeframe.compter(*intervalle) for intervalle in intervalles]
     requetes = sum(math.ceil(nombre / serie.limite) for nombre in points)
-    duree_s = requetes * float(connexion.api.rateLimit) / 1000
+    duree_s = connexion.api.throttler.duree_s(requetes)
     return Estimation(
         serie.cle,
         demande,

@@ -59,7 +59,8 @@ class Temps:
                 self._reveils.sort(key=lambda reveil: reveil[0])
                 heure, reveil = self._reveils.pop(0)
                 self.instant = max(self.instant, heure)
-                reveil.set_result(None)
+                if not reveil.done():  # qui dormait a pu être annulé
+                    reveil.set_result(None)
         return list(groupe.result())
 
 

@@ -533,7 +533,7 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
     tache = par_dict(**BASE)
     promis = {
         "exchange": "binance", "type_marche": "spot", "timeframe": "1m", "prix_ohlcv": "last", "relecture": 2,
-        "concurrence": 8, "grace": 2.0, "essais": 8, "table_choisie": "ohlcv", "timeout": 30_000, "limite": None,
+        "concurrence": 32, "grace": 2.0, "essais": 8, "table_choisie": "ohlcv", "timeout": 30_000, "limite": None,
         "stream": None, "donnee": "ohlcv", "trades_vers_ohlcv": False, "duree": None, "flush": 20, "profondeur": 20,
         "bougies_vides": "omettre", "silence": 60.0,
         "inclure_bougie_courante": False, "sandbox": False, "hors_ligne": False, "options": {}, "params": {},
