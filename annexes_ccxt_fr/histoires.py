@@ -28,6 +28,7 @@ from module_ccxt_fr_v2 import (
     AVANT_COTATION,
     ECHEC,
     HORS_FENETRE_API,
+    IDS_REUNIS,
     MINUTE_MS,
     SANS_TRANSACTION,
     SECONDE_MS,
@@ -47,8 +48,9 @@ from module_ccxt_fr_v2 import (
     Tache,
     Trade,
     Trou,
+    _en_colonnes,
     cle_de_trade,
-    en_colonnes,
+    croiser,
     est_possible,
     genre_de,
     habiller,
@@ -181,10 +183,16 @@ class VoieParId(Voie):
         return await self._depuis(_numero(self.dernier(page)))
 
     async def _depuis(self, numero: int) -> Page:
-        """Les trades à partir de ce numéro ; vide s'il n'est pas servi."""
+        """Les trades à partir de ce numéro ; vide s'il n'est pas servi, ou si la réponse n'est pas à la demande."""
+        numero = max(0, numero)
         try:
-            page = await self.lire(None, self._demandes.depuis(max(0, numero)))
+            page = await self.lire(None, self._demandes.depuis(numero))
         except ErreurDefinitive:
+            return Page([])
+        numeros = [_numero(trade) for trade in page.trades]
+        if not self._demandes.recule:
+            return page if min(numeros, default=numero) >= numero else Page([])
+        if max(numeros, default=numero) >= numero + self._demandes.page:
             return Page([])
         return page._replace(trades=[trade for trade in page.trades if _numero(trade) >= numero])
 
@@ -295,12 +303,17 @@ def _lire_kraken(brut: Mapping[str, Any]) -> Trade | None:
 
 @dataclass(frozen=True)
 class DemandesParId:
-    """Ce qu'une voie par id demande ; `pres_de` : une page autour d'un instant, là où l'exchange sait le chercher."""
+    """Ce qu'une voie par id demande ; `pres_de` : une page autour d'un instant, là où l'exchange sait le chercher.
+
+    `recule` : l'exchange ne rend que les trades d'avant un id. `depuis` lui demande alors ceux d'avant `numero + page`,
+    et les ids se suivent assez pour que la page tienne `numero`.
+    """
 
     page: int
     depuis: Callable[[int], Mapping[str, Any]]
     recents: Mapping[str, Any] = field(default_factory=dict)
     pres_de: Callable[[int], tuple[int | None, Mapping[str, Any]]] | None = None
+    recule: bool = False
 
 
 @dataclass(frozen=True)
@@ -341,7 +354,7 @@ PORTEES: Mapping[str, str] = {}
 
 # --- Trades : le parcours ---
 
-SAUTS_VAINS_MAX = 5  # ids sautés, que l'exchange saute encore quand on les redemande : ils ne se suivent pas
+SAUTS_VAINS_MAX = 5  # sauts d'ids qu'une relecture n'a pas comblés : les suivants sont inscrits sans elle
 
 
 class Pas(NamedTuple):
@@ -380,17 +393,18 @@ class Parcours:
             neufs = [trade for trade in page.trades if trade.id not in vus]
             if not neufs:
                 break  # la queue : rien ne la suit encore
-            neufs, trous = await self._continus(dernier, neufs)
-            trous += [Trou(instant, instant + 1, ECHEC) for instant in page.impossibles]
+            neufs, manques = await self._continus(dernier, neufs)
+            manques += [(instant, instant + 1) for instant in page.impossibles]
+            trous = [Trou(*manque, ECHEC) for manque in croiser(manques, [(debut, fin)])]
             jusqua = min(page.fin, fin)
             avant = max((t for t in neufs if t.timestamp < debut), key=cle_de_trade, default=None)
             yield Pas(
                 [trade for trade in neufs if debut <= trade.timestamp < fin],
                 [(couvert, jusqua)] if couvert < jusqua else [],
-                [trou for trou in trous if debut <= trou.debut and trou.fin <= fin],
+                trous,
                 avant,
             )
-            couvert = max(couvert, jusqua)
+            couvert = max([couvert, jusqua, *(trou.fin for trou in trous)])  # la page suivante n'efface pas un trou
             if page.fin >= fin:
                 return
             dernier, vus = self._voie.dernier(page), {trade.id for trade in page.trades}
@@ -400,12 +414,12 @@ class Parcours:
             yield Pas([], [], [Trou(couvert, fin, ECHEC)])
 
     async def _tete(self, page: Page, debut: int, premier: int) -> Pas:
-        """Avant la première page servie : la cotation, si l'exchange obéit à ce qu'on lui demande."""
+        """Avant la première page servie : la cotation, si son id est le premier, ou si l'exchange obéit."""
         if debut >= premier:
             return Pas([], [], [])
         suite = await self._voie.suite(page)
         obeit = bool(suite.trades) and suite.trades[0].id != page.trades[0].id
-        prouve = obeit and (self._depuis_cotation or _numero(page.trades[0]) <= 1)
+        prouve = _numero(page.trades[0]) <= 1 or (obeit and self._depuis_cotation)
         trou = Trou(debut, premier, AVANT_COTATION if prouve else HORS_FENETRE_API)
         return Pas([], [(debut, premier)] if prouve else [], [trou])
 
@@ -418,26 +432,33 @@ class Parcours:
         journal.warning("%s : le trade %s n'est plus rendu ; la suite sera redemandée.", self._nom, dernier.id)
         return Page([])
 
-    async def _continus(self, dernier: Trade | None, neufs: list[Trade]) -> tuple[list[Trade], list[Trou]]:
-        """Les trades, les ids sautés redemandés là où ils se suivent, et les trous qui restent."""
+    async def _continus(self, dernier: Trade | None, neufs: list[Trade]) -> tuple[list[Trade], list[Intervalle]]:
+        """Les trades, les ids sautés redemandés là où ils se suivent, et les intervalles où il en manque encore."""
         if not self._suivis:
             return neufs, []
         complets: list[Trade] = []
-        trous: list[Trou] = []
+        manques: list[Intervalle] = []
         suite = sorted(neufs, key=_numero)
         for avant, trade in itertools.pairwise([dernier or suite[0], *suite]):
             manque = range(_numero(avant) + 1, _numero(trade))
-            if manque and self._sauts_vains < SAUTS_VAINS_MAX:
-                relue = await self._voie.redemander(avant)
-                complets += (retrouves := [t for t in relue.trades if _numero(t) in manque])
-                if len(retrouves) < len(manque):
-                    self._sauts_vains += 1
-                    trous.append(Trou(avant.timestamp, max(trade.timestamp, avant.timestamp + 1), ECHEC))
-                    journal.warning(
-                        "%s : les ids %d à %d ne sont pas servis.", self._nom, manque.start, manque.stop - 1
-                    )
+            retrouves = await self._retrouver(avant, manque) if manque else []
+            complets += retrouves
+            if len(retrouves) < len(manque):
+                self._sauts_vains += 1
+                manques.append((avant.timestamp, trade.timestamp + 1))
             complets.append(trade)
-        return sorted(complets, key=cle_de_trade), trous
+        return sorted(complets, key=cle_de_trade), manques
+
+    async def _retrouver(self, avant: Trade, manque: range) -> list[Trade]:
+        """Les trades de ces ids, sautés par une page ; pas redemandés à qui en saute sans cesse."""
+        trouves: dict[int, Trade] = {}
+        for _ in range(RELECTURES if self._sauts_vains < SAUTS_VAINS_MAX else 0):
+            relue = await self._voie.redemander(avant)
+            trouves |= {_numero(trade): trade for trade in relue.trades if _numero(trade) in manque}
+            if len(trouves) == len(manque):
+                return list(trouves.values())
+        journal.warning("%s : les ids %d à %d ne sont pas servis.", self._nom, manque.start, manque.stop - 1)
+        return list(trouves.values())
 
 
 # --- Trades : les sources ---
@@ -552,7 +573,7 @@ class Atelier:
             for vide in manquants(instants, self._pas, *couvert):
                 coupe = min(max(self._pas.plancher(cotation), vide[0]), vide[1])
                 trous += [Trou(vide[0], coupe, AVANT_COTATION), Trou(coupe, vide[1], SANS_TRANSACTION)]
-        lignes = habiller(self._cle, en_colonnes([b[:6] for b in faites]))
+        lignes = habiller(self._cle, _en_colonnes([b[:6] for b in faites]))
         lot = Lot(self._cle, lignes, prouves, sorted(trou for trou in trous if trou.debut < trou.fin))
         if self._reporter:
             lot = reporter_les_vides(lot, self._pas, self._clotures)
@@ -584,6 +605,11 @@ def sert_les_trades(connexion: Connexion, marche: Mapping[str, Any]) -> bool:
     except ErreurDemande:
         return False
     return True
+
+
+def identifiants(connexion: Connexion, serie: Serie) -> str:
+    """Si les trades de cette histoire sont réunis : ce que sa fiche en dit."""
+    return IDS_REUNIS if service_des_trades(connexion, serie.marche).agreges else ""
 
 
 def controler(connexion: Connexion, tache: Tache) -> None:
