@@ -29,6 +29,7 @@ from module_ccxt_fr_v2 import (
     ECHEC,
     HORS_FENETRE_API,
     IDS_REUNIS,
+    INSTANT_MAX_MS,
     MINUTE_MS,
     SANS_TRANSACTION,
     SECONDE_MS,
@@ -102,12 +103,14 @@ LireBruts = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, A
 
 
 def _numero(trade: Trade) -> int:
-    """L'id d'un trade, en entier."""
-    return int(trade.id or 0)
+    """L'id d'un trade, en entier ; loin de tout s'il n'en est pas un."""
+    return int(trade.id) if trade.id and trade.id.isdecimal() else INSTANT_MAX_MS
 
 
 class Voie(ABC):
     """Comment un exchange pagine ses trades. `suite` redit toujours le dernier trade de la page donnée."""
+
+    ids_entiers = False  # vrai là où ils sont demandés comme une séquence
 
     def __init__(self, lire: LireBruts, heure: Callable[[], int], lecture: Callable[[Any], Trade | None]) -> None:
         self._bruts, self._heure, self._lecture = lire, heure, lecture
@@ -149,7 +152,7 @@ class Voie(ABC):
         illisibles, curseur, limite = 0, "", self._heure() + AVANCE_MS
         for brut in bruts:
             trade = self._lecture(brut)
-            if trade is None or not trade.id or not trade.id.isdecimal():
+            if trade is None or not trade.id or (self.ids_entiers and not trade.id.isdecimal()):
                 illisibles += 1
             elif trade.timestamp > limite:
                 continue  # du futur : il ne dit rien de l'instant où il eut lieu
@@ -168,6 +171,8 @@ class Voie(ABC):
 
 class VoieParId(Voie):
     """Là où les ids sont une séquence qu'on peut demander : binance, okx, coinbaseexchange."""
+
+    ids_entiers = True
 
     def __init__(self, *communs: Any, demandes: DemandesParId) -> None:
         super().__init__(*communs)
@@ -334,6 +339,7 @@ def par_id(demandes: DemandesParId) -> Callable[..., Voie]:
     return lambda *communs: VoieParId(*communs, demandes=demandes)
 
 
+_OKX = {"method": "publicGetMarketHistoryTrades"}
 _BINANCE = Service(
     par_id(DemandesParId(1000, lambda numero: {"fromId": numero}, pres_de=lambda instant: (instant, {}))),
     "la cotation au comptant, un an au moins sur les contrats",
@@ -347,10 +353,48 @@ SERVICES: Mapping[str, Service] = {
     # `since` n'y ouvre qu'une heure : seul l'id avance. Les contrats sautent des ids (liquidations), sans perte.
     **dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), _BINANCE),
     "kraken": Service(VoieKraken, "le premier trade", depuis_cotation=frozenset({"spot"}), lecture=_lire_kraken),
+    # Seul `history-trades` remonte, à reculons : les cent d'avant un id, ou d'avant un instant.
+    "okx": Service(
+        par_id(
+            DemandesParId(
+                100,
+                lambda numero: {**_OKX, "type": "1", "after": str(numero + 100)},
+                recents=_OKX,
+                pres_de=lambda instant: (None, {**_OKX, "type": "2", "after": str(instant + 1)}),
+                recule=True,
+            )
+        ),
+        "trois mois",
+        suivis=frozenset({"spot", "linear", "inverse"}),
+    ),
+    # `since` n'y est pas envoyé, et seul un id situe : la recherche d'un instant est une dichotomie.
+    "coinbaseexchange": Service(
+        par_id(DemandesParId(1000, lambda numero: {"after": str(numero + 1000)}, recule=True)),
+        "2015",
+        genres=frozenset({"spot"}),
+        depuis_cotation=frozenset({"spot"}),
+        suivis=frozenset({"spot"}),
+    ),
+    # Dix mille par page ; les ids n'y sont pas propres à un marché.
+    "bitfinex": Service(VoieParInstant, "2013", depuis_cotation=frozenset({"spot"})),
+    # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
+    "krakenfutures": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"linear", "inverse"})),
 }
 # Ce que servent ceux dont l'histoire des trades ne se remonte pas.
 PORTEE_INCONNUE = "rien ne prouve qu'il en serve plus que sa dernière page"
-PORTEES: Mapping[str, str] = {}
+PORTEES: Mapping[str, str] = {
+    "bybit": "les 60 derniers au comptant, les 1000 derniers d'un contrat",
+    "kucoin": "les 100 derniers",
+    "htx": "les 2000 derniers",
+    "mexc": "un jour au comptant, sans id ; les 100 derniers d'un contrat",
+    "hyperliquid": "sa classe ccxt rend les exécutions d'un portefeuille",
+    "gate": "trente jours au comptant, que sa classe ccxt ne demande pas",
+    "bitget": "quatre-vingt-dix jours, à reculons, que rien ici ne lit encore",
+    "upbit": "sept jours, à reculons, que rien ici ne lit encore",
+    "deribit": "un jour environ",
+    "bitstamp": "un jour",
+    **dict.fromkeys(("bingx", "poloniex", "phemex", "whitebit", "woo", "xt", "lbank"), "sa dernière page"),
+}
 
 # --- Trades : le parcours ---
 

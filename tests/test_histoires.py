@@ -18,6 +18,7 @@ from bourse_locale import Bourse
 from bourse_locale import Marche as MarcheSimule
 from bourse_locale.kraken import Kraken, ligne_trade, lire_ns, lire_since, succes
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT
+from bourse_locale.okx import TRADES_JOURS as OKX_JOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ BORNES = (FIN - 4 * HEURE, FIN)
 TRADES = ("--donnee", "trades")
 BOUGIES = (*TRADES, "--trades-vers-ohlcv")
 # Un exchange, un marché, et ce que coûte un tour : la page est de mille, celle d'okx de cent.
-MARCHES = [("binance", "BTC/USDT"), ("binance", "BTC/USD:BTC"), ("kraken", "BTC/USD")]
+MARCHES = [("binance", "BTC/USDT"), ("binance", "BTC/USD:BTC"), ("kraken", "BTC/USD"), ("okx", "BTC/USDT")]
 
 
 def marche_jeune() -> MarcheSimule:
@@ -180,7 +181,7 @@ def test_tue_net_la_relance_part_du_dernier_trade_prouve(figee: Bourse, tmp_path
     assert m.verifier(sortie).code == 0
 
 
-@pytest.mark.parametrize("exchange", ["coinbase", "hyperliquid", "kucoin"])
+@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "coinbase"])
 def test_qui_ne_remonte_pas_le_dit(tmp_path: Path, exchange: str) -> None:
     """Code 2, sans requête : ce qu'il sert, et que faire."""
     sortie = tmp_path / "t.csv"
@@ -189,6 +190,21 @@ def test_qui_ne_remonte_pas_le_dit(tmp_path: Path, exchange: str) -> None:
     assert exchange in str(refus.value)
     assert "--stream trades" in refus.value.conseil
     assert not sortie.exists()
+
+
+def test_okx_au_dela_de_trois_mois(tmp_path: Path) -> None:
+    """Ce qu'il ne sert plus est `hors_fenetre_api`, code 3 ; le reste est écrit, et rien n'est redemandé."""
+    sortie = tmp_path / "t.csv"
+    bornes = (HEURE_BOURSE - OKX_JOURS * JOUR - 2 * HEURE, HEURE_BOURSE - OKX_JOURS * JOUR + HEURE)
+    with Bourse(("okx",), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as bourse:
+        assert telecharger(bourse, sortie, bornes, *TRADES, exchange="okx") == 3
+        servis = simules(bourse, "okx", "BTC/USDT", (HEURE_BOURSE - OKX_JOURS * JOUR, bornes[1]))
+        assert ecrits(sortie) == [(t.ts, t.id) for t in servis]
+        assert fiche(sortie).trous == [m.Trou(bornes[0], servis[0].ts, m.HORS_FENETRE_API)]
+        avant, demandes = empreinte(sortie), len(bourse.requetes)
+        assert telecharger(bourse, sortie, bornes, *TRADES, exchange="okx") == 3
+        assert empreinte(sortie) == avant
+        assert not [r for r in bourse.requetes[demandes:] if "rades" in r.chemin]
 
 
 # Les bougies faites des trades
