@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import random
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import histoires as h
 from bourse_locale import Bourse
 from bourse_locale import Marche as MarcheSimule
+from bourse_locale.financement import financements, interets
 from bourse_locale.kraken import Kraken, ligne_trade, lire_ns, lire_since, succes
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT
 from bourse_locale.okx import TRADES_JOURS as OKX_JOURS
@@ -286,6 +288,95 @@ def test_kraken_plus_de_mille_trades_dans_une_seconde(tmp_path: Path) -> None:
     assert (fiche(sortie).couverts, fiche(sortie).trous) == ([bornes], [])
 
 
+# Funding et intérêt ouvert
+
+PERPETUELS = [
+    ("binance", "BTC/USDT:USDT"), ("binance", "BTC/USD:BTC"), ("okx", "BTC/USDT:USDT"), ("bybit", "BTC/USDT:USDT"),
+    ("bybit", "BTC/USD:BTC"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("exchange", "symbole"), PERPETUELS)
+def test_tous_les_financements(figee: Bourse, tmp_path: Path, exchange: str, symbole: str) -> None:
+    """Chaque règlement, à son instant, quel que soit l'intervalle du jour ; relancer n'ajoute rien."""
+    sortie, bornes = tmp_path / "f.parquet", (FIN - 30 * JOUR, FIN)
+    arguments = ("--symbole", symbole, "--donnee", "funding")
+    assert telecharger(figee, sortie, bornes, *arguments, exchange=exchange) == 0
+    instrument = figee.protocoles[exchange].par_symbole[symbole]
+    attendus = financements(figee.marche, instrument, *bornes)
+    lue = m.lire(sortie)
+    assert lue.schema.equals(m.FUNDING.schema)
+    assert list(zip(m.instants_de(lue), lue["funding_rate"].to_pylist(), strict=True)) == [
+        (un.ts, un.taux / 10**8) for un in attendus
+    ]
+    assert len({b.ts - a.ts for a, b in itertools.pairwise(attendus)}) > 1
+    marques = [float(instrument.texte_prix(un.marque)) for un in attendus] if exchange == "binance" else [None]
+    assert set(lue["mark_price"].to_pylist()) == set(marques)
+    assert (fiche(sortie).couverts, fiche(sortie).trous) == ([bornes], [])
+    avant, demandes = empreinte(sortie), len(figee.requetes)
+    assert telecharger(figee, sortie, bornes, *arguments, exchange=exchange) == 0
+    assert empreinte(sortie) == avant
+    assert not [r for r in figee.requetes[demandes:] if "unding" in r.chemin]
+    assert m.verifier(sortie).code == 0
+
+
+@pytest.mark.parametrize(("exchange", "symbole"), PERPETUELS)
+def test_tout_l_interet_ouvert(figee: Bourse, tmp_path: Path, exchange: str, symbole: str) -> None:
+    """Chaque relevé ; un inverse de bybit n'a que sa valeur. Deux timeframes sont deux séries."""
+    sortie, bornes = tmp_path / "i.sqlite", (FIN - 6 * JOUR, FIN)
+    arguments = ("--symbole", symbole, "--donnee", "open_interest")
+    instrument = figee.protocoles[exchange].par_symbole[symbole]
+    for timeframe, pas in (("5m", 5 * MINUTE), ("1h", HEURE)):
+        assert telecharger(figee, sortie, bornes, *arguments, "--timeframe", timeframe, exchange=exchange) == 0
+        attendus = interets(figee.marche, instrument, pas, *bornes)
+        lue = m.lire(sortie)
+        lue = lue.filter([une == timeframe for une in lue["timeframe"].to_pylist()])
+        seule_valeur = exchange == "bybit" and instrument.inverse
+        quantites = lue["value" if seule_valeur else "amount"].to_pylist()
+        assert list(zip(m.instants_de(lue), quantites, strict=True)) == [
+            (un.ts, float(instrument.texte_quantite(un.lots))) for un in attendus
+        ]
+        assert set(lue["amount"].to_pylist()) == {None} or not seule_valeur
+    fiches = {f.cle.timeframe: f for f in m.lire_fiches(sortie)}
+    assert {code: f.couverts for code, f in fiches.items()} == {"5m": [bornes], "1h": [bornes]}
+    assert m.verifier(sortie).code == 0
+
+
+@pytest.mark.parametrize("donnee", ["funding", "open_interest"])
+def test_un_releve_plus_vieux_que_ce_que_l_exchange_garde(figee: Bourse, tmp_path: Path, donnee: str) -> None:
+    """Le funding va jusqu'à l'ouverture du contrat, que l'exchange date lui-même ; l'intérêt ouvert, un mois."""
+    sortie, bornes = tmp_path / "r.csv", (FIN - 60 * JOUR, FIN - 20 * JOUR)
+    arguments = ("--symbole", "BTC/USDT:USDT", "--donnee", donnee, "--timeframe", "1h")
+    attendu = {"funding": (0, m.AVANT_COTATION), "open_interest": (3, m.HORS_FENETRE_API)}[donnee]
+    assert telecharger(figee, sortie, bornes, *arguments) == attendu[0]
+    trou = fiche(sortie).trous[0]
+    assert (trou.debut, trou.raison) == (bornes[0], attendu[1])
+    assert trou.fin == m.instants_de(m.lire(sortie))[0]
+    instrument = figee.protocoles["binance"].par_symbole["BTC/USDT:USDT"]
+    if donnee == "funding":
+        lus = [un.ts for un in financements(figee.marche, instrument, *bornes)]
+    else:
+        lus = [un.ts for un in interets(figee.marche, instrument, HEURE, HEURE_BOURSE - 30 * JOUR, bornes[1])]
+    assert m.instants_de(m.lire(sortie)) == lus
+    avant = empreinte(sortie)
+    assert telecharger(figee, sortie, bornes, *arguments) == attendu[0]
+    assert empreinte(sortie) == avant
+
+
+@pytest.mark.parametrize(
+    ("options", "dit"),
+    [
+        ({"exchange": "kraken", "symbole": "BTC/USD", "donnee": "funding"}, "binance"),
+        ({"exchange": "mexc", "symbole": "BTC/USDT:USDT", "donnee": "open_interest"}, "binance"),
+        ({"exchange": "bybit", "symbole": "BTC/USDT:USDT", "donnee": "open_interest", "timeframe": "1m"}, "5m"),
+    ],
+)
+def test_un_releve_qui_n_existe_pas(options: dict[str, Any], dit: str) -> None:
+    with pytest.raises(m.ErreurDemande) as refus:
+        m.telecharger(**options, date_debut="-2j")
+    assert dit in refus.value.conseil
+
+
 # Des serveurs de page : l'honnête, et ceux qui mentent
 
 
@@ -342,7 +433,7 @@ def parcours(marche: Marche, *, par_id: bool, lire: Any = None, cote: bool = Tru
 async def suivre(un: h.Parcours, bornes: m.Intervalle, *, exigee: bool = True) -> tuple[list[tuple[int, int]], m.Fiche]:
     su, trades = m.Fiche(COMPTANT.cle), []
     async for pas in un.parcourir(*bornes, exigee=exigee):
-        trades += [(t.timestamp, int(t.id or 0)) for t in pas.trades]
+        trades += [(t.timestamp, int(t.id or 0)) for t in pas.lignes]
         su.noter(h._moins_les_trous(pas.couverts, pas.trous), pas.trous)
     return trades, su
 
