@@ -16,6 +16,7 @@ droit par un trade d'après, demandés mais pas écrits.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import math
@@ -72,8 +73,6 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    import asyncio
-
     import pyarrow as pa
 else:
     from module_ccxt_fr_v2 import pa
@@ -150,6 +149,7 @@ class Voie(ABC):
     """Comment un exchange pagine ses trades. `suite` redit toujours le dernier trade de la page donnée."""
 
     ids_entiers = False  # vrai là où ils sont demandés comme une séquence
+    compte_par_id = False  # vrai là où ils disent combien de lignes séparent deux d'entre elles
 
     def __init__(self, lire: LireBruts, heure: Callable[[], int], lecture: Lecture) -> None:
         self._bruts, self._heure, self._lecture = lire, heure, lecture
@@ -214,7 +214,7 @@ class Voie(ABC):
 class VoieParId(Voie):
     """Là où les ids sont une séquence qu'on peut demander : binance, okx, coinbaseexchange."""
 
-    ids_entiers = True
+    ids_entiers = compte_par_id = True
 
     def __init__(self, *communs: Any, demandes: DemandesParId) -> None:
         super().__init__(*communs)
@@ -317,6 +317,8 @@ class VoieKraken(VoieParInstant):
     `since` y est exclu, et mille trades peuvent tenir dans une seconde, ou plusieurs dans une nanoseconde : la page
     suivante est demandée une nanoseconde plus tôt, et redit ceux de la dernière.
     """
+
+    compte_par_id = True
 
     async def depuis(self, instant: int) -> Page:
         return await self.lire(None, {"since": str(max(0, instant * 1_000_000 - 1))})
@@ -557,6 +559,11 @@ class Pas(NamedTuple):
     avant: Any = None
 
 
+def _numero_au(page: Page, instant: int) -> int:
+    """Le numéro de la première ligne à partir d'un instant, présente dans cette page ou juste après elle."""
+    return next((_numero(ligne) for ligne in page.lignes if ligne.timestamp >= instant), _numero(page.lignes[-1]) + 1)
+
+
 class Parcours:
     """Les trades d'un intervalle, page après page, dans l'ordre, chacun une fois ; rien de l'exchange n'y est su."""
 
@@ -571,6 +578,17 @@ class Parcours:
         """Sans date de début : le deuxième instant de la page la plus récente, dont le premier est peut-être coupé."""
         instants = sorted({trade.timestamp for trade in (await self._voie.recents()).lignes if trade.timestamp < fin})
         return instants[1] if len(instants) > 1 else instants[0] if instants else fin
+
+    async def compter(self, debut: int, fin: int) -> int:
+        """Combien de lignes tient [debut, fin[, à peu près : d'après leurs numéros, sinon d'après leur densité."""
+        premiere = (await self._voie.situer(debut)).page
+        derniere = (await self._voie.situer(fin)).page
+        if not premiere.lignes or not derniere.lignes or premiere.debut >= fin:
+            return 0
+        if self._voie.compte_par_id:
+            return max(0, _numero_au(derniere, fin) - _numero_au(premiere, debut))
+        etendue = max(premiere.fin - premiere.debut, 1)
+        return len(premiere.lignes) * (min(fin, derniere.fin) - max(debut, premiere.debut)) // etendue
 
     async def parcourir(self, debut: int, fin: int, *, exigee: bool) -> AsyncGenerator[Pas]:
         """Les pas de [debut, fin[ ; `exigee` : ce qui reste sans preuve jusqu'à `fin` est un trou."""
@@ -713,7 +731,7 @@ class BougiesDesTrades:
     """La source des bougies faites de l'histoire des trades : mêmes bougies, là où celles de l'exchange s'arrêtent."""
 
     def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
-        self._bougies, self._parcours, self._reporter = bougies, parcours, vides == "reporter"
+        self._bougies, self.parcours, self._reporter = bougies, parcours, vides == "reporter"
         self.fiche, self.demande = bougies.fiche, bougies.demande
 
     @property
@@ -733,7 +751,7 @@ class BougiesDesTrades:
         passee = plage.fin is not None and plage.fin <= heure
         for debut, fin in intervalles:
             atelier = Atelier(self._bougies, debut, fin, reporter=self._reporter)
-            parcours = self._parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
             async with aclosing(parcours) as pas_a_pas:
                 async for pas in pas_a_pas:
                     if lot := atelier.prendre(pas):
@@ -1002,6 +1020,29 @@ def ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
         serie = connexion.ouvrir_evenements(symbole)
     service_des_trades(connexion, serie.marche)
     return serie
+
+
+class Devis(NamedTuple):
+    """Ce qu'une histoire coûterait : l'intervalle, ce qui en manque, ses lignes et ses requêtes, à peu près."""
+
+    demande: Intervalle
+    intervalles: list[Intervalle]
+    lignes: int
+    requetes: int
+
+
+async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche) -> Devis:
+    """Ce que la lecture coûterait ; demande quelques pages, n'écrit rien."""
+    source = ouvrir_source(connexion, serie, tache, plage, fiche, asyncio.Semaphore(tache.concurrence))
+    intervalles = await source.preparer()
+    evenements = sum([await source.parcours.compter(*intervalle) for intervalle in intervalles])
+    page = NATURES[tache.donnee].servis[serie.cle.exchange].page if tache.donnee in NATURES else (
+        connexion.particularite.trades_par_page
+    )
+    lignes = evenements
+    if tache.trades_vers_ohlcv:
+        lignes = sum(serie.timeframe.compter(*intervalle) for intervalle in intervalles)
+    return Devis(source.demande, intervalles, lignes, len(intervalles) + math.ceil(evenements / max(page, 1)))
 
 
 def _ouvrir_releves(

@@ -508,3 +508,34 @@ def test_des_ids_sautes_ne_sont_une_perte_que_s_ils_se_suivent() -> None:
     assert libres.trous == []
     suivies = asyncio.run(suivre(parcours(marche, par_id=True, suivis=True), bornes))[1]
     assert {t.raison for t in suivies.trous} == {m.ECHEC}
+
+
+def test_la_simulation_compte_sans_rien_lire(figee: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Par les ids des deux bords ; des relevés, par leur densité."""
+    sortie = tmp_path / "t.csv"
+    for exchange, symbole, donnee in (
+        ("kraken", "BTC/USD", TRADES), ("okx", "BTC/USDT", TRADES),
+        ("binance", "BTC/USDT:USDT", ("--donnee", "funding")),
+    ):  # fmt: skip
+        figee.requetes.clear()
+        mots = ("--symbole", symbole, *donnee, "--simulation")
+        assert telecharger(figee, sortie, (FIN - 12 * HEURE, FIN), *mots, exchange=exchange) == 0
+        assert len(figee.requetes) < 12
+        dit = capsys.readouterr().out
+        if donnee is TRADES:
+            assert f"{len(simules(figee, exchange, symbole, (FIN - 12 * HEURE, FIN)))} lignes à demander" in dit
+    assert not sortie.exists()
+
+
+def test_reparer_redemande_ce_qui_manque(figee: Bourse, tmp_path: Path) -> None:
+    """Un trou `echec` d'une histoire est relu par elle."""
+    sortie, bornes = tmp_path / "t.csv", (FIN - HEURE, FIN)
+    assert telecharger(figee, sortie, bornes, *TRADES, "--symbole", "BTC/USD", exchange="kraken") == 0
+    entier = m.lire(sortie)
+    lignes = sortie.read_text().splitlines(keepends=True)
+    lignes[20] = ",".join([*lignes[20].split(",")[:5], "-1.0", *lignes[20].split(",")[6:]])
+    sortie.write_text("".join(lignes))
+    assert m.verifier(sortie).code == 4
+    connexion = commande(figee, None, None, "--symbole", "BTC/USD", exchange="kraken")[2:4]
+    assert m.principal(["--verifier", str(sortie), "--reparer", *connexion]) == 0
+    assert m.lire(sortie).equals(entier)
