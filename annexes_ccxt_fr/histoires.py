@@ -487,6 +487,16 @@ def par_id(demandes: DemandesParId) -> Callable[..., Voie]:
     return lambda *communs: VoieParId(*communs, demandes=demandes)
 
 
+def _de_a(debut: int, fin: int) -> tuple[int, Mapping[str, Any]]:
+    return debut, {"until": fin}
+
+
+def par_fenetre(largeur_ms: int, maximum_ms: int = FENETRE_MAX_MS) -> Callable[..., Voie]:
+    """La fabrique d'une voie par fenêtre, là où ccxt envoie le début et la fin."""
+    demandes = DemandesParFenetre(_de_a, largeur_ms, maximum_ms)
+    return lambda *communs: VoieParFenetre(*communs, demandes=demandes)
+
+
 _OKX = {"method": "publicGetMarketHistoryTrades"}
 _BINANCE = Service(
     par_id(DemandesParId(1000, lambda numero: {"fromId": numero}, pres_de=lambda instant: (instant, {}))),
@@ -525,6 +535,15 @@ SERVICES: Mapping[str, Service] = {
     ),
     # Dix mille par page ; les ids n'y sont pas propres à un marché.
     "bitfinex": Service(VoieParInstant, "2013", depuis_cotation=frozenset({"spot"})),
+    "gemini": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    # Une fenêtre, dont ils rendent la fin.
+    "bitget": Service(par_fenetre(HEURE_MS, 7 * JOUR_MS), "quatre-vingt-dix jours"),
+    "gate": Service(
+        par_fenetre(HEURE_MS), "ce que l'exchange en garde d'un contrat", genres=frozenset({"linear", "inverse"})
+    ),
+    "cryptocom": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde"),
+    "bitvavo": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    "deribit": Service(par_fenetre(HEURE_MS), "un jour environ"),
     # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
     "krakenfutures": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"linear", "inverse"})),
 }
@@ -536,10 +555,8 @@ PORTEES: Mapping[str, str] = {
     "htx": "les 2000 derniers",
     "mexc": "un jour au comptant, sans id ; les 100 derniers d'un contrat",
     "hyperliquid": "sa classe ccxt rend les exécutions d'un portefeuille",
-    "gate": "trente jours au comptant, que sa classe ccxt ne demande pas",
-    "bitget": "quatre-vingt-dix jours, à reculons, que rien ici ne lit encore",
+    "gate": "au comptant, trente jours que sa classe ccxt ne demande pas",
     "upbit": "sept jours, à reculons, que rien ici ne lit encore",
-    "deribit": "un jour environ",
     "bitstamp": "un jour",
     **dict.fromkeys(("bingx", "poloniex", "phemex", "whitebit", "woo", "xt", "lbank"), "sa dernière page"),
 }
@@ -857,10 +874,6 @@ class Releves:
     timeframes: tuple[str, ...] = ()  # d'un intérêt ouvert
     maximum_ms: int = FENETRE_MAX_MS
     unite: Callable[[Mapping[str, Any]], str] = lambda _marche: ""  # celle de la quantité ; vide : rien ne la prouve
-
-
-def _de_a(debut: int, fin: int) -> tuple[int, Mapping[str, Any]]:
-    return debut, {"until": fin}
 
 
 def _base(marche: Mapping[str, Any]) -> str:

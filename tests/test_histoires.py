@@ -7,9 +7,11 @@ import dataclasses
 import itertools
 import json
 import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bourses_tierces import SIMULATEURS, CoinbaseExchange, Simulateur, maintenant_ms
 from outils_bout_en_bout import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, empreinte, restes, telecharger
 from outils_processus import condamner, tuer
 
@@ -19,12 +21,15 @@ from bourse_locale import Bourse
 from bourse_locale import Marche as MarcheSimule
 from bourse_locale.financement import financements, interets
 from bourse_locale.kraken import Kraken, ligne_trade, lire_ns, lire_since, succes
-from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT
+from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Instrument
 from bourse_locale.okx import TRADES_JOURS as OKX_JOURS
+from bourse_locale.pages import premiers_trades
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from bourses_tierces import Params
 
     from bourse_locale.marche import Trade as TradeSimule
     from bourse_locale.serveur import Appel, Reponse
@@ -207,6 +212,53 @@ def test_okx_au_dela_de_trois_mois(tmp_path: Path) -> None:
         assert telecharger(bourse, sortie, bornes, *TRADES, exchange="okx") == 3
         assert empreinte(sortie) == avant
         assert not [r for r in bourse.requetes[demandes:] if "rades" in r.chemin]
+
+
+class CoinbaseALaPage(CoinbaseExchange):
+    """Les mille trades d'avant un id, le plus récent d'abord ; `since` n'existe pas."""
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Les trades ; le reste, comme d'habitude."""
+        if chemin != "/products/AAA-USD/trades":
+            return super().repondre(chemin, params)
+        avant, nombre = int(params.get("after", 10**9)), min(1000, int(params["limit"]))
+        tous = premiers_trades(self.marche, self.instrument, 0, self.maintenant_ms() + 1, 10**9)
+        return [self.rediger_trade(t) for t in [t for t in tous if t.id < avant][-nombre:][::-1]]
+
+    def rediger_trade(self, t: TradeSimule) -> Params:
+        """`side` est celui du teneur de marché."""
+        date = datetime.fromtimestamp(t.ts / 1000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {"time": date, "trade_id": t.id, "price": self.prix(t.prix), "size": self.quantite(t),
+                "side": "buy" if t.sens == "sell" else "sell"}  # fmt: skip
+
+
+TIERS: dict[str, type[Simulateur]] = {
+    "coinbaseexchange": CoinbaseALaPage, **{nom: SIMULATEURS[nom] for nom in ("bitfinex", "bitget", "gate_swap")}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nom", TIERS)
+def test_chez_un_tiers(tmp_path: Path, nom: str) -> None:
+    """Sa vraie classe ccxt, son propre curseur : tous les trades, dans l'ordre, et rien de plus en relançant."""
+    fin = maintenant_ms() // MINUTE * MINUTE - HEURE
+    bornes, sortie = (fin - 8 * HEURE, fin), tmp_path / "t.parquet"
+    instrument = Instrument("AAA", TIERS[nom].symbole[4:8], cotation_ms=fin - 3 * JOUR)
+    if nom == "gate_swap":
+        instrument = dataclasses.replace(instrument, type_marche="swap", sous_type="linear", settle="USDT")
+    with TIERS[nom](MarcheSimule(1), instrument).en_fil() as tiers:
+        config = json.dumps(tiers.config | {"rateLimit": 1, "rateLimiterAlgorithm": "leakyBucket"})
+        arguments = ["--exchange", tiers.nom, "--symbole", tiers.symbole, "--config-ccxt", config, *TRADES,
+                     "--essais", "2", "--sortie", str(sortie), "--date-debut", str(bornes[0]),
+                     "--date-fin", str(bornes[1])]  # fmt: skip
+        assert m.principal(arguments) == 0
+        attendus = tiers.marche.trades(instrument, *bornes)
+        lue = m.lire(sortie)
+        assert m.instants_de(lue) == [t.ts for t in attendus]
+        assert lue["side"].to_pylist() == [t.sens for t in attendus]
+        assert (fiche(sortie).couverts, fiche(sortie).trous) == ([bornes], [])
+        avant = empreinte(sortie)
+        assert m.principal(arguments) == 0
+        assert empreinte(sortie) == avant
 
 
 # Les bougies faites des trades
@@ -539,3 +591,21 @@ def test_reparer_redemande_ce_qui_manque(figee: Bourse, tmp_path: Path) -> None:
     connexion = commande(figee, None, None, "--symbole", "BTC/USD", exchange="kraken")[2:4]
     assert m.principal(["--verifier", str(sortie), "--reparer", *connexion]) == 0
     assert m.lire(sortie).equals(entier)
+
+
+def test_dans_un_lot(figee: Bourse, tmp_path: Path) -> None:
+    """La clé `donnee` : trois histoires d'un même exchange, et la simulation de l'ensemble."""
+    communes = {"exchange": "binance", "date_debut": BORNES[0], "date_fin": BORNES[1], "output_dir": str(tmp_path),
+                "config_ccxt": figee.config_ccxt("binance")}  # fmt: skip
+    taches = [
+        {"name": "trades", "symbole": "BTC/USDT", "donnee": "trades"},
+        {"name": "funding", "symbole": "BTC/USDT:USDT", "donnee": "funding"},
+        {"name": "interet", "symbole": "BTC/USDT:USDT", "donnee": "open_interest", "timeframe": "15m"},
+        {"name": "bougies", "symbole": "BTC/USDT", "donnee": "trades", "trades_vers_ohlcv": True, "timeframe": "5m"},
+    ]
+    bilan = m.executer_lot({"version": 1, "defaults": communes, "tasks": taches})
+    assert (bilan.code, [t.code for t in bilan.taches]) == (0, [0] * 4)
+    assert {f.name for f in tmp_path.glob("*.csv")} == {
+        "binance_spot_BTC-USDT_trades.csv", "binance_spot_BTC-USDT_USDT_funding.csv",
+        "binance_spot_BTC-USDT_USDT_open_interest-15m.csv", "binance_spot_BTC-USDT_5m.csv",
+    }  # fmt: skip
