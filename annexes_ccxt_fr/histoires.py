@@ -500,7 +500,7 @@ def par_fenetre(largeur_ms: int, maximum_ms: int = FENETRE_MAX_MS) -> Callable[.
 _OKX = {"method": "publicGetMarketHistoryTrades"}
 _BINANCE = Service(
     par_id(DemandesParId(1000, lambda numero: {"fromId": numero}, pres_de=lambda instant: (instant, {}))),
-    "la cotation au comptant, un an au moins sur les contrats",
+    "la cotation au comptant ; d'un contrat, ce que l'exchange en garde, un an en COIN-M",
     depuis_cotation=frozenset({"spot"}),
     suivis=frozenset({"spot"}),
     agreges=True,
@@ -510,7 +510,10 @@ _BINANCE = Service(
 SERVICES: Mapping[str, Service] = {
     # `since` n'y ouvre qu'une heure : seul l'id avance. Les contrats sautent des ids (liquidations), sans perte.
     **dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), _BINANCE),
-    "kraken": Service(VoieKraken, "le premier trade", depuis_cotation=frozenset({"spot"}), lecture=_lire_kraken),
+    "kraken": Service(
+        VoieKraken, "le premier trade", genres=frozenset({"spot"}), depuis_cotation=frozenset({"spot"}),
+        lecture=_lire_kraken,
+    ),
     # Seul `history-trades` remonte, à reculons : les cent d'avant un id, ou d'avant un instant.
     "okx": Service(
         par_id(
@@ -1001,6 +1004,37 @@ def sert_les_trades(connexion: Connexion, marche: Mapping[str, Any]) -> bool:
     except ErreurDemande:
         return False
     return True
+
+
+def page_des_histoires() -> str:
+    """La section de `docs/exchanges.md` : ce que chaque exchange sert, d'après les tables ci-dessus."""
+    noms = sorted({*SERVICES, *PORTEES, *FUNDINGS, *INTERETS})
+    lignes = [f"| {nom} | {_dire_trades(nom)} | {_dire_releves(FUNDINGS, nom)} | {_dire_releves(INTERETS, nom)} |"
+              for nom in noms]  # fmt: skip
+    entete = (
+        "## Trades, funding, intérêt ouvert",
+        "",
+        "Ce que lit `--donnee`, et jusqu'où ; « non » : ce que l'exchange sert ne se remonte pas, et la demande est",
+        "refusée, code 2. Un exchange absent de la table l'est aussi : rien ne prouve ce qu'il sert.",
+        "",
+        "| exchange | trades | funding, par page | intérêt ouvert, timeframes |",
+        "|---|---|---|---|",
+    )
+    return "\n".join([*entete, *lignes, ""])
+
+
+def _dire_trades(exchange: str) -> str:
+    service = SERVICES.get(exchange)
+    if service is None:
+        return f"non : {PORTEES[exchange]}" if exchange in PORTEES else ""
+    return f"{service.portee} ({', '.join(g for g in ('spot', 'linear', 'inverse') if g in service.genres)})"
+
+
+def _dire_releves(servis: Mapping[str, Releves], exchange: str) -> str:
+    releves = servis.get(exchange)
+    if releves is None:
+        return ""
+    return " ".join(releves.timeframes) or (str(releves.page) if releves.page else "tout d'un coup")
 
 
 def identifiants(connexion: Connexion, serie: Serie) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annexes_ccxt_fr.histoires import page_des_histoires
 from module_ccxt_fr_v2 import CANAUX, PRIX, Connexion, Reglages, Timeframe, identifiants_exchanges
 
 Enregistrement = Mapping[str, Any]
@@ -199,6 +200,7 @@ un test la tient vraie. Rien n'y est demandé à un exchange : c'est ce que dise
 |---|---|---|---|---|---|---|---|
 {table}
 
+{histoires}
 ## À savoir
 
 {notes}
@@ -213,6 +215,7 @@ def page_des_exchanges() -> str:
         epreuves="\n".join(f"- **{nom}** ({nombres[nom]}) : {sens}." for nom, sens in EPREUVES.items()),
         table="\n".join(map(_en_markdown, tous)),
         notes="\n".join(f"- **{nom}** : {note}." for nom, note in sorted(NOTES.items())),
+        histoires=page_des_histoires(),
     )
 
 
