@@ -77,6 +77,7 @@ import operator
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -776,6 +777,7 @@ A_VENIR = "a_venir"  # une queue : rien ne la suit encore, ce n'est pas un trou 
 
 
 HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
+IDS_REUNIS = "reunis"  # trades réunis par l'exchange : leurs ids ne sont pas ceux de son flux
 
 # D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
 REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
@@ -811,6 +813,7 @@ class Fiche:
     horodatage: str = HORODATAGE_EXCHANGE
     marche_id: str = ""
     origine: str = REEL
+    identifiants: str = ""  # d'une série de trades : IDS_REUNIS, ou rien
 
     def completee(self, neuve: Fiche) -> Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
@@ -871,6 +874,7 @@ class Fiche:
             "intervalles": [[en_iso(debut), en_iso(fin)] for debut, fin in self.couverts],
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
             **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
+            **({"identifiants": self.identifiants} if self.identifiants else {}),
         }
 
     @classmethod
@@ -891,6 +895,7 @@ class Fiche:
             ],
             horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
             marche_id=str(donnees.get("marche_id", "")),
+            identifiants=str(donnees.get("identifiants", "")),
             origine=_origine_lue(donnees),
         )
 
@@ -3893,6 +3898,7 @@ class EcrivainFichier(_FichierRepris):
         # Chaque lot les redit : ce qui va sans dire ne pèse pas.
         marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
         marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
+        marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
         return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
     def _entretenir(self) -> None:
@@ -4730,6 +4736,7 @@ _AJOUTEES_SQLITE = (
     f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'",
     "marche_id TEXT NOT NULL DEFAULT ''",
     f"origine TEXT NOT NULL DEFAULT '{REEL}'",
+    "identifiants TEXT NOT NULL DEFAULT ''",
 )
 _COLONNES_AJOUTEES = {(definition.split()[0], "TEXT"): definition for definition in _AJOUTEES_SQLITE}
 
@@ -4803,6 +4810,7 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
         fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
         fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
         fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
+        fiche.identifiants = serie.get("identifiants", "")
         lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.couverts = list(lus)
         lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
@@ -5117,7 +5125,7 @@ class EcrivainSqlite(_SqliteLue):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine")},
+            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
             "contractSize": fiche.taille_contrat,
             **_versions(),
         }
@@ -11217,6 +11225,20 @@ def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -
     return tache
 
 
+def ecrire_commande(tache: Tache) -> str:
+    """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
+    mots = ["python", "module_ccxt_fr_v2.py"]
+    for champ, valeur in _dites(tache):
+        if champ.metadata["secret"]:
+            continue
+        mots.append(drapeau(champ.name))
+        if champ.name.startswith("date_"):
+            mots.append(en_iso(valeur))
+        elif not isinstance(valeur, bool):
+            mots.append(",".join(valeur) if isinstance(valeur, tuple) else str(valeur))
+    return shlex.join(mots)
+
+
 def table_options(*modeles: type[Any]) -> str:
     """Le tableau Markdown des options, pour le README (un test vérifie qu'il y est)."""
     lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
@@ -11765,6 +11787,8 @@ class _Execution:
                     lignes, series = lot.lignes.num_rows, len(self.bilan.series)
                     self.suivi(Avancement(serie.cle, atteint, source.demande, lignes, series))
         bilan.demande = source.demande
+        if intervalles and intervalles[-1][1] < source.demande[1]:
+            bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         self._conclure(bilan, self.ecrivain.fiches.get(serie.cle, fiche))
         self._dire_le_retard(bilan, source.attendue)
 
@@ -11802,13 +11826,26 @@ class _Execution:
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
+            identifiants=self._identifiants(serie),
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
             return neuve
+        if connue.identifiants != neuve.identifiants and (connue.couverts or connue.trous):
+            raise ErreurDemande(
+                f"« {self.bilan.sortie} » tient les trades de {serie.cle} sous d'autres identifiants : l'histoire de "
+                "cet exchange les réunit, son flux les dit un par un",
+                "Un même trade y serait deux fois : choisissez une autre sortie.",
+            )
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
         )
+
+    def _identifiants(self, serie: Serie) -> str:
+        """De trades lus dans leur histoire : réunis ou non ; rien d'autre n'en a."""
+        if self.tache.stream or self.tache.type_donnee is not TRADES:
+            return ""
+        return str(histoires(self.tache.donnee).identifiants(self.connexion, serie))
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie, fin_connue: int) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
@@ -11838,8 +11875,23 @@ class _Execution:
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message = _dire_partiel(partiels, (debut, fin))
+            bilan.message = _dire_partiel(partiels, (debut, fin)) + self._offrir_les_trades(fiche.cle, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
+
+    def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
+        """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
+        tache = self.tache
+        hors = any(trou.raison == HORS_FENETRE_API for trou in partiels)
+        if not (hors and cle.a_une_grille and cle.prix == "last" and self.connexion.particularite.portee):
+            return ""
+        if tache.stream or tache.donnee != "ohlcv":
+            return ""
+        with contextlib.suppress(DependanceAbsente):
+            if histoires("trades").sert_les_trades(self.connexion, self.connexion.api.markets[cle.symbole]):
+                seule = dataclasses.replace(tache, symbole=cle.symbole, symbols=(), sortie=self.bilan.sortie)
+                commande = f"{ecrire_commande(seule)} --donnee trades --trades-vers-ohlcv"
+                return f". Ses trades remontent plus loin, et font ces bougies : {commande}"
+        return ""
 
 
 def derniere_ligne(fiche: Fiche) -> int | None:

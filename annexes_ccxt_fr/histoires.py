@@ -7,7 +7,7 @@ rend des lots, que les mêmes écrivains rangent. Deux étages :
 - un parcours (`parcourir`) en tire des lignes et ce qu'elles prouvent, et ne sait rien de l'exchange.
 
 D'autres fichiers (des archives) se branchent à l'un ou à l'autre : une voie de plus, ou une source qui rend elle-même
-des lots et laisse à `HistoireDeTrades.lots` les intervalles qu'elle n'a pas.
+des lots et laisse à `Histoire.lots` les intervalles qu'elle n'a pas.
 
 Rien n'est prouvé par un silence : chaque page redit la dernière ligne de la précédente, et c'est ce recouvrement, dans
 une même réponse, qui dit que rien ne manque entre les deux. Le bord gauche est prouvé par un trade d'avant lui, le
@@ -16,24 +16,35 @@ droit par un trade d'après, demandés mais pas écrits.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
     ECHEC,
+    FUNDING,
+    HEURE_MS,
     HORS_FENETRE_API,
+    IDS_REUNIS,
+    INSTANT_MAX_MS,
+    JOUR_MS,
     MINUTE_MS,
+    OPEN_INTEREST,
     SANS_TRANSACTION,
     SECONDE_MS,
     TRADES,
+    UNITE_INCONNUE,
     Agregateur,
     BougieTrades,
+    CleSerie,
     Connexion,
     ErreurDefinitive,
     ErreurDemande,
@@ -45,11 +56,12 @@ from module_ccxt_fr_v2 import (
     Plage,
     Serie,
     Tache,
+    Timeframe,
     Trade,
     Trou,
-    cle_de_trade,
+    TypeDonnee,
+    croiser,
     en_colonnes,
-    est_possible,
     genre_de,
     habiller,
     journal,
@@ -61,7 +73,9 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    import asyncio
+    import pyarrow as pa
+else:
+    from module_ccxt_fr_v2 import pa
 
 # --- Trades : ce que sert chaque exchange ---
 
@@ -70,22 +84,44 @@ SONDES_MAX = 200  # pages demandées pour trouver d'où partir : une dichotomie 
 AVANCE_MS = MINUTE_MS  # un trade daté de plus loin que cela après l'heure de l'exchange n'est pas cru
 
 
-class Page(NamedTuple):
-    """Des trades qui se suivent chez l'exchange, par instant puis par id ; `curseur` : d'où il reprend, s'il le dit."""
+class Evenement(Protocol):
+    """Une ligne d'histoire : un trade, un relevé. `id` la distingue de toute autre de sa série."""
 
-    trades: list[Trade]
+    @property
+    def timestamp(self) -> int:
+        """Son instant."""
+
+    @property
+    def id(self) -> str | None:
+        """Son identifiant."""
+
+
+class Impossible(NamedTuple):
+    """Une ligne qui ne peut être vraie, mais dont l'instant se lit."""
+
+    timestamp: int
+
+
+Lecture = Callable[[Mapping[str, Any]], "Evenement | Impossible | None"]
+"""Une ligne de ccxt -> l'événement ; None si l'on ne sait même pas quand il eut lieu."""
+
+
+class Page(NamedTuple):
+    """Des lignes qui se suivent chez l'exchange, par instant puis par id ; `curseur` : d'où il reprend, s'il le dit."""
+
+    lignes: list[Any]
     impossibles: Sequence[int] = ()
     curseur: str = ""
 
     @property
     def debut(self) -> int:
-        """L'instant du premier."""
-        return self.trades[0].timestamp
+        """L'instant de la première."""
+        return int(self.lignes[0].timestamp)
 
     @property
     def fin(self) -> int:
-        """L'instant du dernier."""
-        return self.trades[-1].timestamp
+        """L'instant de la dernière."""
+        return int(self.lignes[-1].timestamp)
 
 
 class Depart(NamedTuple):
@@ -99,24 +135,37 @@ LireBruts = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, A
 """(depuis, paramètres) -> une page de trades de ccxt."""
 
 
-def _numero(trade: Trade) -> int:
-    """L'id d'un trade, en entier."""
-    return int(trade.id or 0)
+def _numero(ligne: Evenement) -> int:
+    """L'id d'un trade, en entier ; loin de tout s'il n'en est pas un."""
+    return int(ligne.id) if ligne.id and ligne.id.isdecimal() else INSTANT_MAX_MS
+
+
+def _rang(ligne: Evenement) -> tuple[int, int]:
+    """L'ordre de l'exchange : l'instant, puis l'id entier ; sans lui, l'ordre d'arrivée."""
+    return ligne.timestamp, _numero(ligne)
 
 
 class Voie(ABC):
     """Comment un exchange pagine ses trades. `suite` redit toujours le dernier trade de la page donnée."""
 
-    def __init__(self, lire: LireBruts, heure: Callable[[], int], lecture: Callable[[Any], Trade | None]) -> None:
+    ids_entiers = False  # vrai là où ils sont demandés comme une séquence
+    compte_par_id = False  # vrai là où ils disent combien de lignes séparent deux d'entre elles
+
+    def __init__(self, lire: LireBruts, heure: Callable[[], int], lecture: Lecture) -> None:
         self._bruts, self._heure, self._lecture = lire, heure, lecture
 
     async def recents(self) -> Page:
-        """Les derniers trades servis."""
+        """Les dernières lignes servies."""
         return await self.lire(None, {})
 
-    def dernier(self, page: Page) -> Trade:
+    async def obeit(self, page: Page) -> bool:
+        """Vrai si une autre demande a une autre réponse : sans quoi rien ne dit que cette page soit la première."""
+        suite = await self.suite(page)
+        return bool(suite.lignes) and suite.lignes[0].id != page.lignes[0].id
+
+    def dernier(self, page: Page) -> Any:
         """Celui que `suite` redira."""
-        return page.trades[-1]
+        return page.lignes[-1]
 
     @abstractmethod
     async def situer(self, instant: int) -> Depart:
@@ -126,9 +175,9 @@ class Voie(ABC):
     async def suite(self, page: Page) -> Page:
         """La page qui redit le dernier trade de celle-ci, puis donne les suivants."""
 
-    async def redemander(self, trade: Trade) -> Page:
+    async def redemander(self, ligne: Evenement) -> Page:
         """La page qui commence à ce trade."""
-        return await self.suite(Page([trade]))
+        return await self.suite(Page([ligne]))
 
     async def lire(self, depuis: int | None, params: Mapping[str, Any]) -> Page:
         """Une page ; redemandée si elle tient un trade qui ne peut être vrai, ou sans id."""
@@ -138,26 +187,24 @@ class Voie(ABC):
             if not page.impossibles and not illisibles:
                 return page
         if illisibles:
-            raise ErreurTemporaire(f"{illisibles} trades sans instant ou sans id", "Réessayez plus tard.")
+            raise ErreurTemporaire(f"{illisibles} lignes sans instant ou sans id", "Réessayez plus tard.")
         return page
 
     def _en_page(self, bruts: Iterable[Mapping[str, Any]]) -> tuple[Page, int]:
-        trades: list[Trade] = []
+        lignes: list[Evenement] = []
         impossibles: list[int] = []
         illisibles, curseur, limite = 0, "", self._heure() + AVANCE_MS
         for brut in bruts:
-            trade = self._lecture(brut)
-            if trade is None or not trade.id or not trade.id.isdecimal():
+            ligne = self._lecture(brut)
+            if isinstance(ligne, Impossible):
+                impossibles.append(ligne.timestamp)
+            elif ligne is None or not ligne.id or (self.ids_entiers and not ligne.id.isdecimal()):
                 illisibles += 1
-            elif trade.timestamp > limite:
-                continue  # du futur : il ne dit rien de l'instant où il eut lieu
-            elif not est_possible(trade.price, trade.amount):
-                impossibles.append(trade.timestamp)
-            else:
-                trades.append(trade)
+            elif ligne.timestamp <= limite:  # du futur, elle ne dit rien de l'instant où elle eut lieu
+                lignes.append(ligne)
             curseur = self.curseur_de(brut) or curseur
-        trades.sort(key=cle_de_trade)
-        return Page(trades, impossibles, curseur), illisibles
+        lignes.sort(key=_rang)
+        return Page(lignes, impossibles, curseur), illisibles
 
     def curseur_de(self, brut: Mapping[str, Any]) -> str:  # noqa: ARG002  la plupart n'en donnent pas
         """Le curseur que l'exchange a mis dans ce trade ; vide s'il n'y en a pas."""
@@ -167,6 +214,8 @@ class Voie(ABC):
 class VoieParId(Voie):
     """Là où les ids sont une séquence qu'on peut demander : binance, okx, coinbaseexchange."""
 
+    ids_entiers = compte_par_id = True
+
     def __init__(self, *communs: Any, demandes: DemandesParId) -> None:
         super().__init__(*communs)
         self._demandes = demandes
@@ -174,39 +223,45 @@ class VoieParId(Voie):
     async def recents(self) -> Page:
         return await self.lire(None, self._demandes.recents)
 
-    def dernier(self, page: Page) -> Trade:
-        return max(page.trades, key=_numero)
+    def dernier(self, page: Page) -> Any:
+        return max(page.lignes, key=_numero)
 
     async def suite(self, page: Page) -> Page:
         return await self._depuis(_numero(self.dernier(page)))
 
     async def _depuis(self, numero: int) -> Page:
-        """Les trades à partir de ce numéro ; vide s'il n'est pas servi."""
+        """Les trades à partir de ce numéro ; vide s'il n'est pas servi, ou si la réponse n'est pas à la demande."""
+        numero = max(0, numero)
         try:
-            page = await self.lire(None, self._demandes.depuis(max(0, numero)))
+            page = await self.lire(None, self._demandes.depuis(numero))
         except ErreurDefinitive:
             return Page([])
-        return page._replace(trades=[trade for trade in page.trades if _numero(trade) >= numero])
+        numeros = [_numero(trade) for trade in page.lignes]
+        if not self._demandes.recule:
+            return page if min(numeros, default=numero) >= numero else Page([])
+        if max(numeros, default=numero) >= numero + self._demandes.page:
+            return Page([])
+        return page._replace(lignes=[trade for trade in page.lignes if _numero(trade) >= numero])
 
     async def situer(self, instant: int) -> Depart:
         page = Page([])
         if self._demandes.pres_de is not None:
             page = await self.lire(*self._demandes.pres_de(instant))
-        if not page.trades:
+        if not page.lignes:
             page = await self.recents()
-        if not page.trades or page.debut < instant:
+        if not page.lignes or page.debut < instant:
             return Depart(page)
-        avant = await self._depuis(_numero(page.trades[0]) - 1)
-        if avant.trades and avant.debut < instant:
+        avant = await self._depuis(_numero(page.lignes[0]) - 1)
+        if avant.lignes and avant.debut < instant:
             return Depart(avant)
-        return await self._chercher(instant, _numero(page.trades[0]), page.debut)
+        return await self._chercher(instant, _numero(page.lignes[0]), page.debut)
 
     async def _chercher(self, instant: int, haut: int, instant_haut: int) -> Depart:
         """Dichotomie, entre un id d'avant l'instant (ou que l'exchange ne sert plus) et un d'après."""
         premiere = await self._depuis(0)
-        if premiere.trades and (premiere.debut >= instant or premiere.fin >= instant):
+        if premiere.lignes and (premiere.debut >= instant or premiere.fin >= instant):
             return Depart(premiere, premiere=premiere.debut >= instant)
-        bas, instant_bas = (_numero(premiere.trades[-1]), premiere.fin) if premiere.trades else (0, None)
+        bas, instant_bas = (_numero(premiere.lignes[-1]), premiere.fin) if premiere.lignes else (0, None)
         for rang in range(SONDES_MAX):
             if haut - bas <= 1:
                 break
@@ -215,14 +270,14 @@ class VoieParId(Voie):
                 part = Decimal(instant - instant_bas) / Decimal(instant_haut - instant_bas)
                 milieu = bas + int(part * (haut - bas)) - self._demandes.page // 2
             page = await self._depuis(min(max(milieu, bas + 1), haut - 1))
-            if not page.trades:
+            if not page.lignes:
                 bas = min(max(milieu, bas + 1), haut - 1)
             elif page.debut >= instant:
                 haut, instant_haut = min(max(milieu, bas + 1), haut - 1), page.debut
             elif page.fin >= instant:
                 return Depart(page)
             else:
-                bas, instant_bas = _numero(page.trades[-1]), page.fin
+                bas, instant_bas = _numero(page.lignes[-1]), page.fin
         return Depart(await self._depuis(bas if instant_bas is not None else haut), premiere=instant_bas is None)
 
 
@@ -241,15 +296,15 @@ class VoieParInstant(Voie):
         while True:  # le recul grandit jusqu'à l'époque
             debut = max(0, instant - recul)
             page = await self.depuis(debut)
-            if page.trades and page.debut < instant:
+            if page.lignes and page.debut < instant:
                 break
             if not debut:
-                return Depart(page, premiere=bool(page.trades))
+                return Depart(page, premiere=bool(page.lignes))
             vide, recul = debut, recul * 8
         while page.fin < vide and vide - debut > SECONDE_MS:  # trop loin : on se rapproche
             milieu = (debut + vide) // 2
             essai = await self.depuis(milieu)
-            if not essai.trades or essai.debut >= instant:
+            if not essai.lignes or essai.debut >= instant:
                 vide = milieu
             else:
                 debut, page = milieu, essai
@@ -262,6 +317,8 @@ class VoieKraken(VoieParInstant):
     `since` y est exclu, et mille trades peuvent tenir dans une seconde, ou plusieurs dans une nanoseconde : la page
     suivante est demandée une nanoseconde plus tôt, et redit ceux de la dernière.
     """
+
+    compte_par_id = True
 
     async def depuis(self, instant: int) -> Page:
         return await self.lire(None, {"since": str(max(0, instant * 1_000_000 - 1))})
@@ -277,30 +334,139 @@ class VoieKraken(VoieParInstant):
         return dernier if isinstance(dernier, str) and dernier.isdecimal() else ""
 
 
-def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | None:
+ELARGIR, RETRECIR = 4, 2
+FENETRE_MAX_MS = 100 * 365 * JOUR_MS
+
+
+@dataclass(frozen=True)
+class DemandesParFenetre:
+    """Ce qu'une voie par fenêtre demande : `bornes` de [début, fin], bords compris, en (depuis, paramètres)."""
+
+    bornes: Callable[[int, int], tuple[int | None, Mapping[str, Any]]]
+    largeur_ms: int  # d'une première fenêtre ; elle s'adapte à ce que la page en rend
+    maximum_ms: int = FENETRE_MAX_MS  # ce qu'une demande peut couvrir
+
+
+class VoieParFenetre(Voie):
+    """Là où une page est celle d'une fenêtre, par son début ou par sa fin : funding, intérêt ouvert.
+
+    Qui rend les dernières de la fenêtre en tait le début : elle est rétrécie jusqu'à ce que la réponse redise la ligne
+    d'où l'on part ; qui n'en rend pas d'autre : élargie.
+    """
+
+    def __init__(self, *communs: Any, demandes: DemandesParFenetre) -> None:
+        super().__init__(*communs)
+        self._demandes, self._largeur = demandes, demandes.largeur_ms
+        self._refus: ErreurDefinitive | None = None
+
+    async def _fenetre(self, debut: int, fin: int) -> Page:
+        """Ce que l'exchange rend de cette fenêtre ; rien s'il la refuse : trop ancienne."""
+        try:
+            return await self.lire(*self._demandes.bornes(max(0, debut), fin))
+        except ErreurDefinitive as refus:
+            self._refus = refus
+            return Page([])
+
+    async def obeit(self, page: Page) -> bool:
+        autre = await self._fenetre(page.fin, page.fin + self._largeur)
+        return not autre.lignes or autre.lignes[0].id != page.lignes[0].id
+
+    async def suite(self, page: Page) -> Page:
+        dernier = self.dernier(page)
+        trouvee = Page([])
+        for _ in range(SONDES_MAX):
+            fin = dernier.timestamp + self._largeur
+            lue = await self._fenetre(dernier.timestamp, fin)
+            redite = any(ligne.id == dernier.id for ligne in lue.lignes)
+            if not redite:
+                if self._largeur <= SECONDE_MS:
+                    break
+                self._largeur //= RETRECIR
+                continue
+            trouvee = lue._replace(lignes=[ligne for ligne in lue.lignes if ligne.timestamp >= dernier.timestamp])
+            if lue.fin > dernier.timestamp or fin > self._heure() or self._largeur >= self._demandes.maximum_ms:
+                break
+            self._elargir()
+        return trouvee
+
+    def _elargir(self) -> None:
+        self._largeur = min(self._largeur * ELARGIR, self._demandes.maximum_ms)
+
+    async def situer(self, instant: int) -> Depart:
+        recul = self._largeur
+        while True:
+            page = await self._fenetre(instant - recul, instant)
+            if page.lignes and page.debut < instant:
+                return Depart(page)
+            if recul >= min(instant, self._demandes.maximum_ms):
+                break
+            recul = min(recul * ELARGIR, self._demandes.maximum_ms)
+        return await self._premiere(instant)
+
+    async def _premiere(self, instant: int) -> Depart:
+        """La première page servie à partir d'un instant d'avant lequel rien ne l'est."""
+        vide, servi = instant, self._heure()
+        page = await self._fenetre(servi - self._demandes.largeur_ms, servi)
+        if not page.lignes:
+            page = await self.recents()
+        if not page.lignes:
+            if self._refus is not None:
+                raise self._refus
+            return Depart(page)
+        servi = min(page.debut, servi)
+        while servi - vide > MINUTE_MS:  # d'où l'exchange commence-t-il à répondre ?
+            milieu = (vide + servi) // 2
+            essai = await self._fenetre(milieu, min(milieu + self._demandes.maximum_ms, self._heure()))
+            if essai.lignes:
+                page, servi = essai, milieu
+            else:
+                vide = milieu
+        largeur = self._demandes.largeur_ms
+        for _ in range(SONDES_MAX):  # la première fenêtre qui n'est pas vide, puis le début de ce qu'elle tient
+            essai = await self._fenetre(servi, servi + largeur)
+            if essai.lignes or largeur >= self._demandes.maximum_ms:
+                break
+            largeur = min(largeur * ELARGIR, self._demandes.maximum_ms)
+        page = essai if essai.lignes else page
+        for _ in range(SONDES_MAX):
+            plus_tot = await self._fenetre(servi, page.debut)
+            if not plus_tot.lignes or plus_tot.debut >= page.debut:
+                break
+            page = plus_tot
+        return Depart(page, premiere=page.debut >= instant)
+
+
+def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     """Le trade que dit ccxt, sous l'id que lui donne l'exchange : d'un trade réuni de binance, celui de la réunion."""
     trade = trade_de({**brut, "info": None}, None)
-    if trade is not None or brut.get("timestamp") is None:
-        return trade
-    return Trade(int(brut["timestamp"]), str(brut.get("id") or ""), None, 0.0, 0.0)
+    if trade is None and isinstance(brut.get("timestamp"), int):
+        return Impossible(brut["timestamp"])
+    return trade
 
 
-def _lire_kraken(brut: Mapping[str, Any]) -> Trade | None:
+def _lire_kraken(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     """Celui de kraken : son instant est un flottant en secondes, que ccxt tronque parfois d'une milliseconde."""
     trade, info = _lire_ordinaire(brut), brut.get("info")
-    if trade is None or not isinstance(info, list) or len(info) < 7 or not isinstance(info[6], int):
+    if not isinstance(trade, Trade):
+        return trade
+    if not isinstance(info, list) or len(info) < 7 or not isinstance(info[6], int):
         return None
     return trade._replace(timestamp=int(Decimal(repr(info[2])) * 1000), id=str(info[6]))
 
 
 @dataclass(frozen=True)
 class DemandesParId:
-    """Ce qu'une voie par id demande ; `pres_de` : une page autour d'un instant, là où l'exchange sait le chercher."""
+    """Ce qu'une voie par id demande ; `pres_de` : une page autour d'un instant, là où l'exchange sait le chercher.
+
+    `recule` : l'exchange ne rend que les trades d'avant un id. `depuis` lui demande alors ceux d'avant `numero + page`,
+    et les ids se suivent assez pour que la page tienne `numero`.
+    """
 
     page: int
     depuis: Callable[[int], Mapping[str, Any]]
     recents: Mapping[str, Any] = field(default_factory=dict)
     pres_de: Callable[[int], tuple[int | None, Mapping[str, Any]]] | None = None
+    recule: bool = False
 
 
 @dataclass(frozen=True)
@@ -313,7 +479,7 @@ class Service:
     depuis_cotation: frozenset[str] = frozenset()  # genres dont le premier trade servi est le premier de tous
     suivis: frozenset[str] = frozenset()  # genres dont les ids se suivent de un en un : un saut est une perte
     agreges: bool = False  # ses trades sont réunis : leurs ids ne sont pas ceux du flux
-    lecture: Callable[[Any], Trade | None] = _lire_ordinaire
+    lecture: Lecture = _lire_ordinaire
 
 
 def par_id(demandes: DemandesParId) -> Callable[..., Voie]:
@@ -321,9 +487,20 @@ def par_id(demandes: DemandesParId) -> Callable[..., Voie]:
     return lambda *communs: VoieParId(*communs, demandes=demandes)
 
 
+def _de_a(debut: int, fin: int) -> tuple[int, Mapping[str, Any]]:
+    return debut, {"until": fin}
+
+
+def par_fenetre(largeur_ms: int, maximum_ms: int = FENETRE_MAX_MS) -> Callable[..., Voie]:
+    """La fabrique d'une voie par fenêtre, là où ccxt envoie le début et la fin."""
+    demandes = DemandesParFenetre(_de_a, largeur_ms, maximum_ms)
+    return lambda *communs: VoieParFenetre(*communs, demandes=demandes)
+
+
+_OKX = {"method": "publicGetMarketHistoryTrades"}
 _BINANCE = Service(
     par_id(DemandesParId(1000, lambda numero: {"fromId": numero}, pres_de=lambda instant: (instant, {}))),
-    "la cotation au comptant, un an au moins sur les contrats",
+    "la cotation au comptant ; d'un contrat, ce que l'exchange en garde, un an en COIN-M",
     depuis_cotation=frozenset({"spot"}),
     suivis=frozenset({"spot"}),
     agreges=True,
@@ -333,24 +510,78 @@ _BINANCE = Service(
 SERVICES: Mapping[str, Service] = {
     # `since` n'y ouvre qu'une heure : seul l'id avance. Les contrats sautent des ids (liquidations), sans perte.
     **dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), _BINANCE),
-    "kraken": Service(VoieKraken, "le premier trade", depuis_cotation=frozenset({"spot"}), lecture=_lire_kraken),
+    "kraken": Service(
+        VoieKraken, "le premier trade", genres=frozenset({"spot"}), depuis_cotation=frozenset({"spot"}),
+        lecture=_lire_kraken,
+    ),
+    # Seul `history-trades` remonte, à reculons : les cent d'avant un id, ou d'avant un instant.
+    "okx": Service(
+        par_id(
+            DemandesParId(
+                100,
+                lambda numero: {**_OKX, "type": "1", "after": str(numero + 100)},
+                recents=_OKX,
+                pres_de=lambda instant: (None, {**_OKX, "type": "2", "after": str(instant + 1)}),
+                recule=True,
+            )
+        ),
+        "trois mois",
+        suivis=frozenset({"spot", "linear", "inverse"}),
+    ),
+    # `since` n'y est pas envoyé, et seul un id situe : la recherche d'un instant est une dichotomie.
+    "coinbaseexchange": Service(
+        par_id(DemandesParId(1000, lambda numero: {"after": str(numero + 1000)}, recule=True)),
+        "2015",
+        genres=frozenset({"spot"}),
+        depuis_cotation=frozenset({"spot"}),
+        suivis=frozenset({"spot"}),
+    ),
+    # Dix mille par page ; les ids n'y sont pas propres à un marché.
+    "bitfinex": Service(VoieParInstant, "2013", depuis_cotation=frozenset({"spot"})),
+    "gemini": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    # Une fenêtre, dont ils rendent la fin.
+    "bitget": Service(par_fenetre(HEURE_MS, 7 * JOUR_MS), "quatre-vingt-dix jours"),
+    "gate": Service(
+        par_fenetre(HEURE_MS), "ce que l'exchange en garde d'un contrat", genres=frozenset({"linear", "inverse"})
+    ),
+    "cryptocom": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde"),
+    "bitvavo": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    "deribit": Service(par_fenetre(HEURE_MS), "un jour environ"),
+    # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
+    "krakenfutures": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"linear", "inverse"})),
 }
 # Ce que servent ceux dont l'histoire des trades ne se remonte pas.
 PORTEE_INCONNUE = "rien ne prouve qu'il en serve plus que sa dernière page"
-PORTEES: Mapping[str, str] = {}
+PORTEES: Mapping[str, str] = {
+    "bybit": "les 60 derniers au comptant, les 1000 derniers d'un contrat",
+    "kucoin": "les 100 derniers",
+    "htx": "les 2000 derniers",
+    "mexc": "un jour au comptant, sans id ; les 100 derniers d'un contrat",
+    "hyperliquid": "sa classe ccxt rend les exécutions d'un portefeuille",
+    "gate": "au comptant, trente jours que sa classe ccxt ne demande pas",
+    "upbit": "sept jours, à reculons, que rien ici ne lit encore",
+    "bitstamp": "un jour",
+    **dict.fromkeys(("bingx", "poloniex", "phemex", "whitebit", "woo", "xt", "lbank"), "sa dernière page"),
+}
 
 # --- Trades : le parcours ---
 
-SAUTS_VAINS_MAX = 5  # ids sautés, que l'exchange saute encore quand on les redemande : ils ne se suivent pas
+COTATION_PROCHE_MS = 2 * JOUR_MS  # de l'ouverture d'un marché à son premier relevé
+SAUTS_VAINS_MAX = 5  # sauts d'ids qu'une relecture n'a pas comblés : les suivants sont inscrits sans elle
 
 
 class Pas(NamedTuple):
-    """Ce qu'une page ajoute : ses trades de l'intervalle demandé, ce qu'elle prouve, et le dernier d'avant lui."""
+    """Ce qu'une page ajoute : ses lignes de l'intervalle demandé, ce qu'elle prouve, et la dernière d'avant lui."""
 
-    trades: list[Trade]
+    lignes: list[Any]
     couverts: list[Intervalle]
     trous: list[Trou]
-    avant: Trade | None = None
+    avant: Any = None
+
+
+def _numero_au(page: Page, instant: int) -> int:
+    """Le numéro de la première ligne à partir d'un instant, présente dans cette page ou juste après elle."""
+    return next((_numero(ligne) for ligne in page.lignes if ligne.timestamp >= instant), _numero(page.lignes[-1]) + 1)
 
 
 class Parcours:
@@ -360,96 +591,127 @@ class Parcours:
         self._voie, self._nom = voie, str(serie.cle)
         genre = genre_de(serie.marche)
         self._depuis_cotation, self._suivis = genre in service.depuis_cotation, genre in service.suivis
+        self._cotation = serie.marche.get("created")  # ce que l'exchange dit lui-même de son ouverture
         self._sauts_vains = 0
 
     async def debut_libre(self, fin: int) -> int:
         """Sans date de début : le deuxième instant de la page la plus récente, dont le premier est peut-être coupé."""
-        instants = sorted({trade.timestamp for trade in (await self._voie.recents()).trades if trade.timestamp < fin})
+        instants = sorted({trade.timestamp for trade in (await self._voie.recents()).lignes if trade.timestamp < fin})
         return instants[1] if len(instants) > 1 else instants[0] if instants else fin
+
+    async def compter(self, debut: int, fin: int) -> int:
+        """Combien de lignes tient [debut, fin[, à peu près : d'après leurs numéros, sinon d'après leur densité."""
+        premiere = (await self._voie.situer(debut)).page
+        derniere = (await self._voie.situer(fin)).page
+        if not premiere.lignes or not derniere.lignes or premiere.debut >= fin:
+            return 0
+        if self._voie.compte_par_id:
+            return max(0, _numero_au(derniere, fin) - _numero_au(premiere, debut))
+        etendue = max(premiere.fin - premiere.debut, 1)
+        return len(premiere.lignes) * (min(fin, derniere.fin) - max(debut, premiere.debut)) // etendue
 
     async def parcourir(self, debut: int, fin: int, *, exigee: bool) -> AsyncGenerator[Pas]:
         """Les pas de [debut, fin[ ; `exigee` : ce qui reste sans preuve jusqu'à `fin` est un trou."""
         page, premiere = await self._voie.situer(debut)
-        dernier: Trade | None = None
+        dernier: Evenement | None = None
         vus: set[str | None] = set()
         couvert = debut
-        if page.trades and premiere:
+        if page.lignes and premiere:
             couvert = min(max(debut, page.debut), fin)
             yield await self._tete(page, debut, couvert)
-        while page.trades:
-            neufs = [trade for trade in page.trades if trade.id not in vus]
+        while page.lignes:
+            neufs = [trade for trade in page.lignes if trade.id not in vus]
             if not neufs:
                 break  # la queue : rien ne la suit encore
-            neufs, trous = await self._continus(dernier, neufs)
-            trous += [Trou(instant, instant + 1, ECHEC) for instant in page.impossibles]
+            neufs, manques = await self._continus(dernier, neufs)
+            manques += [(instant, instant + 1) for instant in page.impossibles]
+            trous = [Trou(*manque, ECHEC) for manque in croiser(manques, [(debut, fin)])]
             jusqua = min(page.fin, fin)
-            avant = max((t for t in neufs if t.timestamp < debut), key=cle_de_trade, default=None)
+            avant = max((t for t in neufs if t.timestamp < debut), key=_rang, default=None)
             yield Pas(
                 [trade for trade in neufs if debut <= trade.timestamp < fin],
                 [(couvert, jusqua)] if couvert < jusqua else [],
-                [trou for trou in trous if debut <= trou.debut and trou.fin <= fin],
+                trous,
                 avant,
             )
-            couvert = max(couvert, jusqua)
+            couvert = max([couvert, jusqua, *(trou.fin for trou in trous)])  # la page suivante n'efface pas un trou
             if page.fin >= fin:
                 return
-            dernier, vus = self._voie.dernier(page), {trade.id for trade in page.trades}
+            dernier, vus = self._voie.dernier(page), {trade.id for trade in page.lignes}
             page = await self._prolonger(page, dernier)
-            exigee = exigee or not page.trades
+            exigee = exigee or not page.lignes
         if exigee and couvert < fin:
             yield Pas([], [], [Trou(couvert, fin, ECHEC)])
 
     async def _tete(self, page: Page, debut: int, premier: int) -> Pas:
-        """Avant la première page servie : la cotation, si l'exchange obéit à ce qu'on lui demande."""
+        """Avant la première page servie : la cotation, si son id est le premier, ou si l'exchange obéit."""
         if debut >= premier:
             return Pas([], [], [])
-        suite = await self._voie.suite(page)
-        obeit = bool(suite.trades) and suite.trades[0].id != page.trades[0].id
-        prouve = obeit and (self._depuis_cotation or _numero(page.trades[0]) <= 1)
+        prouve = _numero(page.lignes[0]) <= 1 or (self._est_la_cotation(page.debut) and await self._voie.obeit(page))
         trou = Trou(debut, premier, AVANT_COTATION if prouve else HORS_FENETRE_API)
         return Pas([], [(debut, premier)] if prouve else [], [trou])
 
-    async def _prolonger(self, page: Page, dernier: Trade) -> Page:
+    def _est_la_cotation(self, premier: int) -> bool:
+        """Vrai si la première ligne servie peut être la première de toutes, et non la plus ancienne qui soit gardée."""
+        if self._depuis_cotation:
+            return True
+        return isinstance(self._cotation, int) and premier - self._cotation < COTATION_PROCHE_MS
+
+    async def _prolonger(self, page: Page, dernier: Evenement) -> Page:
         """La page suivante, qui redit le dernier trade de celle-ci ; vide si l'exchange ne l'a plus."""
         for _ in range(RELECTURES):
             suite = await self._voie.suite(page)
-            if any(trade.id == dernier.id and trade.timestamp == dernier.timestamp for trade in suite.trades):
+            if any(trade.id == dernier.id and trade.timestamp == dernier.timestamp for trade in suite.lignes):
                 return suite
-        journal.warning("%s : le trade %s n'est plus rendu ; la suite sera redemandée.", self._nom, dernier.id)
+        journal.warning("%s : la ligne %s n'est plus rendue ; la suite sera redemandée.", self._nom, dernier.id)
         return Page([])
 
-    async def _continus(self, dernier: Trade | None, neufs: list[Trade]) -> tuple[list[Trade], list[Trou]]:
-        """Les trades, les ids sautés redemandés là où ils se suivent, et les trous qui restent."""
+    async def _continus(self, dernier: Evenement | None, neufs: list[Any]) -> tuple[list[Any], list[Intervalle]]:
+        """Les trades, les ids sautés redemandés là où ils se suivent, et les intervalles où il en manque encore."""
         if not self._suivis:
             return neufs, []
-        complets: list[Trade] = []
-        trous: list[Trou] = []
+        complets: list[Any] = []
+        manques: list[Intervalle] = []
         suite = sorted(neufs, key=_numero)
         for avant, trade in itertools.pairwise([dernier or suite[0], *suite]):
             manque = range(_numero(avant) + 1, _numero(trade))
-            if manque and self._sauts_vains < SAUTS_VAINS_MAX:
-                relue = await self._voie.redemander(avant)
-                complets += (retrouves := [t for t in relue.trades if _numero(t) in manque])
-                if len(retrouves) < len(manque):
-                    self._sauts_vains += 1
-                    trous.append(Trou(avant.timestamp, max(trade.timestamp, avant.timestamp + 1), ECHEC))
-                    journal.warning(
-                        "%s : les ids %d à %d ne sont pas servis.", self._nom, manque.start, manque.stop - 1
-                    )
+            retrouves = await self._retrouver(avant, manque) if manque else []
+            complets += retrouves
+            if len(retrouves) < len(manque):
+                self._sauts_vains += 1
+                manques.append((avant.timestamp, trade.timestamp + 1))
             complets.append(trade)
-        return sorted(complets, key=cle_de_trade), trous
+        return sorted(complets, key=_rang), manques
+
+    async def _retrouver(self, avant: Evenement, manque: range) -> list[Any]:
+        """Les trades de ces ids, sautés par une page ; pas redemandés à qui en saute sans cesse."""
+        trouves: dict[int, Any] = {}
+        for _ in range(RELECTURES if self._sauts_vains < SAUTS_VAINS_MAX else 0):
+            relue = await self._voie.redemander(avant)
+            trouves |= {_numero(trade): trade for trade in relue.lignes if _numero(trade) in manque}
+            if len(trouves) == len(manque):
+                return list(trouves.values())
+        journal.warning("%s : les ids %d à %d ne sont pas servis.", self._nom, manque.start, manque.stop - 1)
+        return list(trouves.values())
 
 
 # --- Trades : les sources ---
 
 
-class HistoireDeTrades:
-    """La source des trades d'une série."""
+Tabler = Callable[[CleSerie, Sequence[Any]], "pa.Table"]
+"""Des lignes d'une série, en table ; aussi quand il n'y en a aucune."""
 
-    attendue = None  # un marché ne doit pas de trade à un instant donné
 
-    def __init__(self, connexion: Connexion, serie: Serie, plage: Plage, fiche: Fiche, parcours: Parcours) -> None:
+class Histoire:
+    """La source d'une série d'événements : trades, funding, intérêt ouvert."""
+
+    attendue = None  # rien ne doit avoir lieu à un instant donné
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, plage: Plage, fiche: Fiche, parcours: Parcours, tabler: Tabler
+    ) -> None:
         self.connexion, self.serie, self.plage, self.fiche, self.parcours = connexion, serie, plage, fiche, parcours
+        self._tabler = tabler
         self.demande: Intervalle = (0, 0)
 
     async def preparer(self) -> list[Intervalle]:
@@ -472,8 +734,12 @@ class HistoireDeTrades:
             parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
             async with aclosing(parcours) as pas_a_pas:
                 async for pas in pas_a_pas:
-                    lignes = tabler_trades(self.serie.cle, pas.trades) if pas.trades else TRADES.schema.empty_table()
+                    lignes = self._tabler(self.serie.cle, pas.lignes)
                     yield Lot(self.serie.cle, lignes, _moins_les_trous(pas.couverts, pas.trous), pas.trous)
+
+
+def _tabler_trades(cle: CleSerie, trades: Sequence[Any]) -> pa.Table:
+    return tabler_trades(cle, trades) if trades else TRADES.schema.empty_table()
 
 
 def _moins_les_trous(couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> list[Intervalle]:
@@ -485,7 +751,7 @@ class BougiesDesTrades:
     """La source des bougies faites de l'histoire des trades : mêmes bougies, là où celles de l'exchange s'arrêtent."""
 
     def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
-        self._bougies, self._parcours, self._reporter = bougies, parcours, vides == "reporter"
+        self._bougies, self.parcours, self._reporter = bougies, parcours, vides == "reporter"
         self.fiche, self.demande = bougies.fiche, bougies.demande
 
     @property
@@ -505,7 +771,7 @@ class BougiesDesTrades:
         passee = plage.fin is not None and plage.fin <= heure
         for debut, fin in intervalles:
             atelier = Atelier(self._bougies, debut, fin, reporter=self._reporter)
-            parcours = self._parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
             async with aclosing(parcours) as pas_a_pas:
                 async for pas in pas_a_pas:
                     if lot := atelier.prendre(pas):
@@ -530,7 +796,7 @@ class Atelier:
             self._clotures[self._pas.avancer(self._rendu, -1)] = pas.avant.price
         self._trous += pas.trous
         self._su = max([self._su, *(fin for _, fin in pas.couverts), *(trou.fin for trou in pas.trous)])
-        self._bougies += self._agregateur.ajouter(pas.trades)
+        self._bougies += self._agregateur.ajouter(pas.lignes)
         jusqua = self._fin if self._su >= self._fin else self._pas.plancher(self._su)
         if jusqua <= self._rendu:
             return None
@@ -562,7 +828,161 @@ class Atelier:
         return lot
 
 
+# --- Relevés : funding, intérêt ouvert ---
+
+
+class Releve(NamedTuple):
+    """Un relevé : son instant, qui est aussi son nom dans la série, et ses valeurs, dans l'ordre des colonnes."""
+
+    timestamp: int
+    id: str
+    valeurs: tuple[float | None, ...]
+
+
+def _nombre(valeur: Any) -> float | None:
+    """Un nombre fini, ou rien : un texte vide est l'absence de prix des vieux relevés de binance."""
+    try:
+        nombre = float(valeur)
+    except (TypeError, ValueError):
+        return None
+    return nombre if math.isfinite(nombre) else None
+
+
+def _lire_funding(brut: Mapping[str, Any]) -> Releve | Impossible | None:
+    instant, taux, info = brut.get("timestamp"), _nombre(brut.get("fundingRate")), brut.get("info")
+    if not isinstance(instant, int):
+        return None
+    if taux is None:
+        return Impossible(instant)
+    prix = _nombre(info.get("markPrice")) if isinstance(info, dict) else None
+    return Releve(instant, str(instant), (taux, prix or None))
+
+
+def _lire_interet(brut: Mapping[str, Any]) -> Releve | Impossible | None:
+    instant = brut.get("timestamp")
+    if not isinstance(instant, int):
+        return None
+    valeurs = _nombre(brut.get("openInterestAmount")), _nombre(brut.get("openInterestValue"))
+    lues = [valeur for valeur in valeurs if valeur is not None]
+    return Releve(instant, str(instant), valeurs) if lues and min(lues) >= 0 else Impossible(instant)
+
+
+@dataclass(frozen=True)
+class Releves:
+    """Comment un exchange sert un relevé ; `page` : ce qu'il en rend au plus."""
+
+    page: int
+    bornes: Callable[[int, int], tuple[int | None, Mapping[str, Any]]]
+    genres: frozenset[str] = frozenset({"linear", "inverse"})
+    timeframes: tuple[str, ...] = ()  # d'un intérêt ouvert
+    maximum_ms: int = FENETRE_MAX_MS
+    unite: Callable[[Mapping[str, Any]], str] = lambda _marche: ""  # celle de la quantité ; vide : rien ne la prouve
+
+
+def _base(marche: Mapping[str, Any]) -> str:
+    return str(marche.get("base") or "")
+
+
+def _base_ou_contrats(marche: Mapping[str, Any]) -> str:
+    return "contrats" if marche.get("inverse") else _base(marche)
+
+
+def _base_du_lineaire(marche: Mapping[str, Any]) -> str:
+    return "" if marche.get("inverse") else _base(marche)
+
+
+def _sans_bornes(_debut: int, _fin: int) -> tuple[None, Mapping[str, Any]]:
+    """Ni début ni fin : la même réponse, toujours."""
+    return None, {}
+
+
+# Ajouter un exchange : une ligne ici, d'après ARCHIVES § 4.2 et § 4.3, et rien ailleurs.
+FUNDINGS: Mapping[str, Releves] = {
+    **dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), Releves(1000, _de_a)),
+    "bybit": Releves(200, _de_a),  # les dernières de la fenêtre, dont la classe ne sait pas la largeur d'hier
+    # `before` seul rend la page la plus récente, et `until` n'est pas envoyé : `after` est la fin, exclue.
+    "okx": Releves(100, lambda _debut, fin: (None, {"after": str(fin + 1)})),
+    "gate": Releves(1000, _de_a),
+    "kucoin": Releves(100, _de_a, genres=frozenset({"linear", "inverse"})),
+    "hyperliquid": Releves(500, _de_a),
+    "deribit": Releves(744, _de_a, maximum_ms=30 * JOUR_MS),
+    "krakenfutures": Releves(0, _sans_bornes),
+    "bingx": Releves(1000, _de_a, genres=frozenset({"linear"})),
+    "phemex": Releves(100, _de_a),
+    "whitebit": Releves(100, _de_a),
+}
+INTERETS: Mapping[str, Releves] = {
+    **dict.fromkeys(
+        ("binance", "binanceusdm", "binancecoinm"),
+        Releves(
+            500, _de_a, timeframes=("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"), unite=_base_ou_contrats
+        ),
+    ),
+    # D'un contrat inverse, la valeur seule, en dollars.
+    "bybit": Releves(200, _de_a, timeframes=("5m", "15m", "30m", "1h", "4h", "1d"), unite=_base_du_lineaire),
+    "okx": Releves(100, _de_a, timeframes=("5m", "1h", "1d"), unite=lambda _marche: "contrats"),
+    "gate": Releves(100, lambda debut, _fin: (debut, {}), timeframes=("5m", "15m", "30m", "1h", "4h", "1d"),
+                    unite=lambda _marche: "contrats"),
+    "kucoin": Releves(200, _de_a, timeframes=("5m", "15m", "30m", "1h", "4h", "1d")),
+    # Les deux cents derniers, quelle que soit la demande.
+    "htx": Releves(200, _sans_bornes, timeframes=("1h", "4h", "12h", "1d")),
+}  # fmt: skip
+
+
+class Nature(NamedTuple):
+    """Un type de relevé : ce que ccxt en demande, qui le sert, et comment le lire."""
+
+    type_donnee: TypeDonnee
+    nom: str  # pour les messages
+    capacite: str
+    methode: str
+    servis: Mapping[str, Releves]
+    lecture: Lecture
+
+
+NATURES: Mapping[str, Nature] = {
+    FUNDING.nom: Nature(
+        FUNDING, "Funding", "fetchFundingRateHistory", "fetch_funding_rate_history", FUNDINGS, _lire_funding
+    ),
+    OPEN_INTEREST.nom: Nature(
+        OPEN_INTEREST, "Intérêt ouvert", "fetchOpenInterestHistory", "fetch_open_interest_history", INTERETS,
+        _lire_interet,
+    ),
+}  # fmt: skip
+
+
+def _tabler_releves(donnee: TypeDonnee, cle: CleSerie, releves: Sequence[Releve]) -> pa.Table:
+    """Des relevés en table, aux colonnes de leur type."""
+    constantes = [nom for nom in donnee.noms if nom in CleSerie._fields]
+    lignes = [(*(getattr(cle, nom) for nom in constantes), r.timestamp, *r.valeurs) for r in releves]
+    colonnes = zip(*lignes, strict=True) if lignes else [()] * len(donnee.noms)
+    champs = zip(colonnes, donnee.schema, strict=True)
+    return pa.table([pa.array(c, champ.type) for c, champ in champs], schema=donnee.schema)
+
+
 # --- Ce que le module demande ---
+
+
+def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any] | None = None) -> Releves:
+    """Comment cet exchange sert ce relevé ; ErreurDemande, avec ce qui existe, s'il ne le sert pas."""
+    nature, exchange = NATURES[tache.donnee], connexion.reglages.exchange
+    servi = nature.servis.get(exchange)
+    if servi is None or not connexion.api.has.get(nature.capacite):
+        raise ErreurDemande(
+            f"{exchange} ne sert pas d'histoire « {tache.donnee} » que l'on sache remonter",
+            f"Elle se lit sur : {', '.join(nature.servis)}.",
+        )
+    if marche is not None and (not marche.get("contract") or genre_de(marche) not in servi.genres):
+        raise ErreurDemande(
+            f"« {marche['symbol']} » n'a pas d'histoire « {tache.donnee} » sur {exchange}",
+            "Demandez un contrat perpétuel (exemple : BTC/USDT:USDT).",
+        )
+    if servi.timeframes and tache.timeframe not in servi.timeframes:
+        raise ErreurDemande(
+            f"{exchange} ne sert pas l'intérêt ouvert en « {tache.timeframe} »",
+            f"timeframe, parmi : {', '.join(servi.timeframes)}.",
+        )
+    return servi
 
 
 def service_des_trades(connexion: Connexion, marche: Mapping[str, Any] | None = None) -> Service:
@@ -586,8 +1006,47 @@ def sert_les_trades(connexion: Connexion, marche: Mapping[str, Any]) -> bool:
     return True
 
 
+def page_des_histoires() -> str:
+    """La section de `docs/exchanges.md` : ce que chaque exchange sert, d'après les tables ci-dessus."""
+    noms = sorted({*SERVICES, *PORTEES, *FUNDINGS, *INTERETS})
+    lignes = [f"| {nom} | {_dire_trades(nom)} | {_dire_releves(FUNDINGS, nom)} | {_dire_releves(INTERETS, nom)} |"
+              for nom in noms]  # fmt: skip
+    entete = (
+        "## Trades, funding, intérêt ouvert",
+        "",
+        "Ce que lit `--donnee`, et jusqu'où ; « non » : ce que l'exchange sert ne se remonte pas, et la demande est",
+        "refusée, code 2. Un exchange absent de la table l'est aussi : rien ne prouve ce qu'il sert.",
+        "",
+        "| exchange | trades | funding, par page | intérêt ouvert, timeframes |",
+        "|---|---|---|---|",
+    )
+    return "\n".join([*entete, *lignes, ""])
+
+
+def _dire_trades(exchange: str) -> str:
+    service = SERVICES.get(exchange)
+    if service is None:
+        return f"non : {PORTEES[exchange]}" if exchange in PORTEES else ""
+    return f"{service.portee} ({', '.join(g for g in ('spot', 'linear', 'inverse') if g in service.genres)})"
+
+
+def _dire_releves(servis: Mapping[str, Releves], exchange: str) -> str:
+    releves = servis.get(exchange)
+    if releves is None:
+        return ""
+    return " ".join(releves.timeframes) or (str(releves.page) if releves.page else "tout d'un coup")
+
+
+def identifiants(connexion: Connexion, serie: Serie) -> str:
+    """Si les trades de cette histoire sont réunis : ce que sa fiche en dit."""
+    return IDS_REUNIS if service_des_trades(connexion, serie.marche).agreges else ""
+
+
 def controler(connexion: Connexion, tache: Tache) -> None:
     """Refuse, sans requête, ce que cet exchange ne sert pas ; dit jusqu'où il remonte, et que faire."""
+    if tache.donnee in NATURES:
+        releves_servis(connexion, tache)
+        return
     service_des_trades(connexion)
     if tache.trades_vers_ohlcv and connexion.api.has.get("fetchOHLCV"):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
@@ -595,6 +1054,13 @@ def controler(connexion: Connexion, tache: Tache) -> None:
 
 def ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     """La série demandée, résolue ; ErreurDemande si ce marché n'a pas cette histoire."""
+    if tache.donnee in NATURES:
+        serie = connexion.ouvrir_evenements(symbole)
+        releves = releves_servis(connexion, tache, serie.marche)
+        if not releves.timeframes:
+            return serie
+        grille = Timeframe.lire(tache.timeframe)
+        return replace(serie, cle=serie.cle._replace(timeframe=tache.timeframe), timeframe=grille)
     if tache.trades_vers_ohlcv:
         serie = connexion.ouvrir_serie(symbole, tache.timeframe, tache.prix_ohlcv, tache.limite)
     else:
@@ -603,10 +1069,63 @@ def ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return serie
 
 
+class Devis(NamedTuple):
+    """Ce qu'une histoire coûterait : l'intervalle, ce qui en manque, ses lignes et ses requêtes, à peu près."""
+
+    demande: Intervalle
+    intervalles: list[Intervalle]
+    lignes: int
+    requetes: int
+
+
+async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche) -> Devis:
+    """Ce que la lecture coûterait ; demande quelques pages, n'écrit rien."""
+    source = ouvrir_source(connexion, serie, tache, plage, fiche, asyncio.Semaphore(tache.concurrence))
+    intervalles = await source.preparer()
+    evenements = sum([await source.parcours.compter(*intervalle) for intervalle in intervalles])
+    page = NATURES[tache.donnee].servis[serie.cle.exchange].page if tache.donnee in NATURES else (
+        connexion.particularite.trades_par_page
+    )
+    lignes = evenements
+    if tache.trades_vers_ohlcv:
+        lignes = sum(serie.timeframe.compter(*intervalle) for intervalle in intervalles)
+    return Devis(source.demande, intervalles, lignes, len(intervalles) + math.ceil(evenements / max(page, 1)))
+
+
+def _ouvrir_releves(
+    connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche, places: asyncio.Semaphore
+) -> Histoire:
+    nature, releves = NATURES[tache.donnee], releves_servis(connexion, tache, serie.marche)
+    fiche.unite_volume = releves.unite(serie.marche) or UNITE_INCONNUE
+    quoi = f"{nature.nom} de {serie.cle}"
+    timeframe = (tache.timeframe,) if releves.timeframes else ()
+
+    async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        limite, tous = releves.page or None, {**connexion.reglages.params, **params}
+        async with places:
+            page = await connexion.appeler(
+                quoi, nature.methode, serie.cle.symbole, *timeframe, depuis, limite, tous
+            )
+        if not isinstance(page, list) or not all(isinstance(releve, dict) for releve in page):
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", "Réessayez plus tard.")
+        return page
+
+    pas_ms = serie.timeframe.pas_ms if timeframe else HEURE_MS
+    demandes = DemandesParFenetre(
+        releves.bornes, min(pas_ms * max(1, releves.page - 1), releves.maximum_ms), releves.maximum_ms
+    )
+    voie = VoieParFenetre(lire, connexion.heure_ms, nature.lecture, demandes=demandes)
+    tabler = functools.partial(_tabler_releves, nature.type_donnee)
+    service = Service(VoieParFenetre, "")
+    return Histoire(connexion, serie, plage, fiche, Parcours(voie, service, serie), tabler)
+
+
 def ouvrir_source(
     connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche, places: asyncio.Semaphore
-) -> HistoireDeTrades | BougiesDesTrades:
+) -> Histoire | BougiesDesTrades:
     """La source d'une série, la fiche étant ce que sa sortie prouve déjà."""
+    if tache.donnee in NATURES:
+        return _ouvrir_releves(connexion, serie, tache, plage, fiche, places)
     service = service_des_trades(connexion, serie.marche)
 
     async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -615,6 +1134,6 @@ def ouvrir_source(
 
     parcours = Parcours(service.voie(lire, connexion.heure_ms, service.lecture), service, serie)
     if not tache.trades_vers_ohlcv:
-        return HistoireDeTrades(connexion, serie, plage, fiche, parcours)
+        return Histoire(connexion, serie, plage, fiche, parcours, _tabler_trades)
     bougies = Historique(connexion, serie, plage, fiche, places, tache.concurrence)
     return BougiesDesTrades(bougies, parcours, tache.bougies_vides)

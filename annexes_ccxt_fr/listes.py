@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annexes_ccxt_fr.histoires import page_des_histoires
 from annexes_ccxt_fr.verification import lecteurs
 from module_ccxt_fr_v2 import (
     CANAUX,
@@ -391,6 +392,7 @@ un test la tient vraie. Rien n'y est demandé à un exchange : c'est ce que dise
 |---|---|---|---|---|---|---|---|
 {table}
 
+{histoires}
 ## À savoir
 
 {notes}
@@ -405,6 +407,7 @@ def page_des_exchanges() -> str:
         epreuves="\n".join(f"- **{nom}** ({nombres[nom]}) : {sens}." for nom, sens in EPREUVES.items()),
         table="\n".join(map(_en_markdown, tous)),
         notes="\n".join(f"- **{nom}** : {note}." for nom, note in sorted(NOTES.items())),
+        histoires=page_des_histoires(),
     )
 
 

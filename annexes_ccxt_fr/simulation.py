@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     borner,
     duree_lisible,
     en_iso,
+    histoires,
     nombre_de,
     ouvrir_ecrivain,
     ouvrir_tache,
@@ -50,6 +51,7 @@ OCTETS_PAR_BOUGIE = {
     "feather": 34,
     "sqlite": 130,
 }  # mesurés sur un an de 1m, codec par défaut
+OCTETS_PAR_EVENEMENT = {"csv": 83, "parquet": 19, "feather": 28, "sqlite": 156}  # de trades
 
 
 async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
@@ -63,12 +65,16 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
             if ecrivain.origine_a_ecarter() is None:
                 fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
-        return bilan, [_estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series]
+        return bilan, [
+            await _estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series
+        ]
 
 
-def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
     if tache.stream:
         return _estimer_flux(connexion, tache, serie)
+    if tache.donnee != OHLCV.nom:
+        return await _estimer_histoire(connexion, tache, serie, fiche)
     timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
     demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
     intervalles = planifier(demande, fiche, timeframe, tache.relecture)
@@ -86,6 +92,16 @@ def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> 
     )
 
 
+async def _estimer_histoire(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
+    """Des événements ne se comptent pas sans rien demander : quelques pages disent combien il y en a."""
+    devis = await histoires(tache.donnee).estimer(connexion, serie, tache, plage_de(tache), fiche)
+    octets = (OCTETS_PAR_BOUGIE if tache.type_donnee is OHLCV else OCTETS_PAR_EVENEMENT)[tache.format_choisi]
+    duree_s = connexion.api.throttler.duree_s(devis.requetes)
+    return Estimation(
+        serie.cle, devis.demande, devis.intervalles, devis.lignes, devis.requetes, duree_s, devis.lignes * octets
+    )
+
+
 def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
     """Un flux ne demande presque rien ; ce qu'il rendra ne s'estime que pour des bougies d'une durée connue."""
     heure, duree_s = connexion.heure_ms(), tache.duree or 0.0
@@ -97,7 +113,7 @@ def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimatio
 async def commande_simuler(tache: Tache) -> list[str]:
     """Les lignes de `--simulation`."""
     bilan, estimations = await simuler_async(tache)
-    lignes = []
+    lignes, quoi = [], "bougie" if tache.type_donnee is OHLCV else "ligne"
     for estimation in estimations:
         debut, fin = estimation.demande
         if tache.stream:
@@ -108,7 +124,7 @@ async def commande_simuler(tache: Tache) -> list[str]:
             continue
         lignes.append(
             f"{estimation.cle} : de {en_iso(debut)} à {en_iso(fin)}, "
-            f"{nombre_de(estimation.bougies, 'bougie')} à demander, "
+            f"{nombre_de(estimation.bougies, quoi)} à demander, "
             f"{nombre_de(estimation.requetes, 'requête')}, au moins {duree_lisible(estimation.duree_s)}, "
             f"environ {taille_lisible(estimation.octets)}"
         )

@@ -28,6 +28,7 @@ from module_ccxt_fr_v2 import (
     ECHEC,
     ECRIVAINS,
     FUNDING,
+    HISTOIRES,
     HORS_LIGNE,
     INSTANT_MAX_MS,
     OHLCV,
@@ -651,15 +652,16 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
             bilan.series += lu.series
             bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
             bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
-            bougies, requetes = nombre_de(lu.total("lignes_nouvelles"), "bougie"), nombre_de(lu.requetes, "requête")
-            journal.info("« %s » : %s de plus, en %s.", chemin, bougies, requetes)
+            lignes, requetes = nombre_de(lu.total("lignes_nouvelles"), "ligne"), nombre_de(lu.requetes, "requête")
+            journal.info("« %s » : %s de plus, en %s.", chemin, lignes, requetes)
     return controler_sortie(chemin, tache.sqlite_table)
 
 
 def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
-    """Les trous `echec` d'une sortie de bougies, en autant de tâches qu'elle a de familles."""
+    """Les trous `echec` d'une sortie qu'un historique sait relire, en autant de tâches qu'elle a de familles."""
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
-    for fiche in lecteur.fiches_portees() if lecteur.type_donnee.a_une_grille else ():
+    donnee = lecteur.type_donnee.nom
+    for fiche in lecteur.fiches_portees() if donnee in HISTOIRES else ():
         if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
             famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
             par_famille.setdefault(famille, {})[fiche.cle] = echecs
@@ -670,8 +672,9 @@ def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[C
         bornes = [borne for intervalles in a_relire.values() for intervalle in intervalles for borne in intervalle]
         yield dataclasses.replace(
             tache, exchange=exchange, type_marche=type_marche, sous_type=None, symbole=None,
-            symbols=tuple(cle.symbole for cle in a_relire), timeframe=timeframe, prix_ohlcv=prix, relecture=0,
-            date_debut=min(bornes), date_fin=max(bornes), stream=None, trades_vers_ohlcv=False,
+            symbols=tuple(cle.symbole for cle in a_relire), donnee=donnee, relecture=0,
+            timeframe=timeframe or tache.timeframe, prix_ohlcv=prix or "last", stream=None, trades_vers_ohlcv=False,
+            date_debut=min(bornes), date_fin=max(bornes),
             sortie=lecteur.chemin, format=lecteur.format, sqlite_table=lecteur.table,
         ), a_relire  # fmt: skip
 

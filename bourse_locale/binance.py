@@ -11,9 +11,11 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
+from bourse_locale.financement import DECIMALES_TAUX, financements, interets
 from bourse_locale.flux import resume
 from bourse_locale.marche import (
     DECIMALES_PRIME,
+    JOUR_MS,
     MINUTE_MS,
     Bougie,
     Instrument,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from bourse_locale.marche import Trade
     from bourse_locale.serveur import Bourse, Route
 
+INTERET_JOURS = 30
+HEURE_MS = 60 * MINUTE_MS
 SANS_ECHEANCE_MS = 4_133_404_800_000
 COLONNES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "volume_quote": 7, "nombre": 8}
 COLONNES_INVERSE = {**COLONNES, "volume": 7}
@@ -204,6 +208,10 @@ class Binance(Protocole):
             for nom, prix in PRIX_DES_ROUTES.items():
                 if famille.nom != "spot" or prix == "last":
                     table["GET", f"{famille.prefixe}/{nom}"] = partial(self._klines, famille, prix)
+        for famille in (FAMILLES["linear"], FAMILLES["inverse"]):
+            racine = famille.prefixe.removesuffix("/v1")
+            table["GET", f"{famille.prefixe}/fundingRate"] = partial(self._financement, famille)
+            table["GET", f"{racine}/futures/data/openInterestHist"] = partial(self._interet_ouvert, famille)
         table["GET", "/api/v3/uiKlines"] = table["GET", "/api/v3/klines"]
         return table
 
@@ -474,6 +482,53 @@ class Binance(Protocole):
             curseur = depuis
         return rendus[-limite:]
 
+    # Relevés
+
+    def _financement(self, famille: Famille, appel: Appel) -> Reponse:
+        """Rend les premiers règlements de la fenêtre, bords inclus, ou les derniers de tous sans `startTime`."""
+        instrument = self._trouver(famille, appel)
+        debut, fin = appel.entier("startTime"), appel.entier("endTime")
+        limite = min(appel.entier("limit") or 100, 1000)
+        jusqua = min(appel.maintenant_ms if fin is None else fin, appel.maintenant_ms) + 1
+        if debut is None:
+            lus = financements(self.marche, instrument, jusqua - limite * 8 * HEURE_MS, jusqua, slice(-limite, None))
+        else:
+            lus = financements(self.marche, instrument, debut, jusqua, slice(limite))
+        return Reponse([
+            {
+                "symbol": self.symbole(instrument),
+                "fundingTime": lu.ts,
+                "fundingRate": texte_decimal(lu.taux, DECIMALES_TAUX),
+                "markPrice": instrument.texte_prix(lu.marque),
+            }
+            for lu in lus
+        ])  # fmt: skip
+
+    def _interet_ouvert(self, famille: Famille, appel: Appel) -> Reponse:
+        """Rend les derniers relevés de la fenêtre, croissants ; un mois seulement est gardé, plus tôt est une faute."""
+        inverse = famille.nom == "inverse"
+        instrument = self.trouver(famille.nom, appel.params.get("pair" if inverse else "symbol", ""), par_paire=inverse)
+        periode = TIMEFRAMES.get(appel.params.get("period", ""))
+        if instrument is None or periode is None or not isinstance(periode[0], int):
+            raise ErreurBinance(-1121, "Invalid symbol.")
+        debut, fin = appel.entier("startTime"), appel.entier("endTime")
+        plus_tot = appel.maintenant_ms - INTERET_JOURS * JOUR_MS
+        if debut is not None and debut < plus_tot:
+            raise ErreurBinance(-1130, "parameter 'startTime' is invalid.")
+        limite = min(appel.entier("limit") or 30, 500)
+        jusqua = min(appel.maintenant_ms if fin is None else fin, appel.maintenant_ms) + 1
+        depuis = max(debut or plus_tot, jusqua - (limite + 1) * periode[0])
+        lus = interets(self.marche, instrument, periode[0], depuis, jusqua)[-limite:]
+        return Reponse([
+            {
+                **({"pair": appel.params["pair"], "contractType": "PERPETUAL"} if inverse
+                   else {"symbol": self.symbole(instrument)}),
+                "sumOpenInterest": instrument.texte_quantite(lu.lots),
+                "sumOpenInterestValue": instrument.texte_volume_quote(lu.lots * lu.prix),
+                "timestamp": lu.ts,
+            }
+            for lu in lus
+        ])  # fmt: skip
 
     # Carnet et ticker
 

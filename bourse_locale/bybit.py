@@ -11,7 +11,20 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
-from bourse_locale.marche import Bougie, Instrument, NaturePrix, Pas, Trade, ouverture, reculer, suivante, texte_decimal
+from bourse_locale.financement import DECIMALES_TAUX, HEURE_MS, financements, interets
+from bourse_locale.marche import (
+    JOUR_MS,
+    MINUTE_MS,
+    Bougie,
+    Instrument,
+    NaturePrix,
+    Pas,
+    Trade,
+    ouverture,
+    reculer,
+    suivante,
+    texte_decimal,
+)
 from bourse_locale.pages import LimiteMuette, dernieres_bougies, derniers_trades, page_html, texte_contrats
 from bourse_locale.serveur import TIMEFRAMES, Appel, Protocole, Reponse, Verdict, encoder
 
@@ -83,6 +96,16 @@ class LimiteBybit(LimiteMuette):
         return verdict._replace(code=HTTPStatus.FORBIDDEN if self.banni else HTTPStatus.TOO_MANY_REQUESTS)
 
 
+PAS_INTERET = {
+    "5min": 5 * MINUTE_MS,
+    "15min": 15 * MINUTE_MS,
+    "30min": 30 * MINUTE_MS,
+    "1h": HEURE_MS,
+    "4h": 4 * HEURE_MS,
+    "1d": JOUR_MS,
+}
+
+
 class Bybit(Protocole):
     """bybit : spot, contrats linear et inverse ; pas d'options."""
 
@@ -120,6 +143,8 @@ class Bybit(Protocole):
             "/v5/market/time": self._heure,
             "/v5/market/instruments-info": self._instruments,
             "/v5/market/recent-trade": self._trades,
+            "/v5/market/funding/history": self._financement,
+            "/v5/market/open-interest": self._interet_ouvert,
             "/v5/system/status": lambda appel: succes(appel, {"list": []}),
         }
         for chemin, prix in ROUTES_BOUGIES.items():
@@ -248,6 +273,44 @@ class Bybit(Protocole):
         derniers = derniers_trades(self.marche, instrument, 0, appel.maintenant_ms + 1, nombre)
         lignes = [ligne_trade(instrument, trade) for trade in reversed(derniers)]
         return succes(appel, {"category": categorie(instrument), "list": lignes})
+
+
+    # Relevés
+
+    def _financement(self, appel: Appel) -> Reponse:
+        """Rend les derniers règlements de la fenêtre, le plus récent d'abord ; `startTime` seul est refusé."""
+        instrument = self._trouver(appel, ("linear", "inverse"))
+        debut, fin = appel.entier("startTime"), appel.entier("endTime")
+        if debut is not None and fin is None:
+            raise RefusBybit(10001, "params error: endTime is required with startTime")
+        nombre = min(appel.entier("limit") or 200, 200)
+        jusqua = min(appel.maintenant_ms if fin is None else fin, appel.maintenant_ms) + 1
+        depuis = max(debut or 0, jusqua - nombre * 8 * HEURE_MS)
+        lus = financements(self.marche, instrument, depuis, jusqua, slice(-nombre, None))
+        lignes = [
+            {
+                "symbol": symbole_bybit(instrument),
+                "fundingRate": texte_decimal(lu.taux, DECIMALES_TAUX),
+                "fundingRateTimestamp": str(lu.ts),
+            }
+            for lu in reversed(lus)
+        ]
+        return succes(appel, {"category": categorie(instrument), "list": lignes})
+
+    def _interet_ouvert(self, appel: Appel) -> Reponse:
+        """Rend les derniers relevés de la fenêtre, le plus récent d'abord : base, ou dollars d'un inverse."""
+        instrument = self._trouver(appel, ("linear", "inverse"))
+        pas = PAS_INTERET.get(appel.params.get("intervalTime", ""))
+        if pas is None:
+            raise RefusBybit(10001, "intervalTime is invalid")
+        debut, fin = appel.entier("startTime"), appel.entier("endTime")
+        nombre = min(appel.entier("limit") or 50, 200)
+        jusqua = min(appel.maintenant_ms if fin is None else fin, appel.maintenant_ms) + 1
+        depuis = max(debut or 0, jusqua - (nombre + 1) * pas)
+        lus = interets(self.marche, instrument, pas, depuis, jusqua)[-nombre:]
+        lignes = [{"openInterest": instrument.texte_quantite(lu.lots), "timestamp": str(lu.ts)} for lu in lus]
+        corps = {"category": categorie(instrument), "symbol": symbole_bybit(instrument), "list": lignes[::-1]}
+        return succes(appel, {**corps, "nextPageCursor": ""})
 
 
 # --- Identité et fiches -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
+from bourse_locale.financement import DECIMALES_TAUX, financements, interets
 from bourse_locale.marche import (
     ANCRE_LUNDI_MS,
     JOUR_MS,
@@ -133,6 +134,8 @@ class Okx(Protocole):
             ("GET", f"{PREFIXE}system/status"): lambda _appel: reussite([]),
             ("GET", f"{PREFIXE}market/trades"): self.trades_recents,
             ("GET", f"{PREFIXE}market/history-trades"): self.trades_anciens,
+            ("GET", f"{PREFIXE}public/funding-rate-history"): self.financement,
+            ("GET", f"{PREFIXE}rubik/stat/contracts/open-interest-history"): self.interet_ouvert,
         }
         for chemin, serie in SERIES.items():
             routes["GET", PREFIXE + chemin] = partial(self.chandelles, serie)
@@ -301,6 +304,48 @@ class Okx(Protocole):
             and (apres is None or apres > (trade.ts if par_instant else trade.id))
         ]
         return reussite([ligne_trade(instrument, trade) for trade in reversed(gardes[-nombre:])])
+
+    # Relevés
+
+    def financement(self, appel: Appel) -> Reponse:
+        """Rend les derniers règlements de ]before, after[, le plus récent d'abord ; trois mois sont gardés."""
+        instrument = self.par_id.get(appel.params.get("instId", ""))
+        if instrument is None or instrument.type_marche != "swap":
+            return echec("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+        avant, apres = appel.entier("before"), appel.entier("after")
+        debut = max(0 if avant is None else avant + 1, appel.maintenant_ms - TRADES_JOURS * JOUR_MS)
+        fin = min(appel.maintenant_ms + 1 if apres is None else apres, appel.maintenant_ms + 1)
+        nombre = min(appel.entier("limit") or 100, 400)
+        lus = financements(self.marche, instrument, debut, fin, slice(-nombre, None))
+        return reussite([
+            {
+                "instType": "SWAP",
+                "instId": inst_id(instrument),
+                "fundingRate": texte_decimal(lu.taux + 1, DECIMALES_TAUX),  # le taux annoncé, qui n'est pas le réglé
+                "realizedRate": texte_decimal(lu.taux, DECIMALES_TAUX),
+                "fundingTime": str(lu.ts),
+                "method": "next_period",
+            }
+            for lu in reversed(lus)
+        ])  # fmt: skip
+
+    def interet_ouvert(self, appel: Appel) -> Reponse:
+        """Rend les derniers relevés de ]begin, end[, le plus récent d'abord : contrats, monnaie, dollars."""
+        instrument = self.par_id.get(appel.params.get("instId", ""))
+        pas = {"5m": 5 * MINUTE_MS, "1H": 60 * MINUTE_MS, "1D": JOUR_MS}.get(appel.params.get("period", "5m"))
+        if instrument is None or pas is None:
+            return echec("51000", "Parameter error")
+        debut, fin = appel.entier("begin"), appel.entier("end")
+        nombre = min(appel.entier("limit") or 100, 100)
+        jusqua = min(appel.maintenant_ms + 1 if fin is None else fin, appel.maintenant_ms + 1)
+        depuis = max(0 if debut is None else debut + 1, jusqua - (nombre + 1) * pas)
+        lus = interets(self.marche, instrument, pas, depuis, jusqua)[-nombre:]
+        quantite, valeur = instrument.texte_quantite, instrument.texte_volume_quote
+        lignes = [
+            [str(lu.ts), quantite(lu.lots), texte_contrats(instrument, lu.lots, 0), valeur(lu.lots * lu.prix)]
+            for lu in lus
+        ]
+        return reussite(lignes[::-1])
 
     def _bornes_instants(self, _instrument: Instrument, appel: Appel) -> tuple[int, int]:
         apres = appel.entier("after")
