@@ -606,6 +606,6 @@ def test_dans_un_lot(figee: Bourse, tmp_path: Path) -> None:
     bilan = m.executer_lot({"version": 1, "defaults": communes, "tasks": taches})
     assert (bilan.code, [t.code for t in bilan.taches]) == (0, [0] * 4)
     assert {f.name for f in tmp_path.glob("*.csv")} == {
-        "binance_spot_BTC-USDT_trades.csv", "binance_spot_BTC-USDT_USDT_funding.csv",
-        "binance_spot_BTC-USDT_USDT_open_interest-15m.csv", "binance_spot_BTC-USDT_5m.csv",
+        "binance_spot_BTC-USDT_trades.csv", "binance_swap_BTC-USDT_USDT_funding.csv",
+        "binance_swap_BTC-USDT_USDT_open_interest-15m.csv", "binance_spot_BTC-USDT_5m.csv",
     }  # fmt: skip
