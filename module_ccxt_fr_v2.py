@@ -6419,7 +6419,6 @@ class Serie:
     marche: Mapping[str, Any] = field(repr=False)
     timeframe: Timeframe
     limite: int
-    fenetre_max_ms: int = 0  # ce qu'une demande peut couvrir ; 0 : autant que sa page
 
     @property
     def nature(self) -> NatureMarche:
@@ -6862,9 +6861,13 @@ class Connexion(_Marches):
             )
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
-        fenetre_ms = self.particularite.fenetre_ms(grille, marche) if self.particularite.fenetre_ms else 0
-        maximum = _tenir_dans(fenetre_ms, grille, self._limite_maximale(marche, prix))
-        return Serie(cle, marche, grille, min(limite or maximum, maximum), fenetre_ms)
+        maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self._limite_maximale(marche, prix))
+        return Serie(cle, marche, grille, min(limite or maximum, maximum))
+
+    def fenetre_ms(self, timeframe: Timeframe, marche: Mapping[str, Any]) -> int:
+        """La durée qu'une demande peut couvrir ; 0 : autant que sa page."""
+        propre = self.particularite.fenetre_ms
+        return propre(timeframe, marche) if propre else 0
 
     def _limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
         """Bougies par page, d'après la table des particularités, puis `features`."""
@@ -6923,7 +6926,7 @@ class Connexion(_Marches):
             params |= propre.bornes(debut, fin - 1, timeframe)
         if relecture:
             params |= propre.relecture
-        nombre: int | None = _tenir_dans(serie.fenetre_max_ms, timeframe, limite)
+        nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
@@ -7719,9 +7722,10 @@ def avance_de(timeframe: Timeframe) -> int:
 class Pages:
     """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
 
-    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_max_ms` : la plus longue fenêtre
-    qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les timeframes, plus longs
-    que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment n'est plus demandé.
+    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
+    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
+    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
+    n'est plus demandé.
     """
 
     def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
@@ -7733,11 +7737,11 @@ class Pages:
         prix: str = "last",
         longues: Iterable[Timeframe] = (),
         horizon_ms: int = INSTANT_MAX_MS,
-        fenetre_max_ms: int = 0,
+        fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
-        self.fenetre_max_ms = fenetre_max_ms
+        self._fenetre_ms = fenetre_ms
         self.obeit = False  # deux pages ont montré que `since` est suivi
         self._sourd = False  # une page a rendu ce qui précède son `since`
         self._demander = demander
@@ -7748,7 +7752,8 @@ class Pages:
 
     def capacite(self, timeframe: Timeframe) -> int:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
-        permises = self.fenetre_max_ms // timeframe.pas_ms if self.fenetre_max_ms else self.taille
+        fenetre = self._fenetre_ms(timeframe)
+        permises = fenetre // timeframe.pas_ms if fenetre else self.taille
         return max(1, min(self.taille, permises) - avance_de(timeframe))
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
@@ -8023,7 +8028,7 @@ def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
     for _ in range(RECULS_MAX):
         if debut <= PREMIER_MARCHE_MS:
             return
-        fin = timeframe.avancer(debut, MARGE)
+        fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
         yield Question(timeframe, debut, fin)
 
@@ -8525,7 +8530,7 @@ class Historique:
             prix=self.serie.cle.prix,
             longues=timeframes_longs(self.connexion.timeframes_offerts(self.serie.marche), self.timeframe),
             horizon_ms=self.connexion.heure_ms(),
-            fenetre_max_ms=self.serie.fenetre_max_ms,
+            fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
 
     @property

@@ -47,16 +47,16 @@ Enregistrement = Mapping[str, Any]
 EMBARQUES = frozenset({"binance", "bybit", "kraken", "okx"})
 _REJOUES = {
     ("spot",): (
-        "alpaca backpack bequant bigone bingx bitbank bitfinex bitget bithumb bitopro bitrue bitso bitstamp bitteam "
-        "bittrade bitvavo btcmarkets btcturk btse bullish cex coinbase coinbaseexchange coinbaseinternational coinsph "
-        "cryptocom deepcoin deribit digifinex fmfwio foxbit gemini hashkey hitbtc hollaex indodax kucoin lbank luno "
-        "mercado mexc ndax onetrading p2b poloniex revolutx tokocrypto toobit upbit weex whitebit woo xt zebpay"
+        "alpaca backpack bequant bigone bitbank bitfinex bithumb bitopro bitso bitstamp bitteam bittrade bitvavo "
+        "btcmarkets btcturk btse bullish cex coinbase coinbaseexchange coinbaseinternational coinsph cryptocom "
+        "deepcoin deribit fmfwio foxbit gemini hashkey hitbtc hollaex indodax lbank luno mercado ndax onetrading "
+        "p2b revolutx tokocrypto toobit upbit whitebit woo"
     ),
     ("linear",): (
-        "apex aster blofin bydfi delta derive dydx extended grvt hibachi hyperliquid krakenfutures lighter modetrade "
-        "mudrex nado pacifica paradex phemex polymarket woofipro"
+        "apex aster blofin bydfi delta derive dydx extended grvt hibachi hyperliquid krakenfutures lighter "
+        "modetrade mudrex nado pacifica paradex polymarket woofipro"
     ),
-    ("spot", "linear"): "gate htx",
+    ("spot", "linear"): "bingx bitget bitrue digifinex gate htx kucoin mexc phemex poloniex weex xt zebpay",
 }
 REJOUES = {nom: genres for genres, noms in _REJOUES.items() for nom in noms.split()}
 EPREUVES = {

@@ -122,6 +122,7 @@ class Protocole:
     desc: bool = False  # la plus récente d'abord
     portee: int = 0  # seules les N dernières existent ; 0 : toutes
     points_max: int = 0  # une fenêtre plus longue est refusée ; 0 : jamais
+    jours_max: int = 0  # la même, en jours
     vides: Literal["absentes", "plates", "nulles"] = "absentes"  # les minutes sans transaction
     rien: object = None  # toute la réponse, là où il n'y a rien ; RefusError : une erreur
     cotation: str = ""  # pourquoi rien ne peut y prouver la cotation d'un marché jeune : c'est alors « hors de portée »
@@ -165,7 +166,7 @@ class Tierce(Simulateur):
 
     def __init__(self, nom: str, protocole: Protocole, marche: Marche, instrument: Instrument) -> None:
         super().__init__(marche, instrument)
-        self.nom, self.protocole = nom, protocole
+        self.nom, self.protocole = nom.partition("_")[0], protocole
         self.marche_ccxt = marche_de(protocole.genre) | dict(protocole.marche)
         self.symbole = self.marche_ccxt["symbol"]
         self.nom_du_pas = ""
@@ -226,7 +227,8 @@ class Tierce(Simulateur):
         nombre = min(int(valeurs.get(propre.nombre) or propre.page), propre.page)
         debut = 0 if debut is None else debut + bool(propre.debut and propre.debut.exclue)
         fin = INSTANT_MAX if fin is None else fin + (not (propre.fin and propre.fin.exclue))
-        if propre.points_max and (fin - debut) // duree_ms(pas) > propre.points_max:
+        points_max = propre.points_max or propre.jours_max * JOUR_MS // duree_ms(pas)
+        if points_max and (fin - debut) // duree_ms(pas) > points_max:
             raise RefusError(400, {"message": "The requested range is too large"})
         if propre.portee:
             debut = max(debut, self.maintenant_ms() - propre.portee * duree_ms(pas))
@@ -271,8 +273,8 @@ class Tierce(Simulateur):
     def ecrire(self, ligne: object, bougie: Bougie, pas: Pas) -> object:
         """Une bougie dans la forme de l'exchange ; un champ inconnu est une constante, ou se tire du nom du pas.
 
-        `o h l c v` en texte, en majuscules en nombres, `x18:` fois 10^18 ; `ms s` et `MS S` de même, `ns` en texte ;
-        `iso iso_s iso_nu espace` ; `fin:` devant : la fin de la bougie ; `der:` : sa dernière ms.
+        `o h l c v` en texte, en majuscules en nombres, `x18:` devant, fois 10^18 ; `ms s` en nombres, `MS S ns` en
+        texte ; `iso iso_s iso_nu espace` ; `fin:` devant : la fin de la bougie ; `der:` : sa dernière ms.
         """
         if callable(ligne):
             return ligne(self.nom_du_pas)
@@ -296,8 +298,8 @@ class Tierce(Simulateur):
             return None
         rang = _RANGS[nom.lower()]
         texte = self.volume(bougie) if rang == 5 else self.prix(bougie[rang])
-        if nature == "x18":
-            return str(round(float(texte) * 10**6)) + "0" * 12
+        if nature.startswith("x"):
+            return str(round(float(texte) * 10**6)) + "0" * (int(nature[1:]) - 6)
         return texte if nom.islower() else float(texte)
 
 
@@ -358,6 +360,7 @@ _ORDERLY = Protocole(
     dans("data.rows", success=True), nombre="limit", pas="type", cles=_CLES, vides="plates", genre="swap.linear",
 )  # fmt: skip
 
+# Un second genre de marché, qui a une autre demande ou une autre écriture : `nom_genre`.
 PROTOCOLES: dict[str, Protocole] = {
     "alpaca": Protocole(
         r"/v1beta3/crypto/us/bars", {"t": "iso_s", "o": "O", "h": "H", "l": "L", "c": "C", "v": "V", "n": 1},
@@ -387,6 +390,11 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/openApi/spot/v1/market/kline", ("ms", "O", "H", "L", "C", "V", "der:ms", 1.0), dans("data", code=0, msg=""),
         debut=ms("startTime", exclue=True), fin=ms("endTime"), nombre="limit", page=1440, garde="dernieres", desc=True,
     ),
+    "bingx_swap": Protocole(
+        r"/openApi/swap/v3/quote/klines", {**_MOTS, "time": "ms"}, dans("data", code=0, msg=""),
+        debut=ms("startTime", exclue=True), fin=ms("endTime"), nombre="limit", page=1440, garde="dernieres", desc=True,
+        genre="swap.linear",
+    ),
     # Un fichier par jour ou par an ; une erreur là où il n'y a rien.
     "bitbank": Protocole(
         r"/(?P<symbol>\w+)/candlestick/(?P<interval>\w+)/(?P<fichier>\d+)", ("o", "h", "l", "c", "v", "ms"),
@@ -394,6 +402,16 @@ PROTOCOLES: dict[str, Protocole] = {
         fin=Borne("fichier", "fin de fichier", exclue=True), page=3000, vides="plates",
         rien=RefusError(404, {"success": 0, "data": {"code": 10000}}),
         cotation="un fichier rend ce qui précède `since`",
+    ),
+    "bitget_swap": Protocole(
+        r"/api/v2/mix/market/(history-)?candles", ("MS", "o", "h", "l", "c", "v", "1"), dans("data", code="00000"),
+        debut=ms("startTime"), fin=ms("endTime"), nombre="limit", pas="granularity", page=200, garde="dernieres",
+        jours_max=90, genre="swap.linear",
+        noms={
+            **{code: code for code in ("1m", "3m", "5m", "15m", "30m")}, "1H": "1h", "2H": "2h", "4H": "4h",
+            "6Hutc": "6h", "12Hutc": "12h", "1Dutc": "1d", "3Dutc": "3d", "1Wutc": "1w", "1Mutc": "1M",
+        },
+        cotation=_PAGES_COURTES,
     ),
     "bithumb": Protocole(
         r"/v1/candles/minutes/(?P<interval>\d+)", _COREE, nombre="count", symbole="market", marche_id="BBB-AAA",
@@ -408,6 +426,11 @@ PROTOCOLES: dict[str, Protocole] = {
         dans("data", symbol="12"), fin=ms("fromIdx"), nombre="limit", pas="scale", page=1440, garde="dernieres",
         desc=True,
         cotation=_FIN_SEULE,
+    ),
+    "bitrue_swap": Protocole(
+        r"/fapi/v1/klines", {"high": "h", "vol": "v", "low": "l", "idx": "ms", "close": "c", "open": "o"},
+        nombre="limit", symbole="contractName", page=300, genre="swap.linear",
+        noms={"1min": "1m", "5min": "5m", "15min": "15m", "30min": "30m", "1h": "1h", "1day": "1d", "1week": "1w"},
     ),
     "bitso": Protocole(
         r"/api/v3/ohlc",
@@ -500,6 +523,11 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/v3/kline", ("s", "V", "C", "H", "L", "O"), dans("data", code=0), debut=s("start_time"), fin=s("end_time"),
         pas="period", page=500,
     ),
+    "digifinex_swap": Protocole(
+        r"/swap/v2/public/candles", ("ms", "o", "h", "l", "c", "v", "0"), dans("data.candles", code=0), nombre="limit",
+        symbole="instrument_id", pas="granularity", page=100, genre="swap.linear", vides="plates",
+        noms={code: code for code in ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d", "1w")},
+    ),
     # `fromISO` et `toISO` : la classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Protocole(
         r"/v4/candles/perpetualMarkets/(?P<symbol>\w+)", {**_MOTS, "startedAt": "iso", "baseTokenVolume": "v"},
@@ -550,6 +578,10 @@ PROTOCOLES: dict[str, Protocole] = {
         dans("candles", more_candles=False), debut=s("from"), fin=s("to"), page=2000, genre="swap.linear",
         vides="plates",
     ),
+    "kucoin_swap": Protocole(
+        r"/api/v1/kline/query", ("ms", "O", "H", "L", "C", "V", 1.0), dans("data", code="200000"), debut=ms("from"),
+        fin=ms("to"), pas="granularity", pas_ms=60_000, page=500, genre="swap.linear",
+    ),
     "lbank": Protocole(
         r"/v2/kline.do", ("s", "O", "H", "L", "C", "V"), dans("data", result="true", error_code=0), debut=s("time"),
         nombre="size", pas="type", page=2000,
@@ -573,6 +605,14 @@ PROTOCOLES: dict[str, Protocole] = {
     "mexc": Protocole(
         r"/api/v3/klines", _BINANCE[:8], debut=ms("startTime"), fin=ms("endTime", exclue=True), nombre="limit",
         page=500, noms={"60m": "1h", "1W": "1w"},
+    ),
+    "mexc_swap": Protocole(
+        r"/api/v1/contract/kline/(?P<symbol>\w+)",
+        {"time": "s", "open": "O", "close": "C", "high": "H", "low": "L", "vol": "V", "amount": 1.0},
+        en_colonnes("data", success=True, code=0), debut=s("start"), fin=s("end"), page=2000, garde="dernieres",
+        genre="swap.linear",
+        noms={"Min1": "1m", "Min5": "5m", "Min15": "15m", "Min30": "30m", "Min60": "1h", "Hour4": "4h", "Hour8": "8h",
+              "Day1": "1d", "Week1": "1w", "Month1": "1M"},
     ),
     "modetrade": _ORDERLY,
     "mudrex": Protocole(
@@ -618,12 +658,21 @@ PROTOCOLES: dict[str, Protocole] = {
         dans("data.rows", code=0, msg="OK"), debut=s("from"), fin=s("to"), nombre="limit", pas="resolution",
         pas_ms=1000, page=2000, genre="swap.linear", marche={"priceScale": 0},
     ),
+    "phemex_spot": Protocole(
+        r"/exchange/public/md/v2/kline", ("s", 60, 1, "x8:o", "x8:h", "x8:l", "x8:c", "x8:v", 1),
+        dans("data.rows", code=0, msg="OK"), nombre="limit", pas="resolution", pas_ms=1000,
+        marche={"priceScale": 8, "valueScale": 8},
+    ),
     # Une page vide est une seule ligne de zéros.
     "poloniex": Protocole(
         r"/markets/(?P<symbol>\w+)/candles",
         ("l", "h", "o", "c", "1", "v", "1", "1", 3, 0, "1", "MINUTE_1", "ms", "der:ms"), debut=ms("startTime"),
         fin=ms("endTime"), nombre="limit", page=500,
         rien=[["0", "0", "0", "0", "0", "0", "0", "0", 0, 0, "0", "MINUTE_1", 0, 0]],
+    ),
+    "poloniex_swap": Protocole(
+        r"/v3/market/candles", ("l", "h", "o", "c", "1", "v", "14", "MS", "der:MS"), dans("data", code="200"),
+        debut=ms("sTime"), fin=ms("eTime"), nombre="limit", page=500, genre="swap.linear",
     ),
     "polymarket": Protocole(
         r"/v1/info/klines", ("ms", "o", "h", "l", "c", "v", 3), dans("data", more=False), debut=ms("start_timestamp"),
@@ -648,6 +697,7 @@ PROTOCOLES: dict[str, Protocole] = {
         cotation=_FIN_SEULE,
     ),
     "weex": Protocole(r"/api/v3/market/klines", _BINANCE[:8], page=300),
+    "weex_swap": Protocole(r"/capi/v3/market/klines", _BINANCE[:8], nombre="limit", genre="swap.linear"),
     "whitebit": Protocole(
         r"/api/v1/public/kline", ("s", "o", "c", "h", "l", "v", "1"), dans("result", success=True, message=""),
         debut=s("start"), nombre="limit", symbole="market", page=1440,
@@ -663,9 +713,20 @@ PROTOCOLES: dict[str, Protocole] = {
         dans("result", rc=0, mc="SUCCESS", ma=[]), debut=ms("startTime"), fin=ms("endTime"), nombre="limit",
         garde="dernieres", desc=True,
     ),
+    "xt_swap": Protocole(
+        r"/future/market/v1/public/q/kline", {**_LETTRES, "s": "12", "a": "v", "v": "1"},
+        dans("result", returnCode=0, error=None), debut=ms("startTime"), fin=ms("endTime"), nombre="limit",
+        garde="dernieres", desc=True, genre="swap.linear",
+    ),
     "zebpay": Protocole(
         r"/api/v2/market/klines", ("MS", "o", "h", "l", "c", "v", "1"),
         dans("data", statusCode=200, statusDescription="Success"), debut=ms("startTime"), fin=ms("endTime"),
         pas_ms=60_000,
+    ),
+    "zebpay_swap": Protocole(
+        r"/api/v1/market/klines", ("MS", "o", "h", "l", "c", "v", "1"),
+        dans("data", statusCode=200, statusDescription="Success"), debut=ms("since"), fin=ms("until"), nombre="limit",
+        pas="timeframe", genre="swap.linear",
+        noms={code: code for code in ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d", "1w")},
     ),
 }  # fmt: skip

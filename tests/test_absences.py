@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -187,3 +188,18 @@ def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
     assert (code, serie["trous"]) == (0, [])
     assert int(str(serie["lignes_nouvelles"])) >= 719
     assert serie["retard"] == 0
+
+
+def test_une_page_de_trois_mois_recule_quand_meme() -> None:
+    """Chez bitget, 90 jours par demande, une bougie de plus demandée ; la marge ne doit pas prendre toute la page."""
+
+    async def rien(*_: object) -> list[list[float]]:
+        return []
+
+    pages = module.Pages(rien, M1, 200, longues=[MOIS], fenetre_ms=lambda _: 90 * JOUR_MS)
+    fin = module.lire_instant("2026-11-01", 0)
+    suite = list(module._plus_loin_encore(Question(MOIS, MOIS.avancer(fin, -2), fin), pages))
+    debuts = [question.debut for question in suite]
+    assert len(debuts) > 1
+    assert debuts == sorted(set(debuts), reverse=True)
+    assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide

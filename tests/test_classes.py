@@ -390,7 +390,8 @@ def test_bitbank_demande_un_fichier_par_jour_ou_par_an() -> None:
     assert fichiers("1h", "2024-03-01T12:00Z", "2024-05-02T12:00Z") == ["20240301", "20240302"]
     assert fichiers("4h", "2024-03-01", "2024-05-01") == ["2024"]
     assert fichiers("1d", "2024-12-01", "2025-02-01") == ["2024", "2025"]
-    assert banc.serie("1h").fenetre_max_ms == 86_400_000
+    durees = {code: banc.connexion.fenetre_ms(module.Timeframe.lire(code), banc.marche) for code in ("1h", "1w")}
+    assert durees == {"1h": 86_400_000, "1w": 365 * 86_400_000}
     assert banc.serie("1h").limite == 24
 
 

@@ -42,7 +42,7 @@ def test_ce_qui_est_dit_rejoue_est_ce_que_les_tests_rejouent() -> None:
     """Exchange par exchange et genre par genre : la table et les simulateurs, ni plus ni moins."""
     vus: dict[str, set[str]] = {}
     for nom, protocole in PROTOCOLES.items():
-        vus.setdefault(nom, set()).add(protocole.genre.rpartition(".")[2])
+        vus.setdefault(nom.partition("_")[0], set()).add(protocole.genre.rpartition(".")[2])
     for simulateur in SIMULATEURS.values():
         vus.setdefault(simulateur.nom, set()).add("linear" if ":" in simulateur.symbole else "spot")
     assert {nom: set(genres) for nom, genres in listes.REJOUES.items()} == vus
