@@ -38,6 +38,7 @@ from module_ccxt_fr_v2 import (
     JOUR_MS,
     MINUTE_MS,
     OPEN_INTEREST,
+    PAGE_PLEINE,
     SANS_TRANSACTION,
     SECONDE_MS,
     TRADES,
@@ -62,6 +63,7 @@ from module_ccxt_fr_v2 import (
     TypeDonnee,
     croiser,
     en_colonnes,
+    en_iso,
     genre_de,
     habiller,
     journal,
@@ -622,6 +624,7 @@ class Parcours:
         while page.lignes:
             neufs = [trade for trade in page.lignes if trade.id not in vus]
             if not neufs:
+                exigee = exigee or self._est_bloquee(page)
                 break  # la queue : rien ne la suit encore
             neufs, manques = await self._continus(dernier, neufs)
             manques += [(instant, instant + 1) for instant in page.impossibles]
@@ -642,6 +645,13 @@ class Parcours:
             exigee = exigee or not page.lignes
         if exigee and couvert < fin:
             yield Pas([], [], [Trou(couvert, fin, ECHEC)])
+
+    def _est_bloquee(self, page: Page) -> bool:
+        """Vrai si un seul instant remplit la page : la suite existe peut-être, et rien ne sait la demander."""
+        bloquee = len(page.lignes) >= PAGE_PLEINE and page.debut == page.fin
+        if bloquee:
+            journal.warning("%s : plus d'une page à l'instant %s ; la suite manque.", self._nom, en_iso(page.fin))
+        return bloquee
 
     async def _tete(self, page: Page, debut: int, premier: int) -> Pas:
         """Avant la première page servie : la cotation, si son id est le premier, ou si l'exchange obéit."""

@@ -217,13 +217,18 @@ def test_okx_au_dela_de_trois_mois(tmp_path: Path) -> None:
 class CoinbaseALaPage(CoinbaseExchange):
     """Les mille trades d'avant un id, le plus récent d'abord ; `since` n'existe pas."""
 
+    def __init__(self, marche: MarcheSimule, instrument: Instrument) -> None:
+        super().__init__(marche, instrument)
+        self.tous: list[TradeSimule] = []
+
     def repondre(self, chemin: str, params: Params) -> object:
         """Les trades ; le reste, comme d'habitude."""
         if chemin != "/products/AAA-USD/trades":
             return super().repondre(chemin, params)
         avant, nombre = int(params.get("after", 10**9)), min(1000, int(params["limit"]))
-        tous = premiers_trades(self.marche, self.instrument, 0, self.maintenant_ms() + 1, 10**9)
-        return [self.rediger_trade(t) for t in [t for t in tous if t.id < avant][-nombre:][::-1]]
+        if not self.tous:
+            self.tous += premiers_trades(self.marche, self.instrument, 0, self.maintenant_ms() + 1, 10**9)
+        return [self.rediger_trade(t) for t in [t for t in self.tous if t.id < avant][-nombre:][::-1]]
 
     def rediger_trade(self, t: TradeSimule) -> Params:
         """`side` est celui du teneur de marché."""
@@ -304,7 +309,8 @@ def test_kraken_au_dela_de_ses_720_bougies(figee: Bourse, tmp_path: Path, capsys
 
 def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     options = {"exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
-               "date_debut": BORNES[0], "date_fin": BORNES[1], "config_ccxt": figee.config_ccxt("kraken")}  # fmt: skip
+               "date_debut": BORNES[0], "date_fin": BORNES[1],
+               "config_ccxt": figee.config_ccxt("kraken") | {"rateLimit": 1, "timeout_on_exit": 0}}  # fmt: skip
     pleine = m.telecharger(**options, bougies_vides="reporter")
     assert m.instants_de(pleine) == list(range(*BORNES, MINUTE))
     assert json.loads(pleine.schema.metadata[b"fiche"])["series"][0]["trous"] == []
@@ -493,13 +499,13 @@ async def suivre(un: h.Parcours, bornes: m.Intervalle, *, exigee: bool = True) -
 @pytest.mark.parametrize("par_id", [True, False])
 @pytest.mark.parametrize("graine", range(40))
 def test_un_serveur_honnete_rend_tout(graine: int, par_id: bool) -> None:
-    """Où que commence la demande ; sauf la milliseconde qui tient plus d'une page, que seul un id traverse."""
+    """Où que commence la demande ; une milliseconde de plus d'une page, seul un id la traverse."""
     marche = Marche(graine)
     instants = [t[0] for t in marche.trades]
     debut = marche.hasard.choice([INSTANT - JOUR, *instants, instants[-1] + HEURE])
     fin = marche.hasard.choice([i for i in (*instants, instants[-1] + JOUR) if i > debut] or [debut + JOUR])
-    if not par_id and max(map(instants.count, instants)) >= marche.page:
-        pytest.skip("une milliseconde pleine")
+    if not par_id:
+        marche.page = max(marche.page, 1 + max(map(instants.count, instants)))
     trades, su = asyncio.run(suivre(parcours(marche, par_id=par_id), (debut, fin)))
     assert trades == [t for t in marche.trades if debut <= t[0] < fin]
     if fin <= instants[-1]:
@@ -537,6 +543,16 @@ def test_un_menteur_ne_fait_rien_prouver_de_faux(graine: int, par_id: bool, mens
         return  # sans ids qui se suivent, rien ne dit qu'une page oublie une ligne
     tus = [t for t in vrais if t not in set(trades)]
     assert not [t for t in tus if any(d <= t[0] < f for d, f in su.couverts)], (tus[:5], su.couverts)
+
+
+def test_une_milliseconde_de_plus_d_une_page_ne_passe_pas_pour_la_fin() -> None:
+    """Qui ne pagine que par instant n'avance plus : c'est un trou, même sans fin demandée."""
+    marche = Marche(1)
+    marche.page, marche.trades = 60, [(INSTANT, 1), *((INSTANT + 5, n) for n in range(2, 100)), (INSTANT + 9, 100)]
+    _, su = asyncio.run(suivre(parcours(marche, par_id=False), (INSTANT, INSTANT + 100), exigee=False))
+    assert su.trous == [m.Trou(INSTANT + 5, INSTANT + 100, m.ECHEC)]
+    trades, su = asyncio.run(suivre(parcours(marche, par_id=True), (INSTANT, INSTANT + 100), exigee=False))
+    assert (trades, su.trous) == (marche.trades, [])
 
 
 def test_un_sourd_ne_prouve_pas_de_cotation() -> None:
