@@ -38,6 +38,7 @@ from module_ccxt_fr_v2 import (
     JOUR_MS,
     MINUTE_MS,
     OPEN_INTEREST,
+    PAGE_PLEINE,
     SANS_TRANSACTION,
     SECONDE_MS,
     TRADES,
@@ -62,6 +63,7 @@ from module_ccxt_fr_v2 import (
     TypeDonnee,
     croiser,
     en_colonnes,
+    en_iso,
     genre_de,
     habiller,
     journal,
@@ -436,6 +438,70 @@ class VoieParFenetre(Voie):
         return Depart(page, premiere=page.debut >= instant)
 
 
+TAILLE = "taille"  # d'une page numérotée : notre nom, que la demande remplace par la limite de ccxt
+
+
+class VoieParNumero(Voie):
+    """Là où les pages ont un numéro, la première étant la plus récente : bitget, mexc, htx pour ses inverses.
+
+    Deux pages voisines ne se recouvrent pas : une troisième, plus courte d'une ligne, enjambe leur bord et le prouve.
+    """
+
+    def __init__(self, *communs: Any, numero: str, taille: int) -> None:
+        super().__init__(*communs)
+        self._nom, self._taille = numero, taille
+        self._finie = False  # la dernière page lue était la dernière de toutes
+
+    async def _page(self, numero: int, taille: int) -> Page:
+        return await self.lire(None, {self._nom: numero, TAILLE: taille})
+
+    async def recents(self) -> Page:
+        return await self._page(1, self._taille)
+
+    async def obeit(self, page: Page) -> bool:  # noqa: ARG002  la liste a une fin, et l'on y est
+        return self._finie
+
+    async def suite(self, page: Page) -> Page:
+        dernier = self.dernier(page)
+        lue = await self._depuis(dernier.timestamp)
+        return lue._replace(lignes=[ligne for ligne in lue.lignes if ligne.timestamp >= dernier.timestamp])
+
+    async def situer(self, instant: int) -> Depart:
+        page = await self._depuis(instant - 1)
+        return Depart(page, premiere=bool(page.lignes) and page.debut >= instant)
+
+    async def _depuis(self, instant: int) -> Page:
+        """Les lignes depuis une qui n'est pas d'après l'instant, ou depuis la première ; d'un seul tenant."""
+        lignes: list[Any] = []
+        self._finie = False
+        for numero in range(1, SONDES_MAX):
+            page = await self._page(numero, self._taille)
+            lues = {ligne.id for ligne in lignes}
+            neuves = [ligne for ligne in page.lignes if ligne.id not in lues]
+            if not neuves:
+                self._finie = numero > 1
+                break
+            entre = await self._entre(numero, neuves[-1], lignes[0]) if lignes else []
+            if entre is None:
+                break
+            lignes = [*neuves, *entre, *lignes]
+            if lignes[0].timestamp <= instant:
+                break
+            if len(page.lignes) < self._taille:
+                self._finie = True
+                break
+        return Page(lignes)
+
+    async def _entre(self, numero: int, avant: Evenement, apres: Evenement) -> list[Any] | None:
+        """Ce qui sépare la dernière ligne de cette page de la première de la précédente ; None si rien ne le dit."""
+        bord, taille = self._taille * (numero - 1), self._taille - 1
+        for pont in {-(-bord // taille), bord // taille + 1}:
+            lignes = (await self._page(pont, taille)).lignes
+            if {avant.id, apres.id} <= {ligne.id for ligne in lignes}:
+                return [ligne for ligne in lignes if avant.timestamp < ligne.timestamp < apres.timestamp]
+        return None
+
+
 def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     """Le trade que dit ccxt, sous l'id que lui donne l'exchange : d'un trade réuni de binance, celui de la réunion."""
     trade = trade_de({**brut, "info": None}, None)
@@ -622,6 +688,7 @@ class Parcours:
         while page.lignes:
             neufs = [trade for trade in page.lignes if trade.id not in vus]
             if not neufs:
+                exigee = exigee or self._est_bloquee(page)
                 break  # la queue : rien ne la suit encore
             neufs, manques = await self._continus(dernier, neufs)
             manques += [(instant, instant + 1) for instant in page.impossibles]
@@ -642,6 +709,13 @@ class Parcours:
             exigee = exigee or not page.lignes
         if exigee and couvert < fin:
             yield Pas([], [], [Trou(couvert, fin, ECHEC)])
+
+    def _est_bloquee(self, page: Page) -> bool:
+        """Vrai si un seul instant remplit la page : la suite existe peut-être, et rien ne sait la demander."""
+        bloquee = len(page.lignes) >= PAGE_PLEINE and page.debut == page.fin
+        if bloquee:
+            journal.warning("%s : plus d'une page à l'instant %s ; la suite manque.", self._nom, en_iso(page.fin))
+        return bloquee
 
     async def _tete(self, page: Page, debut: int, premier: int) -> Pas:
         """Avant la première page servie : la cotation, si son id est le premier, ou si l'exchange obéit."""
@@ -876,6 +950,7 @@ class Releves:
     genres: frozenset[str] = frozenset({"linear", "inverse"})
     timeframes: tuple[str, ...] = ()  # d'un intérêt ouvert
     maximum_ms: int = FENETRE_MAX_MS
+    numero: str = ""  # le nom du numéro de page, là où il n'y a ni début ni fin
     unite: Callable[[Mapping[str, Any]], str] = lambda _marche: ""  # celle de la quantité ; vide : rien ne la prouve
 
 
@@ -907,6 +982,9 @@ FUNDINGS: Mapping[str, Releves] = {
     "hyperliquid": Releves(500, _de_a),
     "deribit": Releves(744, _de_a, maximum_ms=30 * JOUR_MS),
     "krakenfutures": Releves(0, _sans_bornes),
+    "bitget": Releves(100, _sans_bornes, numero="pageNo"),
+    "mexc": Releves(100, _sans_bornes, numero="page_num"),
+    "htx": Releves(50, _sans_bornes, genres=frozenset({"inverse"}), numero="page_index"),
     "bingx": Releves(1000, _de_a, genres=frozenset({"linear"})),
     "phemex": Releves(100, _de_a),
     "whitebit": Releves(100, _de_a),
@@ -1101,7 +1179,8 @@ def _ouvrir_releves(
     timeframe = (tache.timeframe,) if releves.timeframes else ()
 
     async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        limite, tous = releves.page or None, {**connexion.reglages.params, **params}
+        tous = {**connexion.reglages.params, **params}
+        limite = tous.pop(TAILLE, releves.page) or None
         async with places:
             page = await connexion.appeler(
                 quoi, nature.methode, serie.cle.symbole, *timeframe, depuis, limite, tous
@@ -1114,7 +1193,9 @@ def _ouvrir_releves(
     demandes = DemandesParFenetre(
         releves.bornes, min(pas_ms * max(1, releves.page - 1), releves.maximum_ms), releves.maximum_ms
     )
-    voie = VoieParFenetre(lire, connexion.heure_ms, nature.lecture, demandes=demandes)
+    voie: Voie = VoieParFenetre(lire, connexion.heure_ms, nature.lecture, demandes=demandes)
+    if releves.numero:
+        voie = VoieParNumero(lire, connexion.heure_ms, nature.lecture, numero=releves.numero, taille=releves.page)
     tabler = functools.partial(_tabler_releves, nature.type_donnee)
     service = Service(VoieParFenetre, "")
     return Histoire(connexion, serie, plage, fiche, Parcours(voie, service, serie), tabler)

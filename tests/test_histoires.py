@@ -217,13 +217,18 @@ def test_okx_au_dela_de_trois_mois(tmp_path: Path) -> None:
 class CoinbaseALaPage(CoinbaseExchange):
     """Les mille trades d'avant un id, le plus récent d'abord ; `since` n'existe pas."""
 
+    def __init__(self, marche: MarcheSimule, instrument: Instrument) -> None:
+        super().__init__(marche, instrument)
+        self.tous: list[TradeSimule] = []
+
     def repondre(self, chemin: str, params: Params) -> object:
         """Les trades ; le reste, comme d'habitude."""
         if chemin != "/products/AAA-USD/trades":
             return super().repondre(chemin, params)
         avant, nombre = int(params.get("after", 10**9)), min(1000, int(params["limit"]))
-        tous = premiers_trades(self.marche, self.instrument, 0, self.maintenant_ms() + 1, 10**9)
-        return [self.rediger_trade(t) for t in [t for t in tous if t.id < avant][-nombre:][::-1]]
+        if not self.tous:
+            self.tous += premiers_trades(self.marche, self.instrument, 0, self.maintenant_ms() + 1, 10**9)
+        return [self.rediger_trade(t) for t in [t for t in self.tous if t.id < avant][-nombre:][::-1]]
 
     def rediger_trade(self, t: TradeSimule) -> Params:
         """`side` est celui du teneur de marché."""
@@ -259,6 +264,55 @@ def test_chez_un_tiers(tmp_path: Path, nom: str) -> None:
         avant = empreinte(sortie)
         assert m.principal(arguments) == 0
         assert empreinte(sortie) == avant
+
+
+class BitgetALaPage(Simulateur):
+    """Des pages numérotées, la plus récente d'abord ; ni début ni fin."""
+
+    nom, symbole = "bitget", "AAA/USDT:USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return dict.fromkeys(("spot", "mix", "margin", "common", "uta"), base)
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Heure, marchés, financements."""
+        if chemin == "/api/v2/public/time":
+            return {"code": "00000", "data": {"serverTime": str(self.maintenant_ms())}}
+        if chemin == "/api/v2/mix/market/contracts":
+            marche = {"symbol": "AAAUSDT", "baseCoin": "AAA", "quoteCoin": "USDT", "symbolStatus": "normal"}
+            genre = {"symbolType": "perpetual", "supportMarginCoins": ["USDT"], "minTradeNum": "0.001",
+                     "pricePlace": "2", "priceEndStep": "1", "volumePlace": "3", "sizeMultiplier": "0.001",
+                     "launchTime": str(self.instrument.cotation_ms)}  # fmt: skip
+            return {"code": "00000", "data": [{**marche, **genre}] if params["productType"] == "USDT-FUTURES" else []}
+        if chemin == "/api/v2/mix/market/history-fund-rate":
+            taille, numero = min(100, int(params["pageSize"])), int(params["pageNo"])
+            tous = financements(self.marche, self.instrument, 0, self.maintenant_ms() + 1)[::-1]
+            lignes = [
+                {"symbol": "AAAUSDT", "fundingRate": str(un.taux / 10**8), "fundingTime": str(un.ts)}
+                for un in tous[taille * (numero - 1) : taille * numero]
+            ]
+            return {"code": "00000", "data": lignes}
+        return {"code": "00000", "data": []}
+
+
+def test_des_pages_numerotees(tmp_path: Path) -> None:
+    """Bitget ne lit ni début ni fin : ses pages se remontent, une plus courte enjambe chaque bord."""
+    fin = maintenant_ms() // HEURE * HEURE - 10 * JOUR
+    instrument = Instrument("AAA", "USDT", "USDT", "swap", "linear", cotation_ms=fin - 90 * JOUR)
+    for debut, dernier in ((fin - 70 * JOUR, fin - 30 * JOUR), (fin - 100 * JOUR, fin)):
+        sortie = tmp_path / f"{debut}.csv"
+        with BitgetALaPage(MarcheSimule(1), instrument).en_fil() as tiers:
+            config = json.dumps(tiers.config | {"rateLimit": 1, "rateLimiterAlgorithm": "leakyBucket"})
+            assert m.principal([
+                "--exchange", "bitget", "--symbole", tiers.symbole, "--config-ccxt", config, "--donnee", "funding",
+                "--sortie", str(sortie), "--date-debut", str(debut), "--date-fin", str(dernier),
+            ]) == 0  # fmt: skip
+            attendus = [un.ts for un in financements(tiers.marche, instrument, debut, dernier)]
+        assert len(attendus) > 150
+        assert m.instants_de(m.lire(sortie)) == attendus
+        assert fiche(sortie).couverts == [(debut, dernier)]
+        assert [t.raison for t in fiche(sortie).trous] == ([m.AVANT_COTATION] if debut < instrument.cotation_ms else [])
 
 
 # Les bougies faites des trades
@@ -304,7 +358,8 @@ def test_kraken_au_dela_de_ses_720_bougies(figee: Bourse, tmp_path: Path, capsys
 
 def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     options = {"exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
-               "date_debut": BORNES[0], "date_fin": BORNES[1], "config_ccxt": figee.config_ccxt("kraken")}  # fmt: skip
+               "date_debut": BORNES[0], "date_fin": BORNES[1],
+               "config_ccxt": figee.config_ccxt("kraken") | {"rateLimit": 1, "timeout_on_exit": 0}}  # fmt: skip
     pleine = m.telecharger(**options, bougies_vides="reporter")
     assert m.instants_de(pleine) == list(range(*BORNES, MINUTE))
     assert json.loads(pleine.schema.metadata[b"fiche"])["series"][0]["trous"] == []
@@ -493,13 +548,13 @@ async def suivre(un: h.Parcours, bornes: m.Intervalle, *, exigee: bool = True) -
 @pytest.mark.parametrize("par_id", [True, False])
 @pytest.mark.parametrize("graine", range(40))
 def test_un_serveur_honnete_rend_tout(graine: int, par_id: bool) -> None:
-    """Où que commence la demande ; sauf la milliseconde qui tient plus d'une page, que seul un id traverse."""
+    """Où que commence la demande ; une milliseconde de plus d'une page, seul un id la traverse."""
     marche = Marche(graine)
     instants = [t[0] for t in marche.trades]
     debut = marche.hasard.choice([INSTANT - JOUR, *instants, instants[-1] + HEURE])
     fin = marche.hasard.choice([i for i in (*instants, instants[-1] + JOUR) if i > debut] or [debut + JOUR])
-    if not par_id and max(map(instants.count, instants)) >= marche.page:
-        pytest.skip("une milliseconde pleine")
+    if not par_id:
+        marche.page = max(marche.page, 1 + max(map(instants.count, instants)))
     trades, su = asyncio.run(suivre(parcours(marche, par_id=par_id), (debut, fin)))
     assert trades == [t for t in marche.trades if debut <= t[0] < fin]
     if fin <= instants[-1]:
@@ -537,6 +592,46 @@ def test_un_menteur_ne_fait_rien_prouver_de_faux(graine: int, par_id: bool, mens
         return  # sans ids qui se suivent, rien ne dit qu'une page oublie une ligne
     tus = [t for t in vrais if t not in set(trades)]
     assert not [t for t in tus if any(d <= t[0] < f for d, f in su.couverts)], (tus[:5], su.couverts)
+
+
+def test_une_milliseconde_de_plus_d_une_page_ne_passe_pas_pour_la_fin() -> None:
+    """Qui ne pagine que par instant n'avance plus : c'est un trou, même sans fin demandée."""
+    marche = Marche(1)
+    marche.page, marche.trades = 60, [(INSTANT, 1), *((INSTANT + 5, n) for n in range(2, 100)), (INSTANT + 9, 100)]
+    _, su = asyncio.run(suivre(parcours(marche, par_id=False), (INSTANT, INSTANT + 100), exigee=False))
+    assert su.trous == [m.Trou(INSTANT + 5, INSTANT + 100, m.ECHEC)]
+    trades, su = asyncio.run(suivre(parcours(marche, par_id=True), (INSTANT, INSTANT + 100), exigee=False))
+    assert (trades, su.trous) == (marche.trades, [])
+
+
+@pytest.mark.parametrize("perdues", [0, 3, 120])
+def test_des_pages_qui_ne_se_touchent_pas_ne_prouvent_rien(perdues: int) -> None:
+    """Une réplique qui oublie des lignes au bord de deux pages numérotées : le pont les rend, ou rien n'est cru."""
+    instants = [INSTANT + HEURE * rang for rang in range(250)]
+
+    async def lire(_depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        numero, taille = params["page"], params[h.TAILLE]
+        decalage = perdues if (numero, taille) == (2, 100) else 0
+        gardes = instants[::-1][taille * (numero - 1) + decalage : taille * numero + decalage]
+        return [{"timestamp": instant, "fundingRate": 0.0001, "info": {}} for instant in gardes]
+
+    voie = h.VoieParNumero(lire, lambda: INSTANT + 400 * JOUR, h._lire_funding, numero="page", taille=100)
+    perpetuel = dataclasses.replace(COMPTANT, marche={"type": "swap", "contract": True, "created": INSTANT - HEURE})
+    un = h.Parcours(voie, h.Service(h.VoieParInstant, ""), perpetuel)
+
+    async def suivre_releves() -> tuple[list[int], m.Fiche]:
+        lus, su = list[int](), m.Fiche(COMPTANT.cle)
+        async for pas in un.parcourir(INSTANT - JOUR, instants[-1], exigee=True):
+            lus += [ligne.timestamp for ligne in pas.lignes]
+            su.noter(h._moins_les_trous(pas.couverts, pas.trous), pas.trous)
+        return lus, su
+
+    lus, su = asyncio.run(suivre_releves())
+    if perdues < 100:
+        assert (lus, su.trous) == (instants[:-1], [m.Trou(INSTANT - JOUR, INSTANT, m.AVANT_COTATION)])
+    else:
+        assert lus == instants[150:-1]
+        assert su.trous == [m.Trou(INSTANT - JOUR, instants[150], m.HORS_FENETRE_API)]
 
 
 def test_un_sourd_ne_prouve_pas_de_cotation() -> None:
