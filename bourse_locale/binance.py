@@ -11,6 +11,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
+from bourse_locale.archives import RACINE, Archives
 from bourse_locale.financement import DECIMALES_TAUX, financements, interets
 from bourse_locale.flux import resume
 from bourse_locale.marche import (
@@ -148,6 +149,7 @@ class Binance(Protocole):
         super().__init__(bourse)
         self.limites = {nom: Limite(famille.jetons, 60.0) for nom, famille in FAMILLES.items()}
         self._symboles = {nom: encoder(self._fiches(nom)) for nom in FAMILLES}
+        self.archives = Archives(self, lignes_klines)
         self._par_pair = {
             f"{self.famille(i)}:{i.base}{i.quote}": i for i in reversed(self.instruments) if i.type_marche == "swap"
         }
@@ -182,7 +184,7 @@ class Binance(Protocole):
         api.update({f"eapi{acces}": f"{base_url}/eapi/v1" for acces in ("Public", "Private")})
         api.update({"public": f"{base_url}/api/v3", "private": f"{base_url}/api/v3", "v1": f"{base_url}/api/v1"})
         api.update({"papi": f"{base_url}/papi/v1", "papiV2": f"{base_url}/papi/v2"})
-        return {"urls": {"api": {**api, "ws": urls_ws(base_url)}}}
+        return {"urls": {"api": {**api, "ws": urls_ws(base_url)}, "archives": base_url + RACINE}}
 
     def flux(self) -> Flux:
         """Rend le côté WebSocket."""
@@ -263,6 +265,8 @@ class Binance(Protocole):
 
     def repondre(self, appel: Appel) -> Reponse:
         """Répond, ou rend l'erreur 400 de binance ; le poids consommé figure dans les en-têtes."""
+        if appel.chemin.startswith(RACINE):
+            return self.archives.repondre(appel)
         try:
             reponse = super().repondre(appel)
         except ErreurBinance as err:

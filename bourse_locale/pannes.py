@@ -89,6 +89,11 @@ class Panne:
         """Vrai si elle touche le WebSocket : les requêtes REST ne la voient pas."""
         return self.nature in NATURES_WS
 
+    @property
+    def est_d_archive(self) -> bool:
+        """Vrai si c'est le défaut d'un fichier public : aucune requête ne la voit, son contenu seul."""
+        return self.nature in NATURES_ARCHIVE
+
     def entier(self, nom: str, defaut: int) -> int:
         """Rend un réglage entier."""
         valeur = self.reglages.get(nom, defaut)
@@ -156,7 +161,7 @@ class Pannes:
     def choisir(self, methode: str, chemin: str, params: Mapping[str, str]) -> Panne | None:
         """Rend la première panne qui touche cette requête et la compte, ou None."""
         del methode  # toutes les requêtes du domaine sont des GET ; le paramètre reste pour les protocoles à venir
-        visees = (p for p in self if not p.est_ws and p.concerne(chemin, params))
+        visees = (p for p in self if not (p.est_ws or p.est_d_archive) and p.concerne(chemin, params))
         return next((panne for panne in visees if self.compter(panne)), None)
 
     def compter(self, panne: Panne) -> bool:
@@ -413,7 +418,15 @@ DERANGEMENTS: dict[str, TransformationFlux] = {
 NATURES_DERANGEMENT = frozenset(DERANGEMENTS)
 CARNET_SEUL = frozenset({"ws_somme", "ws_croise"})
 NATURES_WS = NATURES_CONNEXION | NATURES_DEMANDE | NATURES_TRAME | NATURES_POIGNEE | NATURES_DERANGEMENT
-NATURES = NATURES_HTTP | NATURES_PAGE | NATURES_WS
+# Les défauts des fichiers publics, qu'archives.py applique : ils se voient dans un fichier, non dans une requête.
+NATURES_ARCHIVE = frozenset(
+    {
+        "arch_absent", "arch_sans_somme", "arch_somme", "arch_zip", "arch_republie", "arch_autre_mois", "arch_trou",
+        "arch_court", "arch_doublons", "arch_desordre", "arch_faux", "arch_zero", "arch_hors_grille", "arch_entete",
+        "arch_sans_entete", "arch_ms", "arch_us",
+    }
+)  # fmt: skip
+NATURES = NATURES_HTTP | NATURES_PAGE | NATURES_WS | NATURES_ARCHIVE
 
 
 def deranger(
