@@ -779,6 +779,10 @@ A_VENIR = "a_venir"  # une queue : rien ne la suit encore, ce n'est pas un trou 
 HORODATAGE_EXCHANGE, HORODATAGE_RECEPTION = "exchange", "reception"
 IDS_REUNIS = "reunis"  # trades réunis par l'exchange : leurs ids ne sont pas ceux de son flux
 
+# Par où viennent les lignes : l'API de l'exchange, ou ses fichiers publics. Une fiche tait ce qui vient de l'API.
+API, ARCHIVES, AUTO = "api", "archives", "auto"
+SOURCES = (API, ARCHIVES, AUTO)
+
 # D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
 REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
 ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
@@ -793,12 +797,32 @@ class Trou(NamedTuple):
     raison: str
 
 
+class Provenance(NamedTuple):
+    """Un intervalle [debut, fin[ dont les lignes ne viennent pas de l'API, et d'où."""
+
+    debut: int
+    fin: int
+    source: str
+
+
+def fondre_provenances(provenances: Iterable[Provenance]) -> list[Provenance]:
+    """Les mêmes, triées, contiguës de même source fondues (disjointes)."""
+    fondues: list[Provenance] = []
+    for provenance in sorted(provenances):
+        if fondues and fondues[-1].fin == provenance.debut and fondues[-1].source == provenance.source:
+            fondues[-1] = fondues[-1]._replace(fin=provenance.fin)
+        else:
+            fondues.append(provenance)
+    return fondues
+
+
 @dataclass
 class Fiche:
     """Ce qu'on sait d'une série : son marché, ses intervalles prouvés, ses trous.
 
     `couverts` : intervalles dont chaque bougie est écrite, ou son absence un fait ; d'une série d'événements, ceux où
     aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les deux listes sont triées.
+    `sources` : ce qui, des couverts, ne vient pas de l'API. La liste est remplacée, jamais modifiée.
     `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
     l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant.
     """
@@ -814,14 +838,20 @@ class Fiche:
     marche_id: str = ""
     origine: str = REEL
     identifiants: str = ""  # d'une série de trades : IDS_REUNIS, ou rien
+    sources: list[Provenance] = field(default_factory=list)
 
     def completee(self, neuve: Fiche) -> Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
         return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
 
-    def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou]) -> None:
-        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste."""
+    def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
+        """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
+
+        `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
+        """
         couverts = unir(couverts)
+        if source is not None and (self.sources or source != API):
+            self._venir_de(source, couverts)
         for debut, fin in unir(couverts, ((t.debut, t.fin) for t in trous)):
             self._effacer(debut, fin)
         for intervalle in couverts:
@@ -829,6 +859,12 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             self._inserer(trou)
+
+    def _venir_de(self, source: str, couverts: Sequence[Intervalle]) -> None:
+        """Note d'où viennent ces intervalles, sans toucher à la liste qu'une autre fiche partage."""
+        gardees = [p._replace(debut=d, fin=f) for p in self.sources for d, f in oter([p[:2]], couverts)]
+        neuves = [] if source == API else [Provenance(debut, fin, source) for debut, fin in couverts]
+        self.sources = fondre_provenances([*gardees, *neuves])
 
     def _inserer(self, trou: Trou) -> None:
         """Range un trou, fondu avec ses voisins contigus de même raison."""
@@ -875,7 +911,11 @@ class Fiche:
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
             **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
             **({"identifiants": self.identifiants} if self.identifiants else {}),
+            **({"sources": self._sources_en_dict()} if self.sources else {}),
         }
+
+    def _sources_en_dict(self) -> list[dict[str, str]]:
+        return [{"debut": en_iso(p.debut), "fin": en_iso(p.fin), "source": p.source} for p in self.sources]
 
     @classmethod
     def depuis_dict(cls, donnees: Mapping[str, Any]) -> Fiche:
@@ -897,6 +937,10 @@ class Fiche:
             marche_id=str(donnees.get("marche_id", "")),
             identifiants=str(donnees.get("identifiants", "")),
             origine=_origine_lue(donnees),
+            sources=[
+                Provenance(lire_instant(p["debut"], 0), lire_instant(p["fin"], 0), str(p["source"]))
+                for p in donnees.get("sources", ())
+            ],
         )
 
 
@@ -913,6 +957,12 @@ class Lot(NamedTuple):
     lignes: pa.Table  # le schéma de leur type
     couverts: list[Intervalle]
     trous: list[Trou]
+    source: str = API
+
+    @property
+    def source_des_lignes(self) -> str | None:
+        """D'où viennent ses lignes ; None s'il n'en porte pas : ce qui était écrit garde sa provenance."""
+        return self.source if self.lignes.num_rows else None
 
 
 class Page(NamedTuple):
@@ -942,7 +992,11 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    table = en_colonnes(brutes)
+    return cribler_table(en_colonnes(brutes), timeframe, prix)
+
+
+def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
+    """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants = table["timestamp"]
     vrais = prix_possibles(table, prix)
     if pc.all(vrais).as_py() is not False and _est_croissante(instants) and _tous_sur_grille(instants, timeframe):
@@ -3473,9 +3527,11 @@ class Ecrivain(Sortie):
             cle=lot.cle,
             couverts=list(avant.couverts) if avant else [],
             trous=list(avant.trous) if avant else [],
+            sources=avant.sources if avant else [],
         )
-        apres.noter(lot.couverts, lot.trous)
-        if self._est_ecrit(lot, avant):
+        deja_la = self._est_ecrit(lot, avant)
+        apres.noter(lot.couverts, lot.trous, None if deja_la else lot.source)
+        if deja_la:
             if avant is not None and apres == avant.completee(apres):
                 self.fiches[lot.cle] = apres
                 return
@@ -3829,7 +3885,8 @@ class _FichierRepris(_FichierLu):
         avant = self.fiches.get(cle, Fiche(cle))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
         if not (self._sans_fichier and note.get("fichier")):
-            self.fiches[cle].noter([(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]])
+            couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
+            self.fiches[cle].noter(couverts, trous, note.get("source"))
 
 
 class EcrivainFichier(_FichierRepris):
@@ -3888,7 +3945,10 @@ class EcrivainFichier(_FichierRepris):
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
         deja_la = not (lot.lignes.num_rows or self.type_donnee.a_une_grille)
-        self._journal.ajouter(lot.lignes, self._note(apres, lot.couverts, lot.trous, fichier=self._direct or deja_la))
+        note = self._note(apres, lot.couverts, lot.trous, fichier=self._direct or deja_la)
+        if lot.source_des_lignes and (apres.sources or lot.source != API):
+            note["source"] = lot.source
+        self._journal.ajouter(lot.lignes, note)
 
     @staticmethod
     def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
@@ -4737,6 +4797,7 @@ _AJOUTEES_SQLITE = (
     "marche_id TEXT NOT NULL DEFAULT ''",
     f"origine TEXT NOT NULL DEFAULT '{REEL}'",
     "identifiants TEXT NOT NULL DEFAULT ''",
+    "sources TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
 )
 _COLONNES_AJOUTEES = {(definition.split()[0], "TEXT"): definition for definition in _AJOUTEES_SQLITE}
 
@@ -4815,6 +4876,7 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
         fiche.couverts = list(lus)
         lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
         fiche.trous = [Trou(*trou) for trou in lus]
+        fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiches.append(fiche)
     return fiches
 
@@ -5127,6 +5189,7 @@ class EcrivainSqlite(_SqliteLue):
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
             **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
             "contractSize": fiche.taille_contrat,
+            "sources": json.dumps(fiche.sources),
             **_versions(),
         }
         modele = 'INSERT OR REPLACE INTO "{T}_series" ({CHAMPS}) VALUES ({PLACES})'
@@ -8452,9 +8515,10 @@ class Historique:
             )
         return ancre
 
-    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
-        """Les lots des intervalles, dans l'ordre."""
-        pages = Pages(
+    @functools.cached_property
+    def pages(self) -> Pages:
+        """Ce qu'on peut demander de la série, et ce qu'on en a appris."""
+        return Pages(
             self._demander,
             self.timeframe,
             self.serie.limite,
@@ -8463,24 +8527,39 @@ class Historique:
             horizon_ms=self.connexion.heure_ms(),
             fenetre_max_ms=self.serie.fenetre_max_ms,
         )
-        lecteur = Lecteur(pages, self._concurrence)
-        sus = list(self.fiche.couverts)
-        libre = self.plage.debut is None and not sus
-        for debut, fin in await self._avec_les_bords(intervalles, pages):
-            ancien = any(su[0] < debut for su in sus)
-            async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
-                if libre:  # sans début demandé : la demande commence où l'exchange commence
-                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-                yield self._en_lot(morceau, sus)
 
-    async def _avec_les_bords(self, intervalles: Sequence[Intervalle], pages: Pages) -> list[Intervalle]:
+    @property
+    def libre(self) -> bool:
+        """Vrai si rien n'est demandé avant la première bougie servie."""
+        return self.plage.debut is None and not self.fiche.couverts
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des intervalles, dans l'ordre."""
+        sus, libre = list(self.fiche.couverts), self.libre
+        for debut, fin in await self.avec_les_bords(intervalles):
+            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
+                libre = False
+                yield lot
+
+    async def lots_entre(
+        self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
+    ) -> AsyncGenerator[Lot]:
+        """Les lots de [début, fin[ ; `sus` : les intervalles déjà prouvés, qu'aucun trou n'efface."""
+        lecteur = Lecteur(self.pages, self._concurrence)
+        ancien = any(su[0] < debut for su in sus)
+        async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
+            if libre:  # sans début demandé : la demande commence où l'exchange commence
+                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+            yield self._en_lot(morceau, sus)
+
+    async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
         hors = croiser([t[:2] for t in self.fiche.trous if t.raison == HORS_FENETRE_API], [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
         fin = hors[-1][1]
-        bord = self.timeframe.avancer(fin, -max(1, pages.capacite(self.timeframe) - MARGE - 1))
-        reponse = await pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
+        bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
+        reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
         return unir(intervalles, hors) if revenu else list(intervalles)
 
@@ -10986,6 +11065,8 @@ class Tache:
         defaut_aide="la dernière bougie close", aide="dernier instant, exclu")
     inclure_bougie_courante: bool = option(False, lire=lire_booleen, groupe="intervalle",
         aide="garder la bougie non close")
+    source: str = option(API, choix=SOURCES, groupe="intervalle",
+        aide="d'où : l'API ; les fichiers publics de l'exchange, l'API pour le reste ; ou le moins cher des deux")
     relecture: int = option(2, lire=lire_entier(0, 10_000), groupe="intervalle", valeur="N",
         aide="dernières bougies relues à chaque reprise (révisions tardives)")
     grace: float = option(2.0, lire=lire_grace, groupe="intervalle", valeur="S",
@@ -11056,6 +11137,8 @@ class Tache:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
         yield from self._fautes_de_donnee()
+        if self.stream and self.source != API:
+            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -11438,9 +11521,8 @@ class Memoire:
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
         """Garde le lot."""
-        self.fiches.setdefault(lot.cle, dataclasses.replace(fiche, couverts=[], trous=[])).noter(
-            lot.couverts, lot.trous
-        )
+        neuve = dataclasses.replace(fiche, couverts=[], trous=[], sources=[])
+        self.fiches.setdefault(lot.cle, neuve).noter(lot.couverts, lot.trous, lot.source_des_lignes)
         self._tables.append(lot.lignes)
 
     def finir(self, *, presse: bool = False) -> bool:  # noqa: ARG002  signature de l'écrivain
@@ -11596,6 +11678,8 @@ async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncI
 
 def controler_demande(connexion: Connexion, tache: Tache) -> None:
     """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
+    if tache.source != API:
+        ouvrir_depot(connexion, tache)
     if tache.stream is not None:
         controler_flux(connexion, tache)
     elif tache.donnee != "ohlcv":
@@ -11607,6 +11691,13 @@ def controler_demande(connexion: Connexion, tache: Tache) -> None:
 def histoires(donnee: str) -> Any:
     """L'annexe qui lit ce qui n'est pas une bougie."""
     return annexe("histoires", f"donnee: {donnee}")
+
+
+def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
+    """Les fichiers publics où lire ; None s'il n'y en a pas à employer. ErreurDemande s'ils sont exigés."""
+    if tache.source == API:
+        return None
+    return annexe("archives", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -11741,6 +11832,7 @@ class _Execution:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
+        self._depot = ouvrir_depot(connexion, tache)
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
@@ -11793,13 +11885,17 @@ class _Execution:
         self._dire_le_retard(bilan, source.attendue)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
-        """D'où viennent les lignes : les bougies du REST, ou l'histoire que sait lire une annexe."""
+        """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
         plage = plage_de(self.tache)
-        if self.tache.donnee == "ohlcv":
-            return Historique(self.connexion, serie, plage, fiche, self._places, self.tache.concurrence)
-        source: Source = histoires(self.tache.donnee).ouvrir_source(
-            self.connexion, serie, self.tache, plage, fiche, self._places
-        )
+        if self.tache.donnee != "ohlcv":
+            source: Source = histoires(self.tache.donnee).ouvrir_source(
+                self.connexion, serie, self.tache, plage, fiche, self._places
+            )
+            return source
+        historique = Historique(self.connexion, serie, plage, fiche, self._places, self.tache.concurrence)
+        if self._depot is None:
+            return historique
+        source = annexe("archives", "--source").SourceArchives(historique, self._depot, self.tache.source)
         return source
 
     def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None) -> None:

@@ -76,6 +76,7 @@ TEXTES = [
     ("date_debut", "0001-01-01", 0),
     ("date_fin", "9999-12-31T23:59", module.INSTANT_MAX_MS),
     ("date_fin", "2024-01-01T00:00:00.123Z", D2024 + 123),
+    ("source", "archives", "archives"),
     ("relecture", "0", 0),
     ("grace", "0.5", 0.5),
     ("grace", "0", 0.0),
@@ -123,6 +124,7 @@ PRIX = "(choix : last, mark, index, premiumIndex)"
 FORMATS = "(choix : csv, parquet, feather, sqlite)"
 FLUX = "(choix : ohlcv, trades, ticker, orderbook)"
 HISTOIRES = "(choix : ohlcv, trades, funding, open_interest)"
+SOURCES = "(choix : api, archives, auto)"
 TABLE = "(lettres sans accent, chiffres et _, 63 au plus)"
 MAUVAIS = [
     ("exchange", "", "un texte non vide est attendu"),
@@ -139,6 +141,7 @@ MAUVAIS = [
     ("date_debut", "hier", f"« hier » n'est pas un instant {INSTANT}"),
     ("date_debut", "1704067200", "1704067200 n'est pas un instant en ms epoch (2024-01-01 vaut 1704067200000)"),
     ("date_fin", "-7d", f"« -7d » n'est pas un instant {INSTANT}"),
+    ("source", "archive", f"« archive » n'est pas permis {SOURCES}. Vouliez-vous dire « archives » ?"),
     ("relecture", "-1", "-1 n'est pas entre 0 et 10000"),
     ("relecture", "deux", "un entier est attendu, pas « deux »"),
     ("grace", "-1", "un nombre de secondes est attendu, pas « -1 »"),
@@ -435,6 +438,7 @@ VALEURS: dict[str, st.SearchStrategy[Any]] = {
     "date_debut": st.integers(1_500_000_000_000, 1_600_000_000_000),
     "date_fin": st.dates(dt.date(2021, 1, 1), dt.date(2030, 1, 1)),
     "inclure_bougie_courante": st.booleans(),
+    "source": st.sampled_from(module.SOURCES),
     "relecture": st.integers(0, 10_000),
     "grace": st.floats(0, 86_400),
     "duree": st.floats(0, 1e6),
@@ -522,7 +526,7 @@ def test_les_noms_sont_ceux_du_contrat() -> None:
     """Les drapeaux promis, et eux seuls."""
     promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe date-debut date-fin limite
         prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table compression
-        donnee stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
+        donnee source stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
         timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan rapport
         journal"""
     noms = module.noms_options(module.Tache, module.OptionsExecution)
@@ -533,6 +537,7 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
     tache = par_dict(**BASE)
     promis = {
         "exchange": "binance", "type_marche": "spot", "timeframe": "1m", "prix_ohlcv": "last", "relecture": 2,
+        "source": "api",
         "concurrence": 32, "grace": 2.0, "essais": 8, "table_choisie": "ohlcv", "timeout": 30_000, "limite": None,
         "stream": None, "donnee": "ohlcv", "trades_vers_ohlcv": False, "duree": None, "flush": 20, "profondeur": 20,
         "bougies_vides": "omettre", "silence": 60.0,

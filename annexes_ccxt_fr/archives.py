@@ -1,0 +1,846 @@
+"""Les fichiers publics d'un exchange : une source plus rapide des mêmes lignes, jamais une autorité.
+
+Un fichier ne compte que s'il est entier (sa somme de contrôle), croissant, sur la grille, dans sa période ; et une
+somme juste ne prouve que le transport : chaque jour est encore confronté à la bougie 1d de l'API, dont une page couvre
+des années. Les mois d'abord ; les jours là où un mois est en retard, ou dit autre chose que l'API ; l'API pour tout le
+reste : les bords, les derniers jours, chaque trou, chaque suite de volume nul. Elle seule dit une absence.
+
+`SourceArchives` se lit comme l'historique REST, dont elle tient une instance : mêmes lots, mêmes écrivains.
+
+Ajouter un exchange : une ligne de `HOTES`, et où il range ses fichiers (`Rayon`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import hashlib
+import html
+import math
+import re
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import yarl
+
+from module_ccxt_fr_v2 import (
+    ARCHIVES,
+    AUTO,
+    JOUR_MS,
+    MINUTE_MS,
+    VALEURS_OHLCV,
+    ErreurDefinitive,
+    ErreurDemande,
+    ErreurTemporaire,
+    Essais,
+    Intervalle,
+    LimiteDeDebit,
+    Lot,
+    Question,
+    Timeframe,
+    cribler_table,
+    croiser,
+    duree_lisible,
+    en_iso,
+    entre,
+    genre_de,
+    habiller,
+    journal,
+    masquer,
+    nombre_de,
+    oter,
+    plages,
+    taille_lisible,
+    unir,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+
+    from module_ccxt_fr_v2 import Connexion, Historique, Serie
+
+
+class Hote(NamedTuple):
+    """Où sont les fichiers, et où en est la liste."""
+
+    fichiers: str
+    liste: str
+
+
+_VISION = Hote("https://data.binance.vision", "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision")
+HOTES = dict.fromkeys(("binance", "binanceusdm", "binancecoinm"), _VISION)
+
+CONNEXIONS = 4  # fichiers demandés en même temps, toutes séries comprises
+AVANCE = 3  # fichiers lus d'avance
+ESSAIS = 3
+ECHECS_MAX = 3  # de suite, et l'hôte ne sera plus demandé
+ATTENTE_MAX_S = 20.0  # sans un octet
+PAGES_DE_LISTE_MAX = 20
+SUCCES, ABSENT, ERREURS_DU_SERVEUR = 200, 404, 500
+TROP_VITE, PEUT_ETRE_TROP_VITE = (418, 429), (403, 503)
+EN_MEMOIRE = 16 << 20  # un zip plus lourd passe par un fichier temporaire
+CSV_MAX = 256 << 20  # ce qu'un fichier de bougies peut peser, décompressé
+MICROSECONDES = 10**14  # un instant plus grand n'est pas en ms
+# Ce que suppose une estimation : octets par seconde d'un hôte, secondes par réponse au moins.
+DEBIT_SUPPOSE, LATENCE_SUPPOSEE_S = 4e6, 0.1
+
+OCTETS_JSON, OCTETS_ZIP = 150, 45  # par bougie, mesurés sur un mois de minutes de l'exchange embarqué
+
+JOUR = Timeframe.lire("1d")
+MOIS = Timeframe.lire("1M")
+JOURS_SEULS = 3  # de si peu de jours, les fichiers d'un jour coûtent moins que celui du mois
+RETARD_JOUR_MS, RETARD_MOIS_MS = 3 * JOUR_MS, 35 * JOUR_MS  # en deçà, un fichier absent n'est pas encore paru
+FENETRE_INVERSE_MS = 200 * JOUR_MS  # ce que l'API des contrats inverses admet entre début et fin
+ECART_DE_VOLUME = 1e-12  # deux sommes des mêmes flottants, dans un autre ordre
+ARRONDI_INVERSE = 1e-8  # le volume d'une bougie inverse est arrondi à huit décimales
+
+
+class Ecarte(ErreurDefinitive):
+    """Ce fichier ne compte pas ; la phrase dit pourquoi."""
+
+
+class Silence(ErreurTemporaire):
+    """L'hôte des archives ne répond plus : il n'est plus demandé."""
+
+
+# --- Le dépôt : un hôte, ou un dossier ---
+
+
+def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
+    """Les fichiers publics de l'exchange, sans rien demander ; None s'il n'en a pas que l'on sache lire.
+
+    `urls.archives` de --config-ccxt en change l'hôte : `<base>/data/…` sont les fichiers, `<base>?prefix=…` la liste ;
+    `file:///dossier` est un miroir. ErreurDemande s'ils sont exigés et qu'il n'y en a pas.
+    """
+    reglages, base = connexion.reglages, (connexion.api.urls or {}).get("archives")
+    if base is not None and not (isinstance(base, str) and base):
+        raise ErreurDemande("config_ccxt : « urls.archives » est une adresse http(s) ou file://", "Corrigez-la.")
+    hote = HOTES.get(reglages.exchange)
+    ailleurs = reglages.sandbox or reglages.hors_ligne  # le vrai dépôt n'est pas le leur
+    if hote is None or (base is None and ailleurs):
+        if exige:
+            qui = "Le banc d'essai" if ailleurs and hote else f"« {reglages.exchange} »"
+            raise ErreurDemande(
+                f"{qui} n'a pas de fichiers publics que l'on sache lire",
+                f"Ôtez --source archives, ou prenez --source auto. Exchanges qui en ont : {', '.join(HOTES)}.",
+            )
+        return None
+    if base is None:
+        return DepotHttp(connexion, hote)
+    adresse = urllib.parse.urlsplit(base)
+    if adresse.scheme in ("http", "https"):
+        return DepotHttp(connexion, Hote(base.rstrip("/"), base.rstrip("/")))
+    dossier = Path(urllib.request.url2pathname(adresse.path) if adresse.scheme == "file" else base)
+    if not dossier.is_dir():
+        raise ErreurDemande(f"urls.archives : « {dossier} » n'est pas un dossier", "Corrigez --config-ccxt.")
+    return Miroir(connexion, dossier)
+
+
+class Depot:
+    """Les fichiers d'un exchange, rendus entiers ou pas du tout. Une sous-classe dit où les prendre."""
+
+    def __init__(self, connexion: Connexion) -> None:
+        self.connexion = connexion
+        self.octets = 0
+        self.latence_s = 0.0  # la plus courte réponse
+
+    async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
+        """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas."""
+        raise NotImplementedError
+
+    async def lister(self, prefixe: str) -> dict[str, int] | None:
+        """Les clés d'un préfixe et leur taille en octets ; None si rien ne peut en être dit."""
+        raise NotImplementedError
+
+    async def ouvrir(self, cle: str) -> IO[bytes] | None:
+        """Un fichier, entier d'après sa somme de contrôle, à fermer ; None s'il n'est pas paru.
+
+        Lève Ecarte, ou ErreurTemporaire. Publié de nouveau entre sa somme et lui, il est redemandé une fois.
+        """
+        for _ in range(2):
+            attendue = await self._somme(cle)
+            if attendue is None:
+                return None
+            fichier: IO[bytes] = tempfile.SpooledTemporaryFile(EN_MEMOIRE)  # noqa: SIM115  rendu ouvert
+            try:
+                somme = await self.prendre(cle, fichier)
+            except BaseException:
+                fichier.close()
+                raise
+            if somme == attendue:
+                fichier.seek(0)
+                return fichier
+            fichier.close()
+            if somme is None:
+                raise Ecarte("sa somme de contrôle est là, pas lui")
+        raise Ecarte("sa somme de contrôle est fausse")
+
+    async def _somme(self, cle: str) -> str | None:
+        with tempfile.SpooledTemporaryFile(EN_MEMOIRE) as fichier:
+            if await self.prendre(f"{cle}.CHECKSUM", fichier) is None:
+                return None
+            fichier.seek(0)
+            texte = fichier.read(1 << 12).decode("ascii", "replace").strip()
+        dite = re.fullmatch(r"([0-9a-fA-F]{64})\s+\*?(\S+)", texte)
+        if dite is None or dite[2] != cle.rpartition("/")[2]:
+            raise Ecarte("sa somme de contrôle n'en est pas une")
+        return dite[1].lower()
+
+
+class Miroir(Depot):
+    """Un dossier rangé comme l'hôte."""
+
+    def __init__(self, connexion: Connexion, dossier: Path) -> None:
+        super().__init__(connexion)
+        self.dossier = dossier
+
+    async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
+        """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas."""
+        try:
+            return await asyncio.to_thread(self._copier, self.dossier / cle, vers)
+        except FileNotFoundError:
+            return None
+        except OSError as erreur:
+            raise Ecarte(f"« {self.dossier / cle} » ne se lit pas : {erreur.strerror or erreur}") from erreur
+
+    def _copier(self, chemin: Path, vers: IO[bytes]) -> str:
+        somme = hashlib.sha256()
+        with chemin.open("rb") as source:
+            while octets := source.read(1 << 20):
+                somme.update(octets)
+                vers.write(octets)
+                self.octets += len(octets)
+        return somme.hexdigest()
+
+    async def lister(self, prefixe: str) -> dict[str, int] | None:
+        """Les clés d'un préfixe et leur taille en octets."""
+        dossier, _, debut = prefixe.rpartition("/")
+
+        def lire() -> dict[str, int]:
+            fichiers = (self.dossier / dossier).glob(f"{debut}*") if (self.dossier / dossier).is_dir() else ()
+            return {f"{dossier}/{f.name}": f.stat().st_size for f in fichiers if f.is_file()}
+
+        return await asyncio.to_thread(lire)
+
+
+class DepotHttp(Depot):
+    """Un hôte : peu de connexions, une pause commune, et plus rien ne lui est demandé s'il se tait."""
+
+    def __init__(self, connexion: Connexion, hote: Hote) -> None:
+        super().__init__(connexion)
+        self.hote = hote
+        self._places = asyncio.Semaphore(CONNEXIONS)
+        self._essais = Essais(ESSAIS, noter=self._noter_essai)
+        self._a_repondu = False
+        self._echecs = 0
+        self._muet = False
+
+    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        self.connexion.nombre_essais += 1
+        journal.warning("%s. Nouvel essai %d/%d dans %.1f s.", erreur, essai + 1, ESSAIS, attente_s)
+
+    async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
+        """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas. Silence si l'hôte ne répond plus."""
+        return await self._demander(f"{self.hote.fichiers}/{urllib.parse.quote(cle)}", vers)
+
+    async def lister(self, prefixe: str) -> dict[str, int] | None:
+        """Les clés d'un préfixe et leur taille en octets ; None si l'hôte n'a pas de liste."""
+        cles: dict[str, int] = {}
+        marque = ""
+        for _ in range(PAGES_DE_LISTE_MAX):
+            suite = f"&marker={urllib.parse.quote(marque, safe='')}" if marque else ""
+            with tempfile.SpooledTemporaryFile(EN_MEMOIRE) as page:
+                try:
+                    url = f"{self.hote.liste}?prefix={urllib.parse.quote(prefixe, safe='/')}{suite}"
+                    if await self._demander(url, page) is None:
+                        return None
+                except Ecarte as refus:
+                    journal.debug("Pas de liste des archives : %s", refus)
+                    return None
+                page.seek(0)
+                texte = page.read().decode("utf-8", "replace")
+            if "<ListBucketResult" not in texte:
+                return None
+            trouvees = re.findall(r"<Key>([^<]+)</Key>(?:(?!<Key>).)*?<Size>(\d+)</Size>", texte, re.DOTALL)
+            cles |= {html.unescape(cle): int(taille) for cle, taille in trouvees}
+            derniere = max(cles, default="")
+            if "<IsTruncated>true</IsTruncated>" not in texte or derniere <= marque:
+                break
+            marque = derniere
+        return cles
+
+    async def _demander(self, url: str, vers: IO[bytes]) -> str | None:
+        async with self._places:
+            if self._muet:
+                raise Silence("L'hôte des archives ne répond plus")
+            try:
+                somme = await self._essais.tenter(lambda: self._lire(url, vers), None if self._a_repondu else 2)
+            except ErreurTemporaire as erreur:
+                self._echecs += 1
+                if not self._a_repondu or self._echecs >= ECHECS_MAX:
+                    self._se_taire(erreur)
+                raise
+            self._a_repondu, self._echecs = True, 0
+            return somme
+
+    def _se_taire(self, erreur: ErreurTemporaire) -> None:
+        if not self._muet:
+            self._muet = True
+            cause = str(erreur).rstrip(".")
+            journal.warning("%s. Les archives ne sont plus demandées : la suite est lue à l'API.", cause)
+
+    async def _lire(self, url: str, vers: IO[bytes]) -> str | None:
+        """Un essai : la réponse dans `vers`, repris à zéro."""
+        vers.seek(0)
+        vers.truncate()
+        somme, depart = hashlib.sha256(), time.monotonic()
+        session, proxy = self._passage(url)
+        attente = min(self.connexion.reglages.timeout / 1000, ATTENTE_MAX_S)
+        delais = aiohttp.ClientTimeout(total=None, sock_connect=attente, sock_read=attente)
+        self.connexion.api.requetes += 1
+        try:
+            # Sans décompression : un zip servi en gzip n'aurait plus sa somme.
+            async with session.get(
+                yarl.URL(url, encoded=True), timeout=delais, proxy=proxy, headers={"Accept-Encoding": "identity"}
+            ) as reponse:
+                if reponse.status == ABSENT:
+                    return None
+                _refuser(reponse.status, reponse.headers, url)
+                latence = time.monotonic() - depart
+                self.latence_s = min(self.latence_s or latence, latence)
+                async for octets in reponse.content.iter_chunked(1 << 18):
+                    somme.update(octets)
+                    vers.write(octets)
+                    self.octets += len(octets)
+        except TimeoutError as erreur:
+            raise ErreurTemporaire(f"Archives : rien de {_lisible(url)} en {attente:.0f} s") from erreur
+        except (aiohttp.ClientError, OSError) as erreur:
+            cause = masquer(str(erreur), ()) or type(erreur).__name__
+            raise ErreurTemporaire(f"Archives : {_lisible(url)} ne vient pas ({cause})") from erreur
+        return somme.hexdigest()
+
+    def _passage(self, url: str) -> tuple[Any, str | None]:
+        """La session et le proxy de l'instance ccxt."""
+        api = self.connexion.api
+        api.open(True)
+        http, https, socks = api.check_proxy_settings(url, "GET", None, None)
+        return (api.get_socks_proxy_session(socks) if socks else api.session), http or https or api.aiohttp_proxy
+
+
+def _refuser(statut: int, entetes: Mapping[str, str], url: str) -> None:
+    """Lève l'erreur d'un code qui n'est ni un succès ni une absence."""
+    if statut in TROP_VITE or (statut in PEUT_ETRE_TROP_VITE and "Retry-After" in entetes):
+        dit = entetes.get("Retry-After", "")
+        raise LimiteDeDebit(f"Archives : code {statut} à {_lisible(url)}", "", float(dit) if dit.isdigit() else None)
+    if statut >= ERREURS_DU_SERVEUR:
+        raise ErreurTemporaire(f"Archives : code {statut} à {_lisible(url)}")
+    if statut != SUCCES:
+        raise Ecarte(f"code {statut}")
+
+
+def _lisible(url: str) -> str:
+    return masquer(url, ())
+
+
+# --- Où sont les fichiers d'une série ---
+
+_RACINES = {"spot": "spot", "linear": "futures/um", "inverse": "futures/cm"}
+_GENRES = {
+    "last": "klines",
+    "mark": "markPriceKlines",
+    "index": "indexPriceKlines",
+    "premiumIndex": "premiumIndexKlines",
+}
+_MENSUELS = frozenset({"3d", "1w", "1M"})  # n'existent pas en fichiers d'un jour
+_API_BINANCE = {"spot": "public", "linear": "fapiPublic", "inverse": "dapiPublic"}
+
+
+class Rayon(NamedTuple):
+    """Où une série est rangée. Le même nom de fichier sert à quatre prix : seul le dossier les distingue."""
+
+    racine: str
+    genre: str
+    nom: str
+    intervalle: str  # vide : des événements
+
+    def prefixe(self, cadence: str) -> str:
+        """Le début des clés de ses fichiers."""
+        dossier = f"data/{self.racine}/{cadence}/{self.genre}/{self.nom}/"
+        suite = f"{self.intervalle}/" if self.intervalle else ""
+        return f"{dossier}{suite}{self.nom}-{self.intervalle or self.genre}-"
+
+    def cle(self, cadence: str, debut: int) -> str:
+        """La clé du fichier qui commence là."""
+        date = en_iso(debut)[: 7 if cadence == "monthly" else 10]
+        return f"{self.prefixe(cadence)}{date}.zip"
+
+
+def rayon_de_bougies(serie: Serie) -> Rayon | None:
+    """Le rayon d'une série de bougies ; None si rien ne dit où il est."""
+    marche, prix = serie.marche, serie.cle.prix
+    genre = genre_de(marche)
+    if marche.get("option") or genre not in _RACINES or (genre == "spot" and prix != "last"):
+        return None
+    # L'indice des contrats inverses est rangé par paire (BTCUSD), tout le reste par contrat (BTCUSD_PERP).
+    par_paire = prix == "index" and genre == "inverse"
+    nom = str(marche["id"]).partition("_")[0] if par_paire else str(marche["id"])
+    code = serie.timeframe.code
+    return Rayon(_RACINES[genre], _GENRES[prix], nom, "1mo" if code == "1M" else code)
+
+
+class Tranche(NamedTuple):
+    """Un fichier à lire, et ce qu'on en veut : [debut, fin[."""
+
+    cadence: str
+    periode: Intervalle
+    debut: int
+    fin: int
+
+
+def jours_entiers(debut: int, fin: int, heure_ms: int) -> list[Intervalle]:
+    """Les jours entiers de [début, fin[ dont le fichier peut être paru : ni aujourd'hui, ni hier."""
+    fin = min(fin, JOUR.plancher(heure_ms) - JOUR_MS)
+    return [(d, d + JOUR_MS) for d in range(JOUR.plafond(debut), JOUR.plancher(fin), JOUR_MS) if d + JOUR_MS <= fin]
+
+
+def decouper(debut: int, fin: int, timeframe: Timeframe, heure_ms: int, parus: Iterable[str] | None) -> list[Tranche]:
+    """Les fichiers où lire [début, fin[, dans l'ordre ; ce qu'ils ne couvrent pas est à l'API.
+
+    `parus` : les mois parus (AAAA-MM) ; None : rien ne le dit, on le verra en les demandant.
+    """
+    tranches: list[Tranche] = []
+    connus = None if parus is None else set(parus)
+    mois = MOIS.plancher(debut)
+    while mois < fin:
+        suivant = MOIS.avancer(mois, 1)
+        # Une semaine est rangée dans le mois où elle ouvre, et finit dans le suivant.
+        premier, dernier = timeframe.plafond(max(debut, mois)), timeframe.plafond(min(fin, suivant))
+        jours = jours_entiers(premier, dernier, heure_ms)
+        paru = suivant <= heure_ms if connus is None else en_iso(mois)[:7] in connus
+        if paru and timeframe.pas_ms >= MINUTE_MS and (len(jours) > JOURS_SEULS or timeframe.code in _MENSUELS):
+            tranches.append(Tranche("monthly", (mois, suivant), premier, dernier))
+        elif timeframe.code not in _MENSUELS:
+            tranches += [Tranche("daily", jour, *jour) for jour in jours]
+        mois = suivant
+    return tranches
+
+
+# --- Lire un fichier de bougies ---
+
+
+def _membre(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    membres = [m for m in archive.infolist() if not m.is_dir()]
+    if len(membres) != 1:
+        raise Ecarte(f"il tient {len(membres)} fichiers, pas un")
+    return membres[0]
+
+
+def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_volume: int) -> pa.Table:
+    """Les bougies d'un zip, telles que ccxt les rendrait : timestamp (ms) puis VALEURS_OHLCV. Lève Ecarte."""
+    try:
+        with zipfile.ZipFile(fichier) as archive:
+            membre = _membre(archive)
+            if membre.file_size > CSV_MAX:
+                raise Ecarte(f"il pèse {taille_lisible(membre.file_size)} décompressé")
+            texte = archive.read(membre)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
+        raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
+    voulues = ["f0", *(f"f{rang}" for rang in (1, 2, 3, 4, colonne_volume))]
+    natures = dict(zip(voulues, (pa.int64(), *[pa.float64()] * 5), strict=True))
+    table = _lire_csv(texte, natures).rename_columns(["timestamp", *VALEURS_OHLCV])
+    table = table.set_column(0, "timestamp", en_ms(table["timestamp"]))
+    if prix != "last" and pc.any(pc.not_equal(table["volume"], 0.0)).as_py():
+        raise Ecarte(f"un volume n'est pas nul, au prix {prix}")
+    page = cribler_table(table, timeframe, prix)
+    if page.lignes is not table:
+        raise Ecarte("une ligne y est impossible, en double, en désordre ou hors de la grille")
+    return table
+
+
+def _lire_csv(texte: bytes, natures: Mapping[str, pa.DataType]) -> pa.Table:
+    """Les colonnes f0, f1… d'un CSV dont l'en-tête, selon les années, est là ou non : son premier octet le dit."""
+    if not texte.strip():
+        return pa.table({nom: pa.array([], nature) for nom, nature in natures.items()})
+    entete = not texte[:1].isdigit()
+    lecture = pyarrow.csv.ReadOptions(
+        autogenerate_column_names=True, skip_rows=int(entete), use_threads=False, block_size=8 << 20
+    )
+    conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
+    try:
+        return pyarrow.csv.read_csv(pa.BufferReader(texte), read_options=lecture, convert_options=conversion)
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
+        if entete and not texte.partition(b"\n")[2].strip():
+            return _lire_csv(b"", natures)
+        raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
+
+
+def en_ms(instants: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Des instants en ms, chacun selon sa grandeur : le comptant est en µs depuis 2025."""
+    return pc.if_else(pc.greater_equal(instants, MICROSECONDES), pc.divide(instants, 1000), instants)
+
+
+# --- Confronter à l'API ---
+
+Resume = tuple[float, float, float, float, float]  # ouverture, haut, bas, clôture, volume
+
+
+def resumer(lignes: pa.Table, timeframe: Timeframe) -> dict[int, Resume]:
+    """Ce que ces bougies disent de chaque jour, ou de chacune d'elles si elle dure au moins un jour."""
+    if not lignes.num_rows:
+        return {}
+    instants = lignes["timestamp"]
+    if timeframe.pas_ms < JOUR_MS:
+        instants = pc.multiply(pc.divide(instants, JOUR_MS), JOUR_MS)
+    groupes = (
+        lignes.append_column("jour", instants)
+        .group_by("jour", use_threads=False)
+        .aggregate([("open", "first"), ("high", "max"), ("low", "min"), ("close", "last"), ("volume", "sum")])
+    )
+    return {jour: tuple(valeurs) for jour, *valeurs in zip(*_colonnes_de(groupes), strict=True)}
+
+
+def _colonnes_de(groupes: pa.Table) -> Iterator[list[Any]]:
+    for nom in ("jour", "open_first", "high_max", "low_min", "close_last", "volume_sum"):
+        yield groupes[nom].to_pylist()
+
+
+def concordent(lus: Resume, dits: Resume, nombre: int, *, inverse: bool) -> bool:
+    """Vrai si un jour lu est celui que l'API résume : mêmes prix, même volume à l'arrondi de la somme près."""
+    ecart = max(ECART_DE_VOLUME * abs(dits[4] or 0.0), nombre * ARRONDI_INVERSE * inverse)
+    return lus[:4] == dits[:4] and math.isclose(lus[4] or 0.0, dits[4] or 0.0, rel_tol=0.0, abs_tol=ecart)
+
+
+def grouper(intervalles: Sequence[Intervalle], timeframe: Timeframe, taille: int) -> list[Intervalle]:
+    """Des intervalles réunis tant qu'une page de l'API en couvre plusieurs."""
+    groupes: list[Intervalle] = []
+    for debut, fin in unir(intervalles):
+        if groupes and timeframe.compter(groupes[-1][0], fin) <= taille:
+            groupes[-1] = (groupes[-1][0], fin)
+        else:
+            groupes.append((debut, fin))
+    return groupes
+
+
+_DITS = ("lignes_archives", "fichiers")
+
+
+class Devis(NamedTuple):
+    """Ce que coûterait une lecture."""
+
+    requetes: int
+    octets: int
+    duree_s: float
+
+
+@dataclass
+class _Plan:
+    """Les fichiers à lire d'un intervalle, et ce qu'on sait de leur poids."""
+
+    tranches: list[Tranche]
+    poids: Mapping[str, int] = field(default_factory=dict)
+
+
+class SourceArchives:
+    """Une série de bougies, lue dans les fichiers publics, et par l'API pour le reste ; se lit comme `Historique`."""
+
+    def __init__(self, historique: Historique, depot: Depot, source: str) -> None:
+        """`source` : « archives », ou « auto » pour ne les lire que si elles coûtent moins que l'API."""
+        self._historique, self._depot, self._source = historique, depot, source
+        self._serie: Serie = historique.serie
+        self._rayon = rayon_de_bougies(self._serie)
+        self._inverse = genre_de(self._serie.marche) == "inverse"
+        self._colonne_volume = 7 if self._inverse else 5  # la monnaie de base ; d'un inverse, la 6e compte des contrats
+        self._reference: dict[int, Resume] = {}
+        self.compteurs: collections.Counter[str] = collections.Counter()
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """La grille de la série."""
+        return self._historique.timeframe
+
+    @property
+    def attendue(self) -> int | None:
+        """L'ouverture de la dernière bougie close."""
+        return self._historique.attendue
+
+    @property
+    def demande(self) -> Intervalle:
+        """L'intervalle à tenir."""
+        return self._historique.demande
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe l'ancre et les bornes ; rend les intervalles à demander."""
+        return await self._historique.preparer()
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des intervalles, dans l'ordre du temps, de l'une et l'autre source."""
+        historique = self._historique
+        sus, libre = list(historique.fiche.couverts), historique.libre
+        for debut, fin in await historique.avec_les_bords(intervalles):
+            plan = await self._planifier(debut, fin)
+            if plan.tranches and self._source == AUTO:
+                plan = plan if self._moins_cher(debut, fin, plan) else _Plan([])
+            async with contextlib.aclosing(self._lire(debut, fin, plan, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
+        self._conclure()
+
+    async def _lire(
+        self, debut: int, fin: int, plan: _Plan, sus: list[Intervalle], *, libre: bool
+    ) -> AsyncGenerator[Lot]:
+        """Les fichiers du plan, et l'API entre eux."""
+        curseur = debut
+        async with contextlib.aclosing(self._morceaux(plan)) as morceaux:
+            async for (premier, dernier), lignes in morceaux:
+                if curseur < premier:
+                    async for lot in self._historique.lots_entre(curseur, premier, sus, libre=libre):
+                        yield lot
+                libre = False
+                yield Lot(self._serie.cle, habiller(self._serie.cle, lignes), [(premier, dernier)], [], ARCHIVES)
+                sus[:] = unir(sus, [(premier, dernier)])
+                self.compteurs["lignes_archives"] += lignes.num_rows
+                curseur = dernier
+        if curseur < fin:
+            async for lot in self._historique.lots_entre(curseur, fin, sus, libre=libre):
+                yield lot
+
+    # --- le plan
+
+    async def _planifier(self, debut: int, fin: int) -> _Plan:
+        """Les fichiers où lire, d'après la liste du dépôt s'il en a une."""
+        heure = self._historique.connexion.heure_ms()
+        possibles = decouper(debut, fin, self.timeframe, heure, None) if self._rayon else []
+        if self._rayon is None or not possibles or self.timeframe.ancre_ms:
+            return _Plan([])
+        if all(tranche.cadence == "daily" for tranche in possibles):
+            return _Plan(possibles)
+        prefixe = self._rayon.prefixe("monthly")
+        try:
+            poids = await self._depot.lister(prefixe)
+        except ErreurTemporaire:
+            return _Plan(possibles)  # l'hôte est peut-être muet : le premier fichier le dira
+        if poids is None:
+            return _Plan(possibles)
+        parus = {cle.removeprefix(prefixe).removesuffix(".zip") for cle in poids if f"{cle}.CHECKSUM" in poids}
+        return _Plan(decouper(debut, fin, self.timeframe, heure, parus), poids)
+
+    async def devis(self, intervalles: Sequence[Intervalle]) -> tuple[Devis, Devis]:
+        """Ce que coûterait l'API seule, et ce que coûteraient les archives et l'API pour le reste."""
+        par_api, par_archives = [], []
+        for debut, fin in intervalles:
+            plan = await self._planifier(debut, fin)
+            par_api.append(self._devis_api([(debut, fin)]))
+            par_archives.append(self._devis_archives(debut, fin, plan))
+        return _somme(par_api), _somme(par_archives)
+
+    def _moins_cher(self, debut: int, fin: int, plan: _Plan) -> bool:
+        api, archives = self._devis_api([(debut, fin)]), self._devis_archives(debut, fin, plan)
+        nom = "les archives" if archives.duree_s < api.duree_s else "l'API"
+        journal.info(
+            "%s : %s (API : %s, %s ; archives : %s, %s).", self._serie.cle, nom,
+            nombre_de(api.requetes, "requête"), duree_lisible(api.duree_s),
+            nombre_de(archives.requetes, "requête"), duree_lisible(archives.duree_s),
+        )  # fmt: skip
+        return archives.duree_s < api.duree_s
+
+    def _devis_api(self, intervalles: Sequence[Intervalle]) -> Devis:
+        """D'après le débit que ccxt s'impose : le poids d'une page, et le délai entre deux jetons."""
+        api, limite = self._historique.connexion.api, self._serie.limite
+        bougies = [self.timeframe.compter(*intervalle) for intervalle in intervalles]
+        requetes = sum(math.ceil(nombre / limite) for nombre in bougies)
+        acces = _API_BINANCE[genre_de(self._serie.marche)]
+        reglage = api.api[acces]["get"]["klines"]
+        reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
+        poids = float(api.calculate_rate_limiter_cost(acces, "GET", "klines", {"limit": limite}, reglage))
+        bride_s = requetes * poids * float(api.rateLimit) / 1000
+        return Devis(requetes, OCTETS_JSON * sum(bougies), bride_s + (self._latence_s if requetes else 0.0))
+
+    def _devis_archives(self, debut: int, fin: int, plan: _Plan) -> Devis:
+        if self._rayon is None or not plan.tranches:
+            return self._devis_api([(debut, fin)])
+        octets = sum(self._poids(tranche, plan) for tranche in plan.tranches)
+        reste = self._devis_api(oter([(debut, fin)], [(t.debut, t.fin) for t in plan.tranches]))
+        etendue = plan.tranches[-1].fin - plan.tranches[0].debut
+        confrontes = math.ceil(etendue / self._fenetre_de_reference())
+        requetes = 2 * len(plan.tranches) + confrontes
+        # Une somme de contrôle, puis son fichier ; la confrontation d'abord.
+        attente_s = self._latence_s * (confrontes + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
+        duree_s = attente_s + octets / DEBIT_SUPPOSE
+        return Devis(requetes + reste.requetes, octets + reste.octets, duree_s + reste.duree_s)
+
+    @property
+    def _latence_s(self) -> float:
+        return max(self._depot.latence_s, LATENCE_SUPPOSEE_S)
+
+    def _poids(self, tranche: Tranche, plan: _Plan) -> int:
+        """La taille que dit la liste, sinon une estimation."""
+        cle = self._rayon.cle(tranche.cadence, tranche.periode[0]) if self._rayon else ""
+        return plan.poids.get(cle) or OCTETS_ZIP * self.timeframe.compter(*tranche.periode)
+
+    # --- les fichiers
+
+    async def _morceaux(self, plan: _Plan) -> AsyncGenerator[tuple[Intervalle, pa.Table]]:
+        """Ce qui, des fichiers, est sûr : intervalles croissants, et leurs bougies. Quelques-uns sont lus d'avance."""
+        if not plan.tranches:
+            return
+        await self._lire_la_reference(plan.tranches[0].debut, plan.tranches[-1].fin)
+        a_lancer = collections.deque(plan.tranches)
+        en_vol: collections.deque[asyncio.Task[list[tuple[Intervalle, pa.Table]]]] = collections.deque()
+        try:
+            while a_lancer or en_vol:
+                while a_lancer and len(en_vol) < AVANCE:
+                    en_vol.append(asyncio.ensure_future(self._lire_tranche(a_lancer.popleft())))
+                for morceau in await en_vol[0]:
+                    yield morceau
+                en_vol.popleft()
+        finally:
+            for tache in en_vol:
+                tache.cancel()
+            await asyncio.gather(*en_vol, return_exceptions=True)
+
+    async def _lire_tranche(self, tranche: Tranche) -> list[tuple[Intervalle, pa.Table]]:
+        """Ce qu'un fichier a de sûr ; les jours d'un mois qui manque ou qui ment sont pris à leurs propres fichiers."""
+        lignes = await self._charger(tranche)
+        surs, faux = self._juger(tranche, lignes) if lignes is not None else ([], self._jours_dits(tranche))
+        morceaux = [] if lignes is None else [(sur, entre(lignes, *sur)) for sur in surs]
+        if tranche.cadence == "monthly" and faux and self.timeframe.code not in _MENSUELS:
+            heure = self._historique.connexion.heure_ms()
+            entiers = jours_entiers(tranche.debut, tranche.fin, heure)
+            for jour in [j for j in entiers if j[0] in faux]:
+                morceaux += await self._lire_tranche(Tranche("daily", jour, *jour))
+        elif faux:
+            self.compteurs["jours_a_l_api"] += len(faux)
+        return sorted(morceaux, key=lambda morceau: morceau[0])
+
+    async def _charger(self, tranche: Tranche) -> pa.Table | None:
+        """Les bougies d'un fichier, s'il compte ; None sinon, et c'est dit."""
+        if self._rayon is None or not self._jours_dits(tranche):
+            return None  # l'API n'y a rien : aucun fichier ne pourrait être confronté
+        cle = self._rayon.cle(tranche.cadence, tranche.periode[0])
+        try:
+            fichier = await self._depot.ouvrir(cle)
+            if fichier is None:
+                self._dire_absent(cle, tranche)
+                return None
+            with fichier:
+                lignes = await asyncio.to_thread(self._lire_fichier, fichier, tranche.periode)
+        except Ecarte as refus:
+            self.compteurs["fichiers_ecartes"] += 1
+            journal.warning("Archives : %s écarté : %s.", cle, refus)
+            return None
+        except ErreurTemporaire as erreur:
+            self.compteurs["fichiers_manques"] += 1
+            if not isinstance(erreur, Silence):
+                journal.warning("Archives : %s manqué. %s", cle, erreur)
+            return None
+        self.compteurs["fichiers"] += 1
+        return lignes
+
+    def _lire_fichier(self, fichier: IO[bytes], periode: Intervalle) -> pa.Table:
+        lignes = lire_bougies(fichier, self.timeframe, self._serie.cle.prix, self._colonne_volume)
+        if entre(lignes, *periode).num_rows != lignes.num_rows:
+            raise Ecarte("il tient des lignes d'une autre période")
+        return lignes
+
+    def _dire_absent(self, cle: str, tranche: Tranche) -> None:
+        age = self._historique.connexion.heure_ms() - tranche.periode[1]
+        en_retard = age <= (RETARD_MOIS_MS if tranche.cadence == "monthly" else RETARD_JOUR_MS)
+        self.compteurs["fichiers_absents"] += 1
+        (journal.debug if en_retard else journal.info)(
+            "Archives : %s %s.", cle, "n'est pas encore paru" if en_retard else "n'existe pas"
+        )
+
+    # --- la preuve
+
+    def _fenetre_de_reference(self) -> int:
+        place = self._historique.pages.capacite(JOUR) * JOUR_MS
+        return min(place, FENETRE_INVERSE_MS) if self._inverse else place
+
+    async def _lire_la_reference(self, debut: int, fin: int) -> None:
+        """Les bougies 1d de l'API, réunies par bougie de la série si elle est plus longue."""
+        debut, fin = JOUR.plancher(self.timeframe.plancher(debut)), JOUR.plafond(self.timeframe.plafond(fin))
+        jours: list[tuple[int, Resume]] = []
+        while debut < fin:
+            suivant = min(fin, debut + self._fenetre_de_reference())
+            reponse = await self._historique.pages.temoigner(Question(JOUR, debut, suivant))
+            lignes = entre(reponse.page.lignes, debut, suivant)
+            colonnes = [colonne.to_pylist() for colonne in lignes.columns]
+            jours += [(instant, tuple(valeurs)) for instant, *valeurs in zip(*colonnes, strict=True)]
+            debut = suivant
+        if not jours:
+            journal.warning("%s : l'API ne donne rien en 1d à confronter ; tout lui est demandé.", self._serie.cle)
+        for instant, resume in jours:
+            cle = self._case(instant)
+            avant = self._reference.get(cle)
+            self._reference[cle] = resume if avant is None else _fondre(avant, resume)
+
+    def _case(self, instant: int) -> int:
+        """Le jour d'un instant, ou la bougie qui le tient si elle dure au moins un jour."""
+        return (self.timeframe if self.timeframe.pas_ms >= JOUR_MS else JOUR).plancher(instant)
+
+    def _etendue(self, case: int) -> Intervalle:
+        return case, self.timeframe.avancer(case, 1) if self.timeframe.pas_ms >= JOUR_MS else case + JOUR_MS
+
+    def _jours_dits(self, tranche: Tranche) -> set[int]:
+        """Les jours de la tranche dont l'API a une bougie."""
+        return {c for c in self._reference if croiser([self._etendue(c)], [(tranche.debut, tranche.fin)])}
+
+    def _juger(self, tranche: Tranche, lignes: pa.Table) -> tuple[list[Intervalle], set[int]]:
+        """Les intervalles sûrs d'un fichier, et les jours qui diffèrent de ceux que l'API résume."""
+        dits = self._jours_dits(tranche)
+        prix = self._serie.cle.prix
+        vives = lignes.filter(pc.not_equal(lignes["volume"], 0.0)) if prix == "last" else lignes
+        toutes, echangees = resumer(lignes, self.timeframe), resumer(vives, self.timeframe)
+        nombre = max(1, JOUR_MS // self.timeframe.pas_ms)
+        # Une bougie plate d'avant le premier échange du jour en est, ou non, l'ouverture : les deux se défendent.
+        bons = {
+            case
+            for case in dits
+            if any(
+                case in vus and concordent(vus[case], self._reference[case], nombre, inverse=self._inverse)
+                for vus in (toutes, echangees)
+            )
+        }
+        presentes = plages(lignes["timestamp"].combine_chunks(), self.timeframe)
+        surs = croiser(croiser(presentes, map(self._etendue, bons)), [(tranche.debut, tranche.fin)])
+        if prix == "last":
+            nulles = lignes.filter(pc.equal(lignes["volume"], 0.0))["timestamp"].combine_chunks()
+            surs = oter(surs, grouper(plages(nulles, self.timeframe), self.timeframe, self._serie.limite))
+        if (faux := dits - bons) and self._rayon is not None:
+            cle = self._rayon.cle(tranche.cadence, tranche.periode[0])
+            premier = en_iso(min(faux))[:10]
+            journal.info(
+                "Archives : %s diffère de l'API (%s, le premier : %s).", cle, nombre_de(len(faux), "jour"), premier
+            )
+        return surs, faux
+
+    def _conclure(self) -> None:
+        vus = self.compteurs
+        if vus:
+            autres = ", ".join(f"{nombre} {nom.replace('_', ' ')}" for nom, nombre in vus.items() if nom not in _DITS)
+            journal.info(
+                "%s : %s de %s (%s)%s.", self._serie.cle, nombre_de(vus["lignes_archives"], "ligne"),
+                nombre_de(vus["fichiers"], "fichier"), taille_lisible(self._depot.octets), autres and f" ; {autres}",
+            )  # fmt: skip
+
+
+def _fondre(avant: Resume, apres: Resume) -> Resume:
+    """Deux jours qui se suivent, en un."""
+    return avant[0], max(avant[1], apres[1]), min(avant[2], apres[2]), apres[3], avant[4] + apres[4]
+
+
+def _somme(devis: Sequence[Devis]) -> Devis:
+    return Devis(*(sum(valeurs) for valeurs in zip(*devis, strict=True))) if devis else Devis(0, 0, 0.0)

@@ -1,0 +1,534 @@
+"""Les fichiers publics : mêmes lignes que l'API, au bit près, quels que soient leurs défauts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import archives
+from bourse_locale import Bourse, Marche, Panne
+from bourse_locale.serveur import Appel
+from module_ccxt_fr_v2 import JOUR_MS, MINUTE_MS, Timeframe, lire_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAINTENANT = lire_instant("2024-03-08T12:00Z", 0)  # février n'est pas paru : il le sera le 12
+FEVRIER, MARS = "2024-02-01", "2024-03-01"
+
+
+@pytest.fixture(autouse=True)
+def _dossier_vide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def servir(marche: Marche, heure: int = MAINTENANT) -> Iterator[Bourse]:
+    with Bourse(("binance",), marche, limites=False, maintenant_ms=heure).en_fil() as ouverte:
+        yield ouverte
+
+
+@pytest.fixture(scope="module")
+def _depot_ouvert() -> Iterator[Bourse]:
+    yield from servir(Marche())
+
+
+@pytest.fixture
+def depot(_depot_ouvert: Bourse) -> Iterator[Bourse]:
+    """Un binance embarqué, le 8 mars 2024, sans panne."""
+    _depot_ouvert.requetes.clear()
+    yield _depot_ouvert
+    _depot_ouvert.pannes.vider()
+
+
+def options(bourse: Bourse, **autres: Any) -> dict[str, Any]:
+    base = {"symbole": "BTC/USDT", "timeframe": "1h", "date_debut": "2024-01-03T05:00Z", "date_fin": "2024-02-01"}
+    rapide = {"enableRateLimit": False, "timeout_on_exit": 0}
+    return {**base, "config_ccxt": {**bourse.config_ccxt("binance"), **rapide}, **autres}
+
+
+def lire(bourse: Bourse, source: str = "archives", **autres: Any) -> Any:
+    bourse.requetes.clear()
+    return module.telecharger_ohlcv(**options(bourse, source=source, **autres))
+
+
+def fiche(table: Any) -> dict[str, Any]:
+    dite: dict[str, Any] = json.loads(table.schema.metadata[b"fiche"])["series"][0]
+    return dite
+
+
+def servis(bourse: Bourse, cadence: str = "") -> list[str]:
+    """Les zips servis, par leur nom."""
+    motif = rf"/archives/data/.*{cadence}.*/([^/]+)\.zip"
+    return [t[1] for r in bourse.requetes if r.code == 200 and (t := re.fullmatch(f"/binance{motif}", r.chemin))]
+
+
+def bougies_demandees(bourse: Bourse) -> int:
+    """Les pages de bougies demandées à l'API, celle des jours comprise."""
+    return sum("lines" in r.chemin and "/archives" not in r.chemin for r in bourse.requetes)
+
+
+# --- Mêmes lignes que l'API ---
+
+SERIES = {
+    "mois entier": {},
+    "à cheval sur deux mois, minutes": {
+        "timeframe": "1m", "date_debut": "2023-12-29T13:00Z", "date_fin": "2024-01-01T09:30Z",
+    },
+    "linéaire, l'en-tête paraît": {
+        "symbole": "BTC/USDT:USDT", "date_debut": "2022-05-20", "date_fin": "2022-06-12T01:00Z",
+    },
+    "inverse : le volume est celui de la base": {"symbole": "BTC/USD:BTC"},
+    "inverse, indice rangé par paire": {"symbole": "ETH/USD:ETH", "prix_ohlcv": "index"},
+    "mark": {"symbole": "ETH/USDT:USDT", "prix_ohlcv": "mark"},
+    "prime, négative aussi": {"symbole": "ETH/USDT:USDT", "prix_ohlcv": "premiumIndex"},
+    "jours": {"timeframe": "1d", "date_debut": "2023-11-15", "date_fin": "2024-01-20"},
+    "semaines, à cheval sur deux mois": {"timeframe": "1w", "date_debut": "2023-11-15", "date_fin": "2024-01-20"},
+    "mois du calendrier, nommés 1mo": {"timeframe": "1M", "date_debut": "2023-10-01", "date_fin": "2024-02-01"},
+    "la cotation": {"timeframe": "4h", "date_debut": "2017-08-05", "date_fin": "2017-09-20"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("serie", SERIES.values(), ids=SERIES)
+def test_les_lignes_sont_celles_de_l_api(depot: Bourse, serie: dict[str, Any]) -> None:
+    attendues = lire(depot, "api", **serie)
+    table = lire(depot, **serie)
+
+    assert table.equals(attendues)
+    assert servis(depot)
+    assert fiche(table)["trous"] == fiche(attendues)["trous"]
+    assert fiche(table)["intervalles"] == fiche(attendues)["intervalles"]
+
+
+def test_les_microsecondes_du_comptant_depuis_2025() -> None:
+    """L'unité se lit à la grandeur de l'instant : le fichier de 2025 est en µs, celui de 2024 en ms."""
+    demande = {"date_debut": "2024-12-20", "date_fin": "2025-01-10"}
+    for bourse in servir(Marche(), lire_instant("2025-03-01", 0)):
+        attendues = lire(bourse, "api", **demande)
+        assert lire(bourse, **demande).equals(attendues)
+        assert servis(bourse) == ["BTCUSDT-1h-2024-12", "BTCUSDT-1h-2025-01"]
+
+
+def test_la_fiche_dit_par_intervalle_ce_qui_vient_des_archives(depot: Bourse) -> None:
+    table = lire(depot, date_fin="2024-02-03T07:00Z")
+
+    sources = [{"debut": "2024-01-03T05:00Z", "fin": "2024-02-03T00:00Z", "source": "archives"}]
+    assert fiche(table)["sources"] == sources
+    assert "sources" not in fiche(lire(depot, "api"))
+
+
+def test_un_mois_en_retard_est_lu_jour_par_jour_et_les_derniers_jours_a_l_api(depot: Bourse) -> None:
+    """Le 8 mars, février n'est pas paru ; le 7 l'est à peine : il est laissé à l'API."""
+    demande = {"date_debut": "2024-02-20", "date_fin": "2024-03-08T10:00Z"}
+    attendues = lire(depot, "api", **demande)
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    assert not servis(depot, "monthly")
+    assert servis(depot, "daily")[-1] == "BTCUSDT-1h-2024-03-06"
+    assert fiche(table)["sources"][-1]["fin"] == "2024-03-07T00:00Z"
+
+
+def test_aucun_jour_entier_aucune_archive(depot: Bourse) -> None:
+    lire(depot, date_debut="2024-03-07T01:00Z", date_fin="2024-03-08T10:00Z")
+
+    assert depot.compter("/archives") == 0
+
+
+# --- Défauts des fichiers ---
+
+REFUSES = {
+    "absent": Panne("arch_absent", "monthly"),
+    "sans somme": Panne("arch_sans_somme", "monthly"),
+    "somme fausse": Panne("arch_somme", "monthly"),
+    "pas un zip": Panne("arch_zip", "monthly"),
+    "autre mois": Panne("arch_autre_mois", "monthly"),
+    "doublons": Panne("arch_doublons", "monthly"),
+    "désordre": Panne("arch_desordre", "monthly"),
+    "hors de la grille": Panne("arch_hors_grille", "monthly"),
+}
+DIFFERENTS = {
+    "valeurs fausses (spot, 2020-12-21)": Panne("arch_faux", "monthly", rang=300, k=2),
+    "tronqué (spot, 2024-07)": Panne("arch_court", "monthly", n=648),
+    "trou": Panne("arch_trou", "monthly", rang=300, k=30),
+    "volumes nuls (um, 2025-01-29)": Panne("arch_zero", "monthly", rang=300, k=3),
+}
+
+
+def poser(bourse: Bourse, modele: Panne, chemin: str = "", **reglages: int) -> None:
+    panne = Panne(modele.nature, chemin or modele.chemin)
+    panne.reglages = {**modele.reglages, **reglages}
+    bourse.pannes.ajouter(panne)
+
+
+@pytest.mark.parametrize("panne", REFUSES.values(), ids=REFUSES)
+def test_un_mois_qui_ne_compte_pas_est_pris_a_ses_jours(depot: Bourse, panne: Panne) -> None:
+    demande = {"date_debut": "2024-01-20", "date_fin": "2024-01-31"}
+    attendues = lire(depot, "api", **demande)
+    poser(depot, panne)
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    assert len(servis(depot, "daily")) == 11
+    assert fiche(table)["sources"] == [{"debut": "2024-01-20T00:00Z", "fin": "2024-01-31T00:00Z", "source": "archives"}]
+
+
+@pytest.mark.parametrize("panne", DIFFERENTS.values(), ids=DIFFERENTS)
+def test_un_jour_qui_differe_est_relu_les_autres_non(depot: Bourse, panne: Panne) -> None:
+    """La somme de contrôle est juste : seule la confrontation à l'API le voit. Le fichier du jour arbitre."""
+    attendues = lire(depot, "api")
+    poser(depot, panne)
+    table = lire(depot)
+
+    assert table.equals(attendues)
+    assert servis(depot, "monthly") == ["BTCUSDT-1h-2024-01"]
+    assert 0 < len(servis(depot, "daily")) <= 4
+
+
+@pytest.mark.parametrize("panne", (REFUSES | DIFFERENTS).values(), ids=REFUSES | DIFFERENTS)
+def test_un_jour_mauvais_partout_est_lu_a_l_api_et_lui_seul(depot: Bourse, panne: Panne) -> None:
+    """Le mois et le 24 mentent : l'API n'est appelée que pour le 24, jamais pour les années qui suivent."""
+    demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
+    attendues = lire(depot, "api", **demande)
+    poser(depot, Panne("arch_absent", "monthly"))
+    poser(depot, panne, "2024-01-24", rang=11, n=12)
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    manquent = module.oter(
+        [(lire_instant("2024-01-22", 0), lire_instant("2024-01-28", 0))],
+        [(lire_instant(s["debut"], 0), lire_instant(s["fin"], 0)) for s in fiche(table)["sources"]],
+    )
+    assert len(manquent) == 1
+    assert lire_instant("2024-01-24", 0) <= manquent[0][0] < manquent[0][1] <= lire_instant("2024-01-25", 0)
+
+
+@pytest.mark.parametrize("nature", ["arch_entete", "arch_us"])
+def test_la_forme_d_un_fichier_se_lit_dans_le_fichier(depot: Bourse, nature: str) -> None:
+    """Ni l'en-tête ni l'unité ne se déduisent d'une date : ici, contre celle qu'on attendrait."""
+    attendues = lire(depot, "api")
+    depot.pannes.ajouter(Panne(nature, "monthly"))
+
+    assert lire(depot).equals(attendues)
+    assert not servis(depot, "daily")
+
+
+def test_publie_de_nouveau_pendant_la_lecture_il_est_redemande(depot: Bourse) -> None:
+    attendues = lire(depot, "api")
+    depot.pannes.ajouter(Panne("arch_republie", "monthly", fois=1))
+
+    assert lire(depot).equals(attendues)
+    assert servis(depot) == ["BTCUSDT-1h-2024-01"] * 2
+
+
+def test_des_lignes_de_trop_apres_le_retrait_ne_sont_pas_ecrites() -> None:
+    """Un contrat retiré : le dépôt publie encore des bougies plates, que l'API ne rend pas."""
+    # L'exchange est arrêté depuis le 20 : le fichier, lui, tient des bougies plates.
+    arret = (lire_instant("2024-01-20T05:00Z", 0), lire_instant("2024-01-22T09:00Z", 0))
+    demande = {"date_debut": "2024-01-15", "date_fin": "2024-01-28"}
+    for bourse in servir(Marche(pannes=[arret])):
+        attendues = lire(bourse, "api", **demande)
+        remplir(bourse, "BTC/USDT", *arret)
+        table = lire(bourse, **demande)
+
+        assert servis(bourse, "monthly")
+        assert table.equals(attendues)
+        assert fiche(table)["trous"] == fiche(attendues)["trous"]
+        assert [t["raison"] for t in fiche(table)["trous"]] == ["sans_transaction"]
+
+
+def remplir(bourse: Bourse, symbole: str, debut: int, fin: int) -> None:
+    """Le dépôt publie des bougies plates là où l'exchange n'en a pas."""
+    protocole: Any = bourse.protocoles["binance"]
+    vraies = protocole.archives._klines
+
+    def remplies(fichier: Any, premier: int, dernier: int) -> list[list[object]]:
+        assert fichier.instrument.symbole == symbole
+        lignes = {ligne[0]: ligne for ligne in vraies(fichier, premier, dernier)}
+        pas = protocole.timeframes[fichier.intervalle][0]
+        for instant in range(debut - debut % pas + pas, fin - pas, pas):
+            prix = lignes[max(i for i in lignes if i < instant)][4]
+            if premier <= instant < dernier and instant not in lignes:
+                lignes[instant] = [instant, prix, prix, prix, prix, "0", instant + pas - 1, "0", 0, "0", "0", "0"]
+        return [lignes[instant] for instant in sorted(lignes)]
+
+    protocole.archives._klines = remplies
+
+
+def test_seule_l_api_declare_un_trou() -> None:
+    """Un arrêt de l'exchange : le fichier n'en dit rien, l'API prouve qu'il n'y eut pas de transaction."""
+    arret = (lire_instant("2024-01-10T05:00Z", 0), lire_instant("2024-01-10T09:00Z", 0))
+    for bourse in servir(Marche(pannes=[arret], taux_vide=0.0)):
+        attendues = lire(bourse, "api")
+        table = lire(bourse)
+
+        assert table.equals(attendues)
+        assert fiche(table)["trous"] == fiche(attendues)["trous"] != []
+
+
+def test_les_minutes_sans_echange_sont_relues_a_l_api() -> None:
+    """Un marché rare : chaque suite de volume nul est demandée, par pages communes, et rien n'est dit deux fois."""
+    demande = {"timeframe": "1m", "date_debut": "2024-01-03", "date_fin": "2024-01-08"}
+    for bourse in servir(Marche(taux_vide=0.001)):
+        attendues = lire(bourse, "api", **demande)
+        assert attendues["volume"].to_pylist().count(0.0) >= 5
+        assert lire(bourse, **demande).equals(attendues)
+
+
+# --- L'hôte ---
+
+
+def test_un_hote_injoignable_laisse_place_a_l_api_et_c_est_dit(depot: Bourse, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as prise:
+        prise.bind(("127.0.0.1", 0))
+        port = prise.getsockname()[1]
+    ferme = options(depot)["config_ccxt"]
+    ferme = {**ferme, "urls": {**ferme["urls"], "archives": f"http://127.0.0.1:{port}"}}
+    attendues = lire(depot, "api")
+    table = lire(depot, config_ccxt=ferme)
+
+    assert table.equals(attendues)
+    assert [r.message for r in caplog.records if "ne sont plus demandées" in r.message]
+    assert "sources" not in fiche(table)
+
+
+def test_un_hote_muet_ne_fait_pas_attendre(depot: Bourse, caplog: pytest.LogCaptureFixture) -> None:
+    attendues = lire(depot, "api", timeout=300)
+    depot.pannes.ajouter(Panne("muet", "/archives"))
+    table = lire(depot, timeout=300)
+
+    assert table.equals(attendues)
+    assert depot.compter("/archives") <= 3
+    assert any("ne sont plus demandées" in r.message for r in caplog.records)
+
+
+@pytest.mark.parametrize("nature", ["tronque", "coupure", "http"])
+def test_une_panne_passagere_se_retente(depot: Bourse, nature: str) -> None:
+    attendues = lire(depot, "api")
+    depot.pannes.ajouter(Panne(nature, "BTCUSDT-1h-2024-01.zip", fois=1))
+    table = lire(depot)
+
+    assert table.equals(attendues)
+    assert servis(depot, "monthly")[-1:] == ["BTCUSDT-1h-2024-01"]
+    assert not servis(depot, "daily")
+
+
+def test_un_seul_fichier_qui_ne_vient_pas_n_accuse_que_lui(depot: Bourse) -> None:
+    demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
+    attendues = lire(depot, "api", **demande)
+    poser(depot, Panne("arch_absent", "monthly"))
+    depot.pannes.ajouter(Panne("http", "2024-01-24.zip", code=500))
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    assert [s["fin"] for s in fiche(table)["sources"]] == ["2024-01-24T00:00Z", "2024-01-28T00:00Z"]
+
+
+def test_trop_de_requetes_fait_attendre_toutes_les_autres(depot: Bourse) -> None:
+    depot.pannes.ajouter(Panne("http", "2024-01-2", fois=1, code=429))
+    poser(depot, Panne("arch_absent", "monthly"))
+    demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
+    table = lire(depot, **demande)
+
+    refus = next(i for i, r in enumerate(depot.requetes) if r.code == 429)
+    ecarts = [r.instant - depot.requetes[refus].instant for r in depot.requetes if "/archives" in r.chemin]
+    assert not [e for e in ecarts if 0.3 < e < 1.0]  # Retry-After : 1 ; ce qui était parti arrive aussitôt
+    assert max(ecarts) >= 1.0
+    assert fiche(table)["sources"]
+
+
+def test_sans_liste_les_fichiers_sont_demandes_quand_meme(depot: Bourse) -> None:
+    depot.pannes.ajouter(Panne("http", "/archives", fois=1, code=404))
+
+    assert fiche(lire(depot))["sources"]
+    assert servis(depot) == ["BTCUSDT-1h-2024-01"]
+
+
+def test_la_liste_se_lit_page_par_page(depot: Bourse) -> None:
+    """Mille clés par page, et la moitié sont des sommes de contrôle : six ans et demi de jours font cinq pages."""
+    prefixe = "data/spot/daily/klines/BTCUSDT/1m/"
+
+    async def lister() -> Any:
+        reglages = module.Reglages("binance", config_ccxt=options(depot)["config_ccxt"])
+        async with module.connecter(reglages) as connexion:
+            depot_lu = archives.ouvrir_depot(connexion, exige=True)
+            assert depot_lu is not None
+            return await depot_lu.lister(prefixe)
+
+    cles = asyncio.run(lister())
+    jours = (MAINTENANT - lire_instant("2017-08-17", 0)) // JOUR_MS
+    assert len(cles) == 2 * jours
+    assert cles[f"{prefixe}BTCUSDT-1m-2020-02-29.zip"] > 0
+
+
+def test_un_miroir_remplace_l_hote(depot: Bourse, tmp_path: Path) -> None:
+    cle = "data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01.zip"
+    for url in (cle, f"{cle}.CHECKSUM"):
+        chemin = tmp_path / "miroir" / url
+        chemin.parent.mkdir(parents=True, exist_ok=True)
+        chemin.write_bytes(demander(depot, url))
+    attendues = lire(depot, "api")
+    ici = options(depot)["config_ccxt"]
+    ici = {**ici, "urls": {**ici["urls"], "archives": (tmp_path / "miroir").as_uri()}}
+    table = lire(depot, config_ccxt=ici)
+
+    assert table.equals(attendues)
+    assert fiche(table)["sources"]
+    assert depot.compter("/archives") == 0
+
+
+def demander(bourse: Bourse, cle: str) -> bytes:
+    appel = Appel("GET", f"/archives/{cle}", {}, MAINTENANT)
+    corps: bytes = bourse.protocoles["binance"].repondre(appel).corps()
+    return corps
+
+
+# --- La demande ---
+
+
+def test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api(bourse: Bourse) -> None:
+    kraken: dict[str, Any] = {
+        "exchange": "kraken", "symbole": "BTC/USD", "timeframe": "1h", "config_ccxt": bourse.config_ccxt("kraken"),
+    }  # fmt: skip
+    with pytest.raises(module.ErreurDemande, match="n'a pas de fichiers publics"):
+        module.telecharger_ohlcv(**kraken, source="archives")
+    assert module.telecharger_ohlcv(**kraken, source="auto").num_rows
+
+
+@pytest.mark.parametrize(
+    ("autres", "phrase"),
+    [
+        ({"source": "archive"}, "source : « archive » n'est pas permis"),
+        ({"source": "auto", "stream": "ohlcv"}, "un flux se lit chez l'exchange"),
+    ],
+)
+def test_une_source_qui_ne_va_pas_est_refusee(autres: dict[str, Any], phrase: str) -> None:
+    with pytest.raises(module.ErreurDemande, match=phrase):
+        module.construire({"symbole": "BTC/USDT", **autres})
+
+
+@pytest.mark.parametrize("adresse", ["file:///nulle/part", 7])
+def test_une_adresse_d_archives_fautive_est_refusee(depot: Bourse, adresse: Any) -> None:
+    config = options(depot)["config_ccxt"]
+    config = {**config, "urls": {**config["urls"], "archives": adresse}}
+    with pytest.raises(module.ErreurDemande, match=r"urls\.archives"):
+        lire(depot, config_ccxt=config)
+
+
+def test_le_banc_d_essai_n_a_pas_d_archives() -> None:
+    with pytest.raises(module.ErreurDemande, match="Le banc d'essai n'a pas de fichiers publics"):
+        module.telecharger_ohlcv(symbole="BTC/USDT", source="archives", sandbox=True)
+
+
+def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
+    """Un mois d'heures est une page de l'API ; un an de minutes d'un contrat, deux minutes d'attente."""
+    assert "sources" not in fiche(lire(depot, "auto"))
+
+    async def estimer() -> Any:
+        tache = module.construire(
+            options(depot, symbole="BTC/USDT:USDT", timeframe="1m", date_debut="2023-01-01", date_fin="2024-01-01")
+        )
+        async with module.ouvrir_tache(tache) as connexion:
+            await connexion.charger_marches(tache.demandes)
+            serie = connexion.ouvrir_serie("BTC/USDT:USDT", "1m", "last", None)
+            lecture = module.Historique(
+                connexion, serie, module.plage_de(tache), module.Fiche(serie.cle), asyncio.Semaphore(8), 8
+            )
+            ici = archives.ouvrir_depot(connexion, exige=True)
+            assert ici is not None
+            source = archives.SourceArchives(lecture, ici, "auto")
+            return await source.devis(await source.preparer())
+
+    api, fichiers = asyncio.run(estimer())
+    assert api.requetes == 526
+    assert api.duree_s == pytest.approx(131.6)  # 526 pages de poids 5, à 50 ms
+    assert fichiers.requetes <= 45
+    assert fichiers.duree_s < 0.1 * api.duree_s
+
+
+# --- Les sorties ---
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet", "feather", "sqlite"])
+def test_la_sortie_est_la_meme_et_la_relance_n_y_change_rien(depot: Bourse, extension: str, tmp_path: Path) -> None:
+    sorties = {source: tmp_path / f"{source}.{extension}" for source in ("api", "archives")}
+    for source, sortie in sorties.items():
+        lire(depot, source, sortie=sortie)
+    if extension == "csv":
+        assert sorties["api"].read_bytes() == sorties["archives"].read_bytes()
+    assert module.lire(sorties["api"]).equals(module.lire(sorties["archives"]))
+    (sue,) = module.lire_fiches(sorties["archives"])
+    assert [p.source for p in sue.sources] == ["archives"]
+    assert not module.verifier(sorties["archives"]).fautes
+    avant = sorties["archives"].read_bytes()
+    for source in ("archives", "api"):  # relire à l'API ce qui vient des archives n'en change pas la provenance
+        lire(depot, source, sortie=sorties["archives"])
+        assert servis(depot) == []
+        assert extension == "sqlite" or sorties["archives"].read_bytes() == avant
+        assert module.lire_fiches(sorties["archives"])[0].sources == sue.sources
+
+
+def test_elargir_ne_lit_que_ce_qui_manque(depot: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / "a.csv"
+    lire(depot, "api", sortie=sortie, date_debut="2024-01-10", date_fin="2024-01-20")
+    lire(depot, sortie=sortie, date_debut="2023-12-20", date_fin="2024-02-01")
+
+    (sue,) = module.lire_fiches(sortie)
+    dits = [(module.en_iso(p.debut), module.en_iso(p.fin)) for p in sue.sources]
+    assert dits[0] == ("2023-12-20T00:00Z", "2024-01-10T00:00Z")
+    assert dits[-1][1] == "2024-02-01T00:00Z"
+    lire(depot, "api", sortie=tmp_path / "b.csv", date_debut="2023-12-20", date_fin="2024-02-01")
+    assert sortie.read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_interrompue_elle_reprend_au_fichier_suivant(depot: Bourse, tmp_path: Path) -> None:
+    """Les mois déjà reçus sont au journal : leurs fichiers ne sont pas redemandés, et leur provenance est gardée."""
+    demande = {"date_debut": "2023-10-01", "date_fin": "2024-02-01", "sortie": tmp_path / "a.csv"}
+
+    def couper(_avancement: Any) -> None:
+        raise OSError("coupé")
+
+    tache = module.construire(options(depot, source="archives", **demande))
+    with pytest.raises(OSError, match="coupé"):
+        module.executer(tache, suivi=couper)
+    depot.requetes.clear()
+    assert module.executer(tache).code == 0
+    assert servis(depot) == ["BTCUSDT-1h-2023-11", "BTCUSDT-1h-2023-12", "BTCUSDT-1h-2024-01"]
+    (sue,) = module.lire_fiches(tmp_path / "a.csv")
+    assert [(module.en_iso(p.debut), module.en_iso(p.fin)) for p in sue.sources] == [
+        ("2023-10-01T00:00Z", "2024-02-01T00:00Z")
+    ]
+
+
+# --- Pièces ---
+
+
+@pytest.mark.parametrize(
+    ("instant", "ms"),
+    [(1735689600000, 1735689600000), (1735689600000000, 1735689600000), (1735689599999999, 1735689599999)],
+)
+def test_un_instant_se_lit_a_sa_grandeur(instant: int, ms: int) -> None:
+    import pyarrow as pa
+
+    assert archives.en_ms(pa.chunked_array([[instant, 1735689600000]])).to_pylist() == [ms, 1735689600000]
+
+
+def test_les_derniers_jours_ne_sont_pas_demandes() -> None:
+    minuit = lire_instant("2024-03-08", 0)
+    jours = archives.jours_entiers(minuit - 5 * JOUR_MS + 1, minuit + JOUR_MS, MAINTENANT)
+
+    assert jours == [(minuit - n * JOUR_MS, minuit - (n - 1) * JOUR_MS) for n in (4, 3, 2)]
+
+
+def test_des_suites_voisines_partagent_une_page() -> None:
+    minutes = [(n * MINUTE_MS, (n + 1) * MINUTE_MS) for n in (0, 3, 999, 1001)]
+
+    assert archives.grouper(minutes, Timeframe.lire("1m"), 1000) == [
+        (0, 1000 * MINUTE_MS), (1001 * MINUTE_MS, 1002 * MINUTE_MS),
+    ]  # fmt: skip
