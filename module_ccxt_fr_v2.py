@@ -11139,6 +11139,8 @@ class Tache:
         yield from self._fautes_de_donnee()
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
+        if self.donnee != OHLCV.nom and self.source == ARCHIVES:
+            yield ("source", "donnee"), f"seules les bougies se lisent dans les archives : prenez {AUTO}, ou {API}"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -11887,15 +11889,14 @@ class _Execution:
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
         plage = plage_de(self.tache)
+        source: Source
         if self.tache.donnee != "ohlcv":
-            source: Source = histoires(self.tache.donnee).ouvrir_source(
-                self.connexion, serie, self.tache, plage, fiche, self._places
-            )
-            return source
-        historique = Historique(self.connexion, serie, plage, fiche, self._places, self.tache.concurrence)
-        if self._depot is None:
-            return historique
-        source = annexe("archives", "--source").SourceArchives(historique, self._depot, self.tache.source)
+            ouvrir = histoires(self.tache.donnee).ouvrir_source
+            source = ouvrir(self.connexion, serie, self.tache, plage, fiche, self._places)
+        else:
+            source = Historique(self.connexion, serie, plage, fiche, self._places, self.tache.concurrence)
+        if self._depot is not None:
+            source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
     def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None) -> None:

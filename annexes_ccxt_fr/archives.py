@@ -45,6 +45,7 @@ from module_ccxt_fr_v2 import (
     ErreurDemande,
     ErreurTemporaire,
     Essais,
+    Historique,
     Intervalle,
     LimiteDeDebit,
     Lot,
@@ -69,7 +70,7 @@ from module_ccxt_fr_v2 import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 
-    from module_ccxt_fr_v2 import Connexion, Historique, Serie
+    from module_ccxt_fr_v2 import Connexion, Serie, Source, Tache
 
 
 class Hote(NamedTuple):
@@ -552,12 +553,18 @@ class _Plan:
     poids: Mapping[str, int] = field(default_factory=dict)
 
 
+def completer(source: Source, depot: Depot, tache: Tache) -> Source:
+    """La source, qui lira d'abord dans les fichiers publics ; la même, s'ils n'ont pas ce qu'elle lit."""
+    return SourceArchives(source, depot, tache.source) if isinstance(source, Historique) else source
+
+
 class SourceArchives:
     """Une série de bougies, lue dans les fichiers publics, et par l'API pour le reste ; se lit comme `Historique`."""
 
     def __init__(self, historique: Historique, depot: Depot, source: str) -> None:
         """`source` : « archives », ou « auto » pour ne les lire que si elles coûtent moins que l'API."""
         self._historique, self._depot, self._source = historique, depot, source
+        self.demande = historique.demande
         self._serie: Serie = historique.serie
         self._rayon = rayon_de_bougies(self._serie)
         self._inverse = genre_de(self._serie.marche) == "inverse"
@@ -575,14 +582,11 @@ class SourceArchives:
         """L'ouverture de la dernière bougie close."""
         return self._historique.attendue
 
-    @property
-    def demande(self) -> Intervalle:
-        """L'intervalle à tenir."""
-        return self._historique.demande
-
     async def preparer(self) -> list[Intervalle]:
         """Fixe l'ancre et les bornes ; rend les intervalles à demander."""
-        return await self._historique.preparer()
+        intervalles = await self._historique.preparer()
+        self.demande = self._historique.demande
+        return intervalles
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre du temps, de l'une et l'autre source."""
@@ -595,6 +599,7 @@ class SourceArchives:
             async with contextlib.aclosing(self._lire(debut, fin, plan, sus, libre=libre)) as lots:
                 async for lot in lots:
                     libre = False
+                    self.demande = historique.demande  # sans début demandé, il la précise en lisant
                     yield lot
         self._conclure()
 
