@@ -679,10 +679,10 @@ class SourceArchives:
         octets = sum(self._poids(tranche, plan) for tranche in plan.tranches)
         reste = self._devis_api(oter([(debut, fin)], [(t.debut, t.fin) for t in plan.tranches]))
         etendue = plan.tranches[-1].fin - plan.tranches[0].debut
-        confrontes = math.ceil(etendue / self._fenetre_de_reference())
-        requetes = 2 * len(plan.tranches) + confrontes
-        # Une somme de contrôle, puis son fichier ; la confrontation d'abord.
-        attente_s = self._latence_s * (confrontes + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
+        avant = math.ceil(etendue / self._fenetre_de_reference()) + any(t.cadence == "monthly" for t in plan.tranches)
+        requetes = 2 * len(plan.tranches) + avant
+        # La liste et les jours de l'API d'abord ; puis chaque somme de contrôle, puis son fichier.
+        attente_s = self._latence_s * (avant + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
         duree_s = attente_s + octets / DEBIT_SUPPOSE
         return Devis(requetes + reste.requetes, octets + reste.octets, duree_s + reste.duree_s)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from module_ccxt_fr_v2 import (
+    API,
+    ARCHIVES,
+    AUTO,
     OHLCV,
     SECONDE_MS,
     Bilan,
@@ -14,15 +19,18 @@ from module_ccxt_fr_v2 import (
     Connexion,
     Contexte,
     Fiche,
+    Historique,
     Intervalle,
     Serie,
     SortieIllisible,
     Tache,
+    annexe,
     borner,
     duree_lisible,
     en_iso,
     histoires,
     nombre_de,
+    ouvrir_depot,
     ouvrir_ecrivain,
     ouvrir_tache,
     plage_de,
@@ -30,6 +38,11 @@ from module_ccxt_fr_v2 import (
     resoudre_series,
     taille_lisible,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from annexes_ccxt_fr.archives import Devis
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,8 @@ class Estimation:
     requetes: int
     duree_s: float
     octets: int
+    plans: Mapping[str, Devis] = field(default_factory=dict)  # par source, quand il y a le choix
+    choix: str = API
 
 
 OCTETS_PAR_BOUGIE = {
@@ -65,9 +80,29 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         with contextlib.suppress(SortieIllisible):  # sera mise de côté : tout est à demander
             if ecrivain.origine_a_ecarter() is None:
                 fiches = {fiche.cle: fiche for fiche in ecrivain.lire_fiches()}
-        return bilan, [
-            await _estimer(connexion, tache, serie, fiches.get(serie.cle) or Fiche(serie.cle)) for serie in series
-        ]
+        estimations = []
+        for serie in series:
+            fiche = fiches.get(serie.cle) or Fiche(serie.cle)
+            estimee = await _estimer(connexion, tache, serie, fiche)
+            estimations.append(await _comparer_les_sources(connexion, tache, serie, fiche, estimee))
+        return bilan, estimations
+
+
+async def _comparer_les_sources(
+    connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche, estimee: Estimation
+) -> Estimation:
+    """L'estimation, et ce que coûterait chaque source ; celle qui serait lue la donne. Une requête : leur liste."""
+    depot = ouvrir_depot(connexion, tache) if tache.donnee == OHLCV.nom else None
+    if depot is None:
+        return estimee
+    historique = Historique(connexion, serie, plage_de(tache), fiche, asyncio.Semaphore(tache.concurrence), 1)
+    source = annexe("archives", "--source").SourceArchives(historique, depot, tache.source)
+    par_api, par_archives = await source.devis(estimee.intervalles)
+    moins_cher = ARCHIVES if par_archives.duree_s < par_api.duree_s else API
+    choix = moins_cher if tache.source == AUTO else tache.source
+    plans: dict[str, Devis] = {API: par_api, ARCHIVES: par_archives}
+    pris = plans[choix]
+    return replace(estimee, plans=plans, choix=choix, requetes=pris.requetes, duree_s=pris.duree_s)
 
 
 async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
@@ -128,4 +163,19 @@ async def commande_simuler(tache: Tache) -> list[str]:
             f"{nombre_de(estimation.requetes, 'requête')}, au moins {duree_lisible(estimation.duree_s)}, "
             f"environ {taille_lisible(estimation.octets)}"
         )
+        lignes += _dire_les_plans(estimation, tache)
     return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
+
+
+def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:
+    """Ce que coûterait chaque source, et celle que prendrait `auto`."""
+    if not estimation.plans:
+        return [] if tache.source == API else [f"  {tache.exchange} n'a pas de fichiers publics pour elle : l'API."]
+    noms = {API: "l'API", ARCHIVES: "les archives, l'API pour le reste"}
+    lignes = [
+        f"  par {noms[source]} : {nombre_de(devis.requetes, 'requête')}, environ "
+        f"{taille_lisible(devis.octets)} à recevoir, au moins {duree_lisible(devis.duree_s)}"
+        for source, devis in estimation.plans.items()
+    ]
+    moins_cher = min(estimation.plans, key=lambda source: estimation.plans[source].duree_s)
+    return [*lignes, f"  --source auto prendrait {noms[moins_cher].partition(',')[0]}."]

@@ -452,6 +452,31 @@ def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
     assert fichiers.duree_s < 0.1 * api.duree_s
 
 
+@pytest.mark.parametrize(
+    ("source", "demande", "pris"),
+    [
+        ("auto", ("2023-01-01", "2024-01-01", "1m"), "les archives"),
+        ("archives", ("2024-01-01", "2024-02-01", "1h"), "l'API"),
+    ],
+)
+def test_la_simulation_dit_les_deux_plans(
+    depot: Bourse, capsys: pytest.CaptureFixture[str], source: str, demande: tuple[str, str, str], pris: str
+) -> None:
+    debut, fin, timeframe = demande
+    mots = [
+        "--symbole", "BTC/USDT:USDT", "--timeframe", timeframe, "--date-debut", debut, "--date-fin", fin,
+        "--source", source, "--simulation", "--config-ccxt", json.dumps(options(depot)["config_ccxt"]),
+    ]  # fmt: skip
+    assert module.principal(mots) == 0
+
+    dites = capsys.readouterr().out
+    assert "par l'API : " in dites
+    assert "par les archives, l'API pour le reste : " in dites
+    assert f"--source auto prendrait {pris}." in dites
+    assert not servis(depot)
+    assert bougies_demandees(depot) == 0
+
+
 # --- Les sorties ---
 
 
