@@ -11139,8 +11139,8 @@ class Tache:
         yield from self._fautes_de_donnee()
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
-        if self.donnee != OHLCV.nom and self.source == ARCHIVES:
-            yield ("source", "donnee"), f"seules les bougies se lisent dans les archives : prenez {AUTO}, ou {API}"
+        if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
+            yield ("source", "donnee"), f"se lit à l'API seulement : prenez {AUTO}, ou {API}"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):

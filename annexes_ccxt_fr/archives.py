@@ -35,20 +35,25 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import yarl
 
+from annexes_ccxt_fr.histoires import HistoireDeTrades
 from module_ccxt_fr_v2 import (
     ARCHIVES,
     AUTO,
+    INSTANT_MAX_MS,
     JOUR_MS,
     MINUTE_MS,
+    TRADES,
     VALEURS_OHLCV,
     ErreurDefinitive,
     ErreurDemande,
     ErreurTemporaire,
     Essais,
+    Fiche,
     Historique,
     Intervalle,
     LimiteDeDebit,
     Lot,
+    Plage,
     Question,
     Timeframe,
     cribler_table,
@@ -102,6 +107,7 @@ OCTETS_JSON, OCTETS_ZIP = 150, 45  # par bougie, mesurés sur un mois de minutes
 JOUR = Timeframe.lire("1d")
 MOIS = Timeframe.lire("1M")
 JOURS_SEULS = 3  # de si peu de jours, les fichiers d'un jour coûtent moins que celui du mois
+TRADES_SEULS = 15  # un mois de trades pèse ce que pèsent ses jours : il faut en vouloir la moitié
 RETARD_JOUR_MS, RETARD_MOIS_MS = 3 * JOUR_MS, 35 * JOUR_MS  # en deçà, un fichier absent n'est pas encore paru
 FENETRE_INVERSE_MS = 200 * JOUR_MS  # ce que l'API des contrats inverses admet entre début et fin
 ECART_DE_VOLUME = 1e-12  # deux sommes des mêmes flottants, dans un autre ordre
@@ -416,10 +422,13 @@ def jours_entiers(debut: int, fin: int, heure_ms: int) -> list[Intervalle]:
     return [(d, d + JOUR_MS) for d in range(JOUR.plafond(debut), JOUR.plancher(fin), JOUR_MS) if d + JOUR_MS <= fin]
 
 
-def decouper(debut: int, fin: int, timeframe: Timeframe, heure_ms: int, parus: Iterable[str] | None) -> list[Tranche]:
+def decouper(
+    debut: int, fin: int, timeframe: Timeframe, heure_ms: int, parus: Iterable[str] | None, seuls: int = JOURS_SEULS
+) -> list[Tranche]:
     """Les fichiers où lire [début, fin[, dans l'ordre ; ce qu'ils ne couvrent pas est à l'API.
 
-    `parus` : les mois parus (AAAA-MM) ; None : rien ne le dit, on le verra en les demandant.
+    `parus` : les mois parus (AAAA-MM) ; None : rien ne le dit, on le verra en les demandant. `seuls` : jusqu'à tant de
+    jours d'un mois, leurs fichiers plutôt que le sien.
     """
     tranches: list[Tranche] = []
     connus = None if parus is None else set(parus)
@@ -430,7 +439,7 @@ def decouper(debut: int, fin: int, timeframe: Timeframe, heure_ms: int, parus: I
         premier, dernier = timeframe.plafond(max(debut, mois)), timeframe.plafond(min(fin, suivant))
         jours = jours_entiers(premier, dernier, heure_ms)
         paru = suivant <= heure_ms if connus is None else en_iso(mois)[:7] in connus
-        if paru and timeframe.pas_ms >= MINUTE_MS and (len(jours) > JOURS_SEULS or timeframe.code in _MENSUELS):
+        if paru and timeframe.pas_ms >= MINUTE_MS and (len(jours) > seuls or timeframe.code in _MENSUELS):
             tranches.append(Tranche("monthly", (mois, suivant), premier, dernier))
         elif timeframe.code not in _MENSUELS:
             tranches += [Tranche("daily", jour, *jour) for jour in jours]
@@ -523,6 +532,24 @@ def concordent(lus: Resume, dits: Resume, nombre: int, *, inverse: bool) -> bool
     return lus[:4] == dits[:4] and math.isclose(lus[4] or 0.0, dits[4] or 0.0, rel_tol=0.0, abs_tol=ecart)
 
 
+def fenetre_de_reference(historique: Historique) -> int:
+    """Ce que couvre une page de jours de l'API."""
+    place = historique.pages.capacite(JOUR) * JOUR_MS
+    return min(place, FENETRE_INVERSE_MS) if genre_de(historique.serie.marche) == "inverse" else place
+
+
+async def jours_de_l_api(historique: Historique, debut: int, fin: int) -> list[tuple[int, Resume]]:
+    """Les bougies 1d que l'API rend pour [début, fin[ ; aucune si elle ne répond pas."""
+    jours: list[tuple[int, Resume]] = []
+    while debut < fin:
+        suivant = min(fin, debut + fenetre_de_reference(historique))
+        reponse = await historique.pages.temoigner(Question(JOUR, debut, suivant))
+        colonnes = [colonne.to_pylist() for colonne in entre(reponse.page.lignes, debut, suivant).columns]
+        jours += [(instant, tuple(valeurs)) for instant, *valeurs in zip(*colonnes, strict=True)]
+        debut = suivant
+    return jours
+
+
 def grouper(intervalles: Sequence[Intervalle], timeframe: Timeframe, taille: int) -> list[Intervalle]:
     """Des intervalles réunis tant qu'une page de l'API en couvre plusieurs."""
     groupes: list[Intervalle] = []
@@ -555,7 +582,11 @@ class _Plan:
 
 def completer(source: Source, depot: Depot, tache: Tache) -> Source:
     """La source, qui lira d'abord dans les fichiers publics ; la même, s'ils n'ont pas ce qu'elle lit."""
-    return SourceArchives(source, depot, tache.source) if isinstance(source, Historique) else source
+    if isinstance(source, Historique):
+        return SourceArchives(source, depot, tache.source)
+    if isinstance(source, HistoireDeTrades):
+        return TradesDesArchives(source, depot)
+    return source
 
 
 class SourceArchives:
@@ -679,7 +710,9 @@ class SourceArchives:
         octets = sum(self._poids(tranche, plan) for tranche in plan.tranches)
         reste = self._devis_api(oter([(debut, fin)], [(t.debut, t.fin) for t in plan.tranches]))
         etendue = plan.tranches[-1].fin - plan.tranches[0].debut
-        avant = math.ceil(etendue / self._fenetre_de_reference()) + any(t.cadence == "monthly" for t in plan.tranches)
+        avant = math.ceil(etendue / fenetre_de_reference(self._historique)) + any(
+            t.cadence == "monthly" for t in plan.tranches
+        )
         requetes = 2 * len(plan.tranches) + avant
         # La liste et les jours de l'API d'abord ; puis chaque somme de contrôle, puis son fichier.
         attente_s = self._latence_s * (avant + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
@@ -770,21 +803,10 @@ class SourceArchives:
 
     # --- la preuve
 
-    def _fenetre_de_reference(self) -> int:
-        place = self._historique.pages.capacite(JOUR) * JOUR_MS
-        return min(place, FENETRE_INVERSE_MS) if self._inverse else place
-
     async def _lire_la_reference(self, debut: int, fin: int) -> None:
         """Les bougies 1d de l'API, réunies par bougie de la série si elle est plus longue."""
         debut, fin = JOUR.plancher(self.timeframe.plancher(debut)), JOUR.plafond(self.timeframe.plafond(fin))
-        jours: list[tuple[int, Resume]] = []
-        while debut < fin:
-            suivant = min(fin, debut + self._fenetre_de_reference())
-            reponse = await self._historique.pages.temoigner(Question(JOUR, debut, suivant))
-            lignes = entre(reponse.page.lignes, debut, suivant)
-            colonnes = [colonne.to_pylist() for colonne in lignes.columns]
-            jours += [(instant, tuple(valeurs)) for instant, *valeurs in zip(*colonnes, strict=True)]
-            debut = suivant
+        jours = await jours_de_l_api(self._historique, debut, fin)
         if not jours:
             journal.warning("%s : l'API ne donne rien en 1d à confronter ; tout lui est demandé.", self._serie.cle)
         for instant, resume in jours:
@@ -849,3 +871,316 @@ def _fondre(avant: Resume, apres: Resume) -> Resume:
 
 def _somme(devis: Sequence[Devis]) -> Devis:
     return Devis(*(sum(valeurs) for valeurs in zip(*devis, strict=True))) if devis else Devis(0, 0, 0.0)
+
+
+# --- Les trades ---
+
+LIGNES_PAR_LOT = 100_000
+_COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
+ECART_DE_SOMME = 1e-10  # d'un jour de millions de quantités, additionnées dans leur ordre
+
+
+def lire_trades(fichier: IO[bytes]) -> Iterator[pa.Table]:
+    """Les trades réunis d'un zip, par lots : id, prix et quantité en texte, instant en ms, sens. Lève Ecarte.
+
+    Jamais en entier : un mois d'un grand marché est vingt millions de lignes.
+    """
+    # Des textes : le coût que rend ccxt est leur produit exact, arrondi une fois ; celui des flottants diffère.
+    texte = pa.string()
+    natures = {"f0": pa.int64(), "f1": texte, "f2": texte, "f5": pa.int64(), "f6": pa.bool_()}
+    try:
+        with zipfile.ZipFile(fichier) as archive:
+            membre = _membre(archive)
+            with archive.open(membre) as tete:
+                premier = tete.read(1)
+            if not premier:
+                return
+            lecture = pyarrow.csv.ReadOptions(
+                autogenerate_column_names=True, skip_rows=int(not premier.isdigit()), use_threads=False,
+                block_size=4 << 20,
+            )  # fmt: skip
+            conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
+            with archive.open(membre) as flux:
+                for lot in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
+                    table = pa.Table.from_batches([lot]).rename_columns(list(_COLONNES_TRADES.values()))
+                    if any(colonne.null_count for colonne in table.columns):
+                        raise Ecarte("il y manque une valeur")
+                    yield table.set_column(3, "timestamp", en_ms(table["timestamp"]))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
+        raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
+        raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
+
+
+@dataclass
+class Examen:
+    """Une première lecture d'un fichier de trades : ce qui y manque, et ce qu'il échange chaque jour."""
+
+    periode: Intervalle
+    volumes: dict[int, float] = field(default_factory=dict)
+    rompus: set[int] = field(default_factory=set)  # jours où des ids ne se suivent pas
+    _dernier: tuple[int, int] | None = None  # id, instant
+
+    def voir(self, lot: pa.Table) -> None:
+        """Les lignes suivantes. Lève Ecarte si elles sont hors de la période, ou en désordre."""
+        if not lot.num_rows:
+            return
+        ids, instants = lot["id"].combine_chunks(), lot["timestamp"].combine_chunks()
+        bornes = pc.min_max(instants).as_py()
+        if bornes["min"] < self.periode[0] or bornes["max"] >= self.periode[1]:
+            raise Ecarte("il tient des lignes d'une autre période")
+        if self._dernier is not None:
+            ids = pa.concat_arrays([pa.array([self._dernier[0]]), ids])
+            instants = pa.concat_arrays([pa.array([self._dernier[1]]), instants])
+        ecarts = pc.subtract(ids[1:], ids[:-1])
+        if len(ids) > 1 and (
+            pc.min(ecarts).as_py() < 1 or pc.min(pc.subtract(instants[1:], instants[:-1])).as_py() < 0
+        ):
+            raise Ecarte("une ligne y est en double ou en désordre")
+        for rang in pc.indices_nonzero(pc.not_equal(ecarts, 1)).to_pylist():
+            self.rompus |= {JOUR.plancher(instants[rang].as_py()), JOUR.plancher(instants[rang + 1].as_py())}
+        self._dernier = ids[-1].as_py(), instants[-1].as_py()
+        jours = pc.multiply(pc.divide(lot["timestamp"], JOUR_MS), JOUR_MS)
+        quantites = pa.table({"jour": jours, "amount": lot["amount"].cast(pa.float64())})
+        sommes = quantites.group_by("jour", use_threads=False).aggregate([("amount", "sum")])
+        for jour, somme in zip(sommes["jour"].to_pylist(), sommes["amount_sum"].to_pylist(), strict=True):
+            self.volumes[jour] = self.volumes.get(jour, 0.0) + somme
+
+
+class FichierDeTrades(NamedTuple):
+    """Un fichier retenu : ses jours sûrs, à lire une seconde fois."""
+
+    fichier: IO[bytes]
+    surs: list[Intervalle]
+
+
+class TradesDesArchives:
+    """Les trades d'une série, lus dans les fichiers publics, et par l'API pour le reste.
+
+    Au comptant, des ids qui se suivent prouvent que rien ne manque, d'un fichier à l'autre aussi. Un contrat en saute
+    sans perte : ses jours sont prouvés par leur volume, celui de la bougie 1d de l'API.
+    """
+
+    attendue = None
+
+    def __init__(self, histoire: HistoireDeTrades, depot: Depot) -> None:
+        self._histoire, self._depot = histoire, depot
+        self._serie, self._connexion = histoire.serie, histoire.connexion
+        self.demande = histoire.demande
+        genre = genre_de(self._serie.marche)
+        self._suivis = genre == "spot"
+        taille = self._serie.marche.get("contractSize")
+        self._rayon = Rayon(_RACINES[genre], "aggTrades", str(self._serie.marche["id"]), "")
+        # Le coût d'un contrat inverse est un quotient, que rien ici ne prouve égal à celui de l'API.
+        self._lisible = genre == "spot" or (genre == "linear" and taille == 1)
+        self._volumes: dict[int, float] = {}
+        self._dernier = -1  # le dernier id rendu
+        self._jusqua = 0  # tout, jusque-là, est rendu
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe les bornes ; rend les intervalles à demander."""
+        intervalles = await self._histoire.preparer()
+        self.demande = self._histoire.demande
+        return intervalles
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des fichiers, puis ceux de l'API pour ce qu'ils n'ont pas prouvé."""
+        if not self._lisible:
+            journal.info("%s : les trades de ce marché se lisent à l'API.", self._serie.cle)
+        reste = unir(intervalles)
+        for debut, fin in intervalles if self._lisible else ():
+            tranches = await self._planifier(debut, fin)
+            await self._lire_les_volumes(tranches)
+            async with contextlib.aclosing(self._des_fichiers(tranches)) as lots:
+                async for lot in lots:
+                    reste = oter(reste, lot.couverts)
+                    yield lot
+        async for lot in self._histoire.lots(reste):
+            yield lot
+
+    async def _planifier(self, debut: int, fin: int) -> list[Tranche]:
+        heure = self._connexion.heure_ms()
+        possibles = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, None, TRADES_SEULS)
+        parus: set[str] | None = None
+        prefixe = self._rayon.prefixe("monthly")
+        if any(tranche.cadence == "monthly" for tranche in possibles):
+            with contextlib.suppress(ErreurTemporaire):
+                cles = await self._depot.lister(prefixe)
+                if cles is not None:
+                    parus = {c.removeprefix(prefixe).removesuffix(".zip") for c in cles if f"{c}.CHECKSUM" in cles}
+        entieres = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, parus, TRADES_SEULS)
+        return [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
+
+    async def _lire_les_volumes(self, tranches: Sequence[Tranche]) -> None:
+        """Ce que chaque jour a échangé, d'après l'API ; au comptant, les ids en disent plus."""
+        if self._suivis or not tranches:
+            return
+        serie = self._connexion.ouvrir_serie(self._serie.cle.symbole, JOUR.code, "last", None)
+        lecture = Historique(self._connexion, serie, Plage(), Fiche(serie.cle), asyncio.Semaphore(1), 1)
+        jours = await jours_de_l_api(lecture, JOUR.plancher(tranches[0].debut), JOUR.plafond(tranches[-1].fin))
+        self._volumes = {jour: resume[4] for jour, resume in jours}
+
+    async def _des_fichiers(self, tranches: Sequence[Tranche]) -> AsyncGenerator[Lot]:
+        """Les lots des fichiers, dans l'ordre ; le suivant se télécharge pendant qu'on lit."""
+        en_vol: collections.deque[tuple[Tranche, asyncio.Task[FichierDeTrades | None]]] = collections.deque()
+        a_lancer = collections.deque(tranches)
+        try:
+            while a_lancer or en_vol:
+                while a_lancer and len(en_vol) < 2:
+                    tranche = a_lancer.popleft()
+                    en_vol.append((tranche, asyncio.ensure_future(self._ouvrir(tranche))))
+                tranche, tache = en_vol[0]
+                retenu = await tache
+                en_vol.popleft()
+                faux = [(tranche.debut, tranche.fin)]
+                if retenu is not None:
+                    with retenu.fichier:
+                        async for lot in self._lots_de(retenu):
+                            yield lot
+                    faux = oter(faux, retenu.surs)
+                if tranche.cadence == "monthly":
+                    heure = self._connexion.heure_ms()
+                    jours = jours_entiers(JOUR.plancher(tranche.debut), JOUR.plafond(tranche.fin), heure)
+                    a_relire = [j for j in jours if croiser([j], faux)]
+                    a_lancer.extendleft(
+                        Tranche("daily", jour, max(jour[0], tranche.debut), min(jour[1], tranche.fin))
+                        for jour in reversed(a_relire)
+                    )
+        finally:
+            for _, tache in en_vol:
+                tache.cancel()
+            finis = await asyncio.gather(*(tache for _, tache in en_vol), return_exceptions=True)
+            for fini in finis:
+                if isinstance(fini, FichierDeTrades):
+                    fini.fichier.close()
+
+    async def _ouvrir(self, tranche: Tranche) -> FichierDeTrades | None:
+        """Un fichier qui compte, et ses jours sûrs ; None sinon, et c'est dit."""
+        cle = self._rayon.cle(tranche.cadence, tranche.periode[0])
+        fichier: IO[bytes] | None = None
+        try:
+            fichier = await self._depot.ouvrir(cle)
+            if fichier is None:
+                journal.info("Archives : %s n'est pas paru.", cle)
+                return None
+            examen = await asyncio.to_thread(self._examiner, fichier, tranche.periode)
+        except BaseException as erreur:
+            if fichier is not None:
+                fichier.close()
+            if isinstance(erreur, Ecarte):
+                journal.warning("Archives : %s écarté : %s.", cle, erreur)
+            elif isinstance(erreur, ErreurTemporaire):
+                if not isinstance(erreur, Silence):
+                    journal.warning("Archives : %s manqué. %s", cle, erreur)
+            else:
+                raise
+            return None
+        mauvais = self._mauvais(examen)
+        if mauvais:
+            journal.info("Archives : %s : %s à relire.", cle, nombre_de(len(mauvais), "jour"))
+        surs = oter([(tranche.debut, tranche.fin)], [(jour, jour + JOUR_MS) for jour in mauvais])
+        return FichierDeTrades(fichier, surs)
+
+    @staticmethod
+    def _examiner(fichier: IO[bytes], periode: Intervalle) -> Examen:
+        examen = Examen(periode)
+        for lot in lire_trades(fichier):
+            examen.voir(lot)
+        return examen
+
+    def _mauvais(self, examen: Examen) -> set[int]:
+        """Les jours du fichier que rien ne prouve entiers."""
+        jours = range(*examen.periode, JOUR_MS)
+        if self._suivis:  # un jour vide, entre des ids qui se suivent, l'est vraiment ; au bord, rien ne le dit
+            premier, dernier = min(examen.volumes, default=INSTANT_MAX_MS), max(examen.volumes, default=0)
+            bords = {jour for jour in jours if not premier <= jour <= dernier}
+            coupes = ({premier} if premier > jours[0] else set()) | ({dernier} if dernier < jours[-1] else set())
+            return examen.rompus | bords | (coupes & set(jours))
+        return {jour for jour in jours if not self._concorde(examen.volumes.get(jour), self._volumes.get(jour))}
+
+    @staticmethod
+    def _concorde(lu: float | None, dit: float | None) -> bool:
+        return lu is not None and dit is not None and math.isclose(lu, dit, rel_tol=ECART_DE_SOMME, abs_tol=0.0)
+
+    async def _lots_de(self, retenu: FichierDeTrades) -> AsyncGenerator[Lot]:
+        """Les lignes des jours sûrs, et jusqu'où elles prouvent."""
+        retenu.fichier.seek(0)
+        if not self._suivis:  # leur volume prouve ses jours entiers, à lui seul
+            self._jusqua = min((debut for debut, _ in retenu.surs), default=0)
+        lots = lire_trades(retenu.fichier)
+        while (lot := await asyncio.to_thread(next, lots, None)) is not None:
+            for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
+                couverts = self._prouver(table, retenu.surs)
+                instants = table["timestamp"]
+                masque = _dans(instants, retenu.surs)
+                lignes = await asyncio.to_thread(self._habiller, table.filter(masque))
+                if lignes.num_rows or couverts:
+                    yield Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+        if not self._suivis and (finis := oter(retenu.surs, [(0, self._jusqua)])):
+            # Le volume de chaque jour a tout prouvé, jusqu'à sa fin.
+            yield Lot(self._serie.cle, TRADES.schema.empty_table(), finis, [], ARCHIVES)
+
+    def _prouver(self, table: pa.Table, surs: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce que ces lignes, toutes rendues, ajoutent à ce qui est prouvé.
+
+        Jusqu'à la dernière milliseconde, exclue : sa suite est peut-être dans le lot suivant.
+        """
+        premier, debut = table["id"][0].as_py(), table["timestamp"][0].as_py()
+        depart = self._jusqua if not self._suivis or premier == self._dernier + 1 else debut + 1
+        self._dernier, self._jusqua = table["id"][-1].as_py(), table["timestamp"][-1].as_py()
+        return croiser([(depart, self._jusqua)], surs)
+
+    def _habiller(self, table: pa.Table) -> pa.Table:
+        """Les lignes que l'API rendrait."""
+        cle = self._serie.cle
+        prix, quantites = (table[nom].combine_chunks() for nom in ("price", "amount"))
+        colonnes = [
+            pa.repeat(cle.exchange, table.num_rows), pa.repeat(cle.symbole, table.num_rows),
+            table["timestamp"].cast(TRADES.schema.field("timestamp").type), table["id"].cast(pa.string()),
+            pc.if_else(table["vendeur"], "sell", "buy"), prix.cast(pa.float64()), quantites.cast(pa.float64()),
+            produits(prix, quantites), pa.nulls(table.num_rows, TRADES.schema.field("recu").type),
+        ]  # fmt: skip
+        return pa.table(colonnes, schema=TRADES.schema)
+
+
+def produits(prix: pa.Array, quantites: pa.Array) -> pa.Array:
+    """Le produit exact de nombres en texte, arrondi une fois : deux entiers, divisés par une puissance de dix exacte.
+
+    Là où ils n'ont pas tous autant de décimales, ou pèsent trop pour un flottant, par les décimaux, trois fois plus
+    lents ; qu'Arrow ne convertit juste en flottants que par leur texte.
+    """
+    gauches, droites = _entiers(prix), _entiers(quantites)
+    if gauches is not None and droites is not None:
+        (gauche, a), (droite, b) = gauches, droites
+        if pc.max(gauche).as_py() * pc.max(droite).as_py() <= 2**53 and a + b <= 22:
+            return pc.divide(pc.multiply(gauche, droite).cast(pa.float64()), 10.0 ** (a + b))
+    exacts = pc.multiply(prix.cast(pa.decimal128(19, 8)), quantites.cast(pa.decimal128(18, 8)))
+    return exacts.cast(pa.string()).cast(pa.float64())
+
+
+def _entiers(textes: pa.Array) -> tuple[pa.Array, int] | None:
+    """Des nombres en texte, en entiers, et leurs décimales, sans les zéros de fin communs ; None s'ils diffèrent."""
+    if not len(textes):
+        return None
+    points = pc.find_substring(textes, ".")
+    decimales = pc.min_max(pc.subtract(pc.subtract(pc.binary_length(textes), points), 1)).as_py()
+    if pc.min(points).as_py() < 0 or decimales["min"] != decimales["max"]:
+        return None
+    try:
+        entiers, reste = pc.replace_substring(textes, ".", "").cast(pa.int64()), decimales["max"]
+    except pa.ArrowInvalid:
+        return None  # trop long, ou en notation scientifique
+    for zeros in (8, 4, 2, 1):
+        if zeros <= reste:
+            courts = pc.divide(entiers, 10**zeros)
+            if pc.all(pc.equal(pc.multiply(courts, 10**zeros), entiers)).as_py():
+                entiers, reste = courts, reste - zeros
+    return entiers, reste
+
+
+def _dans(instants: pa.ChunkedArray, intervalles: Sequence[Intervalle]) -> pa.ChunkedArray:
+    """Masque des instants qui sont dans l'un de ces intervalles."""
+    masque = pc.less(instants, 0)
+    for debut, fin in intervalles:
+        masque = pc.or_(masque, pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin)))
+    return masque

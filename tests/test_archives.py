@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import socket
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import module_ccxt_fr_v2 as module
@@ -539,8 +542,6 @@ def test_interrompue_elle_reprend_au_fichier_suivant(depot: Bourse, tmp_path: Pa
     [(1735689600000, 1735689600000), (1735689600000000, 1735689600000), (1735689599999999, 1735689599999)],
 )
 def test_un_instant_se_lit_a_sa_grandeur(instant: int, ms: int) -> None:
-    import pyarrow as pa
-
     assert archives.en_ms(pa.chunked_array([[instant, 1735689600000]])).to_pylist() == [ms, 1735689600000]
 
 
@@ -557,3 +558,102 @@ def test_des_suites_voisines_partagent_une_page() -> None:
     assert archives.grouper(minutes, Timeframe.lire("1m"), 1000) == [
         (0, 1000 * MINUTE_MS), (1001 * MINUTE_MS, 1002 * MINUTE_MS),
     ]  # fmt: skip
+
+
+# --- Les trades ---
+
+UN_JOUR = {"date_debut": "2024-01-10", "date_fin": "2024-01-11"}
+
+
+def lire_les_trades(bourse: Bourse, source: str = "archives", **autres: Any) -> Any:
+    bourse.requetes.clear()
+    demande = options(bourse, source=source, donnee="trades", **{**UN_JOUR, **autres})
+    del demande["timeframe"]
+    return module.telecharger(**demande)
+
+
+@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"])
+def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
+    """Un contrat inverse se lit à l'API : rien ne prouve que son coût, un quotient, soit le même."""
+    attendus = lire_les_trades(depot, "api", symbole=symbole)
+    pages = depot.compter("aggTrades") - depot.compter("/archives")
+    table = lire_les_trades(depot, symbole=symbole)
+
+    assert table.num_rows > 1000
+    assert table.equals(attendus)
+    assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
+    assert fiche(table)["trous"] == fiche(attendus)["trous"] == []
+    if symbole != "BTC/USD:BTC":
+        assert servis(depot) == ["BTCUSDT-aggTrades-2024-01-10"]
+        assert depot.compter("aggTrades") - depot.compter("/archives") < pages
+        assert fiche(table)["sources"]
+
+
+@pytest.mark.parametrize("nature", ["arch_absent", "arch_somme", "arch_desordre", "arch_trou", "arch_court"])
+def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str) -> None:
+    demande = {"date_debut": "2024-01-09T23:00Z", "date_fin": "2024-01-11T01:00Z"}
+    attendus = lire_les_trades(depot, "api", **demande)
+    depot.pannes.ajouter(Panne(nature, "aggTrades-2024-01-10", n=3000))
+    table = lire_les_trades(depot, **demande)
+
+    assert table.equals(attendus)
+    assert fiche(table)["trous"] == []
+    assert {"BTCUSDT-aggTrades-2024-01-09", "BTCUSDT-aggTrades-2024-01-11"} <= set(servis(depot))
+
+
+@pytest.fixture(scope="module")
+def _depot_rare() -> Iterator[Bourse]:
+    yield from servir(Marche(taux_vide=0.98))
+
+
+@pytest.fixture
+def rare(_depot_rare: Bourse) -> Iterator[Bourse]:
+    """Le même, où une minute sur cinquante a des trades : un mois en tient quatre mille."""
+    yield _depot_rare
+    _depot_rare.pannes.vider()
+
+
+@pytest.mark.parametrize(
+    ("symbole", "nature", "jours"),
+    [
+        ("BTC/USDT", None, 0),
+        ("BTC/USDT", "arch_court", 16),
+        ("BTC/USDT:USDT", None, 0),
+        ("BTC/USDT:USDT", "arch_trou", 1),
+    ],
+)
+def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
+    rare: Bourse, symbole: str, nature: str | None, jours: int
+) -> None:
+    demande = {"symbole": symbole, "date_debut": "2024-01-03T04:00Z", "date_fin": "2024-02-02"}
+    attendus = lire_les_trades(rare, "api", **demande)
+    if nature is not None:
+        rare.pannes.ajouter(Panne(nature, "monthly"))
+    table = lire_les_trades(rare, **demande)
+
+    assert table.equals(attendus)
+    assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
+    assert servis(rare, "monthly") == ["BTCUSDT-aggTrades-2024-01"]
+    assert len(servis(rare, "daily")) == jours + 1  # le 1er février : son mois n'est pas paru
+
+
+def test_la_sortie_des_trades_est_la_meme_et_la_relance_n_y_change_rien(rare: Bourse, tmp_path: Path) -> None:
+    demande = {"date_debut": "2024-01-28", "date_fin": "2024-02-03"}
+    for source in ("api", "archives"):
+        lire_les_trades(rare, source, sortie=tmp_path / f"{source}.csv", **demande)
+    ecrits = (tmp_path / "archives.csv").read_bytes()
+    assert ecrits == (tmp_path / "api.csv").read_bytes()
+    lire_les_trades(rare, sortie=tmp_path / "archives.csv", **demande)
+    assert servis(rare) == []
+    assert (tmp_path / "archives.csv").read_bytes() == ecrits
+
+
+@pytest.mark.parametrize("decimales", [(2, 5), (8, 8), (1, 0)])
+def test_un_cout_est_le_produit_exact_arrondi_une_fois(decimales: tuple[int, int]) -> None:
+    """Comme ccxt, qui multiplie les textes : le produit des flottants diffère une fois sur trois."""
+    alea = random.Random(7)
+    textes = [[f"{alea.uniform(0.001, 90_000):.{d}f}" for _ in range(2000)] for d in decimales]
+    melanges = [[*colonne, "12.5"] for colonne in textes]  # des décimales inégales
+    for prix, quantites in (textes, melanges):
+        attendus = [float(Decimal(p) * Decimal(q)) for p, q in zip(prix, quantites, strict=True)]
+        assert archives.produits(pa.array(prix), pa.array(quantites)).to_pylist() == attendus
