@@ -104,7 +104,8 @@ MICROSECONDES = 10**14  # un instant plus grand n'est pas en ms
 # Ce que suppose une estimation : octets par seconde d'un hôte, secondes par réponse au moins.
 DEBIT_SUPPOSE, LATENCE_SUPPOSEE_S = 4e6, 0.1
 
-OCTETS_JSON, OCTETS_ZIP = 150, 45  # par bougie, mesurés sur un mois de minutes de l'exchange embarqué
+OCTETS_ZIP = 45  # par bougie, compressée : dans un zip de l'exchange embarqué, et à peu près en JSON
+PAGES_DE_FRONT = 8
 
 JOUR = Timeframe.lire("1d")
 MOIS = Timeframe.lire("1M")
@@ -707,7 +708,8 @@ class SourceArchives:
         reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
         poids = float(api.calculate_rate_limiter_cost(acces, "GET", "klines", {"limit": limite}, reglage))
         bride_s = api.throttler.duree_s(requetes * poids)
-        return Devis(requetes, OCTETS_JSON * sum(bougies), bride_s + (self._latence_s if requetes else 0.0))
+        octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._latence_s / PAGES_DE_FRONT
+        return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
     def _devis_archives(self, debut: int, fin: int, plan: _Plan) -> Devis:
         if self._rayon is None or not plan.tranches:
