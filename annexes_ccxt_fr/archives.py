@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import yarl
 
-from annexes_ccxt_fr.histoires import HistoireDeTrades
+from annexes_ccxt_fr.histoires import Histoire
 from module_ccxt_fr_v2 import (
     ARCHIVES,
     AUTO,
@@ -590,7 +590,7 @@ def completer(source: Source, depot: Depot, tache: Tache) -> Source:
     """La source, qui lira d'abord dans les fichiers publics ; la même, s'ils n'ont pas ce qu'elle lit."""
     if isinstance(source, Historique):
         return SourceArchives(source, depot, tache.source)
-    if isinstance(source, HistoireDeTrades):
+    if isinstance(source, Histoire) and tache.donnee == TRADES.nom:
         return TradesDesArchives(source, depot)
     return source
 
@@ -970,7 +970,7 @@ class TradesDesArchives:
 
     attendue = None
 
-    def __init__(self, histoire: HistoireDeTrades, depot: Depot) -> None:
+    def __init__(self, histoire: Histoire, depot: Depot) -> None:
         self._histoire, self._depot = histoire, depot
         self._serie, self._connexion = histoire.serie, histoire.connexion
         self.demande = histoire.demande
