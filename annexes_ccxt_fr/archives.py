@@ -92,7 +92,9 @@ CONNEXIONS = 4  # fichiers demandés en même temps, toutes séries comprises
 AVANCE = 3  # fichiers lus d'avance
 ESSAIS = 3
 ECHECS_MAX = 3  # de suite, et l'hôte ne sera plus demandé
-ATTENTE_MAX_S = 20.0  # sans un octet
+ATTENTE_MAX_S, DUREE_MAX_S = 20.0, 3600.0  # sans un octet ; d'un fichier entier
+# Ce que pèse au plus une réponse : un corps sans fin emplirait le disque.
+SOMME_MAX, LISTE_MAX, ZIP_MAX = 1 << 12, 16 << 20, 4 << 30
 PAGES_DE_LISTE_MAX = 20
 SUCCES, ABSENT, ERREURS_DU_SERVEUR = 200, 404, 500
 TROP_VITE, PEUT_ETRE_TROP_VITE = (418, 429), (403, 503)
@@ -102,7 +104,8 @@ MICROSECONDES = 10**14  # un instant plus grand n'est pas en ms
 # Ce que suppose une estimation : octets par seconde d'un hôte, secondes par réponse au moins.
 DEBIT_SUPPOSE, LATENCE_SUPPOSEE_S = 4e6, 0.1
 
-OCTETS_JSON, OCTETS_ZIP = 150, 45  # par bougie, mesurés sur un mois de minutes de l'exchange embarqué
+OCTETS_ZIP = 45  # par bougie, compressée : dans un zip de l'exchange embarqué, et à peu près en JSON
+PAGES_DE_FRONT = 8
 
 JOUR = Timeframe.lire("1d")
 MOIS = Timeframe.lire("1M")
@@ -260,7 +263,8 @@ class DepotHttp(Depot):
 
     async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
         """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas. Silence si l'hôte ne répond plus."""
-        return await self._demander(f"{self.hote.fichiers}/{urllib.parse.quote(cle)}", vers)
+        borne = SOMME_MAX if cle.endswith(".CHECKSUM") else ZIP_MAX
+        return await self._demander(f"{self.hote.fichiers}/{urllib.parse.quote(cle)}", vers, borne)
 
     async def lister(self, prefixe: str) -> dict[str, int] | None:
         """Les clés d'un préfixe et leur taille en octets ; None si l'hôte n'a pas de liste."""
@@ -271,7 +275,7 @@ class DepotHttp(Depot):
             with tempfile.SpooledTemporaryFile(EN_MEMOIRE) as page:
                 try:
                     url = f"{self.hote.liste}?prefix={urllib.parse.quote(prefixe, safe='/')}{suite}"
-                    if await self._demander(url, page) is None:
+                    if await self._demander(url, page, LISTE_MAX) is None:
                         return None
                 except Ecarte as refus:
                     journal.debug("Pas de liste des archives : %s", refus)
@@ -288,12 +292,12 @@ class DepotHttp(Depot):
             marque = derniere
         return cles
 
-    async def _demander(self, url: str, vers: IO[bytes]) -> str | None:
+    async def _demander(self, url: str, vers: IO[bytes], borne: int) -> str | None:
         async with self._places:
             if self._muet:
                 raise Silence("L'hôte des archives ne répond plus")
             try:
-                somme = await self._essais.tenter(lambda: self._lire(url, vers), None if self._a_repondu else 2)
+                somme = await self._essais.tenter(lambda: self._lire(url, vers, borne), None if self._a_repondu else 2)
             except ErreurTemporaire as erreur:
                 self._echecs += 1
                 if not self._a_repondu or self._echecs >= ECHECS_MAX:
@@ -308,14 +312,14 @@ class DepotHttp(Depot):
             cause = str(erreur).rstrip(".")
             journal.warning("%s. Les archives ne sont plus demandées : la suite est lue à l'API.", cause)
 
-    async def _lire(self, url: str, vers: IO[bytes]) -> str | None:
-        """Un essai : la réponse dans `vers`, repris à zéro."""
+    async def _lire(self, url: str, vers: IO[bytes], borne: int) -> str | None:
+        """Un essai : la réponse dans `vers`, repris à zéro ; Ecarte si elle pèse plus que `borne`."""
         vers.seek(0)
         vers.truncate()
         somme, depart = hashlib.sha256(), time.monotonic()
         session, proxy = self._passage(url)
         attente = min(self.connexion.reglages.timeout / 1000, ATTENTE_MAX_S)
-        delais = aiohttp.ClientTimeout(total=None, sock_connect=attente, sock_read=attente)
+        delais = aiohttp.ClientTimeout(total=DUREE_MAX_S, sock_connect=attente, sock_read=attente)
         self.connexion.api.requetes += 1
         try:
             # Sans décompression : un zip servi en gzip n'aurait plus sa somme.
@@ -331,6 +335,8 @@ class DepotHttp(Depot):
                     somme.update(octets)
                     vers.write(octets)
                     self.octets += len(octets)
+                    if vers.tell() > borne:
+                        raise Ecarte(f"il pèse plus de {taille_lisible(borne)}")
         except TimeoutError as erreur:
             raise ErreurTemporaire(f"Archives : rien de {_lisible(url)} en {attente:.0f} s") from erreur
         except (aiohttp.ClientError, OSError) as erreur:
@@ -701,8 +707,9 @@ class SourceArchives:
         reglage = api.api[acces]["get"]["klines"]
         reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
         poids = float(api.calculate_rate_limiter_cost(acces, "GET", "klines", {"limit": limite}, reglage))
-        bride_s = requetes * poids * float(api.rateLimit) / 1000
-        return Devis(requetes, OCTETS_JSON * sum(bougies), bride_s + (self._latence_s if requetes else 0.0))
+        bride_s = api.throttler.duree_s(requetes * poids)
+        octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._latence_s / PAGES_DE_FRONT
+        return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
     def _devis_archives(self, debut: int, fin: int, plan: _Plan) -> Devis:
         if self._rayon is None or not plan.tranches:

@@ -322,6 +322,15 @@ def test_une_panne_passagere_se_retente(depot: Bourse, nature: str) -> None:
     assert not servis(depot, "daily")
 
 
+def test_une_somme_sans_fin_n_est_pas_lue(depot: Bourse) -> None:
+    attendues = lire(depot, "api")
+    depot.pannes.ajouter(Panne("http", "2024-01.zip.CHECKSUM", code=200, corps="0" * 100_000))
+    table = lire(depot)
+
+    assert table.equals(attendues)
+    assert servis(depot, "daily")
+
+
 def test_un_seul_fichier_qui_ne_vient_pas_n_accuse_que_lui(depot: Bourse) -> None:
     demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
     attendues = lire(depot, "api", **demande)
@@ -450,9 +459,9 @@ def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
 
     api, fichiers = asyncio.run(estimer())
     assert api.requetes == 526
-    assert api.duree_s == pytest.approx(131.6)  # 526 pages de poids 5, à 50 ms
+    assert api.duree_s > 60  # 526 pages de poids 5 : plus que n'en admet une minute
     assert fichiers.requetes <= 45
-    assert fichiers.duree_s < 0.1 * api.duree_s
+    assert fichiers.duree_s < 0.15 * api.duree_s  # dont six secondes que suppose un débit de 4 Mo/s
 
 
 @pytest.mark.parametrize(
