@@ -145,6 +145,7 @@ class Vue:
     premiere: int | None = None
     derniere: int | None = None
     message: str = ""
+    constatee: float | None = None  # la couverture qu'un contrôle a trouvée
     precision: str = ""  # ce qui la distingue d'une autre de même nom
     cases: list[int | None] = field(default_factory=list)  # couverture, en ‰, sur l'axe commun ; None : rien n'est su
 
@@ -173,7 +174,12 @@ class Vue:
 
     @property
     def couverture(self) -> float | None:
-        """La part de ce que la fiche connaît qui est prouvée, en % ; None si elle ne connaît rien."""
+        """La part de ce que la fiche connaît qui est prouvée, en % ; None si elle ne connaît rien.
+
+        Un contrôle en sait plus que la fiche : une ligne ôtée à la main y manque.
+        """
+        if self.constatee is not None:
+            return self.constatee
         total = _duree(self.connu)
         return 100 * _duree(self.fiche.couverts) / total if total else None
 
@@ -270,7 +276,12 @@ def _joindre(vues: Iterable[Vue], executions: Sequence[Execution]) -> None:
     dites = {
         (bilan.sortie, serie.cle): serie for _, bilan in executions for serie in bilan.series if serie.cle is not None
     }
+    constatees = {
+        (bilan.sortie, etat.cle, etat.table): etat.couverture
+        for _, bilan in executions for etat in (bilan.verification.series if bilan.verification else ())
+    }  # fmt: skip
     for vue in vues:
+        vue.constatee = constatees.get((vue.sortie, vue.fiche.cle, vue.table))
         if serie := dites.get((vue.sortie, vue.fiche.cle)):
             vue.message = serie.message
 
