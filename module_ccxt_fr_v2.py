@@ -291,8 +291,8 @@ MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
 
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
-    par_forme = {_forme(c): c for c in choix}
-    trouves = difflib.get_close_matches(_forme(mot[:MOT_MAX]), list(par_forme), n=nombre, cutoff=0.6)
+    par_forme = {forme_de_mot(c): c for c in choix}
+    trouves = difflib.get_close_matches(forme_de_mot(mot[:MOT_MAX]), list(par_forme), n=nombre, cutoff=0.6)
     noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
     return f"Vouliez-vous dire {noms} ?" if noms else ""
 
@@ -302,7 +302,7 @@ def nombre_de(nombre: int, nom: str) -> str:
     return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
 
 
-def _forme(mot: str) -> str:
+def forme_de_mot(mot: str) -> str:
     """Forme de comparaison : « BTCUSDT », « btc-usdt » et « BTC/USDT » se ressemblent."""
     return re.sub(r"[^a-z0-9]", "", mot.lower())
 
@@ -3705,11 +3705,14 @@ class _FichierLu(Ecrivain):
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
-        if presentes and (familles != {cle._replace(symbole="") for cle in cles} or not set(presentes) & set(cles)):
+        if presentes and familles != {cle._replace(symbole="") for cle in cles}:
             raise ErreurDemande(
                 f"« {self.chemin} » contient d'autres séries : {_enumerer(presentes)}",
                 f"Choisissez une autre sortie pour {_enumerer(cles)}, ou déplacez ce fichier.",
             )
+        if presentes and (neuves := set(cles) - set(presentes)):
+            ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
+            journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(presentes))
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         """Illisibles, le fichier et le journal n'en tiennent pas ; d'un journal, la première suffit."""
@@ -6699,7 +6702,7 @@ class _Marches(_Liaison):
             await self.appeler(quoi, "load_markets", True)
 
     def _il_manque(self, symboles: Sequence[str]) -> bool:
-        return not self.api.markets or any(self._candidats(s) == [] for s in symboles)
+        return not self.api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
 
     def _candidats(self, symbole: str) -> list[str]:
         """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
@@ -6716,10 +6719,28 @@ class _Marches(_Liaison):
             and (sous_type is None or marche.get("subType") == sous_type)
         ]
 
+    def _devines(self, symbole: str) -> list[str]:
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
+
+        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
+        """
+        forme, voulu = forme_de_mot(symbole), NatureMarche(self.reglages.type_marche, self.reglages.sous_type)
+        trouves = []
+        for nom, marche in (self.api.markets or {}).items() if forme else ():
+            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
+            if "/" not in symbole:
+                formes.add(forme_de_mot(str(marche.get("id"))))
+            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
+            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
+            if forme in formes and (du_genre or ":" in symbole):
+                trouves.append(nom)
+        return trouves
+
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        candidats = self._candidats(symbole)
         exchange = self.reglages.exchange
+        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
         if len(candidats) > 1:
             raise ErreurDemande(
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
@@ -10897,7 +10918,18 @@ def lire_symboles(valeur: Any) -> tuple[str, ...]:
 
 def lire_code_timeframe(valeur: Any) -> str:
     """Un timeframe bien formé ; que l'exchange le serve se vérifie plus tard."""
+    if "," in str(valeur):
+        raise ValueError(f"plusieurs timeframes se donnent par « timeframes » (--timeframes {valeur})")
     return Timeframe.lire(str(valeur).strip()).code
+
+
+def lire_timeframes(valeur: Any) -> tuple[str, ...]:
+    """Une liste, ou des timeframes séparés par des virgules ; les répétitions sont ôtées."""
+    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+    codes = tuple(dict.fromkeys(lire_code_timeframe(e) for e in elements if str(e).strip()))
+    if not codes:
+        raise ValueError("au moins un timeframe est attendu")
+    return codes
 
 
 def lire_date(valeur: Any) -> int:
@@ -10975,7 +11007,7 @@ def lire_params(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, sans ce qui changerait la série elle-même."""
     params = lire_objet(valeur)
     for nom in params:
-        if choix := _OPTION_DU_PARAMETRE.get(_forme(str(nom))):
+        if choix := _OPTION_DU_PARAMETRE.get(forme_de_mot(str(nom))):
             raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
     return params
 
@@ -11016,6 +11048,16 @@ def lire_dossier(valeur: Any) -> Path:
         raise ValueError(f"« {texte.partition('/')[0]} » ne désigne le dossier d'aucun utilisateur") from None
 
 
+def lire_chemin_de_sortie(valeur: Any) -> Path:
+    """Le chemin d'un fichier ; ni un dossier, ni la sortie standard."""
+    texte = lire_texte(valeur)
+    if texte == "-":
+        raise ValueError("stdout ne peut tenir une sortie, qui se relit pour continuer : donnez un fichier")
+    if texte.endswith(("/", os.sep)):
+        raise ValueError(f"« {texte} » est un dossier : donnez un nom de fichier, comme {texte}marche.parquet")
+    return lire_chemin(texte)
+
+
 def lire_chemin_html(valeur: Any) -> Path:
     """Un chemin de page ; l'extension évite d'écraser par elle des données."""
     chemin = lire_chemin(valeur)
@@ -11037,6 +11079,10 @@ def format_du_chemin(chemin: Path | None) -> str | None:
     return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
 
 
+# Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
+EXTENSIONS_ETRANGERES = frozenset(
+    (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
+)
 COMPRESSIONS = sorted({codec for ecrivain in ECRIVAINS.values() for codec in ecrivain.compressions})
 
 
@@ -11061,6 +11107,8 @@ class Tache:
         aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
+    timeframes: tuple[str, ...] = option((), lire=lire_timeframes, groupe="marché", valeur="A,B",
+        aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
         aide="prix des bougies")
     date_debut: int | None = option(lire=lire_date, groupe="intervalle", valeur="DATE",
@@ -11103,8 +11151,9 @@ class Tache:
     format: str | None = option(choix=ECRIVAINS, groupe="sortie",
         defaut_aide="d'après l'extension de --sortie, sinon csv",
         aide="format du fichier ; avec --lister : json ou csv")
-    sortie: Path | None = option(lire=lire_chemin, groupe="sortie", valeur="CHEMIN",
-        defaut_aide="nom stable sous donnees/", aide="fichier à écrire, ou à continuer")
+    sortie: Path | None = option(lire=lire_chemin_de_sortie, groupe="sortie", valeur="CHEMIN",
+        defaut_aide="nom stable sous donnees/",
+        aide="fichier à écrire, ou à continuer ; {timeframe} y est remplacé quand il y en a plusieurs")
     sqlite_table: str | None = option(lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
         defaut_aide="ohlcv, ou le nom du flux", aide="table SQLite")
     compression: str | None = option(choix=COMPRESSIONS, groupe="sortie",
@@ -11141,11 +11190,15 @@ class Tache:
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
+        if self.symbole and "," in self.symbole:
+            phrase = f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), phrase
         yield from self._fautes_de_donnee()
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
             yield ("source", "donnee"), f"se lit à l'API seulement : prenez {AUTO}, ou {API}"
+        yield from self._fautes_de_sortie()
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -11163,6 +11216,36 @@ class Tache:
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
         elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
+
+    def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Un nom qui promet autre chose que ce qui y serait écrit."""
+        if self.timeframes and self.stream:
+            yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
+        elif self.timeframes and not self.type_donnee.a_une_grille:
+            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+        if self.sortie is None:
+            return
+        annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
+        if annonce and self.format not in (None, annonce):
+            phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"
+            yield ("format", "sortie"), phrase
+        elif annonce is None and (suffixe in EXTENSIONS_ETRANGERES or (suffixe and self.format is None)):
+            connues = " ".join(sorted(EXTENSIONS))
+            yield ("sortie",), f"« {suffixe} » n'est l'extension d'aucun format : prenez-en une de {connues}"
+        if len(self.timeframes) > 1 and self.format_choisi != "sqlite" and "{timeframe}" not in self.sortie.name:
+            phrase = "un fichier n'a qu'un timeframe : mettez {timeframe} dans son nom, ou prenez une base SQLite"
+            yield ("sortie", "timeframes"), phrase
+
+    @property
+    def parties(self) -> list[Tache]:
+        """Une tâche par timeframe demandé ; elle-même s'il n'y en a qu'un."""
+        return [
+            dataclasses.replace(
+                self, timeframe=code, timeframes=(), sortie=self.sortie and self.sortie.with_name(
+                    self.sortie.name.replace("{timeframe}", code)),
+            )
+            for code in self.timeframes
+        ] or [self]
 
     @property
     def format_choisi(self) -> str:
@@ -11425,6 +11508,16 @@ class Bilan:
     modifie: bool = False
     duree_s: float = 0.0
     verification: Rapport | None = None
+    parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
+
+    def absorber(self, partie: Bilan) -> None:
+        """Ajoute ce qu'une partie a donné et coûté."""
+        self.parties.append(partie)
+        self.series += partie.series
+        self.sortie, self.format = partie.sortie or self.sortie, partie.format or self.format
+        for nom in ("requetes", "essais", "octets", "duree_s"):
+            setattr(self, nom, getattr(self, nom) + getattr(partie, nom))
+        self.modifie = self.modifie or partie.modifie
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11802,6 +11895,9 @@ async def executer_async(
     """
     bilan = bilan or Bilan(tache.exchange)
     contexte = contexte or Contexte(seule=True)
+    if tache.timeframes:
+        await _executer_parties(tache, bilan, suivi, puits, contexte)
+        return bilan
     depart = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
         try:
@@ -11826,6 +11922,22 @@ async def executer_async(
             bilan.duree_s = time.monotonic() - depart
     bilan.conclure()
     return bilan
+
+
+async def _executer_parties(
+    tache: Tache, bilan: Bilan, suivi: Suivi | None, puits: Memoire | None, contexte: Contexte
+) -> None:
+    """Un timeframe après l'autre ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
+    for partie in tache.parties:
+        async with ouvrir_tache(partie, contexte):
+            pass
+    for partie in tache.parties:
+        sien = Bilan(tache.exchange)
+        try:
+            await executer_async(partie, suivi=suivi, puits=puits, bilan=sien, contexte=contexte)
+        finally:
+            bilan.absorber(sien)
+    bilan.conclure()
 
 
 class _Execution:
@@ -12350,6 +12462,8 @@ async def telecharger_async(**options: Any) -> pa.Table:
     les essais sont épuisés.
     """
     tache = construire(options)
+    if tache.timeframes:
+        raise ErreurDemande("Une table n'a qu'un timeframe", "Faites un appel par timeframe, ou employez `executer`.")
     puits = Memoire(tache.type_donnee) if tache.sortie is None else None
     bilan = await executer_async(tache, puits=puits)
     for serie in bilan.series:
@@ -12592,6 +12706,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
 
 # --- Journal et progression ---
 
+NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niveau_courant", default=None)
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
@@ -12606,15 +12721,19 @@ class SortieJournal(logging.StreamHandler[Any]):
             super().emit(record)
 
 
-def installer_journal(niveau: str) -> None:
-    """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait."""
+def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> None:
+    """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait.
+
+    `niveaux_des_taches` : ceux que des tâches d'un lot demandent pour elles ; les autres gardent `niveau`.
+    """
     sortie = SortieJournal()
+    sortie.addFilter(lambda ligne: ligne.levelno >= getattr(logging, (NIVEAU_COURANT.get() or niveau).upper()))
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
     sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
-    journal.setLevel(niveau.upper())
+    journal.setLevel(min(getattr(logging, nom.upper()) for nom in (niveau, *niveaux_des_taches)))
     journal.propagate = False
     for bavard in ("ccxt", "asyncio", "aiohttp", "dotenv", "distributed", "tornado"):
         logging.getLogger(bavard).addHandler(logging.NullHandler())
@@ -12718,7 +12837,15 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
             await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc, seule=True))
     finally:
         progression.fermer()
-    journal.info("%s", dire_bilan(bilan))
+    dire_la_fin(bilan)
+
+
+def dire_la_fin(bilan: Bilan) -> None:
+    """La ligne finale, une par timeframe quand plusieurs sont demandés."""
+    for partie in bilan.parties or [bilan]:
+        if partie.sortie is not None:
+            partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
+            journal.info("%s", dire_bilan(partie))
 
 
 def _sous_signaux(coroutine: Any) -> Any:
@@ -12826,8 +12953,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
         journal.warning(
             "Interrompu par %s : tout ce qui est reçu est écrit ; relancer reprend où l'on en est.", interruption
         )
-        if isinstance(bilan, Bilan) and bilan.sortie is not None and bilan.verification is None:
-            journal.info("%s", dire_bilan(bilan))
+        if isinstance(bilan, Bilan) and bilan.verification is None:
+            dire_la_fin(bilan)
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -12871,7 +12998,7 @@ USAGE_RAPPORT = "Une page --rapport"
 def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
     """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
     try:
-        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, titre=_titre_du_rapport(bilans), table=table)
+        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, table=table)
         octets = page.encode(errors="backslashreplace")
         ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
     except ErreurCollecte as refus:
@@ -12879,16 +13006,6 @@ def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str
         return CODE_ECHEC
     journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
     return CODE_SUCCES
-
-
-def _titre_du_rapport(bilans: Sequence[tuple[str, Bilan]]) -> str:
-    """Les séries d'une exécution s'il y en a peu ; sinon combien de tâches et de séries."""
-    series = [str(serie.cle or serie.symbole) for _, bilan in bilans for serie in bilan.series]
-    series += [str(etat.cle) for _, bilan in bilans if bilan.verification for etat in bilan.verification.series]
-    if len(dict.fromkeys(series)) in (1, 2, 3):
-        return ", ".join(dict.fromkeys(series))
-    taches = f"{nombre_de(len(bilans), 'tâche')}, " if len(bilans) > 1 else ""
-    return f"{taches}{nombre_de(len(series), 'série')}"
 
 
 def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:

@@ -110,6 +110,9 @@ def conduire(demande: lot.OptionsLot, plan: lot.Plan) -> int:
     if any(tache.debut_ms is not None for tache in bilan.taches):
         echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
         bilan.code = bilan.code or echec or collecte.CODE_SUCCES
+    for page, taches in lot.rapports(plan, bilan, demande.rapport).items():
+        echec = collecte.ecrire_rapport(page, taches)
+        bilan.code = bilan.code or echec
     if demande.bilan is not None:
         bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)
     if demande.metriques is not None:
@@ -126,6 +129,8 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         return demande
     collecte.installer_journal(demande.journal)
     plan = collecte.obtenir(lambda: lot.plan_demande(demande))
+    if not isinstance(plan, int):
+        collecte.installer_journal(demande.journal, [tache.journal for tache in plan.taches if tache.journal])
     return plan if isinstance(plan, int) else conduire(demande, plan)
 
 

@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from module_ccxt_fr_v2 import (
     DOSSIER_SORTIES,
     FLUX,
     GRAVITE,
+    NIVEAU_COURANT,
     NIVEAUX,
     TACHE_COURANTE,
     Bilan,
@@ -61,6 +62,7 @@ from module_ccxt_fr_v2 import (
     journal,
     lire_booleen,
     lire_chemin,
+    lire_chemin_html,
     lire_dossier,
     lire_env,
     lire_objet_ou_fichier,
@@ -71,7 +73,6 @@ from module_ccxt_fr_v2 import (
     lire_valeurs,
     maintenant_ms,
     module_embarque,
-    nature_du_symbole,
     noms_options,
     option,
     proches,
@@ -121,6 +122,10 @@ class OptionsTacheDeLot:
         aide="historique ou flux")
     output_dir: Path = option(DOSSIER_SORTIES, lire=lire_dossier, groupe="lot", valeur="DOSSIER",
         aide="dossier des tâches sans sortie")
+    rapport: Path | None = option(lire=lire_chemin_html, groupe="lot", valeur="CHEMIN",
+        aide="page .html de la tâche ; la même pour plusieurs tâches les réunit")
+    journal: str | None = option(choix=NIVEAUX, groupe="lot", defaut_aide="celui de la commande",
+        aide="niveau du journal de la tâche")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +150,8 @@ class OptionsLot:
         aide="bilan JSON de l'exécution, tâche par tâche")
     metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
         aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
+    rapport: Path | None = option(lire=lire_chemin_html, groupe="compte rendu", valeur="CHEMIN",
+        aide="page .html autonome de tout le lot : bougies, couverture, trous, durées")
     journal: str = option("info", choix=NIVEAUX, groupe="compte rendu",
         aide="niveau du journal, sur stderr")
 
@@ -152,13 +159,14 @@ class OptionsLot:
         """Les fautes qui tiennent à plusieurs options ensemble."""
         if self.yaml is None:
             yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
-        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques") if (chemin := getattr(self, nom))]
+        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques", "rapport") if (chemin := getattr(self, nom))]
         for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
             if chemin == autre:
                 yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
 
 
 VERSION_PLAN = 1
+LIBRE = "x-"  # une clé qui commence ainsi est à qui écrit le fichier : des ancres, des notes
 NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
@@ -190,6 +198,9 @@ class TacheDeLot:
     tache: Tache
     dossier: Path
     repere: str
+    groupe: str = ""  # le nom écrit dans le fichier, commun aux timeframes d'une tâche qui en a plusieurs
+    rapport: Path | None = None
+    journal: str | None = None
 
     @property
     def sans_fin(self) -> bool:
@@ -227,7 +238,7 @@ class Plan:
         if inconnus:
             phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
             raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
-        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.nom in noms))
+        return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.groupe in noms))
 
     def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
         """Le même plan, hors ligne ou aux flux plafonnés."""
@@ -274,10 +285,9 @@ def _usage(planifiee: TacheDeLot) -> object:
 
 
 def _contenu(tache: Tache) -> object:
-    """Les séries d'une tâche : deux tâches qui ont les mêmes continuent le même fichier, l'une après l'autre."""
+    """La famille d'une tâche : deux tâches d'une même famille continuent le même fichier, l'une après l'autre."""
     bougies = (tache.timeframe, tache.prix_ohlcv) if "timeframe" in tache.type_donnee.noms else ()
-    symboles = frozenset((s, nature_du_symbole(s, tache.type_marche, tache.sous_type)) for s in tache.demandes)
-    return tache.exchange, bougies, symboles
+    return tache.exchange, bougies
 
 
 class Releve:
@@ -465,13 +475,57 @@ class _Bloc(NamedTuple):
     fautes: Sequence[Faute] = ()
 
 
+# Ce que l'exchange refuse d'une tâche dont ces options-là ne se lisent pas : (clé en cause, phrase).
+Refuser = Callable[[Tache, Collection[str]], Iterator[tuple[str, str]]]
+
+
+class RefusDesExchanges:
+    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
+
+    def __init__(self, env: Path, *, hors_ligne: bool) -> None:
+        self._env, self._hors_ligne = env, hors_ligne
+        self._ouvertes: list[tuple[Reglages, Connexion]] = []
+
+    def __call__(self, tache: Tache, illisibles: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Les refus d'une tâche ; une option qui ne se lit pas n'en accuse pas une autre."""
+        if not {"exchange", "options", "proxy", "config_ccxt"}.isdisjoint(illisibles):
+            return
+        try:
+            connexion = self._connexion(dataclasses.replace(tache, hors_ligne=tache.hors_ligne or self._hors_ligne))
+        except DependanceAbsente:
+            raise
+        except ErreurDemande as refus:
+            yield "exchange", refus.complet()
+            return
+        if not {"timeframe", "timeframes", "prix_ohlcv", "stream", "donnee"}.isdisjoint(illisibles):
+            return
+        for partie in tache.parties:
+            try:
+                controler_demande(connexion, partie)
+            except ErreurDemande as refus:
+                noms = ("timeframes" if tache.timeframes else "timeframe", "prix_ohlcv", "stream", "donnee")
+                valeurs = (partie.timeframe, tache.prix_ohlcv, tache.stream, tache.donnee)
+                accusees = (nom for nom, valeur in zip(noms, valeurs, strict=True) if f"« {valeur} »" in str(refus))
+                yield next(accusees, "exchange"), refus.complet()
+
+    def _connexion(self, tache: Tache) -> Connexion:
+        reglages = reglages_de(tache, {}, self._env)
+        if tache.hors_ligne:
+            module_embarque(tache.exchange)
+        connexion = next((c for r, c in self._ouvertes if r == reglages), None)
+        if connexion is None:
+            connexion = Connexion(reglages)
+            self._ouvertes.append((reglages, connexion))
+        return connexion
+
+
 class LecteurDePlan:
     """De l'arbre YAML d'un lot à ses tâches ; toutes les fautes sont relevées avant d'en refuser une."""
 
     CLES = ("version", "defaults", "tasks")
 
-    def __init__(self, arbre: ArbreYaml, dossier: Path) -> None:
-        self.arbre, self.dossier, self.releve = arbre, dossier, arbre.releve
+    def __init__(self, arbre: ArbreYaml, dossier: Path, refuser: Refuser | None = None) -> None:
+        self.arbre, self.dossier, self.releve, self.refuser = arbre, dossier, arbre.releve, refuser
         self.options = noms_options(OptionsTacheDeLot, Tache)
         self.defauts = _Bloc()
         self.lignes_des_noms: dict[str, int | None] = {}
@@ -481,7 +535,7 @@ class LecteurDePlan:
         if not self.arbre.est_dict(racine, "", "un dictionnaire est attendu (version, defaults, tasks)"):
             return ()
         paires = self.arbre.paires(racine, "")
-        for nom in [nom for nom in paires if nom not in self.CLES]:
+        for nom in [nom for nom in paires if nom not in self.CLES and not nom.startswith(LIBRE)]:
             phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
             self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
         self._controler_version(*paires.get("version", (racine, None)))
@@ -491,8 +545,7 @@ class LecteurDePlan:
         noeuds = self.arbre.elements(tasks)
         if not noeuds:
             self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
-        lues = [self._lire_tache(rang, noeud) for rang, noeud in enumerate(noeuds, 1)]
-        return tuple(tache for tache in lues if tache is not None)
+        return tuple(tache for rang, noeud in enumerate(noeuds, 1) for tache in self._lire_tache(rang, noeud))
 
     def _controler_version(self, cle: Any, noeud: Any) -> None:
         if noeud is None:
@@ -514,7 +567,7 @@ class LecteurDePlan:
 
     def _lire_bloc(self, noeud: Any, ou: str) -> _Bloc:
         """Les options d'un dictionnaire ; chaque faute est notée à sa ligne."""
-        valeurs = self.arbre.valeurs(noeud, ou)
+        valeurs = {n: v for n, v in self.arbre.valeurs(noeud, ou).items() if not n.startswith(LIBRE)}
         lues, fautes = lire_valeurs(self.options, {nom: self._situer(nom, v.valeur) for nom, v in valeurs.items()})
         for (nom, *_), phrase in fautes:
             self.releve.noter(valeurs[nom].ligne, ou, f"{nom} : {_taire(phrase, valeurs[nom].variables)}")
@@ -532,10 +585,11 @@ class LecteurDePlan:
             return f"@{self.dossier / valeur[1:]}"
         return valeur
 
-    def _lire_tache(self, rang: int, noeud: Any) -> TacheDeLot | None:
+    def _lire_tache(self, rang: int, noeud: Any) -> list[TacheDeLot]:
+        """Une tâche, ou autant qu'elle a de timeframes."""
         ou, ligne = f"tâche n° {rang}", ligne_de(noeud)
         if not self.arbre.est_dict(noeud, ou, "un dictionnaire est attendu (name, mode, …)"):
-            return None
+            return []
         noms = [valeur.value for cle, valeur in noeud.value if cle.value == "name" and isinstance(valeur.value, str)]
         ou = f"tâche « {noms[0]} »" if noms and noms[0].strip() else ou
         bloc = self._lire_bloc(noeud, ou)
@@ -546,8 +600,16 @@ class LecteurDePlan:
         tache, fautes = self._batir(lues, propres, illisibles)
         for faute in fautes:
             self._noter_ensemble(faute, bloc, ligne, ou)
-        dossier = lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
-        return TacheDeLot(str(lues.get("name")), tache, dossier, self.releve.repere(ligne, ou))
+        lignes = {**self.defauts.lignes, **bloc.lignes}
+        fautives = {nom for faute in (*illisibles, *fautes) for nom in faute.noms}
+        for cle, phrase in self.refuser(tache, fautives) if self.refuser else ():
+            self.releve.noter(lignes.get(cle, ligne), ou, f"{cle} : {phrase}")
+        nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
+        repere = self.releve.repere(ligne, ou)
+        modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
+        if not tache.timeframes:
+            return [modele]
+        return [dataclasses.replace(modele, nom=f"{nom} [{p.timeframe}]", tache=p) for p in tache.parties]
 
     def _controler_nom(self, bloc: _Bloc, ligne: int | None, ou: str) -> None:
         nom = bloc.lues.get("name")
@@ -599,7 +661,13 @@ class LecteurDePlan:
         self.releve.noter(ligne, ou, f"{faute.noms[0]} : {faute.phrase}")
 
 
-def lire_plan(source: str | Mapping[str, Any], nom: str, dossier: Path, environnement: Mapping[str, str]) -> Plan:
+def lire_plan(
+    source: str | Mapping[str, Any],
+    nom: str,
+    dossier: Path,
+    environnement: Mapping[str, str],
+    refuser: Refuser | None = None,
+) -> Plan:
     """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
     releve = Releve(nom)
     arbre = ArbreYaml(releve, environnement)
@@ -609,11 +677,11 @@ def lire_plan(source: str | Mapping[str, Any], nom: str, dossier: Path, environn
         if racine is not None and (objection := arbre.demesure(racine)):
             releve.noter(ligne_de(racine), "", objection)
         elif racine is not None:
-            taches = LecteurDePlan(arbre, dossier).lire(racine)
+            taches = LecteurDePlan(arbre, dossier, refuser).lire(racine)
     except RecursionError:
         releve.noter(1, "", "une imbrication trop profonde")
     releve.conclure()
-    return Plan(nom, dossier, taches, noms=tuple(planifiee.nom for planifiee in taches))
+    return Plan(nom, dossier, taches, noms=tuple(dict.fromkeys(planifiee.groupe for planifiee in taches)))
 
 
 DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
@@ -734,36 +802,17 @@ def ouvrir_plan(
     fichier = None if isinstance(lot, Mapping) else Path(lot)
     dossier = fichier.parent if fichier else Path()
     source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
-    plan = lire_plan(source, str(fichier or "lot"), dossier, {**lire_env(dossier / ".env"), **os.environ})
+    environnement = {**lire_env(dossier / ".env"), **os.environ}
+    refuser = RefusDesExchanges(dossier / ".env", hors_ligne=hors_ligne)
+    plan = lire_plan(source, str(fichier or "lot"), dossier, environnement, refuser)
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
     regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
     if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
         journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
     plan = dataclasses.replace(regle, fichier=fichier)
-    fautes = [*plan.disputes(), *_refus_des_exchanges(plan)]
-    if fautes:
+    if fautes := list(plan.disputes()):
         raise ErreurDemande("\n".join(fautes))
     return plan.choisir(taches)
-
-
-def _refus_des_exchanges(plan: Plan) -> Iterator[str]:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
-    ouvertes: list[tuple[Reglages, Connexion]] = []
-    for planifiee in plan.taches:
-        tache = planifiee.tache
-        try:
-            reglages = reglages_de(tache, {}, plan.dossier / ".env")
-            if tache.hors_ligne:
-                module_embarque(tache.exchange)
-            connexion = next((c for r, c in ouvertes if r == reglages), None)
-            if connexion is None:
-                connexion = Connexion(reglages)
-                ouvertes.append((reglages, connexion))
-            controler_demande(connexion, tache)
-        except DependanceAbsente:
-            raise
-        except ErreurDemande as refus:
-            yield f"{planifiee.repere} : {refus.complet()}"
 
 
 async def executer_plan(plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None) -> None:
@@ -832,6 +881,7 @@ async def executer_tache(
 ) -> None:
     """Exécute une tâche et remplit son résultat ; annulée, elle y reste « interrompue »."""
     jeton = TACHE_COURANTE.set(planifiee.nom)
+    niveau = NIVEAU_COURANT.set(planifiee.journal)
     resultat.etat, resultat.debut_ms = INTERROMPUE, maintenant_ms()
     bilan = resultat.bilan
     try:
@@ -847,6 +897,7 @@ async def executer_tache(
         journal.info("%s", dire_bilan(bilan))
     finally:
         TACHE_COURANTE.reset(jeton)
+        NIVEAU_COURANT.reset(niveau)
     resultat.finir(bilan.code)
 
 
@@ -887,6 +938,16 @@ def executer_lot(lot: str | os.PathLike[str] | Mapping[str, Any], **options: Any
     return courir(lambda: executer_lot_async(lot, **options))
 
 
+def rapports(plan: Plan, bilan: BilanLot, tout: Path | None) -> dict[Path, list[tuple[str, Bilan]]]:
+    """Les pages demandées, par le lot (`tout`) ou par ses tâches, et ce que chacune montre : (tâche, bilan)."""
+    pages: dict[Path, list[tuple[str, Bilan]]] = {}
+    for planifiee, tache in zip(plan.taches, bilan.taches, strict=True):
+        for page in dict.fromkeys((tout, planifiee.rapport)):
+            if page is not None and tache.debut_ms is not None:
+                pages.setdefault(page, []).append((tache.nom, tache.bilan))
+    return pages
+
+
 def lire_arguments_lot(arguments: Sequence[str], programme: str) -> OptionsLot:
     """Les options d'un lot ; ErreurDemande avec toutes les fautes."""
     valeurs, inconnues = decouper(arguments, programme, DESCRIPTION_LOT, OptionsLot)
@@ -901,7 +962,7 @@ def plan_demande(options: OptionsLot) -> Plan:
     plan = ouvrir_plan(
         options.yaml or Path(), taches=options.taches, hors_ligne=options.hors_ligne, duree_max=options.duree_max
     )
-    for nom in ("bilan", "metriques"):
+    for nom in ("bilan", "metriques", "rapport"):
         for planifiee in plan.taches:
             if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
                 raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")

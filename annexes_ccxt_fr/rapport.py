@@ -145,6 +145,7 @@ class Vue:
     premiere: int | None = None
     derniere: int | None = None
     message: str = ""
+    constatee: float | None = None  # la couverture qu'un contrôle a trouvée
     precision: str = ""  # ce qui la distingue d'une autre de même nom
     cases: list[int | None] = field(default_factory=list)  # couverture, en ‰, sur l'axe commun ; None : rien n'est su
 
@@ -173,7 +174,12 @@ class Vue:
 
     @property
     def couverture(self) -> float | None:
-        """La part de ce que la fiche connaît qui est prouvée, en % ; None si elle ne connaît rien."""
+        """La part de ce que la fiche connaît qui est prouvée, en % ; None si elle ne connaît rien.
+
+        Un contrôle en sait plus que la fiche : une ligne ôtée à la main y manque.
+        """
+        if self.constatee is not None:
+            return self.constatee
         total = _duree(self.connu)
         return 100 * _duree(self.fiche.couverts) / total if total else None
 
@@ -270,7 +276,12 @@ def _joindre(vues: Iterable[Vue], executions: Sequence[Execution]) -> None:
     dites = {
         (bilan.sortie, serie.cle): serie for _, bilan in executions for serie in bilan.series if serie.cle is not None
     }
+    constatees = {
+        (bilan.sortie, etat.cle, etat.table): etat.couverture
+        for _, bilan in executions for etat in (bilan.verification.series if bilan.verification else ())
+    }  # fmt: skip
     for vue in vues:
+        vue.constatee = constatees.get((vue.sortie, vue.fiche.cle, vue.table))
         if serie := dites.get((vue.sortie, vue.fiche.cle)):
             vue.message = serie.message
 
@@ -372,8 +383,13 @@ def _trous_traces(vue: Vue) -> dict[str, Any]:
 # --- La page ---
 
 
-def rediger(executions: Sequence[Execution], *, titre: str, table: str | None = None) -> str:
-    """La page de ces exécutions, en HTML ; `table` : celle d'une base, d'office toutes celles qui ont leurs séries."""
+def rediger(bilans: Iterable[tuple[str, Bilan]], *, titre: str = "", table: str | None = None) -> str:
+    """La page de ces exécutions (nom de la tâche, bilan), en HTML.
+
+    `titre` : d'office, les séries s'il y en a peu ; `table` : celle d'une base, d'office toutes.
+    """
+    executions = [Execution(nom, partie) for nom, bilan in bilans for partie in bilan.parties or [bilan]]
+    titre = titre or intituler(executions)
     vues, refus = recueillir(executions, table)
     debut, pas = remplir_cases(vues)
     dossier = Path(__file__).parent
@@ -408,6 +424,16 @@ def rediger(executions: Sequence[Execution], *, titre: str, table: str | None = 
         corps="\n".join(filter(None, corps)),
         scripts="\n".join(scripts if script else []),
     )
+
+
+def intituler(executions: Sequence[Execution]) -> str:
+    """Les séries d'une exécution s'il y en a peu ; sinon combien de tâches et de séries."""
+    series = [str(serie.cle or serie.symbole) for _, bilan in executions for serie in bilan.series]
+    series += [str(etat.cle) for _, bilan in executions if bilan.verification for etat in bilan.verification.series]
+    if len(dict.fromkeys(series)) in (1, 2, 3):
+        return ", ".join(dict.fromkeys(series))
+    taches = f"{collecte.nombre_de(len(executions), 'tâche')}, " if len(executions) > 1 else ""
+    return f"{taches}{collecte.nombre_de(len(series), 'série')}"
 
 
 # La politique de contenu interdit tout appel : une page de mesures n'a rien à dire à personne.

@@ -72,6 +72,13 @@ OCTETS_PAR_EVENEMENT = {"csv": 83, "parquet": 19, "feather": 28, "sqlite": 156} 
 async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
     """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
     bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+    if tache.timeframes:
+        estimations: list[Estimation] = []
+        for partie in tache.parties:
+            sien, siennes = await simuler_async(partie, contexte)
+            bilan.absorber(sien)
+            estimations += siennes
+        return bilan, estimations
     async with ouvrir_tache(tache, contexte) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
@@ -164,7 +171,8 @@ async def commande_simuler(tache: Tache) -> list[str]:
             f"environ {taille_lisible(estimation.octets)}"
         )
         lignes += _dire_les_plans(estimation, tache)
-    return [*lignes, f"Sortie : {bilan.sortie} ({bilan.format}). Rien n'a été écrit."]
+    sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.parties or [bilan])
+    return [*lignes, f"Sortie : {', '.join(sorties)}. Rien n'a été écrit."]
 
 
 def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:

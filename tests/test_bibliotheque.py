@@ -81,7 +81,7 @@ def test_une_tache_s_execute_et_rend_son_bilan(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "attendue"),
     [
-        ({"symbole": "BTCUSDT"}, module.ErreurDemande),
+        ({"symbole": "BTC/USTD"}, module.ErreurDemande),
         ({"timeframe": "7m"}, module.ErreurDemande),
         ({"inconnue": 1}, module.ErreurDemande),
         ({"exchange": "binnance"}, module.ErreurDemande),

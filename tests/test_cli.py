@@ -282,7 +282,7 @@ def test_une_mauvaise_demande_est_refusee_en_une_phrase(
 @pytest.mark.parametrize(
     ("exchange", "mots", "message"),
     [
-        ("binance", "BTCUSDT", "« BTCUSDT » sur binance (spot). Vouliez-vous dire « BTC/USDT »"),
+        ("binance", "BTC/USTD", "« BTC/USTD » sur binance (spot). Vouliez-vous dire « BTC/USDT »"),
         ("binance", "QQQ/ZZZ", "Symbole inconnu : « QQQ/ZZZ » sur binance (spot)"),
         ("binance", "BTC/USDT --prix-ohlcv mark", "« BTC/USDT » est au comptant : il n'a pas de prix « mark »"),
         ("okx", "BTC/USD --type-marche swap --sous-type linear", "Symbole inconnu : « BTC/USD » sur okx (swap linear)"),
@@ -383,21 +383,21 @@ def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
 
 def test_un_symbole_inconnu_n_arrete_pas_les_autres(cli: Callable[..., Fin]) -> None:
     """Code 3 : les autres sont écrits, le fautif est nommé avec le plus proche."""
-    fin = cli("--symbols", "BTC/USDT,ETHUSDT,SOL/USDT", *HEURE_LUE, "--sortie", "a.parquet", "--bilan", "b.json")
+    fin = cli("--symbols", "BTC/USDT,ETH/USTD,SOL/USDT", *HEURE_LUE, "--sortie", "a.parquet", "--bilan", "b.json")
     assert (fin.code, fin.out) == (3, ""), fin.err
-    assert "Symbole inconnu : « ETHUSDT » sur binance (spot). Vouliez-vous dire « ETH/USDT »" in fin.err
+    assert "Symbole inconnu : « ETH/USTD » sur binance (spot). Vouliez-vous dire « ETH/USDT »" in fin.err
     assert module.lire("a.parquet")["symbole"].to_pylist() == ["BTC/USDT"] * 60 + ["SOL/USDT"] * 60
     bilan = json.loads(Path("b.json").read_text())
     etats = {serie["symbole"]: serie["etat"] for serie in bilan["series"]}
-    assert etats == {"BTC/USDT": "complete", "ETHUSDT": "refusee", "SOL/USDT": "complete"}
+    assert etats == {"BTC/USDT": "complete", "ETH/USTD": "refusee", "SOL/USDT": "complete"}
     assert bilan["code"] == 3
 
 
 def test_tous_les_symboles_inconnus_rendent_2(cli: Callable[..., Fin], dossier: Path) -> None:
     """Chacun est nommé, avec les siens ; rien n'est écrit."""
-    fin = cli("--symbols", "BTCUSDT,ETHUSDT", *HEURE_LUE)
+    fin = cli("--symbols", "BTC/USTD,ETH/USTD", *HEURE_LUE)
     assert fin.code == 2
-    assert "« BTCUSDT »" in fin.err
+    assert "« BTC/USTD »" in fin.err
     assert "« ETH/USDT »" in fin.err
     assert list(dossier.iterdir()) == []
 
@@ -497,7 +497,7 @@ def test_le_bilan_cree_son_dossier_et_dit_le_vrai(cli: Callable[..., Fin]) -> No
 @pytest.mark.parametrize(
     ("mots", "pannes", "code"),
     [
-        (("--symbole", "BTCUSDT"), (), 2),
+        (("--symbole", "BTC/USTD"), (), 2),
         (("--symbole", "BTC/USDT", "--timeframe", "7m"), (), 2),
         (("--symbole", "BTC/USDT", "--essais", "1"), (Panne("html", "klines"),), 1),
         (("--symbole", "BTC/USDT", "--essais", "1"), (Panne("html", "exchangeInfo"),), 1),

@@ -396,15 +396,15 @@ def test_parquet_d_un_autre_outil(tmp_path: Path) -> None:
 
 
 def test_autre_serie_refusee(sortie: Path) -> None:
-    """Un autre exchange, timeframe ou prix, ou aucun des symboles demandés : code 2, intact, contenu dit."""
+    """Un autre exchange, timeframe ou prix : code 2, intact, contenu dit. Un autre symbole s'ajoute."""
     ecrire(sortie, lot(range(10)), lot(range(3), ETH))
     avant = etat(sortie)
     autres = [
         BTC._replace(timeframe="5m"),
         BTC._replace(exchange="okx"),
         BTC._replace(prix="mark"),
-        BTC._replace(symbole="SOL/USDT"),
     ]
+    creer(sortie).controler([BTC._replace(symbole="SOL/USDT")])
     for autre in autres:
         if not est_fichier(sortie):
             creer(sortie).controler([autre])  # une base tient plusieurs séries

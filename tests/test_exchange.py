@@ -460,29 +460,33 @@ async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
         ("okx", {"type_marche": "future"}, "BTC/USDT", "BTC/USDT:USDT-261225"),
         ("bybit", {"type_marche": "future", "sous_type": "inverse"}, "BTC/USD:BTC", "BTC/USD:BTC"),
         ("kraken", {}, "BTC/EUR", "BTC/EUR"),
+        ("okx", {}, "btc/usdt", "BTC/USDT"),
+        ("okx", {}, "BTCUSDT", "BTC/USDT"),
+        ("okx", {"type_marche": "swap"}, "btc-usdt-swap", "BTC/USDT:USDT"),
+        ("binance", {"type_marche": "swap", "sous_type": "inverse"}, "ETHUSD", "ETH/USD:ETH"),
+        ("bybit", {}, "btc/usdt:usdt", "BTC/USDT:USDT"),
     ],
 )
 def test_un_symbole_est_resolu(bourse: Bourse, exchange: str, reglages: Any, symbole: str, attendu: str) -> None:
-    """Complet, il désigne son marché ; court, il est complété s'il n'y a qu'un candidat."""
+    """Complet, il désigne son marché ; court, sans casse ou sans « / », s'il n'y a qu'un candidat."""
     assert jouer(bourse, exchange, lambda c: resolus(c, symbole), **reglages) == [attendu]
 
 
 @pytest.mark.parametrize(
     ("symbole", "reglages", "propose", "genre"),
     [
-        ("BTCUSDT", {}, "« BTC/USDT »", "spot"),
-        ("btc/usdt", {}, "« BTC/USDT »", "spot"),
         ("BTC/USTD", {}, "« BTC/USDT »", "spot"),
-        ("BTC-USDT", {}, "« BTC/USDT »", "spot"),
+        ("btcustd", {}, "« BTC/USDT »", "spot"),
+        # « BTC-USDT-SWAP » est l'identifiant d'un contrat : un symbole bien formé ne s'y compare pas.
+        ("BTC/USDTSWAP", {"type_marche": "swap"}, "« BTC/USDT:USDT »", "swap"),
         ("BTC/USDT:USTD", {}, "« BTC/USDT:USDT »", "swap inverse"),
-        ("ETHUSD", {"type_marche": "swap", "sous_type": "inverse"}, "« ETH/USD:ETH »", "swap inverse"),
         ("QQQQQQ", {}, "La liste : --lister marches.", "spot"),
     ],
 )
 def test_un_symbole_inconnu_propose_le_plus_proche(
     bourse: Bourse, symbole: str, reglages: dict[str, str], propose: str, genre: str
 ) -> None:
-    """Après une seconde lecture de la liste des marchés, et sans rien deviner."""
+    """Après une seconde lecture de la liste des marchés ; une lettre de travers n'est pas devinée."""
     with pytest.raises(module.ErreurDemande) as refus:
         jouer(bourse, "okx", lambda c: resolus(c, symbole), **reglages)
     assert str(refus.value) == f"Symbole inconnu : « {symbole} » sur okx ({genre})"

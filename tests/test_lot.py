@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 BTC = {"name": "btc", "symbole": "BTC/USDT", "sortie": "donnees/btc.parquet"}
 ETH = {"name": "eth", "symbole": "ETH/USDT", "sortie": "donnees/eth.csv", "format": "csv"}
-FAUX = {"name": "faux", "symbole": "BTCUSDT"}
+FAUX = {"name": "faux", "symbole": "BTC/USTD"}
 OKX = {"name": "okx", "exchange": "okx", "symbols": ["BTC/USDT", "ETH/USDT"], "format": "sqlite",
        "sortie": "okx.sqlite"}  # fmt: skip
 LISTE = "exchangeInfo"
@@ -87,6 +87,37 @@ def test_un_lot_rend_l_oracle_et_le_dit(lot: Lot) -> None:
     assert list(Path.cwd().iterdir()) == [Path.cwd() / "b.json"], "--bilan est relatif à qui le demande"
 
 
+def test_plusieurs_timeframes_une_tache(lot: Lot) -> None:
+    """Une ligne du tableau et un fichier par timeframe ; choisie par son nom, la tâche les a tous."""
+    lot.ecrire({"name": "multi", "symbole": "btcusdt", "timeframes": ["1m", "5m"], "sortie": "{timeframe}.csv"}, ETH)
+    fin = lot.lancer("--taches", "multi")
+    assert fin.code == 0, fin.err
+    assert [ligne.split()[:2] for ligne in fin.out.splitlines()[1:-1:2]] == [["multi", "[1m]"], ["multi", "[5m]"]]
+    assert lot.lignes("1m.csv") == lot.attendues()
+    assert module.lire(lot.dossier / "5m.csv").num_rows == 12
+    assert "donnees/eth.csv" not in lot.fichiers()
+
+
+def test_un_symbole_s_ajoute_au_fichier_d_une_autre_tache(lot: Lot) -> None:
+    lot.ecrire(BTC, {**ETH, "format": "parquet", "sortie": BTC["sortie"]})
+    assert lot.lancer().code == 0
+    assert lot.lignes(BTC["sortie"]) == lot.attendues() + lot.attendues("ETH/USDT")
+
+
+def test_une_tache_a_son_journal_et_sa_page(lot: Lot) -> None:
+    """Le niveau d'une tâche n'est pas celui des autres ; deux tâches d'une même page y sont ensemble."""
+    page = {"rapport": "p/page.html"}
+    lot.ecrire({**BTC, **page, "journal": "error"}, {**ETH, **page, "journal": "debug"})
+    fin = lot.lancer("--rapport", str(lot.dossier / "tout.html"))
+    assert fin.code == 0, fin.err
+    assert "btc : " not in fin.err
+    assert re.search(r"DEBUG   eth : GET \S+symbol=ETHUSDT", fin.err)
+    for nom in ("p/page.html", "tout.html"):
+        texte = (lot.dossier / nom).read_text(encoding="utf-8")
+        assert "<td>btc</td>" in texte
+        assert "<td>eth</td>" in texte
+
+
 def test_relancer_le_lot_n_ecrit_rien(lot: Lot) -> None:
     """Mêmes octets, même date ; rien de nouveau au bilan."""
     lot.ecrire(BTC, ETH, OKX, {"name": "sans_sortie", "symbole": "SOL/USDT", "output_dir": "ici"})
@@ -110,7 +141,7 @@ def test_l_echec_d_une_tache_n_arrete_pas_les_suivantes(lot: Lot, bourse: Bourse
     assert etats(lot.bilan()) == {"faux": "refusee", "eth": "echec", "btc": "complete"}
     assert [t["code"] for t in lot.bilan()["taches"]] == [2, 1, 0]
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
-    assert re.search(r"^\S+Z ERROR   faux : Symbole inconnu : « BTCUSDT »", fin.err, re.MULTILINE)
+    assert re.search(r"^\S+Z ERROR   faux : Symbole inconnu : « BTC/USTD »", fin.err, re.MULTILINE)
     assert re.search(r"^\S+Z ERROR   eth : Bougies 1m de ETH/USDT", fin.err, re.MULTILINE)
     assert re.search(r"^\S+Z INFO    btc : Terminé : 60 lignes nouvelles", fin.err, re.MULTILINE)
     assert "1 refusée, 1 échec, 1 complète" in fin.out
@@ -277,7 +308,7 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
         "eth 2 1 X X",
         f"2024-03-05T10:00Z/2024-03-05T11:00Z ETH/USDT {lot.dossier}/donnees/eth.csv",
         "faux – – – –",
-        "Symbole inconnu : « BTCUSDT » sur binance (spot)",
+        "Symbole inconnu : « BTC/USTD » sur binance (spot)",
         "Estimé au débit permis ; rien n'a été écrit.",
     ]
     assert lot.empreinte() == avant

@@ -63,6 +63,7 @@ TEXTES = [
     ("donnee", "open_interest", "open_interest"),
     ("timeframe", "1M", "1M"),
     ("timeframe", "15m", "15m"),
+    ("timeframes", "1m, 1h,1m", ("1m", "1h")),
     ("prix_ohlcv", "premiumIndex", "premiumIndex"),
     ("date_debut", "2024-01-01", D2024),
     ("date_debut", "2024-01-01T00:00:00Z", D2024),
@@ -134,6 +135,10 @@ MAUVAIS = [
     ("mode_marge", "", "«  » n'est pas permis (choix : isolated, cross)."),
     ("symbole", "  ", "un texte non vide est attendu"),
     ("donnee", "trade", f"« trade » n'est pas permis {HISTOIRES}. Vouliez-vous dire « trades » ?"),
+    ("timeframe", "1m,1h", "plusieurs timeframes se donnent par « timeframes » (--timeframes 1m,1h)"),
+    ("timeframes", " , ", "au moins un timeframe est attendu"),
+    ("sortie", "-", "stdout ne peut tenir une sortie, qui se relit pour continuer : donnez un fichier"),
+    ("sortie", "d/", "« d/ » est un dossier : donnez un nom de fichier, comme d/marche.parquet"),
     ("timeframe", "1 heure", "« 1 heure » n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)"),
     ("timeframe", "0m", "« 0m » n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)"),
     ("prix_ohlcv", "marks", f"« marks » n'est pas permis {PRIX}. Vouliez-vous dire « mark » ?"),
@@ -367,13 +372,46 @@ def test_un_intervalle_vide_ou_renverse_est_refuse(debut: str, fin: str) -> None
         ("a.csv.gz", None, "csv"),
         ("a.sqlite", None, "sqlite"),
         ("a.feather", None, "feather"),
-        ("a.inconnu", None, "csv"),
-        ("a.parquet", "csv", "csv"),
+        ("a", None, "csv"),
+        ("a.donnees", "parquet", "parquet"),
     ],
 )
 def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | None, choisi: str) -> None:
-    """Le format dit l'emporte, puis l'extension, puis csv."""
+    """Le format dit, ou l'extension, ou csv."""
     assert par_dict(**BASE, sortie=sortie, format=demande).format_choisi == choisi
+
+
+@pytest.mark.parametrize(
+    ("options", "dit"),
+    [
+        ({"sortie": "a.xlsx"}, "sortie : « .xlsx » n'est l'extension d'aucun format"),
+        ({"sortie": "a.json", "format": "csv"}, "sortie : « .json » n'est l'extension d'aucun format"),
+        ({"sortie": "a.csv.zst"}, "sortie : « .zst » n'est l'extension d'aucun format"),
+        ({"sortie": "a.parquet", "format": "csv"}, "format : « a.parquet » est un nom de parquet, pas de csv"),
+        ({"timeframes": "1m,1h", "sortie": "a.csv"}, "sortie : un fichier n'a qu'un timeframe"),
+        ({"timeframes": "1m,1h", "stream": "ohlcv"}, "timeframes : un flux suit un timeframe à la fois"),
+        ({"timeframes": "1m,1h", "donnee": "funding"}, "timeframes : funding n'a pas de timeframe"),
+        ({"symbole": "A/B,C/D"}, "symbole : plusieurs symboles se donnent par « symbols » (--symbols A/B,C/D)"),
+    ],
+)
+def test_une_sortie_surprise_est_refusee(options: dict[str, Any], dit: str) -> None:
+    """Un nom qui promet autre chose que ce qui y serait écrit, ou une liste au singulier."""
+    (faute,) = fautes(**{**BASE, **options})
+    assert faute.startswith(dit)
+
+
+@pytest.mark.parametrize(
+    ("sortie", "attendues"),
+    [
+        (None, [None, None]),
+        ("d/a_{timeframe}.csv", [Path("d/a_1m.csv"), Path("d/a_1h.csv")]),
+        ("a.db", [Path("a.db")] * 2),
+    ],
+)
+def test_plusieurs_timeframes_font_autant_de_taches(sortie: str | None, attendues: list[Path | None]) -> None:
+    parties = par_dict(**BASE, timeframes=["1m", "1h"], sortie=sortie).parties
+    assert [(p.timeframe, p.timeframes, p.sortie) for p in parties] == [
+        ("1m", (), attendues[0]), ("1h", (), attendues[1])]  # fmt: skip
 
 
 @pytest.mark.parametrize("nom", module.ECRIVAINS)
@@ -452,7 +490,7 @@ VALEURS: dict[str, st.SearchStrategy[Any]] = {
     "timeout": st.integers(1, 100_000),
     "proxy": st.just("https://h:1"),
     "format": st.sampled_from(sorted(module.ECRIVAINS)),
-    "sortie": st.sampled_from(["a.csv", "d/é è.parquet", "-x.csv"]),
+    "sortie": st.sampled_from(["a", "d/é è", "-x"]),
     "sqlite_table": st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,20}\Z"),
     "sandbox": st.booleans(),
     "hors_ligne": st.booleans(),
@@ -524,9 +562,10 @@ def test_chaque_option_est_declaree_en_entier() -> None:
 
 def test_les_noms_sont_ceux_du_contrat() -> None:
     """Les drapeaux promis, et eux seuls."""
-    promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe date-debut date-fin limite
-        prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table compression
-        donnee source stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
+    promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe timeframes date-debut
+         date-fin limite prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table
+         compression
+         donnee source stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
         timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan rapport
         journal"""
     noms = module.noms_options(module.Tache, module.OptionsExecution)

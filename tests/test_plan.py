@@ -312,10 +312,9 @@ def test_output_dir_ne_vaut_que_pour_les_taches_sans_sortie() -> None:
     [
         ("symbole: A/B", "symbole: A/B, date_debut: 2024-01-01", ""),
         ("symbole: A/B", "symbole: A/B, stream: ohlcv, duree: 5", ""),
-        ("symbole: A/B", "symbole: C/D", "les séries diffèrent"),
+        ("symbole: A/B", "symbole: C/D", ""),
         ("symbole: A/B", "symbole: A/B, timeframe: 1h", "les séries diffèrent"),
         ("symbole: A/B", "symbole: A/B, exchange: okx", "les séries diffèrent"),
-        ("symbole: A/B", "symbole: A/B, type_marche: swap", "les séries diffèrent"),
         ("symbole: A/B", "symbole: A/B, format: feather", "formats différents (csv, feather)"),
         ("symbole: A/B", "symbole: A/B, stream: trades, duree: 5", "contenus différents (ohlcv, trades)"),
         ("symbole: A/B, stream: ohlcv", "symbole: A/B, stream: ohlcv",
@@ -328,14 +327,46 @@ def test_output_dir_ne_vaut_que_pour_les_taches_sans_sortie() -> None:
     ],
 )  # fmt: skip
 def test_deux_taches_vers_un_meme_fichier(une: str, autre: str, dispute: str) -> None:
-    """Les mêmes séries, oui ; d'autres, seulement dans une base. Le chemin est comparé, pas sa façon de s'écrire."""
+    """La même famille, oui ; une autre, seulement dans une base. Le chemin est comparé, pas sa façon de s'écrire."""
     plan = lire(
-        f"version: 1\ntasks:\n  - {{name: a, sortie: x.csv, {une}}}\n  - {{name: b, sortie: ./y/../x.csv, {autre}}}\n"
+        f"version: 1\ntasks:\n  - {{name: a, sortie: x, {une}}}\n  - {{name: b, sortie: ./y/../x, {autre}}}\n"
     )
     attendues = [
-        f"{LOT}, ligne 4, tâche « b » : sortie : « d/y/../x.csv » est aussi celle de « a » : {dispute}"
+        f"{LOT}, ligne 4, tâche « b » : sortie : « d/y/../x » est aussi celle de « a » : {dispute}"
     ] if dispute else []  # fmt: skip
     assert list(plan.disputes()) == attendues
+
+
+def test_une_cle_en_x_est_libre() -> None:
+    """Des ancres à la racine, des notes dans une tâche."""
+    plan = lire(
+        "version: 1\nx-commun: &c {symbole: A/B, x-note: 1}\ndefaults: {x-qui: moi}\n"
+        "tasks:\n  - {name: a, <<: *c, x-y: [1]}\n"
+    )
+    assert [p.tache.symbole for p in plan.taches] == ["A/B"]
+
+
+def test_les_refus_de_l_exchange_sont_dits_avec_les_autres_fautes(tmp_path: Path) -> None:
+    """Exchange ou timeframe inconnu : à la ligne de sa clé, dans la même liste que le reste."""
+    fichier = tmp_path / "l.yaml"
+    fichier.write_text(
+        "version: 1\ntasks:\n  - name: a\n    symbole: A/B\n    exchange: binnance\n"
+        "  - name: b\n    symbole: A/B\n    timeframe: 7m\n    limite: x\n"
+        "  - name: c\n    symbole: A/B\n    timeframes: [1m, 11m]\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(module.ErreurDemande) as refus:
+        annexe_lot.ouvrir_plan(fichier)
+    fautes = [faute.partition("l.yaml, ")[2] for faute in str(refus.value).splitlines()]
+    assert [faute[: len(attendu)] for faute, attendu in zip(fautes, REFUS, strict=True)] == REFUS
+
+
+REFUS = [
+    "ligne 5, tâche « a » : exchange : Exchange inconnu : « binnance »",
+    "ligne 8, tâche « b » : timeframe : Timeframe inconnu de binance : « 7m",
+    "ligne 9, tâche « b » : limite : un entier est attendu, pas « x »",
+    "ligne 12, tâche « c » : timeframes : Timeframe inconnu de binance : «",
+]
 
 
 # Choix et plafonds
@@ -393,7 +424,7 @@ def test_memes_cles_meme_tache(choisies: dict[str, Any], communes: dict[str, Any
 def test_chaque_option_est_une_cle() -> None:
     """Aucune option de tâche ne manque au YAML."""
     options = module.noms_options(module.Tache)
-    autres = {"symbole", "symbols", "sortie", "compression", "donnee", "stream", "trades_vers_ohlcv"}
+    autres = {"symbole", "symbols", "timeframes", "sortie", "compression", "donnee", "stream", "trades_vers_ohlcv"}
     assert set(CLES) | autres == {
         champ.name for champ in fields(module.Tache)
     }

@@ -656,7 +656,7 @@ def test_7_un_fichier_etranger_est_refuse(
     assert donnees(figee) == []
 
 
-@pytest.mark.parametrize("mots", [("--timeframe", "5m"), ("--symbole", "ETH/USDT")])
+@pytest.mark.parametrize("mots", [("--timeframe", "5m"), ("--symbole", "ETH/USDT", "--timeframe", "5m")])
 @pytest.mark.parametrize("nom", ["csv", "parquet", "feather"])
 def test_7_le_fichier_d_une_autre_serie_est_refuse(
     figee: Bourse, tmp_path: Path, nom: str, mots: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -669,6 +669,26 @@ def test_7_le_fichier_d_une_autre_serie_est_refuse(
     assert telecharger(figee, sortie, BORNES, *mots) == 2
     assert empreinte(sortie) == avant
     assert "BTC/USDT 1m" in sans_trace(capsys)
+
+
+@pytest.mark.parametrize("nom", ["csv", "parquet", "feather"])
+def test_7_un_symbole_s_ajoute_sans_redire_les_autres(
+    figee: Bourse, tmp_path: Path, nom: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Même exchange, timeframe et prix : les lignes d'avant restent, c'est dit, et relancer ne récrit rien."""
+    sortie = tmp_path / f"bougies{EXTENSIONS[nom]}"
+    assert telecharger(figee, sortie, BORNES) == 0
+    btc = m.lire(sortie)
+    assert telecharger(figee, sortie, BORNES, "--symbole", "ETH/USDT") == 0
+    assert "ETH/USDT 1m (binance, prix last) s'ajoute à BTC/USDT 1m" in sans_trace(capsys)
+    ensemble = m.lire(sortie)
+    assert ensemble.slice(0, btc.num_rows).equals(btc)
+    assert set(ensemble["symbole"].to_pylist()) == {"BTC/USDT", "ETH/USDT"}
+    assert [fiche.cle.symbole for fiche in m.lire_fiches(sortie)] == ["BTC/USDT", "ETH/USDT"]
+    avant = empreinte(sortie)
+    for symbole in ("BTC/USDT", "ETH/USDT"):
+        assert telecharger(figee, sortie, BORNES, "--symbole", symbole) == 0
+    assert empreinte(sortie) == avant
 
 
 def test_7_une_base_tient_plusieurs_series(figee: Bourse, tmp_path: Path) -> None:
@@ -828,7 +848,7 @@ def test_12_un_pays_refuse_ne_se_reessaie_pas(
 
 @pytest.mark.parametrize(("mots", "dit"), [
     (("--symbole", "BTC/USDX"), "BTC/USDT"),
-    (("--symbole", "BTCUSDT"), "BTC/USDT"),
+    (("--symbole", "BTC/USTD"), "BTC/USDT"),
     (("--timeframe", "7m"), "1m"),
     (("--type-marche", "swap", "--symbole", "BTC/EUR"), "BTC/"),
     (("--prix-ohlcv", "mark"), "comptant"),

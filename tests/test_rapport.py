@@ -220,7 +220,8 @@ def test_verifier_avec_rapport_dit_les_fautes(tmp_path: Path) -> None:
     sortie.write_text("\n".join([*lignes[:5], *lignes[6:]]) + "\n", encoding="utf-8")
     assert m.principal(["--verifier", str(sortie), "--rapport", str(page)]) == m.CODE_FAUTES
     texte = _Page(page.read_text(encoding="utf-8")).texte
-    assert "Contrôle : 3 fautes" in texte  # cette ligne, et deux que les bougies d'essai ont d'impossibles
+    assert "Contrôle : 1 faute" in texte
+    assert "95,00 %" in texte
     assert m.en_iso(instant(4)) in texte
 
 
