@@ -2262,7 +2262,7 @@ def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) 
     cible = _nom_de_cote(chemin, "corrompu")
     with _disque("Copier", chemin):
         copier(cible)
-    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série que sa fiche ignore, ôtée(s) ; l'original est « %s »."
+    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
     journal.warning(phrase, chemin, otees, cible.name)
 
 
@@ -2718,6 +2718,23 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
+
+
+def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
+    """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
+    return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
+
+
+def dementir(fiche: Fiche) -> None:
+    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
+    if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
+        return
+    pas = grille(fiche)
+    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
+    for trou in dementis(fiche, next(avec, (None, None))[0]):
+        phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
+        journal.warning(phrase, fiche.cle)
+        fiche.noter([], [trou._replace(raison=ECHEC)])
 
 
 def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
@@ -3486,6 +3503,8 @@ class Ecrivain(Sortie):
                 _mettre_de_cote(self.chemin, *self._voisins(), motif=motif, cause=cause)
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
+            for fiche in self.fiches.values():
+                dementir(fiche)
             self._anciens = {cle: list(fiche.couverts) for cle, fiche in self.fiches.items()}
         except BaseException:
             self.fermer()

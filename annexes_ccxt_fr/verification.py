@@ -31,6 +31,7 @@ from module_ccxt_fr_v2 import (
     HISTOIRES,
     HORS_LIGNE,
     INSTANT_MAX_MS,
+    NOMS_DITS,
     OHLCV,
     OPEN_INTEREST,
     ORDERBOOK,
@@ -66,6 +67,7 @@ from module_ccxt_fr_v2 import (
     croiser,
     decimal_lisible,
     defaut_de_carnet,
+    dementis,
     en_iso,
     en_tuples,
     en_un_bloc,
@@ -137,13 +139,15 @@ class EtatSerie:
     premiere: int | None = None
     derniere: int | None = None
     couverture: float | None = None
+    non_couverts: list[Intervalle] = field(default_factory=list)  # entre ce que la fiche connaît : jamais lus
     trous: collections.Counter[str] = field(default_factory=collections.Counter)
     fautes: collections.Counter[str] = field(default_factory=collections.Counter)
 
     def en_dict(self) -> dict[str, Any]:
         """La série, en types JSON."""
-        bornes = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
-        return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **bornes}
+        dits: dict[str, Any] = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
+        dits["non_couverts"] = [list(map(_instant_lisible, intervalle)) for intervalle in self.non_couverts]
+        return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **dits}
 
 
 @dataclass
@@ -226,6 +230,16 @@ POSSIBLES: Mapping[str, Callable[[pa.Table, CleSerie], pa.Array]] = {
     FUNDING.nom: _financements_possibles,
     OPEN_INTEREST.nom: _interets_possibles,
 }
+
+
+def _debordements(lignes: pa.Table) -> int:
+    """Le nombre de bougies dont l'ouverture ou la clôture sort de [low, high] ; il en est servi de vraies."""
+    sorties = [
+        comparer(lignes[nom], lignes[bord])
+        for nom in ("open", "close")
+        for comparer, bord in ((pc.less, "low"), (pc.greater, "high"))
+    ]
+    return int(pc.sum(functools.reduce(pc.or_, sorties)).as_py() or 0)
 
 
 class Regle(NamedTuple):
@@ -315,6 +329,7 @@ class Examen:
         self.presents: list[Intervalle] = []
         self.perdus: list[Intervalle] = []
         self._fins: dict[str, pa.Table] = {}
+        self._debordent = 0  # bougies dont l'ouverture ou la clôture sort de [low, high]
 
     def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
         """Note des fautes d'une nature ; voir `Rapport.noter`."""
@@ -337,6 +352,7 @@ class Examen:
         masques = {nature: regle.fautives(lignes, instants, self.fiche) for nature, regle in REGLES.items()}
         for nature, masque in masques.items():
             self._noter_masque(nature, REGLES[nature].phrase, instants, masque)
+        self._debordent += _debordements(lignes) if self.donnee is OHLCV else 0
         otees = [masque for nature, masque in masques.items() if REGLES[nature].otees]
         fautives = functools.reduce(pc.or_, otees, self._suivre(lignes, instants))
         gardees = pc.invert(fautives)
@@ -381,6 +397,12 @@ class Examen:
         """Confronte la fiche à toutes les lignes ; un journal en attente en sait plus qu'elle."""
         fiche, manquent = self.fiche, list[Intervalle]()
         self._noter_intervalles("fiche", contradictions(fiche))
+        phrase = "« avant_cotation », alors que des lignes sont plus anciennes"
+        self._noter_intervalles("cotation", [((t.debut, t.fin), phrase) for t in dementis(fiche, self.etat.premiere)])
+        if self._debordent:
+            bougies = nombre_de(self._debordent, "bougie")
+            phrase = f"{fiche.cle} : {bougies} dont l'ouverture ou la clôture sort de [low, high], telles que servies"
+            self.rapport.avertissements.append(phrase)
         if self.donnee.a_une_grille and not en_attente:
             manquent = absentes(fiche, unir(self.presents, self.perdus))
             for nature, intervalles, phrase in (
@@ -392,7 +414,9 @@ class Examen:
         self.etat.trous.update(trou.raison for trou in fiche.trous)
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
         tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
-        if total := mesurer(tout[0][0], tout[-1][1]) if tout else 0:
+        etendue = [(tout[0][0], tout[-1][1])] if tout else []
+        self.etat.non_couverts = [i for i in oter(etendue, tout) if mesurer(*i)]
+        if total := mesurer(*etendue[0]) if tout else 0:
             prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
             self.etat.couverture = 1_000_000 * prouve // total / 10_000  # jamais 100 s'il manque une bougie
 
@@ -405,7 +429,13 @@ class Examen:
         return dehors[:-1] if dehors[-1:] == [courante] else dehors
 
     def accordee(self, *, en_attente: bool) -> Fiche:
-        """La fiche, d'accord avec les lignes qui restent."""
+        """La fiche, d'accord avec les lignes qui restent ; un fait qu'elles démentent est à relire."""
+        fiche = self._accordee(en_attente=en_attente)
+        for trou in dementis(fiche, self.etat.premiere):
+            fiche.noter([], [trou._replace(raison=ECHEC)])
+        return fiche
+
+    def _accordee(self, *, en_attente: bool) -> Fiche:
         if en_attente or not self.donnee.a_une_grille:
             return accordee(self.fiche, self.fiche.couverts, self.perdus)
         courante = oter(oter(self.presents, self._dehors()), self.fiche.couverts)
@@ -455,11 +485,14 @@ class Controle:
         instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
         try:
             fiche, famille = fiche_de_rien(cle, instants), cle._replace(symbole="")
-            intruse = self.brut.famille_unique and famille != (self._famille or famille)
+            # Une fiche qui connaît ses séries et pas celle-là : ni l'exécution ni une reprise ne l'ont écrite.
+            inconnue = bool(self.brut.fiches) and not self.brut.en_attente()
+            intruse = inconnue or (self.brut.famille_unique and famille != (self._famille or famille))
         except (ValueError, OverflowError):
             intruse = True
         if intruse:
-            constats = [Constat("autre_serie", cle, i, None, "ligne d'une autre série") for i in instants.to_pylist()]
+            phrase = "ligne d'une série que la fiche ne connaît pas"
+            constats = [Constat("autre_serie", cle, i, None, phrase) for i in instants.to_pylist()]
             self.rapport.noter(constats)
             return None
         self.rapport.avertissements.append(f"{cle} : fiche absente ; ce qu'elle devrait couvrir n'est pas connu")
@@ -633,6 +666,10 @@ def _dire_etat(etat: EtatSerie) -> str:
     if etat.couverture is not None:
         morceaux.append(decimal_lisible(f"couverture {etat.couverture:g} %"))
     morceaux.append(f"trous : {trous}" if trous else "aucun trou")
+    if etat.non_couverts:
+        dits = [" à ".join(map(_instant_lisible, intervalle)) for intervalle in etat.non_couverts[:NOMS_DITS]]
+        reste = len(etat.non_couverts) - len(dits)
+        morceaux.append(f"jamais lu : de {', de '.join(dits)}{f' et {reste} autres intervalles' if reste else ''}")
     morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")
     return f"{nom} : {', '.join(morceaux)}"
 

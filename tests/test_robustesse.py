@@ -410,3 +410,65 @@ def test_une_relance_regarde_un_fichier_recrit_par_un_autre_outil(suffixe: str, 
     assert telecharger(bourse, sortie, UNE_HEURE) == 0
     assert lignes(sortie) == juste
     assert m.verifier(sortie).code == 0
+
+
+# --- Ce que --verifier voit de plus
+
+
+def ecrite(chemin: Path, *, trous: tuple[m.Trou, ...] = (), couverts: list[m.Intervalle] | None = None) -> m.CleSerie:
+    """Dix bougies, de la 10e à la 19e minute, et ce que la fiche en dit."""
+    cle = m.CleSerie("binance", "BTC/USDT", "1m", "last")
+    instants = [JANVIER + rang * MINUTE for rang in range(10, 20)]
+    page = pa.table(
+        [pa.array(instants, pa.int64()), *[pa.array([1.0] * 10)] * 5], names=["timestamp", *m.VALEURS_OHLCV]
+    )
+    with creer(chemin) as ecrivain:
+        lot = m.Lot(cle, m.habiller(cle, page), couverts or [(instants[0], instants[-1] + MINUTE)], list(trous))
+        ecrivain.ecrire(lot, m.Fiche(cle))
+        ecrivain.finir()
+    return cle
+
+
+def test_une_ouverture_hors_de_low_high_est_un_avertissement(tmp_path: Path) -> None:
+    """Des exchanges en servent : code 0, et le nombre."""
+    sortie = tmp_path / "a.csv"
+    ecrite(sortie)
+    rangs = sortie.read_text().splitlines()
+    for rang, cellule in ((3, 5), (7, 8)):  # open, close
+        cellules = rangs[rang].split(",")
+        cellules[cellule] = "2.0"
+        rangs[rang] = ",".join(cellules)
+    sortie.write_text("\n".join(rangs) + "\n")
+    rapport = m.verifier(sortie)
+    assert rapport.code == 0, rapport.constats
+    assert ["2 bougies dont l'ouverture ou la clôture" in a for a in rapport.avertissements] == [True]
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
+def test_un_avant_cotation_dementi_est_une_faute_redemandee(suffixe: str, tmp_path: Path) -> None:
+    """Des lignes plus anciennes qu'un « avant_cotation » : faute, et l'ouverture n'y voit plus un fait."""
+    sortie, vide = tmp_path / f"a{suffixe}", (JANVIER + 20 * MINUTE, JANVIER + 30 * MINUTE)
+    cle = ecrite(sortie, trous=(m.Trou(*vide, m.AVANT_COTATION),))
+    assert m.verifier(sortie).fautes == {"cotation": 1}
+    with creer(sortie) as ecrivain:
+        assert ecrivain.fiches[cle].trous == [m.Trou(*vide, m.ECHEC)]
+
+
+def test_ce_qui_n_a_jamais_ete_lu_est_dit(tmp_path: Path) -> None:
+    """Entre deux intervalles couverts : « couverture 68 %, aucun trou » taisait le mois qui manque."""
+    sortie, loin = tmp_path / "a.csv", (JANVIER + 50 * MINUTE, JANVIER + 60 * MINUTE)
+    couverts = [(JANVIER + 10 * MINUTE, JANVIER + 20 * MINUTE)]
+    ecrite(sortie, couverts=couverts, trous=(m.Trou(*loin, m.HORS_FENETRE_API),))
+    rapport = m.verifier(sortie)
+    assert rapport.series[0].non_couverts == [(couverts[0][1], loin[0])]
+    assert rapport.en_dict()["series"][0]["non_couverts"] == [["2024-01-01T00:20Z", "2024-01-01T00:50Z"]]
+    assert m.principal(["--verifier", str(sortie)]) == 0
+
+
+def test_une_serie_que_la_fiche_ignore_est_une_faute(tmp_path: Path) -> None:
+    sortie = tmp_path / "a.csv"
+    ecrite(sortie)
+    sortie.write_text(sortie.read_text().replace("BTC/USDT", "BTC/USDU", 1))
+    rapport = m.verifier(sortie)
+    assert "autre_serie" in rapport.fautes
+    assert rapport.code == 4
