@@ -5884,7 +5884,8 @@ class _Disposition:
     def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
         try:
             brute = list(map(operator.itemgetter(cle), lignes))
-            if not set(map(type, brute)) <= self.LISIBLES or (lecture != "nombre" and float in set(map(type, brute))):
+            natures = set(map(type, brute))
+            if not natures <= self.LISIBLES or (lecture != "nombre" and float in natures):
                 return None
             return list(map(self.LECTURES[lecture], brute))
         except (LookupError, ValueError, OverflowError):
@@ -7833,12 +7834,14 @@ class Pages:
         timeframe, debut, fin = question
         fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
         brutes = await self._demander(timeframe, debut, fin, relecture)
+        instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
-            if not autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes)):
+            if not autre_pas(instants, self._ancrer(timeframe, brutes)):
                 break
             brutes = await self._demander(timeframe, debut, fin, True)
+            instants = _instants_bruts(brutes)
         timeframe = self._ancrer(timeframe, brutes)
-        _controler_le_pas(_instants_bruts(brutes), timeframe)
+        _controler_le_pas(instants, timeframe)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
