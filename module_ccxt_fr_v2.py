@@ -2039,9 +2039,9 @@ class Essais:
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
 # Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les sorties : un fichier, de l'un des trois codecs, ou une base SQLite. Un fichier tient un type de donnée, une famille (exchange, timeframe,
-# prix) et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base SQLite tient plusieurs tables de
-# plusieurs séries.
+# pur, en mémoire constante), les sorties : un fichier, de l'un des trois codecs, ou une base SQLite. Un fichier tient
+# un type de donnée, une famille (exchange, timeframe, prix) et un ou plusieurs symboles, trié par symbole, instant et
+# séquence ; une base SQLite tient plusieurs tables de plusieurs séries.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
