@@ -107,7 +107,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 __version__ = "2.0.0"
 
@@ -2093,9 +2093,9 @@ class Essais:
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
 # Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les quatre formats. Un fichier tient un type de donnée, une famille (exchange, timeframe,
-# prix) et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base SQLite tient plusieurs tables de
-# plusieurs séries.
+# pur, en mémoire constante), les sorties : un fichier, de l'un des trois codecs, ou une base SQLite. Un fichier tient
+# un type de donnée, une famille (exchange, timeframe, prix) et un ou plusieurs symboles, trié par symbole, instant et
+# séquence ; une base SQLite tient plusieurs tables de plusieurs séries.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2114,6 +2114,7 @@ SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, r
 
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
 LIGNES_A_FONDRE = 1000  # et au moins ce que tient le fichier
+OCTETS_PAR_S = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
 ATTENTE_FONTE_S = 900.0
 PART_DU_FICHIER = 8  # une fonte que seul l'âge demande ajoute au moins un huitième du fichier qu'elle récrit
 FONTE_PRESSEE_S = 2.5
@@ -3148,8 +3149,8 @@ def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
             nom, copie = suite
             JournalDeReprise(Path(copie), TYPES[nom]).recopier_d_avant(Path(chemin))
         else:
-            classe: Any = ECRIVAINS[quoi]
-            classe(Path(chemin)).eprouver()
+            codec: Any = ECRIVAINS[quoi]
+            codec.eprouver(Path(chemin))
     except (ImportError, DependanceAbsente, MemoryError):
         raise  # le fichier n'y est pour rien
     except Exception as erreur:
@@ -3267,9 +3268,9 @@ class FichierScelle(io.RawIOBase):
         super().close()
 
 
-# --- Le contrat. Ajouter un format : une sous-classe d'EcrivainFichier (ses cinq méthodes abstraites) ou d'Ecrivain,
-# avec sa `signature`, ses `extensions` et ses `compressions` ; puis une ligne dans ECRIVAINS, plus bas. Rien ailleurs :
-# les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) partent du registre.
+# --- Le contrat. Une `Sortie` range des lots ; ce qu'un fichier a de propre à son format est dans un codec, sans état.
+# Ajouter un format de fichier : un Codec (ses trois fonctions abstraites), et une ligne dans ECRIVAINS, plus bas.
+# Rien ailleurs : les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) en partent.
 
 
 class Brut(NamedTuple):
@@ -3283,17 +3284,35 @@ class Brut(NamedTuple):
     en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
 
 
+_DONNEES_DE = {
+    REEL: "des données réelles",
+    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
+    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
+}
+
+
+Format: TypeAlias = "Codec | FormatSqlite"  # ce que tient le registre ; l'appeler ouvre une sortie
+
+
 class Sortie(ABC):
-    """Une sortie, et ce qu'on peut en savoir sans y écrire : est-elle à nous, que tient-elle."""
+    """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
 
-    format: ClassVar[str]
-    extensions: ClassVar[tuple[str, ...]]
-    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
-    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
-    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)  # ceux qu'un flux charge avant de recevoir
+    L'ordre d'emploi : `controler` (ne touche à rien), `ouvrir` (ou `with`), `lire` et `ecrire` autant qu'il faut,
+    `finir`, `fermer`. Ce qui est promis :
 
-    def __init__(
+    - au retour d'`ecrire`, le lot survit à `kill -9` ; à la prochaine ouverture il est là, et `fiches` le sait ;
+    - une ligne de même clé est remplacée entière ; jamais de doublon ni de désordre, dans quelque ordre que les lots
+      arrivent ;
+    - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
+    - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
+
+    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
+    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
+    """
+
+    def __init__(  # noqa: PLR0913  ce sont les réglages d'une sortie
         self,
+        decrit: Format,
         chemin: Path,
         *,
         type_donnee: TypeDonnee = OHLCV,
@@ -3302,26 +3321,30 @@ class Sortie(ABC):
         flux: bool = False,
         origine: str | None = None,
     ) -> None:
-        if compression is not None and compression not in self.compressions:
-            raise ErreurDemande(
-                f"Compression « {compression} » inconnue en {self.format}",
-                f"Choisissez parmi {', '.join(self.compressions)}. {proches(compression, self.compressions)}".rstrip(),
-            )
+        if compression is not None and compression not in decrit.compressions:
+            choix = f"Choisissez parmi {', '.join(decrit.compressions)}. {proches(compression, decrit.compressions)}"
+            raise ErreurDemande(f"Compression « {compression} » inconnue en {decrit.format}", choix.rstrip())
+        self.decrit, self.format = decrit, decrit.format
         self.chemin = _sans_lien(chemin)
         self.type_donnee = type_donnee
         self.table = type_donnee.nom if table is None else table
-        self.compression = compression or self.compressions[0]
+        self.compression = compression or decrit.compressions[0]
         self.flux = flux
         self.origine = origine  # de ce qui va être écrit ; None : celle de la sortie, quelle qu'elle soit
         self.fiches: dict[CleSerie, Fiche] = {}
+        self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
+        self._marches: Mapping[CleSerie, str] = {}
+        self._verrou = Verrou(self.chemin)
 
-    @abstractmethod
-    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
-        """Les fiches de la sortie et d'une exécution interrompue ; PasLeNotre si ce qui est là n'est pas à nous."""
+    # Ce qu'on en sait sans y écrire.
 
-    @abstractmethod
-    def _origines(self) -> set[str]:
-        """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
+    @property
+    def octets(self) -> int:
+        """Taille de la sortie ; 0 si elle n'existe pas."""
+        return self.chemin.stat().st_size if self.chemin.exists() else 0
+
+    def _existe(self) -> bool:
+        return self.octets > 0  # vide : comme absent
 
     @abstractmethod
     def _reconnaitre(self) -> bool:
@@ -3333,18 +3356,6 @@ class Sortie(ABC):
             return self._existe() and self._reconnaitre()
         except (PasLeNotre, SortieIllisible):
             return False
-
-    def _charger_les_modules(self) -> None:
-        """Avant le flux : un import y tiendrait le GIL un dixième de seconde, et la réception attendrait."""
-        for module in self.modules if self.flux else ():
-            module.charger()
-
-    def _fonte_s(self) -> float:
-        """Ce que `finir` coûterait, en secondes : à peu près."""
-        return 0.0
-
-    def _existe(self) -> bool:
-        return self.octets > 0  # vide : comme absent
 
     @abstractmethod
     def lire_tout(self) -> Iterator[pa.Table]:
@@ -3362,40 +3373,19 @@ class Sortie(ABC):
     def fiches_portees(self) -> list[Fiche]:
         """Les fiches que la sortie porte encore, ses lignes fussent-elles illisibles."""
 
-    @property
-    def octets(self) -> int:
-        """Taille de la sortie ; 0 si elle n'existe pas."""
-        return self.chemin.stat().st_size if self.chemin.exists() else 0
+    @abstractmethod
+    def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
+        """Les fiches de la sortie et d'une exécution interrompue ; PasLeNotre si ce qui est là n'est pas à nous."""
 
+    @abstractmethod
+    def _origines(self) -> set[str]:
+        """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
 
-_DONNEES_DE = {
-    REEL: "des données réelles",
-    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
-    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
-}
+    @abstractmethod
+    def _voisins(self) -> tuple[Path, ...]:
+        """Les fichiers qui font partie de la sortie, à côté d'elle."""
 
-
-class Ecrivain(Sortie):
-    """Range des lots de lignes dans une sortie, sans jamais en perdre ni en abîmer.
-
-    L'ordre d'emploi : `controler` (ne touche à rien), `ouvrir` (ou `with`), `lire` et `ecrire` autant qu'il faut,
-    `finir`, `fermer`. Ce qui est promis :
-
-    - au retour d'`ecrire`, le lot survit à `kill -9` ; à la prochaine ouverture il est là, et `fiches` le sait ;
-    - une ligne de même clé est remplacée entière ; jamais de doublon ni de désordre, dans quelque ordre que les lots
-      arrivent ;
-    - si rien n'a changé (lignes identiques, rien appris), la sortie n'est pas touchée ;
-    - une erreur laisse l'ancien contenu intact, et ce qui est reçu pour la prochaine fois.
-
-    Un écrivain sert un fil à la fois, mais pas toujours le même. Avec `flux`, la sortie existe et se lit dès le premier
-    lot, et la suite d'`ecrire` peut durer des jours : ce que coûte un lot ne dépend pas de ceux d'avant.
-    """
-
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
-        self._anciens: dict[CleSerie, list[Intervalle]] = {}  # ce qui était couvert à l'ouverture
-        self._marches: Mapping[CleSerie, str] = {}
-        self._verrou = Verrou(self.chemin)
+    # Avant d'écrire : la demande est-elle possible ?
 
     def controler(self, cles: Sequence[CleSerie], marches: Mapping[CleSerie, str] = MappingProxyType({})) -> None:
         """Lève ErreurDemande si un fichier lisible est déjà là et n'est pas pour ces séries ; n'écrit rien.
@@ -3441,9 +3431,7 @@ class Ecrivain(Sortie):
                     "Ce n'est pas la même série : choisissez une autre sortie, ou déplacez ce fichier.",
                 )
 
-    @abstractmethod
-    def _voisins(self) -> tuple[Path, ...]:
-        """Les fichiers qui font partie de la sortie, à côté d'elle."""
+    # Ce que chaque sorte de sortie sait faire, sous verrou.
 
     @abstractmethod
     def _reprendre(self) -> None:
@@ -3459,6 +3447,10 @@ class Ecrivain(Sortie):
 
     def _entretenir(self) -> None:
         """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
+
+    def _fonte_s(self) -> float:
+        """Ce que `finir` coûterait, en secondes : à peu près."""
+        return 0.0
 
     @abstractmethod
     def _finir(self) -> bool:
@@ -3476,23 +3468,14 @@ class Ecrivain(Sortie):
     def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
         """Sous verrou, d'un coup : la sortie n'a plus que les lignes gardées, triées, et ces fiches."""
 
-    def ecarter(self) -> None:
-        """Met de côté une sortie illisible, s'il y en a encore une."""
-        if self.chemin.exists():
-            self._ecarter()
-
-    @contextlib.contextmanager
-    def tenue(self) -> Iterator[Self]:
-        """Le verrou, sans rien reprendre ni mettre de côté."""
-        try:
-            self._verrou.prendre()
-            yield self
-        finally:
-            self.fermer()
+    # L'emploi.
 
     def ouvrir(self) -> Self:
         """Crée le dossier, prend le verrou (ou lève SortieOccupee), reprend une exécution interrompue."""
-        self._charger_les_modules()  # avant d'avoir rien créé : il peut en manquer un
+        # Avant d'avoir rien créé : il peut en manquer un. Avant le flux : un import y tiendrait le GIL un dixième de
+        # seconde, et la réception attendrait.
+        for module in self.decrit.modules if self.flux else ():
+            module.charger()
         with _disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -3512,6 +3495,15 @@ class Ecrivain(Sortie):
         return self
 
     @contextlib.contextmanager
+    def tenue(self) -> Iterator[Self]:
+        """Le verrou, sans rien reprendre ni mettre de côté."""
+        try:
+            self._verrou.prendre()
+            yield self
+        finally:
+            self.fermer()
+
+    @contextlib.contextmanager
     def _garde(self) -> Iterator[None]:
         """Une sortie abîmée là où l'ouverture n'a pas regardé est mise de côté : relancer suffit."""
         try:
@@ -3524,17 +3516,6 @@ class Ecrivain(Sortie):
         """Les lignes déjà reçues de [debut, fin[, dans l'ordre ; ne coûte guère plus que ces lignes."""
         with self._garde():
             return self._lire(cle, debut, fin)
-
-    def finir(self, *, presse: bool = False) -> bool:
-        """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
-
-        `presse` (un signal attend) : une fonte de plus de quelques secondes est laissée à la prochaine ouverture.
-        """
-        if presse and self._fonte_s() > FONTE_PRESSEE_S:
-            journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
-            return False
-        with self._garde():
-            return self._finir()
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> None:
         """Range un lot ; `fiche` donne ce qu'il ne dit pas (marché, unité du volume, ancre, horodatage…)."""
@@ -3575,6 +3556,22 @@ class Ecrivain(Sortie):
             return False
         return not len(comparer(self.lire(lot.cle, debut, fin), lot.lignes, self.type_donnee)[0])
 
+    def finir(self, *, presse: bool = False) -> bool:
+        """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
+
+        `presse` (un signal attend) : une fonte de plus de quelques secondes est laissée à la prochaine ouverture.
+        """
+        if presse and self._fonte_s() > FONTE_PRESSEE_S:
+            journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
+            return False
+        with self._garde():
+            return self._finir()
+
+    def ecarter(self) -> None:
+        """Met de côté une sortie illisible, s'il y en a encore une."""
+        if self.chemin.exists():
+            self._ecarter()
+
     def fermer(self) -> None:
         """Rend le verrou ; idempotent. Sans `finir`, ce qui est reçu attend la prochaine ouverture."""
         self._verrou.rendre()
@@ -3586,29 +3583,31 @@ class Ecrivain(Sortie):
         self.fermer()
 
 
-def refuser_autre_format(ecrivain: Ecrivain) -> None:
+# --- Reconnaître : ce fichier est-il le nôtre ?
+
+
+def refuser_autre_format(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
-    with _disque("Lire", ecrivain.chemin), ecrivain.chemin.open("rb") as fichier:
+    with _disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(1 << 16)
-    if ecrivain.signature and tete.startswith(ecrivain.signature):
+    if decrit.signature and tete.startswith(decrit.signature):
         return
-    if contenu := _nature_etrangere(tete, texte=bool(ecrivain.signature)):
-        raise pas_le_notre(ecrivain, contenu)
-    if ecrivain.signature:
-        raise SortieIllisible(f"« {ecrivain.chemin} » est illisible : il ne commence pas comme un {ecrivain.format}")
+    if contenu := _nature_etrangere(tete, texte=bool(decrit.signature)):
+        raise pas_le_notre(decrit, chemin, donnee, contenu)
+    if decrit.signature:
+        raise SortieIllisible(f"« {chemin} » est illisible : il ne commence pas comme un {decrit.format}")
 
 
-def _dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
+def dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
     """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
     donnee = type_des_colonnes(noms)
     return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
 
 
-def pas_le_notre(ecrivain: Ecrivain, contenu: str) -> PasLeNotre:
-    """Le refus d'un fichier qui contient autre chose que ce que cet écrivain range."""
+def pas_le_notre(decrit: Format, chemin: Path, donnee: TypeDonnee, contenu: str) -> PasLeNotre:
+    """Le refus d'un fichier qui contient autre chose que les lignes de ce type, dans ce format."""
     return PasLeNotre(
-        f"« {ecrivain.chemin} » n'est pas une sortie {ecrivain.type_donnee.nom} en {ecrivain.format} : "
-        f"il contient {contenu}",
+        f"« {chemin} » n'est pas une sortie {donnee.nom} en {decrit.format} : il contient {contenu}",
         "Choisissez une autre sortie, ou déplacez ce fichier.",
     )
 
@@ -3618,9 +3617,9 @@ def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
 
     Un texte sans forme, là où un format binaire est attendu, est un fichier abîmé : il sera mis de côté.
     """
-    for classe in ECRIVAINS.values():
-        if classe.signature and tete.startswith(classe.signature):
-            return f"un fichier {classe.format}"
+    for autre in ECRIVAINS.values():
+        if autre.signature and tete.startswith(autre.signature):
+            return f"un fichier {autre.format}"
     if not (texte and _est_du_texte(tete)):
         return None
     titre = tete.partition(b"\n")[0]
@@ -3637,12 +3636,190 @@ def _est_du_texte(octets: bytes) -> bool:
     return all(c.isprintable() or c in "\t\r\n" for c in texte)
 
 
-class _FichierLu(Ecrivain):
-    """Ce qu'on peut demander à un fichier sans y écrire : est-il à nous, que tient-il, sa fiche dit-elle vrai."""
+def _origines_de(entete: Mapping[str, Any] | None) -> set[str]:
+    """Les origines que dit un en-tête ; un fichier qui n'en dit aucune est réel."""
+    series = entete.get("series") if entete else None
+    return {_origine_lue(s) for s in series if isinstance(s, dict)} or {REEL} if isinstance(series, list) else {REEL}
 
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
+
+def _enumerer(cles: Iterable[CleSerie]) -> str:
+    noms = sorted(map(str, cles))
+    dites = ", ".join(noms[:NOMS_DITS])
+    return dites if len(noms) <= NOMS_DITS else f"{dites}… ({len(noms)} séries)"
+
+
+# --- Une sortie qui est un fichier
+
+
+class Codec(ABC):
+    """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
+
+    Trois fonctions suffisent : `reconnaitre`, `lots`, `composer`. Les autres disent ce qu'un format sait de plus, et
+    rien d'office : porter sa fiche, dire son nombre de lignes, s'allonger sans être récrit.
+    """
+
+    format: ClassVar[str]
+    extensions: ClassVar[tuple[str, ...]]
+    compressions: ClassVar[tuple[str, ...]]  # la première est celle par défaut
+    signature: ClassVar[bytes] = b""  # premiers octets d'un fichier de ce format
+    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)  # ceux qu'un flux charge avant de recevoir
+    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
+    lenteurs: ClassVar[Mapping[str, float]] = {}  # compression -> combien de fois plus lente que `OCTETS_PAR_S`
+    fiche_a_part: ClassVar[bool] = True  # dans F.fiche.json ; faux d'un format qui la porte (`entete`)
+    marque: ClassVar[str] = ""  # dans la fiche à part, d'un fichier écrit comme aujourd'hui : son début se recopie
+
+    def __call__(self, chemin: Path, **reglages: Any) -> SortieFichier:
+        """La sortie de ce format ; mêmes réglages que `Sortie`."""
+        return SortieFichier(self, chemin, **reglages)
+
+    @abstractmethod
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        """Lève PasLeNotre si le fichier, lisible, tient autre chose que ce type ; SortieIllisible s'il est abîmé."""
+
+    @abstractmethod
+    def lots(
+        self,
+        chemin: Path,
+        donnee: TypeDonnee,
+        depuis: Borne | None = None,
+        colonnes: Sequence[str] | None = None,
+        fin: int = 0,
+    ) -> Iterator[pa.Table]:
+        """Les lignes du fichier, telles qu'elles y sont, à nos types ; à partir de `depuis` ou d'un peu avant.
+
+        `colonnes` : celles qui suffisent. `fin` : d'un fichier qui s'allonge, l'octet où s'arrêter (0 : au bout).
+        """
+
+    @abstractmethod
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+    ) -> int | None:
+        """Écrit un fichier entier ; rend le nombre de lignes qu'il y relit, None s'il ne relit pas.
+
+        `entete` : la fiche, à porter si elle n'est pas à part.
+        """
+
+    def entete(self, chemin: Path) -> dict[str, Any] | None:
+        """La fiche que porte le fichier ; None s'il n'en a pas."""
+
+    def nombre(self, chemin: Path) -> int | None:
+        """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
+
+    def eprouver(self, chemin: Path) -> None:
+        """Lit et valide tout un fichier dont les octets, abîmés, peuvent tuer le processus."""
+
+    def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
+        """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
+        return False
+
+    def compression_de(self, chemin: Path) -> str | None:
+        """La compression que le nom ou les octets du fichier imposent ; None s'ils laissent le choix."""
+
+    def blocs(self, chemin: Path, donnee: TypeDonnee) -> Iterator[pa.Table]:
+        """Les lignes du fichier, dans son ordre, pour les contrôler ; une cellule illisible est nulle."""
+        return self.lots(chemin, donnee)
+
+    def defauts(self, chemin: Path, donnee: TypeDonnee) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Ce qui ne va pas dans la forme du fichier, lignes à part : (nature, phrase)."""
+        return []
+
+    # Un texte, dont les lignes s'ajoutent au bout (`tail -f`).
+
+    def s_allonge(self, chemin: Path) -> bool:  # noqa: ARG002
+        """Vrai si l'on peut ajouter des lignes au bout du fichier, tel qu'il est, sans le récrire."""
+        return False
+
+    def titre(self, donnee: TypeDonnee) -> bytes:  # noqa: ARG002
+        """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
+        return b""
+
+    def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
+        """Des lignes, telles qu'elles s'ajoutent au bout."""
+        raise NotImplementedError
+
+    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
+        """Écrit des lignes au bout ; rend le nombre de celles qu'il y relit."""
+        raise NotImplementedError
+
+    def fin_des_lignes(self, chemin: Path) -> int:
+        """L'octet qui suit la dernière ligne entière."""
+        return chemin.stat().st_size
+
+    def est_coupe(self, chemin: Path) -> bool:  # noqa: ARG002
+        """Vrai si quelque chose suit la dernière ligne entière."""
+        return False
+
+    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
+        """Où commence la première ligne qui n'est pas avant la borne."""
+        raise NotImplementedError
+
+
+class Bout:
+    """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
+
+    def __init__(self, codec: Codec, chemin: Path, donnee: TypeDonnee) -> None:
+        self._codec, self._chemin, self._donnee = codec, chemin, donnee
+        self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
+        self._fichier: io.FileIO | None = None
+
+    def retenir(self, lots: Iterable[pa.Table]) -> None:
+        """Ces lignes attendent ailleurs : un lot qui en précède une n'ira pas au bout du fichier."""
+        for table in lots:
+            for _, lignes in par_serie(table, self._donnee):
+                prolonger(self.fins, lignes, self._donnee)
+
+    def place(self, symbole: str, lignes: pa.Table) -> int:
+        """Le rang de la première de ces lignes qui peut aller au bout ; toutes sont désormais reçues."""
+        fin = self.fins.get(symbole)
+        suit = prolonger(self.fins, lignes, self._donnee)
+        return 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+
+    def ajouter(self, lignes: pa.Table) -> None:
+        """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
+        with _disque("Écrire", self._chemin):
+            if self._fichier is None:
+                self._fichier = io.FileIO(self._chemin, "ab")
+                if self._fichier.tell() > (fin := self._codec.fin_des_lignes(self._chemin)):
+                    self._fichier.truncate(fin)
+            _ajouter_octets(self._fichier, self._codec.octets(lignes, self._donnee))
+
+    def synchroniser(self) -> None:
+        """Les lignes ajoutées survivent à une coupure de courant."""
+        if self._fichier is not None:
+            os.fsync(self._fichier.fileno())
+
+    def fermer(self) -> None:
+        """Ferme le fichier ; idempotent."""
+        if self._fichier is not None:
+            self._fichier.close()
+            self._fichier = None
+
+
+class SortieFichier(Sortie):
+    """Un fichier, quel que soit son codec : les lots vont au journal, fondu dans le fichier à la fin, et dans un flux.
+
+    La fiche est dans le fichier si le codec sait l'y porter, à côté sinon. Un flux dont le fichier s'allonge (CSV)
+    ajoute ses lignes au bout tant qu'elles suivent celles de leur symbole ; les autres attendent au journal, qui tient
+    aussi ce que chaque lot prouve. À la fonte, ce qui y précède la première ligne nouvelle est recopié tel quel.
+    """
+
+    def __init__(self, codec: Codec, chemin: Path, **reglages: Any) -> None:
+        super().__init__(codec, chemin, **reglages)
+        self.codec = codec
+        if reglages.get("compression") is None:
+            self.compression = codec.compression_de(self.chemin) or self.compression
         self._nom_journal = self.chemin.with_name(f"{self.chemin.name}.journal")
+        self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
+        self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
+        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
+        self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
+        self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
+        self._modifiee = False  # la sortie, depuis la dernière fin
+        self._duree_fonte = 0.0
+        self._fiche_ecrite = -math.inf
+        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
+        self._queues: Mapping[str, tuple[int, pa.Table | None]] = {}
+        self._etat_des_queues: tuple[int, ...] = ()
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3650,18 +3827,71 @@ class _FichierLu(Ecrivain):
 
     def _synchroniser_lignes(self) -> None:
         """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
+        if self._bout is not None:
+            self._bout.synchroniser()
 
-    @abstractmethod
+    def _s_allonge(self) -> bool:
+        return self.compression == "none" and self.codec.s_allonge(self.chemin)
+
+    # Lire.
+
+    def _reconnaitre(self) -> bool:
+        with _lecture(self.chemin):
+            self.codec.reconnaitre(self.chemin, self.type_donnee)
+        return True
+
     def _lire_entete(self) -> dict[str, Any] | None:
-        """La fiche que porte le fichier, telle qu'écrite par `_entete` ; None s'il n'en a pas."""
+        """La fiche, telle qu'écrite par `_entete_json` ; None s'il n'y en a pas."""
+        if not self.codec.fiche_a_part:
+            with _lecture(self.chemin):
+                return self.codec.entete(self.chemin)
+        try:
+            lu = json.loads(self._nom_fiche.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            lu = None
+        if not isinstance(lu, dict):
+            journal.warning("« %s » est illisible : la fiche sera refaite d'après les lignes.", self._nom_fiche)
+            return None
+        return lu
 
-    @abstractmethod
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(
+        self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
+    ) -> Iterator[pa.Table]:
         """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
+        with _lecture(self.chemin):
+            yield from self.codec.lots(self.chemin, self.type_donnee, depuis, colonnes, fin)
 
     def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
-        return sans_couper(self._tables(depuis))
+        return self._demeler(depuis[0] if depuis else "") if self._entrelace else sans_couper(self._tables(depuis))
+
+    @functools.cached_property
+    def _entrelace(self) -> bool:
+        """Vrai d'un fichier de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
+        if not (self.codec.s_allonge(self.chemin) and self._existe()):
+            return False
+        if (entete := self._lire_entete()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self._recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        fin = self.codec.fin_des_lignes(self.chemin)
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self._tables(colonnes=["symbole"], fin=fin):
+            for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
+                comptes[compte["values"]] += compte["counts"]
+        place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables(fin=fin))
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self.type_donnee)
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if self._existe():
@@ -3682,7 +3912,7 @@ class _FichierLu(Ecrivain):
         self._reconnaitre()
         entete = self._lire_entete()
         fiches = self._fiches_ecrites(entete) or []
-        entrelace = self._peut_entrelacer and (entete is None or bool(entete.get("entrelace")))
+        entrelace = self.codec.s_allonge(self.chemin) and (entete is None or bool(entete.get("entrelace")))
         deja = self._nom_journal.exists()
 
         def en_attente() -> bool:
@@ -3690,19 +3920,21 @@ class _FichierLu(Ecrivain):
 
         yield Brut(self._blocs(), fiches, self._defauts(), entrelace=entrelace, en_attente=en_attente)
 
+    def _blocs(self) -> Iterator[pa.Table]:
+        with _lecture(self.chemin):
+            yield from self.codec.blocs(self.chemin, self.type_donnee)
+
+    def _defauts(self) -> list[tuple[str, str]]:
+        with _lecture(self.chemin):
+            defauts = self.codec.defauts(self.chemin, self.type_donnee)
+        # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
+        if not self._nom_journal.exists() and self.codec.est_coupe(self.chemin):
+            defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
+        return defauts
+
     def fiches_portees(self) -> list[Fiche]:
         with contextlib.suppress(SortieIllisible):
             return self._fiches_ecrites(self._lire_entete()) or []
-        return []
-
-    _peut_entrelacer = False
-
-    def _blocs(self) -> Iterator[pa.Table]:
-        """Les lignes du fichier, dans son ordre ; une cellule illisible est nulle."""
-        return self._tables()
-
-    def _defauts(self) -> list[tuple[str, str]]:
-        """Ce qui ne va pas dans la forme du fichier, lignes à part."""
         return []
 
     def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
@@ -3755,39 +3987,12 @@ class _FichierLu(Ecrivain):
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return ()
+        return (self._nom_fiche,) if self.codec.fiche_a_part else ()
 
     def _voisins(self) -> tuple[Path, ...]:
         return (*self._annexes(), self._nom_journal)
 
-
-def _origines_de(entete: Mapping[str, Any] | None) -> set[str]:
-    """Les origines que dit un en-tête ; un fichier qui n'en dit aucune est réel."""
-    series = entete.get("series") if entete else None
-    return {_origine_lue(s) for s in series if isinstance(s, dict)} or {REEL} if isinstance(series, list) else {REEL}
-
-
-def _enumerer(cles: Iterable[CleSerie]) -> str:
-    noms = sorted(map(str, cles))
-    dites = ", ".join(noms[:NOMS_DITS])
-    return dites if len(noms) <= NOMS_DITS else f"{dites}… ({len(noms)} séries)"
-
-
-class _FichierRepris(_FichierLu):
-    """L'ouverture d'un fichier : il est remis d'accord avec sa fiche, et ce qui fut interrompu est repris."""
-
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
-        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
-        self._sans_fichier = False  # le fichier manque, ou vient d'être mis de côté
-
-    @abstractmethod
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier de ce format, puis le recompte."""
-
-    @abstractmethod
-    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""
+    # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
         self._effacer_temporaires()
@@ -3802,25 +4007,6 @@ class _FichierRepris(_FichierLu):
                 self._ecarter()
         self._rejouer_journal()
 
-    def _ecarter(self) -> None:
-        _mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue, self._sans_fichier = {}, None, True
-        with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
-            for note in self._journal.notes():
-                self._apprendre(note)
-        self._s_en_tenir_au_journal()
-
-    def _reparer(self) -> None:
-        """Ce qu'un format sait réparer sans rien perdre d'entier."""
-
-    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
-        return lot.take(gardees)
-
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        self.fiches = dict(fiches)
-        table = trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *retenus]), self.type_donnee)
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
-
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
         motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
@@ -3829,11 +4015,12 @@ class _FichierRepris(_FichierLu):
                 with _disque("Effacer", voisin):
                     voisin.unlink()
 
-    def _fiches_copiees(self) -> dict[CleSerie, Fiche]:
-        return {
-            cle: dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
-            for cle, fiche in self.fiches.items()
-        }
+    def _reparer(self) -> None:
+        """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
+        if self.codec.est_coupe(self.chemin):
+            journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
+            with _disque("Réparer", self.chemin):
+                os.truncate(self.chemin, self.codec.fin_des_lignes(self.chemin))
 
     def _accorder(self, entete: Mapping[str, Any] | None) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier retouché à la main."""
@@ -3863,14 +4050,57 @@ class _FichierRepris(_FichierLu):
             return
         _copier_de_cote(self.chemin, otees, lambda cible: shutil.copy2(self.chemin, cible))
         lots = [lot.take(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs()]
-        table = trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *lots]), self.type_donnee)
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
+        self._recrire([trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *lots]), self.type_donnee)])
+
+    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
+        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""
+        if self.codec.fiche_a_part:
+            intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
+            self._a_jour = intact and bool(entete.get(self.codec.marque))
+            # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
+            return intact and self._bout is None and not entete.get("entrelace")
+        with _lecture(self.chemin):
+            # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
+            # l'a récrit : ses lignes sont à regarder.
+            if not self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX):
+                return False
+            # D'événements, rien ne dit combien il devrait y en avoir.
+            return not self.type_donnee.a_une_grille or (
+                sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
+            )
+
+    def _empreinte(self) -> dict[str, int]:
+        """De quoi voir, sans le relire, qu'un fichier dont la fiche est à part a été touché par un autre."""
+        etat = self.chemin.stat() if self.chemin.exists() else None
+        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
     def _ordonner(self, recensement: _Recensement) -> None:
-        if recensement.entrelace or not recensement.en_ordre:
+        if self._bout is not None:
+            self._bout.fins = recensement.fins
+        permis = self.codec.s_allonge(self.chemin) and recensement.entrelace and recensement.en_ordre
+        self._entrelace = permis
+        if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            table = trier(pa.concat_tables(self._tables()), self.type_donnee)
-            ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, [table]))
+            self._recrire([trier(pa.concat_tables(self._tables()), self.type_donnee)])
+        elif permis and self._bout is None:
+            self._recrire(self._lots())
+            self._entrelace = False
+
+    def _ecarter(self) -> None:
+        if self._bout is not None:
+            self._bout.fermer()
+            self._bout.fins = {}
+        self._entrelace = self._a_jour = False
+        _mettre_de_cote(self.chemin, *self._annexes())
+        self.fiches, self._connue, self._sans_fichier = {}, None, True
+        with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+            for note in self._journal.notes():
+                self._apprendre(note)
+        self._s_en_tenir_au_journal()
+        if self._bout is not None:
+            if self._journal.octets:
+                self._fondre_journal()  # il parlait de lignes qui ne sont plus là
+            self._bout.retenir(self._journal.flot())
 
     def _rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
@@ -3910,18 +4140,7 @@ class _FichierRepris(_FichierLu):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             self.fiches[cle].noter(couverts, trous, note.get("source"))
 
-
-class EcrivainFichier(_FichierRepris):
-    """Base des formats de fichier : les lots vont au journal, fondu dans la sortie à la fin, et pendant un flux."""
-
-    octets_par_ligne: ClassVar[int] = 45  # large : pour savoir avant d'écrire si la place suffira
-    octets_par_s: ClassVar[float] = 30e6  # d'une fonte, au plus lent de ce qui fut mesuré
-    _direct = False  # les lignes vont droit au fichier : un flux en CSV
-    _modifiee = False  # la sortie, depuis la dernière fin
-    # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
-    _queues: Mapping[str, tuple[int, pa.Table | None]] = MappingProxyType({})
-    _etat_des_queues: tuple[int, ...] = ()
-    _duree_fonte = 0.0
+    # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
     def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
         """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira.
@@ -3959,18 +4178,16 @@ class EcrivainFichier(_FichierRepris):
             [self.type_donnee.schema.empty_table(), *fusionner(anciennes, nouvelles, self.type_donnee)]
         )
 
-    def _ecarter(self) -> None:
-        super()._ecarter()
-        if self._direct and self._journal.octets:
-            self._fondre_journal()  # il parlait de lignes qui ne sont plus là
-
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        lignes = lot.lignes
+        if self._bout is not None and lignes.num_rows:
+            lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
-        deja_la = not (lot.lignes.num_rows or self.type_donnee.a_une_grille)
-        note = self._note(apres, lot.couverts, lot.trous, fichier=self._direct or deja_la)
+        deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
+        note = self._note(apres, lot.couverts, lot.trous, fichier=deja_la)
         if lot.source_des_lignes and (apres.sources or lot.source != API):
             note["source"] = lot.source
-        self._journal.ajouter(lot.lignes, note)
+        self._journal.ajouter(lignes, note)
 
     @staticmethod
     def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
@@ -3983,11 +4200,47 @@ class EcrivainFichier(_FichierRepris):
         marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
         return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
 
+    def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
+        """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
+        derniers = max(bout.fins, default="")
+        place = bout.place(symbole, lignes)
+        if place < lignes.num_rows:
+            if not self._existe():
+                titre = self.codec.titre(self.type_donnee)
+                ecrire_atomique(self.chemin, lambda fichier: fichier.write(titre))
+                self._a_jour = True
+            if symbole < derniers and not self._entrelace:
+                self._annoncer_entrelacement()
+            bout.ajouter(lignes[place:])
+        return lignes[:place]
+
+    def _annoncer_entrelacement(self) -> None:
+        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
+        self._entrelace = True
+        try:
+            self._ecrire_fiche()
+        except BaseException:
+            self._entrelace = False
+            raise
+
+    # Fondre : le journal, dans le fichier.
+
     def _entretenir(self) -> None:
-        if self._a_fondre():
+        if self._bout is not None:
+            self._entretenir_le_bout()
+        elif self._a_fondre():
             debut = time.monotonic()
             self._fondre_journal()
             self._duree_fonte = time.monotonic() - debut
+
+    def _entretenir_le_bout(self) -> None:
+        if self._journal.lignes and self._est_gros():
+            self._fondre_journal()
+        elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+            self._synchroniser_lignes()
+            self._ecrire_fiche()
+            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
+                self._journal.vider()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
@@ -4008,7 +4261,11 @@ class EcrivainFichier(_FichierRepris):
         return self._journal.octets > max(JOURNAL_MAX, self.octets // PART_DU_FICHIER)
 
     def _fonte_s(self) -> float:
-        return self.octets / self.octets_par_s if self._journal.lignes else 0.0
+        if not self._journal.lignes:
+            return 0.0
+        # Recopier un fichier trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
+        recopie = self._a_jour and self._s_allonge() and not self._entrelace
+        return self.octets / OCTETS_PAR_S * (0.1 if recopie else self.codec.lenteurs.get(self.compression, 1.0))
 
     def _finir(self) -> bool:
         self._fondre_journal()
@@ -4021,7 +4278,7 @@ class EcrivainFichier(_FichierRepris):
         if self.fiches and (lignes_changees or self._en_dit_plus()):
             with _disque("Écrire", self._nom_journal):
                 self._journal.synchroniser()
-            recus = self._journal.lignes * self.octets_par_ligne
+            recus = self._journal.lignes * self.codec.octets_par_ligne
             _exiger_place(
                 self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
             )
@@ -4031,19 +4288,61 @@ class EcrivainFichier(_FichierRepris):
             self._modifiee = True
         self._journal.supprimer()
 
-    def _fondre(self, *, lignes_changees: bool) -> None:  # noqa: ARG002  le CSV écrit ses fiches à part
-        """Remplace la sortie par l'ancienne et le journal fusionnés, fiches comprises."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._compter(self._fusion())))
+    def _fondre(self, *, lignes_changees: bool) -> None:
+        """Remplace le fichier par l'ancien et le journal fusionnés, et récrit la fiche."""
+        if self._bout is not None:
+            self._bout.synchroniser()
+            self._bout.fermer()
+        if lignes_changees or not self.codec.fiche_a_part:
+            ecrire_atomique(self.chemin, self._prolonger)
+            self._entrelace, self._a_jour = False, True
+            if self._bout is not None:
+                self._bout.retenir(self._journal.flot())
+        if self.codec.fiche_a_part:
+            self._ecrire_fiche()
 
-    def _compter(self, lots: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        lignes = 0
-        for lot in lots:
-            lignes += lot.num_rows
-            yield lot
-        self._lignes = lignes
+    def _prolonger(self, fichier: BinaryIO) -> None:
+        """Si le fichier s'allonge, recopie ses octets d'avant la première ligne nouvelle ; puis la suite, fusionnée."""
+        premiere = self._journal.premiere()
+        recopiable = self._existe() and self._a_jour and not self._entrelace and self._s_allonge()
+        if premiere is None or not recopiable:
+            self._composer(fichier, self._fusion())
+            return
+        with _lecture(self.chemin):
+            reste = self.codec.octet(self.chemin, self.type_donnee, premiere)
+        with self.chemin.open("rb") as ancien:
+            while reste:
+                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
+        ecrites = _Compte(self._fusion(premiere))
+        self._exiger_lignes(self.codec.verser(fichier, ecrites, self.type_donnee), ecrites.lignes)
 
     def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
         return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
+
+    def _recrire(self, lots: Iterable[pa.Table]) -> None:
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots))
+
+    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
+        ecrites, entete = _Compte(lots), "" if self.codec.fiche_a_part else self._entete_json()
+        relues = self.codec.composer(fichier, ecrites, self.type_donnee, self.compression, entete)
+        self._exiger_lignes(relues, ecrites.lignes)
+        self._lignes = ecrites.lignes
+
+    def _exiger_lignes(self, relues: int | None, ecrites: int) -> None:
+        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
+        if relues not in (None, ecrites):
+            raise ErreurSortie(
+                f"« {self.chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
+                "Vérifiez le disque, puis relancez.",
+            )
+
+    # La fiche.
+
+    def _fiches_copiees(self) -> dict[CleSerie, Fiche]:
+        return {
+            cle: dataclasses.replace(fiche, couverts=list(fiche.couverts), trous=list(fiche.trous))
+            for cle, fiche in self.fiches.items()
+        }
 
     def _en_dit_plus(self) -> bool:
         """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
@@ -4056,25 +4355,54 @@ class EcrivainFichier(_FichierRepris):
 
     def _reste_de_l_entete(self) -> dict[str, Any]:
         """Ce que l'en-tête dit du fichier, fiches et versions à part."""
-        return {"type": self.type_donnee.nom}
+        reste: dict[str, Any] = {"type": self.type_donnee.nom}
+        if self.codec.fiche_a_part:
+            reste |= {"entrelace": True} if self._entrelace else {}
+            reste |= {self.codec.marque: True} if self._a_jour and self.codec.marque else {}
+            reste |= self._empreinte()
+        return reste
 
     def _entete_json(self, indent: int | None = None) -> str:
         series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
         entete = {**_versions(), **self._reste_de_l_entete(), "series": series}
         return json.dumps(entete, ensure_ascii=False, indent=indent)
 
-    def _exiger_lignes(self, ecrites: int, attendues: int) -> None:
-        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
-        if ecrites != attendues:
-            raise ErreurSortie(
-                f"« {self.chemin} » : {ecrites} lignes relues pour {attendues} écrites, l'ancien fichier est gardé",
-                "Vérifiez le disque, puis relancez.",
-            )
+    def _ecrire_fiche(self) -> None:
+        texte = self._entete_json(indent=1) + "\n"
+        ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
+        self._fiche_ecrite = time.monotonic()
+
+    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
+        return lot.take(gardees)
+
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        self.fiches = dict(fiches)
+        self._recrire([trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *retenus]), self.type_donnee)])
+        if self.codec.fiche_a_part:
+            self._entrelace = False
+            self._ecrire_fiche()
 
     def fermer(self) -> None:
+        if self._bout is not None:
+            self._bout.fermer()
         if "_journal" in self.__dict__:
             self._journal.fermer()
         super().fermer()
+
+
+class _Compte:
+    """Un flot de tables, dont on sait après coup combien de lignes il a données."""
+
+    def __init__(self, lots: Iterable[pa.Table]) -> None:
+        self._lots, self.lignes = lots, 0
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for lot in self._lots:
+            self.lignes += lot.num_rows
+            yield lot
+
+
+# --- Codecs : CSV
 
 
 def _est_gzip(chemin: Path) -> bool:
@@ -4107,158 +4435,6 @@ def _est_coupe(chemin: Path) -> bool:
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
         fichier.seek(_fin_des_lignes(chemin))
         return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
-
-
-class _CsvLu(EcrivainFichier):
-    """La lecture d'un CSV, éventuellement gzip ; la fiche est à côté, dans `F.csv.fiche.json`."""
-
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
-        self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
-        self._titre = ",".join(self.type_donnee.noms).encode() + b"\n"
-        est_gzip = _est_gzip(self.chemin)
-        if reglages.get("compression") is None and (self.chemin.suffix == ".gz" or est_gzip):
-            self.compression = "gzip"
-        self._direct = self.flux and self.compression != "gzip" and not est_gzip
-
-    def _reconnaitre(self) -> bool:
-        refuser_autre_format(self)
-        ouvrir = gzip.open if _est_gzip(self.chemin) else open
-        with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._titre.rstrip():
-            if not _est_du_texte(titre):
-                raise SortieIllisible(f"« {self.chemin} » est illisible : ce n'est pas du texte")
-            texte = titre.decode(errors="replace").strip()
-            raise pas_le_notre(self, _dire_colonnes(texte.split(","), texte[:200]))
-        return True
-
-    def _reparer(self) -> None:
-        """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if not _est_gzip(self.chemin) and _est_coupe(self.chemin):
-            journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
-            with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, _fin_des_lignes(self.chemin))
-
-    def _annexes(self) -> tuple[Path, ...]:
-        return (self._nom_fiche,)
-
-    @property
-    def _peut_entrelacer(self) -> bool:  # type: ignore[override]  # un attribut, dans les autres formats
-        return not _est_gzip(self.chemin)
-
-    def _defauts(self) -> list[tuple[str, str]]:
-        # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
-        entiere = _est_gzip(self.chemin) or self._nom_journal.exists() or not _est_coupe(self.chemin)
-        return [] if entiere else [("ligne_coupee", "la dernière ligne n'est pas entière")]
-
-    def _blocs(self) -> Iterator[pa.Table]:
-        ouvrir = gzip.open if _est_gzip(self.chemin) else open
-        with _lecture(self.chemin), ouvrir(self.chemin, "rb") as fichier:
-            fichier.readline()
-            while lignes := fichier.readlines(1 << 20):
-                entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
-                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
-                    yield lignes_du_csv(pleines, self.type_donnee)
-
-    def _lire_entete(self) -> dict[str, Any] | None:
-        try:
-            lu = json.loads(self._nom_fiche.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            lu = None
-        if not isinstance(lu, dict):
-            journal.warning("« %s » est illisible : la fiche sera refaite d'après les lignes.", self._nom_fiche)
-            return None
-        return lu
-
-    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
-        self._a_point = intact and bool(entete.get("nombres_a_point"))
-        # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-        return intact and not (self._direct or entete.get("entrelace"))
-
-    def _empreinte(self) -> dict[str, int]:
-        """De quoi voir, sans le relire, que le fichier a été touché par un autre."""
-        etat = self.chemin.stat() if self.chemin.exists() else None
-        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
-
-    def _reste_de_l_entete(self) -> dict[str, Any]:
-        entrelace = {"entrelace": True} if self._entrelace else {}
-        a_point = {"nombres_a_point": True} if self._a_point else {}
-        return {**super()._reste_de_l_entete(), **entrelace, **a_point, **self._empreinte()}
-
-    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
-        return self._demeler(depuis[0] if depuis else "") if self._entrelace else super()._lots(depuis)
-
-    @functools.cached_property
-    def _entrelace(self) -> bool:
-        """Vrai d'un CSV de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
-        if _est_gzip(self.chemin) or not self._existe():
-            return False
-        if (entete := self._lire_entete()) is not None:
-            return bool(entete.get("entrelace"))
-        recensement = self._recenser({})
-        return recensement.entrelace and recensement.en_ordre
-
-    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
-        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
-        fin = _fin_des_lignes(self.chemin)
-        comptes: collections.Counter[str] = collections.Counter()
-        for table in self._tables(colonnes=["symbole"], fin=fin):
-            for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
-                comptes[compte["values"]] += compte["counts"]
-        place = RELECTURE_MAX * comptes.total() // max(fin, 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
-            noms = pa.array(paquet, pa.string())
-            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables(fin=fin))
-            if len(paquet) == 1:
-                yield from sans_couper(tables)
-            else:
-                yield trier(pa.concat_tables(tables), self.type_donnee)
-
-    def _tables(
-        self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None, fin: int = 0
-    ) -> Iterator[pa.Table]:
-        noms, est_gzip = self.type_donnee.noms, _est_gzip(self.chemin)
-        with _lecture(self.chemin), pa.OSFile(str(self.chemin)) as fichier:
-            debut = self._octet(depuis) if depuis and not est_gzip else 0
-            fin = fin or (self.octets if est_gzip else _fin_des_lignes(self.chemin))
-            if debut == fin:
-                return
-            texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
-            lecteur = pa_csv.open_csv(
-                texte,
-                pa_csv.ReadOptions(column_names=noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                _conversions(self.type_donnee, colonnes),
-            )
-            for lot in lecteur:
-                yield depuis_textes(pa.Table.from_batches([lot]), self.type_donnee)
-
-    def _octet(self, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
-        with self.chemin.open("rb") as fichier:
-            bas, haut = len(fichier.readline()), _fin_des_lignes(self.chemin)
-            while bas < haut:
-                milieu = (bas + haut) // 2
-                fichier.seek(milieu - 1)
-                fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
-                debut = fichier.tell()
-                while (ligne := fichier.readline()).isspace():
-                    debut = fichier.tell()
-                if debut < haut and _borne_du_texte(ligne, self.type_donnee) < borne:
-                    bas = debut + len(ligne)
-                else:
-                    haut = milieu
-            return bas
 
 
 def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
@@ -4312,161 +4488,120 @@ def _borne_du_texte(ligne: bytes, donnee: TypeDonnee) -> Borne:
     return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
 
-class EcrivainCsv(_CsvLu):
-    """CSV : ce qui précède la première ligne nouvelle est recopié tel quel, octet pour octet, sans être relu.
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip ; un texte dont les lignes s'ajoutent au bout, sauf compressé."""
 
-    Un flux ajoute ses lignes au bout du même fichier (`tail -f`) tant qu'elles suivent celles de leur symbole ; les
-    autres attendent la fin au journal, qui tient aussi ce que chaque lot prouve.
-    """
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
 
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
-        self._fins: dict[str, pa.Table] = {}
-        self._a_point = False  # chaque nombre du fichier a son point : un fichier d'avant sera récrit en entier
-        self._ajout: io.FileIO | None = None
-        self._fiche_ecrite = -math.inf
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        refuser_autre_format(self, chemin, donnee)
+        with self._ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
+            if not _est_du_texte(titre):
+                raise SortieIllisible(f"« {chemin} » est illisible : ce n'est pas du texte")
+            texte = titre.decode(errors="replace").strip()
+            raise pas_le_notre(self, chemin, donnee, dire_colonnes(texte.split(","), texte[:200]))
 
-    def _fonte_s(self) -> float:
-        # Recopier un CSV trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
-        lenteur = 8.0 if self.compression == "gzip" else 0.1 if self._a_point and not self._entrelace else 1.0
-        return super()._fonte_s() * lenteur
+    @staticmethod
+    def _ouvrir(chemin: Path) -> io.BufferedIOBase:
+        return gzip.GzipFile(chemin) if _est_gzip(chemin) else chemin.open("rb")
 
-    def _ordonner(self, recensement: _Recensement) -> None:
-        self._fins, self._entrelace = recensement.fins, recensement.entrelace and recensement.en_ordre
-        if not self._entrelace:
-            super()._ordonner(recensement)
-        elif not self._direct:
-            ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, self._lots()))
-            self._entrelace = False
+    def compression_de(self, chemin: Path) -> str | None:
+        return "gzip" if chemin.suffix == ".gz" or _est_gzip(chemin) else None
 
-    def _ecarter(self) -> None:
-        self._fermer_ajout()
-        self._fins, self._entrelace, self._a_point = {}, False, False
-        super()._ecarter()
-        self._retenir_fins()
+    def s_allonge(self, chemin: Path) -> bool:
+        return not _est_gzip(chemin)
 
-    def _retenir_fins(self) -> None:
-        """Les lignes du journal comptent aussi : un lot qui en précède une n'ira pas au bout du fichier."""
-        for table in self._journal.flot() if self._direct else ():
-            for _, lignes in par_serie(table, self.type_donnee):
-                prolonger(self._fins, lignes, self.type_donnee)
+    def titre(self, donnee: TypeDonnee) -> bytes:
+        return ",".join(donnee.noms).encode() + b"\n"
 
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        super().remplacer(retenus, fiches)
-        self._entrelace = False
-        self._ecrire_fiche()
+    def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
+        return en_csv(donnee, table)
 
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        if self._direct and lot.lignes.num_rows:
-            lot = lot._replace(lignes=self._ajouter(lot.cle.symbole, lot.lignes))
-        super()._ranger(lot, apres)
+    def fin_des_lignes(self, chemin: Path) -> int:
+        return _fin_des_lignes(chemin)
 
-    def _ajouter(self, symbole: str, lignes: pa.Table) -> pa.Table:
-        """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
-        fin, derniers = self._fins.get(symbole), max(self._fins, default="")
-        suit = prolonger(self._fins, lignes, self.type_donnee)
-        coupe = 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
-        if coupe < lignes.num_rows:
-            if not self._existe():
-                ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._titre))
-                self._a_point = True
-            if symbole < derniers and not self._entrelace:
-                self._annoncer_entrelacement()
-            with _disque("Écrire", self.chemin):
-                self._ajout = self._ajout or self._ouvrir_la_fin()
-                _ajouter_octets(self._ajout, _en_csv(self.type_donnee, lignes[coupe:]))
-        return lignes[:coupe]
+    def est_coupe(self, chemin: Path) -> bool:
+        return not _est_gzip(chemin) and _est_coupe(chemin)
 
-    def _ouvrir_la_fin(self) -> io.FileIO:
-        """De quoi ajouter après la dernière ligne ; celles, vides, qu'un éditeur a laissées sont ôtées."""
-        fichier = io.FileIO(self.chemin, "ab")
-        if fichier.tell() > (fin := _fin_des_lignes(self.chemin)):
-            fichier.truncate(fin)
-        return fichier
+    def blocs(self, chemin: Path, donnee: TypeDonnee) -> Iterator[pa.Table]:
+        with self._ouvrir(chemin) as fichier:
+            fichier.readline()
+            while lignes := fichier.readlines(1 << 20):
+                entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
+                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
+                    yield lignes_du_csv(pleines, donnee)
 
-    def _annoncer_entrelacement(self) -> None:
-        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
-        self._entrelace = True
-        try:
-            self._ecrire_fiche()
-        except BaseException:
-            self._entrelace = False
-            raise
+    def lots(
+        self,
+        chemin: Path,
+        donnee: TypeDonnee,
+        depuis: Borne | None = None,
+        colonnes: Sequence[str] | None = None,
+        fin: int = 0,
+    ) -> Iterator[pa.Table]:
+        est_gzip = _est_gzip(chemin)
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = self.octet(chemin, donnee, depuis) if depuis and not est_gzip else 0
+            fin = fin or (chemin.stat().st_size if est_gzip else _fin_des_lignes(chemin))
+            if debut == fin:
+                return
+            texte = pa.CompressedInputStream(fichier, "gzip") if est_gzip else fichier.get_stream(debut, fin - debut)
+            lecteur = pa_csv.open_csv(
+                texte,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                _conversions(donnee, colonnes),
+            )
+            for lot in lecteur:
+                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
 
-    def _entretenir(self) -> None:
-        if not self._direct:
-            super()._entretenir()
-            return
-        if self._journal.lignes and self._est_gros():
-            self._fondre_journal()
-        elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
-            self._synchroniser_lignes()
-            self._ecrire_fiche()
-            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
-                self._journal.vider()
+    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
+        """Une dichotomie sur les octets."""
+        with chemin.open("rb") as fichier:
+            bas, haut = len(fichier.readline()), _fin_des_lignes(chemin)
+            while bas < haut:
+                milieu = (bas + haut) // 2
+                fichier.seek(milieu - 1)
+                fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
+                debut = fichier.tell()
+                while (ligne := fichier.readline()).isspace():
+                    debut = fichier.tell()
+                if debut < haut and _borne_du_texte(ligne, donnee) < borne:
+                    bas = debut + len(ligne)
+                else:
+                    haut = milieu
+            return bas
 
-    def _synchroniser_lignes(self) -> None:
-        if self._ajout is not None:
-            os.fsync(self._ajout.fileno())
-
-    def _fermer_ajout(self) -> None:
-        if self._ajout is not None:
-            self._ajout.close()
-            self._ajout = None
-
-    def _fondre(self, *, lignes_changees: bool) -> None:
-        self._synchroniser_lignes()
-        self._fermer_ajout()
-        if lignes_changees:
-            ecrire_atomique(self.chemin, self._prolonger)
-            self._entrelace, self._a_point = False, True
-            self._retenir_fins()
-        self._ecrire_fiche()
-
-    def _ecrire_fiche(self) -> None:
-        texte = self._entete_json(indent=1) + "\n"
-        ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
-        self._fiche_ecrite = time.monotonic()
-
-    def _prolonger(self, fichier: BinaryIO) -> None:
-        """Recopie les octets d'avant la première ligne nouvelle, puis écrit la suite fusionnée."""
-        premiere = self._journal.premiere()
-        entier = premiere is None or not self._existe() or self._entrelace or not self._a_point
-        if premiere is None or entier or _est_gzip(self.chemin) or self.compression == "gzip":
-            self._composer(fichier, self._compter(self._fusion()))
-            return
-        with _lecture(self.chemin):
-            reste = self._octet(premiere)
-        with self.chemin.open("rb") as ancien:
-            while reste:
-                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
-        self._verser(fichier, self._fusion(premiere))
-
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        if self.compression != "gzip":
-            fichier.write(self._titre)
-            self._verser(fichier, lots)
-            return
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+    ) -> int | None:
+        del entete  # elle est à part
+        if compression != "gzip":
+            fichier.write(self.titre(donnee))
+            return self.verser(fichier, lots, donnee)
         # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self._titre)
+            compresse.write(self.titre(donnee))
             for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(_en_csv(self.type_donnee, table))
+                compresse.write(en_csv(donnee, table))
+        return None
 
-    def _verser(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        debut, lignes = fichier.tell(), 0
-        for table in regrouper(lots, LIGNES_PAR_LOT):
-            fichier.write(_en_csv(self.type_donnee, table))
-            lignes += table.num_rows
+    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
+        debut = fichier.tell()
+        fichier.writelines(en_csv(donnee, table) for table in regrouper(lots, LIGNES_PAR_LOT))
         fichier.seek(debut)
-        self._exiger_lignes(sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b"")), lignes)
-
-    def fermer(self) -> None:
-        self._fermer_ajout()
-        super().fermer()
+        return sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b""))
 
 
-def _en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
+def en_csv(type_donnee: TypeDonnee, table: pa.Table) -> bytes:
     """Les lignes en CSV : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
 
     Fait de colonnes de texte jointes d'un coup : trois fois plus rapide que l'écriture d'Arrow, qui mettrait en plus
@@ -4561,43 +4696,49 @@ def _texte_cite(textes: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(codes.indices, pa.array(cites, pa.string())).cast(pa.string())
 
 
-class _EcrivainColonnes(EcrivainFichier):
-    """Ce que Parquet et Feather ont en commun : un schéma dans le fichier, la fiche dans ses métadonnées."""
+# --- Codecs : Parquet, Feather
+
+
+class _CodecArrow(Codec):
+    """Ce que Parquet et Feather ont en commun : un schéma dans le fichier, la fiche dans ses métadonnées, un sceau."""
+
+    fiche_a_part = False
 
     @abstractmethod
-    def _schema(self) -> pa.Schema:
+    def _schema(self, chemin: Path) -> pa.Schema:
         """Le schéma du fichier, métadonnées comprises."""
-
-    @abstractmethod
-    def _nombre(self) -> int:
-        """Le nombre de lignes du fichier, sans les lire."""
 
     @abstractmethod
     def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
         """Toutes les lignes de ce fichier, et tout ce que son pied en dit."""
 
-    def eprouver(self) -> None:
-        """Lit et valide tout le fichier, sceau à part : des octets abîmés peuvent tuer le processus."""
-        with pa.OSFile(str(self.chemin)) as source:
+    def eprouver(self, chemin: Path) -> None:
+        with pa.OSFile(str(chemin)) as source:
             for lot in self._lots_de(source):
                 lot.validate(full=True)
 
     @contextlib.contextmanager
-    def _source(self) -> Iterator[pa.NativeFile]:
+    def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
         """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
-        with contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
+        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
             if fichier.scelle:
                 with pa.PythonFile(fichier, mode="r") as source:
                     yield source
                 return
             etat = os.fstat(fichier.fileno())
-        if plainte := _epreuve(self.format, self.chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
-            raise SortieIllisible(f"« {self.chemin} » est illisible ({plainte})")
-        with pa.OSFile(str(self.chemin)) as source:
+        if plainte := _epreuve(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
+            raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
+        with pa.OSFile(str(chemin)) as source:
             yield source
 
-    def _reconnaitre(self) -> bool:
-        refuser_autre_format(self)
+    def est_scelle(self, chemin: Path, *, tout: bool) -> bool:
+        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
+            if fichier.scelle and tout:
+                fichier.tout_verifier()
+            return bool(fichier.scelle)
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        refuser_autre_format(self, chemin, donnee)
         natures = {
             "texte": _est_texte,
             "instant": pa.types.is_timestamp,
@@ -4605,45 +4746,31 @@ class _EcrivainColonnes(EcrivainFichier):
             "entier": _est_nombre,
             "niveaux": _est_niveaux,
         }
-        with _lecture(self.chemin):
-            schema = self._schema()
-        if schema.names != self.type_donnee.noms or not all(
-            natures[nature](schema.field(nom).type) for nom, nature in self.type_donnee.colonnes
+        schema = self._schema(chemin)
+        if schema.names != donnee.noms or not all(
+            natures[nature](schema.field(nom).type) for nom, nature in donnee.colonnes
         ):
-            raise pas_le_notre(self, _dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema)))
-        return True
+            contenu = dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema))
+            raise pas_le_notre(self, chemin, donnee, contenu)
 
-    def _lire_entete(self) -> dict[str, Any] | None:
-        with _lecture(self.chemin):
-            texte = (self._schema().metadata or {}).get(b"fiche")
+    def entete(self, chemin: Path) -> dict[str, Any] | None:
+        texte = (self._schema(chemin).metadata or {}).get(b"fiche")
         try:
             lu = json.loads(texte) if texte else None
         except ValueError:
             return None
         return lu if isinstance(lu, dict) else None
 
-    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, il vient d'être lu.
-        with _lecture(self.chemin), contextlib.closing(FichierScelle(self.chemin, self.signature)) as fichier:
-            if not fichier.scelle:
-                return False  # récrit par un autre outil : ses lignes sont à regarder
-            if self.octets <= SOMMES_MAX:
-                fichier.tout_verifier()
-        if not self.type_donnee.a_une_grille:
-            return True  # rien ne dit combien d'événements il devrait y avoir
-        with _lecture(self.chemin):
-            return sum(map(lignes_attendues, fiches)) == self._nombre()
-
-    def _defauts(self) -> list[tuple[str, str]]:
-        with _lecture(self.chemin):
-            lus = self._schema()
-        couples = [(lus.field(champ.name).type, champ) for champ in self.type_donnee.schema]
+    def defauts(self, chemin: Path, donnee: TypeDonnee) -> list[tuple[str, str]]:
+        lus = self._schema(chemin)
+        couples = [(lus.field(champ.name).type, champ) for champ in donnee.schema]
         return [("types", f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
 
-    def _aux_normes(self, lot: pa.RecordBatch) -> pa.Table:
-        """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
-        schema = self.type_donnee.schema
-        return pa.Table.from_batches([lot]).cast(pa.schema([schema.field(nom) for nom in lot.schema.names]))
+
+def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
+    """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
+    champs = [donnee.schema.field(nom) for nom in lot.schema.names]
+    return pa.Table.from_batches([lot]).cast(pa.schema(champs))
 
 
 def _est_texte(nature: pa.DataType) -> bool:
@@ -4662,7 +4789,7 @@ def _est_niveaux(nature: pa.DataType) -> bool:
     return [champ.name for champ in champs] == ["price", "amount"] and all(_est_nombre(champ.type) for champ in champs)
 
 
-class EcrivainParquet(_EcrivainColonnes):
+class CodecParquet(_CodecArrow):
     """Parquet : groupes de lignes avec statistiques, pages à somme de contrôle."""
 
     format = "parquet"
@@ -4672,8 +4799,8 @@ class EcrivainParquet(_EcrivainColonnes):
     modules = (pc, pa_acero, pq)
 
     @contextlib.contextmanager
-    def _ouvert(self) -> Iterator[Any]:
-        with self._source() as source:
+    def _ouvert(self, chemin: Path) -> Iterator[Any]:
+        with self._source(chemin) as source:
             yield pq.ParquetFile(source, page_checksum_verification=True)
 
     def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
@@ -4681,51 +4808,59 @@ class EcrivainParquet(_EcrivainColonnes):
         parquet.metadata.to_dict()
         yield from parquet.iter_batches(LIGNES_PAR_LOT)
 
-    def _schema(self) -> pa.Schema:
-        with self._ouvert() as parquet:
+    def _schema(self, chemin: Path) -> pa.Schema:
+        with self._ouvert(chemin) as parquet:
             return parquet.schema_arrow
 
-    def _nombre(self) -> int:
-        with self._ouvert() as parquet:
+    def nombre(self, chemin: Path) -> int:
+        with self._ouvert(chemin) as parquet:
             return int(parquet.metadata.num_rows)
 
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        with _lecture(self.chemin), self._ouvert() as parquet:
+    def lots(
+        self,
+        chemin: Path,
+        donnee: TypeDonnee,
+        depuis: Borne | None = None,
+        colonnes: Sequence[str] | None = None,
+        fin: int = 0,
+    ) -> Iterator[pa.Table]:
+        del fin  # un fichier Parquet ne s'allonge pas
+        with self._ouvert(chemin) as parquet:
             for groupe in range(parquet.num_row_groups):
-                if depuis is None or self._maximum(parquet.metadata.row_group(groupe)) >= depuis:
+                if depuis is None or _maximum(parquet.metadata.row_group(groupe), donnee) >= depuis:
                     for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                        yield self._aux_normes(lot)
+                        yield _aux_normes(lot, donnee)
 
-    def _maximum(self, groupe: Any) -> Borne:
-        """Une borne que les clés du groupe ne dépassent pas, d'après ses statistiques."""
-        noms = self.type_donnee.noms  # les colonnes à plusieurs feuilles, les niveaux, sont après
-        symbole, instant = (groupe.column(noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
-        if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
-            return (chr(sys.maxunicode), 0)
-        return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
-
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        textes = [
-            nom for nom, nature in self.type_donnee.colonnes if nature == "texte" and nom not in self.type_donnee.rang
-        ]
-        lignes = 0
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+    ) -> int:
+        textes = [nom for nom, nature in donnee.colonnes if nature == "texte" and nom not in donnee.rang]
         with pq.ParquetWriter(
             fichier,
-            self.type_donnee.schema,
-            compression=self.compression,
+            donnee.schema,
+            compression=compression,
             use_dictionary=textes,
             write_page_checksum=True,
             store_schema=False,  # il répéterait la fiche, et n'apprend rien que le format ne dise
         ) as graveur:
             for table in regrouper(lots, LIGNES_PAR_GROUPE):
                 graveur.write_table(table, LIGNES_PAR_GROUPE)
-                lignes += table.num_rows
-            graveur.add_key_value_metadata({"fiche": self._entete_json()})
-        self._exiger_lignes(pq.read_metadata(fichier).num_rows, lignes)
+            graveur.add_key_value_metadata({"fiche": entete})
+        relues = int(pq.read_metadata(fichier).num_rows)
         sceller(fichier, self.signature)
+        return relues
 
 
-class EcrivainFeather(_EcrivainColonnes):
+def _maximum(groupe: Any, donnee: TypeDonnee) -> Borne:
+    """Une borne que les clés d'un groupe de lignes Parquet ne dépassent pas, d'après ses statistiques."""
+    # Les colonnes à plusieurs feuilles, les niveaux, sont après.
+    symbole, instant = (groupe.column(donnee.noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
+    if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
+        return (chr(sys.maxunicode), 0)
+    return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
+
+
+class CodecFeather(_CodecArrow):
     """Feather : un fichier Arrow IPC compressé."""
 
     format = "feather"
@@ -4734,8 +4869,8 @@ class EcrivainFeather(_EcrivainColonnes):
     signature = b"ARROW1"
 
     @contextlib.contextmanager
-    def _ouvert(self, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with self._source() as source:
+    def _ouvert(self, chemin: Path, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
+        with self._source(chemin) as source:
             schema = pa.ipc.open_file(source).schema
             rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
             yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
@@ -4744,41 +4879,52 @@ class EcrivainFeather(_EcrivainColonnes):
         feather = pa.ipc.open_file(source)
         return map(feather.get_batch, range(feather.num_record_batches))
 
-    def _schema(self) -> pa.Schema:
-        with self._ouvert() as feather:
+    def _schema(self, chemin: Path) -> pa.Schema:
+        with self._ouvert(chemin) as feather:
             return feather.schema
 
-    def _nombre(self) -> int:
-        with self._ouvert(["timestamp"]) as feather:
+    def nombre(self, chemin: Path) -> int:
+        with self._ouvert(chemin, ["timestamp"]) as feather:
             return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
 
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        with _lecture(self.chemin):
-            premier = self._rang(depuis) if depuis else 0
-            with self._ouvert(colonnes) as feather:
-                for rang in range(premier, feather.num_record_batches):
-                    yield self._aux_normes(feather.get_batch(rang))
+    def lots(
+        self,
+        chemin: Path,
+        donnee: TypeDonnee,
+        depuis: Borne | None = None,
+        colonnes: Sequence[str] | None = None,
+        fin: int = 0,
+    ) -> Iterator[pa.Table]:
+        del fin  # un fichier Feather ne s'allonge pas
+        premier = self._rang(chemin, donnee, depuis) if depuis else 0
+        with self._ouvert(chemin, colonnes) as feather:
+            for rang in range(premier, feather.num_record_batches):
+                yield _aux_normes(feather.get_batch(rang), donnee)
 
-    def _rang(self, borne: Borne) -> int:
+    def _rang(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
         """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
-        with self._ouvert(["symbole", "timestamp"]) as feather:
+        with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
 
             def premiere(rang: int) -> Borne:
-                return _borne(self._aux_normes(feather.get_batch(rang)), 0)
+                return _borne(_aux_normes(feather.get_batch(rang), donnee), 0)
 
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        codec = None if self.compression == "none" else self.compression
-        schema = self.type_donnee.schema.with_metadata({"fiche": self._entete_json()})
-        lignes = 0
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+    ) -> int:
+        codec = None if compression == "none" else compression
+        schema = donnee.schema.with_metadata({"fiche": entete})
         with pa.ipc.new_file(fichier, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as graveur:
             for table in regrouper(lots, LIGNES_PAR_LOT):
                 graveur.write_table(table.replace_schema_metadata(schema.metadata), LIGNES_PAR_LOT)
-                lignes += table.num_rows
         feather = pa.ipc.open_file(fichier)
-        self._exiger_lignes(sum(feather.get_batch(r).num_rows for r in range(feather.num_record_batches)), lignes)
+        relues: int = sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
         sceller(fichier, self.signature)
+        return relues
+
+
+# --- Une sortie qui est une base SQLite
 
 
 def _colonnes_sqlite(base: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
@@ -4926,16 +5072,28 @@ def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Ta
         yield pa.table([convertir_ou_nul(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema)
 
 
-class _SqliteLue(Ecrivain):
-    """Ce qu'on peut demander à une base sans y écrire."""
+class FormatSqlite:
+    """SQLite, tel que le registre le décrit."""
 
-    format = "sqlite"
-    extensions = (".sqlite", ".sqlite3", ".db")
-    compressions = ("none",)
-    signature = b"SQLite format 3\0"
+    format: ClassVar[str] = "sqlite"
+    extensions: ClassVar[tuple[str, ...]] = (".sqlite", ".sqlite3", ".db")
+    compressions: ClassVar[tuple[str, ...]] = ("none",)
+    signature: ClassVar[bytes] = b"SQLite format 3\0"
+    modules: ClassVar[tuple[Any, ...]] = (pc, pa_acero)
 
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
+    def __call__(self, chemin: Path, **reglages: Any) -> SortieSqlite:
+        """La sortie de ce format ; mêmes réglages que `Sortie`."""
+        return SortieSqlite(self, chemin, **reglages)
+
+
+class SortieSqlite(Sortie):
+    """SQLite : une transaction par lot, fiche comprise ; WAL le temps d'écrire, donc jamais un lecteur bloqué.
+
+    La fiche d'une table T est dans T_series, T_intervalles et T_trous.
+    """
+
+    def __init__(self, decrit: FormatSqlite, chemin: Path, **reglages: Any) -> None:
+        super().__init__(decrit, chemin, **reglages)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", self.table) or self.table.lower().startswith("sqlite_"):
             raise ErreurDemande(
                 f"« {self.table} » n'est pas un nom de table SQLite acceptable",
@@ -4949,6 +5107,7 @@ class _SqliteLue(Ecrivain):
         self._requetes = _Requetes(self.type_donnee, self.table)
         self._base: sqlite3.Connection | None = None
         self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
+        self._prete = self._a_change = False
 
     @contextlib.contextmanager
     def _erreurs(self, action: str) -> Iterator[None]:
@@ -4980,20 +5139,22 @@ class _SqliteLue(Ecrivain):
         with contextlib.closing(self._connecter("mode=rw" if ecrivable else "immutable=1")) as base:
             yield base
 
+    def _pas_le_notre(self, contenu: str) -> PasLeNotre:
+        return pas_le_notre(self.decrit, self.chemin, self.type_donnee, contenu)
+
     def _reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
-        refuser_autre_format(self)
+        refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
         with self._erreurs("Lire"), self._lecteur() as base:
             presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= _COLONNES_AJOUTEES.keys():
-                    contenu = _dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
-                    raise pas_le_notre(self, f"une table « {nom} » avec {contenu}")
+                    contenu = dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
+                    raise self._pas_le_notre(f"une table « {nom} » avec {contenu}")
             if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
-                raise pas_le_notre(
-                    self, f"une table « {self.table} » sans clé unique ({', '.join(self.type_donnee.cle)})"
-                )
+                cle = ", ".join(self.type_donnee.cle)
+                raise self._pas_le_notre(f"une table « {self.table} » sans clé unique ({cle})")
             return self.table.lower() in presentes
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
@@ -5071,7 +5232,7 @@ class _SqliteLue(Ecrivain):
     @contextlib.contextmanager
     def brut(self) -> Iterator[Brut]:
         if not self._reconnaitre():
-            raise pas_le_notre(self, f"une base sans table « {self.table} »")
+            raise self._pas_le_notre(f"une base sans table « {self.table} »")
         with self._erreurs("Lire"), self._lecteur() as base:
             base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
             defauts = [("illisible", faute) for (faute,) in base.execute("PRAGMA integrity_check(3)") if faute != "ok"]
@@ -5094,7 +5255,7 @@ class _SqliteLue(Ecrivain):
         if not self._existe():
             return
         if not self._reconnaitre():
-            raise pas_le_notre(self, f"une base sans table « {self.table} »")
+            raise self._pas_le_notre(f"une base sans table « {self.table} »")
         with self._erreurs("Lire"), self._lecteur() as base:
             yield from self._lots(base, "", ())
 
@@ -5104,17 +5265,6 @@ class _SqliteLue(Ecrivain):
         with self._erreurs("Lire"), self._lecteur() as base:
             self._accorder(base)
         return list(self.fiches.values())
-
-
-class EcrivainSqlite(_SqliteLue):
-    """SQLite : une transaction par lot, fiche comprise ; WAL le temps d'écrire, donc jamais un lecteur bloqué.
-
-    La fiche d'une table T est dans T_series, T_intervalles et T_trous.
-    """
-
-    def __init__(self, chemin: Path, **reglages: Any) -> None:
-        super().__init__(chemin, **reglages)
-        self._prete = self._a_change = False
 
     def _reprendre(self) -> None:
         try:
@@ -5133,7 +5283,7 @@ class EcrivainSqlite(_SqliteLue):
         """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
         if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
             if self._existe():
-                refuser_autre_format(self)
+                refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
             with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
                 for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
                     base.execute(f"PRAGMA journal_mode = {mode}")
@@ -5335,30 +5485,35 @@ class EcrivainSqlite(_SqliteLue):
         super().fermer()
 
 
-ECRIVAINS: dict[str, type[Ecrivain]] = {
-    classe.format: classe for classe in (EcrivainCsv, EcrivainParquet, EcrivainFeather, EcrivainSqlite)
+# --- Le registre
+
+ECRIVAINS: dict[str, Format] = {
+    decrit.format: decrit for decrit in (CodecCsv(), CodecParquet(), CodecFeather(), FormatSqlite())
 }
-EXTENSIONS: dict[str, str] = {suffixe: nom for nom, classe in ECRIVAINS.items() for suffixe in classe.extensions}
+EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
 def format_du_fichier(chemin: Path) -> str:
     """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
-    par_signature = (nom for nom, classe in ECRIVAINS.items() if classe.signature and tete.startswith(classe.signature))
+    par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
+    texte = _est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
     par_extension = (
-        nom for suffixe, nom in EXTENSIONS.items() if chemin.name.endswith(suffixe) and not _est_du_texte(tete)
+        nom
+        for suffixe, nom in EXTENSIONS.items()
+        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
     )
     return next(par_signature, None) or next(par_extension, "csv")
 
 
-def lecteur_de(chemin: Path, table: str | None) -> Ecrivain:
+def lecteur_de(chemin: Path, table: str | None) -> Sortie:
     """L'écrivain qui sait lire ce fichier : son format, et celui des types qui s'y reconnaît (à défaut, le premier)."""
-    classe = ECRIVAINS[format_du_fichier(chemin)]
-    if table is None and issubclass(classe, EcrivainSqlite):
-        tables = classe(chemin).tables()
+    decrit = ECRIVAINS[format_du_fichier(chemin)]
+    if table is None and isinstance(decrit, FormatSqlite):
+        tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
-    lecteurs = [classe(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
+    lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
     return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
 
 
@@ -5372,7 +5527,7 @@ def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
     tout = pa.concat_tables([donnee.schema.empty_table(), *ecrivain.lire_tout()])
     # Une base rend ses lignes dans l'ordre de leur clé entière, plusieurs timeframes dans une table ; un fichier, d'une
     # seule famille, a pu être retouché à la main.
-    return trier(tout, donnee) if isinstance(ecrivain, EcrivainFichier) and not est_triee(tout, donnee) else tout
+    return trier(tout, donnee) if isinstance(ecrivain, SortieFichier) and not est_triee(tout, donnee) else tout
 
 
 def lire_fiches(chemin: Path, *, table: str | None = None) -> list[Fiche]:
@@ -11216,10 +11371,7 @@ class Tache:
             phrase = f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
             yield ("symbole",), phrase
         yield from self._fautes_de_donnee()
-        if self.stream and self.source != API:
-            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
-        if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
-            yield ("source", "donnee"), f"se lit à l'API seulement : prenez {AUTO}, ou {API}"
+        yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
@@ -11238,6 +11390,12 @@ class Tache:
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
         elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
+
+    def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.stream and self.source != API:
+            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
+        if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
+            yield ("source", "donnee"), f"se lit à l'API seulement : prenez {AUTO}, ou {API}"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""
@@ -11872,15 +12030,15 @@ def _ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:
     return connexion.ouvrir_evenements(symbole, tache.profondeur if tache.stream == "orderbook" else 0)
 
 
-def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES) -> Ecrivain:
+def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier: Path = DOSSIER_SORTIES) -> Sortie:
     """L'écrivain de la tâche, cible contrôlée sans y toucher."""
     cles = [serie.cle for serie in series]
-    classe = ECRIVAINS[tache.format_choisi]
-    extension = classe.extensions[0]
+    decrit = ECRIVAINS[tache.format_choisi]
+    extension = decrit.extensions[0]
     chemin = tache.sortie or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
-    ecrivain = classe(
+    ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
@@ -11968,7 +12126,7 @@ class _Execution:
     a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
     def __init__(
-        self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain | Memoire, bilan: Bilan, suivi: Suivi
+        self, connexion: Connexion, tache: Tache, ecrivain: Sortie | Memoire, bilan: Bilan, suivi: Suivi
     ) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
         self._places = asyncio.Semaphore(tache.concurrence)
@@ -11986,7 +12144,7 @@ class _Execution:
 
     def _lire_les_queues(self, series: Sequence[Serie]) -> None:
         """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
-        if isinstance(self.ecrivain, EcrivainFichier) and len(series) > 1:
+        if isinstance(self.ecrivain, SortieFichier) and len(series) > 1:
             relues = self.tache.relecture + MARGE
             self.ecrivain.garder_les_queues({
                 serie.cle.symbole: fiche.couverts[-1][1] - relues * serie.timeframe.pas_ms

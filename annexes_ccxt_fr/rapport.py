@@ -22,7 +22,7 @@ from annexes_ccxt_fr.verification import lecteurs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from module_ccxt_fr_v2 import Bilan, CleSerie, Ecrivain, Fiche, Intervalle
+    from module_ccxt_fr_v2 import Bilan, CleSerie, Fiche, Intervalle, Sortie
 
 # Un navigateur se fige au-delà de quelques dizaines de milliers de formes, et une page de dix Mo ne s'envoie plus.
 POINTS_PAGE = 60_000
@@ -239,7 +239,7 @@ def recueillir(executions: Sequence[Execution], table: str | None) -> tuple[list
     return list(vues.values()), refus
 
 
-def _choisir(lecteur: Ecrivain, cles: set[CleSerie] | None) -> dict[CleSerie, Fiche]:
+def _choisir(lecteur: Sortie, cles: set[CleSerie] | None) -> dict[CleSerie, Fiche]:
     fiches = lecteur.lire_fiches()
     return {fiche.cle: fiche for fiche in fiches if cles is None or fiche.cle in cles}
 
@@ -249,7 +249,7 @@ def _points(series: int) -> int:
     return max(POINTS_SERIE_MIN, min(POINTS_SERIE, POINTS_PAGE // max(1, series)))
 
 
-def _lire(lecteur: Ecrivain, fiches: Mapping[CleSerie, Fiche], table: str | None, points: int) -> Iterator[Vue]:
+def _lire(lecteur: Sortie, fiches: Mapping[CleSerie, Fiche], table: str | None, points: int) -> Iterator[Vue]:
     """Les vues d'une sortie, lue une fois, lot par lot."""
     donnee = lecteur.type_donnee
     vues = {}

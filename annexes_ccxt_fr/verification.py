@@ -46,10 +46,9 @@ from module_ccxt_fr_v2 import (
     Brut,
     CleSerie,
     Contexte,
-    Ecrivain,
-    EcrivainSqlite,
     ErreurDemande,
     Fiche,
+    FormatSqlite,
     Intervalle,
     Lot,
     OptionsExecution,
@@ -57,6 +56,7 @@ from module_ccxt_fr_v2 import (
     PasLeNotre,
     Pauses,
     Progression,
+    Sortie,
     SortieIllisible,
     Suivi,
     Tache,
@@ -547,18 +547,18 @@ class Controle:
         return {cle: examen.accordee(en_attente=self.en_attente) for cle, examen in self.examens.items()}
 
 
-def lecteurs(chemin: Path, table: str | None = None) -> list[Ecrivain]:
+def lecteurs(chemin: Path, table: str | None = None) -> list[Sortie]:
     """Un lecteur par table de données d'une base, un seul d'un fichier ; ErreurDemande s'il n'y a rien à lire."""
     if not chemin.is_file():
         quoi = "n'est pas un fichier" if chemin.exists() else "n'existe pas"
         raise ErreurDemande(f"« {chemin} » {quoi} : rien à vérifier", "Vérifiez le chemin de la sortie.")
-    classe = ECRIVAINS[format_du_fichier(chemin)]
+    decrit = ECRIVAINS[format_du_fichier(chemin)]
     tables: list[str | None] = [table]
-    if table is None and issubclass(classe, EcrivainSqlite):
+    if table is None and isinstance(decrit, FormatSqlite):
         with contextlib.suppress(SortieIllisible):  # le contrôle le dira
-            tables = list(classe(chemin).tables(abimees=True))
+            tables = list(decrit(chemin).tables(abimees=True))
         if not tables:
-            raise pas_le_notre(classe(chemin), "une base sans table de données")
+            raise pas_le_notre(decrit, chemin, OHLCV, "une base sans table de données")
     return [lecteur_de(chemin, nom) for nom in tables]
 
 
@@ -572,7 +572,7 @@ def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
 
 
 def _controler(
-    ecrivain: Ecrivain, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
+    ecrivain: Sortie, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
 ) -> Controle | None:
     """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire."""
     controle = None
@@ -619,7 +619,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
 
 
 def _retenir(
-    lecteur: Ecrivain, retenir: Callable[[pa.Table, pa.Array], pa.Table]
+    lecteur: Sortie, retenir: Callable[[pa.Table, pa.Array], pa.Table]
 ) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
     """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
     retenus: list[pa.Table] = []
@@ -629,7 +629,7 @@ def _retenir(
     return retenus, controle.fiches() if controle is not None else fiches
 
 
-def _refaire(a_lire: Sequence[Ecrivain]) -> None:
+def _refaire(a_lire: Sequence[Sortie]) -> None:
     """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
     sauves = [(lecteur, *_retenir(lecteur, pa.Table.take)) for lecteur in a_lire]
     if not any(fiches for _, _, fiches in sauves):
@@ -694,7 +694,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
     return controler_sortie(chemin, tache.sqlite_table)
 
 
-def _relectures(lecteur: Ecrivain, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
+def _relectures(lecteur: Sortie, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
     """Les trous `echec` d'une sortie qu'un historique sait relire, en autant de tâches qu'elle a de familles."""
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
     donnee = lecteur.type_donnee.nom

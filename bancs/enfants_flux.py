@@ -113,7 +113,8 @@ async def latence(reglages: dict[str, Any]) -> dict[str, Any]:
 
     arrivees: dict[int, float] = {}  # minute -> quand la première trame de cette minute nous est parvenue
     ecrites: dict[int, float] = {}  # bougie -> quand `ecrire` a rendu la main : la ligne est dans le fichier
-    traiter, classe = Client.handle_message, collecte.ECRIVAINS[reglages["format"]]
+    traiter = Client.handle_message
+    classe = collecte.SortieSqlite if reglages["format"] == "sqlite" else collecte.SortieFichier
     ecrire = classe.ecrire
 
     def noter_la_trame(client: Any, message: Any) -> Any:
@@ -155,7 +156,7 @@ def amplification(reglages: dict[str, Any]) -> dict[str, Any]:
     cle = collecte.CleSerie("binance", "BTC/USDT")
     depart, cpu = octets_ecrits(), time.process_time()
     with mock.patch.object(collecte, "time", horloge):
-        ecrivain = collecte.EcrivainParquet(Path(reglages["sortie"]), type_donnee=collecte.TRADES, flux=True)
+        ecrivain = collecte.ECRIVAINS["parquet"](Path(reglages["sortie"]), type_donnee=collecte.TRADES, flux=True)
         with ecrivain:
             for rang in range(reglages["lots"]):
                 ecrivain.ecrire(lot_de_trades(cle, rang, reglages["lignes"]), collecte.Fiche(cle))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import threading
@@ -21,6 +22,9 @@ DEBUT = 1_704_067_200_000  # 2024-01-01
 MINUTE = 60_000
 BTC = m.CleSerie("binance", "BTC/USDT", "1m", "last")
 ETH = BTC._replace(symbole="ETH/USDT")
+# Un codec de plus, s'il faut l'éprouver : `test_un_codec_suffit` en donne un, et les processus enfants le voient aussi.
+if codec := os.environ.get("CODEC_DE_PLUS"):
+    importlib.import_module(codec)
 # Une variante par format du registre, plus le CSV compressé : la suite de conformité les parcourt toutes.
 VARIANTES = [(nom, classe.extensions[0]) for nom, classe in m.ECRIVAINS.items()] + [("csv", ".csv.gz")]
 
@@ -83,7 +87,7 @@ def creer(
     compression: str | None = None,
     flux: bool = False,
     origine: str | None = None,
-) -> m.Ecrivain:
+) -> m.Sortie:
     """L'écrivain de ce chemin, d'après son extension."""
     nom = next(nom for suffixe, nom in m.EXTENSIONS.items() if chemin.name.endswith(suffixe))
     reglages = {"table": table, "compression": compression, "flux": flux, "origine": origine}

@@ -462,7 +462,9 @@ def test_un_flux_n_importe_rien_une_fois_ouvert(tmp_path: Path, suffixe: str) ->
     """Un import dans le fil d'écriture tient le GIL un dixième de seconde : la réception attendrait."""
     code = f"""
 import sys
+sys.path.insert(0, "tests")
 import module_ccxt_fr_v2 as m
+import outils_ecrivains  # le registre, codec à éprouver compris
 cle = m.CleSerie("binance", "BTC/USDT")
 trades = [m.Trade({DEBUT} + n, str(n), "buy", 1.0, 1.0) for n in range(3000)]
 lot = m.Lot(cle, m.tabler_trades(cle, trades), [({DEBUT}, {DEBUT} + 3000)], [])

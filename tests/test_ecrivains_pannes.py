@@ -440,14 +440,14 @@ def test_sqlite_tenue_par_un_autre_programme(tmp_path: Path, monkeypatch: pytest
     """Une base qu'un autre programme tient en écriture : erreur claire après l'attente, rien d'abîmé."""
     chemin = tmp_path / "a.db"
     ecrire(chemin, lot(range(5)))
-    vrai = m.EcrivainSqlite._connecter
+    vrai = m.SortieSqlite._connecter
 
-    def impatient(soi: m.EcrivainSqlite, requete: str) -> sqlite3.Connection:
+    def impatient(soi: m.SortieSqlite, requete: str) -> sqlite3.Connection:
         base = vrai(soi, requete)
         base.execute("PRAGMA busy_timeout = 50")
         return base
 
-    monkeypatch.setattr(m.EcrivainSqlite, "_connecter", impatient)
+    monkeypatch.setattr(m.SortieSqlite, "_connecter", impatient)
     with contextlib.closing(sqlite3.connect(chemin)) as autre:
         autre.execute("BEGIN IMMEDIATE")
         with pytest.raises(m.ErreurSortie, match="locked"):
@@ -544,7 +544,7 @@ def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
     tampon = pa.BufferOutputStream()
     with pa.ipc.new_stream(tampon, m.OHLCV.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
         for unique in lots:
-            note = m.EcrivainFichier._note(fiche(), unique.couverts, unique.trous, fichier=False)
+            note = m.SortieFichier._note(fiche(), unique.couverts, unique.trous, fichier=False)
             (page,) = unique.lignes.combine_chunks().to_batches()
             flux.write_batch(page, custom_metadata={"lot": json.dumps(note)})
     octets = tampon.getvalue().to_pybytes()[:-8]

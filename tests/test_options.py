@@ -563,8 +563,8 @@ def test_chaque_option_est_declaree_en_entier() -> None:
 def test_les_noms_sont_ceux_du_contrat() -> None:
     """Les drapeaux promis, et eux seuls."""
     promis = """exchange type-marche sous-type mode-marge symbole symbols symboles timeframe timeframes date-debut
-         date-fin limite prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie sqlite-table
-         compression
+         date-fin limite prix-ohlcv inclure-bougie-courante relecture concurrence grace essais format sortie
+         sqlite-table compression
          donnee source stream trades-vers-ohlcv duree flush profondeur bougies-vides silence
         timeout sandbox proxy options params config-ccxt hors-ligne lister simulation verifier reparer bilan rapport
         journal"""

@@ -86,7 +86,7 @@ def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[Rangee]) -> None:
     """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
     lignes = table(donnee, rangees)
     if chemin.suffix == ".csv":
-        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m._en_csv(donnee, lignes))
+        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.en_csv(donnee, lignes))
     elif chemin.suffix == ".parquet":
         metadonnees = pq.read_metadata(chemin).metadata
         with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
