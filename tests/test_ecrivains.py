@@ -201,7 +201,7 @@ def test_plusieurs_symboles(sortie: Path) -> None:
 
 def test_idempotence(sortie: Path) -> None:
     """Récrire les mêmes lignes, ou une partie, ne touche à rien : mêmes octets, même date."""
-    lignes = lot(range(100), trous=[m.Trou(*plage(200, 210), m.AVANT_COTATION)])
+    lignes = lot(range(100), trous=[m.Trou(*plage(200, 210), m.SANS_TRANSACTION)])
     ecrire(sortie, lignes)
     avant = etat(sortie)
     assert not ecrire(sortie, lignes)
