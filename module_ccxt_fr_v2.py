@@ -11357,19 +11357,13 @@ class Tache:
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Les fautes qui tiennent à plusieurs options ensemble : (options en cause, la fautive d'abord ; phrase)."""
-        if self.symbole and self.symbols:
-            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
-        if not self.demandes:
-            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        yield from self._fautes_de_symboles()
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
-        if self.symbole and "," in self.symbole:
-            phrase = f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
-            yield ("symbole",), phrase
         yield from self._fautes_de_donnee()
         yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
@@ -11381,6 +11375,14 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
+
+    def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.symbole and self.symbols:
+            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
+        if not self.demandes:
+            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        if self.symbole and "," in self.symbole:
+            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
