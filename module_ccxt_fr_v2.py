@@ -12740,7 +12740,8 @@ PERIODE_PROGRESSION_S = 10.0
 PERIODE_BARRE_S = 0.1
 COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
-    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
+    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque. "
+    "« initier [DOSSIER] » y écrit un lot commenté et un .env."
 )
 
 
@@ -13010,6 +13011,13 @@ def sans_type_libre(tache: Tache) -> Tache:
     return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
 
 
+def commande_initier(mots: Sequence[str]) -> list[str]:
+    """Les lignes d'`initier` : ce qui est écrit, et ce qu'il reste à faire."""
+    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
+        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
+    return list(annexe("initier", "initier").initier(Path(*mots)))
+
+
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
@@ -13093,7 +13101,10 @@ def obtenir(demander: Callable[[], T]) -> T | int:
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
-    lus = obtenir(lambda: lire_arguments(sys.argv[1:] if arguments is None else arguments))
+    mots = sys.argv[1:] if arguments is None else arguments
+    if mots and mots[0] == "initier":
+        return obtenir(lambda: imprimer(commande_initier(mots[1:]))) or CODE_SUCCES
+    lus = obtenir(lambda: lire_arguments(mots))
     if isinstance(lus, int):
         return lus
     tache, execution = lus
