@@ -11357,19 +11357,13 @@ class Tache:
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Les fautes qui tiennent à plusieurs options ensemble : (options en cause, la fautive d'abord ; phrase)."""
-        if self.symbole and self.symbols:
-            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
-        if not self.demandes:
-            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        yield from self._fautes_de_symboles()
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
         elif self.date_debut is not None and self.date_fin is not None and self.date_fin <= self.date_debut:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
-        if self.symbole and "," in self.symbole:
-            phrase = f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
-            yield ("symbole",), phrase
         yield from self._fautes_de_donnee()
         yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
@@ -11381,6 +11375,14 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
+
+    def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.symbole and self.symbols:
+            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
+        if not self.demandes:
+            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        if self.symbole and "," in self.symbole:
+            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -12738,7 +12740,8 @@ PERIODE_PROGRESSION_S = 10.0
 PERIODE_BARRE_S = 0.1
 COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
-    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque."
+    "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque. "
+    "« initier [DOSSIER] » y écrit un lot commenté et un .env."
 )
 
 
@@ -13008,6 +13011,13 @@ def sans_type_libre(tache: Tache) -> Tache:
     return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
 
 
+def commande_initier(mots: Sequence[str]) -> list[str]:
+    """Les lignes d'`initier` : ce qui est écrit, et ce qu'il reste à faire."""
+    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
+        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
+    return list(annexe("initier", "initier").initier(Path(*mots)))
+
+
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
@@ -13091,7 +13101,10 @@ def obtenir(demander: Callable[[], T]) -> T | int:
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
-    lus = obtenir(lambda: lire_arguments(sys.argv[1:] if arguments is None else arguments))
+    mots = sys.argv[1:] if arguments is None else arguments
+    if mots and mots[0] == "initier":
+        return obtenir(lambda: imprimer(commande_initier(mots[1:]))) or CODE_SUCCES
+    lus = obtenir(lambda: lire_arguments(mots))
     if isinstance(lus, int):
         return lus
     tache, execution = lus

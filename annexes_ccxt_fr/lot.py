@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -305,6 +305,11 @@ class Releve:
         """Ajoute une faute."""
         self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
 
+    def noter_situee(self, phrase: str) -> None:
+        """Ajoute une faute qui dit déjà où elle est."""
+        trouve = re.search(r", ligne (\d+)", phrase)
+        self._fautes.setdefault(phrase, int(trouve[1]) if trouve else 0)
+
     def conclure(self) -> None:
         """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
         if self._fautes:
@@ -475,18 +480,18 @@ class _Bloc(NamedTuple):
     fautes: Sequence[Faute] = ()
 
 
-# Ce que l'exchange refuse d'une tâche dont ces options-là ne se lisent pas : (clé en cause, phrase).
-Refuser = Callable[[Tache, Collection[str]], Iterator[tuple[str, str]]]
+class Refus:
+    """Ce qui se refuse sans requête d'un lot bien écrit : ce que l'exchange ne sert pas, un fichier disputé."""
 
-
-class RefusDesExchanges:
-    """Ce que ccxt sait refuser sans requête : exchange inconnu, timeframe, prix ou flux que l'exchange ne sert pas."""
-
-    def __init__(self, env: Path, *, hors_ligne: bool) -> None:
-        self._env, self._hors_ligne = env, hors_ligne
+    def __init__(self, env: Path, *, hors_ligne: bool, duree_max: float | None) -> None:
+        self._env, self._hors_ligne, self._duree_max = env, hors_ligne, duree_max
         self._ouvertes: list[tuple[Reglages, Connexion]] = []
 
-    def __call__(self, tache: Tache, illisibles: Collection[str]) -> Iterator[tuple[str, str]]:
+    def disputes(self, plan: Plan) -> Iterator[str]:
+        """Les tâches qui se disputent un fichier, une fois le lot réglé comme il sera exécuté."""
+        return plan.regler(hors_ligne=self._hors_ligne, duree_max=self._duree_max).disputes()
+
+    def de(self, tache: Tache, illisibles: Collection[str]) -> Iterator[tuple[str, str]]:
         """Les refus d'une tâche ; une option qui ne se lit pas n'en accuse pas une autre."""
         if not {"exchange", "options", "proxy", "config_ccxt"}.isdisjoint(illisibles):
             return
@@ -524,7 +529,7 @@ class LecteurDePlan:
 
     CLES = ("version", "defaults", "tasks")
 
-    def __init__(self, arbre: ArbreYaml, dossier: Path, refuser: Refuser | None = None) -> None:
+    def __init__(self, arbre: ArbreYaml, dossier: Path, refuser: Refus | None = None) -> None:
         self.arbre, self.dossier, self.releve, self.refuser = arbre, dossier, arbre.releve, refuser
         self.options = noms_options(OptionsTacheDeLot, Tache)
         self.defauts = _Bloc()
@@ -602,8 +607,11 @@ class LecteurDePlan:
             self._noter_ensemble(faute, bloc, ligne, ou)
         lignes = {**self.defauts.lignes, **bloc.lignes}
         fautives = {nom for faute in (*illisibles, *fautes) for nom in faute.noms}
-        for cle, phrase in self.refuser(tache, fautives) if self.refuser else ():
+        for cle, phrase in self.refuser.de(tache, fautives) if self.refuser else ():
             self.releve.noter(lignes.get(cle, ligne), ou, f"{cle} : {phrase}")
+            fautives.add(cle)
+        if fautives:  # ses valeurs ne sont pas celles qu'elle demande : elle n'accuse pas les autres
+            return []
         nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
         repere = self.releve.repere(ligne, ou)
         modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
@@ -666,7 +674,7 @@ def lire_plan(
     nom: str,
     dossier: Path,
     environnement: Mapping[str, str],
-    refuser: Refuser | None = None,
+    refuser: Refus | None = None,
 ) -> Plan:
     """Le plan que décrit un texte YAML ou un dictionnaire ; ErreurDemande avec toutes ses fautes d'un coup."""
     releve = Releve(nom)
@@ -680,8 +688,11 @@ def lire_plan(
             taches = LecteurDePlan(arbre, dossier, refuser).lire(racine)
     except RecursionError:
         releve.noter(1, "", "une imbrication trop profonde")
+    plan = Plan(nom, dossier, taches, noms=tuple(dict.fromkeys(planifiee.groupe for planifiee in taches)))
+    for dispute in refuser.disputes(plan) if refuser else ():
+        releve.noter_situee(dispute)
     releve.conclure()
-    return Plan(nom, dossier, taches, noms=tuple(dict.fromkeys(planifiee.groupe for planifiee in taches)))
+    return plan
 
 
 DUREE_HORS_LIGNE_S = 10.0  # un essai hors ligne tient en moins d'une minute : dix minutes d'un exchange accéléré
@@ -803,16 +814,13 @@ def ouvrir_plan(
     dossier = fichier.parent if fichier else Path()
     source = lot if isinstance(lot, Mapping) else lire_texte_utf8(Path(lot))
     environnement = {**lire_env(dossier / ".env"), **os.environ}
-    refuser = RefusDesExchanges(dossier / ".env", hors_ligne=hors_ligne)
-    plan = lire_plan(source, str(fichier or "lot"), dossier, environnement, refuser)
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
+    refuser = Refus(dossier / ".env", hors_ligne=hors_ligne, duree_max=plafond)
+    plan = lire_plan(source, str(fichier or "lot"), dossier, environnement, refuser)
     regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
     if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
         journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
-    plan = dataclasses.replace(regle, fichier=fichier)
-    if fautes := list(plan.disputes()):
-        raise ErreurDemande("\n".join(fautes))
-    return plan.choisir(taches)
+    return dataclasses.replace(regle, fichier=fichier).choisir(taches)
 
 
 async def executer_plan(plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = None, dask: str | None = None) -> None:

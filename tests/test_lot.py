@@ -227,8 +227,8 @@ def test_un_lot_fautif_rend_2_sans_rien_faire(lot: Lot, bourse: Bourse) -> None:
                "timeframe": "1h"})  # fmt: skip
     fin = lot.lancer()
     assert (fin.code, fin.out) == (2, "")
-    assert "tâche « eth » : Timeframe inconnu de binance : « 7m »" in fin.err
-    assert "tâche « okx » : okx ne sert pas de bougies au prix « premiumIndex »" in fin.err
+    assert "tâche « eth » : timeframe : Timeframe inconnu de binance : « 7m »" in fin.err
+    assert "tâche « okx » : prix_ohlcv : okx ne sert pas de bougies au prix « premiumIndex »" in fin.err
     assert "tâche « b2 » : sortie : « " in fin.err
     assert "est aussi celle de « btc » : les séries diffèrent" in fin.err
     texte = lot.yaml.read_text().replace("name: eth", "name: eth\n  exchange: binnance")
