@@ -2337,7 +2337,8 @@ class Pauses:
             pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
         except (ValueError, TypeError, OverflowError):
             return {}
-        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
 
     def passages(self) -> dict[str, list[tuple[int, float]]]:
         """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
@@ -3620,6 +3621,8 @@ def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
     for autre in ECRIVAINS.values():
         if autre.signature and tete.startswith(autre.signature):
             return f"un fichier {autre.format}"
+    if tete.startswith(b"FEA1"):
+        return "un fichier Feather V1, l'ancien format : récrivez-le en V2, ou prenez un autre nom"
     if not (texte and _est_du_texte(tete)):
         return None
     titre = tete.partition(b"\n")[0]
@@ -4764,7 +4767,8 @@ class _CodecArrow(Codec):
     def defauts(self, chemin: Path, donnee: TypeDonnee) -> list[tuple[str, str]]:
         lus = self._schema(chemin)
         couples = [(lus.field(champ.name).type, champ) for champ in donnee.schema]
-        return [("types", f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
+        autres = [(lu, c, f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
+        return [(AUTRES_TYPES if _sont_equivalents(lu, c.type) else "types", phrase) for lu, c, phrase in autres]
 
 
 def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
@@ -4773,9 +4777,27 @@ def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
 
 
+# Un défaut qui n'en est pas un : d'autres types pour les mêmes valeurs, comme en écrivent pandas, polars et DuckDB.
+AUTRES_TYPES = "autres_types"
+
+
+def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
+    """Vrai si le type lu tient toutes les valeurs de l'autre."""
+    if pa.types.is_timestamp(voulu):
+        return bool(pa.types.is_timestamp(lu) and lu.unit != "s" and lu.tz in (None, "UTC", "Etc/UTC", "+00:00"))
+    if pa.types.is_string(voulu):
+        return _est_texte(lu)
+    return bool(pa.types.is_large_list(lu) and _est_niveaux(voulu) and lu.value_type == voulu.value_type)
+
+
 def _est_texte(nature: pa.DataType) -> bool:
     simple = nature.value_type if pa.types.is_dictionary(nature) else nature
-    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple))
+    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or _est_vue(simple))
+
+
+def _est_vue(nature: pa.DataType) -> bool:
+    """Les textes de polars ; une pyarrow d'avant la 16 n'en connaît pas le type."""
+    return str(nature) == "string_view"
 
 
 def _est_nombre(nature: pa.DataType) -> bool:
@@ -7239,7 +7261,7 @@ class Parc:
         """
         async with self._verrou:
             fonds = await self._fonds_de(reglages, serveur)
-        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s, self._pauses)
         async with connecter(reglages, fonds) as connexion:
             yield connexion
 
@@ -7286,6 +7308,9 @@ class Parc:
         def noter(reste_s: float) -> None:
             if reste_s >= PAUSE_NOTEE_S:
                 pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+            if reste_s > ATTENTE_MAX_S:
+                phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
+                journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
 
         frein.prevenir = noter
 
@@ -7297,12 +7322,13 @@ def _nom_de_pause(reglages: Reglages) -> str:
     return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
 
 
-def _respecter_pause(exchange: str, reste_s: float) -> None:
+def _respecter_pause(exchange: str, reste_s: float, pauses: Pauses | None) -> None:
     """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
     if reste_s > ATTENTE_MAX_S:
         fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
         message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+        sinon = f" Elle est gardée dans « {pauses.chemin} » : ôtez ce fichier pour passer outre." if pauses else ""
+        raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
     if reste_s > 0:
         journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
