@@ -3969,10 +3969,10 @@ class SortieFichier(Sortie):
             journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(presentes))
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
-        """Illisibles, le fichier et le journal n'en tiennent pas ; d'un journal, la première suffit."""
+        """Illisibles, le fichier et le journal n'en tiennent pas ; tuée, une exécution a pu n'écrire qu'au journal."""
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
-            for note in itertools.islice(self._journal.notes(), 1):
+            for note in self._journal.notes():
                 cle = CleSerie(*note["cle"])
                 fiches[cle] = Fiche(cle, **note["fiche"])
         with contextlib.suppress(SortieIllisible):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from outils_bout_en_bout import HEURE, MINUTE, commande, lignes, telecharger
-from outils_ecrivains import creer
+from outils_ecrivains import BTC, ETH, creer, fiche, lot
 from pyarrow import feather
 
 import module_ccxt_fr_v2 as m
@@ -528,3 +528,17 @@ def test_un_feather_v1_est_nomme_et_laisse(bourse: Bourse, tmp_path: Path, capsy
     assert "Feather V1" in capsys.readouterr().err
     assert sortie.read_bytes() == b"FEA1" + bytes(60) + b"FEA1"
     assert m.principal(["--verifier", str(sortie)]) == 2
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".feather"])
+def test_le_journal_d_une_execution_tuee_dit_toutes_ses_series(suffixe: str, tmp_path: Path) -> None:
+    """Tuée avant sa fin, elle n'a écrit qu'au journal : sa deuxième série y est aussi, et se continue seule."""
+    chemin = tmp_path / f"a{suffixe}"
+    tuee = creer(chemin).ouvrir()
+    for rang, cle in enumerate((BTC, ETH)):
+        tuee.ecrire(lot(range(rang, rang + 3), cle), fiche(cle))
+    tuee.fermer()
+    ecrivain = creer(chemin)
+    ecrivain.controler([ETH])
+    with pytest.raises(m.ErreurDemande, match=r"BTC/USDT.*ETH/USDT"):
+        creer(chemin).controler([ETH._replace(symbole="SOL/USDT")])
