@@ -7158,22 +7158,24 @@ class Connexion(_Marches):
     ) -> list[dict[str, Any]]:
         """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
-        page = None
+        page, bornes_exigees, courts = None, self._trades_bornes, self._trades_courts
         while page is None:
-            bornes = {"until": self.heure_ms() + MINUTE_MS} if self._trades_bornes and depuis_ms is not None else {}
-            limite = LIMITE_PAR_DEFAUT if self._trades_courts else self.particularite.trades_par_page
+            bornes = {"until": self.heure_ms() + MINUTE_MS} if bornes_exigees and depuis_ms is not None else {}
+            limite = LIMITE_PAR_DEFAUT if courts else self.particularite.trades_par_page
             demande = {**self.reglages.params, **bornes, **params}
             try:
                 page = await self.appeler(
                     quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande, essais=essais
                 )
-            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est retenu, et demandé autrement
-                if "until" in str(erreur) and not self._trades_bornes:
-                    self._trades_bornes = True  # coinbase : pas de `since` sans `until`
-                elif not self._trades_courts:
-                    self._trades_courts = True
+            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est demandé autrement
+                if "until" in str(erreur) and not bornes_exigees:
+                    bornes_exigees = True  # coinbase : pas de `since` sans `until`
+                elif not courts:
+                    courts = True
                 else:
                     raise
+        # Retenu d'une réponse seulement : le refus d'un symbole retiré n'apprend rien des autres.
+        self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
@@ -7421,6 +7423,12 @@ def _dit_une_erreur(message: Any) -> bool:
     return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
 
 
+def symbole_en_cause(erreur: Exception, demande: Any) -> str:
+    """Le symbole d'un groupe que cite l'erreur d'un carnet ; à défaut, le premier."""
+    groupe: list[str] = [demande] if isinstance(demande, str) else list(demande)
+    return max((symbole for symbole in groupe if symbole in str(erreur)), key=len, default=groupe[0])
+
+
 def _est_un_decalage(erreur: Exception) -> bool:
     """Un carnet dont la somme ou la séquence ne tombe pas juste : ccxt repart d'un instantané à l'appel suivant."""
     return bool({"InvalidNonce", "ChecksumError"} & {parente.__name__ for parente in type(erreur).__mro__})
@@ -7633,7 +7641,7 @@ class Ecoute(_Liaison):
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
-                self.decalages[arguments[0] if isinstance(arguments[0], str) else arguments[0][0]] += 1
+                self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
                 await pause(next(delais))
             else:
                 delais = delais_backoff()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -542,3 +543,28 @@ def test_le_journal_d_une_execution_tuee_dit_toutes_ses_series(suffixe: str, tmp
     ecrivain.controler([ETH])
     with pytest.raises(m.ErreurDemande, match=r"BTC/USDT.*ETH/USDT"):
         creer(chemin).controler([ETH._replace(symbole="SOL/USDT")])
+
+
+def test_le_refus_d_un_symbole_ne_raccourcit_pas_les_pages_des_autres(bourse: Bourse) -> None:
+    """Une page de trades plus courte n'est retenue que d'une réponse : le refus d'un symbole retiré n'apprend rien."""
+
+    async def scenario(options: dict[str, Any]) -> list[str]:
+        async with m.ouvrir_exchange(config_ccxt=options["config_ccxt"], essais=1) as connexion:
+            await connexion.charger_marches(["BTC/USDT"])
+            serie = connexion.ouvrir_evenements("BTC/USDT")
+            retire = dataclasses.replace(serie, cle=serie.cle._replace(symbole="RETIRE/USDT"))
+            with pytest.raises(m.ErreurDefinitive):
+                await connexion.lire_trades(retire, None, {})
+            await connexion.lire_trades(serie, None, {})
+        return [r.params["limit"] for r in bourse.requetes if "rades" in r.chemin]
+
+    with bibliotheque(bourse) as options:
+        assert asyncio.run(scenario(options)) == ["1000"]
+
+
+def test_l_ecart_d_un_carnet_est_compte_a_son_symbole() -> None:
+    groupe = ["BTC/USDT", "ETH/USDT", "ETH/USDT:USDT"]
+    assert m.symbole_en_cause(ValueError("x ETH/USDT:USDT : checksum"), groupe) == "ETH/USDT:USDT"
+    assert m.symbole_en_cause(ValueError("x ETH/USDT : checksum"), groupe) == "ETH/USDT"
+    assert m.symbole_en_cause(ValueError("nonce"), groupe) == "BTC/USDT"
+    assert m.symbole_en_cause(ValueError("nonce"), "SOL/USDT") == "SOL/USDT"
