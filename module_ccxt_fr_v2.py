@@ -2337,7 +2337,8 @@ class Pauses:
             pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
         except (ValueError, TypeError, OverflowError):
             return {}
-        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin < INSTANT_MAX_MS}
+        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
 
     def passages(self) -> dict[str, list[tuple[int, float]]]:
         """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
@@ -3620,6 +3621,8 @@ def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
     for autre in ECRIVAINS.values():
         if autre.signature and tete.startswith(autre.signature):
             return f"un fichier {autre.format}"
+    if tete.startswith(b"FEA1"):
+        return "un fichier Feather V1, l'ancien format : récrivez-le en V2, ou prenez un autre nom"
     if not (texte and _est_du_texte(tete)):
         return None
     titre = tete.partition(b"\n")[0]
@@ -3966,10 +3969,10 @@ class SortieFichier(Sortie):
             journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(presentes))
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
-        """Illisibles, le fichier et le journal n'en tiennent pas ; d'un journal, la première suffit."""
+        """Illisibles, le fichier et le journal n'en tiennent pas ; tuée, une exécution a pu n'écrire qu'au journal."""
         fiches: dict[CleSerie, Fiche] = {}
         with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
-            for note in itertools.islice(self._journal.notes(), 1):
+            for note in self._journal.notes():
                 cle = CleSerie(*note["cle"])
                 fiches[cle] = Fiche(cle, **note["fiche"])
         with contextlib.suppress(SortieIllisible):
@@ -4764,7 +4767,8 @@ class _CodecArrow(Codec):
     def defauts(self, chemin: Path, donnee: TypeDonnee) -> list[tuple[str, str]]:
         lus = self._schema(chemin)
         couples = [(lus.field(champ.name).type, champ) for champ in donnee.schema]
-        return [("types", f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
+        autres = [(lu, c, f"{c.name} en {lu}, pas en {c.type}") for lu, c in couples if lu != c.type]
+        return [(AUTRES_TYPES if _sont_equivalents(lu, c.type) else "types", phrase) for lu, c, phrase in autres]
 
 
 def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
@@ -4773,9 +4777,27 @@ def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
 
 
+# Un défaut qui n'en est pas un : d'autres types pour les mêmes valeurs, comme en écrivent pandas, polars et DuckDB.
+AUTRES_TYPES = "autres_types"
+
+
+def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
+    """Vrai si le type lu tient toutes les valeurs de l'autre."""
+    if pa.types.is_timestamp(voulu):
+        return bool(pa.types.is_timestamp(lu) and lu.unit != "s" and lu.tz in (None, "UTC", "Etc/UTC", "+00:00"))
+    if pa.types.is_string(voulu):
+        return _est_texte(lu)
+    return bool(pa.types.is_large_list(lu) and _est_niveaux(voulu) and lu.value_type == voulu.value_type)
+
+
 def _est_texte(nature: pa.DataType) -> bool:
     simple = nature.value_type if pa.types.is_dictionary(nature) else nature
-    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple))
+    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or _est_vue(simple))
+
+
+def _est_vue(nature: pa.DataType) -> bool:
+    """Les textes de polars ; une pyarrow d'avant la 16 n'en connaît pas le type."""
+    return str(nature) == "string_view"
 
 
 def _est_nombre(nature: pa.DataType) -> bool:
@@ -7136,22 +7158,24 @@ class Connexion(_Marches):
     ) -> list[dict[str, Any]]:
         """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
-        page = None
+        page, bornes_exigees, courts = None, self._trades_bornes, self._trades_courts
         while page is None:
-            bornes = {"until": self.heure_ms() + MINUTE_MS} if self._trades_bornes and depuis_ms is not None else {}
-            limite = LIMITE_PAR_DEFAUT if self._trades_courts else self.particularite.trades_par_page
+            bornes = {"until": self.heure_ms() + MINUTE_MS} if bornes_exigees and depuis_ms is not None else {}
+            limite = LIMITE_PAR_DEFAUT if courts else self.particularite.trades_par_page
             demande = {**self.reglages.params, **bornes, **params}
             try:
                 page = await self.appeler(
                     quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande, essais=essais
                 )
-            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est retenu, et demandé autrement
-                if "until" in str(erreur) and not self._trades_bornes:
-                    self._trades_bornes = True  # coinbase : pas de `since` sans `until`
-                elif not self._trades_courts:
-                    self._trades_courts = True
+            except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est demandé autrement
+                if "until" in str(erreur) and not bornes_exigees:
+                    bornes_exigees = True  # coinbase : pas de `since` sans `until`
+                elif not courts:
+                    courts = True
                 else:
                     raise
+        # Retenu d'une réponse seulement : le refus d'un symbole retiré n'apprend rien des autres.
+        self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         recu = maintenant_ms()
@@ -7239,7 +7263,7 @@ class Parc:
         """
         async with self._verrou:
             fonds = await self._fonds_de(reglages, serveur)
-        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s)
+        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s, self._pauses)
         async with connecter(reglages, fonds) as connexion:
             yield connexion
 
@@ -7286,6 +7310,9 @@ class Parc:
         def noter(reste_s: float) -> None:
             if reste_s >= PAUSE_NOTEE_S:
                 pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
+            if reste_s > ATTENTE_MAX_S:
+                phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
+                journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
 
         frein.prevenir = noter
 
@@ -7297,12 +7324,13 @@ def _nom_de_pause(reglages: Reglages) -> str:
     return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
 
 
-def _respecter_pause(exchange: str, reste_s: float) -> None:
+def _respecter_pause(exchange: str, reste_s: float, pauses: Pauses | None) -> None:
     """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
     if reste_s > ATTENTE_MAX_S:
         fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
         message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-        raise LimiteDeDebit(message, f"Relancez après {fin}.", reste_s)
+        sinon = f" Elle est gardée dans « {pauses.chemin} » : ôtez ce fichier pour passer outre." if pauses else ""
+        raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
     if reste_s > 0:
         journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
@@ -7393,6 +7421,12 @@ def _dit_une_erreur(message: Any) -> bool:
         return False
     annonces = (message.get("event"), message.get("type"), message.get("status"))
     return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
+
+
+def symbole_en_cause(erreur: Exception, demande: Any) -> str:
+    """Le symbole d'un groupe que cite l'erreur d'un carnet ; à défaut, le premier."""
+    groupe: list[str] = [demande] if isinstance(demande, str) else list(demande)
+    return max((symbole for symbole in groupe if symbole in str(erreur)), key=len, default=groupe[0])
 
 
 def _est_un_decalage(erreur: Exception) -> bool:
@@ -7607,7 +7641,7 @@ class Ecoute(_Liaison):
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
-                self.decalages[arguments[0] if isinstance(arguments[0], str) else arguments[0][0]] += 1
+                self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
                 await pause(next(delais))
             else:
                 delais = delais_backoff()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from module_ccxt_fr_v2 import (
+    AUTRES_TYPES,
     AVANCE_ADMISE_MS,
     AVANT_COTATION,
     CODE_FAUTES,
@@ -454,7 +455,10 @@ class Controle:
         for fiche in brut.fiches:
             self._examen(fiche.cle, fiche)
         for nature, phrase in brut.defauts:
-            rapport.noter([Constat(nature, None, None, None, phrase)])
+            if nature == AUTRES_TYPES:
+                rapport.avertissements.append(f"récrit par un autre outil, sans perte : {phrase}")
+            else:
+                rapport.noter([Constat(nature, None, None, None, phrase)])
 
     def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
         etat = EtatSerie(cle, self.table)

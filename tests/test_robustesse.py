@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from outils_bout_en_bout import HEURE, MINUTE, commande, lignes, telecharger
-from outils_ecrivains import creer
+from outils_ecrivains import BTC, ETH, creer, fiche, lot
 from pyarrow import feather
 
 import module_ccxt_fr_v2 as m
@@ -252,6 +253,23 @@ def test_une_pause_jusqu_en_9999_est_plafonnee(attente_s: float) -> None:
     assert dites == [pytest.approx(m.PAUSE_MAX_S, abs=5)]
 
 
+def test_une_longue_pause_dit_ou_elle_est_gardee(
+    bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """« banned until » l'an 9999 : trois jours au plus, le fichier qui la garde, et comment passer outre."""
+    corps = json.dumps({"code": -1003, "msg": "Way too many requests; IP banned until 253402300799000."})
+    bourse.pannes.ajouter(Panne("http", "klines", code=418, corps=corps))
+    sortie, gardee = tmp_path / "a.csv", tmp_path / ".pauses-ccxt.json"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 1
+    assert m.Pauses(tmp_path).lire()["binance"] - m.maintenant_ms() <= (m.PAUSE_MAX_S + 60) * 1000
+    assert telecharger(bourse, sortie, UNE_HEURE) == 1
+    dites = capsys.readouterr().err
+    assert dites.count(str(gardee)) == 2
+    assert "9999" not in dites.splitlines()[-1]
+    gardee.write_text(json.dumps({"binance": m.maintenant_ms() + 100 * 86_400_000}))
+    assert m.Pauses(tmp_path).lire() == {}  # d'avant le plafond
+
+
 # --- Bibliothèque
 
 
@@ -472,3 +490,81 @@ def test_une_serie_que_la_fiche_ignore_est_une_faute(tmp_path: Path) -> None:
     rapport = m.verifier(sortie)
     assert "autre_serie" in rapport.fautes
     assert rapport.code == 4
+
+
+@pytest.mark.parametrize(
+    ("texte", "instant"),
+    [
+        (pa.large_string(), pa.timestamp("us", "UTC")),
+        (pa.string_view(), pa.timestamp("ns", "UTC")),
+        (pa.dictionary(pa.int32(), pa.string()), pa.timestamp("us")),
+    ],
+    ids=["pandas", "polars", "duckdb"],
+)
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_fichier_recrit_par_un_autre_outil_est_admis(
+    suffixe: str, texte: pa.DataType, instant: pa.DataType, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Types équivalents, fiche perdue : --verifier avertit, code 0 ; la collecte continue."""
+    sortie = tmp_path / f"a{suffixe}"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste, lue = lignes(sortie), m.lire(sortie)
+    for rang, nom in enumerate(lue.schema.names[:5]):
+        colonne = lue[nom].dictionary_encode() if pa.types.is_dictionary(texte) and rang < 4 else lue[nom]
+        lue = lue.set_column(rang, nom, colonne.cast(texte if rang < 4 else instant))
+    lue = lue.replace_schema_metadata({})
+    (pq.write_table if suffixe == ".parquet" else feather.write_feather)(lue, sortie)
+    rapport = m.verifier(sortie)
+    assert rapport.code == 0, rapport.constats
+    assert rapport.avertissements
+    assert telecharger(bourse, sortie, (UNE_HEURE[0], UNE_HEURE[1] + HEURE)) == 0
+    assert lignes(sortie)[: len(juste)] == juste
+    assert len(lignes(sortie)) == 2 * len(juste)
+
+
+def test_un_feather_v1_est_nomme_et_laisse(bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sortie = tmp_path / "a.feather"
+    sortie.write_bytes(b"FEA1" + bytes(60) + b"FEA1")
+    assert telecharger(bourse, sortie, UNE_HEURE) == 2
+    assert "Feather V1" in capsys.readouterr().err
+    assert sortie.read_bytes() == b"FEA1" + bytes(60) + b"FEA1"
+    assert m.principal(["--verifier", str(sortie)]) == 2
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".feather"])
+def test_le_journal_d_une_execution_tuee_dit_toutes_ses_series(suffixe: str, tmp_path: Path) -> None:
+    """Tuée avant sa fin, elle n'a écrit qu'au journal : sa deuxième série y est aussi, et se continue seule."""
+    chemin = tmp_path / f"a{suffixe}"
+    tuee = creer(chemin).ouvrir()
+    for rang, cle in enumerate((BTC, ETH)):
+        tuee.ecrire(lot(range(rang, rang + 3), cle), fiche(cle))
+    tuee.fermer()
+    ecrivain = creer(chemin)
+    ecrivain.controler([ETH])
+    with pytest.raises(m.ErreurDemande, match=r"BTC/USDT.*ETH/USDT"):
+        creer(chemin).controler([ETH._replace(symbole="SOL/USDT")])
+
+
+def test_le_refus_d_un_symbole_ne_raccourcit_pas_les_pages_des_autres(bourse: Bourse) -> None:
+    """Une page de trades plus courte n'est retenue que d'une réponse : le refus d'un symbole retiré n'apprend rien."""
+
+    async def scenario(options: dict[str, Any]) -> list[str]:
+        async with m.ouvrir_exchange(config_ccxt=options["config_ccxt"], essais=1) as connexion:
+            await connexion.charger_marches(["BTC/USDT"])
+            serie = connexion.ouvrir_evenements("BTC/USDT")
+            retire = dataclasses.replace(serie, cle=serie.cle._replace(symbole="RETIRE/USDT"))
+            with pytest.raises(m.ErreurDefinitive):
+                await connexion.lire_trades(retire, None, {})
+            await connexion.lire_trades(serie, None, {})
+        return [r.params["limit"] for r in bourse.requetes if "rades" in r.chemin]
+
+    with bibliotheque(bourse) as options:
+        assert asyncio.run(scenario(options)) == ["1000"]
+
+
+def test_l_ecart_d_un_carnet_est_compte_a_son_symbole() -> None:
+    groupe = ["BTC/USDT", "ETH/USDT", "ETH/USDT:USDT"]
+    assert m.symbole_en_cause(ValueError("x ETH/USDT:USDT : checksum"), groupe) == "ETH/USDT:USDT"
+    assert m.symbole_en_cause(ValueError("x ETH/USDT : checksum"), groupe) == "ETH/USDT"
+    assert m.symbole_en_cause(ValueError("nonce"), groupe) == "BTC/USDT"
+    assert m.symbole_en_cause(ValueError("nonce"), "SOL/USDT") == "SOL/USDT"
