@@ -138,10 +138,11 @@ def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
     if base is not None and not (isinstance(base, str) and base):
         raise ErreurDemande("config_ccxt : « urls.archives » est une adresse http(s) ou file://", "Corrigez-la.")
     hote = HOTES.get(reglages.exchange)
-    ailleurs = reglages.sandbox or reglages.hors_ligne  # le vrai dépôt n'est pas le leur
-    if hote is None or (base is None and ailleurs):
+    if hote is not None and base is None and reglages.hors_ligne:
+        return None  # l'exchange embarqué dit où est le sien quand il est ouvert : un plan se contrôle avant
+    if hote is None or (base is None and reglages.sandbox):
         if exige:
-            qui = "Le banc d'essai" if ailleurs and hote else f"« {reglages.exchange} »"
+            qui = "Le banc d'essai" if hote else f"« {reglages.exchange} »"
             raise ErreurDemande(
                 f"{qui} n'a pas de fichiers publics que l'on sache lire",
                 f"Ôtez --source archives, ou prenez --source auto. Exchanges qui en ont : {', '.join(HOTES)}.",

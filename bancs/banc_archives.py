@@ -94,7 +94,7 @@ def rediger(resultats: dict[str, dict[str, Any]], duree: str) -> str:
                 f"{nom} : CPU et mémoire, archives contre API",
                 f"{archives['cpu']:.1f} s contre {api['cpu']:.1f} s ; {archives['rss_mo']:.0f} Mo "
                 f"contre {api['rss_mo']:.0f} Mo",
-                "≤ 150 Mo",
+                "moins de CPU que l'API",
             ),
             Mesure(
                 f"{nom} : relance sans rien de neuf",
