@@ -484,6 +484,25 @@ def test_un_releve_qui_n_existe_pas(options: dict[str, Any], dit: str) -> None:
     assert dit in refus.value.conseil
 
 
+def test_un_trade_date_d_avant_sa_page_dement_sa_bougie() -> None:
+    """Ses ids suivent, son instant recule d'une minute : la bougie déjà faite est un trou, pas une bougie fausse."""
+    minute = m.Timeframe.lire("1m")
+    cle = m.CleSerie("essai", "A/B", "1m", "last")
+    connexion = m.Connexion(m.Reglages("kraken"))
+    serie = m.Serie(cle, {"type": "spot"}, minute, 100)
+    historique = m.Historique(connexion, serie, m.Plage(), m.Fiche(cle), asyncio.Semaphore(1), 1)
+    depart = INSTANT // MINUTE * MINUTE
+    atelier = h.Atelier(historique, depart, depart + 10 * MINUTE, reporter=False)
+    trades = [m.Trade(depart + rang * 30_000, str(rang), "buy", 10.0, 1.0) for rang in range(10)]
+    fait = atelier.prendre(h.Pas(trades[:7], [(depart, trades[6].timestamp)], []))
+    assert fait is not None
+    assert m.instants_de(fait.lignes) == [depart, depart + MINUTE, depart + 2 * MINUTE]
+    tardif = m.Trade(depart + MINUTE + 1, "7", "buy", 99.0, 1.0)
+    suite = atelier.prendre(h.Pas([tardif, *trades[8:]], [(trades[6].timestamp, trades[9].timestamp)], []))
+    assert suite is not None
+    assert m.Trou(depart + MINUTE, depart + 2 * MINUTE, m.ECHEC) in suite.trous
+
+
 # Des serveurs de page : l'honnête, et ceux qui mentent
 
 
