@@ -62,6 +62,7 @@ from module_ccxt_fr_v2 import (
     Trou,
     TypeDonnee,
     croiser,
+    curseur_en_ns,
     en_colonnes,
     en_iso,
     genre_de,
@@ -331,9 +332,7 @@ class VoieKraken(VoieParInstant):
         return await self.lire(None, {"since": str(int(page.curseur) - 1)})
 
     def curseur_de(self, brut: Mapping[str, Any]) -> str:
-        info = brut.get("info")
-        dernier = info[-1] if isinstance(info, list) and len(info) > 7 else ""
-        return dernier if isinstance(dernier, str) and dernier.isdecimal() else ""
+        return curseur_en_ns(brut.get("info"))
 
 
 ELARGIR, RETRECIR = 4, 2
