@@ -8954,8 +8954,8 @@ class Combleur:
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
         if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
             nouvelle = None, {"fromId": int(info["a"]) + 1}
-        elif isinstance(info, list) and isinstance(info[-1], str) and info[-1].isdecimal() and len(info[-1]) > 16:
-            nouvelle = None, {"since": info[-1]}  # kraken : un curseur en ns
+        elif curseur := curseur_en_ns(info):
+            nouvelle = None, {"since": curseur}
         elif instant is not None and depuis is not None and instant <= depuis:
             return None
         return None if nouvelle == (depuis, params) else nouvelle
@@ -8989,6 +8989,12 @@ class Combleur:
         if self.dernier is None or not page[-1].precede(self.dernier):
             self.dernier = page[-1]
         return [trade for trade in page if _est_entre(trade, dernier, jusqua, grain)]
+
+
+def curseur_en_ns(info: Any) -> str:
+    """Le curseur de kraken, que ccxt met au bout du dernier trade d'une page, en texte ; vide ailleurs."""
+    dernier = info[-1] if isinstance(info, list) and info else None
+    return dernier if isinstance(dernier, str) and dernier.isdecimal() and len(dernier) > 16 else ""
 
 
 def _touche(trade: Trade, dernier: Trade, grain_ms: int) -> bool:

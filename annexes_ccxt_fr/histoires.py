@@ -62,6 +62,7 @@ from module_ccxt_fr_v2 import (
     Trou,
     TypeDonnee,
     croiser,
+    curseur_en_ns,
     en_colonnes,
     en_iso,
     genre_de,
@@ -331,9 +332,7 @@ class VoieKraken(VoieParInstant):
         return await self.lire(None, {"since": str(int(page.curseur) - 1)})
 
     def curseur_de(self, brut: Mapping[str, Any]) -> str:
-        info = brut.get("info")
-        dernier = info[-1] if isinstance(info, list) and len(info) > 7 else ""
-        return dernier if isinstance(dernier, str) and dernier.isdecimal() else ""
+        return curseur_en_ns(brut.get("info"))
 
 
 ELARGIR, RETRECIR = 4, 2
@@ -511,13 +510,10 @@ def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | Impossible | None:
 
 
 def _lire_kraken(brut: Mapping[str, Any]) -> Trade | Impossible | None:
-    """Celui de kraken : son instant est un flottant en secondes, que ccxt tronque parfois d'une milliseconde."""
-    trade, info = _lire_ordinaire(brut), brut.get("info")
-    if not isinstance(trade, Trade):
-        return trade
-    if not isinstance(info, list) or len(info) < 7 or not isinstance(info[6], int):
-        return None
-    return trade._replace(timestamp=int(Decimal(repr(info[2])) * 1000), id=str(info[6]))
+    """Celui de kraken ; d'une ligne sans id, ccxt prend pour tel le curseur qu'il a mis au bout de la page."""
+    info = brut.get("info")
+    sans_id = not isinstance(info, list) or len(info) < 7 or not isinstance(info[6], int)
+    return None if sans_id else _lire_ordinaire(brut)
 
 
 @dataclass(frozen=True)
@@ -862,6 +858,7 @@ class Atelier:
         self._rendu = self._su = debut  # fin de ce qui est rendu ; de ce dont les trades disent quelque chose
         self._trous: list[Trou] = []
         self._bougies: list[BougieTrades] = []
+        self._tardifs: set[Trou] = set()  # des bougies déjà rendues, qu'un trade venu trop tard dément
         self._clotures: dict[int, float] = {}  # la dernière bougie rendue, que reporte la minute vide qui la suit
 
     def prendre(self, pas: Pas) -> Lot | None:
@@ -870,14 +867,28 @@ class Atelier:
             self._clotures[self._pas.avancer(self._rendu, -1)] = pas.avant.price
         self._trous += pas.trous
         self._su = max([self._su, *(fin for _, fin in pas.couverts), *(trou.fin for trou in pas.trous)])
+        perdus = self._agregateur.perdus
         self._bougies += self._agregateur.ajouter(pas.lignes)
+        self._noter_les_tardifs(self._agregateur.perdus - perdus)
         jusqua = self._fin if self._su >= self._fin else self._pas.plancher(self._su)
         if jusqua <= self._rendu:
             return None
         self._bougies += self._agregateur.clore(jusqua)
         lot = self._lot(self._rendu, jusqua)
-        self._rendu = jusqua
+        if self._tardifs:
+            lot = lot._replace(trous=sorted([*lot.trous, *self._tardifs]))
+        self._rendu, self._tardifs = jusqua, set()
         return lot
+
+    def _noter_les_tardifs(self, nombre: int) -> None:
+        """Un trade daté d'avant sa page, dont la bougie est peut-être déjà rendue : elle est dite fausse, à relire."""
+        for trade in list(self._agregateur.derniers_perdus)[-nombre:] if nombre else ():
+            ouverture = self._pas.plancher(trade.timestamp)
+            trou = Trou(ouverture, self._pas.avancer(ouverture, 1), ECHEC)
+            if ouverture < self._rendu:
+                self._tardifs.add(trou)
+            else:
+                self._trous.append(trou)
 
     def _lot(self, debut: int, fin: int) -> Lot:
         partiels = [t for t in self._trous if t.raison in (ECHEC, HORS_FENETRE_API)]

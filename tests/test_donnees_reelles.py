@@ -63,3 +63,20 @@ def test_le_jour_reel_par_un_vrai_processus(tmp_path: Path) -> None:
     assert code == 0, erreurs
     assert lignes(sortie) == enregistrees()
     assert json.loads(bilan.read_text())["lignes_nouvelles"] == len(enregistrees())
+
+
+def test_les_trades_reels_font_les_bougies_reelles(tmp_path: Path) -> None:
+    """`--donnee trades --trades-vers-ohlcv` : exactement les bougies de kraken, là où les deux existent."""
+    rejeu, sortie = Rejeu(KRAKEN), tmp_path / "kraken.csv"
+    with (KRAKEN / "trades.csv").open(encoding="utf-8", newline="") as fichier:
+        instants = [int(ligne["timestamp_ms"]) for ligne in csv.DictReader(fichier)]
+    minute = m.Timeframe.lire("1m")
+    bornes = (minute.plafond(instants[0]), minute.plancher(instants[-1]))
+    mots = ("--donnee", "trades", "--trades-vers-ohlcv", "--bougies-vides", "reporter")
+    with rejeu.bourse().en_fil() as bourse:
+        assert telecharger(bourse, sortie, bornes, *mots, exchange="kraken", config=VITE) == 0
+    faites = lignes(sortie)
+    siennes = [bougie for bougie in enregistrees() if bornes[0] <= bougie[0] < bornes[1]]
+    assert [bougie[:5] for bougie in faites] == [bougie[:5] for bougie in siennes]
+    assert [round(bougie[5], 8) for bougie in faites] == [bougie[5] for bougie in siennes]
+    assert (fiche(sortie).couverts, fiche(sortie).trous) == ([bornes], [])

@@ -17,7 +17,7 @@ from outils_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import histoires as h
-from bourse_locale import Bourse
+from bourse_locale import Bourse, Panne
 from bourse_locale import Marche as MarcheSimule
 from bourse_locale.financement import financements, interets
 from bourse_locale.kraken import Kraken, ligne_trade, lire_ns, lire_since, succes
@@ -484,6 +484,25 @@ def test_un_releve_qui_n_existe_pas(options: dict[str, Any], dit: str) -> None:
     assert dit in refus.value.conseil
 
 
+def test_un_trade_date_d_avant_sa_page_dement_sa_bougie() -> None:
+    """Ses ids suivent, son instant recule d'une minute : la bougie déjà faite est un trou, pas une bougie fausse."""
+    minute = m.Timeframe.lire("1m")
+    cle = m.CleSerie("essai", "A/B", "1m", "last")
+    connexion = m.Connexion(m.Reglages("kraken"))
+    serie = m.Serie(cle, {"type": "spot"}, minute, 100)
+    historique = m.Historique(connexion, serie, m.Plage(), m.Fiche(cle), asyncio.Semaphore(1), 1)
+    depart = INSTANT // MINUTE * MINUTE
+    atelier = h.Atelier(historique, depart, depart + 10 * MINUTE, reporter=False)
+    trades = [m.Trade(depart + rang * 30_000, str(rang), "buy", 10.0, 1.0) for rang in range(10)]
+    fait = atelier.prendre(h.Pas(trades[:7], [(depart, trades[6].timestamp)], []))
+    assert fait is not None
+    assert m.instants_de(fait.lignes) == [depart, depart + MINUTE, depart + 2 * MINUTE]
+    tardif = m.Trade(depart + MINUTE + 1, "7", "buy", 99.0, 1.0)
+    suite = atelier.prendre(h.Pas([tardif, *trades[8:]], [(trades[6].timestamp, trades[9].timestamp)], []))
+    assert suite is not None
+    assert m.Trou(depart + MINUTE, depart + 2 * MINUTE, m.ECHEC) in suite.trous
+
+
 # Des serveurs de page : l'honnête, et ceux qui mentent
 
 
@@ -704,3 +723,24 @@ def test_dans_un_lot(figee: Bourse, tmp_path: Path) -> None:
         "binance_spot_BTC-USDT_trades.csv", "binance_swap_BTC-USDT_USDT_funding.csv",
         "binance_swap_BTC-USDT_USDT_open_interest-15m.csv", "binance_spot_BTC-USDT_5m.csv",
     }  # fmt: skip
+
+
+def test_plusieurs_symboles_un_inconnu(figee: Bourse, tmp_path: Path) -> None:
+    """Les autres sont servis, dans un même fichier trié par symbole ; code 3."""
+    sortie, bornes = tmp_path / "t.feather", (FIN - HEURE, FIN)
+    assert telecharger(figee, sortie, bornes, "--symbols", "ETH/USDT,BTC/USDT,ZZZ/USDT", *TRADES) == 3
+    lue = m.lire(sortie)
+    for symbole in ("BTC/USDT", "ETH/USDT"):
+        sienne = lue.filter([un == symbole for un in lue["symbole"].to_pylist()])
+        assert m.instants_de(sienne) == [t.ts for t in simules(figee, "binance", symbole, bornes)]
+    assert [f.cle.symbole for f in m.lire_fiches(sortie)] == ["BTC/USDT", "ETH/USDT"]
+
+
+@pytest.mark.parametrize("nature", ["429", "html", "coupure", "json_coupe", "vide", "null"])
+def test_une_panne_passagere_ne_perd_rien(figee: Bourse, tmp_path: Path, nature: str) -> None:
+    """Une réponse abîmée est redemandée ; aucune ne passe pour la fin."""
+    sortie, bornes = tmp_path / "t.csv", (FIN - 4 * HEURE, FIN)
+    panne = figee.pannes.ajouter(Panne(nature, "aggTrades", fois=1, sauter=2, retry_after=0))
+    assert telecharger(figee, sortie, bornes, *TRADES) == 0
+    assert ecrits(sortie) == [(t.ts, t.id) for t in simules(figee, "binance", "BTC/USDT", bornes)]
+    assert panne.touchees == 1
