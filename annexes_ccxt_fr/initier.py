@@ -1,4 +1,4 @@
-"""`initier` : de quoi commencer. Un lot commenté avec une tâche de chaque sorte, un `.env` à remplir, la ligne de cron."""
+"""`initier` : de quoi commencer. Un lot commenté, une tâche de chaque sorte, un `.env` à remplir, la ligne de cron."""
 
 from __future__ import annotations
 
