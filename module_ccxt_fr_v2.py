@@ -7154,23 +7154,31 @@ class Connexion(_Marches):
         return page
 
     async def lire_trades(
-        self, serie: Serie, depuis_ms: int | None, params: Mapping[str, Any], essais: int | None = None
+        self,
+        serie: Serie,
+        depuis_ms: int | None,
+        params: Mapping[str, Any],
+        essais: int | None = None,
+        limite: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception."""
+        """Une page de trades tels que ccxt les rend, du plus ancien au plus récent, et leur instant de réception.
+
+        `limite` : ce qui est demandé, sans apprendre d'un refus à en demander moins.
+        """
         quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
         page, bornes_exigees, courts = None, self._trades_bornes, self._trades_courts
         while page is None:
             bornes = {"until": self.heure_ms() + MINUTE_MS} if bornes_exigees and depuis_ms is not None else {}
-            limite = LIMITE_PAR_DEFAUT if courts else self.particularite.trades_par_page
+            nombre = limite or (LIMITE_PAR_DEFAUT if courts else self.particularite.trades_par_page)
             demande = {**self.reglages.params, **bornes, **params}
             try:
                 page = await self.appeler(
-                    quoi, "fetch_trades", serie.cle.symbole, depuis_ms, limite, demande, essais=essais
+                    quoi, "fetch_trades", serie.cle.symbole, depuis_ms, nombre, demande, essais=essais
                 )
             except ErreurDefinitive as erreur:  # ce que l'exchange n'admet pas est demandé autrement
                 if "until" in str(erreur) and not bornes_exigees:
                     bornes_exigees = True  # coinbase : pas de `since` sans `until`
-                elif not courts:
+                elif limite is None and not courts:
                     courts = True
                 else:
                     raise

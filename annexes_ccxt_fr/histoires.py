@@ -537,6 +537,7 @@ class Service:
 
     voie: Callable[..., Voie]
     portee: str  # jusqu'où il remonte, pour les messages
+    page: int = 1000  # trades par page ; 0 : rien ne la dit, et un refus apprend à en demander moins
     genres: frozenset[str] = frozenset({"spot", "linear", "inverse"})
     depuis_cotation: frozenset[str] = frozenset()  # genres dont le premier trade servi est le premier de tous
     suivis: frozenset[str] = frozenset()  # genres dont les ids se suivent de un en un : un saut est une perte
@@ -588,6 +589,7 @@ SERVICES: Mapping[str, Service] = {
             )
         ),
         "trois mois",
+        page=100,
         suivis=frozenset({"spot", "linear", "inverse"}),
     ),
     # `since` n'y est pas envoyé, et seul un id situe : la recherche d'un instant est une dichotomie.
@@ -599,18 +601,20 @@ SERVICES: Mapping[str, Service] = {
         suivis=frozenset({"spot"}),
     ),
     # Dix mille par page ; les ids n'y sont pas propres à un marché.
-    "bitfinex": Service(VoieParInstant, "2013", depuis_cotation=frozenset({"spot"})),
-    "gemini": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    "bitfinex": Service(VoieParInstant, "2013", page=10_000, depuis_cotation=frozenset({"spot"})),
+    "gemini": Service(VoieParInstant, "ce que l'exchange en garde", page=500, genres=frozenset({"spot"})),
     # Une fenêtre, dont ils rendent la fin.
     "bitget": Service(par_fenetre(HEURE_MS, 7 * JOUR_MS), "quatre-vingt-dix jours"),
     "gate": Service(
         par_fenetre(HEURE_MS), "ce que l'exchange en garde d'un contrat", genres=frozenset({"linear", "inverse"})
     ),
-    "cryptocom": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde"),
+    "cryptocom": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", page=150),
     "bitvavo": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", genres=frozenset({"spot"})),
     "deribit": Service(par_fenetre(HEURE_MS), "un jour environ"),
     # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
-    "krakenfutures": Service(VoieParInstant, "ce que l'exchange en garde", genres=frozenset({"linear", "inverse"})),
+    "krakenfutures": Service(
+        VoieParInstant, "ce que l'exchange en garde", page=0, genres=frozenset({"linear", "inverse"})
+    ),
 }
 # Ce que servent ceux dont l'histoire des trades ne se remonte pas.
 PORTEE_INCONNUE = "rien ne prouve qu'il en serve plus que sa dernière page"
@@ -1172,9 +1176,10 @@ async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage
     source = ouvrir_source(connexion, serie, tache, plage, fiche, asyncio.Semaphore(tache.concurrence))
     intervalles = await source.preparer()
     evenements = sum([await source.parcours.compter(*intervalle) for intervalle in intervalles])
-    page = NATURES[tache.donnee].servis[serie.cle.exchange].page if tache.donnee in NATURES else (
-        connexion.particularite.trades_par_page
-    )
+    if tache.donnee in NATURES:
+        page = NATURES[tache.donnee].servis[serie.cle.exchange].page
+    else:
+        page = service_des_trades(connexion, serie.marche).page
     lignes = evenements
     if tache.trades_vers_ohlcv:
         lignes = sum(serie.timeframe.compter(*intervalle) for intervalle in intervalles)
@@ -1222,7 +1227,7 @@ def ouvrir_source(
 
     async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
         async with places:
-            return await connexion.lire_trades(serie, depuis, params)
+            return await connexion.lire_trades(serie, depuis, params, limite=service.page or None)
 
     parcours = Parcours(service.voie(lire, connexion.heure_ms, service.lecture), service, serie)
     if not tache.trades_vers_ohlcv:

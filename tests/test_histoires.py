@@ -653,6 +653,27 @@ def test_des_pages_qui_ne_se_touchent_pas_ne_prouvent_rien(perdues: int) -> None
         assert su.trous == [m.Trou(INSTANT - JOUR, instants[150], m.HORS_FENETRE_API)]
 
 
+@pytest.mark.parametrize("refuse", [True, False])
+def test_ce_qui_n_est_plus_garde_est_hors_fenetre(refuse: bool) -> None:
+    """Un contrat dont les vieux ids sont refusés, ou vides : la première ligne servie n'est pas la cotation."""
+    marche = Marche(11)
+    marche.trades = [(INSTANT + HEURE * rang, 5000 + rang) for rang in range(300)]
+    gardes = 5120
+
+    async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if refuse and params.get("fromId", gardes) < gardes:
+            raise m.ErreurDefinitive("parameter 'fromId' is too old")
+        if params.get("fromId", gardes) < gardes:
+            return []
+        return [brut for brut in await marche.lire(depuis, params) if int(brut["id"]) >= gardes]
+
+    bornes = (INSTANT + 3 * HEURE, INSTANT + 200 * HEURE)
+    trades, su = asyncio.run(suivre(parcours(marche, par_id=True, lire=lire, cote=False), bornes))
+    assert trades == [t for t in marche.trades if t[1] >= gardes and t[0] < bornes[1]]
+    assert su.trous == [m.Trou(bornes[0], trades[0][0], m.HORS_FENETRE_API)]
+    assert su.couverts == [(trades[0][0], bornes[1])]
+
+
 def test_un_sourd_ne_prouve_pas_de_cotation() -> None:
     """Qui rend toujours ses derniers trades n'a rien dit de ce qui les précède."""
     marche = Marche(3)
