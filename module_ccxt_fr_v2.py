@@ -12868,14 +12868,19 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
         groupe.add_argument(*noms, dest=champ.name, action="store_true", default=argparse.SUPPRESS, help=aide)
         return
     valeur = "{" + ",".join(declaration["choix"]) + "}" if declaration["choix"] else declaration["valeur"]
-    groupe.add_argument(*noms, dest=champ.name, metavar=valeur, default=argparse.SUPPRESS, help=aide)
+    action = groupe.add_argument(*noms, dest=champ.name, metavar=valeur, default=argparse.SUPPRESS, help=aide)
+    if declaration["choix"]:
+        action.completer = lambda **_: declaration["choix"]  # argcomplete, quand l'interpréteur de commandes le demande
 
 
 def decouper(
     arguments: Sequence[str], programme: str, description: str, *modeles: type[Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Les options données, encore en texte, et les fautes de celles qui n'existent pas."""
-    lus, inconnus = analyseur(programme, description, *modeles).parse_known_args(_coller_relatifs(arguments))
+    lecteur = analyseur(programme, description, *modeles)
+    if "_ARGCOMPLETE" in os.environ:  # la touche tabulation : argcomplete répond, et sort
+        importer("argcomplete", "Compléter une commande").autocomplete(lecteur)
+    lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
     drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)

@@ -59,7 +59,9 @@ def tableau(bilan: lot.BilanLot) -> list[str]:
         cellules = [tache.nom, ETATS[tache.etat], *(chiffres if faite else ["–"] * 3)]
         bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
         intervalle = "/".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
-        lignes.append((cellules, "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))))
+        ou = "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))
+        pourquoi = "" if demandes else detail.message.partition("\n")[0]  # un refus, ou un échec avant toute lecture
+        lignes.append((cellules, "  ".join(filter(None, [ou, pourquoi]))))
     etats = [ETATS[tache.etat] for tache in bilan.taches]
     comptes = ", ".join(f"{n} {etat}{'s' if n > 1 else ''}" for etat, n in collections.Counter(etats).items())
     pied = f"{comptes} ; {collecte.duree_lisible(bilan.duree_s)}, code {bilan.code}."

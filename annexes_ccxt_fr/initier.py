@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from module_ccxt_fr_v2 import ErreurDemande, ecrire_atomique
+from module_ccxt_fr_v2 import ErreurDemande, cause_disque, ecrire_atomique
 
 LOT = """\
 # Un lot : les tâches s'exécutent l'une après l'autre, chacune reprend où elle en était.
@@ -75,7 +75,11 @@ def initier(dossier: Path) -> list[str]:
         raise ErreurDemande(f"Déjà là : {', '.join(presents)}", "Donnez un autre dossier : rien n'a été écrit.")
     runner = Path(__file__).parent.parent / "runner_ccxt_batch.py"
     commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(runner))}"
-    dossier.mkdir(parents=True, exist_ok=True)
+    try:
+        dossier.mkdir(parents=True, exist_ok=True)
+    except OSError as erreur:
+        phrase = f"« {dossier} » ne peut être créé : {cause_disque(erreur)}"
+        raise ErreurDemande(phrase, "Donnez un autre dossier.") from erreur
     _ecrire(lot, LOT.format(runner=runner.name))
     _ecrire(env, ENV)
     ici = shlex.quote(str(lot.absolute()))

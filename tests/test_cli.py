@@ -326,7 +326,7 @@ def test_un_fichier_etranger_est_refuse_et_reste_intact(cli: Callable[..., Fin],
     assert autre.read_text() == "date;prix\n2024;1\n"
     assert cli("--symbole", "ETH/USDT", *HEURE_LUE, "--sortie", "eth.csv").code == 0
     avant = Path("eth.csv").read_bytes()
-    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "eth.csv")
+    fin = cli("--symbole", "ETH/USDT", *HEURE_LUE, "--sortie", "eth.csv", exchange="okx")
     assert fin.code == 2
     assert "ETH/USDT" in fin.err
     assert Path("eth.csv").read_bytes() == avant

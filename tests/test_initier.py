@@ -38,6 +38,12 @@ def test_initier_n_ecrase_rien(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [chemin.name for chemin in tmp_path.iterdir()] == [".env"]
 
 
+def test_initier_dans_un_fichier_est_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fichier").write_text("", encoding="utf-8")
+    assert m.principal(["initier", str(tmp_path / "fichier")]) == m.CODE_DEMANDE
+    assert "ne peut être créé" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mots", [["initier", "a", "b"], ["initier", "--sortie", "x"]])
 def test_initier_ne_prend_qu_un_dossier(mots: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert m.principal(mots) == m.CODE_DEMANDE

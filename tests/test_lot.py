@@ -139,6 +139,7 @@ def test_l_echec_d_une_tache_n_arrete_pas_les_suivantes(lot: Lot, bourse: Bourse
     fin = lot.lancer("--bilan", str(lot.dossier / "b.json"))
     assert fin.code == 2
     assert etats(lot.bilan()) == {"faux": "refusee", "eth": "echec", "btc": "complete"}
+    assert "  Symbole inconnu : « BTC/USTD » sur binance (spot)" in fin.out.splitlines(), "la raison d'un refus"
     assert [t["code"] for t in lot.bilan()["taches"]] == [2, 1, 0]
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
     assert re.search(r"^\S+Z ERROR   faux : Symbole inconnu : « BTC/USTD »", fin.err, re.MULTILINE)

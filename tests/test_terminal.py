@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import io
 import logging
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +151,23 @@ def test_version_se_nomme(
     monkeypatch.setattr(sys, "argv", [lance])
     assert m.principal(["--version"]) == 0
     assert capsys.readouterr().out == f"{nom} {m.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("tape", "propose"),
+    [
+        ("ccxt-fr --format ", ["csv", "feather", "parquet", "sqlite"]),
+        ("ccxt-fr --symb", ["--symbole", "--symboles", "--symbols"]),
+    ],
+)
+def test_la_tabulation_complete(tape: str, propose: list[str], tmp_path: Path) -> None:
+    """Les options, et les valeurs de celles qui en ont une liste ; le vrai argcomplete, comme bash le lance."""
+    pytest.importorskip("argcomplete")
+    sortie = tmp_path / "propositions"
+    demande = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(sortie)}
+    milieu = {**os.environ, **demande, "COMP_LINE": tape, "COMP_POINT": str(len(tape))}
+    subprocess.run([sys.executable, m.__file__], env=milieu, capture_output=True, check=True, timeout=30)
+    assert sorted(mot.strip() for mot in sortie.read_text(encoding="utf-8").split("\n")) == propose
 
 
 # Ce qui est demandé, en `debug`
