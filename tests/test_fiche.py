@@ -202,6 +202,8 @@ def test_un_autre_marche_se_voit_aussi_au_journal_d_une_execution_tuee(sortie: P
         ecrivain.ecrire(lot(range(5)), m.Fiche(BTC, marche_id="BTCUSDT"))
     with pytest.raises(m.ErreurDemande, match="BTCUSDT"):
         ecrire(sortie, lot(range(5, 7)), lot(range(5, 7), ETH), marches={BTC: "AUTRE", ETH: "ETHUSDT"})
+    with creer(sortie) as ecrivain:
+        ecrivain.finir()
     assert m.lire(sortie).num_rows == 10
 
 

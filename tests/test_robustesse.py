@@ -283,7 +283,7 @@ def bibliotheque(bourse: Bourse) -> Iterator[dict[str, Any]]:
 
 def test_une_trace_montre_le_conseil_et_rien_d_autre(bourse: Bourse) -> None:
     with bibliotheque(bourse) as options, pytest.raises(m.ErreurDemande) as refus:
-        m.telecharger_ohlcv(**{**options, "symbole": "BTCUSDT"})
+        m.telecharger_ohlcv(**{**options, "symbole": "BTC/USDTT"})
     trace = "".join(traceback.format_exception(refus.value))
     assert "Vouliez-vous dire « BTC/USDT »" in trace
     assert "During handling" not in trace
@@ -542,7 +542,7 @@ def test_le_journal_d_une_execution_tuee_dit_toutes_ses_series(suffixe: str, tmp
     ecrivain = creer(chemin)
     ecrivain.controler([ETH])
     with pytest.raises(m.ErreurDemande, match=r"BTC/USDT.*ETH/USDT"):
-        creer(chemin).controler([ETH._replace(symbole="SOL/USDT")])
+        creer(chemin).controler([ETH._replace(timeframe="5m")])
 
 
 def test_le_refus_d_un_symbole_ne_raccourcit_pas_les_pages_des_autres(bourse: Bourse) -> None:
