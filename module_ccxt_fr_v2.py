@@ -11445,7 +11445,7 @@ class Tache:
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
-            yield ("source", "donnee"), f"se lit à l'API seulement : prenez {AUTO}, ou {API}"
+            yield ("source", "donnee"), f"seuls bougies et trades se lisent dans les archives : prenez {AUTO}, ou {API}"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""

@@ -111,6 +111,7 @@ JOUR = Timeframe.lire("1d")
 MOIS = Timeframe.lire("1M")
 JOURS_SEULS = 3  # de si peu de jours, les fichiers d'un jour coûtent moins que celui du mois
 TRADES_SEULS = 15  # un mois de trades pèse ce que pèsent ses jours : il faut en vouloir la moitié
+PART_MIN = 0.25  # de la période d'un fichier de trades : en deçà, l'API coûte moins
 RETARD_JOUR_MS, RETARD_MOIS_MS = 3 * JOUR_MS, 35 * JOUR_MS  # en deçà, un fichier absent n'est pas encore paru
 FENETRE_INVERSE_MS = 200 * JOUR_MS  # ce que l'API des contrats inverses admet entre début et fin
 ECART_DE_VOLUME = 1e-12  # deux sommes des mêmes flottants, dans un autre ordre
@@ -592,7 +593,7 @@ def completer(source: Source, depot: Depot, tache: Tache) -> Source:
     if isinstance(source, Historique):
         return SourceArchives(source, depot, tache.source)
     if isinstance(source, Histoire) and tache.donnee == TRADES.nom:
-        return TradesDesArchives(source, depot)
+        return TradesDesArchives(source, depot, tache.source)
     return source
 
 
@@ -971,8 +972,8 @@ class TradesDesArchives:
 
     attendue = None
 
-    def __init__(self, histoire: Histoire, depot: Depot) -> None:
-        self._histoire, self._depot = histoire, depot
+    def __init__(self, histoire: Histoire, depot: Depot, source: str) -> None:
+        self._histoire, self._depot, self._source = histoire, depot, source
         self._serie, self._connexion = histoire.serie, histoire.connexion
         self.demande = histoire.demande
         genre = genre_de(self._serie.marche)
@@ -1017,7 +1018,9 @@ class TradesDesArchives:
                 if cles is not None:
                     parus = {c.removeprefix(prefixe).removesuffix(".zip") for c in cles if f"{c}.CHECKSUM" in cles}
         entieres = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, parus, TRADES_SEULS)
-        return [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
+        voulues = [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
+        part = PART_MIN if self._source == AUTO else 0.0  # d'un jour de deux millions de trades, une heure est à l'API
+        return [t for t in voulues if t.fin - t.debut >= part * (t.periode[1] - t.periode[0])]
 
     async def _lire_les_volumes(self, tranches: Sequence[Tranche]) -> None:
         """Ce que chaque jour a échangé, d'après l'API ; au comptant, les ids en disent plus."""

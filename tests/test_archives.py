@@ -436,6 +436,7 @@ def test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api(bourse: Bourse
     [
         ({"source": "archive"}, "source : « archive » n'est pas permis"),
         ({"source": "auto", "stream": "ohlcv"}, "un flux se lit chez l'exchange"),
+        ({"source": "archives", "donnee": "funding"}, "seuls bougies et trades se lisent dans les archives"),
     ],
 )
 def test_une_source_qui_ne_va_pas_est_refusee(autres: dict[str, Any], phrase: str) -> None:
@@ -647,18 +648,6 @@ def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
         assert fiche(table)["sources"]
 
 
-@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court"])
-def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str) -> None:
-    demande = {"date_debut": "2024-01-09T23:00Z", "date_fin": "2024-01-11T01:00Z"}
-    attendus = lire_les_trades(depot, "api", **demande)
-    depot.pannes.ajouter(Panne(nature, "aggTrades-2024-01-10", n=3000))
-    table = lire_les_trades(depot, **demande)
-
-    assert table.equals(attendus)
-    assert fiche(table)["trous"] == []
-    assert {"BTCUSDT-aggTrades-2024-01-09", "BTCUSDT-aggTrades-2024-01-11"} <= set(servis(depot))
-
-
 @pytest.fixture(scope="module")
 def _depot_rare() -> Iterator[Bourse]:
     yield from servir(Marche(taux_vide=0.98))
@@ -669,6 +658,28 @@ def rare(_depot_rare: Bourse) -> Iterator[Bourse]:
     """Le même, où une minute sur cinquante a des trades : un mois en tient quatre mille."""
     yield _depot_rare
     _depot_rare.pannes.vider()
+
+
+def test_auto_ne_prend_pas_un_jour_de_trades_pour_une_heure(rare: Bourse) -> None:
+    heure = {"date_debut": "2024-01-10T01:00Z", "date_fin": "2024-01-10T03:00Z"}
+    attendus = lire_les_trades(rare, "api", **heure)
+
+    assert lire_les_trades(rare, "auto", **heure).equals(attendus)
+    assert servis(rare) == []
+    assert lire_les_trades(rare, "archives", **heure).equals(attendus)
+    assert servis(rare) == ["BTCUSDT-aggTrades-2024-01-10"]
+
+
+@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court"])
+def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str) -> None:
+    demande = {"date_debut": "2024-01-09T23:00Z", "date_fin": "2024-01-11T01:00Z"}
+    attendus = lire_les_trades(depot, "api", **demande)
+    depot.pannes.ajouter(Panne(nature, "aggTrades-2024-01-10", n=3000))
+    table = lire_les_trades(depot, **demande)
+
+    assert table.equals(attendus)
+    assert fiche(table)["trous"] == []
+    assert {"BTCUSDT-aggTrades-2024-01-09", "BTCUSDT-aggTrades-2024-01-11"} <= set(servis(depot))
 
 
 @pytest.mark.parametrize(
