@@ -38,6 +38,9 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 10  Options et tâches
     § 11  Exécution
     § 12  Ligne de commande
+
+Ce qui sert autour (vérifier, simuler, lots, rapport…) est dans `annexes_ccxt_fr/`, une idée par fichier : elles
+importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'en passe s'il a été copié seul.
 """
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7359,7 +7362,7 @@ class Canal:
 
 PAUSE_APPEL_S = 0.05
 
-# Ajouter un canal : une ligne ici, sa classe de fil dans FILS (§ 9), son type dans TYPES (§ 3).
+# Ajouter un canal : une ligne ici, sa classe de fil (§ 9) dans `ouvrir_fil` (§ 11), son type dans TYPES (§ 3).
 CANAUX: Mapping[str, Canal] = {
     "ohlcv": Canal(
         "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S

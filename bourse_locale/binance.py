@@ -43,7 +43,7 @@ from bourse_locale.serveur import (
 
 if TYPE_CHECKING:
     from bourse_locale.carnet import Niveau
-    from bourse_locale.flux import Flux, Resume
+    from bourse_locale.flux import Resume
     from bourse_locale.marche import Trade
     from bourse_locale.serveur import Bourse, Route
 
@@ -185,12 +185,6 @@ class Binance(Protocole):
         api.update({"public": f"{base_url}/api/v3", "private": f"{base_url}/api/v3", "v1": f"{base_url}/api/v1"})
         api.update({"papi": f"{base_url}/papi/v1", "papiV2": f"{base_url}/papi/v2"})
         return {"urls": {"api": {**api, "ws": urls_ws(base_url)}, "archives": base_url + RACINE}}
-
-    def flux(self) -> Flux:
-        """Rend le côté WebSocket."""
-        from bourse_locale.binance_flux import FluxBinance
-
-        return FluxBinance(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes des trois familles, et celles que la classe ccxt appelle quand elle a des clés."""

@@ -29,7 +29,6 @@ from bourse_locale.pages import LimiteMuette, dernieres_bougies, derniers_trades
 from bourse_locale.serveur import TIMEFRAMES, Appel, Protocole, Reponse, Verdict, encoder
 
 if TYPE_CHECKING:
-    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 CATEGORIES = ("spot", "linear", "inverse", "option")
@@ -130,12 +129,6 @@ class Bybit(Protocole):
         api: dict[str, object] = dict.fromkeys(("spot", "futures", "v2", "public", "private"), base_url)
         api["ws"] = {"public": publiques, "private": privees}
         return {"urls": {"api": api, "test": dict(api)}}
-
-    def flux(self) -> Flux:
-        """Rend le côté WebSocket."""
-        from bourse_locale.bybit_flux import FluxBybit
-
-        return FluxBybit(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""

@@ -30,7 +30,6 @@ from bourse_locale.pages import dernieres_bougies, derniers_trades, page_html, p
 from bourse_locale.serveur import HEURE_MS, Appel, Limite, Protocole, Reponse, Verdict
 
 if TYPE_CHECKING:
-    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 INTERVALLES: dict[str, Pas] = {
@@ -118,12 +117,6 @@ class Kraken(Protocole):
         flux = {"public": ws, "private": ws, "beta": ws, "beta-private": ws, "publicV2": f"{ws}/v2"}
         rest = {"public": base_url, "private": base_url, "zendesk": base_url}
         return {"urls": {"api": {**rest, "ws": {**flux, "privateV2": f"{ws}/prive/v2"}}}}
-
-    def flux(self) -> Flux:
-        """Rend le côté WebSocket."""
-        from bourse_locale.kraken_flux import FluxKraken
-
-        return FluxKraken(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""

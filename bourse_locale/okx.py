@@ -31,7 +31,6 @@ from bourse_locale.pages import LimiteMuette, dernieres_bougies, derniers_trades
 from bourse_locale.serveur import HEURE_MS, TIMEFRAMES, Appel, Limite, Protocole, Reponse
 
 if TYPE_CHECKING:
-    from bourse_locale.flux import Flux
     from bourse_locale.serveur import Bourse, Route
 
 HONG_KONG_MS = 8 * HEURE_MS
@@ -119,12 +118,6 @@ class Okx(Protocole):
         """Rend les deux adresses dont la classe okx se sert."""
         adresses = {"rest": base_url, "ws": base_url.replace("http", "ws", 1) + "/ws/v5"}
         return {"urls": {"api": adresses, "test": dict(adresses)}}
-
-    def flux(self) -> Flux:
-        """Rend le côté WebSocket."""
-        from bourse_locale.okx_flux import FluxOkx
-
-        return FluxOkx(self)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes publiques."""

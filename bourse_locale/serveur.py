@@ -279,7 +279,7 @@ class Protocole:
         return float(instrument.texte_quantite(bougie.volume))
 
     def flux(self) -> Flux | None:
-        """Rend le côté WebSocket, None s'il n'y en a pas."""
+        """Rend le côté WebSocket d'un protocole hors du registre, None s'il n'en a pas."""
         return None
 
     # Commun
@@ -381,12 +381,21 @@ def cle_de_page(appel: Appel) -> str:
     return f"{appel.chemin}?{sorted(appel.params.items())}"
 
 
-# Ajouter un exchange : son fichier, et une ligne ici (nom -> module, classe). Chargé seulement s'il est demandé.
-PROTOCOLES: dict[str, tuple[str, str]] = {
-    "binance": ("bourse_locale.binance", "Binance"),
-    "okx": ("bourse_locale.okx", "Okx"),
-    "bybit": ("bourse_locale.bybit", "Bybit"),
-    "kraken": ("bourse_locale.kraken", "Kraken"),
+class Embarque(NamedTuple):
+    """Où sont les deux côtés d'un exchange : son REST ne connaît que le noyau, son WebSocket connaît aussi son REST."""
+
+    module: str
+    protocole: str
+    module_flux: str
+    flux: str
+
+
+# Ajouter un exchange : ses deux fichiers, et une ligne ici. Chargés seulement s'il est demandé.
+PROTOCOLES: dict[str, Embarque] = {
+    "binance": Embarque("bourse_locale.binance", "Binance", "bourse_locale.binance_flux", "FluxBinance"),
+    "okx": Embarque("bourse_locale.okx", "Okx", "bourse_locale.okx_flux", "FluxOkx"),
+    "bybit": Embarque("bourse_locale.bybit", "Bybit", "bourse_locale.bybit_flux", "FluxBybit"),
+    "kraken": Embarque("bourse_locale.kraken", "Kraken", "bourse_locale.kraken_flux", "FluxKraken"),
 }
 
 
@@ -395,9 +404,21 @@ def charger_protocole(nom: str) -> type[Protocole]:
     if nom not in PROTOCOLES:
         message = f"Exchange sans protocole embarqué : « {nom} ». Connus : {', '.join(PROTOCOLES)}."
         raise ValueError(message)
-    module, classe = PROTOCOLES[nom]
-    trouvee: type[Protocole] = getattr(import_module(module), classe)
+    embarque = PROTOCOLES[nom]
+    trouvee: type[Protocole] = getattr(import_module(embarque.module), embarque.protocole)
     return trouvee
+
+
+def ouvrir_flux(protocole: Protocole) -> Flux | None:
+    """Rend le côté WebSocket d'un protocole : le sien, sinon celui que le registre donne à sa classe ; ou None."""
+    if (sien := protocole.flux()) is not None:
+        return sien
+    lignee = {(classe.__module__, classe.__name__) for classe in type(protocole).__mro__}
+    for embarque in PROTOCOLES.values():
+        if (embarque.module, embarque.protocole) in lignee:
+            trouve: Flux = getattr(import_module(embarque.module_flux), embarque.flux)(protocole)
+            return trouve
+    return None
 
 
 # --- Horloge ----------------------------------------------------------------------------------------------------------
@@ -480,7 +501,7 @@ class Bourse:
         self._service: asyncio.AbstractEventLoop | None = None
         fabriques = [charger_protocole(e) if isinstance(e, str) else e for e in exchanges]
         self.protocoles = {protocole.nom: protocole for protocole in (fabrique(self) for fabrique in fabriques)}
-        self.flux = {nom: protocole.flux() for nom, protocole in self.protocoles.items()}
+        self.flux = {nom: ouvrir_flux(protocole) for nom, protocole in self.protocoles.items()}
 
     # Ce que lisent les tests et la ligne de commande
 

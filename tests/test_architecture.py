@@ -376,7 +376,7 @@ def test_chaque_piece_ne_s_appuie_que_sur_celles_permises(piece: str) -> None:
         assert (racines & depot) - {piece} <= FLECHES[piece], nom
 
 
-@pytest.mark.parametrize("piece", ["annexes_ccxt_fr"])
+@pytest.mark.parametrize("piece", ["annexes_ccxt_fr", "bourse_locale"])
 def test_aucun_cercle_d_imports(piece: str) -> None:
     """Dans une pièce, on peut toujours lire un fichier après ceux qu'il importe."""
     fichiers = fichiers_de(piece)

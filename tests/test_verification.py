@@ -117,8 +117,8 @@ def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Un fichier récrit, mais bien formé, ne peut tuer personne : le lire à part, 0,4 s chaque fois, n'apprend rien."""
 
     def lire(quoi: str, chemin: Path) -> str:
-        classe: Any = m.ECRIVAINS[quoi]
-        classe(chemin).eprouver()
+        codec: Any = m.ECRIVAINS[quoi]
+        codec.eprouver(chemin)
         return ""
 
     monkeypatch.setattr(m, "_lire_a_part", lire)
