@@ -2781,7 +2781,18 @@ def _sont_possibles(lignes: pa.Table, cle: CleSerie, fiche: Fiche | None, donnee
             return pa.repeat(constante(False), len(instants))
         bornes = pc.if_else(masque, instants, 0)  # aucun calendrier ne va partout
         masque = pc.and_(masque, en_un_bloc(sur_grille(pa.chunked_array([bornes]), pas)))
+        if fiche is not None and fiche.couverts:  # un octet de sa date l'a menée ailleurs ; ou c'est la courante
+            masque = pc.and_(masque, _sont_connues(instants, fiche))
     return masque
+
+
+def _sont_connues(instants: pa.Array, fiche: Fiche) -> pa.Array:
+    """Masque des bougies de ce que la fiche connaît, et de celle, courante, qui suit."""
+    courante = (fiche.couverts[-1][1], grille(fiche).avancer(fiche.couverts[-1][1], 1))
+    connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous), [courante])
+    rangs = (bisect.bisect_right(connus, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
+    fins = [connus[rang][1] if rang >= 0 else INSTANT_MIN_MS for rang in rangs]
+    return pc.less(instants, pa.array(fins, pa.int64()))
 
 
 def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
@@ -4047,7 +4058,8 @@ class SortieFichier(Sortie):
         if self.octets > SOMMES_MAX:
             return
         connues = dict(self.fiches)
-        if connues:  # tuée, une exécution laisse des lignes dont seul son journal sait la série
+        if connues and self._nom_journal.exists():  # tuée, une exécution laisse des lignes que son journal seul connaît
+            connues = {cle: dataclasses.replace(fiche, couverts=[]) for cle, fiche in connues.items()}
             with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
                 for note in self._journal.notes():
                     connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
@@ -5315,7 +5327,7 @@ class SortieSqlite(Sortie):
 
     @staticmethod
     def _controler_pages(base: sqlite3.Connection) -> None:
-        if (faute := base.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+        if (faute := base.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
             raise sqlite3.DatabaseError(*faute)
 
     def _ecarter(self) -> None:
@@ -5464,6 +5476,9 @@ class SortieSqlite(Sortie):
             doutes.append("prix = 'last' AND volume IS NULL")
             pas = {(f.cle.timeframe, f.ancre_ms, grille(f).pas_ms) for f in fiches if not grille(f).mois}
             doutes += [f"timeframe = '{code}' AND (timestamp - {ancre}) % {ms} != 0" for code, ancre, ms in pas]
+            lus = [intervalle for f in fiches for intervalle in f.couverts]
+            if lus:
+                doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
         return " OR ".join(f"({doute})" for doute in doutes)
 
     def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:

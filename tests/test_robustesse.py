@@ -369,8 +369,15 @@ def echanger_haut_et_bas(chemin: Path) -> None:
     chemin.write_bytes(b"\n".join([*rangs[:20], b",".join(cellules), *rangs[21:]]))
 
 
+def changer_le_jour(chemin: Path) -> None:
+    rangs = chemin.read_bytes().split(b"\n")
+    rangs[20] = rangs[20].replace(b"2024-01-01", b"2024-01-09")
+    chemin.write_bytes(b"\n".join(rangs))
+
+
 @pytest.mark.parametrize(
-    "abimer", [oter_un_chiffre, voler_une_ligne, ouvrir_un_guillemet, inventer_un_symbole, echanger_haut_et_bas]
+    "abimer",
+    [changer_le_jour, oter_un_chiffre, voler_une_ligne, ouvrir_un_guillemet, inventer_un_symbole, echanger_haut_et_bas],
 )
 def test_une_relance_ne_dit_pas_zero_sur_un_csv_abime(
     abimer: Any, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -397,6 +404,7 @@ def test_une_relance_ne_dit_pas_zero_sur_un_csv_abime(
         "UPDATE ohlcv SET symbole = 'BTC/USDU' WHERE timestamp = {t}",
         "UPDATE ohlcv SET timestamp = timestamp + 1 WHERE timestamp = {t}",
         "UPDATE ohlcv SET volume = NULL WHERE timestamp = {t}",
+        "UPDATE ohlcv SET timestamp = timestamp + 86400000 WHERE timestamp = {t}",
     ],
 )
 def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(requete: str, bourse: Bourse, tmp_path: Path) -> None:
