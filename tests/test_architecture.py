@@ -399,13 +399,21 @@ def test_le_module_n_atteint_une_annexe_que_par_une_fonction() -> None:
 
 
 def test_aucun_nom_prive_ne_sort_de_son_fichier() -> None:
-    """Ni `from module import _x`, ni `module._x`, ni `objet._x` d'un autre fichier de la maison."""
+    """Ni `from module import _x`, ni `module._x` : un fichier n'emploie d'un autre que ses noms publics."""
     fautes = []
     for piece in FLECHES:
         for nom, chemin in fichiers_de(piece).items():
-            for noeud in ast.walk(ast.parse(chemin.read_text(encoding="utf-8"))):
-                if isinstance(noeud, ast.ImportFrom):
-                    fautes += [f"{nom} : {a.name}" for a in noeud.names if re.match(r"_[a-zA-Z]", a.name)]
+            arbre = ast.parse(chemin.read_text(encoding="utf-8"))
+            imports = [n for n in ast.walk(arbre) if isinstance(n, ast.Import | ast.ImportFrom)]
+            modules = {alias.asname or alias.name for n in imports for alias in n.names}
+            pris = [alias.name for n in imports for alias in n.names]
+            pris += [
+                n.attr
+                for n in ast.walk(arbre)
+                if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in modules
+            ]
+            des_namedtuples = {"_fields", "_replace", "_asdict", "_make"}  # publics, malgré leur nom
+            fautes += [f"{nom} : {p}" for p in pris if re.match(r"_[a-zA-Z]", p) and p not in des_namedtuples]
     assert not fautes
 
 
