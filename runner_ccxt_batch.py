@@ -15,7 +15,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import module_ccxt_fr_v2 as collecte
-from annexes_ccxt_fr import lot, metriques
+
+try:
+    from annexes_ccxt_fr import lot, metriques
+except ModuleNotFoundError as absente:
+    if absente.name != "annexes_ccxt_fr":
+        raise
+    sys.stderr.write("Un lot demande le dossier « annexes_ccxt_fr », livré à côté du module : copiez-le aussi.\n")
+    raise SystemExit(collecte.CODE_DEMANDE) from None
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

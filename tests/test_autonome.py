@@ -155,3 +155,12 @@ def test_lance_en_script_une_annexe_emploie_cette_copie_ci(seul: Path, bourse: B
     refus = lancer(seul, "-c", GARDE, str(MODULE), "--verifier", "absente.csv")
     assert refus.returncode == 2
     assert "Traceback" not in refus.stderr, "l'ErreurDemande levée par l'annexe est celle qu'attrape le module"
+
+
+def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:
+    """Le dossier à copier, code 2, sans trace."""
+    runner = shutil.copy(MODULE.with_name("runner_ccxt_batch.py"), seul.parent)
+    fini = lancer(seul, "-c", SANS_VOISINS, str(runner), "--help")
+    assert fini.returncode == 2
+    assert "« annexes_ccxt_fr »" in fini.stderr
+    assert "Traceback" not in fini.stderr
