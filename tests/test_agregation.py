@@ -681,7 +681,7 @@ def test_un_trade_sans_prix_est_ecarte_et_dit(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level("WARNING", "module_ccxt_fr_v2"):
         rendue = en_dict(agreger_trades(trouee, ["1m"], entieres=False)["1m"])
     assert rendue == {DEBUT: (1.0, 2.0, 1.0, 2.0, 2.0)}
-    assert "1 trades impossibles" in caplog.text
+    assert "1 trade impossible" in caplog.text
 
 
 def test_un_desordre_de_plus_d_une_heure_entre_morceaux_n_est_pas_tu() -> None:

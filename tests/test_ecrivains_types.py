@@ -465,15 +465,16 @@ def test_un_autre_type_est_refuse(sortie: Path, donnee: m.TypeDonnee) -> None:
 
 
 def test_une_autre_famille_est_refusee(evenement: m.TypeDonnee, sortie: Path) -> None:
-    """Un autre exchange, ou aucun des symboles demandés : refusé dans un fichier, admis dans une base."""
+    """Un autre exchange : refusé dans un fichier, admis dans une base. Un autre symbole de la même famille : ajouté."""
     executer(sortie, evenement, lot_de(evenement, range(5)))
     cle = cles(evenement)[0]
-    for autre in (cle._replace(exchange="okx"), cle._replace(symbole="SOL/USDT")):
-        if sortie.suffix == ".sqlite":
+    creer(sortie, evenement).controler([cle._replace(symbole="SOL/USDT")])
+    autre = cle._replace(exchange="okx")
+    if sortie.suffix == ".sqlite":
+        creer(sortie, evenement).controler([autre])
+    else:
+        with pytest.raises(m.ErreurDemande, match=r"BTC/USDT \(binance\)"):
             creer(sortie, evenement).controler([autre])
-        else:
-            with pytest.raises(m.ErreurDemande, match=r"BTC/USDT \(binance\)"):
-                creer(sortie, evenement).controler([autre])
 
 
 def test_sqlite_choix_de_la_table(tmp_path: Path) -> None:

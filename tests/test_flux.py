@@ -717,7 +717,7 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
     assert sum("flux coupé" in ligne for ligne in dites) == 2
     retablis = [ligne for ligne in dites if "flux rétabli après" in ligne]
     assert len(retablis) == 2
-    assert "3 erreur(s) en " in retablis[0]
+    assert "3 erreurs en " in retablis[0]
 
 
 def test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion() -> None:

@@ -289,7 +289,7 @@ def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFix
     sante.vit()
     assert niveaux(caplog.records) == [
         "BTC/USDT : flux coupé. connexion fermée. Reconnexion dans 0,3 s.",
-        "BTC/USDT : flux rétabli après 5 erreur(s) en 2 min 05 s.",
+        "BTC/USDT : flux rétabli après 5 erreurs en 2 min 05 s.",
     ]
 
 
@@ -350,6 +350,10 @@ class FausseConnexion(SimpleNamespace):
     def unite_volume(self, _marche: Any) -> str:
         """La base."""
         return "BTC"
+
+    def mesure_des_trades(self, _marche: Any) -> Any:
+        """La quantité dite."""
+        return m.mesure_en_base(None, inverse=False)
 
     async def lire_trades(self, *_: Any) -> list[dict[str, Any]]:
         """La page suivante ; une exception est levée."""

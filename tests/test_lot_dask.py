@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.lent, pytest.mark.filterwarnings("default")]
 
 BTC = {"name": "btc", "symbole": "BTC/USDT", "sortie": "donnees/btc.parquet"}
 FAUX = {"name": "faux", "symbole": "BTC/USTD"}
-BASE = {"name": "base", "exchange": "okx", "symbols": ["BTC/USDT", "ETHUSDT", "ETH/USDT"], "format": "sqlite",
+BASE = {"name": "base", "exchange": "okx", "symbols": ["BTC/USDT", "ETH/USTD", "ETH/USDT"], "format": "sqlite",
         "sortie": "base.sqlite"}  # fmt: skip
 SANS_SORTIE = {"name": "deux", "symbols": ["BTC/USDT", "ETH/USDT"], "format": "csv", "output_dir": "ici"}
 LENT = {"name": "lent", "symbole": "BTC/USDT", "sortie": "lent.parquet", "date_debut": "2024-01-01",
@@ -91,7 +91,7 @@ def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
 
 
 def test_l_echec_d_une_tache_n_arrete_pas_le_cluster(lot: Lot, bourse: Bourse, cluster: Any) -> None:
-    bourse.pannes.ajouter(Panne("http", "klines", code=451, symbole="BTC/USTD"))
+    bourse.pannes.ajouter(Panne("http", "klines", code=451, symbole="BTCUSDT"))
     lot.ecrire(BTC, {**BASE, "symbols": ["BTC/USDT"]})
     fin = lot.lancer("--bilan", str(lot.dossier / "b.json"), "--dask", cluster.scheduler_address)
     assert fin.code == 1
