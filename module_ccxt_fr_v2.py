@@ -11462,8 +11462,9 @@ class Tache:
     def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
-        if self.source == ARCHIVES and (self.trades_vers_ohlcv or self.donnee not in (OHLCV.nom, TRADES.nom)):
-            yield ("source", "donnee"), f"seuls bougies et trades se lisent dans les archives : prenez {AUTO}, ou {API}"
+        if self.source == ARCHIVES and self.trades_vers_ohlcv:
+            phrase = f"des bougies faites de trades se lisent à l'API : prenez {AUTO}, ou {API}"
+            yield ("source", "trades_vers_ohlcv"), phrase
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""

@@ -5,6 +5,9 @@ somme juste ne prouve que le transport : chaque jour est encore confronté à la
 des années. Les mois d'abord ; les jours là où un mois est en retard, ou dit autre chose que l'API ; l'API pour tout le
 reste : les bords, les derniers jours, chaque trou, chaque suite de volume nul. Elle seule dit une absence.
 
+Les relevés (funding, intérêt ouvert) n'ont pas de bougie à qui les confronter : un mois de funding prouve lui-même que
+rien n'y manque ; de l'intérêt ouvert, que l'API ne garde qu'un mois, les fichiers sont d'avant lui la seule source.
+
 `SourceArchives` se lit comme l'historique REST, dont elle tient une instance : mêmes lots, mêmes écrivains.
 
 Ajouter un exchange : une ligne de `HOTES`, et où il range ses fichiers (`Rayon`).
@@ -17,6 +20,7 @@ import collections
 import contextlib
 import hashlib
 import html
+import itertools
 import math
 import re
 import tempfile
@@ -35,13 +39,18 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import yarl
 
-from annexes_ccxt_fr.histoires import Histoire
+from annexes_ccxt_fr.histoires import Histoire, Releve
 from module_ccxt_fr_v2 import (
     ARCHIVES,
     AUTO,
+    ECHEC,
+    FUNDING,
+    HEURE_MS,
+    HORS_FENETRE_API,
     INSTANT_MAX_MS,
     JOUR_MS,
     MINUTE_MS,
+    OPEN_INTEREST,
     TRADES,
     VALEURS_OHLCV,
     ErreurDefinitive,
@@ -56,6 +65,7 @@ from module_ccxt_fr_v2 import (
     Plage,
     Question,
     Timeframe,
+    Trou,
     cribler_table,
     croiser,
     duree_lisible,
@@ -63,6 +73,7 @@ from module_ccxt_fr_v2 import (
     entre,
     genre_de,
     habiller,
+    instants_de,
     journal,
     masquer,
     nombre_de,
@@ -73,7 +84,7 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from module_ccxt_fr_v2 import Connexion, Serie, Source, Tache
 
@@ -455,6 +466,32 @@ def decouper(
     return tranches
 
 
+async def parus(depot: Depot, prefixe: str) -> set[str] | None:
+    """Les dates des fichiers de ce préfixe qui sont parus ; None si rien ne le dit."""
+    try:
+        cles = await depot.lister(prefixe)
+    except ErreurTemporaire:
+        return None  # l'hôte est peut-être muet : le premier fichier le dira
+    if cles is None:
+        return None
+    return {cle.removeprefix(prefixe).removesuffix(".zip") for cle in cles if f"{cle}.CHECKSUM" in cles}
+
+
+async def dans_l_ordre(charger: Callable[[Any], Awaitable[Any]], elements: Iterable[Any]) -> AsyncGenerator[Any]:
+    """Ce que `charger` rend de chaque élément, dans leur ordre ; quelques-uns sont chargés d'avance."""
+    a_lancer, en_vol = collections.deque(elements), collections.deque[asyncio.Future[Any]]()
+    try:
+        while a_lancer or en_vol:
+            while a_lancer and len(en_vol) < AVANCE:
+                en_vol.append(asyncio.ensure_future(charger(a_lancer.popleft())))
+            yield await en_vol[0]
+            en_vol.popleft()
+    finally:
+        for tache in en_vol:
+            tache.cancel()
+        await asyncio.gather(*en_vol, return_exceptions=True)
+
+
 # --- Lire un fichier de bougies ---
 
 
@@ -465,16 +502,21 @@ def _membre(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return membres[0]
 
 
-def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_volume: int) -> pa.Table:
-    """Les bougies d'un zip, telles que ccxt les rendrait : timestamp (ms) puis VALEURS_OHLCV. Lève Ecarte."""
+def _texte_de(fichier: IO[bytes]) -> bytes:
+    """Le CSV d'un zip, en entier. Lève Ecarte."""
     try:
         with zipfile.ZipFile(fichier) as archive:
             membre = _membre(archive)
             if membre.file_size > CSV_MAX:
                 raise Ecarte(f"il pèse {taille_lisible(membre.file_size)} décompressé")
-            texte = archive.read(membre)
+            return archive.read(membre)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
+
+
+def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_volume: int) -> pa.Table:
+    """Les bougies d'un zip, telles que ccxt les rendrait : timestamp (ms) puis VALEURS_OHLCV. Lève Ecarte."""
+    texte = _texte_de(fichier)
     voulues = ["f0", *(f"f{rang}" for rang in (1, 2, 3, 4, colonne_volume))]
     natures = dict(zip(voulues, (pa.int64(), *[pa.float64()] * 5), strict=True))
     table = _lire_csv(texte, natures).rename_columns(["timestamp", *VALEURS_OHLCV])
@@ -592,8 +634,17 @@ def completer(source: Source, depot: Depot, tache: Tache) -> Source:
     """La source, qui lira d'abord dans les fichiers publics ; la même, s'ils n'ont pas ce qu'elle lit."""
     if isinstance(source, Historique):
         return SourceArchives(source, depot, tache.source)
-    if isinstance(source, Histoire) and tache.donnee == TRADES.nom:
+    if not isinstance(source, Histoire):
+        return source
+    genre = genre_de(source.serie.marche)
+    if tache.donnee == TRADES.nom:
         return TradesDesArchives(source, depot, tache.source)
+    if tache.donnee == FUNDING.nom and tache.source == ARCHIVES:
+        return FundingDesArchives(source, depot, tache.source)
+    if tache.donnee == OPEN_INTEREST.nom and genre == "linear":
+        return InteretDesArchives(source, depot, tache.source)
+    # Une page de l'API vaut près d'un an de règlements, et porte le prix de marque que le fichier n'a pas.
+    journal.info("%s : « %s » se lit à l'API.", source.serie.cle, tache.donnee)
     return source
 
 
@@ -744,19 +795,10 @@ class SourceArchives:
         if not plan.tranches:
             return
         await self._lire_la_reference(plan.tranches[0].debut, plan.tranches[-1].fin)
-        a_lancer = collections.deque(plan.tranches)
-        en_vol: collections.deque[asyncio.Task[list[tuple[Intervalle, pa.Table]]]] = collections.deque()
-        try:
-            while a_lancer or en_vol:
-                while a_lancer and len(en_vol) < AVANCE:
-                    en_vol.append(asyncio.ensure_future(self._lire_tranche(a_lancer.popleft())))
-                for morceau in await en_vol[0]:
+        async with contextlib.aclosing(dans_l_ordre(self._lire_tranche, plan.tranches)) as lus:
+            async for morceaux in lus:
+                for morceau in morceaux:
                     yield morceau
-                en_vol.popleft()
-        finally:
-            for tache in en_vol:
-                tache.cancel()
-            await asyncio.gather(*en_vol, return_exceptions=True)
 
     async def _lire_tranche(self, tranche: Tranche) -> list[tuple[Intervalle, pa.Table]]:
         """Ce qu'un fichier a de sûr ; les jours d'un mois qui manque ou qui ment sont pris à leurs propres fichiers."""
@@ -963,19 +1005,34 @@ class FichierDeTrades(NamedTuple):
     surs: list[Intervalle]
 
 
-class TradesDesArchives:
+class _HistoireDesArchives:
+    """Une histoire et le dépôt qui en tient des fichiers : les bornes sont celles de l'histoire."""
+
+    attendue = None
+
+    def __init__(self, histoire: Histoire, depot: Depot, source: str) -> None:
+        """`source` : « archives » ou « auto »."""
+        self._histoire, self._depot, self._source = histoire, depot, source
+        self._serie, self._connexion = histoire.serie, histoire.connexion
+        self.demande = histoire.demande
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe les bornes ; rend les intervalles à demander."""
+        intervalles = await self._histoire.preparer()
+        self.demande = self._histoire.demande
+        return intervalles
+
+
+class TradesDesArchives(_HistoireDesArchives):
     """Les trades d'une série, lus dans les fichiers publics, et par l'API pour le reste.
 
     Au comptant, des ids qui se suivent prouvent que rien ne manque, d'un fichier à l'autre aussi. Un contrat en saute
     sans perte : ses jours sont prouvés par leur volume, celui de la bougie 1d de l'API.
     """
 
-    attendue = None
-
     def __init__(self, histoire: Histoire, depot: Depot, source: str) -> None:
-        self._histoire, self._depot, self._source = histoire, depot, source
-        self._serie, self._connexion = histoire.serie, histoire.connexion
-        self.demande = histoire.demande
+        """`source` : « archives », ou « auto » pour n'ouvrir que les fichiers dont on veut assez."""
+        super().__init__(histoire, depot, source)
         genre = genre_de(self._serie.marche)
         self._suivis = genre == "spot"
         taille = self._serie.marche.get("contractSize")
@@ -985,12 +1042,6 @@ class TradesDesArchives:
         self._volumes: dict[int, float] = {}
         self._dernier = -1  # le dernier id rendu
         self._jusqua = 0  # tout, jusque-là, est rendu
-
-    async def preparer(self) -> list[Intervalle]:
-        """Fixe les bornes ; rend les intervalles à demander."""
-        intervalles = await self._histoire.preparer()
-        self.demande = self._histoire.demande
-        return intervalles
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, puis ceux de l'API pour ce qu'ils n'ont pas prouvé."""
@@ -1010,14 +1061,10 @@ class TradesDesArchives:
     async def _planifier(self, debut: int, fin: int) -> list[Tranche]:
         heure = self._connexion.heure_ms()
         possibles = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, None, TRADES_SEULS)
-        parus: set[str] | None = None
-        prefixe = self._rayon.prefixe("monthly")
+        mois: set[str] | None = None
         if any(tranche.cadence == "monthly" for tranche in possibles):
-            with contextlib.suppress(ErreurTemporaire):
-                cles = await self._depot.lister(prefixe)
-                if cles is not None:
-                    parus = {c.removeprefix(prefixe).removesuffix(".zip") for c in cles if f"{c}.CHECKSUM" in cles}
-        entieres = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, parus, TRADES_SEULS)
+            mois = await parus(self._depot, self._rayon.prefixe("monthly"))
+        entieres = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, mois, TRADES_SEULS)
         voulues = [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
         part = PART_MIN if self._source == AUTO else 0.0  # d'un jour de deux millions de trades, une heure est à l'API
         return [t for t in voulues if t.fin - t.debut >= part * (t.periode[1] - t.periode[0])]
@@ -1195,3 +1242,262 @@ def _dans(instants: pa.ChunkedArray, intervalles: Sequence[Intervalle]) -> pa.Ch
     for debut, fin in intervalles:
         masque = pc.or_(masque, pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin)))
     return masque
+
+
+# --- Les relevés : funding, intérêt ouvert ---
+
+JEU_MS = MINUTE_MS  # un règlement est daté de quelques millisecondes après son heure
+METRICS_MS = 5 * MINUTE_MS
+Valeurs = tuple[float | None, ...]
+
+
+class Feuille(NamedTuple):
+    """Ce que tient un fichier de relevés : ses lignes, ce qu'elles prouvent, les instants d'une valeur fausse."""
+
+    lignes: dict[int, Valeurs]
+    prouves: list[Intervalle]
+    faux: list[int]
+
+
+VIDE = Feuille({}, [], [])
+
+
+def _sans_doublons(lignes: Iterable[tuple[int, Valeurs]]) -> tuple[dict[int, Valeurs], list[int]]:
+    """Les lignes, une fois chacune, et les instants qui en ont deux différentes ; Ecarte si elles sont en désordre.
+
+    De 2020-09 à 2021-05, les metrics ont chaque ligne deux fois.
+    """
+    vues: dict[int, Valeurs] = {}
+    doubles: set[int] = set()
+    dernier = -1
+    for instant, valeurs in lignes:
+        if instant in vues:
+            doubles |= {instant} if vues[instant] != valeurs else set()
+            continue
+        if instant < dernier:
+            raise Ecarte("une ligne y est en désordre")
+        vues[instant], dernier = valeurs, instant
+    return {instant: valeurs for instant, valeurs in vues.items() if instant not in doubles}, sorted(doubles)
+
+
+def lire_funding(fichier: IO[bytes], periode: Intervalle) -> Feuille:
+    """Les règlements d'un mois, sans prix de marque. Lève Ecarte.
+
+    Entre deux règlements, rien ne manque si leur écart est l'intervalle que l'un et l'autre disent ; là où l'intervalle
+    change, le fichier ne dit pas duquel des deux il est.
+    """
+    natures = {"f0": pa.int64(), "f1": pa.float64(), "f2": pa.float64()}
+    table = _lire_csv(_texte_de(fichier), natures)
+    if any(colonne.null_count for colonne in table.columns):
+        raise Ecarte("il y manque une valeur")
+    instants, heures, taux = (colonne.to_pylist() for colonne in table.columns)
+    lues, doubles = _sans_doublons(zip(instants, zip(heures, taux, strict=True), strict=True))
+    if doubles:
+        raise Ecarte("deux taux y ont le même instant")
+    debut, fin = periode
+    if lues and not debut <= min(lues) <= max(lues) < fin:
+        raise Ecarte("il tient des lignes d'une autre période")
+    pas = {instant: round((valeurs[0] or 0.0) * HEURE_MS) for instant, valeurs in lues.items()}
+    prouves = [(instant, instant + 1) for instant in lues]
+    for avant, apres in itertools.pairwise(lues):
+        if pas[avant] == pas[apres] and abs(apres - avant - pas[avant]) <= JEU_MS:
+            prouves.append((avant, apres))
+    if lues and min(lues) - debut <= JEU_MS:
+        prouves.append((debut, min(lues)))
+    if lues and abs(max(lues) + pas[max(lues)] - fin) <= JEU_MS:
+        prouves.append((max(lues), fin))
+    return Feuille({instant: (valeurs[1], None) for instant, valeurs in lues.items()}, unir(prouves), [])
+
+
+def lire_metrics(fichier: IO[bytes], periode: Intervalle, symbole: str) -> Feuille:
+    """L'intérêt ouvert d'un jour, de cinq en cinq minutes : quantité, valeur. Lève Ecarte.
+
+    Selon l'année, un fichier va de 00:00 à 23:55 ou de 00:05 à 00:00 le lendemain. Un intérêt nul, ou absent, n'est pas
+    une valeur.
+    """
+    natures = {"f0": pa.timestamp("ms"), "f1": pa.string(), "f2": pa.float64(), "f3": pa.float64()}
+    table = _lire_csv(_texte_de(fichier), natures)
+    if table["f0"].null_count or set(table["f1"].to_pylist()) - {symbole}:
+        raise Ecarte("une ligne y est sans instant, ou d'un autre symbole")
+    instants, quantites, sommes = (
+        colonne.to_pylist() for colonne in (table["f0"].cast(pa.int64()), table["f2"], table["f3"])
+    )
+    lues, doubles = _sans_doublons(zip(instants, zip(quantites, sommes, strict=True), strict=True))
+    if any(not periode[0] <= instant <= periode[1] for instant in lues):
+        raise Ecarte("il tient des lignes d'une autre période")
+    bonnes = {instant: v for instant, v in lues.items() if all(x is not None and 0 < x < math.inf for x in v)}
+    return Feuille(bonnes, [], sorted({*doubles, *lues} - set(bonnes)))
+
+
+class _Liasse(NamedTuple):
+    """Les fichiers de relevés d'une série, et comment en lire un."""
+
+    depot: Depot
+    rayon: Rayon
+    cadence: str
+    lire: Callable[[IO[bytes], Intervalle], Feuille]
+
+    async def voulus(self, periodes: Iterable[Intervalle]) -> list[Intervalle]:
+        """Ceux qui sont parus, ou dont rien ne dit qu'ils ne le sont pas."""
+        toutes = sorted(set(periodes))
+        connus = await parus(self.depot, self.rayon.prefixe(self.cadence)) if toutes else None
+        debut = len(self.rayon.prefixe(self.cadence))
+        dates = {p: self.rayon.cle(self.cadence, p[0])[debut:].removesuffix(".zip") for p in toutes}
+        return [periode for periode in toutes if connus is None or dates[periode] in connus]
+
+    async def charger(self, periode: Intervalle) -> tuple[Intervalle, Feuille]:
+        """Ce que ce fichier a de bon ; rien s'il ne compte pas, et c'est dit."""
+        cle = self.rayon.cle(self.cadence, periode[0])
+        try:
+            fichier = await self.depot.ouvrir(cle)
+            if fichier is None:
+                journal.info("Archives : %s n'existe pas.", cle)
+                return periode, VIDE
+            with fichier:
+                return periode, await asyncio.to_thread(self.lire, fichier, periode)
+        except Ecarte as refus:
+            journal.warning("Archives : %s écarté : %s.", cle, refus)
+            return periode, VIDE
+        except ErreurTemporaire as erreur:
+            if not isinstance(erreur, Silence):
+                journal.warning("Archives : %s manqué. %s", cle, erreur)
+            return periode, VIDE._replace(faux=list(range(*periode, METRICS_MS)))
+
+
+class FundingDesArchives(_HistoireDesArchives):
+    """Le funding d'un contrat, lu dans les fichiers de ses mois, et par l'API pour ce qu'ils ne prouvent pas."""
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des fichiers, puis ceux de l'API."""
+        marche = self._serie.marche
+        rayon = Rayon(_RACINES[genre_de(marche)], "fundingRate", str(marche["id"]), "")
+        liasse = _Liasse(self._depot, rayon, "monthly", lire_funding)
+        reste = unir(intervalles)
+        periodes = await liasse.voulus(mois_finis(reste, self._connexion.heure_ms()))
+        async with contextlib.aclosing(dans_l_ordre(liasse.charger, periodes)) as feuilles:
+            async for periode, feuille in feuilles:
+                voulu = croiser(reste, [periode])
+                couverts = croiser(feuille.prouves, voulu)
+                if couverts:
+                    yield _lot_de(self._histoire, _parmi(feuille.lignes, voulu), couverts)
+                    reste = oter(reste, couverts)
+        async with contextlib.aclosing(self._histoire.lots(reste)) as lots:
+            async for lot in lots:
+                yield lot
+
+
+class InteretDesArchives(_HistoireDesArchives):
+    """L'intérêt ouvert d'un contrat linéaire : l'API pour le dernier mois, les fichiers de chaque jour avant lui.
+
+    Ce qu'un instant veut dire a changé : l'état à cet instant, puis cinq minutes après. Les sources se contredisent sur
+    la date : un fichier que l'API sert encore lui est confronté ; d'un autre, les instants sont gardés tels qu'écrits.
+    """
+
+    async def preparer(self) -> list[Intervalle]:
+        """Fixe les bornes ; rend les intervalles à demander : un fichier a peut-être ce que l'API ne sert plus."""
+        await super().preparer()
+        return oter([self.demande], self._histoire.fiche.couverts)
+
+    async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
+        """Les lots des fichiers, puis ce que ni eux ni l'API n'ont, puis les lots de l'API."""
+        symbole = str(self._serie.marche["id"])
+        rayon = Rayon(_RACINES["linear"], "metrics", symbole, "")
+        liasse = _Liasse(self._depot, rayon, "daily", lambda fichier, jour: lire_metrics(fichier, jour, symbole))
+        reste = unir(intervalles)
+        bord = await self._bord(reste)
+        sur = bord + bool(bord) * HEURE_MS  # le bord avance pendant la lecture
+        a_lire = croiser(reste, [(0, sur)]) if self._source == AUTO else reste
+        periodes = await liasse.voulus(self._jours(a_lire))
+        tels_quels = False
+        async with contextlib.aclosing(dans_l_ordre(liasse.charger, periodes)) as feuilles:
+            async for jour, feuille in feuilles:
+                voulu = croiser(reste, [(jour[0], jour[1] + self._serie.timeframe.pas_ms)])
+                anciens, recents = croiser(voulu, [(0, sur)]), oter(voulu, [(0, sur)])
+                tels_quels = tels_quels or bool(feuille.lignes and anciens and not recents)
+                datee = await self._dater(rayon.cle("daily", jour[0]), feuille, recents)
+                if datee is None:
+                    continue
+                lot = self._lot(datee, voulu, [(0, bord)])
+                if lot.couverts or lot.trous:
+                    yield lot
+                    reste = oter(reste, [*lot.couverts, *(trou[:2] for trou in lot.trous)])
+        if tels_quels:
+            journal.info(
+                "%s : avant %s, les instants des archives sont gardés tels qu'écrits ; selon l'année, l'état est "
+                "celui de cet instant ou de cinq minutes après, et l'API n'en dit plus rien.",
+                self._serie.cle, en_iso(bord),
+            )  # fmt: skip
+        if perdus := croiser(reste, [(0, bord)]):
+            vide = OPEN_INTEREST.schema.empty_table()
+            yield Lot(self._serie.cle, vide, [], [Trou(*perdu, HORS_FENETRE_API) for perdu in perdus])
+        async with contextlib.aclosing(self._histoire.lots(oter(reste, perdus))) as lots:
+            async for lot in lots:
+                yield lot
+
+    async def _bord(self, intervalles: Sequence[Intervalle]) -> int:
+        """L'instant d'avant lequel l'API ne sert plus rien ; 0 si elle sert tout ce qui est demandé."""
+        if not intervalles:
+            return 0
+        parcours = self._histoire.parcours.parcourir(intervalles[0][0], intervalles[-1][1], exigee=False)
+        async with contextlib.aclosing(parcours) as pas_a_pas:
+            async for pas in pas_a_pas:
+                return max((trou.fin for trou in pas.trous if trou.raison == HORS_FENETRE_API), default=0)
+        return 0
+
+    def _jours(self, intervalles: Sequence[Intervalle]) -> Iterator[Intervalle]:
+        """Les jours des fichiers où lire ; le premier relevé d'un jour est peut-être le dernier du fichier d'avant."""
+        for debut, fin in intervalles:
+            premier = JOUR.plancher(self._serie.timeframe.plancher(debut) - METRICS_MS)
+            yield from jours_entiers(premier, JOUR.plafond(fin), self._connexion.heure_ms())
+
+    async def _dater(self, cle: str, feuille: Feuille, recents: Sequence[Intervalle]) -> Feuille | None:
+        """Le fichier, à l'heure de l'API ; None si elle le dément. Tel qu'écrit là où elle ne sert plus rien."""
+        if not recents or not feuille.lignes:
+            return feuille
+        dits: dict[int, Valeurs] = {}
+        async with contextlib.aclosing(self._histoire.lots(recents)) as lots:
+            async for lot in lots:
+                valeurs = zip(*(lot.lignes[nom].to_pylist() for nom in ("amount", "value")), strict=True)
+                dits |= dict(zip(instants_de(lot.lignes), valeurs, strict=True))
+        for decalage in (0, METRICS_MS):
+            decalees = {instant + decalage: valeurs for instant, valeurs in feuille.lignes.items()}
+            lues = _parmi(self._sur_la_grille(decalees), recents)
+            if lues and all(dits.get(instant) == valeurs for instant, valeurs in lues.items()):
+                if decalage:
+                    journal.info("Archives : %s dit l'état de cinq minutes après, d'après l'API.", cle)
+                return feuille._replace(lignes=decalees, faux=[instant + decalage for instant in feuille.faux])
+        journal.warning("Archives : %s écarté : il diffère de l'API.", cle)
+        return None
+
+    def _sur_la_grille(self, lignes: Mapping[int, Valeurs]) -> dict[int, Valeurs]:
+        return {instant: v for instant, v in lignes.items() if self._serie.timeframe.est_sur_grille(instant)}
+
+    def _lot(self, feuille: Feuille, voulu: Sequence[Intervalle], perdus: Sequence[Intervalle]) -> Lot:
+        """Les lignes voulues d'un fichier ; d'une valeur fausse, un trou là où l'API ne dira rien d'autre."""
+        grille = self._serie.timeframe
+        bonnes = self._sur_la_grille(feuille.lignes)
+        cases = unir([(instant, grille.avancer(instant, 1)) for instant in bonnes])
+        fausses = [(t, grille.avancer(t, 1)) for t in feuille.faux if grille.est_sur_grille(t)]
+        lot = _lot_de(self._histoire, _parmi(bonnes, voulu), croiser(cases, voulu))
+        trous = croiser(croiser(unir(fausses), perdus), voulu)
+        return lot._replace(trous=[Trou(*trou, ECHEC) for trou in trous])
+
+
+def mois_finis(intervalles: Iterable[Intervalle], heure_ms: int) -> Iterator[Intervalle]:
+    """Les mois, finis, où sont ces intervalles."""
+    for debut, fin in intervalles:
+        mois = MOIS.plancher(debut)
+        while mois < fin and (suivant := MOIS.avancer(mois, 1)) <= heure_ms:
+            yield mois, suivant
+            mois = suivant
+
+
+def _parmi(lignes: Mapping[int, Valeurs], intervalles: Sequence[Intervalle]) -> dict[int, Valeurs]:
+    """Les lignes qui sont dans l'un de ces intervalles."""
+    return {t: valeurs for t, valeurs in lignes.items() if any(debut <= t < fin for debut, fin in intervalles)}
+
+
+def _lot_de(histoire: Histoire, lignes: Mapping[int, Valeurs], couverts: list[Intervalle]) -> Lot:
+    cle = histoire.serie.cle
+    releves = [Releve(instant, str(instant), valeurs) for instant, valeurs in sorted(lignes.items())]
+    return Lot(cle, histoire.tabler(cle, releves), couverts, [], ARCHIVES)

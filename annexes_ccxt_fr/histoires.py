@@ -402,6 +402,12 @@ class VoieParFenetre(Voie):
             if recul >= min(instant, self._demandes.maximum_ms):
                 break
             recul = min(recul * ELARGIR, self._demandes.maximum_ms)
+        recul = self._largeur
+        while self._refus is not None and recul > MINUTE_MS:  # refusée pour son début : plus étroite, peut-être servie
+            recul //= RETRECIR
+            page = await self._fenetre(instant - recul, instant)
+            if page.lignes and page.debut < instant:
+                return Depart(page)
         return await self._premiere(instant)
 
     async def _premiere(self, instant: int) -> Depart:
@@ -414,7 +420,8 @@ class VoieParFenetre(Voie):
             if self._refus is not None:
                 raise self._refus
             return Depart(page)
-        servi = min(page.debut, servi)
+        des_lors = await self._fenetre(instant, min(instant + self._demandes.maximum_ms, self._heure()))
+        servi = instant if des_lors.lignes else min(page.debut, servi)
         while servi - vide > MINUTE_MS:  # d'où l'exchange commence-t-il à répondre ?
             milieu = (vide + servi) // 2
             essai = await self._fenetre(milieu, min(milieu + self._demandes.maximum_ms, self._heure()))
@@ -785,7 +792,7 @@ class Histoire:
         self, connexion: Connexion, serie: Serie, plage: Plage, fiche: Fiche, parcours: Parcours, tabler: Tabler
     ) -> None:
         self.connexion, self.serie, self.plage, self.fiche, self.parcours = connexion, serie, plage, fiche, parcours
-        self._tabler = tabler
+        self.tabler = tabler
         self.demande: Intervalle = (0, 0)
 
     async def preparer(self) -> list[Intervalle]:
@@ -808,7 +815,7 @@ class Histoire:
             parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
             async with aclosing(parcours) as pas_a_pas:
                 async for pas in pas_a_pas:
-                    lignes = self._tabler(self.serie.cle, pas.lignes)
+                    lignes = self.tabler(self.serie.cle, pas.lignes)
                     yield Lot(self.serie.cle, lignes, _moins_les_trous(pas.couverts, pas.trous), pas.trous)
 
 

@@ -177,6 +177,8 @@ async def commande_simuler(tache: Tache) -> list[str]:
 
 def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:
     """Ce que coûterait chaque source, et celle que prendrait `auto`."""
+    if tache.source != API and tache.type_donnee is not OHLCV:
+        return ["  Seules les bougies sont chiffrées par les archives : ceci est ce que coûterait l'API."]
     if not estimation.plans:
         return [] if tache.source == API else [f"  {tache.exchange} n'a pas de fichiers publics pour elle : l'API."]
     noms = {API: "l'API", ARCHIVES: "les archives, l'API pour le reste"}

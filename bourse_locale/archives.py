@@ -11,6 +11,7 @@ sauf mention, la somme de contrôle reste juste : le vrai dépôt a publié de t
     arch_republie        CHECKSUM du prochain contenu, une   arch_faux       k lignes aux prix et volumes faux
                          fois par zip servi                  arch_zero       k lignes plates de volume nul
     arch_autre_mois      le contenu de la période d'avant    arch_hors_grille  une ouverture décalée de 17 s
+    arch_decale          metrics : l'instant écrit est cinq minutes avant l'état qu'il dit (um, depuis 2026)
     arch_entete, arch_sans_entete, arch_ms, arch_us : la forme du fichier, quelle que soit sa date
 """
 
@@ -22,11 +23,12 @@ import re
 import zipfile
 from collections import OrderedDict
 from datetime import UTC, datetime
-from itertools import islice, product
+from itertools import islice, pairwise, product
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
-from bourse_locale.marche import HEURE_MS, JOUR_MS, Instrument, NaturePrix, ouverture, suivante
+from bourse_locale.financement import DECIMALES_TAUX, financements, interets
+from bourse_locale.marche import HEURE_MS, JOUR_MS, Instrument, NaturePrix, ouverture, suivante, texte_decimal
 from bourse_locale.serveur import INTROUVABLE, Appel, Reponse
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ GENRES: dict[str, NaturePrix] = {
     "indexPriceKlines": "index",
     "premiumIndexKlines": "premiumIndex",
 }
+EVENEMENTS = ("aggTrades", "fundingRate", "metrics")
+CADENCES = {"fundingRate": "monthly", "metrics": "daily"}  # la seule de ces genres
+PAS_METRICS_MS = 5 * 60_000
+COLONNES_METRICS = 8
 MENSUELS_SEULEMENT = frozenset({"3d", "1w", "1mo"})
 CLE = re.compile(
     r"data/(?P<marche>spot|futures/um|futures/cm)/(?P<cadence>daily|monthly)/(?P<genre>\w+)/(?P<symbole>\w+)/"
@@ -57,6 +63,9 @@ ENTETES = {
     "klines": "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
     "taker_buy_quote_volume,ignore",
     "aggTrades": "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
+    "fundingRate": "calc_time,funding_interval_hours,last_funding_rate",
+    "metrics": "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
+    "sum_toptrader_long_short_ratio,count_long_short_ratio,sum_taker_long_short_vol_ratio",
 }
 CLES_PAR_PAGE = 1000
 OCTETS_GARDES = 64 * 2**20
@@ -122,6 +131,9 @@ def _double(texte: object) -> str:
 
 def _zero(panne: Panne, lignes: Lignes) -> Lignes:
     rang, k = panne.entier("rang", max(1, len(lignes) // 2)), panne.entier("k", 3)
+    if len(lignes[0]) == COLONNES_METRICS:
+        nulles = [[*x[:2], "0.00000000", "0.00000000", *x[4:]] for x in lignes[rang : rang + k]]
+        return [*lignes[:rang], *nulles, *lignes[rang + k :]]
     avant = lignes[max(0, rang - 1)][4]
     plates = [[x[0], avant, avant, avant, avant, "0", x[6], "0", 0, "0", "0", "0"] for x in lignes[rang : rang + k]]
     return [*lignes[:rang], *plates, *lignes[rang + k :]]
@@ -200,7 +212,7 @@ class Archives:
         if trouve is None or trouve["nom"] != trouve["symbole"]:
             return None
         famille, genre, intervalle = MARCHES[trouve["marche"]], trouve["genre"], trouve["intervalle"] or ""
-        if not self._genre_connu(famille, genre) or trouve["suite"] != (intervalle or genre):
+        if not self._genre_connu(famille, genre, trouve["cadence"]) or trouve["suite"] != (intervalle or genre):
             return None
         if (genre in GENRES) != (intervalle in self._intervalles(famille, trouve["cadence"])):
             return None
@@ -213,7 +225,10 @@ class Archives:
         return Fichier(cle, famille, trouve["cadence"], genre, intervalle, instrument, trouve["date"], *periode)
 
     @staticmethod
-    def _genre_connu(famille: str, genre: str) -> bool:
+    def _genre_connu(famille: str, genre: str, cadence: str) -> bool:
+        if genre in CADENCES:
+            servies = ("linear",) if genre == "metrics" else ("linear", "inverse")
+            return cadence == CADENCES[genre] and famille in servies
         return genre in ("klines", "aggTrades") or (famille != "spot" and genre in GENRES)
 
     @staticmethod
@@ -232,8 +247,8 @@ class Archives:
         """Chaque dossier de fichiers, et l'instrument qu'il tient."""
         for marche, famille in MARCHES.items():
             for cadence in ("daily", "monthly"):
-                for genre in (*GENRES, "aggTrades"):
-                    if not self._genre_connu(famille, genre):
+                for genre in (*GENRES, *EVENEMENTS):
+                    if not self._genre_connu(famille, genre, cadence):
                         continue
                     for instrument in self.protocole.instruments:
                         if self.protocole.famille(instrument) != famille:
@@ -251,7 +266,7 @@ class Archives:
         dossiers = [d for d in self._dossiers() if d[0].startswith(prefixe) or prefixe.startswith(d[0])]
         for dossier, instrument in sorted(dossiers, key=lambda d: d[0]):
             cadence = "monthly" if "/monthly/" in dossier else "daily"
-            genre = next(g for g in (*GENRES, "aggTrades") if f"/{g}/" in dossier)
+            genre = next(g for g in (*GENRES, *EVENEMENTS) if f"/{g}/" in dossier)
             symbole = dossier.rstrip("/").split("/")[-2 if genre in GENRES else -1]
             suite = dossier.rstrip("/").split("/")[-1] if genre in GENRES else genre
             for date in _dates(cadence, instrument.cotation_ms, instrument.fin_ms or maintenant_ms):
@@ -340,7 +355,7 @@ class Archives:
         if self._panne("arch_autre_mois", fichier):
             debut, fin = _periode_d_avant(fichier)
         bougies = fichier.genre in GENRES
-        lignes = self._klines(fichier, debut, fin) if bougies else self._agg_trades(fichier, debut, fin)
+        lignes = self._lignes(fichier, debut, fin)
         for panne in self.protocole.bourse.pannes:
             if panne.nature in DEFAUTS and panne.chemin in fichier.cle and lignes and not panne.epuisee():
                 lignes = DEFAUTS[panne.nature](panne, lignes)
@@ -352,6 +367,10 @@ class Archives:
         if self._a_un_entete(fichier):
             textes.insert(0, ENTETES["klines" if bougies else fichier.genre])
         return "\n".join(textes) + "\n" if textes else ""
+
+    def _lignes(self, fichier: Fichier, debut_ms: int, fin_ms: int) -> Lignes:
+        autres = {"aggTrades": self._agg_trades, "fundingRate": self._financements, "metrics": self._metrics}
+        return autres.get(fichier.genre, self._klines)(fichier, debut_ms, fin_ms)
 
     def _en_microsecondes(self, fichier: Fichier) -> bool:
         if self._panne("arch_us", fichier):
@@ -378,6 +397,29 @@ class Archives:
             [*_agrege(instrument, trade, majuscule=spot), *(["True"] if spot else [])]
             for trade in self.protocole.marche.trades(instrument, debut_ms, fin_ms)
         ]
+
+
+    def _financements(self, fichier: Fichier, debut_ms: int, fin_ms: int) -> Lignes:
+        """Les règlements, chacun avec l'intervalle qui le sépare du suivant ; sans prix de marque."""
+        suite = financements(self.protocole.marche, fichier.instrument, debut_ms, fin_ms + JOUR_MS)
+        return [
+            [lu.ts, (suivant.ts - lu.ts) // HEURE_MS, texte_decimal(lu.taux, DECIMALES_TAUX)]
+            for lu, suivant in pairwise(suite)
+            if lu.ts < fin_ms
+        ]
+
+    def _metrics(self, fichier: Fichier, debut_ms: int, fin_ms: int) -> Lignes:
+        """L'intérêt ouvert de cinq en cinq minutes, l'instant en texte ; puis quatre rapports, qui restent vides."""
+        instrument, nom = fichier.instrument, self.protocole.symbole(fichier.instrument)
+        decalage = PAS_METRICS_MS if self._panne("arch_decale", fichier) else 0
+        lus = interets(self.protocole.marche, instrument, PAS_METRICS_MS, debut_ms + decalage, fin_ms + decalage)
+        return [
+            [
+                datetime.fromtimestamp((lu.ts - decalage) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"), nom,
+                instrument.texte_quantite(lu.lots), instrument.texte_volume_quote(lu.lots * lu.prix), "", "", "", "",
+            ]
+            for lu in lus
+        ]  # fmt: skip
 
 
 def _agrege(instrument: Instrument, trade: Trade, *, majuscule: bool) -> list[object]:

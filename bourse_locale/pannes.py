@@ -423,7 +423,7 @@ NATURES_ARCHIVE = frozenset(
     {
         "arch_absent", "arch_sans_somme", "arch_somme", "arch_zip", "arch_republie", "arch_autre_mois", "arch_trou",
         "arch_court", "arch_doublons", "arch_desordre", "arch_faux", "arch_zero", "arch_hors_grille", "arch_entete",
-        "arch_sans_entete", "arch_ms", "arch_us",
+        "arch_sans_entete", "arch_ms", "arch_us", "arch_decale",
     }
 )  # fmt: skip
 NATURES = NATURES_HTTP | NATURES_PAGE | NATURES_WS | NATURES_ARCHIVE

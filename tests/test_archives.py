@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import re
 import socket
+import zipfile
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ import pytest
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import archives
 from bourse_locale import Bourse, Marche, Panne
+from bourse_locale.financement import interets
 from bourse_locale.serveur import Appel
 from module_ccxt_fr_v2 import JOUR_MS, MINUTE_MS, Timeframe, lire_instant
 
@@ -436,7 +440,10 @@ def test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api(bourse: Bourse
     [
         ({"source": "archive"}, "source : « archive » n'est pas permis"),
         ({"source": "auto", "stream": "ohlcv"}, "un flux se lit chez l'exchange"),
-        ({"source": "archives", "donnee": "funding"}, "seuls bougies et trades se lisent dans les archives"),
+        (
+            {"source": "archives", "donnee": "trades", "trades_vers_ohlcv": True},
+            "des bougies faites de trades se lisent à l'API",
+        ),
     ],
 )
 def test_une_source_qui_ne_va_pas_est_refusee(autres: dict[str, Any], phrase: str) -> None:
@@ -725,3 +732,218 @@ def test_un_cout_est_le_produit_exact_arrondi_une_fois(decimales: tuple[int, int
     for prix, quantites in (textes, melanges):
         attendus = [float(Decimal(p) * Decimal(q)) for p, q in zip(prix, quantites, strict=True)]
         assert archives.produits(pa.array(prix), pa.array(quantites)).to_pylist() == attendus
+
+
+# --- Les relevés ---
+
+INTERET = {"symbole": "BTC/USDT:USDT", "donnee": "open_interest", "timeframe": "5m"}
+FENETRE = MAINTENANT - 30 * JOUR_MS  # d'avant, l'API ne sert pas d'intérêt ouvert : le 7 février, à midi
+
+
+def lire_les_releves(bourse: Bourse, source: str = "archives", **autres: Any) -> Any:
+    bourse.requetes.clear()
+    return module.telecharger(**options(bourse, source=source, **autres))
+
+
+@pytest.mark.parametrize("symbole", ["BTC/USDT:USDT", "ETH/USD:ETH"])
+def test_le_funding_est_celui_de_l_api_sans_prix_de_marque(depot: Bourse, symbole: str) -> None:
+    """Des mois entiers, et des bords qu'ils n'ont pas : de février, que rien n'a encore publié, l'API a le prix."""
+    demande = {
+        "symbole": symbole, "donnee": "funding", "date_debut": "2023-12-28T03:00Z", "date_fin": "2024-02-03",
+    }  # fmt: skip
+    attendus = lire_les_releves(depot, "api", **demande)
+    table = lire_les_releves(depot, **demande)
+
+    assert len(servis(depot, "monthly/fundingRate")) == 2
+    assert table.drop_columns("mark_price").equals(attendus.drop_columns("mark_price"))
+    des_fichiers = [t < lire_instant("2024-02-01", 0) for t in module.instants_de(table)]
+    assert 0 < sum(des_fichiers) < table.num_rows
+    assert [prix is None for prix in table["mark_price"].to_pylist()] == des_fichiers
+    assert None not in attendus["mark_price"].to_pylist()
+    assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
+    assert fiche(table)["trous"] == fiche(attendus)["trous"] == []
+    assert [s["source"] for s in fiche(table)["sources"]] == ["archives"] * len(fiche(table)["sources"]) != []
+
+
+@pytest.mark.parametrize("nature", ["arch_trou", "arch_court", "arch_desordre", "arch_doublons"])
+def test_un_funding_mauvais_est_relu_a_l_api(depot: Bourse, nature: str) -> None:
+    demande = {"symbole": "BTC/USDT:USDT", "donnee": "funding", "date_debut": "2024-01-12", "date_fin": "2024-01-22"}
+    attendus = lire_les_releves(depot, "api", **demande)
+    depot.pannes.ajouter(Panne(nature, "fundingRate-2024-01"))
+    table = lire_les_releves(depot, **demande)
+
+    assert table.drop_columns("mark_price").equals(attendus.drop_columns("mark_price"))
+    assert fiche(table)["trous"] == []
+    entier = all(prix is None for prix in table["mark_price"].to_pylist())
+    assert entier == (nature == "arch_doublons")  # des lignes deux fois, mais les mêmes
+
+
+def test_auto_lit_le_funding_a_l_api(depot: Bourse) -> None:
+    demande = {"symbole": "BTC/USDT:USDT", "donnee": "funding", "date_debut": "2024-01-12", "date_fin": "2024-01-22"}
+
+    assert lire_les_releves(depot, "auto", **demande).equals(lire_les_releves(depot, "api", **demande))
+    assert depot.compter("/archives") == 0
+
+
+@pytest.mark.parametrize("timeframe", ["5m", "4h", "1d"])
+def test_l_interet_ouvert_est_celui_de_l_api(depot: Bourse, timeframe: str) -> None:
+    """Là où l'un et l'autre le servent ; `auto` n'ouvre alors aucun fichier."""
+    demande = {**INTERET, "timeframe": timeframe, "date_debut": "2024-02-20T00:30Z", "date_fin": "2024-02-24T07:00Z"}
+    attendus = lire_les_releves(depot, "api", **demande)
+    table = lire_les_releves(depot, **demande)
+
+    assert table.equals(attendus)
+    assert table.num_rows >= 4
+    assert servis(depot, "daily/metrics")
+    assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
+    assert fiche(table)["sources"]
+    assert lire_les_releves(depot, "auto", **demande).equals(attendus)
+    assert servis(depot) == []
+
+
+def vrais(bourse: Bourse, pas_ms: int, debut: str, fin: str) -> list[tuple[int, float]]:
+    """Ce que l'exchange a tenu, que son API le serve encore ou non."""
+    instrument = bourse.protocoles["binance"].par_symbole["BTC/USDT:USDT"]
+    lus = interets(bourse.marche, instrument, pas_ms, lire_instant(debut, 0), lire_instant(fin, 0))
+    return [(lu.ts, float(instrument.texte_quantite(lu.lots))) for lu in lus]
+
+
+def lignes_de(table: Any) -> list[tuple[int, float]]:
+    return list(zip(module.instants_de(table), table["amount"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("source", ["archives", "auto"])
+@pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS)])
+def test_au_dela_du_mois_de_l_api_les_fichiers_continuent(
+    depot: Bourse, source: str, timeframe: str, pas: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bornes = {"date_debut": "2024-02-03T05:00Z", "date_fin": "2024-02-09"}
+    table = lire_les_releves(depot, source, **{**INTERET, "timeframe": timeframe}, **bornes)
+
+    assert lignes_de(table) == vrais(depot, pas, *bornes.values())
+    assert fiche(table)["trous"] == []
+    assert len([r for r in caplog.records if "gardés tels qu'écrits" in r.message]) == 1
+
+
+def test_un_jour_absent_au_dela_du_mois_de_l_api_est_un_trou(depot: Bourse, tmp_path: Path) -> None:
+    """Code 3 ; dans le mois que sert l'API, un jour absent se lit chez elle. Le jour paru, la relance le comble."""
+    bornes = {"date_debut": "2024-02-03", "date_fin": "2024-02-12"}
+    demande = options(depot, source="archives", **INTERET, **bornes, sortie=tmp_path / "i.csv")
+    depot.pannes.ajouter(Panne("arch_absent", "metrics-2024-02-05"))
+    depot.pannes.ajouter(Panne("arch_absent", "metrics-2024-02-10"))
+    absent = (lire_instant("2024-02-05", 0), lire_instant("2024-02-06", 0))
+    tous = vrais(depot, 5 * MINUTE_MS, *bornes.values())
+
+    assert module.executer(module.construire(demande)).code == 3
+    (sue,) = module.lire_fiches(tmp_path / "i.csv")
+    assert [tuple(trou) for trou in sue.trous] == [(*absent, module.HORS_FENETRE_API)]
+    presents = [(t, v) for t, v in tous if not absent[0] <= t < absent[1]]
+    assert lignes_de(module.lire(tmp_path / "i.csv")) == presents
+    ecrits = (tmp_path / "i.csv").read_bytes()
+    assert module.executer(module.construire(demande)).code == 3
+    assert (tmp_path / "i.csv").read_bytes() == ecrits
+    depot.pannes.vider()
+    assert module.executer(module.construire(demande)).code == 0
+    assert lignes_de(module.lire(tmp_path / "i.csv")) == tous
+
+
+@pytest.mark.parametrize("jour", ["2024-02-05", "2024-02-20"])
+def test_un_interet_nul_n_est_jamais_une_valeur(depot: Bourse, jour: str) -> None:
+    """Un trou, là où rien d'autre ne le dit ; ailleurs, l'API."""
+    depot.pannes.ajouter(Panne("arch_zero", f"metrics-{jour}", rang=100, k=2))
+    depot.pannes.ajouter(Panne("arch_doublons", f"metrics-{jour}", rang=0, k=288))
+    debut = lire_instant(jour, 0)
+    nuls = (debut + 100 * 5 * MINUTE_MS, debut + 102 * 5 * MINUTE_MS)
+    fin = module.en_iso(debut + JOUR_MS)
+    table = lire_les_releves(depot, **INTERET, date_debut=jour, date_fin=fin)
+
+    ancien = debut < FENETRE
+    tous = vrais(depot, 5 * MINUTE_MS, jour, fin)
+    assert lignes_de(table) == [(t, v) for t, v in tous if not (ancien and nuls[0] <= t < nuls[1])]
+    assert [t["raison"] for t in fiche(table)["trous"]] == (["echec"] if ancien else [])
+    assert fiche(table)["sources"]
+
+
+@pytest.mark.parametrize("jour", ["2024-02-07", "2024-02-20"])
+def test_un_fichier_qui_dit_l_etat_de_cinq_minutes_apres_est_remis_a_l_heure(depot: Bourse, jour: str) -> None:
+    """Un jour que l'API sert encore, ou dont elle ne sert que la fin : le fichier entier suit ce qu'elle en montre."""
+    depot.pannes.ajouter(Panne("arch_decale", f"metrics-{jour}"))
+    fin = module.en_iso(lire_instant(jour, 0) + JOUR_MS)
+    table = lire_les_releves(depot, **INTERET, date_debut=f"{jour}T05:00Z", date_fin=fin)
+
+    assert lignes_de(table) == vrais(depot, 5 * MINUTE_MS, f"{jour}T05:00Z", fin)
+    assert fiche(table)["trous"] == []
+    assert fiche(table)["sources"]
+
+
+def test_un_fichier_que_l_api_dement_n_est_pas_ecrit(depot: Bourse, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocole: Any = depot.protocoles["binance"]
+    justes = protocole.archives._metrics
+
+    def faussees(*arguments: Any) -> list[list[object]]:
+        return [[*ligne[:2], f"1{ligne[2]}", *ligne[3:]] for ligne in justes(*arguments)]
+
+    monkeypatch.setattr(protocole.archives, "_metrics", faussees)
+    demande = {**INTERET, "date_debut": "2024-02-14", "date_fin": "2024-02-15"}
+    table = lire_les_releves(depot, **demande)
+
+    assert servis(depot)
+    assert table.equals(lire_les_releves(depot, "api", **demande))
+    assert "sources" not in fiche(table)
+
+
+def test_un_interet_inverse_se_lit_a_l_api(depot: Bourse) -> None:
+    demande = {**INTERET, "symbole": "BTC/USD:BTC", "date_debut": "2024-02-14", "date_fin": "2024-02-15"}
+
+    assert lire_les_releves(depot, **demande).equals(lire_les_releves(depot, "api", **demande))
+    assert depot.compter("/archives") == 0
+
+
+def test_un_hote_injoignable_ne_fait_pas_dire_qu_un_jour_n_existe_pas(depot: Bourse) -> None:
+    """Ce qu'il aurait dit est un échec, à redemander ; l'API donne ce qu'elle sert encore."""
+    with socket.socket() as prise:
+        prise.bind(("127.0.0.1", 0))
+        port = prise.getsockname()[1]
+    ferme = options(depot)["config_ccxt"]
+    ferme = {**ferme, "urls": {**ferme["urls"], "archives": f"http://127.0.0.1:{port}"}}
+    bornes = {"date_debut": "2024-02-05", "date_fin": "2024-02-09"}
+    table = lire_les_releves(depot, **{**INTERET, "timeframe": "1h"}, **bornes, config_ccxt=ferme)
+
+    assert lignes_de(table) == vrais(depot, 60 * MINUTE_MS, "2024-02-07T13:00Z", "2024-02-09")
+    trous = [tuple(trou.values()) for trou in fiche(table)["trous"]]
+    assert trous == [("2024-02-05T00:00Z", "2024-02-07T13:00Z", "echec")]
+
+
+def test_la_simulation_ne_chiffre_que_l_api_pour_un_releve(depot: Bourse, capsys: pytest.CaptureFixture[str]) -> None:
+    mots = [
+        "--symbole", "BTC/USDT:USDT", "--donnee", "open_interest", "--timeframe", "1h", "--date-debut", "2024-02-20",
+        "--date-fin", "2024-02-22", "--source", "archives", "--simulation",
+        "--config-ccxt", json.dumps(options(depot)["config_ccxt"]),
+    ]  # fmt: skip
+    assert module.principal(mots) == 0
+    assert "Seules les bougies sont chiffrées par les archives" in capsys.readouterr().out
+
+
+def test_les_releves_d_un_miroir(depot: Bourse, tmp_path: Path) -> None:
+    """Un jour qui va de 00:05 à minuit, comme ceux d'avant 2026 : minuit est dans le fichier de la veille."""
+    for jour in ("2024-01-09", "2024-01-10"):
+        lus = vrais(depot, 5 * MINUTE_MS, jour, module.en_iso(lire_instant(jour, 0) + JOUR_MS + 5 * MINUTE_MS))[1:]
+        lignes = [
+            f"{datetime.fromtimestamp(t / 1000, UTC):%Y-%m-%d %H:%M:%S},BTCUSDT,{v},{2 * v},,,,\n" for t, v in lus
+        ]
+        chemin = tmp_path / f"miroir/data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-{jour}.zip"
+        chemin.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(chemin, "w") as archive:
+            entete = "create_time,symbol,sum_open_interest,sum_open_interest_value,a,b,c,d\n"
+            archive.writestr("a.csv", entete + "".join(ligne * 2 for ligne in lignes))
+        somme = hashlib.sha256(chemin.read_bytes()).hexdigest()
+        chemin.with_name(f"{chemin.name}.CHECKSUM").write_text(f"{somme}  {chemin.name}\n")
+    ici = options(depot)["config_ccxt"]
+    ici = {**ici, "urls": {**ici["urls"], "archives": (tmp_path / "miroir").as_uri()}}
+    bornes = {"date_debut": "2024-01-10", "date_fin": "2024-01-11"}
+    table = lire_les_releves(depot, **INTERET, **bornes, config_ccxt=ici)
+
+    assert lignes_de(table) == vrais(depot, 5 * MINUTE_MS, *bornes.values())
+    assert fiche(table)["trous"] == []
+    assert depot.compter("/archives") == 0

@@ -470,6 +470,19 @@ def test_un_releve_plus_vieux_que_ce_que_l_exchange_garde(figee: Bourse, tmp_pat
     assert empreinte(sortie) == avant
 
 
+@pytest.mark.parametrize("apres", [5 * MINUTE, 7 * MINUTE, 20 * HEURE])
+def test_un_releve_juste_apres_le_plus_ancien_que_l_exchange_garde(figee: Bourse, tmp_path: Path, apres: int) -> None:
+    """Une fenêtre qui finit là commence trop tôt, et est refusée : rien ne manque pourtant."""
+    plus_ancien = -(-(HEURE_BOURSE - 30 * JOUR) // (5 * MINUTE)) * 5 * MINUTE
+    sortie, bornes = tmp_path / "r.csv", (plus_ancien + apres, plus_ancien + 30 * HEURE)
+    arguments = ("--symbole", "BTC/USDT:USDT", "--donnee", "open_interest", "--timeframe", "5m")
+
+    assert telecharger(figee, sortie, bornes, *arguments) == 0
+    instrument = figee.protocoles["binance"].par_symbole["BTC/USDT:USDT"]
+    assert m.instants_de(m.lire(sortie)) == [un.ts for un in interets(figee.marche, instrument, 5 * MINUTE, *bornes)]
+    assert fiche(sortie).couverts == [bornes]
+
+
 @pytest.mark.parametrize(
     ("options", "dit"),
     [
