@@ -2725,6 +2725,31 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     fiche.couverts = oter(fiche.couverts, absents)
 
 
+def decouvrir(fiches: Mapping[CleSerie, Fiche], table: pa.Table, gardes: Sequence[int]) -> None:
+    """Des événements ôtés seront redemandés : aucune grille ne dirait qu'ils manquent.
+
+    Ce qui va d'une ligne gardée à la suivante n'est plus couvert, leurs deux instants compris.
+    """
+    def voisine(rang: int) -> tuple[CleSerie, int] | None:
+        if not 0 <= rang < table.num_rows:
+            return None
+        ligne = table.slice(rang, 1)
+        valeurs = ligne.to_pylist()[0]
+        return CleSerie(*(valeurs.get(champ, "") for champ in CleSerie._fields)), instants_de(ligne)[0]
+
+    for avant, apres in itertools.pairwise([-1, *gardes, table.num_rows]):
+        if apres - avant == 1:
+            continue
+        gauche, droite = voisine(avant), voisine(apres)
+        for cle, fiche in fiches.items():
+            debut = gauche[1] if gauche and gauche[0] == cle else None
+            fin = droite[1] if droite and droite[0] == cle else None
+            if debut is not None or fin is not None or not (gauche or droite):
+                # Un CSV de flux n'est trié que par symbole.
+                bornes = sorted((0 if debut is None else debut, INSTANT_MAX_MS - 1 if fin is None else fin))
+                fiche.couverts = oter(fiche.couverts, [(bornes[0], bornes[1] + 1)])
+
+
 def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
@@ -4063,12 +4088,15 @@ class SortieFichier(Sortie):
             with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
                 for note in self._journal.notes():
                     connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
-        otees = sum(len(lot) - len(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs())
-        if not otees:
+        blocs = [self.type_donnee.schema.empty_table(), *(bloc.select(self.type_donnee.noms) for bloc in self._blocs())]
+        table = pa.concat_tables(blocs)
+        gardes = rangs_sains(table, self.type_donnee, connues)
+        if len(gardes) == table.num_rows:
             return
-        _copier_de_cote(self.chemin, otees, lambda cible: shutil.copy2(self.chemin, cible))
-        lots = [lot.take(rangs_sains(lot, self.type_donnee, connues)) for lot in self._blocs()]
-        self._recrire([trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *lots]), self.type_donnee)])
+        _copier_de_cote(self.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(self.chemin, cible))
+        if not self.type_donnee.a_une_grille:
+            decouvrir(self.fiches, table, gardes.to_pylist())
+        self._recrire([trier(table.take(gardes), self.type_donnee)])
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
         """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from outils_bout_en_bout import HEURE, MINUTE, commande, lignes, telecharger
+from outils_bout_en_bout import HEURE, JOUR, MINUTE, commande, lignes, telecharger
 from outils_ecrivains import BTC, ETH, creer, fiche, lot
 from pyarrow import feather
 
@@ -576,3 +576,18 @@ def test_l_ecart_d_un_carnet_est_compte_a_son_symbole() -> None:
     assert m.symbole_en_cause(ValueError("x ETH/USDT : checksum"), groupe) == "ETH/USDT"
     assert m.symbole_en_cause(ValueError("nonce"), groupe) == "BTC/USDT"
     assert m.symbole_en_cause(ValueError("nonce"), "SOL/USDT") == "SOL/USDT"
+
+
+@pytest.mark.parametrize("rang", [1, 60, -1], ids=["premiere", "milieu", "derniere"])
+def test_un_evenement_abime_d_une_histoire_est_redemande(rang: int, bourse: Bourse, tmp_path: Path) -> None:
+    """Aucune grille ne dit qu'il manque : ce qui sépare ses voisines saines n'est plus couvert."""
+    sortie = tmp_path / "f.csv"
+    arguments = commande(bourse, sortie, (JANVIER, JANVIER + 31 * JOUR), "--symbole", "BTC/USDT:USDT",
+                         "--type-marche", "swap", "--donnee", "funding")  # fmt: skip
+    assert m.principal(arguments) == 0
+    entier = sortie.read_bytes()
+    rangees = entier.splitlines(keepends=True)
+    rangees[rang] = rangees[rang].replace(b".000Z", b".0x0Z")
+    sortie.write_bytes(b"".join(rangees))
+    assert m.principal(arguments) == 0
+    assert sortie.read_bytes() == entier
