@@ -6,8 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-import test_historique as monde_simule
-from test_historique import ECHELLE, MAINTENANT, PERSONNALITES, Ligne, Serveur
+from serveurs_de_bougies import CLE, ECHELLE, MAINTENANT, PERSONNALITES, Ligne, Serveur, monde, plage_de
 
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -128,9 +127,9 @@ class Lecture:
 
 def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
     """Lit la plage du scénario."""
-    timeframe, origine, _ = monde_simule.plage_de(scenario.code)
+    timeframe, origine, _ = plage_de(scenario.code)
     plage = Plage(timeframe.avancer(origine, scenario.points[0]), timeframe.avancer(origine, scenario.points[1]))
-    debut, fin = borner(plage, timeframe, scenario.limite, MAINTENANT, Fiche(monde_simule.CLE))
+    debut, fin = borner(plage, timeframe, scenario.limite, MAINTENANT, Fiche(CLE))
     lecture = Lecture([], debut, fin, 0)
     avant = len(serveur.appels)
 
@@ -151,7 +150,7 @@ def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
 def serveur_de(scenario: Scenario) -> Menteur:
     """Le marché et le serveur d'un scénario."""
     absents = {rang for debut, duree in scenario.pannes for rang in range(debut, debut + duree)}
-    marche = monde_simule.monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
+    marche = monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
     return Menteur(marche, PERSONNALITES[scenario.caractere], scenario.limite).preparer(scenario)
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 import pytest
+from horloge_simulee import Temps
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_essais import Temps
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Panne
@@ -203,10 +203,12 @@ def test_trois_executions_et_un_voisin_tiennent_dans_la_fenetre(tmp_path: Path) 
         limite.consommer(5600, time.monotonic())
 
         async def toutes() -> list[Any]:
-            return await asyncio.gather(*(
-                module.executer_async(telecharger(bourse, tmp_path / f"{n}.csv", 90, rollingWindowSize=2500))
-                for n in range(3)
-            ))
+            return await asyncio.gather(
+                *(
+                    module.executer_async(telecharger(bourse, tmp_path / f"{n}.csv", 90, rollingWindowSize=2500))
+                    for n in range(3)
+                )
+            )
 
         depart = time.monotonic()
         bilans = asyncio.run(toutes())

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_options import SYMBOLES, VALEURS, en_drapeaux
+from options_tirees import SYMBOLES, VALEURS, en_drapeaux
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import lot as annexe_lot
