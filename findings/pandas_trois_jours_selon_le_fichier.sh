@@ -25,6 +25,6 @@ for fuseau in ("UTC", None):
     grille = {jour.floor("3D") for jour in jours.index}
     assert grille == set(pl.Series(list(jours.index)).dt.truncate("3d").to_list())
 for (fuseau, cale), communes in vus.items():
-    print(f"index {fuseau or 'sans fuseau'}, {'origin=epoch' if cale else 'par défaut'} : {communes} ouvertures communes sur 10")
+    print(f"index {fuseau or 'sans fuseau'}, {'origin=epoch' if cale else 'par défaut'} : {communes} ouvertures communes")
 sys.exit(vus != {("UTC", False): 0, ("UTC", True): 0, (None, False): 0, (None, True): len(grille)})
 PY
