@@ -5347,8 +5347,8 @@ class SortieSqlite(Sortie):
         fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
         lues = base.execute(f'SELECT DISTINCT {self._series} FROM "{self.table}"')
         series = {CleSerie(*map(str, serie)) for serie in lues}
-        douteuse = base.execute(f'SELECT 1 FROM "{self.table}" WHERE {self._doute(fiches.values())} LIMIT 1')
-        if not (fiches and series - fiches.keys()) and douteuse.fetchone() is None:
+        douteuse = f'SELECT 1 FROM "{self.table}" WHERE {self._doute(fiches.values())} LIMIT 1'
+        if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
             return
         reperes: set[int] = set()
         for lot in self._lots_bruts(base):
@@ -5491,9 +5491,11 @@ class SortieSqlite(Sortie):
 
     def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:
         """Ôte les lignes de ces repères, tels que `_lots_bruts` les donne."""
+        if not reperes:
+            return
         designees: Iterable[tuple[Any, ...]] = [(repere,) for repere in reperes]
         cle, places = "rowid", "?"
-        if reperes and self._est_rangee_par_cle(base):
+        if self._est_rangee_par_cle(base):
             toutes = itertools.chain.from_iterable(self._lire_lignes(base, self._cle))
             designees = [ligne for rang, ligne in enumerate(toutes) if rang in reperes]
             cle, places = self._cle, ", ".join("?" * len(self.type_donnee.cle))
