@@ -4992,6 +4992,10 @@ class CodecFeather(_CodecArrow):
 # --- Une sortie qui est une base SQLite
 
 
+def _tables_de(base: sqlite3.Connection) -> list[str]:
+    return [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+
+
 def _colonnes_sqlite(base: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
     return [(nom, nature) for _, nom, nature, *_ in base.execute(f'PRAGMA table_info("{table}")')]
 
@@ -5009,93 +5013,49 @@ def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str | None
     return [tuple(c[2] for c in base.execute("SELECT * FROM pragma_index_info(?)", (nom,))) for nom in noms]
 
 
+# Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
+_AJOUTEES_SQLITE = {
+    "horodatage": f"TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'",
+    "marche_id": "TEXT NOT NULL DEFAULT ''",
+    "origine": f"TEXT NOT NULL DEFAULT '{REEL}'",
+    "identifiants": "TEXT NOT NULL DEFAULT ''",
+    "sources": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
+}
+_SERIE_SQLITE = "exchange=? AND symbole=? AND timeframe=? AND prix=?"  # dans les tables de fiches
+
+
 def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     """Les quatre tables (nom, colonnes) : les lignes, et leur fiche."""
     natures = {"texte": "TEXT", "instant": "INTEGER", "nombre": "REAL", "entier": "INTEGER", "niveaux": "TEXT"}
     exigees = dict.fromkeys(donnee.obligatoires, " NOT NULL")
     cle = "exchange TEXT NOT NULL, symbole TEXT NOT NULL, timeframe TEXT NOT NULL, prix TEXT NOT NULL"
     marche = "type_marche TEXT, unite_volume TEXT, contractSize REAL, ancre_ms INTEGER, outil TEXT, ccxt TEXT"
+    ajoutees = ", ".join(f"{nom} {definition}" for nom, definition in _AJOUTEES_SQLITE.items())
     bornes = "debut INTEGER NOT NULL, fin INTEGER NOT NULL"
     return {
         table: ", ".join(f'"{nom}" {natures[nature]}{exigees.get(nom, "")}' for nom, nature in donnee.colonnes),
-        f"{table}_series": ", ".join((cle, marche, *_AJOUTEES_SQLITE, f"PRIMARY KEY ({', '.join(CleSerie._fields)})")),
+        f"{table}_series": f"{cle}, {marche}, {ajoutees}, PRIMARY KEY ({', '.join(CleSerie._fields)})",
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
 
 
-# Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
-_AJOUTEES_SQLITE = (
-    f"horodatage TEXT NOT NULL DEFAULT '{HORODATAGE_EXCHANGE}'",
-    "marche_id TEXT NOT NULL DEFAULT ''",
-    f"origine TEXT NOT NULL DEFAULT '{REEL}'",
-    "identifiants TEXT NOT NULL DEFAULT ''",
-    "sources TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
-)
-_COLONNES_AJOUTEES = {(definition.split()[0], "TEXT"): definition for definition in _AJOUTEES_SQLITE}
+def _sequence_sqlite(donnee: TypeDonnee) -> str:
+    """La fonction `_sequence`, en SQL ; vide quand un instant ne tient qu'une ligne."""
+    if len(donnee.ordre) == 2:
+        return ""
+    nom = donnee.ordre[2]
+    if dict(donnee.colonnes)[nom] == "entier":
+        return f', "{nom}" IS NULL, "{nom}"'
+    lettres = f"\"{nom}\" GLOB '*[^0-9]*'"
+    return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
 
 
-class _Requetes:
-    """Les requêtes d'une table, dont le nom a été contrôlé et reste toujours entre guillemets."""
-
-    def __init__(self, donnee: TypeDonnee, table: str) -> None:
-        self.donnee, self.table = donnee, table
-        exigees = donnee.obligatoires
-        # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
-        self._cle = [f'"{nom}"' if nom in exigees else f"ifnull(\"{nom}\", '')" for nom in donnee.cle]
-        self._cle_lue = tuple(nom if nom in exigees else None for nom in donnee.cle)
-        # Une bougie est désignée par sa série et son instant : rangée dans cet ordre, sa clé n'est écrite qu'une fois.
-        self.se_range_par_cle = {*donnee.serie, "timestamp"} == set(donnee.cle) <= set(exigees)
-
-    def sql(self, modele: str) -> str:
-        """La requête ; {SERIE} choisit une série dans les tables de fiches, {LIGNES} dans celle des lignes."""
-        donnee = self.donnee
-        reperes = {
-            "{COLONNES}": ", ".join(f'"{nom}"' for nom in donnee.noms),
-            "{CLE}": ", ".join(self._cle),
-            "{ORDRE}": ", ".join(f'"{nom}"' for nom in (*donnee.serie, "timestamp")) + self._sequence(),
-            "{SERIE}": "exchange=? AND symbole=? AND timeframe=? AND prix=?",
-            "{SERIES}": ", ".join(donnee.serie),
-            "{LIGNES}": " AND ".join(f"{champ}=?" for champ in donnee.serie),
-            "{T}": self.table,
-        }
-        return functools.reduce(lambda texte, repere: texte.replace(*repere), reperes.items(), modele)
-
-    def _sequence(self) -> str:
-        """La fonction `_sequence`, en SQL ; vide quand un instant ne tient qu'une ligne."""
-        if len(self.donnee.ordre) == 2:
-            return ""
-        nom = self.donnee.ordre[2]
-        if dict(self.donnee.colonnes)[nom] == "entier":
-            return f', "{nom}" IS NULL, "{nom}"'
-        lettres = f"\"{nom}\" GLOB '*[^0-9]*'"
-        return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
-
-    def a_cle_unique(self, base: sqlite3.Connection) -> bool:
-        """Vrai si la table a un index unique sur notre clé."""
-        return self._cle_lue in _cles_uniques(base, self.table)
-
-    def est_rangee_par_cle(self, base: sqlite3.Connection) -> bool:
-        """Vrai d'une table sans rowid : celles d'avant en ont un, et un index unique."""
-        index = base.execute(self.sql('PRAGMA index_list("{T}")')).fetchall()
-        return any(origine == "pk" for _, _, _, origine, _ in index)
-
-    @functools.cached_property
-    def ranger(self) -> str:
-        """Insère une ligne, ou remplace entière celle de même clé."""
-        noms, cle = self.donnee.noms, self.donnee.cle
-        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in noms if nom not in cle)
-        places = ", ".join("?" * len(noms))
-        modele = 'INSERT INTO "{T}" ({COLONNES}) VALUES ({PLACES}) ON CONFLICT ({CLE}) DO UPDATE SET {VALEURS}'
-        return self.sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
-
-
-def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]:
+def _fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     """Les fiches des séries d'une table."""
-    existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
-    if not base.execute(existe, (f"{requetes.table}_series",)).fetchone():
+    if not base.execute("SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE", (f"{table}_series",)).fetchone():
         return []
-    series = base.execute(requetes.sql('SELECT * FROM "{T}_series" ORDER BY exchange, symbole, timeframe, prix'))
+    series = base.execute(f'SELECT * FROM "{table}_series" ORDER BY exchange, symbole, timeframe, prix')
     champs = [champ for champ, *_ in series.description]
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
@@ -5105,36 +5065,12 @@ def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]
         fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
         fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
         fiche.identifiants = serie.get("identifiants", "")
-        lus = base.execute(requetes.sql('SELECT debut, fin FROM "{T}_intervalles" WHERE {SERIE} ORDER BY debut'), cle)
-        fiche.couverts = list(lus)
-        lus = base.execute(requetes.sql('SELECT debut, fin, raison FROM "{T}_trous" WHERE {SERIE} ORDER BY debut'), cle)
-        fiche.trous = [Trou(*trou) for trou in lus]
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
+        lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
+        fiche.couverts = list(base.execute("SELECT debut, fin " + lus.format("intervalles"), cle))
+        fiche.trous = [Trou(*trou) for trou in base.execute("SELECT debut, fin, raison " + lus.format("trous"), cle)]
         fiches.append(fiche)
     return fiches
-
-
-_TABLES_DE_FICHE = ("_series", "_intervalles", "_trous")
-
-
-def _origines_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> set[str]:
-    """Les origines des séries d'une table ; des lignes sans fiche sont réelles."""
-    origines = {fiche.origine for fiche in _fiches_sqlite(base, requetes)}
-    return origines or {REEL for _ in base.execute(requetes.sql('SELECT 1 FROM "{T}" LIMIT 1'))}
-
-
-def _lots_bruts(base: sqlite3.Connection, requetes: _Requetes) -> Iterator[pa.Table]:
-    """Les lignes d'une table et leur repère (rowid, ou rang) ; une valeur qui n'est pas de sa colonne est nulle."""
-    repere = "-1" if requetes.est_rangee_par_cle(base) else "rowid"
-    requete = 'SELECT {COLONNES}, {REPERE} FROM "{T}" ORDER BY {ORDRE}'.replace("{REPERE}", repere)
-    curseur = base.execute(requetes.sql(requete))
-    schema = requetes.donnee.schema.append(pa.field("repere", pa.int64()))
-    rang = 0
-    while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if requetes.donnee.est_lourd else LIGNES_PAR_LOT):
-        *colonnes, reperes = zip(*lignes, strict=True)
-        rangs = tuple(range(rang, rang := rang + len(lignes)))
-        colonnes.append(reperes if repere == "rowid" else rangs)
-        yield pa.table([convertir_ou_nul(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema)
 
 
 class FormatSqlite:
@@ -5169,7 +5105,16 @@ class SortieSqlite(Sortie):
                 f"Écrire en SQLite demande SQLite 3.24 (remplacement par clé), Python emploie {sqlite3.sqlite_version}",
                 "Installez un Python plus récent, ou choisissez un autre format.",
             )
-        self._requetes = _Requetes(self.type_donnee, self.table)
+        # Des morceaux de requêtes ; le nom de la table y reste entre guillemets.
+        donnee = self.type_donnee
+        self._colonnes = ", ".join(f'"{nom}"' for nom in donnee.noms)
+        self._series = ", ".join(donnee.serie)
+        self._d_une_serie = " AND ".join(f"{champ}=?" for champ in donnee.serie)
+        self._ordre = f"{self._series}, timestamp{_sequence_sqlite(donnee)}"
+        # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
+        self._cle = ", ".join(
+            f'"{nom}"' if nom in donnee.obligatoires else f"ifnull(\"{nom}\", '')" for nom in donnee.cle
+        )
         self._base: sqlite3.Connection | None = None
         self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
         self._prete = self._a_change = False
@@ -5194,15 +5139,18 @@ class SortieSqlite(Sortie):
     @contextlib.contextmanager
     def _lecteur(self) -> Iterator[sqlite3.Connection]:
         """La connexion ouverte, ou une autre le temps d'une lecture, qui ne crée rien."""
-        if self._base is not None:
-            yield self._base
-            return
-        # Un lecteur « ro » laisserait derrière lui les fichiers -wal et -shm ; « immutable » ne sert que là où l'on
-        # ne peut écrire.
-        effectif = os.access in os.supports_effective_ids
-        ecrivable = all(os.access(c, os.W_OK, effective_ids=effectif) for c in (self.chemin, self.chemin.parent))
-        with contextlib.closing(self._connecter("mode=rw" if ecrivable else "immutable=1")) as base:
-            yield base
+        with self._erreurs("Lire"):
+            if self._base is not None:
+                yield self._base
+                return
+            # Un lecteur « ro » laisserait derrière lui les fichiers -wal et -shm ; « immutable » ne sert que là où
+            # l'on ne peut écrire.
+            effectif = os.access in os.supports_effective_ids
+            ecrivable = all(os.access(c, os.W_OK, effective_ids=effectif) for c in (self.chemin, self.chemin.parent))
+            with contextlib.closing(self._connecter("mode=rw" if ecrivable else "immutable=1")) as base:
+                yield base
+
+    # Lire.
 
     def _pas_le_notre(self, contenu: str) -> PasLeNotre:
         return pas_le_notre(self.decrit, self.chemin, self.type_donnee, contenu)
@@ -5210,44 +5158,53 @@ class SortieSqlite(Sortie):
     def _reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
         refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
-        with self._erreurs("Lire"), self._lecteur() as base:
-            presentes = {nom.lower() for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        ajoutees = {(nom, "TEXT") for nom in _AJOUTEES_SQLITE}
+        with self._lecteur() as base:
+            presentes = {nom.lower() for nom in _tables_de(base)}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
-                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= _COLONNES_AJOUTEES.keys():
+                if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
                     contenu = dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
                     raise self._pas_le_notre(f"une table « {nom} » avec {contenu}")
-            if self.table.lower() in presentes and not self._requetes.a_cle_unique(base):
+            if self.table.lower() in presentes and not self._a_cle_unique(base):
                 cle = ", ".join(self.type_donnee.cle)
                 raise self._pas_le_notre(f"une table « {self.table} » sans clé unique ({cle})")
             return self.table.lower() in presentes
 
+    def _a_cle_unique(self, base: sqlite3.Connection) -> bool:
+        """Vrai si la table a un index unique sur notre clé."""
+        exigees = self.type_donnee.obligatoires
+        return tuple(nom if nom in exigees else None for nom in self.type_donnee.cle) in _cles_uniques(base, self.table)
+
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
             if self._existe() and self._reconnaitre():
-                with self._erreurs("Lire"), self._lecteur() as base:
-                    return {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
+                with self._lecteur() as base:
+                    return {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
         return {}
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         """Une table tient plusieurs séries, de plusieurs familles."""
 
     def _origines(self) -> set[str]:
-        """Celles de toutes les tables de la base : elle n'en a qu'une, et c'est elle entière qui est mise de côté."""
+        """Celles de toutes les tables de la base : elle n'en a qu'une, et c'est elle entière qui est mise de côté.
+
+        Des lignes sans fiche sont réelles.
+        """
         origines: set[str] = set()
         with contextlib.suppress(SortieIllisible):
             for table in self.tables() if self._existe() else ():
-                with self._erreurs("Lire"), self._lecteur() as base:
-                    origines |= _origines_sqlite(base, _Requetes(self.type_donnee, table))
+                with self._lecteur() as base:
+                    lues = {fiche.origine for fiche in _fiches_sqlite(base, table)}
+                    origines |= lues or {REEL for _ in base.execute(f'SELECT 1 FROM "{table}" LIMIT 1')}
         return origines
 
     def origine_a_ecarter(self) -> str | None:
         if (origine := super().origine_a_ecarter()) is None:
             return None
-        notres = {f"{table}{suite}".lower() for table in self.tables() for suite in ("", *_TABLES_DE_FICHE)}
-        with self._erreurs("Lire"), self._lecteur() as base:
-            toutes = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        autres = [nom for nom in toutes if nom.lower() not in notres and not nom.startswith("sqlite_")]
+        notres = {nom.lower() for table in self.tables() for nom in _tables_sqlite(self.type_donnee, table)}
+        with self._lecteur() as base:
+            autres = [nom for nom in _tables_de(base) if nom.lower() not in notres and not nom.startswith("sqlite_")]
         if autres:  # mettre la base de côté les emporterait
             raise ErreurDemande(
                 f"« {self.chemin} » tient {_DONNEES_DE[origine]}, et d'autres tables ({', '.join(autres[:NOMS_DITS])})",
@@ -5258,61 +5215,58 @@ class SortieSqlite(Sortie):
     def _voisins(self) -> tuple[Path, ...]:
         return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
-    def _accorder(self, base: sqlite3.Connection) -> None:
-        """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
-        self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
-        self._inscrites = set(self.fiches)
-        comptes = base.execute(self._requetes.sql('SELECT COUNT(*), {SERIES} FROM "{T}" GROUP BY {SERIES}'))
-        lignes = {CleSerie(*serie): int(nombre) for nombre, *serie in comptes}
-        for cle in {**self.fiches, **lignes}:
-            if not self.type_donnee.a_une_grille:
-                self.fiches.setdefault(cle, Fiche(cle))
-            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
-                self._recenser(base, cle)
+    def _lire_lignes(
+        self, base: sqlite3.Connection, colonnes: str, ou: str = "", valeurs: Sequence[object] = ()
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Ces colonnes des lignes voulues, dans l'ordre, par paquets."""
+        curseur = base.execute(f'SELECT {colonnes} FROM "{self.table}" {ou} ORDER BY {self._ordre}', valeurs)
+        curseur.arraysize = LIGNES_PAR_LOT // 64 if self.type_donnee.est_lourd else LIGNES_PAR_LOT
+        return iter(curseur.fetchmany, [])
 
-    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        curseur = base.execute(self._requetes.sql('SELECT timestamp FROM "{T}" WHERE {LIGNES} ORDER BY timestamp'), cle)
-        fiche, presents = self.fiches.get(cle), list[Intervalle]()
-        while lot := curseur.fetchmany(LIGNES_PAR_LOT):
-            instants = pa.array([instant for (instant,) in lot], pa.int64())
-            fiche = fiche or fiche_de_rien(cle, instants)
-            presents += plages(instants, grille(fiche))
-        self._inscrites.discard(cle)  # sa fiche sera récrite entière
-        if fiche is not None and cle in self.fiches:
-            confronter(fiche, presents)
-        elif fiche is not None:
-            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
-
-    def _lots(self, base: sqlite3.Connection, ou: str, valeurs: Sequence[object]) -> Iterator[pa.Table]:
+    def _lots(
+        self, base: sqlite3.Connection, ou: str = "", valeurs: Sequence[object] = ()
+    ) -> Iterator[pa.Table]:
         donnee = self.type_donnee
         natures = [
             pa.string() if nature == "niveaux" else donnee.schema.field(nom).type for nom, nature in donnee.colonnes
         ]
-        requete = 'SELECT {COLONNES} FROM "{T}" {OU} ORDER BY {ORDRE}'
-        curseur = base.execute(self._requetes.sql(requete.replace("{OU}", ou)), valeurs)
-        while lignes := curseur.fetchmany(LIGNES_PAR_LOT // 64 if donnee.est_lourd else LIGNES_PAR_LOT):
+        for lignes in self._lire_lignes(base, self._colonnes, ou, valeurs):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
+
+    def _lots_bruts(self, base: sqlite3.Connection) -> Iterator[pa.Table]:
+        """Les lignes et leur repère (rowid, ou rang) ; une valeur qui n'est pas de sa colonne est nulle."""
+        schema = self.type_donnee.schema.append(pa.field("repere", pa.int64()))
+        numerotee, rang = not self._est_rangee_par_cle(base), 0
+        for lignes in self._lire_lignes(base, f"{self._colonnes}, {'rowid' if numerotee else -1}"):
+            *colonnes, reperes = zip(*lignes, strict=True)
+            rangs = tuple(range(rang, rang := rang + len(lignes)))
+            colonnes.append(reperes if numerotee else rangs)
+            yield pa.table([convertir_ou_nul(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema)
+
+    def _est_rangee_par_cle(self, base: sqlite3.Connection) -> bool:
+        """Vrai d'une table sans rowid : celles d'avant en ont un, et un index unique."""
+        return any(origine == "pk" for _, _, _, origine, _ in base.execute(f'PRAGMA index_list("{self.table}")'))
 
     @contextlib.contextmanager
     def brut(self) -> Iterator[Brut]:
         if not self._reconnaitre():
             raise self._pas_le_notre(f"une base sans table « {self.table} »")
-        with self._erreurs("Lire"), self._lecteur() as base:
+        with self._lecteur() as base:
             base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
             defauts = [("illisible", faute) for (faute,) in base.execute("PRAGMA integrity_check(3)") if faute != "ok"]
-            fiches = _fiches_sqlite(base, self._requetes)
-            yield Brut(_lots_bruts(base, self._requetes), fiches, defauts, famille_unique=False, entrelace=True)
+            fiches = _fiches_sqlite(base, self.table)
+            yield Brut(self._lots_bruts(base), fiches, defauts, famille_unique=False, entrelace=True)
 
     def fiches_portees(self) -> list[Fiche]:
-        with contextlib.suppress(ErreurSortie), self._erreurs("Lire"), self._lecteur() as base:
-            return _fiches_sqlite(base, self._requetes)
+        with contextlib.suppress(ErreurSortie), self._lecteur() as base:
+            return _fiches_sqlite(base, self.table)
         return []
 
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
-        with self._erreurs("Lire"), self._lecteur() as base:
-            noms = [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        with self._lecteur() as base:
+            noms = _tables_de(base)
             types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
         return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
 
@@ -5321,15 +5275,25 @@ class SortieSqlite(Sortie):
             return
         if not self._reconnaitre():
             raise self._pas_le_notre(f"une base sans table « {self.table} »")
-        with self._erreurs("Lire"), self._lecteur() as base:
-            yield from self._lots(base, "", ())
+        with self._lecteur() as base:
+            yield from self._lots(base)
 
     def lire_fiches(self) -> list[Fiche]:
         if not (self._existe() and self._reconnaitre()):
             return []
-        with self._erreurs("Lire"), self._lecteur() as base:
+        with self._lecteur() as base:
             self._accorder(base)
         return list(self.fiches.values())
+
+    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
+        if self._base is None:
+            return self.type_donnee.schema.empty_table()
+        ou = f"WHERE {self._d_une_serie} AND timestamp >= ? AND timestamp < ?"
+        with self._lecteur() as base:
+            lots = self._lots(base, ou, (*cle[: len(self.type_donnee.serie)], debut, fin))
+            return pa.concat_tables([self.type_donnee.schema.empty_table(), *lots])
+
+    # Ouvrir.
 
     def _reprendre(self) -> None:
         try:
@@ -5338,7 +5302,8 @@ class SortieSqlite(Sortie):
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
                     if self.octets <= RELECTURE_MAX:
-                        self._controler_pages(self._base)
+                        if (faute := self._base.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
+                            raise sqlite3.DatabaseError(*faute)
                         self._assainir(self._base)
                     self._accorder(self._base)
         except SortieIllisible:
@@ -5353,129 +5318,40 @@ class SortieSqlite(Sortie):
                 for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
                     base.execute(f"PRAGMA journal_mode = {mode}")
 
-    @staticmethod
-    def _controler_pages(base: sqlite3.Connection) -> None:
-        if (faute := base.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
-            raise sqlite3.DatabaseError(*faute)
+    def _accorder(self, base: sqlite3.Connection) -> None:
+        """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
+        self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
+        self._inscrites = set(self.fiches)
+        comptes = base.execute(f'SELECT COUNT(*), {self._series} FROM "{self.table}" GROUP BY {self._series}')
+        lignes = {CleSerie(*serie): int(nombre) for nombre, *serie in comptes}
+        for cle in {**self.fiches, **lignes}:
+            if not self.type_donnee.a_une_grille:
+                self.fiches.setdefault(cle, Fiche(cle))
+            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
+                self._recenser(base, cle)
 
-    def _ecarter(self) -> None:
-        self._deconnecter()
-        _mettre_de_cote(self.chemin, *self._voisins())
-        self.fiches, self._inscrites = {}, set()
-
-    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
-        if self._base is None:
-            return self.type_donnee.schema.empty_table()
-        ou = "WHERE {LIGNES} AND timestamp >= ? AND timestamp < ?"
-        with self._erreurs("Lire"):
-            lots = self._lots(self._base, ou, (*cle[: len(self.type_donnee.serie)], debut, fin))
-            return pa.concat_tables([self.type_donnee.schema.empty_table(), *lots])
-
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
-        colonnes = [
-            convertir.get(nature, lambda tels_quels: tels_quels)(en_un_bloc(lot.lignes[nom])).to_pylist()
-            for nom, nature in self.type_donnee.colonnes
-        ]
-        with self._erreurs("Écrire"), self._transaction() as base:
-            base.executemany(self._requetes.ranger, zip(*colonnes, strict=True))
-            self._inscrire(base, apres, lot)
-        self._a_change = True
-        self._inscrites.add(lot.cle)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        base = self._base = self._base or self._connecter("mode=rwc")
-        if not self._prete:
-            base.execute("PRAGMA journal_mode = WAL")
-            base.execute("PRAGMA synchronous = NORMAL")
-        base.execute("BEGIN IMMEDIATE")
-        try:
-            if not self._prete:
-                self._creer_tables(base)
-            yield base
-            base.execute("COMMIT")
-        except BaseException:
-            if base.in_transaction:  # un disque plein l'a peut-être déjà annulée
-                base.execute("ROLLBACK")
-            raise
-        self._prete = True
-
-    def _creer_tables(self, base: sqlite3.Connection) -> None:
-        for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
-            par_cle = nom == self.table and self._requetes.se_range_par_cle
-            fin = self._requetes.sql(", PRIMARY KEY ({CLE})) WITHOUT ROWID") if par_cle else ")"
-            base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition}{fin}')
-        presentes = _colonnes_sqlite(base, f"{self.table}_series")
-        for colonne, definition in _COLONNES_AJOUTEES.items():
-            if colonne not in presentes:
-                base.execute(self._requetes.sql(f'ALTER TABLE "{{T}}_series" ADD COLUMN {definition}'))
-        if not self._requetes.a_cle_unique(base):
-            base.execute(self._requetes.sql('CREATE UNIQUE INDEX "{T}_cle" ON "{T}" ({CLE})'))
-        for nom in ("intervalles", "trous"):
-            index = 'CREATE INDEX IF NOT EXISTS "{T}_{NOM}_serie" ON "{T}_{NOM}" ({CHAMPS}, debut)'
-            champs = ", ".join(CleSerie._fields)
-            base.execute(self._requetes.sql(index.replace("{NOM}", nom).replace("{CHAMPS}", champs)))
-        if "timestamp" not in self.type_donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
-            base.execute(self._requetes.sql('CREATE INDEX IF NOT EXISTS "{T}_ordre" ON "{T}" ({SERIES}, timestamp)'))
-
-    def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
-        """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
-        valeurs = {
-            **fiche.cle._asdict(),
-            **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
-            "contractSize": fiche.taille_contrat,
-            "sources": json.dumps(fiche.sources),
-            **_versions(),
-        }
-        modele = 'INSERT OR REPLACE INTO "{T}_series" ({CHAMPS}) VALUES ({PLACES})'
-        modele = modele.replace("{CHAMPS}", ", ".join(valeurs)).replace("{PLACES}", ", ".join("?" * len(valeurs)))
-        base.execute(self._requetes.sql(modele), tuple(valeurs.values()))
-        neuve = fiche.cle not in self._inscrites
-        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        listes: list[tuple[str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
-            ("{T}_intervalles", avant.couverts, fiche.couverts),
-            ("{T}_trous", avant.trous, fiche.trous),
-        ]
-        for nom, anciens, nouveaux in listes:
-            oter = self._requetes.sql('DELETE FROM "{OU}" WHERE {SERIE}'.replace("{OU}", nom))
-            if neuve:  # ce qu'y aurait laissé une fiche d'avant
-                base.execute(oter, fiche.cle)
-            perimes = anciens[voisins(anciens, debut, fin)]
-            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
-            places = "?,?,?,?,?,?,?" if nom == "{T}_trous" else "?,?,?,?,?,?"
-            mettre = 'INSERT INTO "{OU}" VALUES ({PLACES})'.replace("{OU}", nom).replace("{PLACES}", places)
-            neufs = nouveaux[voisins(nouveaux, debut, fin)]
-            base.executemany(self._requetes.sql(mettre), [(*fiche.cle, *neuf) for neuf in neufs])
-
-    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
-        rangs = pa.array(range(lot.num_rows), pa.int64())
-        return lot.select(["repere"]).filter(pc.invert(pc.is_in(rangs, value_set=gardees)))
-
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        with self._erreurs("Écrire"), self._transaction() as base:
-            self._oter(base, {repere for retenu in retenus for repere in retenu["repere"].to_pylist()})
-            self.fiches, self._inscrites = dict(fiches), set()
-            for cle, fiche in fiches.items():
-                vide = self.type_donnee.schema.empty_table()
-                self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
-        self._a_change = True
-        self._finir()
+    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
+        fiche, presents = self.fiches.get(cle), list[Intervalle]()
+        for lot in self._lire_lignes(base, "timestamp", f"WHERE {self._d_une_serie}", cle):
+            instants = pa.array([instant for (instant,) in lot], pa.int64())
+            fiche = fiche or fiche_de_rien(cle, instants)
+            presents += plages(instants, grille(fiche))
+        self._inscrites.discard(cle)  # sa fiche sera récrite entière
+        if cle in self.fiches:
+            confronter(self.fiches[cle], presents)
+        elif fiche is not None:
+            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
     def _assainir(self, base: sqlite3.Connection) -> None:
         """Ôte ce qui ne peut être vrai : une base n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
-        fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self._requetes)}
-        lues = base.execute(self._requetes.sql('SELECT DISTINCT {SERIES} FROM "{T}"'))
+        fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
+        lues = base.execute(f'SELECT DISTINCT {self._series} FROM "{self.table}"')
         series = {CleSerie(*map(str, serie)) for serie in lues}
-        doute = self._doute(fiches.values())
-        douteuse = self._requetes.sql('SELECT 1 FROM "{T}" WHERE {DOUTE} LIMIT 1'.replace("{DOUTE}", doute))
+        douteuse = f'SELECT 1 FROM "{self.table}" WHERE {self._doute(fiches.values())} LIMIT 1'
         if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
             return
         reperes: set[int] = set()
-        for lot in _lots_bruts(base, self._requetes):
+        for lot in self._lots_bruts(base):
             retenu = self.retenir(lot, rangs_sains(lot, self.type_donnee, fiches))
             reperes.update(retenu["repere"].to_pylist())
         if reperes:
@@ -5509,19 +5385,121 @@ class SortieSqlite(Sortie):
                 doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
         return " OR ".join(f"({doute})" for doute in doutes)
 
+    def _ecarter(self) -> None:
+        self._deconnecter()
+        _mettre_de_cote(self.chemin, *self._voisins())
+        self.fiches, self._inscrites = {}, set()
+
+    # Écrire.
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._erreurs("Écrire"):
+            base = self._base = self._base or self._connecter("mode=rwc")
+            if not self._prete:
+                base.execute("PRAGMA journal_mode = WAL")
+                base.execute("PRAGMA synchronous = NORMAL")
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                if not self._prete:
+                    self._creer_tables(base)
+                yield base
+                base.execute("COMMIT")
+            except BaseException:
+                if base.in_transaction:  # un disque plein l'a peut-être déjà annulée
+                    base.execute("ROLLBACK")
+                raise
+            self._prete = True
+
+    def _creer_tables(self, base: sqlite3.Connection) -> None:
+        # Une bougie est désignée par sa série et son instant : rangée dans cet ordre, sa clé n'est écrite qu'une fois.
+        donnee, table = self.type_donnee, self.table
+        se_range_par_cle = {*donnee.serie, "timestamp"} == set(donnee.cle) <= set(donnee.obligatoires)
+        par_cle = {table: f", PRIMARY KEY ({self._cle})) WITHOUT ROWID"} if se_range_par_cle else {}
+        for nom, definition in _tables_sqlite(donnee, table).items():
+            base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition}{par_cle.get(nom, ")")}')
+        presentes = [nom for nom, _ in _colonnes_sqlite(base, f"{table}_series")]
+        for nom, definition in _AJOUTEES_SQLITE.items():
+            if nom not in presentes:
+                base.execute(f'ALTER TABLE "{table}_series" ADD COLUMN {nom} {definition}')
+        if not self._a_cle_unique(base):
+            base.execute(f'CREATE UNIQUE INDEX "{table}_cle" ON "{table}" ({self._cle})')
+        for liste in (f"{table}_intervalles", f"{table}_trous"):
+            champs = ", ".join(CleSerie._fields)
+            base.execute(f'CREATE INDEX IF NOT EXISTS "{liste}_serie" ON "{liste}" ({champs}, debut)')
+        if "timestamp" not in donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
+            base.execute(f'CREATE INDEX IF NOT EXISTS "{table}_ordre" ON "{table}" ({self._series}, timestamp)')
+
+    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+        convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
+        colonnes = [
+            convertir.get(nature, lambda tels_quels: tels_quels)(en_un_bloc(lot.lignes[nom])).to_pylist()
+            for nom, nature in self.type_donnee.colonnes
+        ]
+        valeurs = ", ".join(f'"{n}" = excluded."{n}"' for n in self.type_donnee.noms if n not in self.type_donnee.cle)
+        places = ", ".join("?" * len(colonnes))
+        ranger = f'INSERT INTO "{self.table}" ({self._colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
+        with self._transaction() as base:
+            base.executemany(f"{ranger} SET {valeurs}", zip(*colonnes, strict=True))
+            self._inscrire(base, apres, lot)
+        self._a_change = True
+        self._inscrites.add(lot.cle)
+
+    def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
+        """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
+        valeurs = {
+            **fiche.cle._asdict(),
+            **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
+            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            "contractSize": fiche.taille_contrat,
+            "sources": json.dumps(fiche.sources),
+            **_versions(),
+        }
+        champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
+        remplacer = f'INSERT OR REPLACE INTO "{self.table}_series" ({champs}) VALUES ({places})'
+        base.execute(remplacer, tuple(valeurs.values()))
+        neuve = fiche.cle not in self._inscrites
+        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
+        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
+        listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
+            ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
+            ("trous", "?,?,?,?,?,?,?", avant.trous, fiche.trous),
+        ]
+        for nom, places, anciens, nouveaux in listes:
+            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
+            if neuve:  # ce qu'y aurait laissé une fiche d'avant
+                base.execute(oter, fiche.cle)
+            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in (anciens, nouveaux))
+            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
+            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
+            base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
+
+    def retenir(self, lot: pa.Table, gardees: pa.Array) -> pa.Table:
+        rangs = pa.array(range(lot.num_rows), pa.int64())
+        return lot.select(["repere"]).filter(pc.invert(pc.is_in(rangs, value_set=gardees)))
+
+    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
+        with self._transaction() as base:
+            self._oter(base, {repere for retenu in retenus for repere in retenu["repere"].to_pylist()})
+            self.fiches, self._inscrites = dict(fiches), set()
+            for cle, fiche in fiches.items():
+                vide = self.type_donnee.schema.empty_table()
+                self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
+        self._a_change = True
+        self._finir()
+
     def _oter(self, base: sqlite3.Connection, reperes: Collection[int]) -> None:
         """Ôte les lignes de ces repères, tels que `_lots_bruts` les donne."""
         if not reperes:
             return
-        if not self._requetes.est_rangee_par_cle(base):
-            designees: list[tuple[Any, ...]] = [(repere,) for repere in reperes]
-            base.executemany(self._requetes.sql('DELETE FROM "{T}" WHERE rowid=?'), designees)
-            return
-        toutes = base.execute(self._requetes.sql('SELECT {CLE} FROM "{T}" ORDER BY {ORDRE}'))
-        designees = [cle for rang, cle in enumerate(toutes) if rang in reperes]
-        places = ", ".join("?" * len(self.type_donnee.cle))
-        oter = 'DELETE FROM "{T}" WHERE ({CLE}) = ({PLACES})'.replace("{PLACES}", places)
-        base.executemany(self._requetes.sql(oter), designees)
+        designees: Iterable[tuple[Any, ...]] = [(repere,) for repere in reperes]
+        cle, places = "rowid", "?"
+        if self._est_rangee_par_cle(base):
+            toutes = itertools.chain.from_iterable(self._lire_lignes(base, self._cle))
+            designees = [ligne for rang, ligne in enumerate(toutes) if rang in reperes]
+            cle, places = self._cle, ", ".join("?" * len(self.type_donnee.cle))
+        base.executemany(f'DELETE FROM "{self.table}" WHERE ({cle}) = ({places})', designees)
 
     def _finir(self) -> bool:
         if self._base is not None:
