@@ -4483,11 +4483,18 @@ def _est_coupe(chemin: Path) -> bool:
         return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
 
+@functools.cache
+def _instant_lu() -> pa.DataType:
+    """Le type d'un instant lu d'un texte : polars récrit des dates avec six décimales."""
+    return pa.timestamp("us", "UTC")
+
+
 def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
     """Ce que l'analyseur d'Arrow fait des cellules ; les niveaux, il les laisse en texte."""
     natures = tuple((nom, nature if nature != "niveaux" else "texte") for nom, nature in donnee.colonnes)
+    types = {c.name: _instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
     return pa_csv.ConvertOptions(
-        column_types=_schema(natures), include_columns=colonnes, null_values=[""], strings_can_be_null=True
+        column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
     )
 
 
@@ -4518,6 +4525,8 @@ def convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> p
     try:
         if pa.types.is_list(voulu):
             return niveaux_du_texte(pa.array(valeurs, pa.string())).cast(voulu)
+        if pa.types.is_timestamp(voulu) and isinstance(valeurs, pa.StringArray):
+            valeurs = valeurs.cast(_instant_lu())
         return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         if len(valeurs) == 1:
@@ -4727,11 +4736,12 @@ def niveaux_du_texte(textes: pa.Array) -> pa.Array:
 
 
 def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table dont les carnets, lus en texte, redeviennent des niveaux."""
+    """La table dont les carnets, lus en texte, redeviennent des niveaux, et les instants des ms."""
     for rang, nom in enumerate(table.schema.names):
         voulu = donnee.schema.field(nom)
         if table.schema.field(nom).type != voulu.type:
-            table = table.set_column(rang, voulu, niveaux_du_texte(en_un_bloc(table[nom])).cast(voulu.type))
+            lue = niveaux_du_texte(en_un_bloc(table[nom])) if pa.types.is_list(voulu.type) else table[nom]
+            table = table.set_column(rang, voulu, lue.cast(voulu.type))
     return table
 
 
