@@ -2111,6 +2111,7 @@ LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow 
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
+ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
@@ -5100,6 +5101,12 @@ class _Requetes:
         return self.sql(modele).replace("{PLACES}", places).replace("{VALEURS}", valeurs)
 
 
+def _mene_a(lien: Path, chemin: Path) -> bool:
+    with contextlib.suppress(OSError):  # fermé entre-temps
+        return lien.samefile(chemin)
+    return False
+
+
 def _fiches_sqlite(base: sqlite3.Connection, requetes: _Requetes) -> list[Fiche]:
     """Les fiches des séries d'une table."""
     existe = "SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE"
@@ -5190,16 +5197,31 @@ class SortieSqlite(Sortie):
         try:
             yield
         except sqlite3.OperationalError as erreur:
-            conseil = "Vérifiez la place, les droits, et qu'aucun autre programme ne tient la base."
+            if erreur.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise SortieOccupee(
+                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
+                    "Fermez ce programme, ou sa lecture en cours, puis relancez.",
+                ) from erreur
+            conseil = "Vérifiez la place et les droits."
             raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {erreur}", conseil) from erreur
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
             raise SortieIllisible(f"« {self.chemin} » est illisible ({erreur})") from erreur
 
+    def _tenant(self) -> str:
+        """Qui a ouvert la base, si /proc le dit ; il n'y a pas de lecture à moitié faite qui ne le soit."""
+        pids = []
+        for dossier in Path("/proc").glob("[0-9]*/fd"):
+            with contextlib.suppress(OSError):  # fini entre-temps, ou d'un autre utilisateur
+                if any(_mene_a(lien, self.chemin) for lien in dossier.iterdir()):
+                    pids.append(int(dossier.parent.name))
+        autres = ", ".join(str(pid) for pid in sorted(pids) if pid != os.getpid())
+        return f"le processus {autres}" if autres else "une autre connexion"
+
     def _connecter(self, requete: str) -> sqlite3.Connection:
         adresse = f"{self.chemin.absolute().as_uri()}?{requete}"
-        base = sqlite3.connect(adresse, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
-        base.execute("PRAGMA busy_timeout = 10000")
-        return base
+        return sqlite3.connect(
+            adresse, uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
+        )
 
     @contextlib.contextmanager
     def _lecteur(self) -> Iterator[sqlite3.Connection]:
