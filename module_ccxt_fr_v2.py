@@ -2111,6 +2111,7 @@ LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow 
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
+ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
@@ -4483,11 +4484,18 @@ def _est_coupe(chemin: Path) -> bool:
         return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
 
+@functools.cache
+def _instant_lu() -> pa.DataType:
+    """Le type d'un instant lu d'un texte : polars récrit des dates avec six décimales."""
+    return pa.timestamp("us", "UTC")
+
+
 def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
     """Ce que l'analyseur d'Arrow fait des cellules ; les niveaux, il les laisse en texte."""
     natures = tuple((nom, nature if nature != "niveaux" else "texte") for nom, nature in donnee.colonnes)
+    types = {c.name: _instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
     return pa_csv.ConvertOptions(
-        column_types=_schema(natures), include_columns=colonnes, null_values=[""], strings_can_be_null=True
+        column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
     )
 
 
@@ -4518,6 +4526,8 @@ def convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> p
     try:
         if pa.types.is_list(voulu):
             return niveaux_du_texte(pa.array(valeurs, pa.string())).cast(voulu)
+        if pa.types.is_timestamp(voulu) and isinstance(valeurs, pa.StringArray):
+            valeurs = valeurs.cast(_instant_lu())
         return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         if len(valeurs) == 1:
@@ -4727,11 +4737,12 @@ def niveaux_du_texte(textes: pa.Array) -> pa.Array:
 
 
 def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table dont les carnets, lus en texte, redeviennent des niveaux."""
+    """La table dont les carnets, lus en texte, redeviennent des niveaux, et les instants des ms."""
     for rang, nom in enumerate(table.schema.names):
         voulu = donnee.schema.field(nom)
         if table.schema.field(nom).type != voulu.type:
-            table = table.set_column(rang, voulu, niveaux_du_texte(en_un_bloc(table[nom])).cast(voulu.type))
+            lue = niveaux_du_texte(en_un_bloc(table[nom])) if pa.types.is_list(voulu.type) else table[nom]
+            table = table.set_column(rang, voulu, lue.cast(voulu.type))
     return table
 
 
@@ -5051,6 +5062,12 @@ def _sequence_sqlite(donnee: TypeDonnee) -> str:
     return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
 
 
+def _mene_a(lien: Path, chemin: Path) -> bool:
+    with contextlib.suppress(OSError):  # fermé entre-temps
+        return lien.samefile(chemin)
+    return False
+
+
 def _fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     """Les fiches des séries d'une table."""
     if not base.execute("SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE", (f"{table}_series",)).fetchone():
@@ -5125,16 +5142,31 @@ class SortieSqlite(Sortie):
         try:
             yield
         except sqlite3.OperationalError as erreur:
-            conseil = "Vérifiez la place, les droits, et qu'aucun autre programme ne tient la base."
+            if erreur.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise SortieOccupee(
+                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
+                    "Fermez ce programme, ou sa lecture en cours, puis relancez.",
+                ) from erreur
+            conseil = "Vérifiez la place et les droits."
             raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {erreur}", conseil) from erreur
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
             raise SortieIllisible(f"« {self.chemin} » est illisible ({erreur})") from erreur
 
+    def _tenant(self) -> str:
+        """Qui a ouvert la base, si /proc le dit ; il n'y a pas de lecture à moitié faite qui ne le soit."""
+        pids = []
+        for dossier in Path("/proc").glob("[0-9]*/fd"):
+            with contextlib.suppress(OSError):  # fini entre-temps, ou d'un autre utilisateur
+                if any(_mene_a(lien, self.chemin) for lien in dossier.iterdir()):
+                    pids.append(int(dossier.parent.name))
+        autres = ", ".join(str(pid) for pid in sorted(pids) if pid != os.getpid())
+        return f"le processus {autres}" if autres else "une autre connexion"
+
     def _connecter(self, requete: str) -> sqlite3.Connection:
         adresse = f"{self.chemin.absolute().as_uri()}?{requete}"
-        base = sqlite3.connect(adresse, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
-        base.execute("PRAGMA busy_timeout = 10000")
-        return base
+        return sqlite3.connect(
+            adresse, uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
+        )
 
     @contextlib.contextmanager
     def _lecteur(self) -> Iterator[sqlite3.Connection]:

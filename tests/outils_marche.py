@@ -8,7 +8,8 @@ from typing import Any
 from bourse_locale.marche import Marche
 
 # À chaque fermeture, ccxt attend un quart de seconde que finisse le TLS : la boucle locale n'en a pas.
-SANS_LIMITEUR = {"enableRateLimit": False, "timeout_on_exit": 0}
+# Une page de trente mois se compose en des secondes sur une machine chargée : ce n'est pas une bourse muette.
+SANS_LIMITEUR = {"enableRateLimit": False, "timeout_on_exit": 0, "timeout": 60_000}
 
 
 @functools.cache

@@ -596,8 +596,8 @@ def test_coupure_au_bout_d_un_temps_et_une_seule_fois() -> None:
         while (await brut.lire()).type is aiohttp.WSMsgType.TEXT:
             pass
         assert time.monotonic() - debut >= 0.15
-        async with aiohttp.ClientSession() as http:
-            deuxieme = Brut(await http.ws_connect(f"{b.url}/binance/stream/ws/1"))
+        async with aiohttp.ClientSession() as http, http.ws_connect(f"{b.url}/binance/stream/ws/1") as ws:
+            deuxieme = Brut(ws)
             await deuxieme.demander("btcusdt@trade")
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(deuxieme.ws.receive(), 0.4)

@@ -11,7 +11,7 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -436,22 +436,32 @@ def test_dossier_impossible(sortie: Path) -> None:
     assert erreur.value.conseil
 
 
-def test_sqlite_tenue_par_un_autre_programme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Une base qu'un autre programme tient en écriture : erreur claire après l'attente, rien d'abîmé."""
+LECTEUR_LENT = """
+import sqlite3, sys
+curseur = sqlite3.connect(sys.argv[1]).execute(sys.argv[2])
+curseur.fetchone()
+print("tenue", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "requete", ["SELECT * FROM ohlcv a, ohlcv b", "BEGIN EXCLUSIVE"], ids=["lecture_a_moitie_faite", "ecriture"]
+)
+def test_sqlite_tenue_par_un_autre_programme(requete: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une base qu'un autre programme tient : après l'attente, une phrase le nomme, et rien n'est abîmé."""
     chemin = tmp_path / "a.db"
     ecrire(chemin, lot(range(5)))
-    vrai = m.SortieSqlite._connecter
-
-    def impatient(soi: m.SortieSqlite, requete: str) -> sqlite3.Connection:
-        base = vrai(soi, requete)
-        base.execute("PRAGMA busy_timeout = 50")
-        return base
-
-    monkeypatch.setattr(m.SortieSqlite, "_connecter", impatient)
-    with contextlib.closing(sqlite3.connect(chemin)) as autre:
-        autre.execute("BEGIN IMMEDIATE")
-        with pytest.raises(m.ErreurSortie, match="locked"):
+    monkeypatch.setattr(m, "ATTENTE_SQLITE_S", 0.05)
+    with subprocess.Popen(
+        [sys.executable, "-c", LECTEUR_LENT, str(chemin), requete], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as autre:
+        assert autre.stdout is not None
+        assert autre.stdout.readline() == b"tenue\n"
+        with pytest.raises(m.SortieOccupee, match=rf"tenue depuis .* par le processus {autre.pid}\b") as refus:
             ecrire(chemin, lot(range(5, 9)))
+        assert "relancez" in refus.value.conseil
+        autre.communicate()
     ecrire(chemin, lot(range(5, 9)))
     assert sorted(contenu(chemin)[BTC]) == list(range(9))
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
+import gzip
 import json
 import logging
+import math
 import os
+import re
 import sqlite3
 import time
 import traceback
@@ -498,6 +502,34 @@ def test_une_serie_que_la_fiche_ignore_est_une_faute(tmp_path: Path) -> None:
     rapport = m.verifier(sortie)
     assert "autre_serie" in rapport.fautes
     assert rapport.code == 4
+
+
+@pytest.mark.parametrize("sans_fiche", [False, True], ids=["fiche", "sans_fiche"])
+@pytest.mark.parametrize(
+    "date",
+    [r"\1T\2.000000+0000", r"\1T\2.000Z", r"\1 \2+00:00", r"\1 \2+00"],
+    ids=["polars_dates", "polars", "pandas_dates", "duckdb"],
+)
+def test_un_csv_recrit_par_un_autre_outil_est_admis(
+    date: str, sans_fiche: bool, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Ce qu'écrivent polars 2.1, pandas 3.1 et DuckDB 2.0 d'un CSV lu par eux, dates comprises."""
+    sortie = tmp_path / "a.csv"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste, ecrit = m.lire(sortie), sortie.read_text()
+    sortie.write_text(re.sub(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.000Z", date, ecrit))
+    if sans_fiche:
+        sortie.with_name("a.csv.fiche.json").unlink()
+    assert m.verifier(sortie).code == 0
+    assert m.lire(sortie).equals(juste)
+    recrit = sortie.read_bytes()
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert sortie.read_bytes() == recrit
+    assert telecharger(bourse, sortie, (JANVIER, JANVIER + 2 * HEURE)) == 0
+    assert m.lire(sortie)[:60].equals(juste)
+    assert m.lire(sortie).num_rows == 120
+    assert m.verifier(sortie).code == 0
+    assert [p.name for p in tmp_path.iterdir() if "corrompu" in p.name] == []
 
 
 @pytest.mark.parametrize(
