@@ -1837,7 +1837,7 @@ def _lire_timeframe(code: str) -> Timeframe:
 
 def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterator[list[Trade]]:
     """Les trades par lots, rangés par instant dans chaque morceau ; ErreurDemande si plusieurs séries s'y mêlent."""
-    series: set[tuple[Any, ...]] = set()
+    series: set[tuple[tuple[str, Any], ...]] = set()
     morceaux = [trades] if isinstance(trades, (pa.Table, pa.RecordBatch)) else trades
     for sont_nus, suite in itertools.groupby(morceaux, key=lambda morceau: isinstance(morceau, Trade)):
         if sont_nus:
@@ -1846,10 +1846,23 @@ def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterat
             continue
         for morceau in suite:
             table = morceau if isinstance(morceau, pa.Table) else pa.Table.from_batches([morceau])
-            series |= {tuple(serie.values()) for serie in _series_de(table)}
+            series |= {tuple(serie.items()) for serie in _series_de(table)}
             if len(series) > 1:
-                raise ErreurDemande(f"plusieurs séries de trades mêlées : {series}", "N'en donnez qu'une")
+                raise _series_melees([dict(serie) for serie in series])
             yield from _lots_de_table(table)
+
+
+def _series_melees(series: Sequence[Mapping[str, Any]]) -> ErreurDemande:
+    """Un contrat n'a pas la taille d'un autre : une série à la fois, et voici comment l'obtenir."""
+    for colonne in ("symbole", "exchange"):
+        valeurs = sorted({str(serie.get(colonne, "")) for serie in series})
+        if len(valeurs) > 1:
+            break
+    exemple = f'trades.filter(pyarrow.compute.field("{colonne}") == "{valeurs[-1]}")'
+    return ErreurDemande(
+        f"plusieurs séries de trades mêlées : la colonne « {colonne} » tient {', '.join(valeurs)}",
+        f"Une série à la fois : {exemple}",
+    )
 
 
 def _series_de(table: pa.Table) -> list[dict[str, Any]]:
@@ -6840,7 +6853,8 @@ class _Liaison:
         if self.api.has.get("fetchTime"):
             avant = maintenant_ms()
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
-                heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=3)
+                essais = min(3, self.reglages.essais)
+                heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
                     self._heure_lue = True
@@ -11689,6 +11703,15 @@ def ecrire_commande(tache: Tache) -> str:
     return shlex.join(mots)
 
 
+# Ceux qu'argparse exécute lui-même ; les mêmes à toute ligne de commande du projet.
+_DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("--version",): {
+        "action": "version", "version": f"%(prog)s {__version__}", "help": "affiche la version et sort",
+    },
+    ("-h", "--help", "--aide"): {"action": "help", "help": "affiche cette aide et sort"},
+}  # fmt: skip
+
+
 def table_options(*modeles: type[Any]) -> str:
     """Le tableau Markdown des options, pour le README (un test vérifie qu'il y est)."""
     lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
@@ -11697,6 +11720,8 @@ def table_options(*modeles: type[Any]) -> str:
         noms = ", ".join(f"`{drapeau(nom)}`" for nom in (champ.name, *declaration["synonymes"]))
         valeur = " ".join(f"`{c}`" for c in declaration["choix"]) or declaration["valeur"] or "drapeau"
         lignes.append(f"| {noms} | {valeur} | {_defaut_lisible(champ)} | {declaration['aide']} |")
+    for noms_de_drapeau, reglages in _DRAPEAUX_COMMUNS.items():
+        lignes.append(f"| {', '.join(f'`{nom}`' for nom in noms_de_drapeau)} | drapeau | non | {reglages['help']} |")
     return "\n".join(lignes)
 
 
@@ -12898,10 +12923,8 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    divers.add_argument(
-        "--version", action="version", version=f"%(prog)s {__version__}", help="affiche la version et sort"
-    )
-    divers.add_argument("-h", "--help", "--aide", action="help", help="affiche cette aide et sort")
+    for noms, reglages in _DRAPEAUX_COMMUNS.items():
+        divers.add_argument(*noms, **reglages)
     return resultat
 
 
