@@ -47,12 +47,8 @@ def sans_trace(fin: Fin) -> Fin:
 
 
 def fichiers(dossier: Path) -> list[str]:
-    """Les fichiers produits, hors verrous, qui peuvent rester."""
-    return sorted(
-        str(chemin.relative_to(dossier))
-        for chemin in dossier.rglob("*")
-        if chemin.is_file() and chemin.suffix != ".verrou"
-    )
+    """Les fichiers produits."""
+    return sorted(str(chemin.relative_to(dossier)) for chemin in dossier.rglob("*") if chemin.is_file())
 
 
 @pytest.fixture(autouse=True)
