@@ -1837,7 +1837,7 @@ def _lire_timeframe(code: str) -> Timeframe:
 
 def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterator[list[Trade]]:
     """Les trades par lots, rangés par instant dans chaque morceau ; ErreurDemande si plusieurs séries s'y mêlent."""
-    series: set[tuple[Any, ...]] = set()
+    series: set[tuple[tuple[str, Any], ...]] = set()
     morceaux = [trades] if isinstance(trades, (pa.Table, pa.RecordBatch)) else trades
     for sont_nus, suite in itertools.groupby(morceaux, key=lambda morceau: isinstance(morceau, Trade)):
         if sont_nus:
@@ -1846,10 +1846,23 @@ def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterat
             continue
         for morceau in suite:
             table = morceau if isinstance(morceau, pa.Table) else pa.Table.from_batches([morceau])
-            series |= {tuple(serie.values()) for serie in _series_de(table)}
+            series |= {tuple(serie.items()) for serie in _series_de(table)}
             if len(series) > 1:
-                raise ErreurDemande(f"plusieurs séries de trades mêlées : {series}", "N'en donnez qu'une")
+                raise _series_melees([dict(serie) for serie in series])
             yield from _lots_de_table(table)
+
+
+def _series_melees(series: Sequence[Mapping[str, Any]]) -> ErreurDemande:
+    """Un contrat n'a pas la taille d'un autre : une série à la fois, et voici comment l'obtenir."""
+    for colonne in ("symbole", "exchange"):
+        valeurs = sorted({str(serie.get(colonne, "")) for serie in series})
+        if len(valeurs) > 1:
+            break
+    exemple = f'trades.filter(pyarrow.compute.field("{colonne}") == "{valeurs[-1]}")'
+    return ErreurDemande(
+        f"plusieurs séries de trades mêlées : la colonne « {colonne} » tient {', '.join(valeurs)}",
+        f"Une série à la fois : {exemple}",
+    )
 
 
 def _series_de(table: pa.Table) -> list[dict[str, Any]]:
@@ -2392,9 +2405,15 @@ class Pauses:
 class Verrou:
     """Une seule exécution par sortie. Le verrou est celui du noyau : un processus mort ne bloque jamais.
 
-    Le pid du tenant est dans un fichier à part, ôté avec le verrou : d'anciennes versions de filelock vident le
-    fichier de verrou avant de savoir s'il est libre, et Windows interdit d'y lire.
+    Son fichier part avec lui. Qui l'a ouvert avant ce départ tiendrait un fichier qui n'a plus de nom, pendant qu'un
+    autre en crée un et le tient aussi : seul vaut le verrou du fichier qui porte encore son nom une fois pris, et seul
+    celui qui le tient peut l'ôter. Sous Windows, un fichier ouvert ne s'ôte pas : filelock essaie après l'avoir rendu.
+
+    Le pid du tenant est dans un fichier à part : d'anciennes versions de filelock vident le fichier de verrou avant de
+    savoir s'il est libre, et Windows interdit d'y lire.
     """
+
+    _DEPARTS_MAX = 100  # tenants qui s'en vont juste quand on le prend : le fichier est alors rouvert
 
     def __init__(
         self,
@@ -2404,32 +2423,58 @@ class Verrou:
     ) -> None:
         self._sortie, self._tenue, self._conseil = sortie, tenue, conseil
         self._pid = sortie.with_name(f"{sortie.name}.verrou.pid")
+        self._fichier = self._pid.with_suffix("")
         self._prise: Any = None
+        self._tenu: os.stat_result | None = None
 
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
-        filelock = importer("filelock", "Tenir une sortie")
-        prise = filelock.FileLock(str(self._pid.with_suffix("")), thread_local=False)
+        limite = time.monotonic() + attente_s
         with _disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
-            self._creer()
+            for _ in range(self._DEPARTS_MAX):
+                if (prise := self._essayer(max(0.0, limite - time.monotonic()))) is not None:
+                    self._prise = prise
+                    self._pid.write_text(str(os.getpid()), encoding="ascii")
+                    return
+            raise self._occupee()
+
+    def _essayer(self, attente_s: float) -> Any:
+        """Le verrou du fichier de ce nom ; None si un autre fichier le porte depuis."""
+        filelock = importer("filelock", "Tenir une sortie")
+        temoin = self._ouvrir()
+        try:
+            prise = filelock.FileLock(str(self._fichier), thread_local=False)
             try:
                 prise.acquire(timeout=attente_s)
             except filelock.Timeout:
-                raise SortieOccupee(
-                    f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil
-                ) from None
-            self._prise = prise
-            self._pid.write_text(str(os.getpid()), encoding="ascii")
+                raise self._occupee() from None
+            # Le témoin, ouvert avant, garde son numéro pris : s'il est encore là, c'est lui qui est verrouillé.
+            self._tenu = os.fstat(temoin)
+            if self._porte_le_nom(self._tenu):
+                return prise
+            prise.release()
+            return None
+        finally:
+            os.close(temoin)
 
-    def _creer(self) -> None:
+    def _ouvrir(self) -> int:
         """Crée le fichier : filelock attend, comme s'il était pris, celui qu'il n'a pu créer (dans /proc)."""
         try:
-            os.close(os.open(self._pid.with_suffix(""), os.O_RDWR | os.O_CREAT, 0o644))
+            return os.open(self._fichier, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             raise ErreurSortie(
                 f"Aucun fichier ne peut être créé à côté de « {self._sortie} »", "Choisissez un autre dossier."
             ) from None
+
+    def _porte_le_nom(self, ouvert: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(ouvert, self._fichier.stat())
+        except OSError:
+            return False
+
+    def _occupee(self) -> SortieOccupee:
+        return SortieOccupee(f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil)
 
     def _tenant(self) -> str:
         try:
@@ -2438,12 +2483,15 @@ class Verrou:
             return "un autre processus"
 
     def rendre(self) -> None:
-        """Idempotent."""
-        if self._prise is not None:
-            with contextlib.suppress(OSError):
-                self._pid.unlink(missing_ok=True)
-            self._prise.release()
-            self._prise = None
+        """Ôte le fichier, puis rend le verrou ; idempotent. Un fichier ôté à la main peut en être un autre, tenu."""
+        if self._prise is None:
+            return
+        if self._tenu is not None and self._porte_le_nom(self._tenu):
+            for chemin in (self._pid, self._fichier):  # avant de le rendre : après, il peut être à un autre
+                with contextlib.suppress(OSError):
+                    chemin.unlink(missing_ok=True)
+        self._prise.release()
+        self._prise = None
 
 
 # --- Tables triées
@@ -6850,7 +6898,8 @@ class _Liaison:
         if self.api.has.get("fetchTime"):
             avant = maintenant_ms()
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
-                heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=3)
+                essais = min(3, self.reglages.essais)
+                heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
                     self._heure_lue = True
@@ -11699,6 +11748,15 @@ def ecrire_commande(tache: Tache) -> str:
     return shlex.join(mots)
 
 
+# Ceux qu'argparse exécute lui-même ; les mêmes à toute ligne de commande du projet.
+_DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("--version",): {
+        "action": "version", "version": f"%(prog)s {__version__}", "help": "affiche la version et sort",
+    },
+    ("-h", "--help", "--aide"): {"action": "help", "help": "affiche cette aide et sort"},
+}  # fmt: skip
+
+
 def table_options(*modeles: type[Any]) -> str:
     """Le tableau Markdown des options, pour le README (un test vérifie qu'il y est)."""
     lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
@@ -11707,6 +11765,8 @@ def table_options(*modeles: type[Any]) -> str:
         noms = ", ".join(f"`{drapeau(nom)}`" for nom in (champ.name, *declaration["synonymes"]))
         valeur = " ".join(f"`{c}`" for c in declaration["choix"]) or declaration["valeur"] or "drapeau"
         lignes.append(f"| {noms} | {valeur} | {_defaut_lisible(champ)} | {declaration['aide']} |")
+    for noms_de_drapeau, reglages in _DRAPEAUX_COMMUNS.items():
+        lignes.append(f"| {', '.join(f'`{nom}`' for nom in noms_de_drapeau)} | drapeau | non | {reglages['help']} |")
     return "\n".join(lignes)
 
 
@@ -12908,10 +12968,8 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    divers.add_argument(
-        "--version", action="version", version=f"%(prog)s {__version__}", help="affiche la version et sort"
-    )
-    divers.add_argument("-h", "--help", "--aide", action="help", help="affiche cette aide et sort")
+    for noms, reglages in _DRAPEAUX_COMMUNS.items():
+        divers.add_argument(*noms, **reglages)
     return resultat
 
 

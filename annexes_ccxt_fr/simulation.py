@@ -1,4 +1,9 @@
-"""Ce qu'une tâche ferait : bornes, requêtes, durée, taille ; sans demander une bougie ni rien écrire."""
+"""Ce qu'une tâche ferait : bornes, requêtes, durée, taille ; sans demander une bougie ni rien écrire.
+
+Les requêtes sont comptées en déroulant, à blanc, la lecture même que ferait la tâche : ce qu'un recul limité ou la
+preuve d'une cotation lui coûte y est. L'exchange est consulté pour ses marchés et son heure ; muet, la simulation se
+passe de lui, et le dit.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import asyncio
 import contextlib
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from module_ccxt_fr_v2 import (
     API,
@@ -18,23 +23,26 @@ from module_ccxt_fr_v2 import (
     CleSerie,
     Connexion,
     Contexte,
+    ErreurTemporaire,
     Fiche,
     Historique,
     Intervalle,
     Serie,
     SortieIllisible,
     Tache,
+    Timeframe,
     annexe,
-    borner,
     duree_lisible,
     en_iso,
     histoires,
+    journal,
+    nature_du_symbole,
     nombre_de,
     ouvrir_depot,
     ouvrir_ecrivain,
     ouvrir_tache,
+    pause,
     plage_de,
-    planifier,
     resoudre_series,
     taille_lisible,
 )
@@ -58,6 +66,7 @@ class Estimation:
     octets: int
     plans: Mapping[str, Devis] = field(default_factory=dict)  # par source, quand il y a le choix
     choix: str = API
+    si_plus_jeune: int = 0  # requêtes de plus si le marché, dont la cotation est inconnue, est né après le début
 
 
 OCTETS_PAR_BOUGIE = {
@@ -79,8 +88,8 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
             bilan.absorber(sien)
             estimations += siennes
         return bilan, estimations
-    async with ouvrir_tache(tache, contexte) as connexion:
-        await connexion.preparer(tache.demandes)
+    async with ouvrir_tache(_presser(tache), contexte) as connexion:
+        await _preparer(connexion, tache)
         series = resoudre_series(connexion, tache, bilan)
         ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
@@ -92,7 +101,44 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
             fiche = fiches.get(serie.cle) or Fiche(serie.cle)
             estimee = await _estimer(connexion, tache, serie, fiche)
             estimations.append(await _comparer_les_sources(connexion, tache, serie, fiche, estimee))
+        bilan.requetes = connexion.requetes  # ce que la simulation a demandé, et que la tâche demandera
         return bilan, estimations
+
+
+ESSAIS, TIMEOUT_MS = 1, 10_000  # un exchange muet ne retient pas une simulation qui peut se passer de lui
+
+
+def _presser(tache: Tache) -> Tache:
+    return replace(tache, essais=ESSAIS, timeout=min(tache.timeout, TIMEOUT_MS))
+
+
+async def _preparer(connexion: Connexion, tache: Tache) -> None:
+    """Les marchés et l'heure de l'exchange ; à défaut, ce que disent les symboles, quand ils en disent assez."""
+    try:
+        await connexion.preparer(tache.demandes)
+    except ErreurTemporaire as erreur:
+        marches = [_marche_suppose(symbole, tache) for symbole in tache.demandes]
+        if tache.donnee != OHLCV.nom or tache.source != API or None in marches:
+            raise
+        connexion.api.markets = {marche["symbol"]: marche for marche in marches if marche}
+        journal.warning(
+            "%s. La simulation s'en passe : d'après le disque et ce que ccxt sait de %s, à l'heure d'ici ; ni les "
+            "symboles ni leur cotation ne sont vérifiés.", erreur, tache.exchange,
+        )  # fmt: skip
+
+
+def _marche_suppose(symbole: str, tache: Tache) -> dict[str, Any] | None:
+    """Le marché que désigne un symbole complet (BTC/USDT au comptant, BTC/USDT:USDT) ; None si ce n'en est pas un."""
+    paire, _, reglement = symbole.partition(":")
+    base, barre, cotation = paire.partition("/")
+    genre, sous_type = nature_du_symbole(symbole, tache.type_marche, tache.sous_type)
+    if not barre or (not reglement and genre not in ("spot", "margin")):
+        return None
+    return {
+        "symbol": symbole, "id": "", "base": base, "quote": cotation, "settle": reglement.partition("-")[0] or None,
+        "type": "spot" if genre == "margin" else genre, "subType": sous_type, "contract": bool(reglement),
+        "linear": sous_type == "linear", "inverse": sous_type == "inverse",
+    }  # fmt: skip
 
 
 async def _comparer_les_sources(
@@ -117,21 +163,93 @@ async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fich
         return _estimer_flux(connexion, tache, serie)
     if tache.donnee != OHLCV.nom:
         return await _estimer_histoire(connexion, tache, serie, fiche)
-    timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
-    demande = borner(plage_de(tache), timeframe, serie.limite, connexion.heure_ms(), fiche)
-    intervalles = planifier(demande, fiche, timeframe, tache.relecture)
-    points = [timeframe.compter(*intervalle) for intervalle in intervalles]
-    requetes = sum(math.ceil(nombre / serie.limite) for nombre in points)
-    duree_s = connexion.api.throttler.duree_s(requetes)
+    a_blanc = LectureABlanc(connexion, serie, tache, fiche)
+    intervalles = await a_blanc.preparer()
+    points = [a_blanc.timeframe.compter(*intervalle) for intervalle in intervalles]
+    requetes = await a_blanc.compter(intervalles)
+    plus_jeune = 0
+    if a_blanc.cotation_inconnue and intervalles:
+        autre = LectureABlanc(connexion, serie, tache, fiche, ne_au_milieu=True)
+        plus_jeune = max(0, await autre.compter(await autre.preparer()) - requetes)
     return Estimation(
         serie.cle,
-        demande,
+        a_blanc.demande,
         intervalles,
         sum(points),
         requetes,
-        duree_s,
+        connexion.api.throttler.duree_s(requetes),
         sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
+        si_plus_jeune=plus_jeune,
     )
+
+
+class LectureABlanc(Historique):
+    """La lecture d'une série, telle qu'elle se fera, dont chaque page est répondue par ce qu'on sait de l'exchange.
+
+    Il sert tout depuis la cotation du marché, si elle est connue, et jusqu'où il remonte (`portee`). Rien ne manque
+    ensuite : au-delà de quelques pages, les autres se comptent sans être déroulées.
+    """
+
+    PAGES_DEROULEES = 40
+
+    def __init__(
+        self, connexion: Connexion, serie: Serie, tache: Tache, fiche: Fiche, *, ne_au_milieu: bool = False
+    ) -> None:
+        # Une copie : la lecture fixe l'ancre de sa fiche, et celle d'ici peut servir encore.
+        super().__init__(
+            connexion, serie, plage_de(tache), replace(fiche), asyncio.Semaphore(tache.concurrence), tache.concurrence
+        )
+        self.requetes = 0
+        self._cotation = int(serie.marche.get("created") or 0)
+        self._ne_au_milieu = ne_au_milieu
+
+    @property
+    def cotation_inconnue(self) -> bool:
+        """Vrai si rien ne dit que le marché existait déjà au début de ce qui est demandé."""
+        debut, fin = self.demande
+        connu = any(su[0] <= debut for su in self.fiche.connus())
+        return not (self._cotation or connu or self.plage.debut is None) and self._premiere(self.timeframe) < fin
+
+    async def compter(self, intervalles: list[Intervalle]) -> int:
+        """Les requêtes que coûtent ces intervalles, ancre comprise."""
+        capacite = self.pages.capacite(self.timeframe)
+        if self._ne_au_milieu and intervalles:
+            debut, fin = intervalles[0]
+            self._cotation = self.timeframe.avancer(debut, self.timeframe.compter(debut, fin) // 2)
+        deroules: list[Intervalle] = []
+        for debut, fin in intervalles:
+            servi = min(fin, max(debut, self._premiere(self.timeframe)))
+            coupe = min(fin, self.timeframe.avancer(servi, self.PAGES_DEROULEES * capacite))
+            self.requetes += math.ceil(self.timeframe.compter(coupe, fin) / capacite)
+            deroules.append((debut, coupe))
+        async for _ in self.lots(deroules):
+            pass
+        return self.requetes
+
+    def _premiere(self, timeframe: Timeframe) -> int:
+        """La première ouverture servie de ce timeframe."""
+        portee = self.connexion.particularite.portee
+        recul = timeframe.avancer(self.connexion.heure_ms(), 1 - portee) if portee else 0
+        return max(recul, timeframe.plafond(self._cotation) if self._cotation else 0)
+
+    async def _demander(
+        self, timeframe: Timeframe, debut: int, fin: int, relecture: bool  # noqa: ARG002  sa réponse est la même
+    ) -> list[list[Any]]:
+        """Une page de l'exchange supposé ; la place est rendue à la boucle, comme par une vraie réponse."""
+        propre = self.connexion.particularite
+        self.requetes += 1 + bool(propre.fichier and propre.fichier(debut, timeframe) < fin)
+        async with self._places:
+            await pause(0)
+        premiere, maintenant = self._premiere(timeframe), self.connexion.heure_ms()
+        if propre.est_sourde(self.serie.marche, self.serie.cle.prix):
+            premiere = max(premiere, timeframe.avancer(maintenant, 1 - self.serie.limite))
+            debut, fin = premiere, maintenant
+        elif 0 < propre.portee <= self.serie.limite:  # kraken : ses dernières, sans égard à la fin demandée
+            fin = maintenant
+        ouverture = timeframe.plafond(max(debut, premiere))
+        nombre = min(self.serie.limite, timeframe.compter(ouverture, min(fin, maintenant)))
+        instants = [timeframe.avancer(ouverture, rang) for rang in range(max(0, nombre))]
+        return [[instant, 1.0, 1.0, 1.0, 1.0, 1.0] for instant in instants if instant < min(fin, maintenant)]
 
 
 async def _estimer_histoire(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
@@ -171,8 +289,18 @@ async def commande_simuler(tache: Tache) -> list[str]:
             f"environ {taille_lisible(estimation.octets)}"
         )
         lignes += _dire_les_plans(estimation, tache)
+        if estimation.si_plus_jeune:
+            lignes.append(
+                f"  Sa cotation n'est pas connue : si elle est plus récente que {en_iso(debut)}, la prouver coûterait "
+                f"environ {nombre_de(estimation.si_plus_jeune, 'requête')} de plus."
+            )
     sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.parties or [bilan])
-    return [*lignes, f"Sortie : {', '.join(sorties)}. Rien n'a été écrit."]
+    preparation = nombre_de(bilan.requetes, "requête") if bilan.requetes else "aucune requête"
+    return [
+        *lignes,
+        f"Marchés et heure de {tache.exchange} : {preparation}, que la tâche refera.",
+        f"Sortie : {', '.join(sorties)}. Rien n'a été écrit.",
+    ]
 
 
 def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:

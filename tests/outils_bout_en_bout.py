@@ -152,5 +152,5 @@ def empreinte(sortie: Path) -> dict[str, tuple[bytes, int]]:
 
 def restes(sortie: Path) -> set[str]:
     """Ce qui traîne à côté d'une sortie et n'a pas à y rester."""
-    permis = {sortie.name, f"{sortie.name}.verrou", f"{sortie.name}.fiche.json"}
+    permis = {sortie.name, f"{sortie.name}.fiche.json"}
     return {voisin.name for voisin in sortie.parent.iterdir()} - permis

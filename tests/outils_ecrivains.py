@@ -207,7 +207,7 @@ def couverts(chemin: Path, cle: m.CleSerie = BTC) -> list[m.Intervalle]:
 
 def restes(chemin: Path) -> set[str]:
     """Ce qui traîne à côté de la sortie et n'a pas à y rester."""
-    permis = {chemin.name, f"{chemin.name}.verrou", f"{chemin.name}.fiche.json"}
+    permis = {chemin.name, f"{chemin.name}.fiche.json"}
     return {voisin.name for voisin in chemin.parent.iterdir()} - permis
 
 

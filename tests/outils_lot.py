@@ -92,8 +92,8 @@ class Lot:
         return lu
 
     def fichiers(self) -> list[str]:
-        """Les fichiers produits, hors YAML et verrous."""
-        tous = (c for c in self.dossier.rglob("*") if c.is_file() and c.suffix != ".verrou" and c != self.yaml)
+        """Les fichiers produits, hors YAML."""
+        tous = (c for c in self.dossier.rglob("*") if c.is_file() and c != self.yaml)
         return sorted(str(c.relative_to(self.dossier)) for c in tous)
 
     def empreinte(self) -> dict[str, tuple[bytes, int]]:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -658,11 +659,21 @@ def test_un_trade_repete_dans_la_table_ne_compte_qu_une_fois() -> None:
     )
 
 
-def test_deux_series_melees_sont_refusees() -> None:
+def test_deux_series_melees_sont_refusees_avec_le_filtre_a_poser() -> None:
+    """Le conseil s'exécute tel quel, et son résultat s'agrège."""
     une, autre = en_table([trade(0)]), en_table([trade(0)], symbole="ETH/USDT")
-    for trades in (pa.concat_tables([une, autre]), [une, autre]):
-        with pytest.raises(ErreurDemande, match="ETH/USDT"):
+    melees = pa.concat_tables([une, autre])
+    for trades in (melees, [une, autre], [une, autre.drop_columns(["symbole"])]):
+        with pytest.raises(ErreurDemande, match="colonne « symbole » tient") as refus:
             agreger_trades(trades, ["1m"])
+    with pytest.raises(ErreurDemande, match="BTC/USDT, ETH/USDT") as refus:
+        agreger_trades(melees, ["1m"])
+    expression = refus.value.conseil.partition(" : ")[2]
+    assert expression == 'trades.filter(pyarrow.compute.field("symbole") == "ETH/USDT")'
+    assert melees.filter(pc.field("symbole") == "ETH/USDT").equals(autre)
+    exchanges = [une, une.set_column(0, "exchange", pa.array(["autre"]))]
+    with pytest.raises(ErreurDemande, match="colonne « exchange » tient autre, "):
+        agreger_trades(exchanges, ["1m"])
 
 
 def test_une_table_qui_n_est_pas_de_trades_est_refusee() -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from outils_bout_en_bout import commande
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Panne
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MODULE = Path(module.__file__)
 MINUTE, HEURE, JOUR = 60_000, 3_600_000, 86_400_000
@@ -46,12 +47,8 @@ def sans_trace(fin: Fin) -> Fin:
 
 
 def fichiers(dossier: Path) -> list[str]:
-    """Les fichiers produits, hors verrous, qui peuvent rester."""
-    return sorted(
-        str(chemin.relative_to(dossier))
-        for chemin in dossier.rglob("*")
-        if chemin.is_file() and chemin.suffix != ".verrou"
-    )
+    """Les fichiers produits."""
+    return sorted(str(chemin.relative_to(dossier)) for chemin in dossier.rglob("*") if chemin.is_file())
 
 
 @pytest.fixture(autouse=True)
@@ -613,6 +610,88 @@ def test_la_simulation_tient_compte_de_ce_qui_est_la(cli: Callable[..., Fin]) ->
     fin = cli(*mots, *HEURE_LUE, "--simulation")
     assert "2 bougies à demander, 1 requête" in fin.out
     assert Path("a.csv").stat().st_mtime_ns == avant
+
+
+@pytest.fixture(scope="module")
+def jeune() -> Iterator[Bourse]:
+    """Deux mois après la cotation de SOL : prouver d'où part un marché n'y relit pas dix ans."""
+    with Bourse(maintenant_ms=JEUNESSE, limites=False).en_fil() as ouverte:
+        yield ouverte
+
+
+JEUNESSE = 1_602_763_230_000  # 2020-10-15T12:00:30Z
+
+
+@pytest.mark.parametrize(
+    ("exchange", "demande", "marge"),
+    [
+        ("kraken", ("--symbole", "SOL/USD", "--timeframe", "1h", "--date-debut", "2020-08-20"), 1),  # 720 en tout
+        ("kraken", ("--symbole", "SOL/USD", "--timeframe", "1h", "--date-debut", "2020-10-10"), 0),
+        ("okx", ("--symbole", "SOL/USDT", "--timeframe", "1w", "--date-debut", "2020-09-01"), 0),  # son ancre
+        ("bybit", ("--symbole", "SOL/USDT:USDT", "--timeframe", "1d", "--date-debut", "2020-06-01"), 2),  # sa cotation
+    ],
+)
+def test_la_simulation_compte_les_requetes_que_la_tache_fera(
+    jeune: Bourse, capsys: pytest.CaptureFixture[str], exchange: str, demande: tuple[str, ...], marge: int
+) -> None:
+    """Recul limité, preuve d'une cotation, ancre d'une grille : annoncé, puis fait ; relancé de même."""
+    mots = [*commande(jeune, None, None, *demande, exchange=exchange), "--journal", "error"]
+    for _ in range(2):
+        assert module.principal([*mots, "--simulation"]) == 0
+        dites = capsys.readouterr().out
+        annoncees = int(re.findall(r"à demander, (\d+) requête", dites)[0])
+        preparation = int(re.findall(r"Marchés et heure de \w+ : (\d+) requêtes, que la tâche refera", dites)[0])
+        assert preparation >= 2
+        assert module.principal([*mots, "--bilan", "b.json"]) in (0, 3)
+        faites = json.loads(Path("b.json").read_text(encoding="utf-8"))["requetes"]
+        assert abs(annoncees + preparation - faites) <= marge, (annoncees, preparation, faites)
+
+
+def test_la_simulation_dit_ce_que_couterait_une_cotation_inconnue(
+    jeune: Bourse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Binance ne dit pas la cotation d'un marché au comptant ; ce que la sortie prouve déjà n'est plus à prouver."""
+    demande = ("--symbole", "SOL/USDT", "--timeframe", "1h", "--date-debut", "2020-09-01", "--journal", "error")
+    mots = commande(jeune, None, None, *demande)
+    phrase = "Sa cotation n'est pas connue : si elle est plus récente que 2020-09-01T00:00Z, la prouver coûterait"
+    assert module.principal([*mots, "--simulation"]) == 0
+    assert phrase in capsys.readouterr().out
+    assert module.principal(mots) == 0
+    assert module.principal([*mots, "--simulation"]) == 0
+    assert phrase not in capsys.readouterr().out
+
+
+@pytest.fixture
+def muet(tmp_path: Path) -> tuple[str, ...]:
+    """Les mots qui mènent kraken où rien n'écoute."""
+    config = {"urls": {"api": {"public": "http://127.0.0.1:1", "private": "http://127.0.0.1:1"}}}
+    (tmp_path / "muet.json").write_text(json.dumps(config), encoding="utf-8")
+    return ("--exchange", "kraken", "--config-ccxt", f"@{tmp_path / 'muet.json'}", "--simulation")
+
+
+def test_la_simulation_se_passe_de_reseau_et_le_dit(
+    cli: Callable[..., Fin], muet: tuple[str, ...], dossier: Path
+) -> None:
+    """Le disque et `features` suffisent à un symbole complet : mêmes requêtes que l'exchange présent."""
+    demande = ("--symbole", "BTC/USD", "--timeframe", "1m", "--date-debut", "-2j")
+    presente = cli(*demande, "--simulation", exchange="kraken")
+    seule = cli(*muet, *demande, exchange=None)
+    assert seule.code == 0, seule.err
+    assert re.findall(r"à demander, (\d+) requêtes", seule.out) == re.findall(r"à demander, (\d+) req", presente.out)
+    assert "La simulation s'en passe" in seule.err
+    assert "ni leur cotation ne sont vérifiés" in seule.err
+    assert "Nouvel essai" not in seule.err
+    assert list(dossier.iterdir()) == []
+
+
+@pytest.mark.parametrize("mots", [("--symbole", "BTCUSD"), ("--symbole", "BTC/USD", "--donnee", "trades")])
+def test_la_simulation_dit_quand_il_lui_faut_le_reseau(
+    cli: Callable[..., Fin], muet: tuple[str, ...], mots: tuple[str, ...]
+) -> None:
+    """Un symbole à deviner, des trades à compter : l'erreur du réseau, code 1."""
+    fin = cli(*muet, *mots, "--date-debut", "-1j", exchange=None)
+    assert (fin.code, fin.out) == (1, "")
+    assert "Liste des marchés de kraken" in fin.err
 
 
 def test_version_et_aide_vont_sur_stdout(cli: Callable[..., Fin]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import gzip
 import json
 import logging
@@ -230,6 +231,100 @@ def test_verrou_dans_le_meme_processus(sortie: Path) -> None:
         creer(sortie).ouvrir().fermer()
 
 
+def verrous(dossier: Path) -> list[str]:
+    """Ce qui reste d'un verrou."""
+    return sorted(v.name for v in dossier.iterdir() if ".verrou" in v.name)
+
+
+def test_le_verrou_part_avec_l_execution(sortie: Path) -> None:
+    """Écriture faite, vide, ou qui lève : il n'en reste rien ; tenu, ses deux fichiers sont là."""
+    with creer(sortie):
+        assert verrous(sortie.parent) == [f"{sortie.name}.verrou", f"{sortie.name}.verrou.pid"]
+    assert verrous(sortie.parent) == []
+    with pytest.raises(KeyError), creer(sortie):
+        raise KeyError
+    ecrire(sortie, lot(range(5)))
+    assert verrous(sortie.parent) == []
+
+
+def test_un_verrou_pris_sur_un_fichier_ote_ne_vaut_rien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le tenant s'en va, un autre vient, entre l'ouverture et le verrou : l'autre le tient, et il est refusé."""
+    premier, deuxieme, troisieme = (m.Verrou(tmp_path / "a.csv") for _ in range(3))
+    premier.prendre()
+    verrouiller, relais = fcntl.flock, [troisieme]
+
+    def relayer(descripteur: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX and relais:
+            suivant = relais.pop()
+            premier.rendre()
+            suivant.prendre()
+        verrouiller(descripteur, operation)
+
+    monkeypatch.setattr(fcntl, "flock", relayer)
+    with pytest.raises(m.SortieOccupee):
+        deuxieme.prendre()
+    assert not relais
+    troisieme.rendre()
+    deuxieme.prendre()
+    assert verrous(tmp_path) == ["a.csv.verrou", "a.csv.verrou.pid"]
+    deuxieme.rendre()
+    assert verrous(tmp_path) == []
+
+
+def test_un_verrou_rendu_apres_l_ouverture_se_reprend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le tenant s'en va entre l'ouverture et le verrou, sans successeur : le fichier est rouvert, et tenu."""
+    premier, deuxieme = (m.Verrou(tmp_path / "a.csv") for _ in range(2))
+    premier.prendre()
+    ouvrir, ouvertures = m.Verrou._ouvrir, []
+
+    def partir(verrou: m.Verrou) -> int:
+        ouvertures.append(ouvrir(verrou))
+        premier.rendre()
+        return ouvertures[-1]
+
+    monkeypatch.setattr(m.Verrou, "_ouvrir", partir)
+    deuxieme.prendre()
+    assert len(ouvertures) == 2
+    with pytest.raises(m.SortieOccupee, match=str(os.getpid())):
+        m.Verrou(tmp_path / "a.csv").prendre()
+
+
+def test_un_verrou_ote_a_la_main_n_emporte_pas_celui_d_un_autre(tmp_path: Path) -> None:
+    premier, autre = (m.Verrou(tmp_path / "a.csv") for _ in range(2))
+    premier.prendre()
+    (tmp_path / "a.csv.verrou").unlink()
+    autre.prendre()
+    premier.rendre()
+    assert verrous(tmp_path) == ["a.csv.verrou", "a.csv.verrou.pid"]
+    with pytest.raises(m.SortieOccupee):
+        m.Verrou(tmp_path / "a.csv").prendre()
+
+
+def compter_sous_verrou(dossier: Path, fois: int) -> None:
+    """Lit, attend qu'un autre puisse s'en mêler, écrit plus un : sans exclusion, des comptes se perdent."""
+    compte = dossier / "compte"
+    for _ in range(fois):
+        verrou = m.Verrou(dossier / "a.csv")
+        verrou.prendre(60.0)
+        valeur = int(compte.read_text())
+        os.sched_yield()
+        compte.write_text(str(valeur + 1))
+        verrou.rendre()
+
+
+def test_des_processus_se_suivent_sans_jamais_se_croiser(naissances: Any, tmp_path: Path) -> None:
+    """Chacun ôte le fichier en partant, sous les yeux de ceux qui l'attendent : aucun compte ne se perd."""
+    (tmp_path / "compte").write_text("0")
+    processus = [naissances.Process(target=compter_sous_verrou, args=(tmp_path, 60)) for _ in range(3)]
+    for p in processus:
+        p.start()
+    for p in processus:
+        p.join(60)
+    assert [p.exitcode for p in processus] == [0] * 3
+    assert (tmp_path / "compte").read_text() == "180"
+    assert verrous(tmp_path) == []
+
+
 # --- Fichiers abîmés
 
 
@@ -413,7 +508,6 @@ def test_dossier_en_lecture_seule(suffixe: str) -> None:
     try:
         chemin = dossier / f"a{suffixe}"
         ecrire(chemin, lot(range(5)))
-        chemin.with_name(f"{chemin.name}.verrou").unlink()
         avant = {v.name: v.read_bytes() for v in dossier.iterdir()}
         dossier.chmod(0o555)
         with sans_droits(), pytest.raises(m.ErreurSortie, match="accès est refusé") as erreur:

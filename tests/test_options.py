@@ -549,5 +549,7 @@ def test_la_table_du_readme_est_celle_des_declarations() -> None:
 def test_la_table_a_une_ligne_par_option(modeles: tuple[type[Any], ...]) -> None:
     """Quatre colonnes partout : aucune aide ne contient de barre verticale."""
     lignes = module.table_options(*modeles).splitlines()
-    assert len(lignes) == 2 + sum(len(fields(modele)) for modele in modeles)
+    assert len(lignes) == 2 + sum(len(fields(modele)) for modele in modeles) + 2
+    assert lignes[-2].startswith("| `--version` | ")
+    assert lignes[-1].startswith("| `-h`, `--help`, `--aide` | ")
     assert {ligne.count("|") for ligne in lignes} == {5}
