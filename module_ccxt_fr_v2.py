@@ -7155,6 +7155,12 @@ class Connexion(_Marches):
         unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
+    def unite_des_quantites(self, marche: Mapping[str, Any]) -> str:
+        """L'unité de l'`amount` d'un trade ou d'un niveau de carnet d'un contrat : ccxt les compte en contrats."""
+        if self.particularite.trades_en_contrats:
+            return "contrats"
+        return str(marche.get("quote" if marche.get("inverse") else "base") or INCONNUE)
+
     def mesure_des_trades(self, marche: Mapping[str, Any]) -> Callable[[Trade], Decimal]:
         """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST."""
         contrat = marche.get("contract") and self.unite_volume(marche) != "contrats"
@@ -12309,7 +12315,7 @@ class _Execution:
         contrat = serie.marche.get("contractSize")
         unite = self.connexion.unite_volume(serie.marche)
         if serie.marche.get("contract") and not serie.cle.timeframe:
-            unite = "contrats"  # ceux de ccxt : `amount` d'un trade, d'un niveau de carnet
+            unite = self.connexion.unite_des_quantites(serie.marche)
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,

@@ -188,7 +188,7 @@ def test_tue_net_la_relance_part_du_dernier_trade_prouve(figee: Bourse, tmp_path
     assert m.verifier(sortie).code == 0
 
 
-@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "coinbase"])
+@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "kucoin", "mexc", "upbit", "dydx"])
 def test_qui_ne_remonte_pas_le_dit(tmp_path: Path, exchange: str) -> None:
     """Code 2, sans requête : ce qu'il sert, et que faire."""
     sortie = tmp_path / "t.csv"
