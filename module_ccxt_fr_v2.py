@@ -8721,12 +8721,21 @@ def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche
     return timeframe.avancer(fin, -limite), fin
 
 
+def reste_a_lire(demande: Intervalle, fiche: Fiche, *, ailleurs: bool = False) -> list[Intervalle]:
+    """Ce que la fiche ne sait pas de la demande : la seule règle de reprise, de toute histoire.
+
+    Ce que l'API ne sert plus n'est redemandé qu'à une source qui n'est pas elle (`ailleurs`) : des fichiers, ou les
+    trades dont on fait les bougies qu'elle n'a plus.
+    """
+    return oter([demande], fiche.couverts if ailleurs else fiche.connus())
+
+
 def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture: int) -> list[Intervalle]:
     """Ce qu'il reste à demander : la demande moins ce qui est su, plus les dernières bougies, relues.
 
     Des exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
     """
-    manque = oter([demande], fiche.connus())
+    manque = reste_a_lire(demande, fiche)
     sues = oter(croiser([demande], fiche.couverts), ((t.debut, t.fin) for t in fiche.trous))
     if sues and relecture:
         fin = sues[-1][1]

@@ -79,6 +79,7 @@ from module_ccxt_fr_v2 import (
     nombre_de,
     oter,
     plages,
+    reste_a_lire,
     taille_lisible,
     unir,
 )
@@ -1017,10 +1018,10 @@ class _HistoireDesArchives:
         self.demande = histoire.demande
 
     async def preparer(self) -> list[Intervalle]:
-        """Fixe les bornes ; rend les intervalles à demander."""
-        intervalles = await self._histoire.preparer()
+        """Fixe les bornes ; rend les intervalles à demander : un fichier a peut-être ce que l'API ne sert plus."""
+        await self._histoire.preparer()
         self.demande = self._histoire.demande
-        return intervalles
+        return reste_a_lire(self.demande, self._histoire.fiche, ailleurs=True)
 
 
 class TradesDesArchives(_HistoireDesArchives):
@@ -1392,11 +1393,6 @@ class InteretDesArchives(_HistoireDesArchives):
     Ce qu'un instant veut dire a changé : l'état à cet instant, puis cinq minutes après. Les sources se contredisent sur
     la date : un fichier que l'API sert encore lui est confronté ; d'un autre, les instants sont gardés tels qu'écrits.
     """
-
-    async def preparer(self) -> list[Intervalle]:
-        """Fixe les bornes ; rend les intervalles à demander : un fichier a peut-être ce que l'API ne sert plus."""
-        await super().preparer()
-        return oter([self.demande], self._histoire.fiche.couverts)
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, puis ce que ni eux ni l'API n'ont, puis les lots de l'API."""

@@ -71,6 +71,7 @@ from module_ccxt_fr_v2 import (
     manquants,
     oter,
     reporter_les_vides,
+    reste_a_lire,
     tabler_trades,
     trade_de,
 )
@@ -889,7 +890,7 @@ class Histoire:
         if debut is None:
             debut = self.fiche.couverts[0][0] if self.fiche.couverts else await self.parcours.debut_libre(fin)
         self.demande = (min(debut, fin), fin)
-        return oter([self.demande], self.fiche.connus())
+        return reste_a_lire(self.demande, self.fiche)
 
     def _fin(self) -> int:
         heure = self.connexion.heure_ms()
@@ -931,7 +932,7 @@ class BougiesDesTrades:
         """Fixe l'ancre et les bornes ; ce que les bougies de l'exchange ne servent plus est à lire dans les trades."""
         await self._bougies.preparer()
         self.demande = self._bougies.demande
-        return oter([self.demande], self.fiche.couverts)
+        return reste_a_lire(self.demande, self.fiche, ailleurs=True)
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""

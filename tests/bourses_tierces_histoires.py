@@ -152,8 +152,10 @@ def _bitflyer(tierce: TierceHistoires, t: Trade) -> Params:
 
 
 def _gate(tierce: TierceHistoires, t: Trade) -> Params:
-    return {"id": str(tierce.numero(t)), "create_time": str(t.ts // 1000), "create_time_ms": f"{t.ts}.0", "side": t.sens,
-            "currency_pair": "12", "amount": tierce.quantite(t), "price": tierce.prix(t.prix)}  # fmt: skip
+    return {
+        "id": str(tierce.numero(t)), "create_time": str(t.ts // 1000), "create_time_ms": f"{t.ts}.0", "side": t.sens,
+        "currency_pair": "12", "amount": tierce.quantite(t), "price": tierce.prix(t.prix),
+    }  # fmt: skip
 
 
 TRADES: dict[str, Histoire] = {

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import archives
+from annexes_ccxt_fr import archives, verification
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
 from bourse_locale.serveur import Appel
@@ -547,6 +547,24 @@ def test_la_sortie_est_la_meme_et_la_relance_n_y_change_rien(depot: Bourse, exte
         assert servis(depot) == []
         assert extension == "sqlite" or sorties["archives"].read_bytes() == avant
         assert module.lire_fiches(sorties["archives"])[0].sources == sue.sources
+
+
+def test_un_fichier_illisible_refait_garde_la_provenance_de_ce_qui_s_en_lit(depot: Bourse, tmp_path: Path) -> None:
+    """Seul ce qui est relu à l'API en vient."""
+    sortie = tmp_path / "a.csv.gz"
+    lire(depot, "api", sortie=sortie, date_debut="2024-01-10", date_fin="2024-01-12", timeframe="1m")
+    lire(depot, sortie=sortie, date_debut="2024-01-08", date_fin="2024-01-31", timeframe="1m")
+    (avant,) = module.lire_fiches(sortie)
+    octets = sortie.read_bytes()
+    sortie.write_bytes(octets[: len(octets) * 3 // 4])
+    assert set(module.verifier(sortie).fautes) & {"illisible"}
+
+    assert verification.assainir_sortie(sortie)
+    (apres,) = module.lire_fiches(sortie)
+    assert apres.couverts != avant.couverts
+    gardees = [(p.source, dedans) for p in avant.sources for dedans in module.croiser([p[:2]], apres.couverts)]
+    assert [(p.source, p[:2]) for p in apres.sources] == gardees
+    assert gardees
 
 
 def test_elargir_ne_lit_que_ce_qui_manque(depot: Bourse, tmp_path: Path) -> None:
