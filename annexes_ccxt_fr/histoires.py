@@ -28,6 +28,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from module_ccxt_fr_v2 import (
+    API,
     AVANT_COTATION,
     ECHEC,
     FUNDING,
@@ -56,6 +57,7 @@ from module_ccxt_fr_v2 import (
     Lot,
     Plage,
     Serie,
+    Source,
     Tache,
     Timeframe,
     Trade,
@@ -67,6 +69,7 @@ from module_ccxt_fr_v2 import (
     en_iso,
     genre_de,
     habiller,
+    instants_de,
     journal,
     manquants,
     oter,
@@ -74,6 +77,7 @@ from module_ccxt_fr_v2 import (
     reste_a_lire,
     tabler_trades,
     trade_de,
+    unir,
 )
 
 if TYPE_CHECKING:
@@ -738,6 +742,7 @@ class Pas(NamedTuple):
     couverts: list[Intervalle]
     trous: list[Trou]
     avant: Any = None
+    source: str = API
 
 
 def _numero_au(page: Page, instant: int) -> int:
@@ -759,6 +764,11 @@ class Parcours:
         """Sans date de début : le deuxième instant de la page la plus récente, dont le premier est peut-être coupé."""
         instants = sorted({trade.timestamp for trade in (await self._voie.recents()).lignes if trade.timestamp < fin})
         return instants[1] if len(instants) > 1 else instants[0] if instants else fin
+
+    async def avant(self, instant: int) -> Any:
+        """La dernière ligne d'avant un instant ; None si rien n'en est servi."""
+        lignes = (await self._voie.situer(instant)).page.lignes
+        return max((ligne for ligne in lignes if ligne.timestamp < instant), key=_rang, default=None)
 
     async def compter(self, debut: int, fin: int) -> int:
         """Combien de lignes tient [debut, fin[, à peu près : d'après leurs numéros, sinon d'après leur densité."""
@@ -911,6 +921,12 @@ def _tabler_trades(cle: CleSerie, trades: Sequence[Any]) -> pa.Table:
     return tabler_trades(cle, trades) if trades else TRADES.schema.empty_table()
 
 
+def trades_de(lignes: pa.Table) -> list[Trade]:
+    """Les trades d'une table, dans son ordre."""
+    valeurs = (lignes[nom].to_pylist() for nom in ("id", "side", "price", "amount", "cost"))
+    return [Trade(*ligne) for ligne in zip(instants_de(lignes), *valeurs, strict=True)]
+
+
 def _moins_les_trous(couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> list[Intervalle]:
     """Ce qui est prouvé : un fait l'est, un trou partiel non."""
     return oter(couverts, (trou[:2] for trou in trous if trou.raison in (ECHEC, HORS_FENETRE_API)))
@@ -922,6 +938,11 @@ class BougiesDesTrades:
     def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
         self._bougies, self.parcours, self._reporter = bougies, parcours, vides == "reporter"
         self.fiche, self.demande = bougies.fiche, bougies.demande
+        self._fichiers: Callable[[Histoire], Source] | None = None
+
+    def lire_aussi(self, fichiers: Callable[[Histoire], Source]) -> None:
+        """Les trades viendront de cette source, faite de leur histoire, et non de l'API seule."""
+        self._fichiers = fichiers
 
     @property
     def attendue(self) -> int | None:
@@ -936,25 +957,69 @@ class BougiesDesTrades:
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
+        async with aclosing(lots_ensemble([self], [intervalles])) as lots:
+            async for _, lot in lots:
+                yield lot
+
+    def pas_a_pas(self, debut: int, fin: int) -> AsyncGenerator[Pas]:
+        """Les pas de [debut, fin[, dans l'ordre."""
         plage, heure = self._bougies.plage, self._bougies.connexion.heure_ms()
         passee = plage.fin is not None and plage.fin <= heure
-        for debut, fin in intervalles:
-            atelier = Atelier(self._bougies, debut, fin, reporter=self._reporter)
-            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
-            async with aclosing(parcours) as pas_a_pas:
-                async for pas in pas_a_pas:
+        if self._fichiers is None:
+            return self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+        bougies = self._bougies
+        fiche = Fiche(bougies.serie.cle)
+        histoire = Histoire(bougies.connexion, bougies.serie, plage, fiche, self.parcours, _tabler_trades)
+        histoire.demande = self.demande
+        return self._pas_des_lots(self._fichiers(histoire), debut, fin)
+
+    async def _pas_des_lots(self, source: Source, debut: int, fin: int) -> AsyncGenerator[Pas]:
+        """Les pas que font des lots de trades rendus dans l'ordre ; une ligne attend d'être prouvée."""
+        avant = await self.parcours.avant(debut) if self._reporter else None
+        attente: list[Trade] = []
+        async with aclosing(source.lots([(debut, fin)])) as lots:
+            async for lot in lots:
+                attente += trades_de(lot.lignes)
+                jusqua = max((f for _, f in lot.couverts), default=debut)
+                prets = [t for t in attente if any(d <= t.timestamp < f for d, f in lot.couverts)]
+                prets.sort(key=_rang)  # d'un bord, les fichiers et l'API ont pu rendre la même ligne
+                attente = [t for t in attente if t.timestamp >= jusqua]
+                yield Pas(prets, lot.couverts, lot.trous, avant, lot.source)
+                avant = None
+
+    def atelier(self, debut: int, fin: int) -> Atelier:
+        """De quoi faire les bougies de [debut, fin[."""
+        return Atelier(self._bougies, debut, fin, reporter=self._reporter)
+
+
+async def lots_ensemble(
+    sources: Sequence[BougiesDesTrades], intervalles: Sequence[Sequence[Intervalle]]
+) -> AsyncGenerator[tuple[int, Lot]]:
+    """Les lots de plusieurs grilles d'une même histoire, lue une fois : le rang de la source, et son lot."""
+    dernier = max(range(len(sources)), key=lambda rang: sources[rang].demande[1])
+    for debut, fin in unir(*intervalles):
+        ateliers = [
+            (rang, source.atelier(*sien))
+            for rang, source in enumerate(sources)
+            for sien in croiser(intervalles[rang], [(debut, fin)])
+        ]
+        async with aclosing(sources[dernier].pas_a_pas(debut, fin)) as pas_a_pas:
+            async for pas in pas_a_pas:
+                for rang, atelier in ateliers:
                     if lot := atelier.prendre(pas):
-                        yield lot
+                        yield rang, lot
 
 
 class Atelier:
     """Les bougies d'un intervalle, à mesure que les trades qui les font sont prouvés."""
 
     def __init__(self, bougies: Historique, debut: int, fin: int, *, reporter: bool) -> None:
-        self._cle, self._pas, self._fin, self._reporter = bougies.serie.cle, bougies.timeframe, fin, reporter
+        self._cle, self._pas, self._reporter = bougies.serie.cle, bougies.timeframe, reporter
+        self._debut, self._fin = debut, fin
         volume = bougies.connexion.mesure_des_trades(bougies.serie.marche)
         self._agregateur = Agregateur(bougies.timeframe, grace_ms=0, volume=volume, depuis_ms=debut)
         self._rendu = self._su = debut  # fin de ce qui est rendu ; de ce dont les trades disent quelque chose
+        self._source = API  # d'où viennent, au moins en partie, les trades des prochaines bougies
         self._trous: list[Trou] = []
         self._bougies: list[BougieTrades] = []
         self._tardifs: set[Trou] = set()  # des bougies déjà rendues, qu'un trade venu trop tard dément
@@ -962,9 +1027,14 @@ class Atelier:
 
     def prendre(self, pas: Pas) -> Lot | None:
         """Le lot que ces trades achèvent ; None s'ils n'en achèvent pas."""
-        if pas.avant is not None:
-            self._clotures[self._pas.avancer(self._rendu, -1)] = pas.avant.price
+        if self._rendu >= self._fin:
+            return None
+        if self._rendu == self._debut:
+            avant = next((t for t in reversed(pas.lignes) if t.timestamp < self._debut), pas.avant)
+            if avant is not None:
+                self._clotures[self._pas.avancer(self._debut, -1)] = avant.price
         self._trous += pas.trous
+        self._source = pas.source if pas.source != API else self._source
         self._su = max([self._su, *(fin for _, fin in pas.couverts), *(trou.fin for trou in pas.trous)])
         perdus = self._agregateur.perdus
         self._bougies += self._agregateur.ajouter(pas.lignes)
@@ -973,7 +1043,8 @@ class Atelier:
         if jusqua <= self._rendu:
             return None
         self._bougies += self._agregateur.clore(jusqua)
-        lot = self._lot(self._rendu, jusqua)
+        lot = self._lot(self._rendu, jusqua)._replace(source=self._source)
+        self._source = API
         if self._tardifs:
             lot = lot._replace(trous=sorted([*lot.trous, *self._tardifs]))
         self._rendu, self._tardifs = jusqua, set()

@@ -440,10 +440,6 @@ def test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api(bourse: Bourse
     [
         ({"source": "archive"}, "source : « archive » n'est pas permis"),
         ({"source": "auto", "stream": "ohlcv"}, "un flux se lit chez l'exchange"),
-        (
-            {"source": "archives", "donnee": "trades", "trades_vers_ohlcv": True},
-            "des bougies faites de trades se lisent à l'API",
-        ),
     ],
 )
 def test_une_source_qui_ne_va_pas_est_refusee(autres: dict[str, Any], phrase: str) -> None:
@@ -658,7 +654,7 @@ def lire_les_trades(bourse: Bourse, source: str = "archives", **autres: Any) -> 
 
 @pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"])
 def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
-    """Un contrat inverse se lit à l'API : rien ne prouve que son coût, un quotient, soit le même."""
+    """Au bit près, le coût d'un contrat inverse, un quotient, compris."""
     attendus = lire_les_trades(depot, "api", symbole=symbole)
     pages = depot.compter("aggTrades") - depot.compter("/archives")
     table = lire_les_trades(depot, symbole=symbole)
@@ -667,10 +663,9 @@ def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
     assert table.equals(attendus)
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
     assert fiche(table)["trous"] == fiche(attendus)["trous"] == []
-    if symbole != "BTC/USD:BTC":
-        assert servis(depot) == ["BTCUSDT-aggTrades-2024-01-10"]
-        assert depot.compter("aggTrades") - depot.compter("/archives") < pages
-        assert fiche(table)["sources"]
+    assert [nom.partition("-")[2] for nom in servis(depot)] == ["aggTrades-2024-01-10"]
+    assert depot.compter("aggTrades") - depot.compter("/archives") < pages
+    assert fiche(table)["sources"]
 
 
 @pytest.fixture(scope="module")
@@ -713,6 +708,7 @@ def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str)
         ("BTC/USDT", None, 0),
         ("BTC/USDT", "arch_trou", 1),
         ("BTC/USDT:USDT", "arch_trou", 1),
+        ("BTC/USD:BTC", "arch_trou", 1),
     ],
 )
 def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
@@ -726,8 +722,48 @@ def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
 
     assert table.equals(attendus)
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
-    assert servis(rare, "monthly") == ["BTCUSDT-aggTrades-2024-01"]
+    assert [nom.partition("-")[2] for nom in servis(rare, "monthly")] == ["aggTrades-2024-01"]
     assert len(servis(rare, "daily")) == jours + 1  # le 1er février : son mois n'est pas paru
+
+
+@pytest.mark.parametrize(("nature", "vides"), [(None, "omettre"), ("arch_trou", "reporter")])
+def test_les_bougies_faites_des_trades_des_archives(rare: Bourse, nature: str | None, vides: str) -> None:
+    """Celles que font les trades de l'API, un jour mauvais du mois compris ; leur provenance est dite."""
+    demande = {"date_debut": "2024-01-03T04:00Z", "date_fin": "2024-02-02T03:00Z", "timeframe": "1h",
+               "donnee": "trades", "trades_vers_ohlcv": True, "bougies_vides": vides}  # fmt: skip
+    attendues = module.telecharger(**options(rare, source="api", **demande))
+    if nature is not None:
+        rare.pannes.ajouter(Panne(nature, "monthly"))
+    rare.requetes.clear()
+    table = module.telecharger(**options(rare, source="archives", **demande))
+
+    assert table.num_rows > 500
+    assert table.equals(attendues)
+    assert fiche(table)["trous"] == fiche(attendues)["trous"]
+    assert fiche(table)["intervalles"] == fiche(attendues)["intervalles"]
+    assert servis(rare, "monthly") == ["BTCUSDT-aggTrades-2024-01"]
+    assert fiche(table)["sources"]
+
+
+def test_ce_que_l_api_ne_sert_plus_se_lit_aux_archives(rare: Bourse, tmp_path: Path) -> None:
+    """Une histoire lue à l'API, trop courte, est complétée par les fichiers : la reprise est la même, la source non."""
+    sortie = tmp_path / "t.csv"
+    demande = {"symbole": "BTC/USD:BTC", "date_debut": "2024-01-09", "date_fin": "2024-01-12"}
+    attendus = lire_les_trades(rare, "api", **demande)
+    coupe = module.lire_instant("2024-01-10T18:00Z", 0)
+    cle = module.CleSerie("binance", "BTC/USD:BTC", "", "")
+    with module.ECRIVAINS["csv"](sortie, type_donnee=module.TRADES) as ecrivain:
+        instants = pa.array(module.instants_de(attendus))
+        gardees = attendus.replace_schema_metadata(None).filter(pa.compute.greater_equal(instants, coupe))
+        trou = module.Trou(module.lire_instant("2024-01-09", 0), coupe, module.HORS_FENETRE_API)
+        neuve = module.Fiche(cle, type_marche="swap", identifiants=module.IDS_REUNIS)
+        ecrivain.ecrire(module.Lot(cle, gardees, [(coupe, module.lire_instant("2024-01-12", 0))], [trou]), neuve)
+        ecrivain.finir()
+    lire_les_trades(rare, "api", sortie=sortie, **demande)
+    assert module.lire_fiches(sortie)[0].trous == [trou]  # l'API ne le sert plus : elle n'est pas redemandée
+    lire_les_trades(rare, sortie=sortie, **demande)
+    assert module.lire_fiches(sortie)[0].trous == []
+    assert module.lire(sortie).equals(attendus.replace_schema_metadata(None))
 
 
 def test_la_sortie_des_trades_est_la_meme_et_la_relance_n_y_change_rien(rare: Bourse, tmp_path: Path) -> None:
