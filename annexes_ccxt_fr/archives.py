@@ -756,14 +756,10 @@ class SourceArchives:
 
     def _devis_api(self, intervalles: Sequence[Intervalle]) -> Devis:
         """D'après le débit que ccxt s'impose : le poids d'une page, et le délai entre deux jetons."""
-        api, limite = self._historique.connexion.api, self._serie.limite
+        limite = self._serie.limite
         bougies = [self.timeframe.compter(*intervalle) for intervalle in intervalles]
         requetes = sum(math.ceil(nombre / limite) for nombre in bougies)
-        acces = _API_BINANCE[genre_de(self._serie.marche)]
-        reglage = api.api[acces]["get"]["klines"]
-        reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
-        poids = float(api.calculate_rate_limiter_cost(acces, "GET", "klines", {"limit": limite}, reglage))
-        bride_s = api.throttler.duree_s(requetes * poids)
+        bride_s = bride_de(self._historique.connexion, self._serie, "klines", requetes, limite)
         octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._latence_s / PAGES_DE_FRONT
         return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
@@ -918,6 +914,15 @@ class SourceArchives:
             )  # fmt: skip
 
 
+def bride_de(connexion: Connexion, serie: Serie, page: str, requetes: int, limite: int) -> float:
+    """Les secondes que le débit de ccxt impose à tant de pages de binance, chacune à son poids."""
+    api, acces = connexion.api, _API_BINANCE[genre_de(serie.marche)]
+    reglage = api.api[acces]["get"][page]
+    reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
+    poids = float(api.calculate_rate_limiter_cost(acces, "GET", page, {"limit": limite}, reglage))
+    return float(api.throttler.duree_s(requetes * poids))
+
+
 def _fondre(avant: Resume, apres: Resume) -> Resume:
     """Deux jours qui se suivent, en un."""
     return avant[0], max(avant[1], apres[1]), min(avant[2], apres[2]), apres[3], avant[4] + apres[4]
@@ -930,6 +935,8 @@ def _somme(devis: Sequence[Devis]) -> Devis:
 # --- Les trades ---
 
 LIGNES_PAR_LOT = 100_000
+# D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
+OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
 _COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
 ECART_DE_SOMME = 1e-10  # d'un jour de millions de quantités, additionnées dans leur ordre
 
@@ -1100,6 +1107,35 @@ class TradesDesArchives(_HistoireDesArchives):
         voulues = [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
         part = PART_MIN if self._source == AUTO else 0.0  # d'un jour de deux millions de trades, une heure est à l'API
         return [t for t in voulues if t.fin - t.debut >= part * (t.periode[1] - t.periode[0])]
+
+    async def devis(self, intervalles: Sequence[Intervalle], nombre: int) -> tuple[Devis, Devis]:
+        """Ce que coûteraient `nombre` trades par l'API seule, et par les fichiers que lirait cette source."""
+        tranches = [t for i in intervalles for t in (await self._planifier(*i) if self._lisible else [])]
+        duree = sum(fin - debut for debut, fin in intervalles)
+        par_ms = nombre / max(duree, 1)
+        reste = max(0, duree - sum(t.fin - t.debut for t in tranches))
+        connus: dict[str, int] = {}
+        for cadence in {t.cadence for t in tranches}:
+            with contextlib.suppress(ErreurTemporaire):
+                connus |= await self._depot.lister(self._rayon.prefixe(cadence)) or {}
+        octets = 0
+        for tranche in tranches:
+            suppose = round(OCTETS_ZIP_TRADE * par_ms * (tranche.periode[1] - tranche.periode[0]))
+            octets += connus.get(self._rayon.cle(tranche.cadence, tranche.periode[0])) or suppose
+        api = self._devis_api(nombre, len(intervalles))
+        du_reste = self._devis_api(round(par_ms * reste), len(intervalles) if reste else 0)
+        requetes = 2 * len(tranches) + len({t.cadence for t in tranches})
+        attente_s = max(self._depot.latence_s, LATENCE_SUPPOSEE_S) * requetes / CONNEXIONS
+        duree_s = attente_s + octets / DEBIT_SUPPOSE + du_reste.duree_s
+        return api, Devis(requetes + du_reste.requetes, octets + du_reste.octets, duree_s)
+
+    def _devis_api(self, nombre: int, departs: int) -> Devis:
+        """Une page après l'autre : l'id de la suivante est dans la précédente."""
+        requetes = departs + math.ceil(nombre / TRADES_PAR_PAGE)
+        bride_s = bride_de(self._connexion, self._serie, "aggTrades", requetes, TRADES_PAR_PAGE)
+        attente_s = requetes * max(self._depot.latence_s, LATENCE_SUPPOSEE_S)
+        octets = OCTETS_JSON_TRADE * nombre
+        return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
     async def _lire_les_volumes(self, tranches: Sequence[Tranche]) -> None:
         """Ce que chaque jour a échangé, d'après l'API ; au comptant, les ids en disent plus."""

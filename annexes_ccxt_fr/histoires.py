@@ -1371,6 +1371,7 @@ class Devis(NamedTuple):
     intervalles: list[Intervalle]
     lignes: int
     requetes: int
+    evenements: int  # les trades dont des bougies seraient faites ; sinon, les lignes
 
 
 async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche) -> Devis:
@@ -1385,7 +1386,8 @@ async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage
     lignes = evenements
     if tache.trades_vers_ohlcv:
         lignes = sum(serie.timeframe.compter(*intervalle) for intervalle in intervalles)
-    return Devis(source.demande, intervalles, lignes, len(intervalles) + math.ceil(evenements / max(page, 1)))
+    requetes = len(intervalles) + math.ceil(evenements / max(page, 1))
+    return Devis(source.demande, intervalles, lignes, requetes, evenements)
 
 
 def _ouvrir_releves(

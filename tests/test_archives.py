@@ -726,6 +726,33 @@ def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
     assert len(servis(rare, "daily")) == jours + 1  # le 1er février : son mois n'est pas paru
 
 
+@pytest.mark.parametrize(
+    ("source", "demande", "pris"),
+    [
+        ("archives", {"date_debut": "2024-01-10T01:00Z", "date_fin": "2024-01-10T03:00Z"}, "l'API"),
+        ("auto", {"date_debut": "2024-01-01", "date_fin": "2024-02-01"}, "les archives"),
+    ],
+)
+@pytest.mark.parametrize("bougies", [False, True])
+def test_la_simulation_des_trades_dit_les_deux_plans(
+    rare: Bourse, capsys: pytest.CaptureFixture[str], source: str, demande: dict[str, str], pris: str, bougies: bool
+) -> None:
+    """Et ce que prendrait `auto` est ce qu'il prend."""
+    tous = options(rare, source=source, donnee="trades", trades_vers_ohlcv=bougies, timeframe="1h", **demande)
+    rare.requetes.clear()
+    mots = ["--simulation", *(["--trades-vers-ohlcv"] if bougies else []), "--config-ccxt",
+            json.dumps(tous["config_ccxt"]), "--symbole", "BTC/USDT", "--donnee", "trades", "--source", source,
+            "--date-debut", demande["date_debut"], "--date-fin", demande["date_fin"]]  # fmt: skip
+    assert module.principal(mots) == 0
+    dites = capsys.readouterr().out
+    assert "par l'API : " in dites
+    assert "par les archives, l'API pour le reste : " in dites
+    assert f"--source auto prendrait {pris}." in dites
+    assert not servis(rare)
+    module.telecharger(**{**tous, "source": "auto"})
+    assert bool(servis(rare)) == (pris == "les archives")
+
+
 @pytest.mark.parametrize(("nature", "vides"), [(None, "omettre"), ("arch_trou", "reporter")])
 def test_les_bougies_faites_des_trades_des_archives(rare: Bourse, nature: str | None, vides: str) -> None:
     """Celles que font les trades de l'API, un jour mauvais du mois compris ; leur provenance est dite."""
@@ -976,7 +1003,7 @@ def test_la_simulation_ne_chiffre_que_l_api_pour_un_releve(depot: Bourse, capsys
         "--config-ccxt", json.dumps(options(depot)["config_ccxt"]),
     ]  # fmt: skip
     assert module.principal(mots) == 0
-    assert "Seules les bougies sont chiffrées par les archives" in capsys.readouterr().out
+    assert "« open_interest » n'est pas chiffré par les archives" in capsys.readouterr().out
 
 
 def test_les_releves_d_un_miroir(depot: Bourse, tmp_path: Path) -> None:
