@@ -7214,6 +7214,12 @@ class Connexion(_Marches):
         unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
+    def unite_des_quantites(self, marche: Mapping[str, Any]) -> str:
+        """L'unité de l'`amount` d'un trade ou d'un niveau de carnet d'un contrat : ccxt les compte en contrats."""
+        if self.particularite.trades_en_contrats:
+            return "contrats"
+        return str(marche.get("quote" if marche.get("inverse") else "base") or INCONNUE)
+
     def mesure_des_trades(self, marche: Mapping[str, Any]) -> Callable[[Trade], Decimal]:
         """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST."""
         contrat = marche.get("contract") and self.unite_volume(marche) != "contrats"
@@ -8774,12 +8780,21 @@ def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche
     return timeframe.avancer(fin, -limite), fin
 
 
+def reste_a_lire(demande: Intervalle, fiche: Fiche, *, ailleurs: bool = False) -> list[Intervalle]:
+    """Ce que la fiche ne sait pas de la demande : la seule règle de reprise, de toute histoire.
+
+    Ce que l'API ne sert plus n'est redemandé qu'à une source qui n'est pas elle (`ailleurs`) : des fichiers, ou les
+    trades dont on fait les bougies qu'elle n'a plus.
+    """
+    return oter([demande], fiche.couverts if ailleurs else fiche.connus())
+
+
 def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture: int) -> list[Intervalle]:
     """Ce qu'il reste à demander : la demande moins ce qui est su, plus les dernières bougies, relues.
 
     Des exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
     """
-    manque = oter([demande], fiche.connus())
+    manque = reste_a_lire(demande, fiche)
     sues = oter(croiser([demande], fiche.couverts), ((t.debut, t.fin) for t in fiche.trous))
     if sues and relecture:
         fin = sues[-1][1]
@@ -11549,9 +11564,6 @@ class Tache:
     def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.source != API:
             yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
-        if self.source == ARCHIVES and self.trades_vers_ohlcv:
-            phrase = f"des bougies faites de trades se lisent à l'API : prenez {AUTO}, ou {API}"
-            yield ("source", "trades_vers_ohlcv"), phrase
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""
@@ -11582,6 +11594,11 @@ class Tache:
             )
             for code in self.timeframes
         ] or [self]
+
+    @property
+    def en_une_passe(self) -> bool:
+        """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+        return bool(self.timeframes) and self.trades_vers_ohlcv and self.donnee == "trades"
 
     @property
     def format_choisi(self) -> str:
@@ -12274,10 +12291,13 @@ async def executer_async(
 async def _executer_parties(
     tache: Tache, bilan: Bilan, suivi: Suivi | None, puits: Memoire | None, contexte: Contexte
 ) -> None:
-    """Un timeframe après l'autre ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
+    """Un timeframe après l'autre, ou tous ensemble ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
     for partie in tache.parties:
         async with ouvrir_tache(partie, contexte):
             pass
+    if tache.en_une_passe:
+        await _executer_en_une_passe(tache, bilan, suivi or (lambda _: None), contexte)
+        return
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
         try:
@@ -12285,6 +12305,75 @@ async def _executer_parties(
         finally:
             bilan.absorber(sien)
     bilan.conclure()
+
+
+async def _executer_en_une_passe(tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
+    """Les timeframes d'une même histoire de trades, lue une fois ; chacun a son bilan, et son fichier ou sa base."""
+    depart = time.monotonic()
+    siens = [Bilan(tache.exchange) for _ in tache.parties]
+    async with ouvrir_tache(tache.parties[0], contexte) as connexion:
+        ecrivains: dict[Path, Sortie] = {}
+        try:
+            await connexion.preparer(tache.demandes, seuls=contexte.seule)
+            executions = []
+            for partie, sien in zip(tache.parties, siens, strict=True):
+                series = resoudre_series(connexion, partie, sien)
+                ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
+                ecrivain = ecrivains.setdefault(ecrivain.chemin, ecrivain)  # une base les tient tous
+                executions.append((_Execution(connexion, partie, ecrivain, sien, suivi), series))
+            with contextlib.ExitStack() as pile:
+                for ecrivain in ecrivains.values():
+                    pile.enter_context(ecrivain)
+                presse = True
+                try:
+                    await _lire_ensemble(executions)
+                    presse = False
+                finally:
+                    for chemin, ecrivain in ecrivains.items():
+                        premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
+                        premier.modifie, premier.octets = ecrivain.finir(presse=presse), ecrivain.octets
+        finally:
+            siens[0].requetes, siens[0].essais = connexion.requetes, connexion.nombre_essais
+            siens[0].duree_s = time.monotonic() - depart
+            for sien in siens:
+                sien.conclure()
+                bilan.absorber(sien)
+    bilan.conclure()
+
+
+async def _lire_ensemble(executions: Sequence[tuple[_Execution, Sequence[Serie]]]) -> None:
+    """Chaque symbole une fois, pour tous ses timeframes."""
+    par_symbole: dict[str, list[tuple[_Execution, Serie]]] = {}
+    for execution, series in executions:
+        for serie in series:
+            par_symbole.setdefault(serie.cle.symbole, []).append((execution, serie))
+    async with groupe_de_taches() as taches:
+        for membres in par_symbole.values():
+            bilans = [execution.suivre(serie) for execution, serie in membres]
+            taches.create_task(executions[0][0].sous_garde(_copier_ensemble(membres, bilans), bilans))
+
+
+async def _copier_ensemble(membres: Sequence[tuple[_Execution, Serie]], bilans: Sequence[BilanSerie]) -> None:
+    """D'une même lecture à chaque écrivain, lot par lot."""
+    copies = [await e.preparer(serie, bilan) for (e, serie), bilan in zip(membres, bilans, strict=True)]
+    sources = [copie.source for copie in copies]
+    ensemble = histoires("trades").lots_ensemble(sources, [copie.intervalles for copie in copies])
+    async with contextlib.aclosing(ensemble) as lots:
+        async for rang, lot in lots:
+            membres[rang][0].prendre(copies[rang], lot)
+    for (execution, _), copie in zip(membres, copies, strict=True):
+        execution.achever(copie)
+
+
+@dataclass
+class _Copie:
+    """Une série en cours de lecture : d'où elle vient, ce qui en est à lire, ce qu'elle a donné."""
+
+    bilan: BilanSerie
+    fiche: Fiche
+    source: Source
+    intervalles: list[Intervalle]
+    fin_connue: int  # une bougie courante gardée y commence
 
 
 class _Execution:
@@ -12305,9 +12394,14 @@ class _Execution:
         self._lire_les_queues(series)
         async with groupe_de_taches() as taches:
             for serie in series:
-                bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
-                self.bilan.series.append(bilan)
-                taches.create_task(self._lire_serie(serie, bilan))
+                bilan = self.suivre(serie)
+                taches.create_task(self.sous_garde(self._copier(serie, bilan), [bilan]))
+
+    def suivre(self, serie: Serie) -> BilanSerie:
+        """Le bilan d'une série à lire ; interrompue, tant qu'elle n'est pas achevée."""
+        bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
+        self.bilan.series.append(bilan)
+        return bilan
 
     def _lire_les_queues(self, series: Sequence[Serie]) -> None:
         """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
@@ -12319,36 +12413,50 @@ class _Execution:
                 if (fiche := self.ecrivain.fiches.get(serie.cle)) and fiche.couverts
             })  # fmt: skip
 
-    async def _lire_serie(self, serie: Serie, bilan: BilanSerie) -> None:
+    async def sous_garde(self, lecture: Coroutine[Any, Any, None], bilans: Sequence[BilanSerie]) -> None:
+        """Une lecture, à son tour ; son échec est celui de ses séries, et n'arrête qu'elles."""
         async with self._fronts:
             try:
-                await self._copier(serie, bilan)
+                await lecture
             except (ErreurTemporaire, ErreurDefinitive) as erreur:
-                bilan.etat, bilan.message, bilan.erreur = "echec", erreur.complet(), erreur
-                journal.error("%s", bilan.message)
+                for bilan in bilans:
+                    bilan.etat, bilan.message, bilan.erreur = "echec", erreur.complet(), erreur
+                journal.error("%s", erreur.complet())
 
     async def _copier(self, serie: Serie, bilan: BilanSerie) -> None:
         """De la source à l'écrivain, lot par lot."""
+        copie = await self.preparer(serie, bilan)
+        async with contextlib.aclosing(copie.source.lots(copie.intervalles)) as lots:
+            async for lot in lots:
+                self.prendre(copie, lot)
+        self.achever(copie)
+
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> _Copie:
+        """Ouvre la source d'une série, et fixe ce qui en est à lire."""
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         if self.a_relire is not None:
             intervalles = croiser(intervalles, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
-        fin_connue = max([fin for _, fin in fiche.couverts], default=-1)  # une bougie courante gardée y commence
-        lots = source.lots(intervalles)
-        async with contextlib.aclosing(lots):
-            async for lot in lots:
-                self._ecrire(lot, fiche, bilan, fin_connue)
-                if lot.couverts or lot.trous:
-                    atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
-                    lignes, series = lot.lignes.num_rows, len(self.bilan.series)
-                    self.suivi(Avancement(serie.cle, atteint, source.demande, lignes, series))
-        bilan.demande = source.demande
-        if intervalles and intervalles[-1][1] < source.demande[1]:
+        return _Copie(bilan, fiche, source, intervalles, max([fin for _, fin in fiche.couverts], default=-1))
+
+    def prendre(self, copie: _Copie, lot: Lot) -> None:
+        """Écrit un lot, et dit où l'on en est."""
+        self._ecrire(lot, copie.fiche, copie.bilan, copie.fin_connue)
+        if lot.couverts or lot.trous:
+            atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
+            lignes, series = lot.lignes.num_rows, len(self.bilan.series)
+            self.suivi(Avancement(lot.cle, atteint, copie.source.demande, lignes, series))
+
+    def achever(self, copie: _Copie) -> None:
+        """Conclut une série lue jusqu'au bout."""
+        bilan, demande = copie.bilan, copie.source.demande
+        bilan.demande = demande
+        if copie.intervalles and copie.intervalles[-1][1] < demande[1]:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
-        self._conclure(bilan, self.ecrivain.fiches.get(serie.cle, fiche))
-        self._dire_le_retard(bilan, source.attendue)
+        self._conclure(bilan, self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche))
+        self._dire_le_retard(bilan, copie.source.attendue)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -12379,7 +12487,7 @@ class _Execution:
         contrat = serie.marche.get("contractSize")
         unite = self.connexion.unite_volume(serie.marche)
         if serie.marche.get("contract") and not serie.cle.timeframe:
-            unite = "contrats"  # ceux de ccxt : `amount` d'un trade, d'un niveau de carnet
+            unite = self.connexion.unite_des_quantites(serie.marche)
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,

@@ -39,7 +39,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import yarl
 
-from annexes_ccxt_fr.histoires import Histoire, Releve
+from annexes_ccxt_fr.histoires import BougiesDesTrades, Histoire, Releve
 from module_ccxt_fr_v2 import (
     ARCHIVES,
     AUTO,
@@ -79,6 +79,7 @@ from module_ccxt_fr_v2 import (
     nombre_de,
     oter,
     plages,
+    reste_a_lire,
     taille_lisible,
     unir,
 )
@@ -634,6 +635,8 @@ def completer(source: Source, depot: Depot, tache: Tache) -> Source:
     """La source, qui lira d'abord dans les fichiers publics ; la même, s'ils n'ont pas ce qu'elle lit."""
     if isinstance(source, Historique):
         return SourceArchives(source, depot, tache.source)
+    if isinstance(source, BougiesDesTrades):
+        source.lire_aussi(lambda histoire: TradesDesArchives(histoire, depot, tache.source))
     if not isinstance(source, Histoire):
         return source
     genre = genre_de(source.serie.marche)
@@ -753,14 +756,10 @@ class SourceArchives:
 
     def _devis_api(self, intervalles: Sequence[Intervalle]) -> Devis:
         """D'après le débit que ccxt s'impose : le poids d'une page, et le délai entre deux jetons."""
-        api, limite = self._historique.connexion.api, self._serie.limite
+        limite = self._serie.limite
         bougies = [self.timeframe.compter(*intervalle) for intervalle in intervalles]
         requetes = sum(math.ceil(nombre / limite) for nombre in bougies)
-        acces = _API_BINANCE[genre_de(self._serie.marche)]
-        reglage = api.api[acces]["get"]["klines"]
-        reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
-        poids = float(api.calculate_rate_limiter_cost(acces, "GET", "klines", {"limit": limite}, reglage))
-        bride_s = api.throttler.duree_s(requetes * poids)
+        bride_s = bride_de(self._historique.connexion, self._serie, "klines", requetes, limite)
         octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._latence_s / PAGES_DE_FRONT
         return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
@@ -915,6 +914,15 @@ class SourceArchives:
             )  # fmt: skip
 
 
+def bride_de(connexion: Connexion, serie: Serie, page: str, requetes: int, limite: int) -> float:
+    """Les secondes que le débit de ccxt impose à tant de pages de binance, chacune à son poids."""
+    api, acces = connexion.api, _API_BINANCE[genre_de(serie.marche)]
+    reglage = api.api[acces]["get"][page]
+    reglage = reglage if isinstance(reglage, dict) else {"cost": reglage}
+    poids = float(api.calculate_rate_limiter_cost(acces, "GET", page, {"limit": limite}, reglage))
+    return float(api.throttler.duree_s(requetes * poids))
+
+
 def _fondre(avant: Resume, apres: Resume) -> Resume:
     """Deux jours qui se suivent, en un."""
     return avant[0], max(avant[1], apres[1]), min(avant[2], apres[2]), apres[3], avant[4] + apres[4]
@@ -927,6 +935,8 @@ def _somme(devis: Sequence[Devis]) -> Devis:
 # --- Les trades ---
 
 LIGNES_PAR_LOT = 100_000
+# D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
+OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
 _COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
 ECART_DE_SOMME = 1e-10  # d'un jour de millions de quantités, additionnées dans leur ordre
 
@@ -968,7 +978,9 @@ class Examen:
     """Une première lecture d'un fichier de trades : ce qui y manque, et ce qu'il échange chaque jour."""
 
     periode: Intervalle
+    contrat: float | None = None  # ce que vaut un contrat inverse : il s'échange en monnaie de base à son prix
     volumes: dict[int, float] = field(default_factory=dict)
+    sommets: dict[int, float] = field(default_factory=dict)  # le plus haut prix de chaque jour
     rompus: set[int] = field(default_factory=set)  # jours où des ids ne se suivent pas
     _dernier: tuple[int, int] | None = None  # id, instant
 
@@ -992,10 +1004,17 @@ class Examen:
             self.rompus |= {JOUR.plancher(instants[rang].as_py()), JOUR.plancher(instants[rang + 1].as_py())}
         self._dernier = ids[-1].as_py(), instants[-1].as_py()
         jours = pc.multiply(pc.divide(lot["timestamp"], JOUR_MS), JOUR_MS)
-        quantites = pa.table({"jour": jours, "amount": lot["amount"].cast(pa.float64())})
-        sommes = quantites.group_by("jour", use_threads=False).aggregate([("amount", "sum")])
-        for jour, somme in zip(sommes["jour"].to_pylist(), sommes["amount_sum"].to_pylist(), strict=True):
-            self.volumes[jour] = self.volumes.get(jour, 0.0) + somme
+        prix, quantites = lot["price"].cast(pa.float64()), lot["amount"].cast(pa.float64())
+        if not (pc.min(prix).as_py() > 0 and pc.min(quantites).as_py() > 0):
+            raise Ecarte("un prix ou une quantité n'y est pas positif")
+        if self.contrat is not None:
+            quantites = pc.divide(pc.multiply(quantites, self.contrat), prix)
+        echanges = pa.table({"jour": jours, "volume": quantites, "prix": prix})
+        parts = echanges.group_by("jour", use_threads=False).aggregate([("volume", "sum"), ("prix", "max")])
+        for part in parts.to_pylist():
+            jour = part["jour"]
+            self.volumes[jour] = self.volumes.get(jour, 0.0) + part["volume_sum"]
+            self.sommets[jour] = max(self.sommets.get(jour, 0.0), part["prix_max"])
 
 
 class FichierDeTrades(NamedTuple):
@@ -1017,10 +1036,10 @@ class _HistoireDesArchives:
         self.demande = histoire.demande
 
     async def preparer(self) -> list[Intervalle]:
-        """Fixe les bornes ; rend les intervalles à demander."""
-        intervalles = await self._histoire.preparer()
+        """Fixe les bornes ; rend les intervalles à demander : un fichier a peut-être ce que l'API ne sert plus."""
+        await self._histoire.preparer()
         self.demande = self._histoire.demande
-        return intervalles
+        return reste_a_lire(self.demande, self._histoire.fiche, ailleurs=True)
 
 
 class TradesDesArchives(_HistoireDesArchives):
@@ -1037,26 +1056,46 @@ class TradesDesArchives(_HistoireDesArchives):
         self._suivis = genre == "spot"
         taille = self._serie.marche.get("contractSize")
         self._rayon = Rayon(_RACINES[genre], "aggTrades", str(self._serie.marche["id"]), "")
-        # Le coût d'un contrat inverse est un quotient, que rien ici ne prouve égal à celui de l'API.
-        self._lisible = genre == "spot" or (genre == "linear" and taille == 1)
+        self._contrat = float(taille) if genre == "inverse" and taille else None
+        self._lisible = genre == "spot" or (genre == "linear" and taille == 1) or self._contrat is not None
         self._volumes: dict[int, float] = {}
-        self._dernier = -1  # le dernier id rendu
-        self._jusqua = 0  # tout, jusque-là, est rendu
+        self._dernier = (-1, 0)  # l'id et l'instant de la dernière ligne rendue d'un fichier
+        self._a_relire: set[Intervalle] = set()  # les jours que le fichier de leur mois n'a pas prouvés
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
-        """Les lots des fichiers, puis ceux de l'API pour ce qu'ils n'ont pas prouvé."""
+        """Les lots des fichiers, et entre eux ceux de l'API pour ce qu'ils n'ont pas prouvé : dans l'ordre du temps."""
         if not self._lisible:
             journal.info("%s : les trades de ce marché se lisent à l'API.", self._serie.cle)
-        reste = unir(intervalles)
-        for debut, fin in intervalles if self._lisible else ():
-            tranches = await self._planifier(debut, fin)
+        for debut, fin in intervalles:
+            tranches = await self._planifier(debut, fin) if self._lisible else []
             await self._lire_les_volumes(tranches)
-            async with contextlib.aclosing(self._des_fichiers(tranches)) as lots:
+            async with contextlib.aclosing(self._entre(debut, fin, tranches)) as lots:
                 async for lot in lots:
-                    reste = oter(reste, lot.couverts)
                     yield lot
-        async for lot in self._histoire.lots(reste):
-            yield lot
+
+    async def _entre(self, debut: int, fin: int, tranches: Sequence[Tranche]) -> AsyncGenerator[Lot]:
+        """Les lots de ces fichiers, et de quoi combler ce qui les sépare."""
+        curseur = debut
+        async with contextlib.aclosing(self._des_fichiers(tranches)) as lots:
+            async for lot in lots:
+                if lot.couverts and curseur < lot.couverts[0][0]:
+                    async for autre in self._combler(curseur, lot.couverts[0][0]):
+                        yield autre
+                curseur = max([curseur, *(jusqua for _, jusqua in lot.couverts)])
+                yield lot
+        if curseur < fin:
+            async for autre in self._combler(curseur, fin):
+                yield autre
+
+    async def _combler(self, debut: int, fin: int) -> AsyncGenerator[Lot]:
+        """Ce que le fichier d'un mois n'a pas prouvé, par ceux de ses jours ; le reste, par l'API."""
+        jours = sorted(jour for jour in self._a_relire if croiser([jour], [(debut, fin)]))
+        self._a_relire.difference_update(jours)
+        tranches = [Tranche("daily", jour, max(jour[0], debut), min(jour[1], fin)) for jour in jours]
+        suite = self._entre(debut, fin, tranches) if jours else self._histoire.lots([(debut, fin)])
+        async with contextlib.aclosing(suite) as lots:
+            async for lot in lots:
+                yield lot
 
     async def _planifier(self, debut: int, fin: int) -> list[Tranche]:
         heure = self._connexion.heure_ms()
@@ -1068,6 +1107,35 @@ class TradesDesArchives(_HistoireDesArchives):
         voulues = [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
         part = PART_MIN if self._source == AUTO else 0.0  # d'un jour de deux millions de trades, une heure est à l'API
         return [t for t in voulues if t.fin - t.debut >= part * (t.periode[1] - t.periode[0])]
+
+    async def devis(self, intervalles: Sequence[Intervalle], nombre: int) -> tuple[Devis, Devis]:
+        """Ce que coûteraient `nombre` trades par l'API seule, et par les fichiers que lirait cette source."""
+        tranches = [t for i in intervalles for t in (await self._planifier(*i) if self._lisible else [])]
+        duree = sum(fin - debut for debut, fin in intervalles)
+        par_ms = nombre / max(duree, 1)
+        reste = max(0, duree - sum(t.fin - t.debut for t in tranches))
+        connus: dict[str, int] = {}
+        for cadence in {t.cadence for t in tranches}:
+            with contextlib.suppress(ErreurTemporaire):
+                connus |= await self._depot.lister(self._rayon.prefixe(cadence)) or {}
+        octets = 0
+        for tranche in tranches:
+            suppose = round(OCTETS_ZIP_TRADE * par_ms * (tranche.periode[1] - tranche.periode[0]))
+            octets += connus.get(self._rayon.cle(tranche.cadence, tranche.periode[0])) or suppose
+        api = self._devis_api(nombre, len(intervalles))
+        du_reste = self._devis_api(round(par_ms * reste), len(intervalles) if reste else 0)
+        requetes = 2 * len(tranches) + len({t.cadence for t in tranches})
+        attente_s = max(self._depot.latence_s, LATENCE_SUPPOSEE_S) * requetes / CONNEXIONS
+        duree_s = attente_s + octets / DEBIT_SUPPOSE + du_reste.duree_s
+        return api, Devis(requetes + du_reste.requetes, octets + du_reste.octets, duree_s)
+
+    def _devis_api(self, nombre: int, departs: int) -> Devis:
+        """Une page après l'autre : l'id de la suivante est dans la précédente."""
+        requetes = departs + math.ceil(nombre / TRADES_PAR_PAGE)
+        bride_s = bride_de(self._connexion, self._serie, "aggTrades", requetes, TRADES_PAR_PAGE)
+        attente_s = requetes * max(self._depot.latence_s, LATENCE_SUPPOSEE_S)
+        octets = OCTETS_JSON_TRADE * nombre
+        return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
     async def _lire_les_volumes(self, tranches: Sequence[Tranche]) -> None:
         """Ce que chaque jour a échangé, d'après l'API ; au comptant, les ids en disent plus."""
@@ -1090,20 +1158,15 @@ class TradesDesArchives(_HistoireDesArchives):
                 tranche, tache = en_vol[0]
                 retenu = await tache
                 en_vol.popleft()
-                faux = [(tranche.debut, tranche.fin)]
+                faux = oter([(tranche.debut, tranche.fin)], retenu.surs if retenu is not None else ())
+                if tranche.cadence == "monthly":
+                    heure = self._connexion.heure_ms()
+                    jours = jours_entiers(JOUR.plancher(tranche.debut), JOUR.plafond(tranche.fin), heure)
+                    self._a_relire.update(jour for jour in jours if croiser([jour], faux))
                 if retenu is not None:
                     with retenu.fichier:
                         async for lot in self._lots_de(retenu):
                             yield lot
-                    faux = oter(faux, retenu.surs)
-                if tranche.cadence == "monthly":
-                    heure = self._connexion.heure_ms()
-                    jours = jours_entiers(JOUR.plancher(tranche.debut), JOUR.plafond(tranche.fin), heure)
-                    a_relire = [j for j in jours if croiser([j], faux)]
-                    a_lancer.extendleft(
-                        Tranche("daily", jour, max(jour[0], tranche.debut), min(jour[1], tranche.fin))
-                        for jour in reversed(a_relire)
-                    )
         finally:
             for _, tache in en_vol:
                 tache.cancel()
@@ -1139,9 +1202,8 @@ class TradesDesArchives(_HistoireDesArchives):
         surs = oter([(tranche.debut, tranche.fin)], [(jour, jour + JOUR_MS) for jour in mauvais])
         return FichierDeTrades(fichier, surs)
 
-    @staticmethod
-    def _examiner(fichier: IO[bytes], periode: Intervalle) -> Examen:
-        examen = Examen(periode)
+    def _examiner(self, fichier: IO[bytes], periode: Intervalle) -> Examen:
+        examen = Examen(periode, self._contrat)
         for lot in lire_trades(fichier):
             examen.voir(lot)
         return examen
@@ -1154,39 +1216,44 @@ class TradesDesArchives(_HistoireDesArchives):
             bords = {jour for jour in jours if not premier <= jour <= dernier}
             coupes = ({premier} if premier > jours[0] else set()) | ({dernier} if dernier < jours[-1] else set())
             return examen.rompus | bords | (coupes & set(jours))
-        return {jour for jour in jours if not self._concorde(examen.volumes.get(jour), self._volumes.get(jour))}
+        return {jour for jour in jours if not self._concorde(examen, jour)}
 
-    @staticmethod
-    def _concorde(lu: float | None, dit: float | None) -> bool:
-        return lu is not None and dit is not None and math.isclose(lu, dit, rel_tol=ECART_DE_SOMME, abs_tol=0.0)
+    def _concorde(self, examen: Examen, jour: int) -> bool:
+        """Vrai si ce jour a échangé ce que dit l'API ; d'un inverse, à moins d'un demi-contrat, l'arrondi du reste."""
+        lu, dit = examen.volumes.get(jour), self._volumes.get(jour)
+        if lu is None or dit is None:
+            return False
+        ecart = 0.0 if self._contrat is None else self._contrat / examen.sommets[jour] / 2
+        return math.isclose(lu, dit, rel_tol=ECART_DE_SOMME, abs_tol=ecart)
 
     async def _lots_de(self, retenu: FichierDeTrades) -> AsyncGenerator[Lot]:
-        """Les lignes des jours sûrs, et jusqu'où elles prouvent."""
-        retenu.fichier.seek(0)
-        if not self._suivis:  # leur volume prouve ses jours entiers, à lui seul
-            self._jusqua = min((debut for debut, _ in retenu.surs), default=0)
-        lots = lire_trades(retenu.fichier)
-        while (lot := await asyncio.to_thread(next, lots, None)) is not None:
-            for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
-                couverts = self._prouver(table, retenu.surs)
-                instants = table["timestamp"]
-                masque = _dans(instants, retenu.surs)
-                lignes = await asyncio.to_thread(self._habiller, table.filter(masque))
-                if lignes.num_rows or couverts:
-                    yield Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
-        if not self._suivis and (finis := oter(retenu.surs, [(0, self._jusqua)])):
-            # Le volume de chaque jour a tout prouvé, jusqu'à sa fin.
-            yield Lot(self._serie.cle, TRADES.schema.empty_table(), finis, [], ARCHIVES)
-
-    def _prouver(self, table: pa.Table, surs: Sequence[Intervalle]) -> list[Intervalle]:
-        """Ce que ces lignes, toutes rendues, ajoutent à ce qui est prouvé.
+        """Les lignes des jours sûrs, et ce qu'elles prouvent ; d'un lot, un seul intervalle.
 
         Jusqu'à la dernière milliseconde, exclue : sa suite est peut-être dans le lot suivant.
         """
-        premier, debut = table["id"][0].as_py(), table["timestamp"][0].as_py()
-        depart = self._jusqua if not self._suivis or premier == self._dernier + 1 else debut + 1
-        self._dernier, self._jusqua = table["id"][-1].as_py(), table["timestamp"][-1].as_py()
-        return croiser([(depart, self._jusqua)], surs)
+        retenu.fichier.seek(0)
+        jusqua = -1 if self._suivis else min((debut for debut, _ in retenu.surs), default=0)
+        lots = lire_trades(retenu.fichier)
+        while (lot := await asyncio.to_thread(next, lots, None)) is not None:
+            for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
+                if jusqua < 0:  # d'un fichier à l'autre, des ids qui se suivent disent que rien ne manque
+                    suit = table["id"][0].as_py() == self._dernier[0] + 1
+                    jusqua = self._dernier[1] if suit else table["timestamp"][0].as_py() + 1
+                depart, jusqua = jusqua, table["timestamp"][-1].as_py()
+                for sur in retenu.surs:
+                    if sur[1] <= table["timestamp"][0].as_py() or sur[0] > jusqua:
+                        continue
+                    siennes = table.filter(_dans(table["timestamp"], [sur]))
+                    couverts = croiser([(depart, jusqua)], [sur])
+                    if siennes.num_rows:
+                        self._dernier = siennes["id"][-1].as_py(), siennes["timestamp"][-1].as_py()
+                    if siennes.num_rows or couverts:
+                        yield Lot(
+                            self._serie.cle, await asyncio.to_thread(self._habiller, siennes), couverts, [], ARCHIVES
+                        )
+        if not self._suivis:  # le volume de chaque jour a tout prouvé, jusqu'à sa fin
+            for fini in oter(retenu.surs, [(0, jusqua)]):
+                yield Lot(self._serie.cle, TRADES.schema.empty_table(), [fini], [], ARCHIVES)
 
     def _habiller(self, table: pa.Table) -> pa.Table:
         """Les lignes que l'API rendrait."""
@@ -1196,7 +1263,8 @@ class TradesDesArchives(_HistoireDesArchives):
             pa.repeat(cle.exchange, table.num_rows), pa.repeat(cle.symbole, table.num_rows),
             table["timestamp"].cast(TRADES.schema.field("timestamp").type), table["id"].cast(pa.string()),
             pc.if_else(table["vendeur"], "sell", "buy"), prix.cast(pa.float64()), quantites.cast(pa.float64()),
-            produits(prix, quantites), pa.nulls(table.num_rows, TRADES.schema.field("recu").type),
+            produits(prix, quantites) if self._contrat is None else quotients(prix, quantites, self._contrat),
+            pa.nulls(table.num_rows, TRADES.schema.field("recu").type),
         ]  # fmt: skip
         return pa.table(colonnes, schema=TRADES.schema)
 
@@ -1214,6 +1282,29 @@ def produits(prix: pa.Array, quantites: pa.Array) -> pa.Array:
             return pc.divide(pc.multiply(gauche, droite).cast(pa.float64()), 10.0 ** (a + b))
     exacts = pc.multiply(prix.cast(pa.decimal128(19, 8)), quantites.cast(pa.decimal128(18, 8)))
     return exacts.cast(pa.string()).cast(pa.float64())
+
+
+DECIMALES_D_UN_INVERSE = 18  # de l'inverse d'un prix, tronqué : ce que ccxt en garde
+
+
+def quotients(prix: pa.Array, quantites: pa.Array, contrat: float) -> pa.Array:
+    """Le coût de contrats inverses, tel que ccxt le calcule : l'inverse du prix tronqué, le reste exact, arrondi."""
+    taille, decimales = _en_entier(repr(contrat))
+    inverses: dict[str, int] = {}
+    for texte in prix.unique().to_pylist():
+        entier, rang = _en_entier(texte)
+        inverses[texte] = taille * (10 ** (DECIMALES_D_UN_INVERSE + rang) // entier)
+    couts = []
+    for texte, quantite in zip(prix.to_pylist(), quantites.to_pylist(), strict=True):
+        nombre, rang = _en_entier(quantite)
+        couts.append(inverses[texte] * nombre / 10 ** (DECIMALES_D_UN_INVERSE + decimales + rang))
+    return pa.array(couts, pa.float64())
+
+
+def _en_entier(texte: str) -> tuple[int, int]:
+    """Un nombre en texte : ses chiffres, et combien sont des décimales."""
+    entier, _, decimales = texte.partition(".")
+    return int(entier + decimales), len(decimales)
 
 
 def _entiers(textes: pa.Array) -> tuple[pa.Array, int] | None:
@@ -1392,11 +1483,6 @@ class InteretDesArchives(_HistoireDesArchives):
     Ce qu'un instant veut dire a changé : l'état à cet instant, puis cinq minutes après. Les sources se contredisent sur
     la date : un fichier que l'API sert encore lui est confronté ; d'un autre, les instants sont gardés tels qu'écrits.
     """
-
-    async def preparer(self) -> list[Intervalle]:
-        """Fixe les bornes ; rend les intervalles à demander : un fichier a peut-être ce que l'API ne sert plus."""
-        await super().preparer()
-        return oter([self.demande], self._histoire.fiche.couverts)
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, puis ce que ni eux ni l'API n'ont, puis les lots de l'API."""

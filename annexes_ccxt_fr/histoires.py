@@ -28,6 +28,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from module_ccxt_fr_v2 import (
+    API,
     AVANT_COTATION,
     ECHEC,
     FUNDING,
@@ -56,6 +57,7 @@ from module_ccxt_fr_v2 import (
     Lot,
     Plage,
     Serie,
+    Source,
     Tache,
     Timeframe,
     Trade,
@@ -67,12 +69,15 @@ from module_ccxt_fr_v2 import (
     en_iso,
     genre_de,
     habiller,
+    instants_de,
     journal,
     manquants,
     oter,
     reporter_les_vides,
+    reste_a_lire,
     tabler_trades,
     trade_de,
+    unir,
 )
 
 if TYPE_CHECKING:
@@ -336,14 +341,16 @@ class VoieKraken(VoieParInstant):
 
 
 ELARGIR, RETRECIR = 4, 2
+Bornes = Callable[[int, int], tuple[int | None, Mapping[str, Any]]]
+"""[début, fin], bords compris -> ce qu'en reçoit ccxt : depuis, paramètres."""
 FENETRE_MAX_MS = 100 * 365 * JOUR_MS
 
 
 @dataclass(frozen=True)
 class DemandesParFenetre:
-    """Ce qu'une voie par fenêtre demande : `bornes` de [début, fin], bords compris, en (depuis, paramètres)."""
+    """Ce qu'une voie par fenêtre demande."""
 
-    bornes: Callable[[int, int], tuple[int | None, Mapping[str, Any]]]
+    bornes: Bornes
     largeur_ms: int  # d'une première fenêtre ; elle s'adapte à ce que la page en rend
     maximum_ms: int = FENETRE_MAX_MS  # ce qu'une demande peut couvrir
 
@@ -444,6 +451,69 @@ class VoieParFenetre(Voie):
         return Depart(page, premiere=page.debut >= instant)
 
 
+MARGE_D_ID = 8  # d'une page, la part qui redit la précédente
+
+
+class VoieAvantUnId(Voie):
+    """Là où l'on demande les lignes d'avant un id, et que deux voisines d'un marché sont loin l'une de l'autre.
+
+    Les ids de bitflyer sont communs à tous ses marchés : l'écart à la borne grandit, ou se resserre, jusqu'à ce que la
+    page redise la ligne d'où l'on part et en donne d'autres.
+    """
+
+    ids_entiers = True
+
+    def __init__(self, *communs: Any, nom: str) -> None:
+        super().__init__(*communs)
+        self._nom, self._ecart = nom, 1
+
+    async def _avant(self, numero: int) -> Page:
+        """Les dernières lignes dont l'id est plus petit ; aucune s'il n'en est plus servi."""
+        try:
+            return await self.lire(None, {self._nom: str(numero)})
+        except ErreurDefinitive:
+            return Page([])
+
+    async def suite(self, page: Page) -> Page:
+        dernier = self.dernier(page)
+        depart, trouvee = _numero(dernier), Page([])
+        if etendue := depart - min(map(_numero, page.lignes)):
+            self._ecart = max(1, etendue - etendue // MARGE_D_ID)
+        for _ in range(SONDES_MAX):
+            lue = await self._avant(depart + self._ecart)
+            if all(ligne.id != dernier.id for ligne in lue.lignes):
+                if self._ecart <= 1:
+                    break
+                self._ecart //= RETRECIR
+                continue
+            trouvee = lue._replace(lignes=[ligne for ligne in lue.lignes if _numero(ligne) >= depart])
+            if len(trouvee.lignes) > 1 or self._ecart > INSTANT_MAX_MS:  # aucun id n'est si grand
+                break
+            self._ecart *= ELARGIR
+        return trouvee
+
+    def dernier(self, page: Page) -> Any:
+        return max(page.lignes, key=_numero)
+
+    async def situer(self, instant: int) -> Depart:
+        page = await self.recents()
+        if not page.lignes or page.debut < instant:
+            return Depart(page)
+        avant: Page | None = None
+        bas, haut = 0, _numero(page.lignes[0])  # d'avant `bas`, rien n'est servi, ou tout précède l'instant
+        borne = haut
+        while bas < haut:
+            essai = await self._avant(borne)
+            if essai.lignes and essai.debut >= instant:
+                page, haut = essai, _numero(essai.lignes[0])
+            elif essai.lignes and essai.fin >= instant:
+                return Depart(essai)
+            else:
+                avant, bas = essai if essai.lignes else avant, borne
+            borne = (bas + haut + 1) // 2
+        return Depart(page, premiere=True) if avant is None else Depart(avant)
+
+
 TAILLE = "taille"  # d'une page numérotée : notre nom, que la demande remplace par la limite de ccxt
 
 
@@ -516,6 +586,13 @@ def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     return trade
 
 
+def _lire_krakenfutures(brut: Mapping[str, Any]) -> Trade | Impossible | None:
+    """Celui d'un contrat : d'un inverse, ccxt tait la quantité, que l'exchange compte en contrats."""
+    info = brut.get("info")
+    en_contrats = info.get("quantity") if brut.get("amount") is None and isinstance(info, dict) else None
+    return _lire_ordinaire(brut if en_contrats is None else {**brut, "amount": en_contrats})
+
+
 def _lire_kraken(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     """Celui de kraken ; d'une ligne sans id, ccxt prend pour tel le curseur qu'il a mis au bout de la page."""
     info = brut.get("info")
@@ -561,9 +638,14 @@ def _de_a(debut: int, fin: int) -> tuple[int, Mapping[str, Any]]:
     return debut, {"until": fin}
 
 
-def par_fenetre(largeur_ms: int, maximum_ms: int = FENETRE_MAX_MS) -> Callable[..., Voie]:
-    """La fabrique d'une voie par fenêtre, là où ccxt envoie le début et la fin."""
-    demandes = DemandesParFenetre(_de_a, largeur_ms, maximum_ms)
+def en_secondes(debut: int, fin: int) -> tuple[None, Mapping[str, Any]]:
+    """Les bornes de gate, que sa classe n'envoie pas au comptant."""
+    return None, {"from": debut // 1000, "to": -(-fin // 1000)}
+
+
+def par_fenetre(largeur_ms: int, maximum_ms: int = FENETRE_MAX_MS, bornes: Bornes = _de_a) -> Callable[..., Voie]:
+    """La fabrique d'une voie par fenêtre ; d'office là où ccxt envoie le début et la fin."""
+    demandes = DemandesParFenetre(bornes, largeur_ms, maximum_ms)
     return lambda *communs: VoieParFenetre(*communs, demandes=demandes)
 
 
@@ -613,14 +695,23 @@ SERVICES: Mapping[str, Service] = {
     # Une fenêtre, dont ils rendent la fin.
     "bitget": Service(par_fenetre(HEURE_MS, 7 * JOUR_MS), "quatre-vingt-dix jours"),
     "gate": Service(
-        par_fenetre(HEURE_MS), "ce que l'exchange en garde d'un contrat", genres=frozenset({"linear", "inverse"})
+        par_fenetre(HEURE_MS, bornes=en_secondes), "trente jours au comptant ; d'un contrat, ce qu'il en garde"
+    ),
+    "hitbtc": Service(
+        par_fenetre(HEURE_MS, bornes=lambda debut, fin: (debut, {"till": fin})), "ce que l'exchange en garde"
+    ),
+    "coinbase": Service(par_fenetre(HEURE_MS), "ce que l'exchange en garde", genres=frozenset({"spot"})),
+    # Ses ids sont communs à tous ses marchés.
+    "bitflyer": Service(
+        lambda *communs: VoieAvantUnId(*communs, nom="before"), "ce que l'exchange en garde", page=500
     ),
     "cryptocom": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", page=150),
     "bitvavo": Service(par_fenetre(HEURE_MS, JOUR_MS), "ce que l'exchange en garde", genres=frozenset({"spot"})),
     "deribit": Service(par_fenetre(HEURE_MS), "un jour environ"),
     # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
     "krakenfutures": Service(
-        VoieParInstant, "ce que l'exchange en garde", page=0, genres=frozenset({"linear", "inverse"})
+        VoieParInstant, "ce que l'exchange en garde", page=0, genres=frozenset({"linear", "inverse"}),
+        lecture=_lire_krakenfutures,
     ),
 }
 # Ce que servent ceux dont l'histoire des trades ne se remonte pas.
@@ -631,8 +722,9 @@ PORTEES: Mapping[str, str] = {
     "htx": "les 2000 derniers",
     "mexc": "un jour au comptant, sans id ; les 100 derniers d'un contrat",
     "hyperliquid": "sa classe ccxt rend les exécutions d'un portefeuille",
-    "gate": "au comptant, trente jours que sa classe ccxt ne demande pas",
-    "upbit": "sept jours, à reculons, que rien ici ne lit encore",
+    "upbit": "sept jours, à reculons ; rien ne dit comment son curseur passe d'un jour à l'autre",
+    "bithumb": "sa dernière page ; rien ne prouve que son curseur remonte",
+    "dydx": "sa dernière page ; rien ne prouve que l'on puisse en demander une autre",
     "bitstamp": "un jour",
     **dict.fromkeys(("bingx", "poloniex", "phemex", "whitebit", "woo", "xt", "lbank"), "sa dernière page"),
 }
@@ -650,6 +742,7 @@ class Pas(NamedTuple):
     couverts: list[Intervalle]
     trous: list[Trou]
     avant: Any = None
+    source: str = API
 
 
 def _numero_au(page: Page, instant: int) -> int:
@@ -671,6 +764,11 @@ class Parcours:
         """Sans date de début : le deuxième instant de la page la plus récente, dont le premier est peut-être coupé."""
         instants = sorted({trade.timestamp for trade in (await self._voie.recents()).lignes if trade.timestamp < fin})
         return instants[1] if len(instants) > 1 else instants[0] if instants else fin
+
+    async def avant(self, instant: int) -> Any:
+        """La dernière ligne d'avant un instant ; None si rien n'en est servi."""
+        lignes = (await self._voie.situer(instant)).page.lignes
+        return max((ligne for ligne in lignes if ligne.timestamp < instant), key=_rang, default=None)
 
     async def compter(self, debut: int, fin: int) -> int:
         """Combien de lignes tient [debut, fin[, à peu près : d'après leurs numéros, sinon d'après leur densité."""
@@ -802,7 +900,7 @@ class Histoire:
         if debut is None:
             debut = self.fiche.couverts[0][0] if self.fiche.couverts else await self.parcours.debut_libre(fin)
         self.demande = (min(debut, fin), fin)
-        return oter([self.demande], self.fiche.connus())
+        return reste_a_lire(self.demande, self.fiche)
 
     def _fin(self) -> int:
         heure = self.connexion.heure_ms()
@@ -823,6 +921,12 @@ def _tabler_trades(cle: CleSerie, trades: Sequence[Any]) -> pa.Table:
     return tabler_trades(cle, trades) if trades else TRADES.schema.empty_table()
 
 
+def trades_de(lignes: pa.Table) -> list[Trade]:
+    """Les trades d'une table, dans son ordre."""
+    valeurs = (lignes[nom].to_pylist() for nom in ("id", "side", "price", "amount", "cost"))
+    return [Trade(*ligne) for ligne in zip(instants_de(lignes), *valeurs, strict=True)]
+
+
 def _moins_les_trous(couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> list[Intervalle]:
     """Ce qui est prouvé : un fait l'est, un trou partiel non."""
     return oter(couverts, (trou[:2] for trou in trous if trou.raison in (ECHEC, HORS_FENETRE_API)))
@@ -834,6 +938,11 @@ class BougiesDesTrades:
     def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
         self._bougies, self.parcours, self._reporter = bougies, parcours, vides == "reporter"
         self.fiche, self.demande = bougies.fiche, bougies.demande
+        self._fichiers: Callable[[Histoire], Source] | None = None
+
+    def lire_aussi(self, fichiers: Callable[[Histoire], Source]) -> None:
+        """Les trades viendront de cette source, faite de leur histoire, et non de l'API seule."""
+        self._fichiers = fichiers
 
     @property
     def attendue(self) -> int | None:
@@ -844,29 +953,73 @@ class BougiesDesTrades:
         """Fixe l'ancre et les bornes ; ce que les bougies de l'exchange ne servent plus est à lire dans les trades."""
         await self._bougies.preparer()
         self.demande = self._bougies.demande
-        return oter([self.demande], self.fiche.couverts)
+        return reste_a_lire(self.demande, self.fiche, ailleurs=True)
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
+        async with aclosing(lots_ensemble([self], [intervalles])) as lots:
+            async for _, lot in lots:
+                yield lot
+
+    def pas_a_pas(self, debut: int, fin: int) -> AsyncGenerator[Pas]:
+        """Les pas de [debut, fin[, dans l'ordre."""
         plage, heure = self._bougies.plage, self._bougies.connexion.heure_ms()
         passee = plage.fin is not None and plage.fin <= heure
-        for debut, fin in intervalles:
-            atelier = Atelier(self._bougies, debut, fin, reporter=self._reporter)
-            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
-            async with aclosing(parcours) as pas_a_pas:
-                async for pas in pas_a_pas:
+        if self._fichiers is None:
+            return self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+        bougies = self._bougies
+        fiche = Fiche(bougies.serie.cle)
+        histoire = Histoire(bougies.connexion, bougies.serie, plage, fiche, self.parcours, _tabler_trades)
+        histoire.demande = self.demande
+        return self._pas_des_lots(self._fichiers(histoire), debut, fin)
+
+    async def _pas_des_lots(self, source: Source, debut: int, fin: int) -> AsyncGenerator[Pas]:
+        """Les pas que font des lots de trades rendus dans l'ordre ; une ligne attend d'être prouvée."""
+        avant = await self.parcours.avant(debut) if self._reporter else None
+        attente: list[Trade] = []
+        async with aclosing(source.lots([(debut, fin)])) as lots:
+            async for lot in lots:
+                attente += trades_de(lot.lignes)
+                jusqua = max((f for _, f in lot.couverts), default=debut)
+                prets = [t for t in attente if any(d <= t.timestamp < f for d, f in lot.couverts)]
+                prets.sort(key=_rang)  # d'un bord, les fichiers et l'API ont pu rendre la même ligne
+                attente = [t for t in attente if t.timestamp >= jusqua]
+                yield Pas(prets, lot.couverts, lot.trous, avant, lot.source)
+                avant = None
+
+    def atelier(self, debut: int, fin: int) -> Atelier:
+        """De quoi faire les bougies de [debut, fin[."""
+        return Atelier(self._bougies, debut, fin, reporter=self._reporter)
+
+
+async def lots_ensemble(
+    sources: Sequence[BougiesDesTrades], intervalles: Sequence[Sequence[Intervalle]]
+) -> AsyncGenerator[tuple[int, Lot]]:
+    """Les lots de plusieurs grilles d'une même histoire, lue une fois : le rang de la source, et son lot."""
+    dernier = max(range(len(sources)), key=lambda rang: sources[rang].demande[1])
+    for debut, fin in unir(*intervalles):
+        ateliers = [
+            (rang, source.atelier(*sien))
+            for rang, source in enumerate(sources)
+            for sien in croiser(intervalles[rang], [(debut, fin)])
+        ]
+        async with aclosing(sources[dernier].pas_a_pas(debut, fin)) as pas_a_pas:
+            async for pas in pas_a_pas:
+                for rang, atelier in ateliers:
                     if lot := atelier.prendre(pas):
-                        yield lot
+                        yield rang, lot
 
 
 class Atelier:
     """Les bougies d'un intervalle, à mesure que les trades qui les font sont prouvés."""
 
     def __init__(self, bougies: Historique, debut: int, fin: int, *, reporter: bool) -> None:
-        self._cle, self._pas, self._fin, self._reporter = bougies.serie.cle, bougies.timeframe, fin, reporter
+        self._cle, self._pas, self._reporter = bougies.serie.cle, bougies.timeframe, reporter
+        self._debut, self._fin = debut, fin
         volume = bougies.connexion.mesure_des_trades(bougies.serie.marche)
         self._agregateur = Agregateur(bougies.timeframe, grace_ms=0, volume=volume, depuis_ms=debut)
         self._rendu = self._su = debut  # fin de ce qui est rendu ; de ce dont les trades disent quelque chose
+        self._source = API  # d'où viennent, au moins en partie, les trades des prochaines bougies
         self._trous: list[Trou] = []
         self._bougies: list[BougieTrades] = []
         self._tardifs: set[Trou] = set()  # des bougies déjà rendues, qu'un trade venu trop tard dément
@@ -874,9 +1027,14 @@ class Atelier:
 
     def prendre(self, pas: Pas) -> Lot | None:
         """Le lot que ces trades achèvent ; None s'ils n'en achèvent pas."""
-        if pas.avant is not None:
-            self._clotures[self._pas.avancer(self._rendu, -1)] = pas.avant.price
+        if self._rendu >= self._fin:
+            return None
+        if self._rendu == self._debut:
+            avant = next((t for t in reversed(pas.lignes) if t.timestamp < self._debut), pas.avant)
+            if avant is not None:
+                self._clotures[self._pas.avancer(self._debut, -1)] = avant.price
         self._trous += pas.trous
+        self._source = pas.source if pas.source != API else self._source
         self._su = max([self._su, *(fin for _, fin in pas.couverts), *(trou.fin for trou in pas.trous)])
         perdus = self._agregateur.perdus
         self._bougies += self._agregateur.ajouter(pas.lignes)
@@ -885,7 +1043,8 @@ class Atelier:
         if jusqua <= self._rendu:
             return None
         self._bougies += self._agregateur.clore(jusqua)
-        lot = self._lot(self._rendu, jusqua)
+        lot = self._lot(self._rendu, jusqua)._replace(source=self._source)
+        self._source = API
         if self._tardifs:
             lot = lot._replace(trous=sorted([*lot.trous, *self._tardifs]))
         self._rendu, self._tardifs = jusqua, set()
@@ -968,12 +1127,17 @@ class Releves:
     """Comment un exchange sert un relevé ; `page` : ce qu'il en rend au plus."""
 
     page: int
-    bornes: Callable[[int, int], tuple[int | None, Mapping[str, Any]]]
+    bornes: Bornes
     genres: frozenset[str] = frozenset({"linear", "inverse"})
     timeframes: tuple[str, ...] = ()  # d'un intérêt ouvert
     maximum_ms: int = FENETRE_MAX_MS
     numero: str = ""  # le nom du numéro de page, là où il n'y a ni début ni fin
     unite: Callable[[Mapping[str, Any]], str] = lambda _marche: ""  # celle de la quantité ; vide : rien ne la prouve
+    sinon: Releves | None = None  # comment sont servis les genres qui ne sont pas là
+
+    def de(self, genre: str) -> Releves | None:
+        """Comment ce genre est servi ; None s'il ne l'est pas."""
+        return self if genre in self.genres else self.sinon and self.sinon.de(genre)
 
 
 def _base(marche: Mapping[str, Any]) -> str:
@@ -986,6 +1150,11 @@ def _base_ou_contrats(marche: Mapping[str, Any]) -> str:
 
 def _base_du_lineaire(marche: Mapping[str, Any]) -> str:
     return "" if marche.get("inverse") else _base(marche)
+
+
+def _depuis(debut: int, _fin: int) -> tuple[int, Mapping[str, Any]]:
+    """Un début seulement."""
+    return debut, {}
 
 
 def _sans_bornes(_debut: int, _fin: int) -> tuple[None, Mapping[str, Any]]:
@@ -1003,13 +1172,22 @@ FUNDINGS: Mapping[str, Releves] = {
     "kucoin": Releves(100, _de_a, genres=frozenset({"linear", "inverse"})),
     "hyperliquid": Releves(500, _de_a),
     "deribit": Releves(744, _de_a, maximum_ms=30 * JOUR_MS),
-    "krakenfutures": Releves(0, _sans_bornes),
+    "krakenfutures": Releves(0, _sans_bornes),  # tout d'un coup
     "bitget": Releves(100, _sans_bornes, numero="pageNo"),
     "mexc": Releves(100, _sans_bornes, numero="page_num"),
-    "htx": Releves(50, _sans_bornes, genres=frozenset({"inverse"}), numero="page_index"),
+    "htx": Releves(
+        50, _sans_bornes, genres=frozenset({"inverse"}), numero="page_index",
+        sinon=Releves(100, _depuis, genres=frozenset({"linear"})),
+    ),
     "bingx": Releves(1000, _de_a, genres=frozenset({"linear"})),
     "phemex": Releves(100, _de_a),
     "whitebit": Releves(100, _de_a),
+    "cryptocom": Releves(0, _de_a),
+    "woo": Releves(25, _de_a),
+    "paradex": Releves(5000, _de_a),
+    "hitbtc": Releves(1000, _de_a),
+    # Sa classe envoie `until`, que l'exchange ne connaît pas, et filtre `since` après coup : seule la fin est demandée.
+    "dydx": Releves(0, lambda _debut, fin: (None, {"effectiveBeforeOrAt": en_iso(fin)})),
 }
 INTERETS: Mapping[str, Releves] = {
     **dict.fromkeys(
@@ -1021,12 +1199,20 @@ INTERETS: Mapping[str, Releves] = {
     # D'un contrat inverse, la valeur seule, en dollars.
     "bybit": Releves(200, _de_a, timeframes=("5m", "15m", "30m", "1h", "4h", "1d"), unite=_base_du_lineaire),
     "okx": Releves(100, _de_a, timeframes=("5m", "1h", "1d"), unite=lambda _marche: "contrats"),
-    "gate": Releves(100, lambda debut, _fin: (debut, {}), timeframes=("5m", "15m", "30m", "1h", "4h", "1d"),
+    "gate": Releves(100, _depuis, timeframes=("5m", "15m", "30m", "1h", "4h", "1d"),
                     unite=lambda _marche: "contrats"),
     "kucoin": Releves(200, _de_a, timeframes=("5m", "15m", "30m", "1h", "4h", "1d")),
     # Les deux cents derniers, quelle que soit la demande.
-    "htx": Releves(200, _sans_bornes, timeframes=("1h", "4h", "12h", "1d")),
+    "htx": Releves(200, _sans_bornes, timeframes=("1h", "4h", "12h", "1d"), unite=_base),
 }  # fmt: skip
+
+# Ceux dont la classe ccxt a une histoire, et pourquoi elle n'est pas lue.
+FUNDINGS_TUS: Mapping[str, str] = {
+    "bitfinex": "ses lignes sont des états, relevés de loin en loin, pas des règlements",
+    "bitstamp": "sa classe ccxt date ses règlements de 1970",
+    "xt": "ses 200 derniers, par un curseur dont rien ne dit le sens",
+}
+INTERETS_TUS: Mapping[str, str] = {"bitfinex": "ses lignes sont des états, d'aucun timeframe"}
 
 
 class Nature(NamedTuple):
@@ -1037,16 +1223,18 @@ class Nature(NamedTuple):
     capacite: str
     methode: str
     servis: Mapping[str, Releves]
+    tus: Mapping[str, str]
     lecture: Lecture
 
 
 NATURES: Mapping[str, Nature] = {
     FUNDING.nom: Nature(
-        FUNDING, "Funding", "fetchFundingRateHistory", "fetch_funding_rate_history", FUNDINGS, _lire_funding
+        FUNDING, "Funding", "fetchFundingRateHistory", "fetch_funding_rate_history", FUNDINGS, FUNDINGS_TUS,
+        _lire_funding,
     ),
     OPEN_INTEREST.nom: Nature(
         OPEN_INTEREST, "Intérêt ouvert", "fetchOpenInterestHistory", "fetch_open_interest_history", INTERETS,
-        _lire_interet,
+        INTERETS_TUS, _lire_interet,
     ),
 }  # fmt: skip
 
@@ -1068,11 +1256,12 @@ def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any]
     nature, exchange = NATURES[tache.donnee], connexion.reglages.exchange
     servi = nature.servis.get(exchange)
     if servi is None or not connexion.api.has.get(nature.capacite):
+        pourquoi = f" : {nature.tus[exchange]}" if exchange in nature.tus else ""
         raise ErreurDemande(
-            f"{exchange} ne sert pas d'histoire « {tache.donnee} » que l'on sache remonter",
+            f"{exchange} ne sert pas d'histoire « {tache.donnee} » que l'on sache remonter{pourquoi}",
             f"Elle se lit sur : {', '.join(nature.servis)}.",
         )
-    if marche is not None and (not marche.get("contract") or genre_de(marche) not in servi.genres):
+    if marche is not None and (servi := servi.de(genre_de(marche))) is None:
         raise ErreurDemande(
             f"« {marche['symbol']} » n'a pas d'histoire « {tache.donnee} » sur {exchange}",
             "Demandez un contrat perpétuel (exemple : BTC/USDT:USDT).",
@@ -1108,9 +1297,9 @@ def sert_les_trades(connexion: Connexion, marche: Mapping[str, Any]) -> bool:
 
 def page_des_histoires() -> str:
     """La section de `docs/exchanges.md` : ce que chaque exchange sert, d'après les tables ci-dessus."""
-    noms = sorted({*SERVICES, *PORTEES, *FUNDINGS, *INTERETS})
-    lignes = [f"| {nom} | {_dire_trades(nom)} | {_dire_releves(FUNDINGS, nom)} | {_dire_releves(INTERETS, nom)} |"
-              for nom in noms]  # fmt: skip
+    noms = sorted({*SERVICES, *PORTEES, *(nom for n in NATURES.values() for nom in (*n.servis, *n.tus))})
+    dits = {nom: [_dire_trades(nom), *(_dire_releves(nature, nom) for nature in NATURES.values())] for nom in noms}
+    lignes = [f"| {nom} | {' | '.join(dit)} |" for nom, dit in dits.items()]
     entete = (
         "## Trades, funding, intérêt ouvert",
         "",
@@ -1130,11 +1319,17 @@ def _dire_trades(exchange: str) -> str:
     return f"{service.portee} ({', '.join(g for g in ('spot', 'linear', 'inverse') if g in service.genres)})"
 
 
-def _dire_releves(servis: Mapping[str, Releves], exchange: str) -> str:
-    releves = servis.get(exchange)
+def _dire_releves(nature: Nature, exchange: str) -> str:
+    releves = nature.servis.get(exchange)
     if releves is None:
-        return ""
-    return " ".join(releves.timeframes) or (str(releves.page) if releves.page else "tout d'un coup")
+        return f"non : {nature.tus[exchange]}" if exchange in nature.tus else ""
+    dits = []
+    while releves is not None:
+        genres = ", ".join(genre for genre in ("linear", "inverse") if genre in releves.genres)
+        page = str(releves.page or ("tout d'un coup" if releves.bornes is _sans_bornes else "non dit"))
+        dits.append(f"{' '.join(releves.timeframes) or page} ({genres})")
+        releves = releves.sinon
+    return " ; ".join(dits)
 
 
 def identifiants(connexion: Connexion, serie: Serie) -> str:
@@ -1176,6 +1371,7 @@ class Devis(NamedTuple):
     intervalles: list[Intervalle]
     lignes: int
     requetes: int
+    evenements: int  # les trades dont des bougies seraient faites ; sinon, les lignes
 
 
 async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage, fiche: Fiche) -> Devis:
@@ -1190,7 +1386,8 @@ async def estimer(connexion: Connexion, serie: Serie, tache: Tache, plage: Plage
     lignes = evenements
     if tache.trades_vers_ohlcv:
         lignes = sum(serie.timeframe.compter(*intervalle) for intervalle in intervalles)
-    return Devis(source.demande, intervalles, lignes, len(intervalles) + math.ceil(evenements / max(page, 1)))
+    requetes = len(intervalles) + math.ceil(evenements / max(page, 1))
+    return Devis(source.demande, intervalles, lignes, requetes, evenements)
 
 
 def _ouvrir_releves(

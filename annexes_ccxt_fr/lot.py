@@ -249,8 +249,10 @@ class Plan:
         """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
         par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
         for planifiee in self.taches:
-            if planifiee.tache.sortie:
-                par_chemin[os.path.normpath(planifiee.tache.sortie.absolute())].append(planifiee)
+            for partie in planifiee.tache.parties:
+                if partie.sortie:
+                    sienne = dataclasses.replace(planifiee, tache=partie)
+                    par_chemin[os.path.normpath(partie.sortie.absolute())].append(sienne)
         for voisines in par_chemin.values():
             premieres: dict[object, TacheDeLot] = {}  # une par usage : mille tâches d'une base n'en ont qu'un
             for seconde in voisines:
@@ -615,7 +617,7 @@ class LecteurDePlan:
         nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
         repere = self.releve.repere(ligne, ou)
         modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
-        if not tache.timeframes:
+        if not tache.timeframes or tache.en_une_passe:
             return [modele]
         return [dataclasses.replace(modele, nom=f"{nom} [{p.timeframe}]", tache=p) for p in tache.parties]
 

@@ -19,6 +19,7 @@ from module_ccxt_fr_v2 import (
     AUTO,
     OHLCV,
     SECONDE_MS,
+    TRADES,
     Bilan,
     CleSerie,
     Connexion,
@@ -50,7 +51,7 @@ from module_ccxt_fr_v2 import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from annexes_ccxt_fr.archives import Devis
+    from annexes_ccxt_fr.archives import Depot, Devis
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Estimation:
     plans: Mapping[str, Devis] = field(default_factory=dict)  # par source, quand il y a le choix
     choix: str = API
     si_plus_jeune: int = 0  # requêtes de plus si le marché, dont la cotation est inconnue, est né après le début
+    d_office: str = ""  # ce que prendrait `auto`, là où ce n'est pas le moins cher
+    evenements: int = 0  # des trades dont les bougies seraient faites
 
 
 OCTETS_PAR_BOUGIE = {
@@ -145,9 +148,11 @@ async def _comparer_les_sources(
     connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche, estimee: Estimation
 ) -> Estimation:
     """L'estimation, et ce que coûterait chaque source ; celle qui serait lue la donne. Une requête : leur liste."""
-    depot = ouvrir_depot(connexion, tache) if tache.donnee == OHLCV.nom else None
+    depot = ouvrir_depot(connexion, tache) if tache.donnee in (OHLCV.nom, TRADES.nom) and not tache.stream else None
     if depot is None:
         return estimee
+    if tache.donnee == TRADES.nom:
+        return await _comparer_pour_des_trades(connexion, tache, serie, estimee, depot)
     historique = Historique(connexion, serie, plage_de(tache), fiche, asyncio.Semaphore(tache.concurrence), 1)
     source = annexe("archives", "--source").SourceArchives(historique, depot, tache.source)
     par_api, par_archives = await source.devis(estimee.intervalles)
@@ -156,6 +161,27 @@ async def _comparer_les_sources(
     plans: dict[str, Devis] = {API: par_api, ARCHIVES: par_archives}
     pris = plans[choix]
     return replace(estimee, plans=plans, choix=choix, requetes=pris.requetes, duree_s=pris.duree_s)
+
+
+async def _comparer_pour_des_trades(
+    connexion: Connexion, tache: Tache, serie: Serie, estimee: Estimation, depot: Depot
+) -> Estimation:
+    """`auto` prend les fichiers dont il veut assez : leur plan est le sien s'il en lit, l'API sinon."""
+    archives = annexe("archives", "--source")
+    plans: dict[str, Devis] = {}
+    trades, places = replace(tache, trades_vers_ohlcv=False), asyncio.Semaphore(tache.concurrence)
+    ouvrir = histoires(TRADES.nom).ouvrir_source
+    histoire = ouvrir(connexion, serie, trades, plage_de(tache), Fiche(serie.cle), places)
+    for source in (ARCHIVES, AUTO):
+        lecture = archives.TradesDesArchives(histoire, depot, source)
+        plans[API], plans[source] = await lecture.devis(estimee.intervalles, estimee.evenements)
+    du_choix = plans.pop(AUTO)
+    choix = ARCHIVES if tache.source == ARCHIVES or du_choix != plans[API] else API
+    pris = du_choix if tache.source == AUTO else plans[choix]
+    moins_cher = ARCHIVES if du_choix != plans[API] else API
+    return replace(
+        estimee, plans=plans, choix=choix, requetes=pris.requetes, duree_s=pris.duree_s, d_office=moins_cher
+    )
 
 
 async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:
@@ -258,8 +284,9 @@ async def _estimer_histoire(connexion: Connexion, tache: Tache, serie: Serie, fi
     octets = (OCTETS_PAR_BOUGIE if tache.type_donnee is OHLCV else OCTETS_PAR_EVENEMENT)[tache.format_choisi]
     duree_s = connexion.api.throttler.duree_s(devis.requetes)
     return Estimation(
-        serie.cle, devis.demande, devis.intervalles, devis.lignes, devis.requetes, duree_s, devis.lignes * octets
-    )
+        serie.cle, devis.demande, devis.intervalles, devis.lignes, devis.requetes, duree_s, devis.lignes * octets,
+        evenements=devis.evenements,
+    )  # fmt: skip
 
 
 def _estimer_flux(connexion: Connexion, tache: Tache, serie: Serie) -> Estimation:
@@ -305,8 +332,8 @@ async def commande_simuler(tache: Tache) -> list[str]:
 
 def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:
     """Ce que coûterait chaque source, et celle que prendrait `auto`."""
-    if tache.source != API and tache.type_donnee is not OHLCV:
-        return ["  Seules les bougies sont chiffrées par les archives : ceci est ce que coûterait l'API."]
+    if tache.source != API and tache.donnee not in (OHLCV.nom, TRADES.nom):
+        return [f"  « {tache.donnee} » n'est pas chiffré par les archives : ceci est ce que coûterait l'API."]
     if not estimation.plans:
         return [] if tache.source == API else [f"  {tache.exchange} n'a pas de fichiers publics pour elle : l'API."]
     noms = {API: "l'API", ARCHIVES: "les archives, l'API pour le reste"}
@@ -315,5 +342,5 @@ def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:
         f"{taille_lisible(devis.octets)} à recevoir, au moins {duree_lisible(devis.duree_s)}"
         for source, devis in estimation.plans.items()
     ]
-    moins_cher = min(estimation.plans, key=lambda source: estimation.plans[source].duree_s)
+    moins_cher = estimation.d_office or min(estimation.plans, key=lambda source: estimation.plans[source].duree_s)
     return [*lignes, f"  --source auto prendrait {noms[moins_cher].partition(',')[0]}."]

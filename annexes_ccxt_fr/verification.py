@@ -647,8 +647,21 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
         lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
         par_cle = dict(par_serie(lignes, donnee))
         for cle, fiche in fiches.items():
-            lecteur.ecrire(Lot(cle, par_cle.get(cle, lignes[:0]), fiche.couverts, fiche.trous), fiche)
+            for lot in _par_source(fiche, par_cle.get(cle, lignes[:0])):
+                lecteur.ecrire(lot, fiche)
         lecteur.finir()
+
+
+def _par_source(fiche: Fiche, lignes: pa.Table) -> Iterator[Lot]:
+    """Les lignes d'une série et ce qu'elles prouvent : un lot par provenance, celui de l'API en dernier."""
+    instants = pa.array(instants_de(lignes), pa.int64())
+    ailleurs = pa.array([False] * len(instants), pa.bool_())
+    for debut, fin, source in fiche.sources:
+        dedans = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
+        ailleurs = pc.or_(ailleurs, dedans)
+        yield Lot(fiche.cle, lignes.filter(dedans), croiser(fiche.couverts, [(debut, fin)]), [], source)
+    reste = oter(fiche.couverts, (provenance[:2] for provenance in fiche.sources))
+    yield Lot(fiche.cle, lignes.filter(pc.invert(ailleurs)), reste, fiche.trous)
 
 
 def dire_rapport(rapport: Rapport) -> list[str]:

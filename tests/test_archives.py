@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import archives
+from annexes_ccxt_fr import archives, verification
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
 from bourse_locale.serveur import Appel
@@ -440,10 +440,6 @@ def test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api(bourse: Bourse
     [
         ({"source": "archive"}, "source : « archive » n'est pas permis"),
         ({"source": "auto", "stream": "ohlcv"}, "un flux se lit chez l'exchange"),
-        (
-            {"source": "archives", "donnee": "trades", "trades_vers_ohlcv": True},
-            "des bougies faites de trades se lisent à l'API",
-        ),
     ],
 )
 def test_une_source_qui_ne_va_pas_est_refusee(autres: dict[str, Any], phrase: str) -> None:
@@ -549,6 +545,24 @@ def test_la_sortie_est_la_meme_et_la_relance_n_y_change_rien(depot: Bourse, exte
         assert module.lire_fiches(sorties["archives"])[0].sources == sue.sources
 
 
+def test_un_fichier_illisible_refait_garde_la_provenance_de_ce_qui_s_en_lit(depot: Bourse, tmp_path: Path) -> None:
+    """Seul ce qui est relu à l'API en vient."""
+    sortie = tmp_path / "a.csv.gz"
+    lire(depot, "api", sortie=sortie, date_debut="2024-01-10", date_fin="2024-01-12", timeframe="1m")
+    lire(depot, sortie=sortie, date_debut="2024-01-08", date_fin="2024-01-31", timeframe="1m")
+    (avant,) = module.lire_fiches(sortie)
+    octets = sortie.read_bytes()
+    sortie.write_bytes(octets[: len(octets) * 3 // 4])
+    assert set(module.verifier(sortie).fautes) & {"illisible"}
+
+    assert verification.assainir_sortie(sortie)
+    (apres,) = module.lire_fiches(sortie)
+    assert apres.couverts != avant.couverts
+    gardees = [(p.source, dedans) for p in avant.sources for dedans in module.croiser([p[:2]], apres.couverts)]
+    assert [(p.source, p[:2]) for p in apres.sources] == gardees
+    assert gardees
+
+
 def test_elargir_ne_lit_que_ce_qui_manque(depot: Bourse, tmp_path: Path) -> None:
     sortie = tmp_path / "a.csv"
     lire(depot, "api", sortie=sortie, date_debut="2024-01-10", date_fin="2024-01-20")
@@ -640,7 +654,7 @@ def lire_les_trades(bourse: Bourse, source: str = "archives", **autres: Any) -> 
 
 @pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"])
 def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
-    """Un contrat inverse se lit à l'API : rien ne prouve que son coût, un quotient, soit le même."""
+    """Au bit près, le coût d'un contrat inverse, un quotient, compris."""
     attendus = lire_les_trades(depot, "api", symbole=symbole)
     pages = depot.compter("aggTrades") - depot.compter("/archives")
     table = lire_les_trades(depot, symbole=symbole)
@@ -649,10 +663,9 @@ def test_les_trades_sont_ceux_de_l_api(depot: Bourse, symbole: str) -> None:
     assert table.equals(attendus)
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
     assert fiche(table)["trous"] == fiche(attendus)["trous"] == []
-    if symbole != "BTC/USD:BTC":
-        assert servis(depot) == ["BTCUSDT-aggTrades-2024-01-10"]
-        assert depot.compter("aggTrades") - depot.compter("/archives") < pages
-        assert fiche(table)["sources"]
+    assert [nom.partition("-")[2] for nom in servis(depot)] == ["aggTrades-2024-01-10"]
+    assert depot.compter("aggTrades") - depot.compter("/archives") < pages
+    assert fiche(table)["sources"]
 
 
 @pytest.fixture(scope="module")
@@ -695,6 +708,7 @@ def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str)
         ("BTC/USDT", None, 0),
         ("BTC/USDT", "arch_trou", 1),
         ("BTC/USDT:USDT", "arch_trou", 1),
+        ("BTC/USD:BTC", "arch_trou", 1),
     ],
 )
 def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
@@ -708,8 +722,75 @@ def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
 
     assert table.equals(attendus)
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
-    assert servis(rare, "monthly") == ["BTCUSDT-aggTrades-2024-01"]
+    assert [nom.partition("-")[2] for nom in servis(rare, "monthly")] == ["aggTrades-2024-01"]
     assert len(servis(rare, "daily")) == jours + 1  # le 1er février : son mois n'est pas paru
+
+
+@pytest.mark.parametrize(
+    ("source", "demande", "pris"),
+    [
+        ("archives", {"date_debut": "2024-01-10T01:00Z", "date_fin": "2024-01-10T03:00Z"}, "l'API"),
+        ("auto", {"date_debut": "2024-01-01", "date_fin": "2024-02-01"}, "les archives"),
+    ],
+)
+@pytest.mark.parametrize("bougies", [False, True])
+def test_la_simulation_des_trades_dit_les_deux_plans(
+    rare: Bourse, capsys: pytest.CaptureFixture[str], source: str, demande: dict[str, str], pris: str, bougies: bool
+) -> None:
+    """Et ce que prendrait `auto` est ce qu'il prend."""
+    tous = options(rare, source=source, donnee="trades", trades_vers_ohlcv=bougies, timeframe="1h", **demande)
+    rare.requetes.clear()
+    mots = ["--simulation", *(["--trades-vers-ohlcv"] if bougies else []), "--config-ccxt",
+            json.dumps(tous["config_ccxt"]), "--symbole", "BTC/USDT", "--donnee", "trades", "--source", source,
+            "--date-debut", demande["date_debut"], "--date-fin", demande["date_fin"]]  # fmt: skip
+    assert module.principal(mots) == 0
+    dites = capsys.readouterr().out
+    assert "par l'API : " in dites
+    assert "par les archives, l'API pour le reste : " in dites
+    assert f"--source auto prendrait {pris}." in dites
+    assert not servis(rare)
+    module.telecharger(**{**tous, "source": "auto"})
+    assert bool(servis(rare)) == (pris == "les archives")
+
+
+@pytest.mark.parametrize(("nature", "vides"), [(None, "omettre"), ("arch_trou", "reporter")])
+def test_les_bougies_faites_des_trades_des_archives(rare: Bourse, nature: str | None, vides: str) -> None:
+    """Celles que font les trades de l'API, un jour mauvais du mois compris ; leur provenance est dite."""
+    demande = {"date_debut": "2024-01-03T04:00Z", "date_fin": "2024-02-02T03:00Z", "timeframe": "1h",
+               "donnee": "trades", "trades_vers_ohlcv": True, "bougies_vides": vides}  # fmt: skip
+    attendues = module.telecharger(**options(rare, source="api", **demande))
+    if nature is not None:
+        rare.pannes.ajouter(Panne(nature, "monthly"))
+    rare.requetes.clear()
+    table = module.telecharger(**options(rare, source="archives", **demande))
+
+    assert table.num_rows > 500
+    assert table.equals(attendues)
+    assert fiche(table)["trous"] == fiche(attendues)["trous"]
+    assert fiche(table)["intervalles"] == fiche(attendues)["intervalles"]
+    assert servis(rare, "monthly") == ["BTCUSDT-aggTrades-2024-01"]
+    assert fiche(table)["sources"]
+
+
+def test_ce_que_l_api_ne_sert_plus_se_lit_aux_archives(rare: Bourse, tmp_path: Path) -> None:
+    """Une histoire lue à l'API, trop courte, est complétée par les fichiers : la reprise est la même, la source non."""
+    sortie = tmp_path / "t.csv"
+    demande = {"symbole": "BTC/USD:BTC", "date_debut": "2024-01-09", "date_fin": "2024-01-12"}
+    attendus = lire_les_trades(rare, "api", **demande)
+    coupe = module.lire_instant("2024-01-10T18:00Z", 0)
+    cle = module.CleSerie("binance", "BTC/USD:BTC", "", "")
+    with module.ECRIVAINS["csv"](sortie, type_donnee=module.TRADES) as ecrivain:
+        instants = pa.array(module.instants_de(attendus))
+        gardees = attendus.replace_schema_metadata(None).filter(pa.compute.greater_equal(instants, coupe))
+        trou = module.Trou(module.lire_instant("2024-01-09", 0), coupe, module.HORS_FENETRE_API)
+        neuve = module.Fiche(cle, type_marche="swap", identifiants=module.IDS_REUNIS)
+        ecrivain.ecrire(module.Lot(cle, gardees, [(coupe, module.lire_instant("2024-01-12", 0))], [trou]), neuve)
+        ecrivain.finir()
+    lire_les_trades(rare, "api", sortie=sortie, **demande)
+    assert module.lire_fiches(sortie)[0].trous == [trou]  # l'API ne le sert plus : elle n'est pas redemandée
+    lire_les_trades(rare, sortie=sortie, **demande)
+    assert module.lire_fiches(sortie)[0].trous == []
+    assert module.lire(sortie).equals(attendus.replace_schema_metadata(None))
 
 
 def test_la_sortie_des_trades_est_la_meme_et_la_relance_n_y_change_rien(rare: Bourse, tmp_path: Path) -> None:
@@ -922,7 +1003,7 @@ def test_la_simulation_ne_chiffre_que_l_api_pour_un_releve(depot: Bourse, capsys
         "--config-ccxt", json.dumps(options(depot)["config_ccxt"]),
     ]  # fmt: skip
     assert module.principal(mots) == 0
-    assert "Seules les bougies sont chiffrées par les archives" in capsys.readouterr().out
+    assert "« open_interest » n'est pas chiffré par les archives" in capsys.readouterr().out
 
 
 def test_les_releves_d_un_miroir(depot: Bourse, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_tue_net_la_relance_part_du_dernier_trade_prouve(figee: Bourse, tmp_path
     assert m.verifier(sortie).code == 0
 
 
-@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "coinbase"])
+@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "kucoin", "mexc", "upbit", "dydx"])
 def test_qui_ne_remonte_pas_le_dit(tmp_path: Path, exchange: str) -> None:
     """Code 2, sans requête : ce qu'il sert, et que faire."""
     sortie = tmp_path / "t.csv"
@@ -363,6 +363,51 @@ def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     pleine = m.telecharger(**options, bougies_vides="reporter")
     assert m.instants_de(pleine) == list(range(*BORNES, MINUTE))
     assert json.loads(pleine.schema.metadata[b"fiche"])["series"][0]["trous"] == []
+
+
+@pytest.mark.parametrize("sortie", ["b_{timeframe}.csv", "b.sqlite"])
+def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie: str) -> None:
+    """Les trades ne sont lus qu'une fois ; chaque timeframe est ce qu'il serait seul, et reprend pour lui-même."""
+    codes, bornes = ("1m", "15m", "1h"), (BORNES[0] + 7 * MINUTE, BORNES[1] - 4 * MINUTE)
+    arguments = ("--symbole", "BTC/USD", *BOUGIES)
+
+    def pages() -> int:
+        return sum("Trades" in r.chemin for r in figee.requetes)
+
+    seules = {}
+    for code in codes:
+        figee.requetes.clear()
+        chemin = tmp_path / f"seule_{code}.csv"
+        assert telecharger(figee, chemin, bornes, *arguments, "--timeframe", code, exchange="kraken") == 0
+        seules[code] = (m.lire(chemin), m.lire_fiches(chemin)[0], pages())
+    figee.requetes.clear()
+    ensemble = ("--timeframes", ",".join(codes))
+    assert telecharger(figee, tmp_path / sortie, bornes, *arguments, *ensemble, exchange="kraken") == 0
+    assert pages() <= max(nombre for *_, nombre in seules.values()) + 1
+    fiches: dict[str, m.Fiche] = {}
+    tables = {}
+    for code in codes:
+        chemin = tmp_path / sortie.replace("{timeframe}", code)
+        fiches |= {f.cle.timeframe: f for f in m.lire_fiches(chemin)}
+        lue = m.lire(chemin)
+        tables[code] = lue.filter([une == code for une in lue["timeframe"].to_pylist()])
+    for code, (table, sienne, _) in seules.items():
+        assert tables[code].equals(table)
+        assert fiches[code] == sienne
+    figee.requetes.clear()
+    assert telecharger(figee, tmp_path / sortie, bornes, *arguments, *ensemble, exchange="kraken") == 0
+    assert not pages()
+
+
+def test_plusieurs_timeframes_d_un_lot_en_une_passe(figee: Bourse, tmp_path: Path) -> None:
+    tache = {"name": "b", "exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
+             "timeframes": ["1m", "1h"], "date_debut": BORNES[0], "date_fin": BORNES[1], "output_dir": str(tmp_path),
+             "config_ccxt": figee.config_ccxt("kraken") | {"rateLimit": 1}}  # fmt: skip
+    bilan = m.executer_lot({"version": 1, "tasks": [tache]})
+    assert bilan.code == 0
+    assert {f.name for f in tmp_path.glob("*.csv")} == {f"kraken_spot_BTC-USD_{code}.csv" for code in ("1m", "1h")}
+    pages = [r.params["since"] for r in figee.requetes if "Trades" in r.chemin]
+    assert len(pages) == len(set(pages))
 
 
 class KrakenSerre(Kraken):
