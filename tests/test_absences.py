@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
 M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
-GRAINES = range(240)
+# Des pages toujours coupées, qui commençaient ailleurs qu'à la première bougie ; des heures, presque toutes, pour 5m.
+GRAINES = (*range(240), 6129, 6248, 6551, 3389)
 
 
 def reponse(
@@ -112,20 +115,36 @@ def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
 PREMIERE = T0 + 100 * MINUTE_MS
 AVANT_TOUT = reponse([T0], module.PREMIER_MARCHE_MS, T0 + 59 * JOUR_MS, timeframe=MOIS)
 LISTAGE = reponse(minutes(100, 101), T0 - MINUTE_MS, PREMIERE + 2 * MINUTE_MS)
+# Ce qui finit juste avant la première bougie, dans les deux timeframes : rien.
+MUETTES = reponse([], module.PREMIER_MARCHE_MS, T0, timeframe=MOIS), reponse([], T0 - MINUTE_MS, PREMIERE)
 
 
 def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
-    """Une page commence à elle, le mois n'a rien de plus ancien, et `since` est suivi."""
-    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, obeit=True) == [AVANT_COTATION]
+    """Une page commence à elle, rien ne la précède, de si loin qu'on le demande, et les bords sont suivis."""
+    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, *MUETTES, obeit=True) == [AVANT_COTATION]
+
+
+def test_8_2_une_page_plus_courte_que_280_jours_recule_de_ce_qu_elle_peut() -> None:
+    """Bullish n'a que cent jours par page de son plus long timeframe : c'est de là que part sa preuve."""
+    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=Timeframe.lire("1d"))
+    avant = reponse([], T0 - 97 * JOUR_MS, T0, timeframe=Timeframe.lire("1d"))
+    vues = (jours, avant, LISTAGE, *MUETTES)
+    vide = manque(0, 100, None, 100)
+    assert [t.raison for t in juger(vide, vues, obeit=True, recul_ms=97 * JOUR_MS)] == [AVANT_COTATION]
+    assert [t.raison for t in juger(vide, vues, obeit=True)] == [HORS_FENETRE_API]
 
 
 @pytest.mark.parametrize(
     ("reponses", "obeit"),
     [
-        ((AVANT_TOUT, LISTAGE), False),  # `since` n'a pas été vu suivi : toujours les N dernières, peut-être
-        ((LISTAGE,), True),  # rien n'a cherché plus loin
-        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True)), True),
-        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90))), True),  # elle n'était pas demandée
+        ((AVANT_TOUT, LISTAGE, *MUETTES), False),  # aucun bord n'a été vu suivi : toujours les N dernières, peut-être
+        ((LISTAGE, *MUETTES), True),  # rien n'a cherché plus loin
+        ((AVANT_TOUT, LISTAGE), True),  # des pages toujours coupées commenceraient là aussi
+        ((AVANT_TOUT, LISTAGE, MUETTES[0]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1], reponse([], *MUETTES[0].question[1:], timeframe=MOIS, refusee=True)), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True), *MUETTES), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90)), *MUETTES), True),  # elle n'était pas demandée
     ],
 )
 def test_8_2_rien_de_moins_ne_la_prouve(reponses: tuple[Reponse, ...], obeit: bool) -> None:
@@ -152,6 +171,38 @@ def test_un_refus_trop_ancien_est_hors_fenetre() -> None:
     """Gate : au-delà de dix mille points, même au milieu de ce qui est écrit."""
     refus = reponse([], *minutes(0, 50), refusee=True)
     assert raisons(manque(3, 6, 2, 6), refus) == [HORS_FENETRE_API]
+
+
+Servir = Callable[[int, int], list[int]]
+"""Les bornes demandées, en minutes -> les minutes rendues, d'un marché qui n'en manque aucune."""
+
+SERVIR: dict[str, tuple[Servir, bool]] = {
+    "les deux bords": (lambda debut, fin: [*range(debut, fin)], True),
+    "le début seul": (lambda debut, _fin: [*range(debut, debut + 20)], True),
+    "la fin seule": (lambda _debut, fin: [*range(fin - 20, fin)], True),  # upbit
+    "les dernières": (lambda _debut, _fin: [*range(980, 1001)], False),
+    "trois fois les dernières": (lambda _debut, _fin: [*range(940, 1001)], False),
+    "toujours les mêmes": (lambda _debut, _fin: [*range(100, 120)], False),
+    "rien": (lambda _debut, _fin: [], False),
+}
+
+
+@pytest.mark.parametrize("nom", SERVIR)
+def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -> None:
+    """Jamais une page qui va jusqu'à maintenant, ni la même page deux fois."""
+    servir, obeit = SERVIR[nom]
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        bornes = ((borne - T0) // MINUTE_MS for borne in (debut, fin))
+        return [[T0 + rang * MINUTE_MS, *[1.0] * 5] for rang in servir(*bornes)]
+
+    async def lire() -> bool:
+        pages = module.Pages(demander, M1, 20, horizon_ms=T0 + 1000 * MINUTE_MS)
+        for debut in (500, 520, 510):
+            await pages.lire(*minutes(debut, debut + 20))
+        return pages.obeit
+
+    assert asyncio.run(lire()) is obeit
 
 
 @pytest.mark.parametrize("graine", GRAINES)
