@@ -8926,12 +8926,13 @@ class Historique:
         Sans date de fin passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en
         est inscrit, la prochaine exécution le redemandera.
         """
+        lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
-            for reste in oter([(t.debut, t.fin)], sus)
+            for reste in oter([(t.debut, t.fin)], lues if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
@@ -12328,8 +12329,9 @@ class _Execution:
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
-        if self.a_relire is not None:
-            intervalles = croiser(intervalles, self.a_relire.get(serie.cle, ()))
+        if self.a_relire is not None:  # des faits aussi, que rien d'autre ne redemande
+            permis = [source.demande] if isinstance(source, Historique) else intervalles
+            intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         fin_connue = max([fin for _, fin in fiche.couverts], default=-1)  # une bougie courante gardée y commence
         lots = source.lots(intervalles)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mensonges import fautes, tirer
+from outils_bout_en_bout import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
 
 import module_ccxt_fr_v2 as module
+from bourse_locale import Bourse, Marche, Panne
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -31,7 +33,7 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
@@ -254,3 +256,106 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
     assert len(debuts) > 1
     assert debuts == sorted(set(debuts), reverse=True)
     assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide
+
+
+# Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand
+# tout finit par être servi, 3 quand il en manque ; jamais un fait que le marché dément.
+MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
+    "deux réponses vides": ([("page_vide", {"fois": 2})], 0),
+    "quatre réponses vides": ([("page_vide", {"fois": 4})], 0),
+    "vide une fois sur trois": ([("page_vide", {"probabilite": 0.3})], 0),
+    "toujours vide": ([("page_vide", {})], 3),
+    "sourde à la fenêtre": ([("sourde", {"n": 120})], 3),
+    "sourde, mais elle en rend assez": ([("sourde", {"n": 600})], 0),
+    "les 120 dernières seulement": ([("portee", {"n": 120})], 3),
+    "réplique de trois heures en retard": ([("replique", {"retard_s": 10_800})], 3),
+    "une seule ligne par page": ([("voisine_seule", {"fois": 6})], 0),
+    "une heure pour quatre": ([("autre_pas", {"facteur": 4})], 3),
+    "un cinquième d'heure pour une heure": ([("autre_pas", {"facteur": 0.2})], 3),
+    "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
+    "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
+    "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
+    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
+}
+
+
+@pytest.fixture(scope="module")
+def bourse() -> Iterator[Bourse]:
+    """Binance, okx et bybit, horloge arrêtée, sans limite de débit."""
+    with Bourse(("binance", "okx", "bybit"), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as b:
+        yield b
+        b.pannes.vider()
+
+
+def dementi(sortie: Path, oracle: list[Any]) -> list[Any]:
+    """Les lignes fausses, et les faits inscrits sur une bougie qui existe."""
+    instants = [ligne[0] for ligne in oracle]
+    faits = [t for t in fiche(sortie).trous if t.raison in module.FAITS]
+    return [ligne for ligne in lignes(sortie) if ligne not in oracle] + [
+        fait for fait in faits if any(fait.debut <= instant < fait.fin for instant in instants)
+    ]
+
+
+@pytest.mark.parametrize(("nom", "exchange"), [
+    *((nom, "binance") for nom in MENSONGES),
+    *((nom, exchange) for nom in [*MENSONGES][1:9:3] for exchange in ("okx", "bybit")),
+])  # fmt: skip
+def test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas(
+    nom: str, exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """La ligne de commande sur un exchange qui ment, puis la même, quand il ne ment plus : tout est là, code 0."""
+    pannes, code = MENSONGES[nom]
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100", "--essais", "2")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    for nature, reglages in pannes:
+        bourse.pannes.ajouter(Panne(nature, CHEMINS[exchange], **reglages))
+    rendu = telecharger(bourse, sortie, bornes, *options, exchange=exchange)
+    assert dementi(sortie, oracle) == []
+    assert (rendu, lignes(sortie) == oracle) in ((code, code == 0), (0, True))
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert lignes(sortie) == oracle
+
+
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
+def test_8_4_reparer_redemande_les_faits_une_fois(exchange: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Des pages trouées en leur milieu sont crues ; la relance n'y revient pas, `--reparer` si."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne("trou", CHEMINS[exchange], k=3))
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    manquent = len(oracle) - len(lignes(sortie))
+    assert manquent >= 9
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert len(oracle) - len(lignes(sortie)) == manquent
+    reparation = [*commande(bourse, None, exchange=exchange)[:4], "--verifier", str(sortie), "--reparer"]
+    assert module.principal(reparation) == 0
+    assert lignes(sortie) == oracle
+    assert fiche(sortie).trous == []
+    bourse.requetes.clear()
+    assert module.principal(reparation) == 0
+    assert donnees(bourse, exchange) == []
+
+
+def test_8_4_reparer_garde_les_faits_que_rien_ne_dement(tmp_path: Path) -> None:
+    """Une cotation, une panne : redemandées, elles restent ; muet, l'exchange ne les défait pas."""
+    marche = Marche(pannes=[(HEURE_BOURSE - 2 * JOUR_MS, HEURE_BOURSE - JOUR_MS)])
+    sortie = tmp_path / "minutes.csv"
+    with Bourse(("binance",), marche, maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as ouverte:
+        bornes = (HEURE_BOURSE - 3 * JOUR_MS, HEURE_BOURSE - HEURE_MS)
+        assert telecharger(ouverte, sortie, bornes) == 0
+        faits, ecrites = fiche(sortie).trous, lignes(sortie)
+        assert [t.raison for t in faits] == [SANS_TRANSACTION]
+        reparation = [*commande(ouverte, None)[:4], "--verifier", str(sortie), "--reparer"]
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)
+        ouverte.pannes.ajouter(Panne("page_vide", "klines"))
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)
