@@ -1013,11 +1013,14 @@ def page_vide() -> Page:
     return Page(en_colonnes([]), [], 0, [], {})
 
 
-def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
+SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
+
+
+def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> str:
     """Le pas de ces ouvertures quand ce n'est pas celui du timeframe ; vide s'il l'est, ou si trop peu le disent.
 
     Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
-    trop nombreuses, ou trop régulières, pour que ce soit le hasard d'un marché rare.
+    trop nombreuses (le hasard en ferait autant moins d'une fois sur 10^`surete`), ou trop régulières.
     """
     if timeframe.sans_lacune(instants):  # presque toutes les pages
         return ""
@@ -1031,7 +1034,7 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe) -> str:
     rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)]
     facteur = math.gcd(*rangs)
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
-    if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= 9):  # moins d'une chance sur un milliard
+    if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= surete):
         return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
     return ""
 
@@ -7232,15 +7235,17 @@ class Connexion(_Marches):
     ) -> list[list[Any]]:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
-        Deux demandes, au plus, là où une réponse ne sort pas d'un fichier (bitbank).
+        Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
         fichier = self.particularite.fichier
-        coupe = min(fin, fichier(debut, timeframe)) if fichier else fin
+        if fichier is None:
+            return await self._demander_page(serie, timeframe, debut, fin, limite, relecture=relecture)
+        coupe = min(fin, fichier(debut, timeframe))
         page = await self._demander_page(serie, timeframe, debut, coupe, limite, relecture=relecture)
-        if fichier and coupe < fin:
+        if coupe < fin:
             suite = min(fin, fichier(coupe, timeframe))
             page += await self._demander_page(serie, timeframe, coupe, suite, limite, relecture=relecture)
-        return page
+        return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] < fin)]
 
     async def _demander_page(
         self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, limite: int, *, relecture: bool
@@ -7883,6 +7888,7 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
+SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
@@ -7935,7 +7941,13 @@ class Reponse:
     vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
-    refusee: bool = False  # « trop ancien »
+    refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+
+    @property
+    def se_tait(self) -> bool:
+        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
+        rendue = self.vives and self.vives[0][0] < self.question.fin
+        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
 
     def rend(self, manque: Manque) -> bool:
         """Vrai si une ligne du manque y est."""
@@ -7973,14 +7985,17 @@ def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, i
     return max(avant, default=None), min(apres, default=None)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente ; `obeit` : l'exchange a montré qu'il suit `since`.
+def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms: int = RECUL_MIN_MS) -> list[Trou]:
+    """Pourquoi chaque bougie d'un manque est absente.
+
+    `obeit` : l'exchange a montré qu'il suit un bord de ce qu'on demande ; `recul_ms` : ce dont une page de son plus
+    long timeframe précède une bougie.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
     | une réponse, non ancrée à maintenant, commence à la première bougie connue du       | `avant_cotation`,  |
-    | marché alors que sa question commençait avant ; `since` est suivi ; une réponse n'a | jusqu'à elle       |
-    | rien de plus ancien, de si loin qu'elle remonte                                     |                    |
+    | marché alors que sa question commençait avant ; ses bords sont suivis ; ce qui      | jusqu'à elle       |
+    | finit juste avant elle est muet, de si loin que la question remonte                 |                    |
     | refus « trop ancien »                                                               | `hors_fenetre_api` |
     | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
     | une ligne « pas de transaction »                                                    | `sans_transaction` |
@@ -7999,7 +8014,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses) if en_tete and obeit else []),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, recul_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
         (A_VENIR, reste if droite is None and _est_une_queue(manque, reponses) else []),
@@ -8025,30 +8040,38 @@ def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) -> list[Intervalle]:
+def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], recul_ms: int) -> list[Intervalle]:
     """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
 
-    Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie ;
-    bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
+    Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
+    si la question qui finit juste avant celle-ci est muette : une page toujours coupée en rendrait de plus anciennes.
+    Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
+    muettes = [r.question for r in reponses if r.se_tait]
     premieres = [
-        (r.question.debut, r.vives[0][0], r)
+        (r.vives[0][0], r)
         for r in temoins
         # rien de connu ne la précède, et la question la demandait
         if r.vives and r.question.debut < r.vives[0][0] < min(plus_ancienne, r.question.fin)
     ]
     # serrée sur elle, rien n'a plafonné la page ; ancrée à maintenant, elle serait la même quoi qu'on demande
-    debuts = [
-        premiere
-        for _, premiere, r in premieres
-        if not r.ancree and r.question.fin <= r.question.timeframe.avancer(premiere, MARGE + 1)
-    ]
-    if not debuts:
-        return []
-    vides = unir((debut, premiere) for debut, premiere, _ in premieres)
-    assez = max(PREMIER_MARCHE_MS, max(debuts) - RECUL_MIN_MS)
-    return [(0, max(debuts))] if any(d <= assez and f >= max(debuts) for d, f in vides) else []
+    cotation = max(
+        (
+            premiere
+            for premiere, r in premieres
+            if not r.ancree and r.question.fin <= r.question.timeframe.avancer(premiere, MARGE + 1)
+        ),
+        default=0,
+    )
+    vides = unir(
+        (question.debut, premiere)
+        for premiere, r in premieres
+        for question in muettes
+        if question.fin == premiere and question.timeframe.code == r.question.timeframe.code
+    )
+    assez = max(PREMIER_MARCHE_MS, cotation - recul_ms)
+    return [(0, cotation)] if cotation and any(d <= assez and f >= cotation for d, f in vides) else []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
@@ -8091,11 +8114,12 @@ class Pages:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
         self._fenetre_ms = fenetre_ms
-        self.obeit = False  # deux pages ont montré que `since` est suivi
-        self._sourd = False  # une page a rendu ce qui précède son `since`
+        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
+        self._suivis: set[str] = set()
+        self._ignores: set[str] = set()
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
-        self._debuts: dict[str, int] = {}  # par timeframe, la plus ancienne bougie rendue par une page non ancrée
+        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._pas_faux = 0
 
@@ -8103,7 +8127,20 @@ class Pages:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
         fenetre = self._fenetre_ms(timeframe)
         permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        if timeframe.mois:
+            permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
+
+    @property
+    def obeit(self) -> bool:
+        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
+        return bool(self._suivis - self._ignores)
+
+    @functools.cached_property
+    def recul_ms(self) -> int:
+        """Ce dont une page du plus long timeframe précède une bougie : bullish n'a que cent jours par page."""
+        longue = (self.timeframe, *self.longues)[-1]
+        return min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
@@ -8132,24 +8169,26 @@ class Pages:
             # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
             journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
             self.longues = [t for t in self.longues if t.code != question.timeframe.code]
-            return _sans_rien(question)
+            return _sans_rien(question, refusee=True)
         if reponse.page.impossibles or reponse.page.sans_instant:
-            return _sans_rien(question)
+            return _sans_rien(question, refusee=True)
         return reponse
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
         timeframe, debut, fin = question
         fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
+        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
+        surete = SUR_AU_MILLIARDIEME if timeframe.code == self.timeframe.code else SURETE_DU_TEMOIN
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
-            if not autre_pas(instants, self._ancrer(timeframe, brutes)):
+            if not autre_pas(instants, self._ancrer(timeframe, brutes), surete):
                 break
             brutes = await self._demander(timeframe, debut, fin, True)
             instants = _instants_bruts(brutes)
         timeframe = self._ancrer(timeframe, brutes)
-        _controler_le_pas(instants, timeframe)
+        _controler_le_pas(instants, timeframe, surete)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
@@ -8177,17 +8216,23 @@ class Pages:
 
     def _retenir(self, question: Question, page: Page) -> Reponse:
         """La page, et ce qu'elle montre de l'exchange."""
-        timeframe, debut = question.timeframe, question.debut
+        timeframe, debut, fin = question
         instants, de_la_serie = page.instants, timeframe.code == self.timeframe.code
         ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
-        if instants and instants[0] < timeframe.avancer(debut, -MARGE):
-            self._sourd, self.obeit = True, False
+        if instants:
+            # La fin est parfois `since` plus une page (upbit), marge comprise.
+            page_pleine = timeframe.avancer(debut, self.taille + MARGE)
+            passes = {"debut": instants[0] < timeframe.avancer(debut, -MARGE)}
+            passes["fin"] = instants[-1] > max(timeframe.avancer(fin, MARGE), page_pleine)
+            self._ignores |= {bord for bord, passe in passes.items() if passe}
         if instants and not ancree:
-            ancien = self._debuts.setdefault(timeframe.code, instants[0])
-            self._debuts[timeframe.code] = min(ancien, instants[0])
-            # Une page d'avant rendait ce que le `since` de celle-ci a coupé.
-            if not self._sourd and ancien < timeframe.avancer(debut, -1) <= instants[0]:
-                self.obeit = True
+            premiere, derniere = self._rendues.get(timeframe.code, (instants[0], instants[-1]))
+            self._rendues[timeframe.code] = min(premiere, instants[0]), max(derniere, instants[-1])
+            # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
+            if premiere < timeframe.avancer(debut, -1) <= instants[0]:
+                self._suivis.add("debut")
+            if instants[-1] <= timeframe.avancer(fin, MARGE) < derniere:
+                self._suivis.add("fin")
         pas_ms = 0 if timeframe.mois else timeframe.pas_ms
         vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
         if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
@@ -8267,9 +8312,9 @@ def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
     return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
 
 
-def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe) -> None:
+def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> None:
     """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
-    if autre := autre_pas(instants, timeframe):
+    if autre := autre_pas(instants, timeframe, surete):
         raise PasRefuse(
             f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
             "Prenez un autre timeframe : --lister timeframes.",
@@ -8341,36 +8386,43 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
     """La première bougie du marché : du plus long timeframe au nôtre, chacun dans la bougie du précédent.
 
-    Chaque page est redemandée, serrée sur sa première bougie, tant qu'elle en rend de plus anciennes.
+    Ce qui finit juste avant la première rendue est redemandé, tant qu'il en vient de plus anciennes.
     """
     depuis, borne = PREMIER_MARCHE_MS, voisines(manque, reponses)[1]
+    eprouvee = borne
+    if borne is not None:
+        yield from _au_bord(borne, pages)
+        if not pages.obeit:
+            return  # rien de ce qu'il rendrait ne prouverait une cotation
     for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
-        connue, premiere = borne is not None, pages.horizon_ms if borne is None else borne
-        vives: Sequence[Intervalle] = ()
+        avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
+        fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
+        vive: Intervalle | None = None
         for _ in range(RECULS_MAX):
-            fin = min(timeframe.avancer(premiere, MARGE if connue else 1), timeframe.avancer(pages.horizon_ms, 1))
-            plus_loin = timeframe.avancer(fin, -pages.capacite(timeframe))
-            question = Question(timeframe, max(timeframe.avancer(depuis, -MARGE), plus_loin), fin)
-            if vives and question[1:] == reponses[-1].question[1:]:
-                break
+            question = Question(timeframe, max(avancer(depuis, -MARGE), avancer(fin, -pages.capacite(timeframe))), fin)
             yield question
             vives = reponses[-1].vives
-            if not vives or (connue and vives[0][0] >= timeframe.plancher(premiere)):
+            if not vives or (vive and vives[0][0] >= vive[0]):
                 break
-            premiere, connue = vives[0][0], True
-        if vives and pages.est_le_plus_long(timeframe):
+            vive, fin = vives[0], vives[0][0]
+        if vive is None:
+            continue
+        if pages.est_le_plus_long(timeframe):
             yield from _plus_loin_encore(question, pages)
-        if vives:
-            depuis, borne = vives[0][0], vives[0][1] if borne is None else min(borne, vives[0][1])
-    premiere_ligne = voisines(manque, reponses)[1]
+        depuis, borne = vive[0], vive[1] if borne is None else min(borne, vive[1])
+    premiere = voisines(manque, reponses)[1]
+    if premiere is not None and premiere != eprouvee:
+        yield from _au_bord(premiere, pages)
+
+
+def _au_bord(premiere: int, pages: Pages) -> Iterator[Question]:
+    """Une page serrée sur une ligne ; puis, si elle ne dit pas que ses bords sont suivis, la suite, de plus en plus."""
+    pas, avancer = pages.timeframe, pages.timeframe.avancer
+    yield Question(pas, avancer(premiere, -MARGE), avancer(premiere, MARGE))
     # large d'abord à peine : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies seraient vides
-    for large in (MARGE, 8 * MARGE, pages.capacite(pages.timeframe) // 2):
-        if premiere_ligne is not None and not pages.obeit:  # une page qui commence plus loin : `since` est-il suivi ?
-            debut = pages.timeframe.avancer(premiere_ligne, MARGE)
-            yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, large))
-    if premiere_ligne is not None:  # qui ne lit pas `until` (whitebit) répond jusqu'à maintenant, sauf à demander peu
-        avancer = pages.timeframe.avancer
-        yield Question(pages.timeframe, avancer(premiere_ligne, -MARGE), avancer(premiere_ligne, MARGE))
+    for large in (MARGE, 8 * MARGE, pages.capacite(pas) // 2):
+        if not pages.obeit:
+            yield Question(pas, avancer(premiere, MARGE), avancer(premiere, MARGE + large))
 
 
 def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
@@ -8424,16 +8476,27 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
             yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
             yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
-        for ouverture, cloture in vives:
-            if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
-                yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-                if (gauche := voisines(manque, reponses)[0]) is not None:
-                    yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
-            elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-                yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-                break
-            elif ouverture < manque.fin < cloture and droite is None:
-                yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+        yield from _dans_ces_bougies(vives, manque, reponses, pages)
+
+
+def _dans_ces_bougies(
+    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
+) -> Iterator[Question]:
+    """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
+    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+    for ouverture, cloture in vives:
+        gauche, droite = voisines(manque, reponses)
+        if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
+            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
+            if (gauche := voisines(manque, reponses)[0]) is not None:
+                yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
+            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+            return
+        elif ouverture < manque.fin < cloture and droite is None:
+            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+            if (droite := voisines(manque, reponses)[1]) is not None:
+                yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
 
 
 class Enquete:
@@ -8467,7 +8530,7 @@ class Enquete:
         trouvees = (r for r in reponses if r.rend(manque))
         if trouvee := next(trouvees, None):
             return trouvee, []
-        trous = juger(manque, reponses, obeit=self.pages.obeit)
+        trous = self._juger(manque, reponses)
         for posees, question in enumerate(questions(manque, reponses, self.pages)):
             if all(trou.raison in FAITS for trou in trous) or posees >= QUESTIONS_MAX:
                 break
@@ -8479,8 +8542,11 @@ class Enquete:
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
-            trous = juger(manque, reponses, obeit=self.pages.obeit)
+            trous = self._juger(manque, reponses)
         return None, trous
+
+    def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
+        return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
 
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
@@ -8934,12 +9000,13 @@ class Historique:
         Sans date de fin passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en
         est inscrit, la prochaine exécution le redemandera.
         """
+        lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
-            for reste in oter([(t.debut, t.fin)], sus)
+            for reste in oter([(t.debut, t.fin)], lues if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
@@ -12436,8 +12503,9 @@ class _Execution:
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
-        if self.a_relire is not None:
-            intervalles = croiser(intervalles, self.a_relire.get(serie.cle, ()))
+        if self.a_relire is not None:  # des faits aussi, que rien d'autre ne redemande
+            permis = [source.demande] if isinstance(source, Historique) else intervalles
+            intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         return _Copie(bilan, fiche, source, intervalles, max([fin for _, fin in fiche.couverts], default=-1))
 

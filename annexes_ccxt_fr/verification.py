@@ -105,6 +105,7 @@ else:
     from module_ccxt_fr_v2 import pa, pc
 
 CONSTATS_DITS = 20  # par nature
+TROUS_PROCHES = 300  # en bougies : la plus courte des pages (coinbase) ; les relire à part coûterait plus
 ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
 
 
@@ -711,14 +712,29 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
     return controler_sortie(chemin, tache.sqlite_table)
 
 
+def a_redemander(fiche: Fiche) -> list[Intervalle]:
+    """Ce qu'une réparation redemande : de bougies, tous les trous, car un fait peut se démentir ; sinon, les échecs.
+
+    Des trous qu'une page sépare à peine se relisent ensemble, avec les lignes d'entre eux.
+    """
+    if not fiche.cle.prix:
+        return [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]
+    reunis: list[Intervalle] = []
+    for trou in fiche.trous:
+        proche = reunis and trou.debut - reunis[-1][1] <= TROUS_PROCHES * grille(fiche).pas_ms
+        debut = reunis.pop()[0] if proche else trou.debut
+        reunis.append((debut, trou.fin))
+    return reunis
+
+
 def _relectures(lecteur: Sortie, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:
-    """Les trous `echec` d'une sortie qu'un historique sait relire, en autant de tâches qu'elle a de familles."""
+    """Les trous d'une sortie qu'un historique sait relire, en autant de tâches qu'elle a de familles."""
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
     donnee = lecteur.type_donnee.nom
     for fiche in lecteur.fiches_portees() if donnee in HISTOIRES else ():
-        if echecs := [(t.debut, t.fin) for t in fiche.trous if t.raison == ECHEC]:
+        if trous := a_redemander(fiche):
             famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
-            par_famille.setdefault(famille, {})[fiche.cle] = echecs
+            par_famille.setdefault(famille, {})[fiche.cle] = trous
     for (origine, exchange, type_marche, timeframe, prix), a_relire in par_famille.items():
         tache = dataclasses.replace(
             tache, hors_ligne=tache.hors_ligne or origine == HORS_LIGNE, sandbox=tache.sandbox or origine == SANDBOX

@@ -109,6 +109,7 @@ class Bybit(Protocole):
     """bybit : spot, contrats linear et inverse ; pas d'options."""
 
     nom: ClassVar[str] = "bybit"
+    decroissante: ClassVar[bool] = True
     timeframes: ClassVar[dict[str, tuple[Pas, int]]] = {nom: TIMEFRAMES[nom] for nom in INTERVALLES.values()}
 
     def __init__(self, bourse: Bourse) -> None:

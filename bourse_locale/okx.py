@@ -97,6 +97,7 @@ class Okx(Protocole):
     """okx : spot, perpétuels et contrats à terme ; pas d'options."""
 
     nom: ClassVar[str] = "okx"
+    decroissante: ClassVar[bool] = True
     timeframes: ClassVar[dict[str, tuple[Pas, int]]] = {
         nom: periode for nom, periode in TIMEFRAMES.items() if nom not in ("8h", "3d")
     }

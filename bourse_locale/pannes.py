@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from bourse_locale.marche import Bougie
+from bourse_locale.marche import JOUR_MS, Bougie, resumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -37,13 +37,34 @@ Ligne: TypeAlias = Bougie | BougieAbimee
 
 @dataclass
 class ContextePage:
-    """Ce qu'une panne de page doit savoir de la page : sa série, son pas, et comment lire à côté."""
+    """Ce qu'une panne de page doit savoir de la page : sa série, son pas, l'heure, et comment lire à côté."""
 
     cle: str
     pas_ms: int
+    maintenant_ms: int
     lire: Callable[[int, int], list[Bougie]]
     par_la_fin: bool = False
     """Vrai quand le protocole sert, en ordre croissant, les DERNIÈRES bougies de la fenêtre (binance COIN-M)."""
+    decroissante: bool = False
+    """Vrai quand il sert la plus récente d'abord (okx, bybit)."""
+
+    def dernieres(self, n: int) -> list[Bougie]:
+        """Rend les n dernières bougies, dans l'ordre où le protocole les sert."""
+        bougies: list[Bougie] = []
+        points = n
+        while len(bougies) < n and points < 100 * n:
+            bougies = self.lire(max(0, self.maintenant_ms - points * self.pas_ms), self.maintenant_ms + 1)
+            points *= 3
+        return bougies[-n:][::-1] if self.decroissante else bougies[-n:]
+
+
+class PageEnErreur(Exception):  # noqa: N818 - les noms du projet sont français
+    """Ce qu'un exchange répond à la place d'une page vide : un code HTTP et un corps."""
+
+    def __init__(self, code: int, corps: object) -> None:
+        """Garde de quoi répondre."""
+        super().__init__(code)
+        self.code, self.corps = code, corps
 
 
 class Panne:
@@ -55,8 +76,9 @@ class Panne:
         fois: nombre de réponses touchées ; None : sans fin.
         sauter: nombre de requêtes du même chemin à laisser passer d'abord.
         probabilite: chance de toucher une requête par ailleurs choisie.
-        reglages: propres à la nature (code, corps, retry_after, delai_s, n, k, cas, rang…) ; `symbole` restreint
-            la panne aux requêtes dont un paramètre vaut ce texte. En WebSocket, `symbole` est le symbole unifié ou
+        reglages: propres à la nature (code, corps, retry_after, delai_s, n, k, cas, rang…) ; `symbole` et `timeframe`
+            restreignent la panne aux requêtes dont un paramètre vaut ce texte (le nom de l'exchange : « 1m », « 60 »).
+            En WebSocket, `symbole` est le symbole unifié ou
             celui de l'exchange, et `canal` (trades, bougies, carnet, ticker) restreint une panne de message.
     """
 
@@ -111,8 +133,8 @@ class Panne:
 
     def concerne(self, chemin: str, params: Mapping[str, str]) -> bool:
         """Dit si la requête est de celles que la panne vise, sans compter."""
-        symbole = self.reglages.get("symbole")
-        return self.chemin in chemin and (symbole is None or str(symbole) in params.values())
+        exiges = {str(v) for nom in ("symbole", "timeframe") if (v := self.reglages.get(nom)) is not None}
+        return self.chemin in chemin and exiges <= {str(valeur) for valeur in params.values()}
 
     def concerne_flux(self, cible: CibleFlux) -> bool:
         """Dit si cette connexion, cette demande ou ce message est de ceux que la panne vise, sans compter."""
@@ -250,6 +272,64 @@ def _queue(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Boug
     return _retirer_bout(lignes, panne.entier("k", 3), anciennes=False)
 
 
+# Les mensonges : ce que l'exchange rend est bien formé, et n'est pas ce qui était demandé.
+
+
+def _sourde(panne: Panne, _lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Rend toujours les n dernières, quelle que soit la fenêtre demandée."""
+    return page.dernieres(panne.entier("n", 300))
+
+
+def _portee(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Ne sert, d'une fenêtre, que ce qui est parmi les n dernières."""
+    servies = {bougie.ts for bougie in page.dernieres(panne.entier("n", 1440))}
+    return [bougie for bougie in lignes if bougie.ts in servies]
+
+
+def _replique(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Rend la page d'une réplique en retard de `retard_s` secondes."""
+    borne = page.maintenant_ms - panne.entier("retard_s", 10_800) * 1000
+    return [bougie for bougie in lignes if bougie.ts < borne]
+
+
+def _voisine_seule(_panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Ne rend de la page que sa première ligne : vide, avec une voisine connue."""
+    return lignes[:1]
+
+
+def _erreur_si_vide(panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
+    """Répond par une erreur là où il n'y a rien (bitmart, bitbank)."""
+    if not lignes:
+        raise PageEnErreur(panne.entier("code", 400), {"code": 70000, "msg": panne.texte("corps", "no data")})
+    return lignes
+
+
+def _fenetre_en_jours(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Ne couvre que `jours` jours par page : ses premiers, ou ses derniers si le protocole sert par la fin."""
+    instants = [bougie.ts for bougie in lignes]
+    duree = panne.entier("jours", 90) * JOUR_MS
+    if not instants:
+        return lignes
+    if page.par_la_fin or page.decroissante:
+        return [bougie for bougie in lignes if bougie.ts > max(instants) - duree]
+    return [bougie for bougie in lignes if bougie.ts < min(instants) + duree]
+
+
+def _autre_pas(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Rend des bougies `facteur` fois plus longues que demandé, ou plus courtes (0.2), depuis le même instant."""
+    facteur = panne.flottant("facteur", 60)
+    if not lignes:
+        return lignes
+    debut, pas = min(bougie.ts for bougie in lignes), round(page.pas_ms * facteur)
+    if facteur < 1:
+        servies = [bougie._replace(ts=debut + rang * pas) for rang, bougie in enumerate(sorted(lignes))]
+    else:
+        debut = debut // pas * pas
+        tranches = (page.lire(ts, ts + pas) for ts in range(debut, debut + len(lignes) * pas, pas))
+        servies = [longue for t in tranches if t and (longue := resumer(t[0].ts // pas * pas, t))]
+    return servies[::-1] if page.decroissante else servies
+
+
 TransformationPage: TypeAlias = "Callable[[Panne, list[Bougie], ContextePage], list[Bougie]]"
 
 # Ajouter une panne de page : une fonction au-dessus, une ligne ici.
@@ -263,6 +343,13 @@ PANNES_DE_PAGE: dict[str, TransformationPage] = {
     "trou": _trou,
     "tete": _tete,
     "queue": _queue,
+    "sourde": _sourde,
+    "portee": _portee,
+    "replique": _replique,
+    "voisine_seule": _voisine_seule,
+    "erreur_si_vide": _erreur_si_vide,
+    "fenetre_en_jours": _fenetre_en_jours,
+    "autre_pas": _autre_pas,
 }
 
 # Les valeurs impossibles qu'un entier sait dire ; les autres (nan, null, texte) passent par BougieAbimee.

@@ -32,7 +32,7 @@ from bourse_locale.marche import (
     garnir,
     suivante,
 )
-from bourse_locale.pannes import BougieAbimee, ContextePage, Ligne, Panne, Pannes, appliquer_page
+from bourse_locale.pannes import BougieAbimee, ContextePage, Ligne, PageEnErreur, Panne, Pannes, appliquer_page
 from bourse_locale.session import COUPES, Connexion, Session, ouvrir_session, reinitialiser
 
 if TYPE_CHECKING:
@@ -227,6 +227,8 @@ class Protocole:
     timeframes: ClassVar[dict[str, tuple[Pas, int]]] = TIMEFRAMES
     minutes_vides_plates: ClassVar[bool] = True
     """Vrai si l'exchange sert une bougie plate de volume nul pour une minute sans trade."""
+    decroissante: ClassVar[bool] = False
+    """Vrai s'il rend ses bougies la plus récente d'abord."""
 
     def __init__(self, bourse: Bourse) -> None:
         """Prépare les instruments, leurs identifiants et les routes."""
@@ -332,9 +334,8 @@ class Protocole:
     ) -> Iterable[Ligne]:
         """Applique la panne de page de l'appel, s'il y en a une, aux lignes dans l'ordre où elles sont servies."""
         pas, ancre = periode
-        return appliquer_page(
-            appel.panne, lignes, ContextePage(cle, suivante(pas, ancre, 0), lire, par_la_fin)
-        )
+        contexte = ContextePage(cle, suivante(pas, ancre, 0), appel.maintenant_ms, lire, par_la_fin, self.decroissante)
+        return appliquer_page(appel.panne, lignes, contexte)
 
     @staticmethod
     def rediger(
@@ -701,7 +702,10 @@ class Bourse:
         if reponse is None and panne is not None and panne.est_http:
             return await self._subir(http, protocole, appel, panne, journal)
         appel.panne = panne
-        return envoyer(protocole.repondre(appel) if reponse is None else reponse, journal)
+        try:
+            return envoyer(protocole.repondre(appel) if reponse is None else reponse, journal)
+        except PageEnErreur as erreur:
+            return envoyer(Reponse(erreur.corps, erreur.code), journal)
 
     def _controler_debit(self, protocole: Protocole, appel: Appel) -> Reponse | None:
         limite = protocole.limite_de(appel) if self.limites else None

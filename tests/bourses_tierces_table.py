@@ -333,8 +333,6 @@ _CLES = {
     "apiKey": "CLE", "secret": ccxt.Exchange.binary_to_base58(bytes(range(1, 33))), "accountId": "0x1",
     "uid": "1", "password": "MOT",
 }  # fmt: skip
-_FIN_SEULE = "la demande ne dit que sa fin : rien n'y montre que `since` est suivi"
-_PAGES_COURTES = "une page de son plus long timeframe ne couvre pas 280 jours"
 _BINANCE = ("ms", "o", "h", "l", "c", "v", "der:ms", "1", 5, "1", "1", "0")
 _LETTRES = {"t": "ms", "o": "o", "h": "h", "l": "l", "c": "c", "v": "v"}
 _MOTS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
@@ -384,7 +382,6 @@ PROTOCOLES: dict[str, Protocole] = {
     "bigone": Protocole(
         r"/api/v3/asset_pairs/(?P<symbol>\w+)/candles", {**_MOTS, "time": "iso_s"}, dans("data", code=0),
         fin=iso("time", exclue=True), nombre="limit", pas="period", page=500, desc=True, garde="dernieres",
-        cotation=_FIN_SEULE,
     ),
     "bingx": Protocole(
         r"/openApi/spot/v1/market/kline", ("ms", "O", "H", "L", "C", "V", "der:ms", 1.0), dans("data", code=0, msg=""),
@@ -401,7 +398,6 @@ PROTOCOLES: dict[str, Protocole] = {
         lambda lignes: {"success": 1, "data": {"candlestick": [{"ohlcv": lignes}]}}, debut=Borne("fichier", "fichier"),
         fin=Borne("fichier", "fin de fichier", exclue=True), page=3000, vides="plates",
         rien=RefusError(404, {"success": 0, "data": {"code": 10000}}),
-        cotation="un fichier rend ce qui précède `since`",
     ),
     "bitget_swap": Protocole(
         r"/api/v2/mix/market/(history-)?candles", ("MS", "o", "h", "l", "c", "v", "1"), dans("data", code="00000"),
@@ -411,7 +407,6 @@ PROTOCOLES: dict[str, Protocole] = {
             **{code: code for code in ("1m", "3m", "5m", "15m", "30m")}, "1H": "1h", "2H": "2h", "4H": "4h",
             "6Hutc": "6h", "12Hutc": "12h", "1Dutc": "1d", "3Dutc": "3d", "1Wutc": "1w", "1Mutc": "1M",
         },
-        cotation=_PAGES_COURTES,
     ),
     "bithumb": Protocole(
         r"/v1/candles/minutes/(?P<interval>\d+)", _COREE, nombre="count", symbole="market", marche_id="BBB-AAA",
@@ -425,7 +420,6 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/api/v1/market/kline", {"i": "S", "a": "1", "v": "v", "c": "c", "h": "h", "l": "l", "o": "o"},
         dans("data", symbol="12"), fin=ms("fromIdx"), nombre="limit", pas="scale", page=1440, garde="dernieres",
         desc=True,
-        cotation=_FIN_SEULE,
     ),
     "bitrue_swap": Protocole(
         r"/fapi/v1/klines", {"high": "h", "vol": "v", "low": "l", "idx": "ms", "close": "c", "open": "o"},
@@ -465,7 +459,6 @@ PROTOCOLES: dict[str, Protocole] = {
     "btcmarkets": Protocole(
         r"/v3/markets/(?P<symbol>\w+)/candles", ("iso", "o", "h", "l", "c", "v"), debut=iso("from"), nombre="limit",
         pas="timeWindow", page=200, desc=True,
-        cotation=_PAGES_COURTES,
     ),
     "btcturk": Protocole(
         r"/v1/klines/history", {"t": "s", "h": "H", "o": "O", "l": "L", "c": "C", "v": "V"}, en_colonnes(s="ok"),
@@ -480,7 +473,6 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/trading-api/v1/markets/(?P<symbol>\w+)/candle", {**_MOTS, "createdAtTimestamp": "MS"},
         debut=iso("createdAtDatetime[gte]"), fin=iso("createdAtDatetime[lte]"), nombre="_pageSize", pas="timeBucket",
         page=100, desc=True,
-        cotation=_PAGES_COURTES,
     ),
     "bydfi": Protocole(
         r"/api/v1/fapi/market/klines", {"s": "12", **_LETTRES, "t": "MS"}, dans("data", code=200, success=True),
@@ -505,7 +497,6 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/deepcoin/market/candles", ("MS", "o", "h", "l", "c", "v", "1"), dans("data", code="0", msg=""),
         fin=ms("after", exclue=True), nombre="limit", symbole="instId", pas="bar", page=300, garde="dernieres",
         desc=True,
-        cotation=_FIN_SEULE,
     ),
     "delta": Protocole(
         r"/v2/history/candles", {**_NOMBRES, "time": "s"}, dans("result", success=True), debut=s("start"), fin=s("end"),
@@ -538,7 +529,6 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/api/v1/info/candles/(?P<symbol>\w+)/trades", {"o": "o", "l": "l", "h": "h", "c": "c", "v": "v", "T": "ms"},
         dans("data", status="OK"), fin=ms("endTime"), nombre="limit", page=10_000, garde="dernieres", desc=True,
         genre="swap.linear", noms={"P30D": "30d"},
-        cotation=_FIN_SEULE,
     ),
     "fmfwio": _HITBTC,
     "foxbit": Protocole(
@@ -590,7 +580,6 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/api/v1/candles", {"t": "ms", "o": "O", "h": "H", "l": "L", "c": "C", "v": "V", "V": 1.5, "i": 3},
         dans("c", code=200, r="1m"), debut=ms("start_timestamp"), fin=ms("end_timestamp"), symbole="market_id",
         pas="resolution", page=500, genre="swap.linear",
-        cotation=_PAGES_COURTES,
     ),
     "luno": Protocole(
         r"/api/exchange/1/candles", {**_MOTS, "timestamp": "ms"}, dans("candles", duration=60), debut=ms("since"),
@@ -627,7 +616,6 @@ PROTOCOLES: dict[str, Protocole] = {
         dans("candlesticks"), fin=s("candlesticks.max_time"), nombre="candlesticks.limit",
         symbole="candlesticks.product_id", pas="candlesticks.granularity", pas_ms=1000, page=500, garde="dernieres",
         desc=True, genre="swap.linear",
-        cotation=_FIN_SEULE,
     ),
     # La ligne porte sa fin, puis son début.
     "ndax": Protocole(
@@ -651,7 +639,6 @@ PROTOCOLES: dict[str, Protocole] = {
     "paradex": Protocole(
         r"/v1/markets/klines", ("ms", "O", "H", "L", "C", "V"), dans("results"), debut=ms("start_at"),
         fin=ms("end_at"), pas="resolution", genre="swap.linear",
-        cotation=_PAGES_COURTES,
     ),
     "phemex": Protocole(
         r"/exchange/public/md/v2/kline/list", ("s", 60, "c", "o", "h", "l", "c", "v", "1"),
@@ -694,7 +681,6 @@ PROTOCOLES: dict[str, Protocole] = {
         symbole="market", page=200, desc=True, garde="dernieres",
         noms={"minutes/1": "1m", "minutes/3": "3m", "minutes/5": "5m", "minutes/10": "10m", "minutes/15": "15m",
               "minutes/30": "30m", "minutes/60": "1h", "minutes/240": "4h"},
-        cotation=_FIN_SEULE,
     ),
     "weex": Protocole(r"/api/v3/market/klines", _BINANCE[:8], page=300),
     "weex_swap": Protocole(r"/capi/v3/market/klines", _BINANCE[:8], nombre="limit", genre="swap.linear"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mensonges import fautes, tirer
+from outils_bout_en_bout import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
 
 import module_ccxt_fr_v2 as module
+from bourse_locale import Bourse, Marche, Panne
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -29,12 +33,13 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
-GRAINES = range(240)
+# Des pages toujours coupées, qui commençaient ailleurs qu'à la première bougie ; des heures, presque toutes, pour 5m.
+GRAINES = (*range(240), 6129, 6248, 6551, 3389)
 
 
 def reponse(
@@ -112,20 +117,36 @@ def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
 PREMIERE = T0 + 100 * MINUTE_MS
 AVANT_TOUT = reponse([T0], module.PREMIER_MARCHE_MS, T0 + 59 * JOUR_MS, timeframe=MOIS)
 LISTAGE = reponse(minutes(100, 101), T0 - MINUTE_MS, PREMIERE + 2 * MINUTE_MS)
+# Ce qui finit juste avant la première bougie, dans les deux timeframes : rien.
+MUETTES = reponse([], module.PREMIER_MARCHE_MS, T0, timeframe=MOIS), reponse([], T0 - MINUTE_MS, PREMIERE)
 
 
 def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
-    """Une page commence à elle, le mois n'a rien de plus ancien, et `since` est suivi."""
-    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, obeit=True) == [AVANT_COTATION]
+    """Une page commence à elle, rien ne la précède, de si loin qu'on le demande, et les bords sont suivis."""
+    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, *MUETTES, obeit=True) == [AVANT_COTATION]
+
+
+def test_8_2_une_page_plus_courte_que_280_jours_recule_de_ce_qu_elle_peut() -> None:
+    """Bullish n'a que cent jours par page de son plus long timeframe : c'est de là que part sa preuve."""
+    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=Timeframe.lire("1d"))
+    avant = reponse([], T0 - 97 * JOUR_MS, T0, timeframe=Timeframe.lire("1d"))
+    vues = (jours, avant, LISTAGE, *MUETTES)
+    vide = manque(0, 100, None, 100)
+    assert [t.raison for t in juger(vide, vues, obeit=True, recul_ms=97 * JOUR_MS)] == [AVANT_COTATION]
+    assert [t.raison for t in juger(vide, vues, obeit=True)] == [HORS_FENETRE_API]
 
 
 @pytest.mark.parametrize(
     ("reponses", "obeit"),
     [
-        ((AVANT_TOUT, LISTAGE), False),  # `since` n'a pas été vu suivi : toujours les N dernières, peut-être
-        ((LISTAGE,), True),  # rien n'a cherché plus loin
-        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True)), True),
-        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90))), True),  # elle n'était pas demandée
+        ((AVANT_TOUT, LISTAGE, *MUETTES), False),  # aucun bord n'a été vu suivi : toujours les N dernières, peut-être
+        ((LISTAGE, *MUETTES), True),  # rien n'a cherché plus loin
+        ((AVANT_TOUT, LISTAGE), True),  # des pages toujours coupées commenceraient là aussi
+        ((AVANT_TOUT, LISTAGE, MUETTES[0]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1], reponse([], *MUETTES[0].question[1:], timeframe=MOIS, refusee=True)), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True), *MUETTES), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90)), *MUETTES), True),  # elle n'était pas demandée
     ],
 )
 def test_8_2_rien_de_moins_ne_la_prouve(reponses: tuple[Reponse, ...], obeit: bool) -> None:
@@ -152,6 +173,38 @@ def test_un_refus_trop_ancien_est_hors_fenetre() -> None:
     """Gate : au-delà de dix mille points, même au milieu de ce qui est écrit."""
     refus = reponse([], *minutes(0, 50), refusee=True)
     assert raisons(manque(3, 6, 2, 6), refus) == [HORS_FENETRE_API]
+
+
+Servir = Callable[[int, int], list[int]]
+"""Les bornes demandées, en minutes -> les minutes rendues, d'un marché qui n'en manque aucune."""
+
+SERVIR: dict[str, tuple[Servir, bool]] = {
+    "les deux bords": (lambda debut, fin: [*range(debut, fin)], True),
+    "le début seul": (lambda debut, _fin: [*range(debut, debut + 20)], True),
+    "la fin seule": (lambda _debut, fin: [*range(fin - 20, fin)], True),  # upbit
+    "les dernières": (lambda _debut, _fin: [*range(980, 1001)], False),
+    "trois fois les dernières": (lambda _debut, _fin: [*range(940, 1001)], False),
+    "toujours les mêmes": (lambda _debut, _fin: [*range(100, 120)], False),
+    "rien": (lambda _debut, _fin: [], False),
+}
+
+
+@pytest.mark.parametrize("nom", SERVIR)
+def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -> None:
+    """Jamais une page qui va jusqu'à maintenant, ni la même page deux fois."""
+    servir, obeit = SERVIR[nom]
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        bornes = ((borne - T0) // MINUTE_MS for borne in (debut, fin))
+        return [[T0 + rang * MINUTE_MS, *[1.0] * 5] for rang in servir(*bornes)]
+
+    async def lire() -> bool:
+        pages = module.Pages(demander, M1, 20, horizon_ms=T0 + 1000 * MINUTE_MS)
+        for debut in (500, 520, 510):
+            await pages.lire(*minutes(debut, debut + 20))
+        return pages.obeit
+
+    assert asyncio.run(lire()) is obeit
 
 
 @pytest.mark.parametrize("graine", GRAINES)
@@ -203,3 +256,106 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
     assert len(debuts) > 1
     assert debuts == sorted(set(debuts), reverse=True)
     assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide
+
+
+# Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand
+# tout finit par être servi, 3 quand il en manque ; jamais un fait que le marché dément.
+MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
+    "deux réponses vides": ([("page_vide", {"fois": 2})], 0),
+    "quatre réponses vides": ([("page_vide", {"fois": 4})], 0),
+    "vide une fois sur trois": ([("page_vide", {"probabilite": 0.3})], 0),
+    "toujours vide": ([("page_vide", {})], 3),
+    "sourde à la fenêtre": ([("sourde", {"n": 120})], 3),
+    "sourde, mais elle en rend assez": ([("sourde", {"n": 600})], 0),
+    "les 120 dernières seulement": ([("portee", {"n": 120})], 3),
+    "réplique de trois heures en retard": ([("replique", {"retard_s": 10_800})], 3),
+    "une seule ligne par page": ([("voisine_seule", {"fois": 6})], 0),
+    "une heure pour quatre": ([("autre_pas", {"facteur": 4})], 3),
+    "un cinquième d'heure pour une heure": ([("autre_pas", {"facteur": 0.2})], 3),
+    "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
+    "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
+    "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
+    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
+}
+
+
+@pytest.fixture(scope="module")
+def bourse() -> Iterator[Bourse]:
+    """Binance, okx et bybit, horloge arrêtée, sans limite de débit."""
+    with Bourse(("binance", "okx", "bybit"), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as b:
+        yield b
+        b.pannes.vider()
+
+
+def dementi(sortie: Path, oracle: list[Any]) -> list[Any]:
+    """Les lignes fausses, et les faits inscrits sur une bougie qui existe."""
+    instants = [ligne[0] for ligne in oracle]
+    faits = [t for t in fiche(sortie).trous if t.raison in module.FAITS]
+    return [ligne for ligne in lignes(sortie) if ligne not in oracle] + [
+        fait for fait in faits if any(fait.debut <= instant < fait.fin for instant in instants)
+    ]
+
+
+@pytest.mark.parametrize(("nom", "exchange"), [
+    *((nom, "binance") for nom in MENSONGES),
+    *((nom, exchange) for nom in [*MENSONGES][1:9:3] for exchange in ("okx", "bybit")),
+])  # fmt: skip
+def test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas(
+    nom: str, exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """La ligne de commande sur un exchange qui ment, puis la même, quand il ne ment plus : tout est là, code 0."""
+    pannes, code = MENSONGES[nom]
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100", "--essais", "2")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    for nature, reglages in pannes:
+        bourse.pannes.ajouter(Panne(nature, CHEMINS[exchange], **reglages))
+    rendu = telecharger(bourse, sortie, bornes, *options, exchange=exchange)
+    assert dementi(sortie, oracle) == []
+    assert (rendu, lignes(sortie) == oracle) in ((code, code == 0), (0, True))
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert lignes(sortie) == oracle
+
+
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
+def test_8_4_reparer_redemande_les_faits_une_fois(exchange: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Des pages trouées en leur milieu sont crues ; la relance n'y revient pas, `--reparer` si."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne("trou", CHEMINS[exchange], k=3))
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    manquent = len(oracle) - len(lignes(sortie))
+    assert manquent >= 9
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert len(oracle) - len(lignes(sortie)) == manquent
+    reparation = [*commande(bourse, None, exchange=exchange)[:4], "--verifier", str(sortie), "--reparer"]
+    assert module.principal(reparation) == 0
+    assert lignes(sortie) == oracle
+    assert fiche(sortie).trous == []
+    bourse.requetes.clear()
+    assert module.principal(reparation) == 0
+    assert donnees(bourse, exchange) == []
+
+
+def test_8_4_reparer_garde_les_faits_que_rien_ne_dement(tmp_path: Path) -> None:
+    """Une cotation, une panne : redemandées, elles restent ; muet, l'exchange ne les défait pas."""
+    marche = Marche(pannes=[(HEURE_BOURSE - 2 * JOUR_MS, HEURE_BOURSE - JOUR_MS)])
+    sortie = tmp_path / "minutes.csv"
+    with Bourse(("binance",), marche, maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as ouverte:
+        bornes = (HEURE_BOURSE - 3 * JOUR_MS, HEURE_BOURSE - HEURE_MS)
+        assert telecharger(ouverte, sortie, bornes) == 0
+        faits, ecrites = fiche(sortie).trous, lignes(sortie)
+        assert [t.raison for t in faits] == [SANS_TRANSACTION]
+        reparation = [*commande(ouverte, None)[:4], "--verifier", str(sortie), "--reparer"]
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)
+        ouverte.pannes.ajouter(Panne("page_vide", "klines"))
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)

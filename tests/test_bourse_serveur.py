@@ -421,6 +421,54 @@ def test_pages_ecourtees() -> None:
     assert page_avec(Panne("page_vide"))[1] == []
 
 
+INVERSE = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", "endTime": DEBUT + 19 * MINUTE_MS}
+
+
+def test_des_mensonges_bien_formes() -> None:
+    """Sourde à la fenêtre, réduite aux dernières, en retard, vide à côté d'une voisine, plus courte en jours."""
+    dernieres = [MAINTENANT // MINUTE_MS * MINUTE_MS - k * MINUTE_MS for k in range(4, -1, -1)]
+    for debut in (DEBUT, DEBUT - 3 * JOUR_MS):
+        assert [ligne[0] for ligne in page_avec(Panne("sourde", n=5), startTime=debut)[1]] == dernieres
+    recent = dernieres[-1] - 9 * MINUTE_MS
+    assert [ligne[0] for ligne in page_avec(Panne("portee", n=5), startTime=recent)[1]] == dernieres
+    assert page_avec(Panne("portee", n=5))[1] == []
+    saine, retard = page_avec(Panne("replique", retard_s=300), startTime=recent)
+    assert retard == saine[:-5]
+    saine, seule = page_avec(Panne("voisine_seule"))
+    assert seule == saine[:1]
+    saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), interval="1d")
+    assert courte == saine[:3]
+    saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), **INVERSE, interval="1d")
+    assert courte == saine[-3:]
+
+
+def test_un_autre_pas_que_demande() -> None:
+    """Plus long, ce sont les vraies bougies d'un autre timeframe ; plus court, des minutes serrées."""
+    saine, longues = page_avec(Panne("autre_pas", facteur=60))
+    heures, _ = page_avec(Panne("trou"), interval="1h")
+    assert [ligne[:6] for ligne in longues[:5]] == [ligne[:6] for ligne in heures[:5]]
+    _, courtes = page_avec(Panne("autre_pas", facteur=0.2))
+    assert [ligne[0] for ligne in courtes] == [DEBUT + k * 12_000 for k in range(len(saine))]
+
+
+def test_une_erreur_au_lieu_d_une_page_vide() -> None:
+    """Seulement là où il n'y a rien ; et un timeframe qui échoue, les autres non."""
+
+    async def essai() -> None:
+        pannes = [Panne("erreur_si_vide", KLINES), Panne("http", KLINES, code=422, timeframe="1d")]
+        async with bourse(pannes=pannes) as b:
+            assert len(await lire_brut(b, KLINES, **SPOT, startTime=DEBUT, limit=10)) == 10
+            assert "no data" in str(await lire_brut(b, KLINES, **SPOT, startTime=MAINTENANT + JOUR_MS))
+            b.pannes.retirer(next(iter(b.pannes)))
+            assert len(await lire_brut(b, KLINES, **SPOT, startTime=DEBUT, limit=10)) == 10
+            async with client(b) as exchange:
+                await exchange.load_markets()
+                with pytest.raises(ccxt.BaseError, match="422"):
+                    await exchange.fetch_ohlcv("BTC/USDT", "1d", DEBUT, 10)
+
+    asyncio.run(essai())
+
+
 def test_plafond_de_l_inverse_garde_les_dernieres() -> None:
     saine, plafonnee = page_avec(
         Panne("plafond", n=8), "/dapi/v1/klines", symbol="BTCUSD_PERP", endTime=DEBUT + 19 * MINUTE_MS
@@ -457,7 +505,7 @@ def test_valeurs_impossibles(cas: str, controle: Callable[[list[Any]], bool]) ->
 
 
 def test_chaque_panne_de_page_survit_a_une_page_vide() -> None:
-    for nature in sorted(NATURES_PAGE):
+    for nature in sorted(NATURES_PAGE - {"sourde", "erreur_si_vide"}):  # celles-là rendent autre chose que rien
         assert page_avec(Panne(nature), startTime=MAINTENANT + JOUR_MS)[1] == []
 
 

@@ -513,6 +513,23 @@ def test_une_page_vide_passagere_ne_devient_pas_un_fait(nom_marche: str, numero:
     verifier_vrai(lire(serveur, "1m", plage), serveur)
 
 
+@pytest.mark.parametrize("caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "premieres_sans_fin"])
+@pytest.mark.parametrize("reste", range(1, 5))
+def test_un_vide_plus_long_qu_une_page_finit_juste_apres_la_fin(caractere: str, reste: int) -> None:
+    """La bougie longue qui l'encadre commence avant la fin demandée : la ligne d'après la fin dit où il s'arrête."""
+    _, debut, fin = plage_de("1m")
+    longue = Timeframe.lire("5m").plancher(fin)
+    suivante = longue + 5 * MINUTE_MS - MINUTE_MS  # la dernière minute de la bougie où finit la demande
+    vide = range(-130, (suivante - longue) // MINUTE_MS)
+    serveur = Serveur(
+        monde("1m", lambda rang: (debut + rang * MINUTE_MS - longue) // MINUTE_MS not in vide),
+        PERSONNALITES[caractere], limite=50,
+    )  # fmt: skip
+    recolte = lire(serveur, "1m", (debut, longue + reste * MINUTE_MS))
+    verifier_vrai(recolte, serveur)
+    assert [trou.raison for trou in recolte.trous] == [SANS_TRANSACTION]
+
+
 def test_un_trou_au_milieu_d_une_page_est_inscrit() -> None:
     """Une page à laquelle il manque son milieu est crue, mais le manque est inscrit : jamais un trou silencieux."""
     panne = a_l_appel(3)(lambda page, _serveur: page[:20] + page[25:])
