@@ -368,8 +368,16 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     """Un fil, abonné."""
     serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
     fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
-    if isinstance(fil, m.FilBougies):
-        fil._epreuve.reussie = True  # une bougie du REST aurait confirmé celles du flux
+    if isinstance(fil, m.FilBougies) and isinstance(fil.source, m.BougiesDites):
+        fil.source.crues = True  # une bougie du REST aurait confirmé celles du flux
+    fil.rompre()
+    return fil
+
+
+def ouvrir_agregat(vides: str) -> Any:
+    """Un fil de bougies faites d'un flux de trades, sans grâce, abonné."""
+    fil = ouvrir_fil(m.FilBougies, FausseConnexion(), grace_ms=0)
+    fil.faire_des_trades(vides)
     fil.rompre()
     return fil
 
@@ -542,9 +550,9 @@ def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
     """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
-        fil._grace_s = 60.0
+        fil.source.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
         nourrir(fil, (3, 79_000))
@@ -557,15 +565,15 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000))
         for minute in range(1, 5):
             nourrir(fil, (minute * 10, minute * MINUTE + 1_000))
             for relue in fil.collecter(fil.connexion.heure):
                 assert instants([relue]) == []
-            fil._adopter(lot(bougie(minute - 1)))
-        assert fil._continuite.vains >= m.SAUTS_VAINS_MAX
+            fil.source.adopter(lot(bougie(minute - 1)))
+        assert fil.source.continuite.vains >= m.SAUTS_VAINS_MAX
 
     a_la_main(essai)
 
@@ -574,7 +582,7 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
     """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (2, 61_000))
         fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
