@@ -10744,29 +10744,30 @@ def _sans_point(phrase: str) -> str:
     return phrase.rstrip(" .")
 
 
+async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
+    """Mesure l'heure de l'exchange ; un REST muet n'arrête rien. Ce qui était en avance sur elle est à reprendre."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(VERIFICATION_MAX_S):
+            await connexion.estimer_heure()
+    for fil in fils:
+        if fil.doute:
+            fil.a_collecter = True
+            fil.reveiller()
+
+
 class Abonnement:
     """Les fils suivis par une même écoute : la reconnecte sans fin, surveille chaque symbole, écarte les refusés.
 
     Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
     """
 
-    def __init__(
-        self,
-        canal: str,
-        fils: Sequence[Fil],
-        *,
-        groupe: bool,
-        lancer: Callable[[Abonnement], None],
-        replier: Callable[[str, Sequence[Fil]], bool],
-    ) -> None:
-        self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
-        self._replier = replier
-        self._connexion = fils[0].connexion
+    def __init__(self, flux: Flux, canal: str, fils: Sequence[Fil], *, groupe: bool) -> None:
+        self._flux, self._canal, self._groupe = flux, canal, groupe
+        self._connexion = flux.connexion
         self._par_symbole = {fil.cle.symbole: fil for fil in fils}
-        boucle = asyncio.get_running_loop()
         noms = ", ".join(list(self._par_symbole)[:NOMS_DITS]) + ("…" if len(fils) > NOMS_DITS else "")
-        self._sante = _Sante(noms, boucle.time)
-        self._horloge = boucle.time
+        self._horloge = asyncio.get_running_loop().time
+        self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
         self._premiere = True
         self._progres: dict[str, float] = {}
@@ -10774,6 +10775,10 @@ class Abonnement:
         self._entendus: set[str] = set()  # les symboles qui ont parlé par l'écoute en cours
         self._muets: collections.Counter[str] = collections.Counter()  # fois où un symbole fut muet parmi des vivants
         self._patiences: dict[str, float] = {}
+
+    @property
+    def _fils(self) -> list[Fil]:
+        return list(self._par_symbole.values())
 
     async def suivre(self) -> None:
         """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
@@ -10787,7 +10792,7 @@ class Abonnement:
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
             # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self.fils) > 1
+            plusieurs = len(self._par_symbole) > 1
             patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
             if refus >= patience or (definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
@@ -10797,7 +10802,7 @@ class Abonnement:
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
             if not (self._vivant or refus):
-                for fil in self.fils:
+                for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
@@ -10806,29 +10811,25 @@ class Abonnement:
 
         Vrai si cet abonnement continue.
         """
-        for fil in self.fils:
+        fils = self._fils
+        for fil in fils:
             fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
-            for fil in self.fils:
+            for fil in fils:
                 fil.refuser(erreur)
         elif self._groupe:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
             return True
-        elif isinstance(erreur, CanalInconnu) and self._replier(self._canal, self.fils):
+        elif isinstance(erreur, CanalInconnu) and self._flux.replier(self._canal, fils):
             journal.warning("%s", erreur)
-        elif len(self.fils) > 1:
-            milieu = len(self.fils) // 2
-            for moitie in (self.fils[:milieu], self.fils[milieu:]):
-                self._lancer(self._autre(moitie, groupe=False))
-            return False
+        elif len(fils) > 1:
+            milieu = len(fils) // 2
+            for moitie in (fils[:milieu], fils[milieu:]):
+                self._flux.abonner(self._canal, moitie, groupe=False)
         else:
-            self.fils[0].refuser(erreur)
+            fils[0].refuser(erreur)
         return False
-
-    def _autre(self, fils: Sequence[Fil], *, groupe: bool) -> Abonnement:
-        """Un abonnement à part pour ceux-là."""
-        return Abonnement(self._canal, fils, groupe=groupe, lancer=self._lancer, replier=self._replier)
 
     async def _une_ecoute(self) -> ErreurCollecte:
         """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
@@ -10837,11 +10838,13 @@ class Abonnement:
         self._entendus.clear()
         try:
             if not self._premiere:
-                await self._estimer_heure()
+                for fil in self._fils:
+                    fil.compteurs.reconnexions += 1
+                await remettre_a_l_heure(self._connexion, self._fils)
             self._premiere = False
-            for fil in self.fils:
+            for fil in self._fils:
                 fil.ecouter()
-            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
+            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self._fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
@@ -10855,28 +10858,13 @@ class Abonnement:
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
-            for fil in self.fils:
+            for fil in self._fils:
                 fil.rompre()
             if ecoute is not None:
-                for fil in self.fils:
+                for fil in self._fils:
                     fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
-
-    async def _estimer_heure(self) -> None:
-        """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
-        for fil in self.fils:
-            fil.compteurs.reconnexions += 1
-        await self._mesurer_l_heure()
-
-    async def _mesurer_l_heure(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(VERIFICATION_MAX_S):
-                await self._connexion.estimer_heure()
-        for fil in self.fils:
-            if fil.doute:
-                fil.a_collecter = True
-                fil.reveiller()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole.get(symbole)
@@ -10899,13 +10887,13 @@ class Abonnement:
         mesure = 0.0
         while True:
             await pause(RONDE_S)
-            if any(fil.doute for fil in self.fils) and self._horloge() >= mesure:
+            if any(fil.doute for fil in self._fils) and self._horloge() >= mesure:
                 mesure = self._horloge() + PAS_DE_GRACE_S
-                await self._mesurer_l_heure()
-            for fil in self.fils:
+                await remettre_a_l_heure(self._connexion, self._fils)
+            for fil in self._fils:
                 if fil.defaut:
                     ecoute.couper(fil.defaut)
-            silencieux = [fil for fil in self.fils if self._silence_s(fil) > self._patience(fil)]
+            silencieux = [fil for fil in self._fils if self._silence_s(fil) > self._patience(fil)]
             morts = await asyncio.gather(*(self._est_mort(fil) for fil in silencieux))
             self._traiter_les_muets(list(itertools.compress(silencieux, morts)), ecoute)
 
@@ -10917,18 +10905,17 @@ class Abonnement:
 
         bithumb n'y garde que le dernier abonné, mexc les trente premiers : les autres partent à autant qu'il en vit.
         """
-        vivants = [fil for fil in self.fils if fil.cle.symbole in self._entendus and fil not in muets]
+        vivants = [fil for fil in self._fils if fil.cle.symbole in self._entendus and fil not in muets]
         if vivants:
             self._muets.update(fil.cle.symbole for fil in muets)
         a_part = [fil for fil in muets if self._muets[fil.cle.symbole] >= MUETS_MAX and vivants]
         for debut in range(0, len(a_part), max(1, len(vivants))):
             partants = a_part[debut : debut + len(vivants)]
             for fil in partants:
-                self.fils.remove(fil)
                 del self._par_symbole[fil.cle.symbole]
             noms = ", ".join(fil.cle.symbole for fil in partants)
             journal.info("%s : muet à côté de %d autres ; suivi par une autre connexion.", noms, len(vivants))
-            self._lancer(self._autre(partants, groupe=self._groupe))
+            self._flux.abonner(self._canal, partants, groupe=self._groupe)
         for fil in muets:
             if fil not in a_part:
                 ecoute.couper(f"plus rien de {fil.cle.symbole} depuis {duree_lisible(self._silence_s(fil))}")
@@ -10968,7 +10955,7 @@ class Flux:
     """
 
     def __init__(self, connexion: Connexion, canal: str | None, fils: Sequence[Fil]) -> None:
-        self._connexion, self._canal, self.fils = connexion, canal, list(fils)
+        self.connexion, self._canal, self.fils = connexion, canal, list(fils)
         self._reveil = asyncio.Event()
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
@@ -10979,42 +10966,39 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer_tache(self._sonder(self.fils))
-            return
-        self._abonner(self._canal, self.fils)
+            self._lancer(self._sonder(self.fils))
+        else:
+            self._repartir(self._canal, self.fils)
 
-    def _abonner(self, canal: str, fils: Sequence[Fil]) -> None:
-        groupable = self._connexion.api.has.get(CANAUX[canal].capacite_groupee)
-        for groupe in self._groupes(fils):
-            ensemble = len(groupe) > 1 and bool(groupable)
-            self._lancer(Abonnement(canal, groupe, groupe=ensemble, lancer=self._lancer, replier=self._replier_sur))
+    def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
+        """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
+        for fil in fils:
+            par_nature[fil.serie.nature].append(fil)
+        for semblables in par_nature.values():
+            for debut in range(0, len(semblables), FILS_PAR_ECOUTE):
+                ensemble = semblables[debut : debut + FILS_PAR_ECOUTE]
+                self.abonner(canal, ensemble, groupe=groupable and len(ensemble) > 1)
 
-    def _replier_sur(self, canal: str, fils: Sequence[Fil]) -> bool:
+    def abonner(self, canal: str, fils: Sequence[Fil], *, groupe: bool) -> None:
+        """Lance une écoute de plus."""
+        self._lancer(Abonnement(self, canal, fils, groupe=groupe).suivre())
+
+    def replier(self, canal: str, fils: Sequence[Fil]) -> bool:
         """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
         bougies = [fil for fil in fils if isinstance(fil, FilBougies)]
         if len(bougies) < len(fils):
             return False
-        if canal == "ohlcv" and "trades" in self._connexion.canaux_offerts():
+        if canal == "ohlcv" and "trades" in self.connexion.canaux_offerts():
             for fil in bougies:
                 fil.faire_des_trades(None)
-            self._abonner("trades", fils)
+            self._repartir("trades", fils)
         else:
-            self._lancer_tache(self._sonder(fils))
+            self._lancer(self._sonder(fils))
         return True
 
-    def _groupes(self, tous: Sequence[Fil]) -> Iterator[list[Fil]]:
-        """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
-        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
-        for fil in tous:
-            par_nature[fil.serie.nature].append(fil)
-        for fils in par_nature.values():
-            for debut in range(0, len(fils), FILS_PAR_ECOUTE):
-                yield fils[debut : debut + FILS_PAR_ECOUTE]
-
-    def _lancer(self, abonnement: Abonnement) -> None:
-        self._lancer_tache(abonnement.suivre())
-
-    def _lancer_tache(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _lancer(self, coroutine: Coroutine[Any, Any, None]) -> None:
         tache = asyncio.ensure_future(coroutine)
         self._taches.add(tache)
         tache.add_done_callback(self._finie)
@@ -11031,13 +11015,13 @@ class Flux:
             fil.ecouter()
         delais = delais_backoff(RELANCE_RATTRAPAGE_S)
         while fils := [fil for fil in tous if fil.refus is None]:
-            await self._connexion.estimer_heure()
-            close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
+            await self.connexion.estimer_heure()
+            close = self.connexion.heure_ms() - fils[0].reglages.plage.grace_ms
             await asyncio.gather(*(fil.rattraper() for fil in fils))
             for fil in fils:
                 if isinstance(fil.echec, ErreurDefinitive):
                     fil.refuser(fil.echec)
-            heure = self._connexion.heure_ms()
+            heure = self.connexion.heure_ms()
             prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
             attente = max(RONDE_S, (prochaine - heure) / 1000)
             if all(fil.a_jour(close) for fil in fils):
@@ -11053,7 +11037,7 @@ class Flux:
 
     async def suivants(self, plafond_s: float) -> list[Lot]:
         """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
-        heure = self._connexion.heure_ms()
+        heure = self.connexion.heure_ms()
         echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
         attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
         await attendre(self._reveil, attente)
@@ -11065,7 +11049,7 @@ class Flux:
 
     def collecter(self) -> list[Lot]:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
-        heure = self._connexion.heure_ms()
+        heure = self.connexion.heure_ms()
         lots, self._restes = self._restes, []
         for fil in self.fils:
             if fil.a_collecter or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
@@ -11094,21 +11078,18 @@ class Flux:
         limite = horloge() + plafond_s
         while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
             await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
-            await self._connexion.estimer_heure()
+            await self.connexion.estimer_heure()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
         if any(fil.doute for fil in self.fils):  # ce que l'écoute a dit en dernier vient avant sa fermeture
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(VERIFICATION_MAX_S):
-                    await self._connexion.estimer_heure()
+            await remettre_a_l_heure(self.connexion, self.fils)
         for fil in self.fils:
             fil.conclut = True
-            fil.a_collecter = fil.a_collecter or fil.doute
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
-                await self._connexion.estimer_heure()
+                await self.connexion.estimer_heure()
                 await self._attendre_la_grace(plafond_s / 2)
                 await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
         await self.arreter()
