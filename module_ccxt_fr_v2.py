@@ -6538,7 +6538,7 @@ def instancier(reglages: Reglages) -> Any:
     if reglages.config_ccxt:
         _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
     try:
-        return classe(_config(reglages))
+        api = classe(_config(reglages))
     except ErreurCollecte:
         raise
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
@@ -6547,6 +6547,13 @@ def instancier(reglages: Reglages) -> Any:
             f"{reglages.exchange} : ccxt refuse sa configuration ({type(erreur).__name__})",
             "Corrigez --config-ccxt et --options.",
         ) from None
+    if reglages.sandbox:
+        if not api.urls.get("test"):
+            raise ErreurDemande(
+                f"{reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
+            )
+        api.set_sandbox_mode(True)
+    return api
 
 
 @functools.lru_cache(8)
@@ -6683,26 +6690,69 @@ class Serie:
 
 AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
 class Debit:
-    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
+    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'une exécution.
 
-    def __init__(self, frein: Frein, passages: Sequence[tuple[float, float]] = ()) -> None:
-        self.frein = frein
+    `pauses` : ce que l'exécution d'avant a laissé des limites de l'exchange, et où laisser à la suivante celles d'ici.
+    """
+
+    def __init__(self, nom: str = "", pauses: Pauses | None = None) -> None:
+        self.frein = Frein()
         self.limiteur: Limiteur | None = None
-        self._passages = passages  # d'une exécution précédente
+        self._nom, self._pauses = nom, pauses
+        if pauses is not None:
+            fin = pauses.lire().get(nom)
+            if fin is not None:
+                self.frein.serrer((fin - maintenant_ms()) / 1000)
+            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
         """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
         if self.limiteur is None:
             self.limiteur = api.throttler
-            self.limiteur.rappeler(self._passages)
+            maintenant = maintenant_ms()
+            passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
+            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
         api.throttler = self.limiteur
 
+    def respecter_la_pause(self, exchange: str) -> None:
+        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+        reste_s = self.frein.reste_s
+        if reste_s > ATTENTE_MAX_S:
+            fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+            gardee = self._pauses.chemin if self._pauses is not None else None
+            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
+            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
+        if reste_s > 0:
+            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
-class Fonds:
+    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
+        if reste_s >= PAUSE_NOTEE_S:
+            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
+        if reste_s > ATTENTE_MAX_S:
+            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
+            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
+
+    def laisser(self) -> None:
+        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
+        if self._pauses is None:
+            return
+        recents = self.limiteur.passages() if self.limiteur is not None else []
+        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
+        if sum(poids for _, poids in recents) <= oubliable:
+            recents = []
+        if recents or self._nom in self._pauses.passages():
+            maintenant = maintenant_ms()
+            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
+            self._pauses.noter_passages(self._nom, passages)
+
+
+class SessionPartagee:
     """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
 
     Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
@@ -6744,74 +6794,14 @@ def _passer_marches(source: Any, cible: Any) -> None:
     cible.set_markets_from_exchange(source)
 
 
-class _Liaison:
-    """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
+class Horloge:
+    """L'heure d'un exchange : la nôtre, l'écart qu'on lui a mesuré, et le plus récent de ses horodatages crus."""
 
-    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
-        self.reglages = reglages
-        self.fonds = fonds
-        self.api = instancier(reglages)
-        self.particularite: Particularite = self.api.particularite
-        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
-        self.api.frein = self.essais.frein
-        if fonds is not None:
-            fonds.equiper(self.api)
-        self.nombre_essais = 0
+    def __init__(self) -> None:
         self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        self._heure_lue, self._date_lue_ms = False, 0
-        if reglages.sandbox:
-            self._passer_en_sandbox()
-
-    @property
-    def requetes(self) -> int:
-        """Nombre de requêtes HTTP envoyées."""
-        return int(self.api.requetes)
-
-    def _passer_en_sandbox(self) -> None:
-        if not self.api.urls.get("test"):
-            raise ErreurDemande(
-                f"{self.reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
-            )
-        self.api.set_sandbox_mode(True)
-
-    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
-        self.nombre_essais += 1
-        attente = decimal_lisible(f"{attente_s:.1f}")
-        journal.warning(
-            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
-        )
-
-    async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
-        """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
-
-        async def appel() -> Any:
-            try:
-                return await getattr(self.api, methode)(*args, **kwargs)
-            except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
-                traduite = traduire(erreur, quoi, self.heure_ms())
-                traduite.args = (masquer(str(traduite), self._secrets()),)
-            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
-                self._ralentir()
-            # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
-            raise traduite
-
-        return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
-
-    def _secrets(self) -> list[str]:
-        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
-        return sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
 
     def heure_ms(self) -> int:
-        """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
+        """L'heure de l'exchange."""
         return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
 
     def noter_instant(self, instant: int) -> bool:
@@ -6833,6 +6823,188 @@ class _Liaison:
         """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
         proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
+
+    def recaler(self, decalage_ms: int) -> int:
+        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus."""
+        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
+        self._vu_ms = self._douteux_ms = 0
+        return derive
+
+
+FERMETURE_MAX_S = 1.0
+
+
+async def _fermer_vite(api: Any) -> None:
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FERMETURE_MAX_S):
+            await api.close()
+            return
+    api.clients = {}
+    await api.close()
+
+
+class Marches:
+    """Les marchés chargés d'un exchange, cherchés par leur symbole."""
+
+    def __init__(self, reglages: Reglages, api: Any) -> None:
+        self._reglages, self._api = reglages, api
+
+    def manquent(self, symboles: Sequence[str]) -> bool:
+        """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
+        return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
+
+    def _candidats(self, symbole: str) -> list[str]:
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
+        marches: Mapping[str, Any] = self._api.markets or {}
+        type_marche = self._reglages.type_marche
+        if ":" in symbole or type_marche in ("spot", "margin"):
+            return [symbole] if symbole in marches else []
+        sous_type = self._reglages.sous_type
+        return [
+            nom
+            for nom, marche in marches.items()
+            if _sans_reglement(nom) == symbole
+            and marche.get("type") == type_marche
+            and (sous_type is None or marche.get("subType") == sous_type)
+        ]
+
+    def _devines(self, symbole: str) -> list[str]:
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
+
+        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
+        """
+        forme, voulu = forme_de_mot(symbole), NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
+        trouves = []
+        for nom, marche in (self._api.markets or {}).items() if forme else ():
+            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
+            if "/" not in symbole:
+                formes.add(forme_de_mot(str(marche.get("id"))))
+            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
+            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
+            if forme in formes and (du_genre or ":" in symbole):
+                trouves.append(nom)
+        return trouves
+
+    def resoudre(self, symbole: str) -> Mapping[str, Any]:
+        """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
+        exchange = self._reglages.exchange
+        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
+        if len(candidats) > 1:
+            raise ErreurDemande(
+                f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
+                f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
+            )
+        if not candidats:
+            raise ErreurDemande(
+                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
+                proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
+            )
+        marche: Mapping[str, Any] = self._api.markets[candidats[0]]
+        self._avertir(symbole, marche)
+        return marche
+
+    def _genre_demande(self, symbole: str) -> str:
+        nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
+        return " ".join(filter(None, nature))
+
+    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
+        demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
+        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
+        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
+        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
+            journal.warning(
+                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
+                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
+            )  # fmt: skip
+        if marche.get("active") is False:
+            journal.warning(
+                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
+            )
+
+
+class Connexion:
+    """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
+
+    S'obtient par `connecter`.
+    """
+
+    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+
+    def __init__(self, reglages: Reglages, fonds: SessionPartagee | None = None) -> None:
+        self.reglages = reglages
+        self.api = instancier(reglages)
+        self.particularite: Particularite = self.api.particularite
+        self.marches = Marches(reglages, self.api)
+        self._horloge = Horloge()
+        self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
+        self.noter_instants = self._horloge.noter_instants
+        self._heure_lue, self._date_lue_ms = False, 0
+        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
+        self.nombre_essais = 0
+        self.api.frein = self.essais.frein
+        self._fonds = fonds
+        if fonds is not None:
+            fonds.equiper(self.api)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    @property
+    def requetes(self) -> int:
+        """Nombre de requêtes HTTP envoyées."""
+        return int(self.api.requetes)
+
+    # --- parler à l'exchange
+
+    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        self.nombre_essais += 1
+        attente = decimal_lisible(f"{attente_s:.1f}")
+        journal.warning(
+            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
+        )
+
+    async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
+        """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
+
+        async def appel() -> Any:
+            try:
+                return await getattr(self.api, methode)(*args, **kwargs)
+            except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
+                traduite = traduire(erreur, quoi, self.heure_ms())
+                self.taire(traduite)
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+                self._ralentir()
+            # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
+            raise traduite
+
+        return await self.essais.tenter(appel, essais)
+
+    def _ralentir(self) -> None:
+        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
+        limiteur: Limiteur = self.api.throttler
+        limiteur.ralentir()
+        journal.info(
+            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
+            self.reglages.exchange, limiteur.allure,
+        )  # fmt: skip
+
+    def taire(self, erreur: ErreurCollecte) -> None:
+        """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
+        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
+        secrets = sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
+        erreur.args = (masquer(str(erreur), secrets),)
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+
+    # --- son heure
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -6865,45 +7037,14 @@ class _Liaison:
             self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
-        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
-        self._vu_ms = self._douteux_ms = 0
-        if derive > MINUTE_MS and not self.reglages.hors_ligne:
+        """L'écart mesuré ; il est dit quand il change."""
+        if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
-
-FERMETURE_MAX_S = 1.0
-
-
-async def _fermer_vite(api: Any) -> None:
-    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FERMETURE_MAX_S):
-            await api.close()
-            return
-    api.clients = {}
-    await api.close()
-
-
-class _Marches(_Liaison):
-    """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
-
-    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
-        super().__init__(reglages, fonds)
-        self._fermetures: set[asyncio.Task[None]] = set()
-
-    def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
-
-    async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+    # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
         """Les marchés et l'heure, demandés ensemble. `seuls` : aucun autre marché ne servira.
@@ -6923,13 +7064,13 @@ class _Marches(_Liaison):
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
-        if self.fonds is None:
+        if self._fonds is None:
             await self._charger(symboles, set())
             return
-        async with self.fonds.verrou:
-            self.fonds.preter_marches(self.api)
-            await self._charger(symboles, self.fonds.natures)
-            self.fonds.garder_marches(self.api)
+        async with self._fonds.verrou:
+            self._fonds.preter_marches(self.api)
+            await self._charger(symboles, self._fonds.natures)
+            self._fonds.garder_marches(self.api)
 
     async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
         """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
@@ -6942,89 +7083,13 @@ class _Marches(_Liaison):
             reglage["types"] = _marches_utiles(types, natures)
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
-        if self._il_manque(symboles):
+        if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
-        if types and reglage["types"] != types and self._il_manque(symboles):
+        if types and reglage["types"] != types and self.marches.manquent(symboles):
             reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
 
-    def _il_manque(self, symboles: Sequence[str]) -> bool:
-        return not self.api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
-
-    def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
-        marches: Mapping[str, Any] = self.api.markets or {}
-        type_marche = self.reglages.type_marche
-        if ":" in symbole or type_marche in ("spot", "margin"):
-            return [symbole] if symbole in marches else []
-        sous_type = self.reglages.sous_type
-        return [
-            nom
-            for nom, marche in marches.items()
-            if _sans_reglement(nom) == symbole
-            and marche.get("type") == type_marche
-            and (sous_type is None or marche.get("subType") == sous_type)
-        ]
-
-    def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
-
-        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
-        """
-        forme, voulu = forme_de_mot(symbole), NatureMarche(self.reglages.type_marche, self.reglages.sous_type)
-        trouves = []
-        for nom, marche in (self.api.markets or {}).items() if forme else ():
-            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
-            if "/" not in symbole:
-                formes.add(forme_de_mot(str(marche.get("id"))))
-            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
-            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
-            if forme in formes and (du_genre or ":" in symbole):
-                trouves.append(nom)
-        return trouves
-
-    def resoudre(self, symbole: str) -> Mapping[str, Any]:
-        """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        exchange = self.reglages.exchange
-        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
-            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
-        if len(candidats) > 1:
-            raise ErreurDemande(
-                f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
-                f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
-            )
-        if not candidats:
-            raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
-                proches(symbole, self.api.markets or {}) or "La liste : --lister marches.",
-            )
-        marche: Mapping[str, Any] = self.api.markets[candidats[0]]
-        self._avertir(symbole, marche)
-        return marche
-
-    def _genre_demande(self, symbole: str) -> str:
-        nature = nature_du_symbole(symbole, self.reglages.type_marche, self.reglages.sous_type)
-        return " ".join(filter(None, nature))
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        demande = NatureMarche(self.reglages.type_marche, self.reglages.sous_type)
-        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
-        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
-            journal.warning(
-                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
-                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
-            )  # fmt: skip
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
-            )
-
-
-class Connexion(_Marches):
-    """Un exchange ouvert : ses marchés, ses bougies, ses trades. S'obtient par `connecter`."""
-
-    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+    # --- ce qu'il offre
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -7051,43 +7116,6 @@ class Connexion(_Marches):
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
         return ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
 
-    def genres_offerts(self) -> list[Mapping[str, Any]]:
-        """Un marché type par genre que l'exchange annonce, sans requête : sa base s'y appelle « base »."""
-        traits, capacites = self.api.features or {}, self.api.has
-        au_comptant = capacites.get("spot") or traits.get("spot")
-        genres: list[tuple[str, str | None]] = [("spot", None)] if au_comptant else []
-        for type_marche in ("swap", "future"):
-            sous_types = [s for s in ("linear", "inverse") if (traits.get(type_marche) or {}).get(s)]
-            if capacites.get(type_marche):
-                genres += [(type_marche, sous_type) for sous_type in sous_types or ["linear"]]
-        return [
-            {
-                "type": type_marche, "subType": sous_type, "contract": sous_type is not None,
-                "inverse": sous_type == "inverse", "base": "base", "quote": "cotation",
-            }
-            for type_marche, sous_type in genres
-        ]  # fmt: skip
-
-    def faits(self) -> dict[str, Any]:
-        """Ce que l'on sait de l'exchange sans rien lui demander.
-
-        `page` et `unite_volume` : par genre (« spot », « linear », « inverse ») ; `sourde` : les genres et les prix
-        dont seules les dernières bougies sont servies ; `portee` : bougies servies en tout, None si rien n'en est dit.
-        """
-        if not self.api.has.get("fetchOHLCV"):
-            return {"timeframes": [], "prix": [], "page": {}, "sourde": [], "portee": None,
-                    "flux": self.canaux_offerts(), "unite_volume": {}}  # fmt: skip
-        marches = {genre_de(marche): marche for marche in self.genres_offerts()}
-        return {
-            "timeframes": self.timeframes_offerts(),
-            "prix": self.prix_offerts() if set(marches) - {"spot"} else ["last"],
-            "page": {genre: self._limite_maximale(marche, "last") for genre, marche in marches.items()},
-            "sourde": sorted(self.particularite.sourde & {*marches, *PRIX}),
-            "portee": self.particularite.portee or None,
-            "flux": self.canaux_offerts(),
-            "unite_volume": {genre: self.unite_volume(marche) for genre, marche in marches.items()},
-        }
-
     def _timeframe_refuse(self, timeframe: str) -> str:
         if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
             return f"« {timeframe} » n'a pas sur {self.reglages.exchange} le pas de son nom, ou y a un autre nom"
@@ -7095,7 +7123,7 @@ class Connexion(_Marches):
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
-        marche = self.resoudre(symbole)
+        marche = self.marches.resoudre(symbole)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
         limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
         return Serie(cle, marche, Timeframe.lire("1m"), limite)
@@ -7115,7 +7143,7 @@ class Connexion(_Marches):
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
-        marche = self.resoudre(symbole)
+        marche = self.marches.resoudre(symbole)
         if prix != "last" and not marche.get("contract"):
             # binance rendrait en silence les prix d'un contrat, bybit les prix « last ».
             raise ErreurDemande(
@@ -7129,7 +7157,7 @@ class Connexion(_Marches):
             )
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
-        maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self._limite_maximale(marche, prix))
+        maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self.limite_maximale(marche, prix))
         return Serie(cle, marche, grille, min(limite or maximum, maximum))
 
     def fenetre_ms(self, timeframe: Timeframe, marche: Mapping[str, Any]) -> int:
@@ -7137,7 +7165,7 @@ class Connexion(_Marches):
         propre = self.particularite.fenetre_ms
         return propre(timeframe, marche) if propre else 0
 
-    def _limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
+    def limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
         """Bougies par page, d'après la table des particularités, puis `features`."""
         if propre := self.particularite.limites.get(genre_de(marche)):
             return propre
@@ -7266,7 +7294,7 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
     connexion = Connexion(reglages, fonds)
     try:
@@ -7276,9 +7304,6 @@ async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIter
 
 
 # --- Le parc : ce que partagent les connexions d'une même exécution ---
-
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
-
 
 class Parc:
     """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
@@ -7290,9 +7315,8 @@ class Parc:
         self._pauses = pauses
         self._pile = contextlib.AsyncExitStack()
         self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._fonds: list[tuple[Reglages, SessionPartagee]] = []
         self._debits: dict[object, Debit] = {}
-        self._notes: dict[str, Debit] = {}  # ceux dont l'exécution suivante doit savoir quelque chose
         self._partages: dict[object, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -7300,9 +7324,9 @@ class Parc:
 
     async def __aexit__(self, *_: object) -> None:
         await self._pile.aclose()
+        for debit in self._debits.values():
+            debit.laisser()
         if self._pauses is not None:
-            for nom, debit in self._notes.items():
-                self._noter_passages(self._pauses, nom, debit)
             self._pauses.nettoyer()
 
     async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
@@ -7321,15 +7345,15 @@ class Parc:
         """
         async with self._verrou:
             fonds = await self._fonds_de(reglages, serveur)
-        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s, self._pauses)
+        fonds.debit.respecter_la_pause(reglages.exchange)
         async with connecter(reglages, fonds) as connexion:
             yield connexion
 
-    async def _fonds_de(self, reglages: Reglages, serveur: object) -> Fonds:
+    async def _fonds_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
         for connus, fonds in self._fonds:
             if connus == reglages:
                 return fonds
-        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, serveur)))
+        nouveau = await self._pile.enter_async_context(SessionPartagee(reglages, self._debit_de(reglages, serveur)))
         self._fonds.append((reglages, nouveau))
         return nouveau
 
@@ -7337,42 +7361,8 @@ class Parc:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:
-            self._debits[cle] = Debit(Frein())
-            if self._pauses is not None and not reglages.hors_ligne:
-                nom, maintenant = _nom_de_pause(reglages), maintenant_ms()
-                notes = self._pauses.passages().get(nom, ())
-                self._notes[nom] = self._debits[cle] = Debit(
-                    Frein(), [((maintenant - instant) / 1000, poids) for instant, poids in notes]
-                )
-                self._suivre_pauses(self._debits[cle].frein, nom, self._pauses)
+            self._debits[cle] = Debit(_nom_de_pause(reglages), None if reglages.hors_ligne else self._pauses)
         return self._debits[cle]
-
-    @staticmethod
-    def _noter_passages(pauses: Pauses, nom: str, debit: Debit) -> None:
-        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
-        limiteur = debit.limiteur
-        recents = limiteur.passages() if limiteur is not None else []
-        oubliable = limiteur.place * (1 / PART_DE_FENETRE - 1) if limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
-        if recents or nom in pauses.passages():
-            maintenant = maintenant_ms()
-            pauses.noter_passages(nom, [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents])
-
-    @staticmethod
-    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
-        fin = pauses.lire().get(nom)
-        if fin is not None:
-            frein.serrer((fin - maintenant_ms()) / 1000)
-
-        def noter(reste_s: float) -> None:
-            if reste_s >= PAUSE_NOTEE_S:
-                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
-            if reste_s > ATTENTE_MAX_S:
-                phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
-                journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
-
-        frein.prevenir = noter
 
 
 def _nom_de_pause(reglages: Reglages) -> str:
@@ -7380,17 +7370,6 @@ def _nom_de_pause(reglages: Reglages) -> str:
     if reglages.proxy is None:
         return reglages.exchange
     return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-
-
-def _respecter_pause(exchange: str, reste_s: float, pauses: Pauses | None) -> None:
-    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-    if reste_s > ATTENTE_MAX_S:
-        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-        sinon = f" Elle est gardée dans « {pauses.chemin} » : ôtez ce fichier pour passer outre." if pauses else ""
-        raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
-    if reste_s > 0:
-        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -7603,7 +7582,7 @@ class _Livraison:
 LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
-class Ecoute(_Liaison):
+class Ecoute:
     """Une instance ccxt.pro d'un seul usage : ses abonnements, jusqu'à la première coupure.
 
     Elle partage avec la connexion REST les marchés chargés, le débit et la pause commune. Une instance neuve à chaque
@@ -7611,7 +7590,7 @@ class Ecoute(_Liaison):
     """
 
     def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
-        super().__init__(connexion.reglages)
+        self.api = instancier(connexion.reglages)
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -7619,8 +7598,7 @@ class Ecoute(_Liaison):
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
-        self.essais.frein = self.api.frein = connexion.essais.frein
-        self.api.throttler = connexion.api.throttler
+        self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
@@ -7661,8 +7639,8 @@ class Ecoute(_Liaison):
             self._coupure.set_exception(erreur)
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
-        quoi = f"Flux {self._nom} de {self.reglages.exchange}"
-        traduite = traduire(erreur, quoi, self.heure_ms())
+        connexion = self._connexion
+        traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
         if parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
@@ -7670,14 +7648,14 @@ class Ecoute(_Liaison):
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
             traduite = RefusProbable(str(traduite), traduite.conseil)
-        traduite.args = (masquer(str(traduite), self._secrets()),)
+        connexion.taire(traduite)
         return traduite
 
     # --- abonnements
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles, params = list(self.series), dict(self.reglages.params)
+        symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
             return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
@@ -7747,10 +7725,6 @@ class Ecoute(_Liaison):
             rayon[code] = cache
         return rayon
 
-    def heure_ms(self) -> int:
-        """L'heure de l'exchange, que tient la connexion REST."""
-        return self._connexion.heure_ms()
-
     def _dire(self, symbole: str, donnee: Any) -> None:
         if symbole in self.series and not self._coupure.done():
             self._recevoir(symbole, [donnee], maintenant_ms())
@@ -7783,7 +7757,7 @@ class Ecoute(_Liaison):
             self._dit = True
             journal.warning(
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
-                self.reglages.exchange, self._nom,
+                self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
         self._recevoir(symbole, lignes, maintenant_ms())
 
@@ -9416,16 +9390,60 @@ class Couverture:
         return oter([(debut, min(fin, self.close()))], self.fiche.connus())
 
 
-class Confirmation:
-    """Les bougies d'un flux, rendues aussitôt, sont relues par REST peu après, quand elles ne seront plus révisées.
+class Confrontation:
+    """Les bougies d'un flux et celles du REST : sont-elles les mêmes ?
 
-    Sans quoi une trame avalée sans que la connexion tombe laisserait une bougie fausse que rien ne trahit.
+    Aucune n'est rendue tant qu'une n'a pu être comparée : gate compte un autre volume. Crues, elles sont rendues
+    aussitôt, et relues peu après, quand elles ne seront plus révisées : une trame avalée sans que la connexion tombe
+    laisserait sinon une bougie fausse que rien ne trahit.
+
+    `crues` : None tant qu'aucune n'a été comparée ; faux, le REST seul les donne.
     """
 
-    def __init__(self, restes: Sequence[Intervalle] = ()) -> None:
+    def __init__(self, cle: CleSerie, restes: Sequence[Intervalle] = (), crues: bool | None = True) -> None:
+        self._cle, self.crues = cle, crues
+        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
         self._restes = list(restes)  # rendus, pas encore relus
         self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
-        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
+        self._dementis = 0
+
+    def croire(self, closes: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Celles du flux qu'on peut rendre ; les autres attendent d'être comparées, ou ne servent à rien."""
+        if self.crues is None:
+            self._temoins |= {bougie[0]: bougie for bougie in closes}
+        return closes if self.crues else ()
+
+    def oublier(self, depuis: int) -> None:
+        """Celles qui attendent n'ont peut-être pas été vues jusqu'à leur clôture."""
+        self._temoins = {instant: bougie for instant, bougie in self._temoins.items() if instant < depuis}
+
+    def seules(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
+        """Celles que le REST n'a ni dites ni démenties."""
+        temoins = sorted(self._temoins.items()) if self.crues is None else ()
+        return [bougie for instant, bougie in temoins if oter([(instant, instant + 1)], relus)]
+
+    def _comparer(self, lot: Lot) -> None:
+        if not self._temoins:
+            return
+        for instant, lue in zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True):
+            temoin = self._temoins.pop(instant, None)
+            if temoin is not None and self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
+                self._juger(temoin[1:], lue)
+
+    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
+        couples = zip(dite, lue, strict=True)
+        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+            self.crues = True
+            return
+        self._dementis += 1
+        if self._dementis >= DEMENTIS_MAX:
+            self.crues = False
+            journal.warning(
+                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                "(volumes dans un rapport de %g).",
+                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
+            )  # fmt: skip
 
     def retenir(self, lot: Lot) -> Lot:
         """Le lot du flux, sans les bougies déjà dites telles quelles ; elles ne tiennent encore que de lui."""
@@ -9434,6 +9452,7 @@ class Confirmation:
 
     def apprendre(self, lot: Lot, fin: int) -> Lot:
         """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
+        self._comparer(lot)
         self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
         return self._inedites(lot, self.egales)
 
@@ -9453,18 +9472,12 @@ class Confirmation:
 
 
 class BougiesDites:
-    """Les bougies que dit le flux, rendues dès que la suivante ou l'horloge les clôt, si elles sont celles du REST.
-
-    gate y compte un autre volume. `crues` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
-    """
+    """Les bougies que dit un flux : son dernier mot sur chacune, que clôt la suivante ou l'horloge."""
 
     se_prouvent = False  # une trame avalée sans que la connexion tombe ne laisse aucune trace
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs) -> None:
         self._couverture, self._compteurs = couverture, compteurs
-        self.crues = None if couverture.relisible else True
-        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
-        self._dementis = 0
         self.recommencer()
 
     def recommencer(self) -> None:
@@ -9475,9 +9488,11 @@ class BougiesDites:
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
 
     @property
-    def derniere(self) -> int | None:
-        """L'instant de la plus récente reçue."""
-        return self._derniere[0] if self._derniere else None
+    def derniere(self) -> int:
+        """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
+        return self._derniere[0] if self._derniere else 0
+
+    fin_vue = derniere
 
     def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
         """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
@@ -9517,25 +9532,20 @@ class BougiesDites:
         """Une bougie d'un instant faux : la vraie sera redite, ou manquera."""
 
     def closes(self, heure: int) -> Sequence[Sequence[Any]]:
-        """Celles qu'on peut rendre à cette heure ; les autres attendent d'être comparées, ou ne servent à rien."""
+        """Celles qui sont closes à cette heure, et pas encore rendues."""
         close = self._couverture.timeframe.plancher(heure - self._couverture.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        if self.crues is None:
-            self._temoins |= {bougie[0]: bougie for bougie in closes}
-        return closes if self.crues else ()
+        return closes
 
     def completer(self, lot: Lot) -> Lot:
         """Le lot de ces bougies, tel quel."""
         return lot
 
-    @property
-    def fin_vue(self) -> int:
-        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
-        if not self._derniere:
-            return 0
-        return int(self._derniere[0]) if self.crues else self._couverture.timeframe.avancer(self._derniere[0], 1)
+    def adopter(self, lot: Lot) -> Lot:
+        """Le lot relu, tel quel."""
+        return lot
 
     def echeance(self) -> int | None:
         """L'heure de la prochaine clôture."""
@@ -9552,41 +9562,6 @@ class BougiesDites:
         limite = 2 + BOUGIES_DE_VERIFICATION
         brutes = await couverture.connexion.lire_bougies(couverture.serie, grille, debut, fin, limite=limite)
         return depassee(brutes, self._derniere, grille.plancher(ecoute_depuis))
-
-    # --- sont-elles celles du REST ?
-
-    def adopter(self, lot: Lot) -> Lot:
-        """Le lot relu, tel qu'il sera rendu ; une minute sans volume ne prouve rien de l'unité du flux."""
-        if not self._temoins:
-            return lot
-        for instant, lue in zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True):
-            temoin = self._temoins.pop(instant, None)
-            if temoin is not None and self.crues is None and lue[4]:
-                self._juger(temoin[1:], lue)
-        return lot
-
-    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        couples = zip(dite, lue, strict=True)
-        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
-            self.crues = True
-            return
-        self._dementis += 1
-        if self._dementis >= DEMENTIS_MAX:
-            self.crues = False
-            journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %g).",
-                self._couverture.serie.cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
-            )  # fmt: skip
-
-    def oublier(self, depuis: int) -> None:
-        """Ces témoins n'ont peut-être pas été vus jusqu'à leur clôture."""
-        self._temoins = {instant: bougie for instant, bougie in self._temoins.items() if instant < depuis}
-
-    def seules(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
-        """Celles que le REST n'a ni dites ni démenties."""
-        temoins = sorted(self._temoins.items()) if self.crues is None else ()
-        return [bougie for instant, bougie in temoins if oter([(instant, instant + 1)], relus)]
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
@@ -9624,7 +9599,7 @@ class BougiesFaites:
 
     def recommencer(self) -> None:
         """L'écoute commence ou finit : plus rien ne prolonge ce qui précède."""
-        self.derniere: int | None = None  # l'instant du dernier trade
+        self.derniere = 0  # l'instant du dernier trade
         self._rompre_la_suite()
 
     def _rompre_la_suite(self) -> None:
@@ -9688,7 +9663,7 @@ class BougiesFaites:
 
     def perdre(self) -> None:
         """Un trade d'un instant faux : il en manque un, on ne sait où."""
-        if self.derniere is not None:
+        if self.derniere:
             self._douter(self.derniere, self._couverture.connexion.heure_ms())
 
     def closes(self, heure: int) -> Sequence[Sequence[Any]]:
@@ -9696,8 +9671,7 @@ class BougiesFaites:
         if self._agregateur is None:
             return ()
         self._rendues += self._agregateur.clore(heure)
-        avant = self.continuite.echu(self._horloge(), self.grace_s)
-        if avant is not None and self.derniere is not None:
+        if avant := self.continuite.echu(self._horloge(), self.grace_s):
             self._douter(avant.timestamp, self.derniere)
         attendu = self.continuite.en_attente
         seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
@@ -9722,9 +9696,8 @@ class BougiesFaites:
 
     @property
     def fin_vue(self) -> int:
-        """Toute bougie d'avant est à couvrir ; une minute vide, quand le trade d'après la prouve : pas avant."""
-        vue = self.derniere or 0
-        return min(vue, self._prouve) if self._vides else vue
+        """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
+        return min(self.derniere, self._prouve) if self._vides else self.derniere
 
     def echeance(self) -> int | None:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
@@ -9742,7 +9715,7 @@ class BougiesFaites:
     async def a_bouge(self, ecoute_depuis: int) -> bool:
         """Vrai si le REST connaît un trade que le flux n'a pas dit."""
         couverture = self._couverture
-        depuis = max(self.derniere or 0, ecoute_depuis)
+        depuis = max(self.derniere, ecoute_depuis)
         return await des_trades_depuis(couverture.connexion, couverture.serie, depuis)
 
     # --- ce que le REST en dit
@@ -9767,13 +9740,6 @@ class BougiesFaites:
         self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
         for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
             del self._clotures[instant]
-
-    def oublier(self, _depuis: int) -> None:
-        """Rien n'attend d'être comparé."""
-
-    def seules(self, _relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
-        """Aucune : toutes sont crues."""
-        return []
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9816,10 +9782,7 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
 
 
 class FilBougies(Fil):
-    """Des bougies : celles que la source a vues naître et se clore sont crues, les autres relues par REST.
-
-    Crues et rendues aussitôt, elles sont relues peu après, quand elles ne seront plus révisées (`Confirmation`).
-    """
+    """Des bougies : celles qu'une source a vues naître et se clore sont rendues, les autres relues par REST."""
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
@@ -9828,7 +9791,8 @@ class FilBougies(Fil):
         # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
         plancher = self.couverture.timeframe.plancher
         recentes = [(plancher(fin - CONFIRMATION_MS), fin) for _, fin in fiche.couverts[-1:]]
-        self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
+        crues = None if self.couverture.relisible else True
+        self.confrontation = Confrontation(self.cle, croiser(fiche.couverts, recentes), crues)
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
@@ -9836,8 +9800,9 @@ class FilBougies(Fil):
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
+        self.confrontation.crues = True
         if bougies_vides is not None:
-            self._confirmation.egales = memes_volumes
+            self.confrontation.egales = memes_volumes
 
     @property
     def debut(self) -> int | None:
@@ -9849,12 +9814,12 @@ class FilBougies(Fil):
 
     def rompre(self) -> None:
         super().rompre()
-        if self.source.derniere is not None:
+        if self.source.derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
             # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
             depuis = min(self.source.derniere, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
-            self.source.oublier(depuis)
+            self.confrontation.oublier(depuis)
         self.source.recommencer()
         self._a_relire = True
         if self.couverture.debut is None:
@@ -9869,8 +9834,8 @@ class FilBougies(Fil):
         self.source.perdre()
 
     def _sures(self, heure: int) -> list[Lot]:
-        closes = self.source.closes(heure)
-        return [self._confirmation.retenir(self.source.completer(self._lot(closes)))] if closes else []
+        closes = self.confrontation.croire(self.source.closes(heure))
+        return [self.confrontation.retenir(self.source.completer(self._lot(closes)))] if closes else []
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         timeframe = self.couverture.timeframe
@@ -9896,7 +9861,10 @@ class FilBougies(Fil):
     # --- ce qui est relu
 
     def _veiller(self) -> None:
-        manques = self.couverture.manques(self.source.fin_vue)
+        vue = self.source.fin_vue
+        if vue and not self.confrontation.crues:
+            vue = self.couverture.timeframe.avancer(vue, 1)
+        manques = self.couverture.manques(vue)
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or self._a_confirmer(CONFIRMATION_MS):
@@ -9908,7 +9876,7 @@ class FilBougies(Fil):
         """Les bougies à confirmer, closes depuis au moins ce temps."""
         if self.source.se_prouvent or not self.couverture.relisible:
             return []
-        return self._confirmation.a_relire(self.couverture.close(age_ms))
+        return self.confrontation.a_relire(self.couverture.close(age_ms))
 
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous."""
@@ -9931,13 +9899,13 @@ class FilBougies(Fil):
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
                 adopte = self.source.adopter(sans_queue(lot, histoire.demande[1]))
-                self.prets.append(self._confirmation.apprendre(adopte, sur))
+                self.prets.append(self.confrontation.apprendre(adopte, sur))
                 self.reveiller()
         self._a_relire = False
 
     async def arreter(self) -> None:
         await super().arreter()
-        if seules := self.source.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
+        if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
             self.prets.append(self._lot(seules))
         connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.

@@ -296,17 +296,10 @@ def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFix
 # --- Heure de l'exchange
 
 
-class Horloge(m._Liaison):
-    """Une liaison réduite à son horloge."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
-
-
 def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
     """En avance : il faut deux témoins, d'instants différents, et le moins avancé fait l'heure. D'un jour : refusé."""
-    horloge = Horloge(monkeypatch)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
+    horloge = m.Horloge()
     assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)  # le même, redit
@@ -368,8 +361,8 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     """Un fil, abonné."""
     serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
     fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
-    if isinstance(fil, m.FilBougies) and isinstance(fil.source, m.BougiesDites):
-        fil.source.crues = True  # une bougie du REST aurait confirmé celles du flux
+    if isinstance(fil, m.FilBougies):
+        fil.confrontation.crues = True  # une bougie du REST aurait confirmé celles du flux
     fil.rompre()
     return fil
 
@@ -595,7 +588,7 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
 
 def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
     """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
-    confirmation = m.Confirmation()
+    confirmation = m.Confrontation(CLE)
     dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
     assert confirmation.retenir(dit) == dit
     assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
@@ -611,7 +604,7 @@ def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
 
 def test_la_memoire_des_bougies_dites_est_bornee() -> None:
     """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
-    confirmation = m.Confirmation()
+    confirmation = m.Confrontation(CLE)
     for minute in range(3 * m.DITES_GARDEES):
         confirmation.retenir(lot(bougie(minute)))
     assert len(confirmation._dites) <= 2 * m.DITES_GARDEES
