@@ -1297,6 +1297,10 @@ class Trade(NamedTuple):
         """Vrai si l'exchange ne l'a pas nommé : sans id, ou avec celui que nous lui avons fait."""
         return not self.id or (self.id[0] == "~" and self.id.startswith(f"{self.contenu}-"))
 
+    def nomme(self) -> Trade:
+        """Le même, avec l'id que `Dedoublonneur` ferait au premier de ce contenu s'il n'en a pas."""
+        return self if self.id else self._replace(id=f"{self.contenu}-0")
+
     def contenu_au(self, grain_ms: int) -> Contenu:
         """De quoi le reconnaître là où une voie tait son id (kucoin en REST), ou arrondit son instant (bitstamp)."""
         return self.timestamp // grain_ms, self.side, self.price, self.amount
@@ -6595,7 +6599,7 @@ def instancier(reglages: Reglages) -> Any:
     if reglages.config_ccxt:
         _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
     try:
-        return classe(_config(reglages))
+        api = classe(_config(reglages))
     except ErreurCollecte:
         raise
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
@@ -6604,6 +6608,13 @@ def instancier(reglages: Reglages) -> Any:
             f"{reglages.exchange} : ccxt refuse sa configuration ({type(erreur).__name__})",
             "Corrigez --config-ccxt et --options.",
         ) from None
+    if reglages.sandbox:
+        if not api.urls.get("test"):
+            raise ErreurDemande(
+                f"{reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
+            )
+        api.set_sandbox_mode(True)
+    return api
 
 
 @functools.lru_cache(8)
@@ -6740,26 +6751,69 @@ class Serie:
 
 AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
 class Debit:
-    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'un lot."""
+    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'une exécution.
 
-    def __init__(self, frein: Frein, passages: Sequence[tuple[float, float]] = ()) -> None:
-        self.frein = frein
+    `pauses` : ce que l'exécution d'avant a laissé des limites de l'exchange, et où laisser à la suivante celles d'ici.
+    """
+
+    def __init__(self, nom: str = "", pauses: Pauses | None = None) -> None:
+        self.frein = Frein()
         self.limiteur: Limiteur | None = None
-        self._passages = passages  # d'une exécution précédente
+        self._nom, self._pauses = nom, pauses
+        if pauses is not None:
+            fin = pauses.lire().get(nom)
+            if fin is not None:
+                self.frein.serrer((fin - maintenant_ms()) / 1000)
+            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
         """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
         if self.limiteur is None:
             self.limiteur = api.throttler
-            self.limiteur.rappeler(self._passages)
+            maintenant = maintenant_ms()
+            passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
+            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
         api.throttler = self.limiteur
 
+    def respecter_la_pause(self, exchange: str) -> None:
+        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+        reste_s = self.frein.reste_s
+        if reste_s > ATTENTE_MAX_S:
+            fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
+            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+            gardee = self._pauses.chemin if self._pauses is not None else None
+            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
+            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
+        if reste_s > 0:
+            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
-class Fonds:
+    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
+        if reste_s >= PAUSE_NOTEE_S:
+            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
+        if reste_s > ATTENTE_MAX_S:
+            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
+            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
+
+    def laisser(self) -> None:
+        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
+        if self._pauses is None:
+            return
+        recents = self.limiteur.passages() if self.limiteur is not None else []
+        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
+        if sum(poids for _, poids in recents) <= oubliable:
+            recents = []
+        if recents or self._nom in self._pauses.passages():
+            maintenant = maintenant_ms()
+            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
+            self._pauses.noter_passages(self._nom, passages)
+
+
+class SessionPartagee:
     """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
 
     Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
@@ -6801,74 +6855,14 @@ def _passer_marches(source: Any, cible: Any) -> None:
     cible.set_markets_from_exchange(source)
 
 
-class _Liaison:
-    """L'instance ccxt (`api`) et ce que partagent toutes les requêtes vers elle : frein, essais, heure, secrets tus."""
+class Horloge:
+    """L'heure d'un exchange : la nôtre, l'écart qu'on lui a mesuré, et le plus récent de ses horodatages crus."""
 
-    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
-        self.reglages = reglages
-        self.fonds = fonds
-        self.api = instancier(reglages)
-        self.particularite: Particularite = self.api.particularite
-        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
-        self.api.frein = self.essais.frein
-        if fonds is not None:
-            fonds.equiper(self.api)
-        self.nombre_essais = 0
+    def __init__(self) -> None:
         self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        self._heure_lue, self._date_lue_ms = False, 0
-        if reglages.sandbox:
-            self._passer_en_sandbox()
-
-    @property
-    def requetes(self) -> int:
-        """Nombre de requêtes HTTP envoyées."""
-        return int(self.api.requetes)
-
-    def _passer_en_sandbox(self) -> None:
-        if not self.api.urls.get("test"):
-            raise ErreurDemande(
-                f"{self.reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
-            )
-        self.api.set_sandbox_mode(True)
-
-    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
-        self.nombre_essais += 1
-        attente = decimal_lisible(f"{attente_s:.1f}")
-        journal.warning(
-            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
-        )
-
-    async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
-        """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
-
-        async def appel() -> Any:
-            try:
-                return await getattr(self.api, methode)(*args, **kwargs)
-            except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
-                traduite = traduire(erreur, quoi, self.heure_ms())
-                traduite.args = (masquer(str(traduite), self._secrets()),)
-            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
-                self._ralentir()
-            # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
-            raise traduite
-
-        return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
-
-    def _secrets(self) -> list[str]:
-        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
-        return sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
 
     def heure_ms(self) -> int:
-        """L'heure de l'exchange, d'après la dernière estimation et le plus récent de ses horodatages."""
+        """L'heure de l'exchange."""
         return max(maintenant_ms() + self._decalage_ms, self._vu_ms)
 
     def noter_instant(self, instant: int) -> bool:
@@ -6890,6 +6884,188 @@ class _Liaison:
         """Note des instants croissants ; faux si l'un est loin dans le futur, ou si le dernier n'est pas confirmé."""
         proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
+
+    def recaler(self, decalage_ms: int) -> int:
+        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus."""
+        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
+        self._vu_ms = self._douteux_ms = 0
+        return derive
+
+
+FERMETURE_MAX_S = 1.0
+
+
+async def _fermer_vite(api: Any) -> None:
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FERMETURE_MAX_S):
+            await api.close()
+            return
+    api.clients = {}
+    await api.close()
+
+
+class Marches:
+    """Les marchés chargés d'un exchange, cherchés par leur symbole."""
+
+    def __init__(self, reglages: Reglages, api: Any) -> None:
+        self._reglages, self._api = reglages, api
+
+    def manquent(self, symboles: Sequence[str]) -> bool:
+        """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
+        return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
+
+    def _candidats(self, symbole: str) -> list[str]:
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
+        marches: Mapping[str, Any] = self._api.markets or {}
+        type_marche = self._reglages.type_marche
+        if ":" in symbole or type_marche in ("spot", "margin"):
+            return [symbole] if symbole in marches else []
+        sous_type = self._reglages.sous_type
+        return [
+            nom
+            for nom, marche in marches.items()
+            if _sans_reglement(nom) == symbole
+            and marche.get("type") == type_marche
+            and (sous_type is None or marche.get("subType") == sous_type)
+        ]
+
+    def _devines(self, symbole: str) -> list[str]:
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
+
+        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
+        """
+        forme, voulu = forme_de_mot(symbole), NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
+        trouves = []
+        for nom, marche in (self._api.markets or {}).items() if forme else ():
+            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
+            if "/" not in symbole:
+                formes.add(forme_de_mot(str(marche.get("id"))))
+            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
+            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
+            if forme in formes and (du_genre or ":" in symbole):
+                trouves.append(nom)
+        return trouves
+
+    def resoudre(self, symbole: str) -> Mapping[str, Any]:
+        """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
+        exchange = self._reglages.exchange
+        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
+        if len(candidats) > 1:
+            raise ErreurDemande(
+                f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
+                f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
+            )
+        if not candidats:
+            raise ErreurDemande(
+                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
+                proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
+            )
+        marche: Mapping[str, Any] = self._api.markets[candidats[0]]
+        self._avertir(symbole, marche)
+        return marche
+
+    def _genre_demande(self, symbole: str) -> str:
+        nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
+        return " ".join(filter(None, nature))
+
+    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
+        demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
+        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
+        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
+        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
+            journal.warning(
+                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
+                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
+            )  # fmt: skip
+        if marche.get("active") is False:
+            journal.warning(
+                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
+            )
+
+
+class Connexion:
+    """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
+
+    S'obtient par `connecter`.
+    """
+
+    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+
+    def __init__(self, reglages: Reglages, fonds: SessionPartagee | None = None) -> None:
+        self.reglages = reglages
+        self.api = instancier(reglages)
+        self.particularite: Particularite = self.api.particularite
+        self.marches = Marches(reglages, self.api)
+        self._horloge = Horloge()
+        self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
+        self.noter_instants = self._horloge.noter_instants
+        self._heure_lue, self._date_lue_ms = False, 0
+        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
+        self.nombre_essais = 0
+        self.api.frein = self.essais.frein
+        self._fonds = fonds
+        if fonds is not None:
+            fonds.equiper(self.api)
+        self._fermetures: set[asyncio.Task[None]] = set()
+
+    @property
+    def requetes(self) -> int:
+        """Nombre de requêtes HTTP envoyées."""
+        return int(self.api.requetes)
+
+    # --- parler à l'exchange
+
+    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        self.nombre_essais += 1
+        attente = decimal_lisible(f"{attente_s:.1f}")
+        journal.warning(
+            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
+        )
+
+    async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
+        """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
+
+        async def appel() -> Any:
+            try:
+                return await getattr(self.api, methode)(*args, **kwargs)
+            except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
+                traduite = traduire(erreur, quoi, self.heure_ms())
+                self.taire(traduite)
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+                self._ralentir()
+            # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
+            raise traduite
+
+        return await self.essais.tenter(appel, essais)
+
+    def _ralentir(self) -> None:
+        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
+        limiteur: Limiteur = self.api.throttler
+        limiteur.ralentir()
+        journal.info(
+            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
+            self.reglages.exchange, limiteur.allure,
+        )  # fmt: skip
+
+    def taire(self, erreur: ErreurCollecte) -> None:
+        """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
+        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
+        secrets = sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
+        erreur.args = (masquer(str(erreur), secrets),)
+
+    def fermer_plus_tard(self, api: Any) -> None:
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
+        self._fermetures.add(tache)
+        tache.add_done_callback(self._fermetures.discard)
+
+    async def fermer(self) -> None:
+        """Ferme tout, écoutes comprises."""
+        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+
+    # --- son heure
 
     async def estimer_heure(self) -> None:
         """Mesure l'écart entre l'horloge de l'exchange et la nôtre : `fetchTime`, sinon l'en-tête Date, sinon rien."""
@@ -6923,45 +7099,14 @@ class _Liaison:
             self._noter_decalage(date - self.api.date_recue_ms)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
-        """L'écart mesuré ; les horodatages d'avant la mesure ne comptent plus. Il est dit quand il change."""
-        derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
-        self._vu_ms = self._douteux_ms = 0
-        if derive > MINUTE_MS and not self.reglages.hors_ligne:
+        """L'écart mesuré ; il est dit quand il change."""
+        if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
-
-FERMETURE_MAX_S = 1.0
-
-
-async def _fermer_vite(api: Any) -> None:
-    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FERMETURE_MAX_S):
-            await api.close()
-            return
-    api.clients = {}
-    await api.close()
-
-
-class _Marches(_Liaison):
-    """Les marchés d'un exchange : chargés, puis cherchés par leur symbole."""
-
-    def __init__(self, reglages: Reglages, fonds: Fonds | None = None) -> None:
-        super().__init__(reglages, fonds)
-        self._fermetures: set[asyncio.Task[None]] = set()
-
-    def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
-
-    async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+    # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
         """Les marchés et l'heure, demandés ensemble. `seuls` : aucun autre marché ne servira.
@@ -6981,13 +7126,13 @@ class _Marches(_Liaison):
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
-        if self.fonds is None:
+        if self._fonds is None:
             await self._charger(symboles, set())
             return
-        async with self.fonds.verrou:
-            self.fonds.preter_marches(self.api)
-            await self._charger(symboles, self.fonds.natures)
-            self.fonds.garder_marches(self.api)
+        async with self._fonds.verrou:
+            self._fonds.preter_marches(self.api)
+            await self._charger(symboles, self._fonds.natures)
+            self._fonds.garder_marches(self.api)
 
     async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
         """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
@@ -7000,89 +7145,13 @@ class _Marches(_Liaison):
             reglage["types"] = _marches_utiles(types, natures)
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
-        if self._il_manque(symboles):
+        if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
-        if types and reglage["types"] != types and self._il_manque(symboles):
+        if types and reglage["types"] != types and self.marches.manquent(symboles):
             reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
 
-    def _il_manque(self, symboles: Sequence[str]) -> bool:
-        return not self.api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
-
-    def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
-        marches: Mapping[str, Any] = self.api.markets or {}
-        type_marche = self.reglages.type_marche
-        if ":" in symbole or type_marche in ("spot", "margin"):
-            return [symbole] if symbole in marches else []
-        sous_type = self.reglages.sous_type
-        return [
-            nom
-            for nom, marche in marches.items()
-            if _sans_reglement(nom) == symbole
-            and marche.get("type") == type_marche
-            and (sous_type is None or marche.get("subType") == sous_type)
-        ]
-
-    def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
-
-        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
-        """
-        forme, voulu = forme_de_mot(symbole), NatureMarche(self.reglages.type_marche, self.reglages.sous_type)
-        trouves = []
-        for nom, marche in (self.api.markets or {}).items() if forme else ():
-            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
-            if "/" not in symbole:
-                formes.add(forme_de_mot(str(marche.get("id"))))
-            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
-            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
-            if forme in formes and (du_genre or ":" in symbole):
-                trouves.append(nom)
-        return trouves
-
-    def resoudre(self, symbole: str) -> Mapping[str, Any]:
-        """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        exchange = self.reglages.exchange
-        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
-            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
-        if len(candidats) > 1:
-            raise ErreurDemande(
-                f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
-                f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
-            )
-        if not candidats:
-            raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
-                proches(symbole, self.api.markets or {}) or "La liste : --lister marches.",
-            )
-        marche: Mapping[str, Any] = self.api.markets[candidats[0]]
-        self._avertir(symbole, marche)
-        return marche
-
-    def _genre_demande(self, symbole: str) -> str:
-        nature = nature_du_symbole(symbole, self.reglages.type_marche, self.reglages.sous_type)
-        return " ".join(filter(None, nature))
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        demande = NatureMarche(self.reglages.type_marche, self.reglages.sous_type)
-        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
-        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
-            journal.warning(
-                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
-                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
-            )  # fmt: skip
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self.reglages.exchange
-            )
-
-
-class Connexion(_Marches):
-    """Un exchange ouvert : ses marchés, ses bougies, ses trades. S'obtient par `connecter`."""
-
-    _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+    # --- ce qu'il offre
 
     def controler_bougies(self, timeframe: str, prix: str) -> None:
         """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
@@ -7109,43 +7178,6 @@ class Connexion(_Marches):
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
         return ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
 
-    def genres_offerts(self) -> list[Mapping[str, Any]]:
-        """Un marché type par genre que l'exchange annonce, sans requête : sa base s'y appelle « base »."""
-        traits, capacites = self.api.features or {}, self.api.has
-        au_comptant = capacites.get("spot") or traits.get("spot")
-        genres: list[tuple[str, str | None]] = [("spot", None)] if au_comptant else []
-        for type_marche in ("swap", "future"):
-            sous_types = [s for s in ("linear", "inverse") if (traits.get(type_marche) or {}).get(s)]
-            if capacites.get(type_marche):
-                genres += [(type_marche, sous_type) for sous_type in sous_types or ["linear"]]
-        return [
-            {
-                "type": type_marche, "subType": sous_type, "contract": sous_type is not None,
-                "inverse": sous_type == "inverse", "base": "base", "quote": "cotation",
-            }
-            for type_marche, sous_type in genres
-        ]  # fmt: skip
-
-    def faits(self) -> dict[str, Any]:
-        """Ce que l'on sait de l'exchange sans rien lui demander.
-
-        `page` et `unite_volume` : par genre (« spot », « linear », « inverse ») ; `sourde` : les genres et les prix
-        dont seules les dernières bougies sont servies ; `portee` : bougies servies en tout, None si rien n'en est dit.
-        """
-        if not self.api.has.get("fetchOHLCV"):
-            return {"timeframes": [], "prix": [], "page": {}, "sourde": [], "portee": None,
-                    "flux": self.canaux_offerts(), "unite_volume": {}}  # fmt: skip
-        marches = {genre_de(marche): marche for marche in self.genres_offerts()}
-        return {
-            "timeframes": self.timeframes_offerts(),
-            "prix": self.prix_offerts() if set(marches) - {"spot"} else ["last"],
-            "page": {genre: self._limite_maximale(marche, "last") for genre, marche in marches.items()},
-            "sourde": sorted(self.particularite.sourde & {*marches, *PRIX}),
-            "portee": self.particularite.portee or None,
-            "flux": self.canaux_offerts(),
-            "unite_volume": {genre: self.unite_volume(marche) for genre, marche in marches.items()},
-        }
-
     def _timeframe_refuse(self, timeframe: str) -> str:
         if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
             return f"« {timeframe} » n'a pas sur {self.reglages.exchange} le pas de son nom, ou y a un autre nom"
@@ -7153,7 +7185,7 @@ class Connexion(_Marches):
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
-        marche = self.resoudre(symbole)
+        marche = self.marches.resoudre(symbole)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
         limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
         return Serie(cle, marche, Timeframe.lire("1m"), limite)
@@ -7173,7 +7205,7 @@ class Connexion(_Marches):
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
-        marche = self.resoudre(symbole)
+        marche = self.marches.resoudre(symbole)
         if prix != "last" and not marche.get("contract"):
             # binance rendrait en silence les prix d'un contrat, bybit les prix « last ».
             raise ErreurDemande(
@@ -7187,7 +7219,7 @@ class Connexion(_Marches):
             )
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
-        maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self._limite_maximale(marche, prix))
+        maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self.limite_maximale(marche, prix))
         return Serie(cle, marche, grille, min(limite or maximum, maximum))
 
     def fenetre_ms(self, timeframe: Timeframe, marche: Mapping[str, Any]) -> int:
@@ -7195,7 +7227,7 @@ class Connexion(_Marches):
         propre = self.particularite.fenetre_ms
         return propre(timeframe, marche) if propre else 0
 
-    def _limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
+    def limite_maximale(self, marche: Mapping[str, Any], prix: str) -> int:
         """Bougies par page, d'après la table des particularités, puis `features`."""
         if propre := self.particularite.limites.get(genre_de(marche)):
             return propre
@@ -7332,7 +7364,7 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
     connexion = Connexion(reglages, fonds)
     try:
@@ -7342,9 +7374,6 @@ async def connecter(reglages: Reglages, fonds: Fonds | None = None) -> AsyncIter
 
 
 # --- Le parc : ce que partagent les connexions d'une même exécution ---
-
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
-
 
 class Parc:
     """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
@@ -7356,9 +7385,8 @@ class Parc:
         self._pauses = pauses
         self._pile = contextlib.AsyncExitStack()
         self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, Fonds]] = []
+        self._fonds: list[tuple[Reglages, SessionPartagee]] = []
         self._debits: dict[object, Debit] = {}
-        self._notes: dict[str, Debit] = {}  # ceux dont l'exécution suivante doit savoir quelque chose
         self._partages: dict[object, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -7366,9 +7394,9 @@ class Parc:
 
     async def __aexit__(self, *_: object) -> None:
         await self._pile.aclose()
+        for debit in self._debits.values():
+            debit.laisser()
         if self._pauses is not None:
-            for nom, debit in self._notes.items():
-                self._noter_passages(self._pauses, nom, debit)
             self._pauses.nettoyer()
 
     async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
@@ -7387,15 +7415,15 @@ class Parc:
         """
         async with self._verrou:
             fonds = await self._fonds_de(reglages, serveur)
-        _respecter_pause(reglages.exchange, fonds.debit.frein.reste_s, self._pauses)
+        fonds.debit.respecter_la_pause(reglages.exchange)
         async with connecter(reglages, fonds) as connexion:
             yield connexion
 
-    async def _fonds_de(self, reglages: Reglages, serveur: object) -> Fonds:
+    async def _fonds_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
         for connus, fonds in self._fonds:
             if connus == reglages:
                 return fonds
-        nouveau = await self._pile.enter_async_context(Fonds(reglages, self._debit_de(reglages, serveur)))
+        nouveau = await self._pile.enter_async_context(SessionPartagee(reglages, self._debit_de(reglages, serveur)))
         self._fonds.append((reglages, nouveau))
         return nouveau
 
@@ -7403,42 +7431,8 @@ class Parc:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:
-            self._debits[cle] = Debit(Frein())
-            if self._pauses is not None and not reglages.hors_ligne:
-                nom, maintenant = _nom_de_pause(reglages), maintenant_ms()
-                notes = self._pauses.passages().get(nom, ())
-                self._notes[nom] = self._debits[cle] = Debit(
-                    Frein(), [((maintenant - instant) / 1000, poids) for instant, poids in notes]
-                )
-                self._suivre_pauses(self._debits[cle].frein, nom, self._pauses)
+            self._debits[cle] = Debit(_nom_de_pause(reglages), None if reglages.hors_ligne else self._pauses)
         return self._debits[cle]
-
-    @staticmethod
-    def _noter_passages(pauses: Pauses, nom: str, debit: Debit) -> None:
-        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
-        limiteur = debit.limiteur
-        recents = limiteur.passages() if limiteur is not None else []
-        oubliable = limiteur.place * (1 / PART_DE_FENETRE - 1) if limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
-        if recents or nom in pauses.passages():
-            maintenant = maintenant_ms()
-            pauses.noter_passages(nom, [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents])
-
-    @staticmethod
-    def _suivre_pauses(frein: Frein, nom: str, pauses: Pauses) -> None:
-        fin = pauses.lire().get(nom)
-        if fin is not None:
-            frein.serrer((fin - maintenant_ms()) / 1000)
-
-        def noter(reste_s: float) -> None:
-            if reste_s >= PAUSE_NOTEE_S:
-                pauses.noter(nom, maintenant_ms() + math.ceil(reste_s * 1000))
-            if reste_s > ATTENTE_MAX_S:
-                phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
-                journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
-
-        frein.prevenir = noter
 
 
 def _nom_de_pause(reglages: Reglages) -> str:
@@ -7446,17 +7440,6 @@ def _nom_de_pause(reglages: Reglages) -> str:
     if reglages.proxy is None:
         return reglages.exchange
     return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-
-
-def _respecter_pause(exchange: str, reste_s: float, pauses: Pauses | None) -> None:
-    """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-    if reste_s > ATTENTE_MAX_S:
-        fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-        message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-        sinon = f" Elle est gardée dans « {pauses.chemin} » : ôtez ce fichier pour passer outre." if pauses else ""
-        raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
-    if reste_s > 0:
-        journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -7669,7 +7652,7 @@ class _Livraison:
 LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
-class Ecoute(_Liaison):
+class Ecoute:
     """Une instance ccxt.pro d'un seul usage : ses abonnements, jusqu'à la première coupure.
 
     Elle partage avec la connexion REST les marchés chargés, le débit et la pause commune. Une instance neuve à chaque
@@ -7677,7 +7660,7 @@ class Ecoute(_Liaison):
     """
 
     def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
-        super().__init__(connexion.reglages)
+        self.api = instancier(connexion.reglages)
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -7685,8 +7668,7 @@ class Ecoute(_Liaison):
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
-        self.essais.frein = self.api.frein = connexion.essais.frein
-        self.api.throttler = connexion.api.throttler
+        self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         _passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
@@ -7727,8 +7709,8 @@ class Ecoute(_Liaison):
             self._coupure.set_exception(erreur)
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
-        quoi = f"Flux {self._nom} de {self.reglages.exchange}"
-        traduite = traduire(erreur, quoi, self.heure_ms())
+        connexion = self._connexion
+        traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
         if parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
@@ -7736,14 +7718,14 @@ class Ecoute(_Liaison):
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
             traduite = RefusProbable(str(traduite), traduite.conseil)
-        traduite.args = (masquer(str(traduite), self._secrets()),)
+        connexion.taire(traduite)
         return traduite
 
     # --- abonnements
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles, params = list(self.series), dict(self.reglages.params)
+        symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
             return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
@@ -7813,10 +7795,6 @@ class Ecoute(_Liaison):
             rayon[code] = cache
         return rayon
 
-    def heure_ms(self) -> int:
-        """L'heure de l'exchange, que tient la connexion REST."""
-        return self._connexion.heure_ms()
-
     def _dire(self, symbole: str, donnee: Any) -> None:
         if symbole in self.series and not self._coupure.done():
             self._recevoir(symbole, [donnee], maintenant_ms())
@@ -7849,7 +7827,7 @@ class Ecoute(_Liaison):
             self._dit = True
             journal.warning(
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
-                self.reglages.exchange, self._nom,
+                self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
         self._recevoir(symbole, lignes, maintenant_ms())
 
@@ -9315,17 +9293,17 @@ class Compteurs:
         return {nom: nombre for nom, nombre in dataclasses.asdict(self).items() if nombre}
 
 
-class Fil(ABC):
-    """Un symbole suivi : reçoit, juge, rend des lots. Ce que chaque méthode promet tient pour tous les canaux.
+class EnAvance(NamedTuple):
+    """Une donnée datée après l'heure de l'exchange : un deuxième témoin, ou l'heure mesurée, en décidera."""
 
-    - `ecouter` : une écoute commence ; la première est le début de ce qui est dû ;
-    - `rompre` : l'écoute commence ou finit ; ce qui suit ne prolonge plus ce qui précède ;
-    - `recevoir` : des données de ccxt, aussitôt traitées les trames qui attendaient ; ne fait que ranger ;
-    - `collecter` : les lots sûrs à cette heure de l'exchange, dans l'ordre ;
-    - `a_bouge` : par REST, vrai si le marché a bougé sans que le flux le dise ;
-    - `rattraper` : relit par REST ce qui manque ; ses lots sortent par `collecter` ;
-    - `arreter` : ce qui manque encore, et ne sera plus relu, devient un trou.
-    """
+    depuis: float
+    donnee: Any
+    recu: int
+    apres: Trade | None  # d'un fil de trades : celui qu'elle a suivi
+
+
+class Fil(ABC):
+    """Un symbole suivi : range ce que l'écoute lui dit, rend des lots sûrs, relit par REST ce qui lui manque."""
 
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
@@ -9333,14 +9311,14 @@ class Fil(ABC):
         self.refus: ErreurCollecte | None = None
         self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
         self.recus = 0
-        self.sale = False  # a reçu depuis la dernière collecte
+        self.a_collecter = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
         self.conclut = False  # la durée est écoulée : les écoutes sont fermées par nous
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
         self._rattrapage: asyncio.Task[None] | None = None
-        self._en_avance: list[tuple[float, Any, int]] = []  # depuis quand on attend que l'heure les confirme
+        self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
         self._horloge = asyncio.get_running_loop().time
         self._grace_s = reglages.plage.grace_ms / 1000
@@ -9351,8 +9329,10 @@ class Fil(ABC):
         """La série suivie."""
         return self.serie.cle
 
+    # --- ce que dit l'écoute
+
     def ecouter(self) -> None:
-        """Une écoute commence."""
+        """Une écoute commence ; la première est le début de ce qui est dû."""
         self.rompre()
         self.ecoute_depuis = self.connexion.heure_ms()
 
@@ -9362,9 +9342,8 @@ class Fil(ABC):
 
     def rompre(self) -> None:
         """L'écoute commence ou finit : ce qui suit ne prolonge plus ce qui précède."""
-        if self._en_avance:
-            self._reprendre()
-            self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
+        self._reprendre()
+        self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
     def recevoir(self, donnee: Any, recu: int) -> None:
         """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
@@ -9372,51 +9351,14 @@ class Fil(ABC):
 
     def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
         """Range des données de ccxt, dans l'ordre."""
-        if self._en_avance:
-            self._reprendre()
+        self._reprendre()
         self._compter(self._ranger_toutes(donnees, recu))
 
     def _compter(self, nouvelles: int) -> None:
         self.recus += nouvelles
-        if nouvelles and not self.sale:
-            self.sale = True
+        if nouvelles and not self.a_collecter:
+            self.a_collecter = True
             self.reveiller()
-
-    @property
-    def doute(self) -> bool:
-        """Vrai si des données attendent que leur instant soit confirmé."""
-        return bool(self._en_avance)
-
-    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
-        """Vrai d'une donnée en avance sur l'heure : un deuxième témoin ou l'heure mesurée en décidera."""
-        if instant <= self.connexion.heure_ms():
-            return False
-        self._en_avance.append((self._horloge(), donnee, recu))
-        return True
-
-    def _reprendre(self) -> None:
-        """Range ce dont l'heure est venue ; écarte ce que rien n'a confirmé."""
-        for _, donnee, _ in self._en_avance:  # le dernier en confirme peut-être un premier
-            if (instant := self._instant_de(donnee)) is not None:
-                self.connexion.noter_instant(instant)
-        attendues, self._en_avance = self._en_avance, []
-        for depuis, donnee, recu in attendues:
-            avant = len(self._en_avance)
-            self._compter(self._ranger_toutes([donnee], recu))
-            if len(self._en_avance) > avant:
-                self._en_avance[-1] = depuis, donnee, recu
-                if self._horloge() - depuis > DOUTE_MAX_S or avant >= EN_AVANCE_MAX:
-                    self._en_avance.pop()
-                    self._dementir(donnee)
-
-    @staticmethod
-    def _instant_de(donnee: Any) -> int | None:
-        """L'instant d'un trade ou d'une bougie."""
-        return donnee.timestamp if isinstance(donnee, Trade) else _en_instant(donnee[0])
-
-    def _dementir(self, donnee: Any) -> None:  # noqa: ARG002  celle d'un fil de trades en dit la place
-        """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
-        self.compteurs.impossibles += 1
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Le nombre de données nouvelles."""
@@ -9426,23 +9368,48 @@ class Fil(ABC):
     def _ranger(self, donnee: Any, recu: int) -> bool:
         """Vrai si la donnée est nouvelle."""
 
-    @abstractmethod
-    def _sures(self, heure: int) -> list[Lot]:
-        """Les lots que le flux seul suffit à prouver."""
+    # --- ce qui est en avance sur l'heure de l'exchange
 
-    @abstractmethod
-    async def a_bouge(self) -> bool:
-        """Par REST, vrai si le marché a bougé sans que le flux le dise."""
+    @property
+    def doute(self) -> bool:
+        """Vrai si des données attendent que leur instant soit confirmé."""
+        return bool(self._en_avance)
 
-    @abstractmethod
-    async def _rattraper(self) -> None:
-        """Relit par REST ce qui manque."""
+    def _attendre(self, donnee: Any, recu: int, apres: Trade | None = None) -> bool:
+        """Vrai d'une donnée (son instant est en tête) en avance sur l'heure : elle attend."""
+        if donnee[0] <= self.connexion.heure_ms():
+            return False
+        self._en_avance.append(EnAvance(self._horloge(), donnee, recu, apres))
+        return True
+
+    def _reprendre(self) -> None:
+        """Range ce dont l'heure est venue ; écarte ce que rien n'a confirmé."""
+        if not self._en_avance:
+            return
+        for attente in self._en_avance:  # le dernier en confirme peut-être un premier
+            self.connexion.noter_instant(attente.donnee[0])
+        attentes, self._en_avance = self._en_avance, []
+        rangee = None
+        for attente in attentes:
+            restent = len(self._en_avance)
+            self._compter(self._ranger_toutes([attente.donnee], attente.recu))
+            if len(self._en_avance) == restent:
+                rangee = attente.donnee.nomme() if isinstance(attente.donnee, Trade) else None
+                continue  # les suivantes sont venues après elle
+            self._en_avance[-1] = attente if rangee is None else attente._replace(apres=rangee)
+            if self._horloge() - attente.depuis > DOUTE_MAX_S or restent >= EN_AVANCE_MAX:
+                self._dementir(self._en_avance.pop())
+
+    def _dementir(self, attente: EnAvance) -> None:  # noqa: ARG002  celle d'un fil de trades en dit la place
+        """Une donnée d'un instant faux est perdue : ce qu'elle disait est à relire."""
+        self.compteurs.impossibles += 1
+
+    # --- ce qui est sûr
 
     def collecter(self, heure: int) -> list[Lot]:
-        """Les lots sûrs, dans l'ordre ; la fiche en tient compte."""
-        if self._en_avance:
-            self._reprendre()
-        self.sale = False
+        """Les lots sûrs à cette heure de l'exchange, dans l'ordre ; la fiche en tient compte."""
+        self._reprendre()
+        self.a_collecter = False
         lots, self.prets = [*self.prets, *self._sures(heure)], []
         for lot in lots:
             self.fiche.noter(lot.couverts, lot.trous)
@@ -9450,8 +9417,16 @@ class Fil(ABC):
         return lots
 
     @abstractmethod
+    def _sures(self, heure: int) -> list[Lot]:
+        """Les lots que le flux seul suffit à prouver."""
+
+    @abstractmethod
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
+
+    def echeance(self) -> int | None:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
+        return None
 
     def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
         """Vrai si rien ne manque avant cet instant."""
@@ -9461,11 +9436,22 @@ class Fil(ABC):
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
         return 0.0
 
+    @property
+    def defaut(self) -> str:
+        """Ce qui oblige à se réabonner, données reçues comprises ; vide si tout va."""
+        return ""
+
+    @abstractmethod
+    async def a_bouge(self) -> bool:
+        """Par REST, vrai si le marché a bougé sans que le flux le dise."""
+
     def refuser(self, erreur: ErreurCollecte) -> None:
         """L'exchange ne veut pas de ce symbole : il est abandonné."""
         self.refus = erreur
         journal.error("%s : abonnement refusé. %s", self.cle, erreur.complet())
         self.reveiller()
+
+    # --- ce qui est relu par REST
 
     def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
@@ -9478,17 +9464,8 @@ class Fil(ABC):
         """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
         self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
 
-    def echeance(self) -> int | None:
-        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
-        return None
-
-    def _echeance_du_saut(self, continuite: Continuite) -> int:
-        """L'heure de l'exchange où des identifiants attendus seront tenus pour perdus."""
-        reste_s = max(0.0, continuite.reste_s(self._horloge(), self._grace_s))
-        return INSTANT_MAX_MS if reste_s == math.inf else self.connexion.heure_ms() + math.ceil(1000 * reste_s)
-
     def rattraper(self) -> asyncio.Task[None]:
-        """Lance un rattrapage, ou rend celui qui court."""
+        """Lance un rattrapage, ou rend celui qui court ; ses lots sortiront par `collecter`."""
         if self._rattrapage is None or self._rattrapage.done():
             self.compteurs.rattrapages += 1
             self._rattrapage = asyncio.ensure_future(self._rattraper_et_dire())
@@ -9511,8 +9488,12 @@ class Fil(ABC):
         finally:
             self.reveiller()
 
+    @abstractmethod
+    async def _rattraper(self) -> None:
+        """Relit par REST ce qui manque."""
+
     async def arreter(self) -> None:
-        """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire."""
+        """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
         if self._rattrapage is not None:
             self._rattrapage.cancel()
             await asyncio.gather(self._rattrapage, return_exceptions=True)
@@ -9521,74 +9502,89 @@ class Fil(ABC):
 # --- Bougies
 
 
-class Epreuve:
-    """Les bougies d'un flux ne sont crues qu'une fois vues égales à celles du REST : gate y compte un autre volume.
+class Couverture:
+    """Ce que la fiche d'une suite de bougies prouve ; ce qu'elle ne couvre pas est ce qui manque."""
 
-    `reussie` : None tant qu'aucune n'a pu être comparée ; faux, le REST seul les donne.
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, plage: Plage) -> None:
+        self.connexion, self.serie, self.fiche, self.plage = connexion, serie, fiche, plage
+        self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
+        self.relisible = bool(connexion.api.has.get("fetchOHLCV"))
+        debut, derniers = plage.debut, fiche.couverts[-1:]
+        if debut is None and derniers:
+            debut = min(derniers + fiche.a_relire())[0]
+        self.debut = None if debut is None else self.timeframe.plafond(debut)
+
+    def close(self, age_ms: int = 0) -> int:
+        """Toute bougie ouverte avant cet instant est close pour de bon, depuis ce temps au moins."""
+        return self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - age_ms)
+
+    def desavouer(self, depuis: int, fin: int | None = None) -> None:
+        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
+        debut = self.timeframe.plancher(depuis)
+        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+
+    def manques(self, fin: int) -> list[Intervalle]:
+        """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
+        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
+        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
+            return []
+        return oter([(debut, min(fin, self.close()))], self.fiche.connus())
+
+
+class Confrontation:
+    """Les bougies d'un flux et celles du REST : sont-elles les mêmes ?
+
+    Aucune n'est rendue tant qu'une n'a pu être comparée : gate compte un autre volume. Crues, elles sont rendues
+    aussitôt, et relues peu après, quand elles ne seront plus révisées : une trame avalée sans que la connexion tombe
+    laisserait sinon une bougie fausse que rien ne trahit.
+
+    `crues` : None tant qu'aucune n'a été comparée ; faux, le REST seul les donne.
     """
 
-    def __init__(
-        self, cle: CleSerie, reussie: bool | None, egales: Callable[[Sequence[Any], Sequence[Any]], bool] | None = None
-    ) -> None:
-        self._cle, self.reussie, self._egales = cle, reussie, egales or _memes_valeurs
-        self.temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
+    def __init__(self, cle: CleSerie, restes: Sequence[Intervalle] = (), crues: bool | None = True) -> None:
+        self._cle, self.crues = cle, crues
+        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
+        self._restes = list(restes)  # rendus, pas encore relus
+        self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
+        self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
         self._dementis = 0
 
-    def retenir(self, closes: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        """Celles qu'on peut rendre ; les autres attendent d'être comparées, ou ne servent à rien."""
-        if self.reussie is None:
-            self.temoins |= {bougie[0]: bougie for bougie in closes}
-        return closes if self.reussie else ()
+    def croire(self, closes: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Celles du flux qu'on peut rendre ; les autres attendent d'être comparées, ou ne servent à rien."""
+        if self.crues is None:
+            self._temoins |= {bougie[0]: bougie for bougie in closes}
+        return closes if self.crues else ()
 
     def oublier(self, depuis: int) -> None:
-        """Ces témoins n'ont peut-être pas été vus jusqu'à leur clôture."""
-        self.temoins = {instant: bougie for instant, bougie in self.temoins.items() if instant < depuis}
+        """Celles qui attendent n'ont peut-être pas été vues jusqu'à leur clôture."""
+        self._temoins = {instant: bougie for instant, bougie in self._temoins.items() if instant < depuis}
 
-    def comparer(self, lot: Lot) -> None:
-        """Confronte aux témoins les bougies du REST ; une minute sans volume ne prouve rien de son unité."""
-        if not self.temoins:
+    def seules(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
+        """Celles que le REST n'a ni dites ni démenties."""
+        temoins = sorted(self._temoins.items()) if self.crues is None else ()
+        return [bougie for instant, bougie in temoins if oter([(instant, instant + 1)], relus)]
+
+    def _comparer(self, lot: Lot) -> None:
+        if not self._temoins:
             return
-        for ligne in zip(*(lot.lignes[nom].to_pylist() for nom in VALEURS_OHLCV), instants_de(lot.lignes), strict=True):
-            temoin = self.temoins.pop(ligne[-1], None)
-            if temoin is not None and self.reussie is None and ligne[4]:
-                self._juger(temoin[1:], ligne[:-1])
+        for instant, lue in zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True):
+            temoin = self._temoins.pop(instant, None)
+            if temoin is not None and self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
+                self._juger(temoin[1:], lue)
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        if self._egales(dite, lue):
-            self.reussie = True
+        couples = zip(dite, lue, strict=True)
+        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+            self.crues = True
             return
         self._dementis += 1
         if self._dementis >= DEMENTIS_MAX:
-            self.reussie = False
+            self.crues = False
             journal.warning(
                 "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
                 "(volumes dans un rapport de %g).",
                 self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
             )  # fmt: skip
-
-    def seuls(self, relus: Sequence[Intervalle]) -> list[Sequence[Any]]:
-        """Les témoins que le REST n'a ni dits ni démentis."""
-        if self.reussie is not None:
-            return []
-        return [bougie for instant, bougie in sorted(self.temoins.items()) if oter([(instant, instant + 1)], relus)]
-
-
-def _memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
-    """Les mêmes, à l'écriture près."""
-    couples = zip(dite, lue, strict=True)
-    return all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples)
-
-
-class Confirmation:
-    """Les bougies d'un flux, rendues aussitôt, sont relues par REST peu après, quand elles ne seront plus révisées.
-
-    Sans quoi une trame avalée sans que la connexion tombe laisserait une bougie fausse que rien ne trahit.
-    """
-
-    def __init__(self, restes: Sequence[Intervalle] = ()) -> None:
-        self._restes = list(restes)  # rendus, pas encore relus
-        self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
-        self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
 
     def retenir(self, lot: Lot) -> Lot:
         """Le lot du flux, sans les bougies déjà dites telles quelles ; elles ne tiennent encore que de lui."""
@@ -9597,6 +9593,7 @@ class Confirmation:
 
     def apprendre(self, lot: Lot, fin: int) -> Lot:
         """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
+        self._comparer(lot)
         self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
         return self._inedites(lot, self.egales)
 
@@ -9615,135 +9612,50 @@ class Confirmation:
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
 
 
-class _FilRelu(Fil):
-    """Une suite de bougies que le REST complète : ce que la fiche ne couvre pas est ce qui manque."""
+class BougiesDites:
+    """Les bougies que dit un flux : son dernier mot sur chacune, que clôt la suivante ou l'horloge."""
 
-    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
-        self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
-        self._places = asyncio.Semaphore(reglages.concurrence)
-        self._fiable = INSTANT_MAX_MS  # première ouverture que cette écoute a vue naître
-        self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
-        self._relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        debut, derniers = reglages.plage.debut, fiche.couverts[-1:]
-        if debut is None and derniers:
-            debut = min(derniers + fiche.a_relire())[0]
-        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
-        recentes = [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin) for _, fin in derniers]
-        self._confirmation = Confirmation(croiser(fiche.couverts, recentes))
-        self.debut = self.timeframe.plafond(debut) if debut is not None else None
+    se_prouvent = False  # une trame avalée sans que la connexion tombe ne laisse aucune trace
 
-    def renegocier(self) -> None:
-        """Le REST lira les bougies depuis la première demande, de toute façon."""
+    def __init__(self, couverture: Couverture, compteurs: Compteurs) -> None:
+        self._couverture, self._compteurs = couverture, compteurs
+        self.recommencer()
 
-    @property
-    @abstractmethod
-    def _fin_vue(self) -> int:
-        """Toute bougie ouverte avant cet instant devrait être couverte, ou l'être par une relecture."""
-
-    @abstractmethod
-    def _adopter(self, lot: Lot) -> Lot:
-        """Le lot relu par REST, tel qu'il sera rendu."""
-
-    def _heure_de_grace(self) -> int:
-        """Toute bougie finie à cet instant est close pour de bon."""
-        return self.connexion.heure_ms() - self.reglages.plage.grace_ms
-
-    def _desavouer(self, depuis: int, fin: int | None = None) -> None:
-        """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
-        debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
-
-    def _veiller(self) -> None:
-        manques = self._manques(self._fin_vue)
-        if manques and not self._relisible:
-            self._inscrire(manques, HORS_FENETRE_API)
-        elif manques or self._a_confirmer(CONFIRMATION_MS):
-            self.relancer()
-        else:
-            self._apaiser()
-
-    def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
-        """Les bougies à confirmer, closes depuis au moins ce temps."""
-        fin = self.timeframe.plancher(self._heure_de_grace() - age_ms)
-        return self._confirmation.a_relire(fin) if self._relisible else []
-
-    def _manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes de [debut, fin[ ni couvertes ni hors d'atteinte."""
-        couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
-        if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
-            return []
-        close = self.timeframe.plancher(self._heure_de_grace())
-        return oter([(debut, min(fin, close))], self.fiche.connus())
-
-    def a_jour(self, instant: int) -> bool:
-        return not self._manques(instant)
-
-    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
-        """Rend des trous."""
-        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
-        self.reveiller()
-
-    async def _rattraper(self) -> None:
-        plage = dataclasses.replace(self.reglages.plage, debut=self.debut, courante=False)
-        if self._fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
-        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
-        source = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
-        intervalles = await source.preparer()
-        self.timeframe, self.fiche.ancre_ms = source.timeframe, source.timeframe.ancre_ms
-        self.debut = source.demande[0] if self.debut is None else self.debut
-        age_ms = 0 if self.conclut else AGE_SUR_MS
-        intervalles = unir(intervalles, croiser(self._a_confirmer(age_ms), [source.demande]))
-        sur = self.timeframe.plancher(self._heure_de_grace() - age_ms)
-        async with contextlib.aclosing(source.lots(intervalles)) as lots:
-            async for lot in lots:
-                adopte = self._adopter(sans_queue(lot, source.demande[1]))
-                self.prets.append(self._confirmation.apprendre(adopte, sur))
-                self.reveiller()
-        self._a_relire = False
-
-
-class FilBougies(_FilRelu):
-    """Des bougies : celles que le flux a vues naître et se clore sont crues, les autres relues par REST."""
-
-    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
+    def recommencer(self) -> None:
+        """L'écoute commence ou finit : la bougie en cours y est entamée, la suivante est la première sûre."""
+        self.fiable = INSTANT_MAX_MS  # la première ouverture que l'écoute a vue naître
         self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
         self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
-        self._rendue = 0  # fin de la dernière rendue
-        self._epreuve = Epreuve(self.cle, None if self._relisible else True)
 
-    def rompre(self) -> None:
-        super().rompre()
-        if self._derniere:
-            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
-            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
-            depuis = min(self._derniere[0], self.timeframe.plancher(self._heure_de_grace()))
-            self._desavouer(depuis, INSTANT_MAX_MS)
-            self._epreuve.oublier(depuis)
-        self._ouvertes.clear()
-        self._finales.clear()
-        self._fiable, self._derniere, self._a_relire = INSTANT_MAX_MS, (), True
-        if self.debut is None:
-            self.debut = self.timeframe.plancher(self.connexion.heure_ms())
+    @property
+    def derniere(self) -> int:
+        """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
+        return self._derniere[0] if self._derniere else 0
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        bougie = tuple(donnee[:6])
-        instant = _en_instant(bougie[0])
-        if instant is None or bougie == self._derniere or not self.connexion.noter_instant(instant):
+    fin_vue = derniere
+
+    def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
+        """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
+        instant = _en_instant(donnee[0])
+        bougie = (instant, *donnee[1:6])
+        if instant is None or bougie == self._derniere or not self._couverture.connexion.noter_instant(instant):
+            return None
+        return bougie
+
+    def ranger(self, bougie: Sequence[Any]) -> bool:
+        """Vrai si la bougie apprend quelque chose."""
+        couverture, instant = self._couverture, bougie[0]
+        if bougie in self._finales:
             return False
-        if self._attendre(instant, donnee, recu) or bougie in self._finales:
-            return False
-        if self._fiable == INSTANT_MAX_MS:
-            self._fiable = self.timeframe.avancer(max(instant, self.connexion.heure_ms()), 1)
+        if self.fiable == INSTANT_MAX_MS:
+            self.fiable = couverture.timeframe.avancer(max(instant, couverture.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
-        if self._finales and instant <= self._finales[-1][0] and self._relisible:
-            self.compteurs.retards += 1
-            self._desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
-        elif instant >= self._fiable:
+        if self._finales and instant <= self._finales[-1][0] and couverture.relisible:
+            self._compteurs.retards += 1
+            couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
+        elif instant >= self.fiable:
             self._tenir(instant, bougie)
         return True
 
@@ -9751,70 +9663,46 @@ class FilBougies(_FilRelu):
         """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
         connue = self._ouvertes.get(instant)
         if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
-            self.compteurs.retards += 1
-            self._fiable = self.timeframe.avancer(instant, 1)
+            self._compteurs.retards += 1
+            self.fiable = self._couverture.timeframe.avancer(instant, 1)
             del self._ouvertes[instant]
         else:
             self._ouvertes[instant] = bougie
 
-    def _sures(self, heure: int) -> list[Lot]:
-        close = self.timeframe.plancher(heure - self.reglages.plage.grace_ms)
+    def perdre(self) -> None:
+        """Une bougie d'un instant faux : la vraie sera redite, ou manquera."""
+
+    def closes(self, heure: int) -> Sequence[Sequence[Any]]:
+        """Celles qui sont closes à cette heure, et pas encore rendues."""
+        close = self._couverture.timeframe.plancher(heure - self._couverture.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
         self._finales += closes
-        rendues = self._epreuve.retenir(closes)
-        return [self._confirmation.retenir(self._lot(rendues))] if rendues else []
+        return closes
 
-    def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
-        page = cribler(bougies, self.timeframe, self.cle.prix)
-        self.compteurs.impossibles += len(page.impossibles)
-        instants = page.lignes["timestamp"].combine_chunks()
-        couverts = plages(instants, self.timeframe)
-        self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
-        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
-
-    @property
-    def _fin_vue(self) -> int:
-        if not self._derniere:
-            return 0
-        return int(self._derniere[0]) if self._epreuve.reussie else self.timeframe.avancer(self._derniere[0], 1)
-
-    async def arreter(self) -> None:
-        await super().arreter()
-        if seuls := self._epreuve.seuls(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
-            self.prets.append(self._lot(seuls))  # le REST ne les a ni dites ni démenties
-        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
-        # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
-        fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        if manques := oter(self._manques(fin), connus):
-            self._inscrire(manques, ECHEC)
-
-    def reste_de_grace_s(self) -> float:
-        return max(0.0, (self._rendue - self._heure_de_grace()) / 1000)
-
-    def echeance(self) -> int | None:
-        if not self._ouvertes:
-            return None
-        return self.timeframe.avancer(min(self._ouvertes), 1) + self.reglages.plage.grace_ms
-
-    def _adopter(self, lot: Lot) -> Lot:
-        self._epreuve.comparer(lot)
+    def completer(self, lot: Lot) -> Lot:
+        """Le lot de ces bougies, tel quel."""
         return lot
 
-    async def a_bouge(self) -> bool:
-        heure = self.connexion.heure_ms()
-        # Bien au-delà de l'heure qu'on croit : celle de l'exchange a pu avancer sans que le flux le dise.
-        debut, fin = self.timeframe.avancer(heure, -1), self.timeframe.avancer(heure, BOUGIES_DE_VERIFICATION)
-        brutes = await self.connexion.lire_bougies(
-            self.serie, self.timeframe, debut, fin, limite=2 + BOUGIES_DE_VERIFICATION
-        )
-        return depassee(brutes, self._derniere, self.timeframe.plancher(self.ecoute_depuis))
+    def adopter(self, lot: Lot) -> Lot:
+        """Le lot relu, tel quel."""
+        return lot
 
-    def en_agregat(self) -> FilAgregat:
-        """Le même, fait des trades ; ses bougies restent celles du REST."""
-        neuf = FilAgregat(self.connexion, self.serie, self.fiche, self.reglages, None)
-        neuf.debut, neuf.prets = self.debut, self.prets
-        return neuf
+    def echeance(self) -> int | None:
+        """L'heure de la prochaine clôture."""
+        if not self._ouvertes:
+            return None
+        return self._couverture.timeframe.avancer(min(self._ouvertes), 1) + self._couverture.plage.grace_ms
+
+    async def a_bouge(self, ecoute_depuis: int) -> bool:
+        """Vrai si le REST a un volume que le flux n'a pas dit."""
+        couverture, grille = self._couverture, self._couverture.timeframe
+        heure = couverture.connexion.heure_ms()
+        # Bien au-delà de l'heure qu'on croit : celle de l'exchange a pu avancer sans que le flux le dise.
+        debut, fin = grille.avancer(heure, -1), grille.avancer(heure, BOUGIES_DE_VERIFICATION)
+        limite = 2 + BOUGIES_DE_VERIFICATION
+        brutes = await couverture.connexion.lire_bougies(couverture.serie, grille, debut, fin, limite=limite)
+        return depassee(brutes, self._derniere, grille.plancher(ecoute_depuis))
 
 
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
@@ -9829,170 +9717,170 @@ def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture
     return False
 
 
-def sans_queue(lot: Lot, fin: int) -> Lot:
-    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
+class BougiesFaites:
+    """Des bougies faites du flux de trades : celles dont la suite des identifiants ne dément rien.
 
-    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
-    """
-    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
-    trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
-
-
-class FilAgregat(FilBougies):
-    """Des bougies faites du flux de trades ; ce que les trades ne prouvent pas est lu dans les bougies du REST.
-
-    `bougies_vides` None : les bougies remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST :
-    une minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
+    `bougies_vides` None : elles remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST : une
+    minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
     """
 
-    def __init__(
-        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, bougies_vides: str | None
-    ) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
-        self._vides, self._epreuve.reussie = bougies_vides, True
-        if bougies_vides is not None:
-            self._confirmation.egales = memes_volumes
+    def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
+        self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
+        self._horloge = asyncio.get_running_loop().time
+        self.grace_s = couverture.plage.grace_ms / 1000
+        self.continuite = Continuite()
+        self.continuite.sans_juge = not couverture.relisible
+        self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
-        self._continuite = Continuite()
-        self._continuite.sans_juge = not self._relisible
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
         self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
-        self._volume = connexion.mesure_des_trades(serie.marche)
+        self.recommencer()
 
-    def rompre(self) -> None:
-        super().rompre()
-        self._recommencer()
+    def recommencer(self) -> None:
+        """L'écoute commence ou finit : plus rien ne prolonge ce qui précède."""
+        self.derniere = 0  # l'instant du dernier trade
+        self._rompre_la_suite()
 
-    def _recommencer(self) -> None:
-        """La suite des trades est rompue : la bougie en cours sera relue, la suivante est la première sûre."""
+    def _rompre_la_suite(self) -> None:
+        """La bougie en cours sera relue, la suivante est la première sûre."""
         if self._agregateur is not None:
-            self.compteurs.retards += self._agregateur.retards
-            self.compteurs.perdus += self._agregateur.perdus
-            self.compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self._fiable, self._continuite = None, INSTANT_MAX_MS, Continuite(self._continuite)
+            self._compteurs.retards += self._agregateur.retards
+            self._compteurs.perdus += self._agregateur.perdus
+            self._compteurs.doublons += self._agregateur.doublons
+        self._agregateur, self.fiable, self.continuite = None, INSTANT_MAX_MS, Continuite(self.continuite)
         self._douteuses.clear()
         self._rendues.clear()
 
     def _douter(self, depuis: int, jusqua: int) -> None:
         """Des identifiants ont sauté entre ces deux instants : ces bougies ne seront pas rendues, mais relues."""
-        self._desavouer(depuis, self.timeframe.avancer(jusqua, 1))
-        ouverture = max(self.timeframe.plancher(depuis), self._fiable)
+        grille = self._couverture.timeframe
+        self._couverture.desavouer(depuis, grille.avancer(jusqua, 1))
+        ouverture = max(grille.plancher(depuis), self.fiable)
         while ouverture <= jusqua and len(self._douteuses) < MANQUANTS_MAX:
             self._douteuses[ouverture] = None
-            ouverture = self.timeframe.avancer(ouverture, 1)
+            ouverture = grille.avancer(ouverture, 1)
         self._prouve = max(self._prouve, ouverture)
 
-    def _ranger(self, donnee: Any, recu: int) -> bool:
+    def lire(self, donnee: Any, recu: int) -> Trade | None:
+        """Le trade ; None, compté, s'il est impossible."""
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
-            self.compteurs.impossibles += 1
-            return False
-        if self._attendre(trade.timestamp, trade, recu):
-            return False
+        if trade is not None and self._couverture.connexion.noter_instant(trade.timestamp):
+            return trade
+        self._compteurs.impossibles += 1
+        return None
+
+    def ranger(self, trade: Trade) -> bool:
+        """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        avant = self.continuite.noter(trade, self._horloge(), self.grace_s)
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
-        ordonne = trade if self._continuite.croissants else trade._replace(id=f"#{trade.id}")
+        ordonne = trade if self.continuite.croissants else trade._replace(id=f"#{trade.id}")
         self._rendues += agregateur.ajouter([ordonne])
-        if agregateur.perdus > perdus and self._relisible:
-            self._desavouer(trade.timestamp)
-            if agregateur.close_jusqu_a > self.connexion.heure_ms():
-                self._recommencer()  # un horodatage du futur a clos les bougies d'avant
-        self._derniere = (trade.timestamp,)
+        if agregateur.perdus > perdus and self._couverture.relisible:
+            self._couverture.desavouer(trade.timestamp)
+            if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
+                self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
+        self.derniere = trade.timestamp
         return True
-
-    def _dementir(self, donnee: Any) -> None:
-        super()._dementir(donnee)
-        if self._derniere:
-            self._douter(self._derniere[0], self.connexion.heure_ms())  # il en manque un, on ne sait où
 
     def _commencer(self, premier: Trade) -> Agregateur:
         """Un agrégat neuf : sa première bougie sûre est celle qui suit le premier trade reçu."""
-        self._fiable = self._prouve = self.timeframe.avancer(max(premier.timestamp, self.connexion.heure_ms()), 1)
+        couverture = self._couverture
+        heure = max(premier.timestamp, couverture.connexion.heure_ms())
+        self.fiable = self._prouve = couverture.timeframe.avancer(heure, 1)
         self._agregateur = Agregateur(
-            self.timeframe,
-            grace_ms=self.reglages.plage.grace_ms,
+            couverture.timeframe,
+            grace_ms=couverture.plage.grace_ms,
             bougies_vides=self._vides or "omettre",
             volume=self._volume,
-            depuis_ms=self._fiable,
+            depuis_ms=self.fiable,
         )
         return self._agregateur
 
-    def _sures(self, heure: int) -> list[Lot]:
+    def perdre(self) -> None:
+        """Un trade d'un instant faux : il en manque un, on ne sait où."""
+        if self.derniere:
+            self._douter(self.derniere, self._couverture.connexion.heure_ms())
+
+    def closes(self, heure: int) -> Sequence[Sequence[Any]]:
+        """Celles qu'un trade d'une suivante ou l'horloge ont closes, sans qu'un identifiant y manque."""
         if self._agregateur is None:
-            return []
+            return ()
         self._rendues += self._agregateur.clore(heure)
-        if avant := self._continuite.echu(self._horloge(), self._grace_s):
-            self._douter(avant.timestamp, self._derniere[0])
-        attendu = self._continuite.en_attente
-        seuil = self.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
+        if avant := self.continuite.echu(self._horloge(), self.grace_s):
+            self._douter(avant.timestamp, self.derniere)
+        attendu = self.continuite.en_attente
+        seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
         dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues if bougie.timestamp < seuil}
         self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
         for instant in dernieres.keys() & self._douteuses.keys():
             self._douteuses[instant] = dernieres.pop(instant)[5]
-        closes = self._epreuve.retenir([dernieres[instant] for instant in sorted(dernieres)])
-        return [self._confirmation.retenir(self._prouver_les_vides(self._lot(closes)))] if closes else []
+        return [dernieres[instant] for instant in sorted(dernieres)]
 
-    @property
-    def _fin_vue(self) -> int:
-        # Une minute sans trade n'est prouvée que par le trade d'après : jusque-là, elle n'est pas à relire.
-        return min(super()._fin_vue, self._prouve) if self._vides and self._epreuve.reussie else super()._fin_vue
-
-    def _prouver_les_vides(self, lot: Lot) -> Lot:
+    def completer(self, lot: Lot) -> Lot:
         """Entre deux bougies d'une suite sans rupture, une minute sans trade est un fait."""
         if self._vides is None:
             return lot
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
-        vides, self._prouve = oter([(self._prouve, fin)], [*lot.couverts, *self.fiche.couverts]), fin
+        vides = oter([(self._prouve, fin)], [*lot.couverts, *self._couverture.fiche.couverts])
+        self._prouve = fin
         if self._vides == "reporter":
             self._retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
 
+    @property
+    def fin_vue(self) -> int:
+        """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
+        return min(self.derniere, self._prouve) if self._vides else self.derniere
+
     def echeance(self) -> int | None:
+        """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
             return None
-        close = self.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self.reglages.plage.grace_ms
-        return min(close, self._echeance_du_saut(self._continuite))
+        close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
+        heure = self._couverture.connexion.heure_ms()
+        return min(close, self.continuite.echeance(heure, self._horloge(), self.grace_s))
 
-    def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
-        # Demandées en trades : s'il en a manqué, des identifiants qui se suivent le disent déjà, pas ceux de bybit.
-        return [] if self._vides is not None and self._continuite.se_suivent else super()._a_confirmer(age_ms)
+    @property
+    def se_prouvent(self) -> bool:
+        """Vrai si un trade manquant se verrait : par des identifiants qui se suivent, pas par ceux de bybit."""
+        return self._vides is not None and self.continuite.se_suivent
 
-    def _adopter(self, lot: Lot) -> Lot:
-        self._epreuve.comparer(lot)
+    async def a_bouge(self, ecoute_depuis: int) -> bool:
+        """Vrai si le REST connaît un trade que le flux n'a pas dit."""
+        couverture = self._couverture
+        depuis = max(self.derniere, ecoute_depuis)
+        return await des_trades_depuis(couverture.connexion, couverture.serie, depuis)
+
+    # --- ce que le REST en dit
+
+    def adopter(self, lot: Lot) -> Lot:
+        """Le lot relu, tel qu'il sera rendu : sans les plates, ou avec, comme ces bougies-ci."""
         self._apprendre(lot)
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self.timeframe)
-        return lot if self._vides is None else self._reporter(lot)
+            return omettre_les_plates(lot, self._couverture.timeframe)
+        if self._vides == "reporter":
+            lot = reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
+            self._retenir(lot)
+        return lot
 
     def _apprendre(self, lot: Lot) -> None:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                self._continuite.juger(manquaient=not memes_volumes([recu], [volume]))
-
-    def _reporter(self, lot: Lot) -> Lot:
-        """Les minutes sans transaction, plates à la clôture précédente, comme l'agrégat les rend."""
-        lot = reporter_les_vides(lot, self.timeframe, self._clotures)
-        self._retenir(lot)
-        return lot
+                self.continuite.juger(manquaient=not memes_volumes([recu], [volume]))
 
     def _retenir(self, lot: Lot) -> None:
         self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
         for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
             del self._clotures[instant]
-
-    async def a_bouge(self) -> bool:
-        derniere = int(self._derniere[0]) if self._derniere else 0
-        return await des_trades_depuis(self.connexion, self.serie, max(derniere, self.ecoute_depuis))
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -10032,6 +9920,149 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
     ajout = habiller(lot.cle, en_colonnes(plates))
     lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
     return lot._replace(lignes=lignes, trous=restes)
+
+
+class FilBougies(Fil):
+    """Des bougies : celles qu'une source a vues naître et se clore sont rendues, les autres relues par REST."""
+
+    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
+        super().__init__(connexion, serie, fiche, reglages)
+        self.couverture = Couverture(connexion, serie, fiche, reglages.plage)
+        self.source: BougiesDites | BougiesFaites = BougiesDites(self.couverture, self.compteurs)
+        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
+        plancher = self.couverture.timeframe.plancher
+        recentes = [(plancher(fin - CONFIRMATION_MS), fin) for _, fin in fiche.couverts[-1:]]
+        crues = None if self.couverture.relisible else True
+        self.confrontation = Confrontation(self.cle, croiser(fiche.couverts, recentes), crues)
+        self._places = asyncio.Semaphore(reglages.concurrence)
+        self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
+        self._rendue = 0  # fin de la dernière rendue
+
+    def faire_des_trades(self, bougies_vides: str | None) -> None:
+        """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
+        self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
+        self.confrontation.crues = True
+        if bougies_vides is not None:
+            self.confrontation.egales = memes_volumes
+
+    @property
+    def debut(self) -> int | None:
+        """D'où des bougies sont dues ; None avant la première écoute, si rien ne le dit."""
+        return self.couverture.debut
+
+    def renegocier(self) -> None:
+        """Le REST lira les bougies depuis la première demande, de toute façon."""
+
+    def rompre(self) -> None:
+        super().rompre()
+        if self.source.derniere:
+            # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
+            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
+            depuis = min(self.source.derniere, self.couverture.close())
+            self.couverture.desavouer(depuis, INSTANT_MAX_MS)
+            self.confrontation.oublier(depuis)
+        self.source.recommencer()
+        self._a_relire = True
+        if self.couverture.debut is None:
+            self.couverture.debut = self.couverture.timeframe.plancher(self.connexion.heure_ms())
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        lue: Any = self.source.lire(donnee, recu)
+        return lue is not None and not self._attendre(lue, recu) and self.source.ranger(lue)
+
+    def _dementir(self, attente: EnAvance) -> None:
+        super()._dementir(attente)
+        self.source.perdre()
+
+    def _sures(self, heure: int) -> list[Lot]:
+        closes = self.confrontation.croire(self.source.closes(heure))
+        return [self.confrontation.retenir(self.source.completer(self._lot(closes)))] if closes else []
+
+    def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
+        timeframe = self.couverture.timeframe
+        page = cribler(bougies, timeframe, self.cle.prix)
+        self.compteurs.impossibles += len(page.impossibles)
+        couverts = plages(page.lignes["timestamp"].combine_chunks(), timeframe)
+        self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
+        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
+
+    def echeance(self) -> int | None:
+        return self.source.echeance()
+
+    def reste_de_grace_s(self) -> float:
+        heure_de_grace = self.connexion.heure_ms() - self.reglages.plage.grace_ms
+        return max(0.0, (self._rendue - heure_de_grace) / 1000)
+
+    def a_jour(self, instant: int) -> bool:
+        return not self.couverture.manques(instant)
+
+    async def a_bouge(self) -> bool:
+        return await self.source.a_bouge(self.ecoute_depuis)
+
+    # --- ce qui est relu
+
+    def _veiller(self) -> None:
+        vue = self.source.fin_vue
+        if vue and not self.confrontation.crues:
+            vue = self.couverture.timeframe.avancer(vue, 1)
+        manques = self.couverture.manques(vue)
+        if manques and not self.couverture.relisible:
+            self._inscrire(manques, HORS_FENETRE_API)
+        elif manques or self._a_confirmer(CONFIRMATION_MS):
+            self.relancer()
+        else:
+            self._apaiser()
+
+    def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
+        """Les bougies à confirmer, closes depuis au moins ce temps."""
+        if self.source.se_prouvent or not self.couverture.relisible:
+            return []
+        return self.confrontation.a_relire(self.couverture.close(age_ms))
+
+    def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
+        """Rend des trous."""
+        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        self.reveiller()
+
+    async def _rattraper(self) -> None:
+        couverture = self.couverture
+        plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
+        if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
+            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
+        histoire = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        intervalles = await histoire.preparer()
+        couverture.timeframe, self.fiche.ancre_ms = histoire.timeframe, histoire.timeframe.ancre_ms
+        couverture.debut = histoire.demande[0] if couverture.debut is None else couverture.debut
+        age_ms = 0 if self.conclut else AGE_SUR_MS
+        intervalles = unir(intervalles, croiser(self._a_confirmer(age_ms), [histoire.demande]))
+        sur = couverture.close(age_ms)
+        async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
+            async for lot in lots:
+                adopte = self.source.adopter(sans_queue(lot, histoire.demande[1]))
+                self.prets.append(self.confrontation.apprendre(adopte, sur))
+                self.reveiller()
+        self._a_relire = False
+
+    async def arreter(self) -> None:
+        await super().arreter()
+        if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
+            self.prets.append(self._lot(seules))
+        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
+        fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
+        if manques := oter(self.couverture.manques(fin), connus):
+            self._inscrire(manques, ECHEC)
+
+
+def sans_queue(lot: Lot, fin: int) -> Lot:
+    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
+
+    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
+    """
+    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
+    trous = [t for t in lot.trous if t not in queue]
+    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
 
 
 # --- Trades
@@ -10085,6 +10116,11 @@ class Continuite:
     def reste_s(self, maintenant: float, grace_s: float) -> float:
         """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
         return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
+
+    def echeance(self, heure_ms: int, maintenant: float, grace_s: float) -> int:
+        """L'heure de l'exchange où ceux qui manquent seront tenus pour perdus ; le bout des temps si rien ne manque."""
+        reste_s = max(0.0, self.reste_s(maintenant, grace_s))
+        return INSTANT_MAX_MS if reste_s == math.inf else heure_ms + math.ceil(1000 * reste_s)
 
     @property
     def en_attente(self) -> Trade | None:
@@ -10245,8 +10281,12 @@ class Relecteur:
         return self.memoire.nouveaux(restes, relecture=True)
 
 
-class _FilComble(Fil):
-    """Une suite de trades dont les ruptures, en file, attendent d'être comblées par REST, sinon inscrites."""
+class FilTrades(Fil):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
+
+    Ceux qui se suivent font une suite, couverte à mesure qu'elle est rendue. Ce qui la rompt (une écoute neuve, un saut
+    d'identifiants) est une rupture, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
+    """
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
@@ -10257,11 +10297,27 @@ class _FilComble(Fil):
         fin = fiche.couverts[-1][1] if fiche.couverts else INSTANT_MAX_MS
         prouves = (trade for trade in connus if trade.timestamp < fin)
         self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
+        self._continuite = Continuite()
+        self._recus: list[Trade] = []
+        self._en_ordre = True  # ceux-là : rien ne sert de les trier
+        self._suite: Intervalle | None = None  # de la suite sans rupture en cours, ce qui n'est pas encore rendu
+        self._couverts: list[Intervalle] = []  # des suites finies, de même
+        self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
+        self._non_confirmes = 0  # trades rendus depuis
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
-        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
-        self._continuite = Continuite()
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
+
+    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
+        """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
+        for debut, fin in self.fiche.a_relire():
+            avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
+            apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
+            if avant is not None and apres is not None:
+                yield Rupture(avant, apres)
+
+    # --- l'écoute
 
     def ecouter(self) -> None:
         super().ecouter()
@@ -10272,13 +10328,145 @@ class _FilComble(Fil):
         if self._dernier is not None and self._dernier.id is None:
             self._dernier = None
 
-    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
-        """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
-        for debut, fin in self.fiche.a_relire():
-            avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
-            apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
-            if avant is not None and apres is not None:
-                yield Rupture(avant, apres)
+    def rompre(self) -> None:
+        douteux = self.doute
+        self._reprendre()
+        for attente in self._en_avance:
+            self._relire_depuis(attente.apres)
+        super().rompre()
+        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
+        self._rompu = True
+        self._relecteur.memoire.recommencer()
+        self._confirmer()
+        if (avant := self._continuite.en_attente) is not None:
+            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._continuite = Continuite(self._continuite)
+
+    # --- un trade arrive
+
+    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
+        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
+        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
+            donnees = sorted(donnees, key=_rang_recu)
+        suite = None if self._rompu else self._suite
+        fin = fin_de_la_suite([self._dernier, *donnees])
+        if not (suite and fin and self._prolonge(donnees, fin)):
+            return super()._ranger_toutes(donnees, recu)
+        self._recus += donnees
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        return len(donnees)
+
+    def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
+        vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
+        suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
+        return suite and self._relecteur.memoire.prolonger(trades, fin)
+
+    def _ranger(self, donnee: Any, recu: int) -> bool:
+        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+            self.compteurs.impossibles += 1
+            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self.relancer()
+            return False
+        if self._attendre(trade, recu, self._dernier):
+            return False
+        neufs = self._relecteur.memoire.nouveaux([trade])
+        if not neufs:
+            self.compteurs.doublons += 1
+            self._renouer(trade)
+            return False
+        self._enchainer(neufs[0])
+        self._en_ordre = False
+        self._recus += neufs
+        return True
+
+    def _renouer(self, connu: Trade) -> None:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
+        if self._rompu and self._dernier is not None and connu.est(self._dernier):
+            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
+            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
+            self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
+            self._confirme = self._confirme or self._dernier
+
+    def _enchainer(self, trade: Trade) -> None:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu:
+            self._rompu = False
+            self._couverts += [self._suite] if self._suite else []
+            self._suite = None
+            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
+                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+                self._relire(Rupture(self._dernier, trade))
+        elif avant is not None:
+            self._relire(Rupture(avant, trade, saut=True))
+        if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
+            self._relire(Rupture(trade._replace(id=None), trade, saut=True))
+        self._confirme = self._confirme or trade
+        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
+        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
+        self._suite = debut, max(fin, trade.timestamp + 1)
+        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
+            self._dernier = trade
+
+    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
+            return False
+        self._suite = dernier.timestamp, trade.timestamp + 1
+        return True
+
+    # --- ce qui est sûr
+
+    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Rupture(avant, self._dernier, saut=True))
+        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if not self._recus or retenus:
+            return []
+        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
+        self._recus, self._en_ordre = [], True
+        self._non_confirmes += len(trades)
+        attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
+        if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
+            self._confirmer()
+        suspens = self._en_suspens()
+        self._solder()
+        surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
+        return [Lot(self.cle, tabler_trades(self.cle, trades), oter(surs, self._tus), [])]
+
+    def _solder(self) -> None:
+        """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
+        if self._suite is not None:
+            self._couverts.append(self._suite)
+            self._suite = self._suite[1], self._suite[1]
+
+    def _en_suspens(self) -> list[Intervalle]:
+        """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
+        attentes = (attente.apres for attente in self._en_avance)
+        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *attentes)
+        ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
+        ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
+        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
+
+    def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
+        """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
+        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
+
+    def echeance(self) -> int | None:
+        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
+        heure = self.connexion.heure_ms()
+        retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
+        return min(retenue, self._continuite.echeance(heure, self._horloge(), self._grace_s))
+
+    async def a_bouge(self) -> bool:
+        dernier = self._dernier.timestamp if self._dernier else 0
+        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+
+    # --- ce qui est à relire
 
     def _relire(self, rupture: Rupture) -> None:
         avant = self._ruptures[-1] if len(self._ruptures) > 1 else None  # la première est peut-être déjà en lecture
@@ -10288,11 +10476,44 @@ class _FilComble(Fil):
         self._ruptures.append(rupture)
         self.rattraper()
 
+    def _relire_depuis(self, avant: Trade | None) -> None:
+        """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
+        if avant is None or self._dernier is None or avant.est(self._dernier):
+            self._rompu = True
+        else:
+            self._ruptures.append(Rupture(avant, self._dernier))
+
+    def _dementir(self, attente: EnAvance) -> None:
+        super()._dementir(attente)
+        self._relire_depuis(attente.apres)
+        self.relancer()
+
+    @property
+    def _a_confirmer(self) -> bool:
+        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
+        return self.connexion.particularite.trades_a_confirmer > 0 and not self._continuite.se_suivent
+
+    def _confirmer(self) -> None:
+        """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
+        if self._a_confirmer and self._confirme is not None and self._dernier is not None:
+            self._relire(Rupture(self._confirme, self._dernier, saut=True))
+        self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
+
     def _veiller(self) -> None:
         if self._ruptures:
             self.relancer()
         else:
             self._apaiser()
+
+    @property
+    def _est_en_suspens(self) -> bool:
+        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
+        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
+        return self._rompu and not self._queue_entendue and not en_file
+
+    def _est_caduque(self, rupture: Rupture) -> bool:
+        """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
+        return rupture.jusqua is None and rupture.dernier is not self._dernier
 
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
@@ -10323,7 +10544,7 @@ class _FilComble(Fil):
         self._conclure(rupture, rupture.etendue(heure)[1], trous)
         dernier = relu.dernier if relu.complet and rupture.jusqua is None and rupture.dernier is self._dernier else None
         if dernier is not None and not dernier.precede(rupture.dernier):
-            self._dernier = dernier if dernier.id else dernier._replace(id=f"{dernier.contenu}-0")
+            self._dernier = dernier.nomme()
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10336,15 +10557,20 @@ class _FilComble(Fil):
         trous = [] if entendue or debut >= fin else [Trou(debut, fin, raison)]
         self._conclure(rupture, debut if entendue else fin, trous)
 
-    @property
-    def _est_en_suspens(self) -> bool:
-        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
-        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
-        return self._rompu and not self._queue_entendue and not en_file
-
-    def _est_caduque(self, rupture: Rupture) -> bool:
-        """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return rupture.jusqua is None and rupture.dernier is not self._dernier
+    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
+        if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+            trous = [trou for trou in trous if trou.raison == ECHEC]
+        vides = [(trou.debut, trou.fin) for trou in trous]
+        self._solder()
+        self._couverts = oter(self._couverts, vides)  # un trou coupe la suite où il est, fût-elle finie
+        couverts = oter([(rupture.etendue(fin)[0], fin)], [*vides, *self._tus])
+        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        for trou in trous:
+            journal.warning(
+                "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
+                self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
+            )  # fmt: skip
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -10354,214 +10580,6 @@ class _FilComble(Fil):
         while self._ruptures:
             self._renoncer(self._ruptures.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
-
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
-        """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse, qui sont rendus."""
-        if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
-            trous = [trou for trou in trous if trou.raison == ECHEC]
-        couverts = oter([(rupture.etendue(fin)[0], fin)], [*((t.debut, t.fin) for t in trous), *self._tus])
-        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
-        for trou in trous:
-            journal.warning(
-                "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
-                self.cle, en_iso(trou.debut), en_iso(trou.fin), trou.raison,
-            )  # fmt: skip
-        return trous
-
-    def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
-        """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
-        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
-
-
-class FilTrades(_FilComble):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
-
-    def __init__(
-        self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
-    ) -> None:
-        super().__init__(connexion, serie, fiche, reglages, connus)
-        self._recus: list[Trade] = []
-        self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        self._couverts: list[Intervalle] = []  # suites finies, pas encore rendues
-        self._suite: Intervalle | None = None  # la suite sans rupture en cours
-        self._avant: dict[int, Trade | None] = {}  # le dernier enchaîné quand ce trade en avance a commencé d'attendre
-        self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
-        self._non_confirmes = 0  # trades rendus depuis
-
-    def rompre(self) -> None:
-        douteux = self.doute
-        if douteux:
-            self._reprendre()
-        for avant in self._avant.values():
-            self._relire_depuis(avant)
-        super().rompre()
-        self._avant.clear()
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._rompu = True
-        self._relecteur.memoire.recommencer()
-        self._confirmer()
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite)
-
-    def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
-            self.compteurs.impossibles += 1
-            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
-            self.relancer()
-            return False
-        if self._attendre(trade.timestamp, trade, recu):
-            return False
-        neufs = self._relecteur.memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        self._enchainer(neufs[0])
-        self._en_ordre = False
-        self._recus += neufs
-        return True
-
-    def _attendre(self, instant: int, donnee: Any, recu: int) -> bool:
-        attend = super()._attendre(instant, donnee, recu)
-        if attend:
-            self._avant.setdefault(id(donnee), self._dernier)
-        return attend
-
-    def _reprendre(self) -> None:
-        attendus = [donnee for _, donnee, _ in self._en_avance]
-        super()._reprendre()
-        restes = {id(donnee) for _, donnee, _ in self._en_avance}
-        avant, connu = {}, None
-        for trade in attendus:
-            if id(trade) in restes:
-                avant[id(trade)] = connu or self._avant[id(trade)]
-            elif isinstance(trade, Trade):  # enchaîné : ceux qui l'ont suivi viennent après lui
-                connu = trade if trade.id else trade._replace(id=f"{trade.contenu}-0")
-        self._avant = avant
-
-    def _dementir(self, donnee: Any) -> None:
-        super()._dementir(donnee)
-        self._relire_depuis(self._avant[id(donnee)])
-        self.relancer()
-
-    def _relire_depuis(self, avant: Trade | None) -> None:
-        """Le REST dira quand eut lieu ce trade : après celui qui l'a précédé, avant celui qui l'a suivi."""
-        if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._rompu = True
-        else:
-            self._ruptures.append(Rupture(avant, self._dernier))
-
-    def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and connu.est(self._dernier):
-            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
-            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
-            self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
-            self._confirme = self._confirme or self._dernier
-
-    def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
-        """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
-            donnees = sorted(donnees, key=_rang_recu)
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees, fin)):
-            return super()._ranger_toutes(donnees, recu)
-        self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
-        return len(donnees)
-
-    def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
-        vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
-        return suite and self._relecteur.memoire.prolonger(trades, fin)
-
-    def _enchainer(self, trade: Trade) -> None:
-        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
-        if self._rompu:
-            self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
-            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
-                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
-                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Rupture(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Rupture(avant, trade, saut=True))
-        if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
-            self._relire(Rupture(trade._replace(id=None), trade, saut=True))
-        self._confirme = self._confirme or trade
-        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
-        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = debut, max(fin, trade.timestamp + 1)
-        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
-            self._dernier = trade
-
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> Sequence[Trou]:
-        trous = super()._conclure(rupture, fin, trous)
-        if trous:  # un trou coupe en deux la suite où il est, fût-elle finie
-            vides = [(trou.debut, trou.fin) for trou in trous]
-            self._couverts = oter(self._couverts, vides)
-            if self._suite is not None:
-                debut, close = self._suite
-                apres = min(close, max(debut, vides[-1][1]))
-                self._couverts += oter([(debut, apres)], vides)
-                self._suite = apres, close
-        return trous
-
-    def _confirmer(self) -> None:
-        """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
-        if self._a_confirmer and self._confirme is not None and self._dernier is not None:
-            self._relire(Rupture(self._confirme, self._dernier, saut=True))
-        self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
-
-    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
-        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
-        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
-            return False
-        self._suite = dernier.timestamp, trade.timestamp + 1
-        return True
-
-    def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
-            self._relire(Rupture(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
-        if not self._recus or retenus:
-            return []
-        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
-        self._recus, self._en_ordre = [], True
-        self._non_confirmes += len(trades)
-        attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
-        if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
-            self._confirmer()
-        suites, self._couverts = [*self._couverts, *([self._suite] if self._suite else [])], []
-        return [Lot(self.cle, tabler_trades(self.cle, trades), oter(suites, self._en_suspens()), [])]
-
-    def _en_suspens(self) -> list[Intervalle]:
-        """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *self._avant.values())
-        ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
-        ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
-        return [*self._tus, *(rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures)]
-
-    @property
-    def _a_confirmer(self) -> bool:
-        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
-        return self.connexion.particularite.trades_a_confirmer > 0 and not self._continuite.se_suivent
-
-    def echeance(self) -> int | None:
-        reste_s = max(0.0, self._retenir_jusqua - self._horloge())
-        retenue = self.connexion.heure_ms() + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._echeance_du_saut(self._continuite))
-
-    async def a_bouge(self) -> bool:
-        dernier = self._dernier.timestamp if self._dernier else 0
-        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
 
 
 def _rang_recu(donnee: Any) -> float:
@@ -10770,6 +10788,10 @@ class FilCarnet(FilInstantanes):
         super().rompre()
         self.croises = 0
 
+    @property
+    def defaut(self) -> str:
+        return f"carnet croisé de {self.cle.symbole}" if self.croises >= CROISES_MAX else ""
+
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
         cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
         if not any(cotes):
@@ -10831,29 +10853,30 @@ def _sans_point(phrase: str) -> str:
     return phrase.rstrip(" .")
 
 
+async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
+    """Mesure l'heure de l'exchange ; un REST muet n'arrête rien. Ce qui était en avance sur elle est à reprendre."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(VERIFICATION_MAX_S):
+            await connexion.estimer_heure()
+    for fil in fils:
+        if fil.doute:
+            fil.a_collecter = True
+            fil.reveiller()
+
+
 class Abonnement:
     """Les fils suivis par une même écoute : la reconnecte sans fin, surveille chaque symbole, écarte les refusés.
 
     Un refus vise souvent toute la connexion (okx) : le groupe est coupé en deux jusqu'à isoler le fautif.
     """
 
-    def __init__(
-        self,
-        canal: str,
-        fils: Sequence[Fil],
-        *,
-        groupe: bool,
-        lancer: Callable[[Abonnement], None],
-        replier: Callable[[str, Sequence[Fil]], bool],
-    ) -> None:
-        self._canal, self.fils, self._groupe, self._lancer = canal, list(fils), groupe, lancer
-        self._replier = replier
-        self._connexion = fils[0].connexion
+    def __init__(self, flux: Flux, canal: str, fils: Sequence[Fil], *, groupe: bool) -> None:
+        self._flux, self._canal, self._groupe = flux, canal, groupe
+        self._connexion = flux.connexion
         self._par_symbole = {fil.cle.symbole: fil for fil in fils}
-        boucle = asyncio.get_running_loop()
         noms = ", ".join(list(self._par_symbole)[:NOMS_DITS]) + ("…" if len(fils) > NOMS_DITS else "")
-        self._sante = _Sante(noms, boucle.time)
-        self._horloge = boucle.time
+        self._horloge = asyncio.get_running_loop().time
+        self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
         self._premiere = True
         self._progres: dict[str, float] = {}
@@ -10861,6 +10884,10 @@ class Abonnement:
         self._entendus: set[str] = set()  # les symboles qui ont parlé par l'écoute en cours
         self._muets: collections.Counter[str] = collections.Counter()  # fois où un symbole fut muet parmi des vivants
         self._patiences: dict[str, float] = {}
+
+    @property
+    def _fils(self) -> list[Fil]:
+        return list(self._par_symbole.values())
 
     async def suivre(self) -> None:
         """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
@@ -10874,7 +10901,7 @@ class Abonnement:
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
             # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self.fils) > 1
+            plusieurs = len(self._par_symbole) > 1
             patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
             if refus >= patience or (definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
@@ -10884,7 +10911,7 @@ class Abonnement:
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
             if not (self._vivant or refus):
-                for fil in self.fils:
+                for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
@@ -10893,29 +10920,25 @@ class Abonnement:
 
         Vrai si cet abonnement continue.
         """
-        for fil in self.fils:
+        fils = self._fils
+        for fil in fils:
             fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
-            for fil in self.fils:
+            for fil in fils:
                 fil.refuser(erreur)
         elif self._groupe:
             self._groupe = False
             journal.info("%s : abonnement groupé refusé, un abonnement par symbole. %s", self._canal, erreur)
             return True
-        elif isinstance(erreur, CanalInconnu) and self._replier(self._canal, self.fils):
+        elif isinstance(erreur, CanalInconnu) and self._flux.replier(self._canal, fils):
             journal.warning("%s", erreur)
-        elif len(self.fils) > 1:
-            milieu = len(self.fils) // 2
-            for moitie in (self.fils[:milieu], self.fils[milieu:]):
-                self._lancer(self._autre(moitie, groupe=False))
-            return False
+        elif len(fils) > 1:
+            milieu = len(fils) // 2
+            for moitie in (fils[:milieu], fils[milieu:]):
+                self._flux.abonner(self._canal, moitie, groupe=False)
         else:
-            self.fils[0].refuser(erreur)
+            fils[0].refuser(erreur)
         return False
-
-    def _autre(self, fils: Sequence[Fil], *, groupe: bool) -> Abonnement:
-        """Un abonnement à part pour ceux-là."""
-        return Abonnement(self._canal, fils, groupe=groupe, lancer=self._lancer, replier=self._replier)
 
     async def _une_ecoute(self) -> ErreurCollecte:
         """Ouvre une écoute et la suit jusqu'à sa première erreur, qu'elle rend."""
@@ -10924,11 +10947,13 @@ class Abonnement:
         self._entendus.clear()
         try:
             if not self._premiere:
-                await self._estimer_heure()
+                for fil in self._fils:
+                    fil.compteurs.reconnexions += 1
+                await remettre_a_l_heure(self._connexion, self._fils)
             self._premiere = False
-            for fil in self.fils:
+            for fil in self._fils:
                 fil.ecouter()
-            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self.fils], self._recevoir)
+            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self._fils], self._recevoir)
             maintenant = self._horloge()
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
@@ -10942,28 +10967,13 @@ class Abonnement:
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
-            for fil in self.fils:
+            for fil in self._fils:
                 fil.rompre()
             if ecoute is not None:
-                for fil in self.fils:
+                for fil in self._fils:
                     fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
                 ecoute.fermer()
         return ErreurTemporaire("abonnement fini")
-
-    async def _estimer_heure(self) -> None:
-        """L'heure de l'exchange, de nouveau ; un REST muet n'empêche pas de se reconnecter."""
-        for fil in self.fils:
-            fil.compteurs.reconnexions += 1
-        await self._mesurer_l_heure()
-
-    async def _mesurer_l_heure(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(VERIFICATION_MAX_S):
-                await self._connexion.estimer_heure()
-        for fil in self.fils:
-            if fil.doute:
-                fil.sale = True
-                fil.reveiller()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole.get(symbole)
@@ -10986,13 +10996,13 @@ class Abonnement:
         mesure = 0.0
         while True:
             await pause(RONDE_S)
-            if any(fil.doute for fil in self.fils) and self._horloge() >= mesure:
+            if any(fil.doute for fil in self._fils) and self._horloge() >= mesure:
                 mesure = self._horloge() + PAS_DE_GRACE_S
-                await self._mesurer_l_heure()
-            for fil in self.fils:
-                if isinstance(fil, FilCarnet) and fil.croises >= CROISES_MAX:
-                    ecoute.couper(f"carnet croisé de {fil.cle.symbole}")
-            silencieux = [fil for fil in self.fils if self._silence_s(fil) > self._patience(fil)]
+                await remettre_a_l_heure(self._connexion, self._fils)
+            for fil in self._fils:
+                if fil.defaut:
+                    ecoute.couper(fil.defaut)
+            silencieux = [fil for fil in self._fils if self._silence_s(fil) > self._patience(fil)]
             morts = await asyncio.gather(*(self._est_mort(fil) for fil in silencieux))
             self._traiter_les_muets(list(itertools.compress(silencieux, morts)), ecoute)
 
@@ -11004,18 +11014,17 @@ class Abonnement:
 
         bithumb n'y garde que le dernier abonné, mexc les trente premiers : les autres partent à autant qu'il en vit.
         """
-        vivants = [fil for fil in self.fils if fil.cle.symbole in self._entendus and fil not in muets]
+        vivants = [fil for fil in self._fils if fil.cle.symbole in self._entendus and fil not in muets]
         if vivants:
             self._muets.update(fil.cle.symbole for fil in muets)
         a_part = [fil for fil in muets if self._muets[fil.cle.symbole] >= MUETS_MAX and vivants]
         for debut in range(0, len(a_part), max(1, len(vivants))):
             partants = a_part[debut : debut + len(vivants)]
             for fil in partants:
-                self.fils.remove(fil)
                 del self._par_symbole[fil.cle.symbole]
             noms = ", ".join(fil.cle.symbole for fil in partants)
             journal.info("%s : muet à côté de %d autres ; suivi par une autre connexion.", noms, len(vivants))
-            self._lancer(self._autre(partants, groupe=self._groupe))
+            self._flux.abonner(self._canal, partants, groupe=self._groupe)
         for fil in muets:
             if fil not in a_part:
                 ecoute.couper(f"plus rien de {fil.cle.symbole} depuis {duree_lisible(self._silence_s(fil))}")
@@ -11055,7 +11064,7 @@ class Flux:
     """
 
     def __init__(self, connexion: Connexion, canal: str | None, fils: Sequence[Fil]) -> None:
-        self._connexion, self._canal, self.fils = connexion, canal, list(fils)
+        self.connexion, self._canal, self.fils = connexion, canal, list(fils)
         self._reveil = asyncio.Event()
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
@@ -11066,43 +11075,39 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer_tache(self._sonder(self.fils))
-            return
-        self._abonner(self._canal, self.fils)
-
-    def _abonner(self, canal: str, fils: Sequence[Fil]) -> None:
-        groupable = self._connexion.api.has.get(CANAUX[canal].capacite_groupee)
-        for groupe in self._groupes(fils):
-            ensemble = len(groupe) > 1 and bool(groupable)
-            self._lancer(Abonnement(canal, groupe, groupe=ensemble, lancer=self._lancer, replier=self._replier_sur))
-
-    def _replier_sur(self, canal: str, fils: Sequence[Fil]) -> bool:
-        """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
-        if not all(isinstance(fil, FilBougies) for fil in fils):
-            return False
-        if canal == "ohlcv" and "trades" in self._connexion.canaux_offerts():
-            neufs = [fil.en_agregat() for fil in fils if isinstance(fil, FilBougies)]
-            for ancien, neuf in zip(fils, neufs, strict=True):
-                neuf.reveiller = self._reveil.set
-                self.fils[self.fils.index(ancien)] = neuf
-            self._abonner("trades", neufs)
+            self._lancer(self._sonder(self.fils))
         else:
-            self._lancer_tache(self._sonder(fils))
+            self._repartir(self._canal, self.fils)
+
+    def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
+        """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
+        for fil in fils:
+            par_nature[fil.serie.nature].append(fil)
+        for semblables in par_nature.values():
+            for debut in range(0, len(semblables), FILS_PAR_ECOUTE):
+                ensemble = semblables[debut : debut + FILS_PAR_ECOUTE]
+                self.abonner(canal, ensemble, groupe=groupable and len(ensemble) > 1)
+
+    def abonner(self, canal: str, fils: Sequence[Fil], *, groupe: bool) -> None:
+        """Lance une écoute de plus."""
+        self._lancer(Abonnement(self, canal, fils, groupe=groupe).suivre())
+
+    def replier(self, canal: str, fils: Sequence[Fil]) -> bool:
+        """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
+        bougies = [fil for fil in fils if isinstance(fil, FilBougies)]
+        if len(bougies) < len(fils):
+            return False
+        if canal == "ohlcv" and "trades" in self.connexion.canaux_offerts():
+            for fil in bougies:
+                fil.faire_des_trades(None)
+            self._repartir("trades", fils)
+        else:
+            self._lancer(self._sonder(fils))
         return True
 
-    def _groupes(self, tous: Sequence[Fil]) -> Iterator[list[Fil]]:
-        """Les fils d'une même écoute : d'un même type de marché (binance et bybit l'exigent), cent au plus."""
-        par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
-        for fil in tous:
-            par_nature[fil.serie.nature].append(fil)
-        for fils in par_nature.values():
-            for debut in range(0, len(fils), FILS_PAR_ECOUTE):
-                yield fils[debut : debut + FILS_PAR_ECOUTE]
-
-    def _lancer(self, abonnement: Abonnement) -> None:
-        self._lancer_tache(abonnement.suivre())
-
-    def _lancer_tache(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _lancer(self, coroutine: Coroutine[Any, Any, None]) -> None:
         tache = asyncio.ensure_future(coroutine)
         self._taches.add(tache)
         tache.add_done_callback(self._finie)
@@ -11119,13 +11124,13 @@ class Flux:
             fil.ecouter()
         delais = delais_backoff(RELANCE_RATTRAPAGE_S)
         while fils := [fil for fil in tous if fil.refus is None]:
-            await self._connexion.estimer_heure()
-            close = self._connexion.heure_ms() - fils[0].reglages.plage.grace_ms
+            await self.connexion.estimer_heure()
+            close = self.connexion.heure_ms() - fils[0].reglages.plage.grace_ms
             await asyncio.gather(*(fil.rattraper() for fil in fils))
             for fil in fils:
                 if isinstance(fil.echec, ErreurDefinitive):
                     fil.refuser(fil.echec)
-            heure = self._connexion.heure_ms()
+            heure = self.connexion.heure_ms()
             prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
             attente = max(RONDE_S, (prochaine - heure) / 1000)
             if all(fil.a_jour(close) for fil in fils):
@@ -11141,7 +11146,7 @@ class Flux:
 
     async def suivants(self, plafond_s: float) -> list[Lot]:
         """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
-        heure = self._connexion.heure_ms()
+        heure = self.connexion.heure_ms()
         echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
         attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
         await attendre(self._reveil, attente)
@@ -11153,10 +11158,10 @@ class Flux:
 
     def collecter(self) -> list[Lot]:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
-        heure = self._connexion.heure_ms()
+        heure = self.connexion.heure_ms()
         lots, self._restes = self._restes, []
         for fil in self.fils:
-            if fil.sale or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+            if fil.a_collecter or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
                 lots += fil.collecter(heure)
         return lots
 
@@ -11182,21 +11187,18 @@ class Flux:
         limite = horloge() + plafond_s
         while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
             await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
-            await self._connexion.estimer_heure()
+            await self.connexion.estimer_heure()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
         if any(fil.doute for fil in self.fils):  # ce que l'écoute a dit en dernier vient avant sa fermeture
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(VERIFICATION_MAX_S):
-                    await self._connexion.estimer_heure()
+            await remettre_a_l_heure(self.connexion, self.fils)
         for fil in self.fils:
             fil.conclut = True
-            fil.sale = fil.sale or fil.doute
         await self._fermer_les_ecoutes()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plafond_s):
-                await self._connexion.estimer_heure()
+                await self.connexion.estimer_heure()
                 await self._attendre_la_grace(plafond_s / 2)
                 await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
         await self.arreter()
@@ -12701,9 +12703,10 @@ def ouvrir_fil(
         if canal == "trades":
             return FilTrades(connexion, serie, fiche, reglages, connus)
         return (FilTicker if canal == "ticker" else FilCarnet)(connexion, serie, fiche, reglages)
-    if canal != "trades":
-        return FilBougies(connexion, serie, fiche, reglages)
-    return FilAgregat(connexion, serie, fiche, reglages, tache.bougies_vides if tache.trades_vers_ohlcv else None)
+    fil = FilBougies(connexion, serie, fiche, reglages)
+    if canal == "trades":
+        fil.faire_des_trades(tache.bougies_vides if tache.trades_vers_ohlcv else None)
+    return fil
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:

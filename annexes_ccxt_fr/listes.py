@@ -31,6 +31,7 @@ from module_ccxt_fr_v2 import (
     Timeframe,
     decimal_lisible,
     en_iso,
+    genre_de,
     identifiants_exchanges,
     journal,
     nombre_de,
@@ -89,10 +90,49 @@ def exchanges() -> list[dict[str, Any]]:
 
 
 def decrire(nom: str) -> dict[str, Any]:
-    """Les faits d'un exchange (`Connexion.faits`), comment il est éprouvé, et ce qu'il faut en savoir de plus."""
-    faits = Connexion(Reglages(nom)).faits()
+    """Les faits d'un exchange, comment il est éprouvé, et ce qu'il faut en savoir de plus."""
+    faits = faits_de(Connexion(Reglages(nom)))
     rejoues = list(REJOUES.get(nom, ()))
     return {"exchange": nom, "epreuve": epreuve(nom, faits), "rejoues": rejoues, **faits, "note": NOTES.get(nom, "")}
+
+
+def faits_de(connexion: Connexion) -> dict[str, Any]:
+    """Ce que l'on sait d'un exchange sans rien lui demander.
+
+    `page` et `unite_volume` : par genre (« spot », « linear », « inverse ») ; `sourde` : les genres et les prix
+    dont seules les dernières bougies sont servies ; `portee` : bougies servies en tout, None si rien n'en est dit.
+    """
+    if not connexion.api.has.get("fetchOHLCV"):
+        return {"timeframes": [], "prix": [], "page": {}, "sourde": [], "portee": None,
+                "flux": connexion.canaux_offerts(), "unite_volume": {}}  # fmt: skip
+    marches = {genre_de(marche): marche for marche in genres_offerts(connexion)}
+    return {
+        "timeframes": connexion.timeframes_offerts(),
+        "prix": connexion.prix_offerts() if set(marches) - {"spot"} else ["last"],
+        "page": {genre: connexion.limite_maximale(marche, "last") for genre, marche in marches.items()},
+        "sourde": sorted(connexion.particularite.sourde & {*marches, *PRIX}),
+        "portee": connexion.particularite.portee or None,
+        "flux": connexion.canaux_offerts(),
+        "unite_volume": {genre: connexion.unite_volume(marche) for genre, marche in marches.items()},
+    }
+
+
+def genres_offerts(connexion: Connexion) -> list[Mapping[str, Any]]:
+    """Un marché type par genre que l'exchange annonce, sans requête : sa base s'y appelle « base »."""
+    traits, capacites = connexion.api.features or {}, connexion.api.has
+    au_comptant = capacites.get("spot") or traits.get("spot")
+    genres: list[tuple[str, str | None]] = [("spot", None)] if au_comptant else []
+    for type_marche in ("swap", "future"):
+        sous_types = [s for s in ("linear", "inverse") if (traits.get(type_marche) or {}).get(s)]
+        if capacites.get(type_marche):
+            genres += [(type_marche, sous_type) for sous_type in sous_types or ["linear"]]
+    return [
+        {
+            "type": type_marche, "subType": sous_type, "contract": sous_type is not None,
+            "inverse": sous_type == "inverse", "base": "base", "quote": "cotation",
+        }
+        for type_marche, sous_type in genres
+    ]  # fmt: skip
 
 
 def epreuve(nom: str, faits: Enregistrement) -> str:

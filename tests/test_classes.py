@@ -19,6 +19,7 @@ import pytest
 from outils_marche import marche_de
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.listes import faits_de, genres_offerts
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -111,7 +112,7 @@ def lire_instant(texte: str) -> tuple[str, int] | None:
 
 def genres_de(nom: str) -> list[str]:
     """Les genres de marché d'une classe, tels que « spot » ou « swap.linear »."""
-    genres = module.Connexion(module.Reglages(nom)).genres_offerts()
+    genres = genres_offerts(module.Connexion(module.Reglages(nom)))
     return [".".join(filter(None, (genre["type"], genre["subType"]))) for genre in genres]
 
 
@@ -453,7 +454,7 @@ def test_l_unite_du_volume_est_prouvee_ou_inconnue(nom: str, genre: str, unite: 
 def test_les_faits_d_un_exchange_se_disent_sans_requete(nom: str) -> None:
     """Timeframes, prix, page, portée, flux et unité, par genre de marché."""
     connexion = module.Connexion(module.Reglages(nom))
-    faits = connexion.faits()
+    faits = faits_de(connexion)
     assert list(faits) == ["timeframes", "prix", "page", "sourde", "portee", "flux", "unite_volume"]
     assert all(module.Timeframe.lire(code) for code in faits["timeframes"])
     assert set(faits["page"]) == set(faits["unite_volume"]) <= {"spot", "linear", "inverse"}
@@ -465,9 +466,9 @@ def test_les_faits_d_un_exchange_se_disent_sans_requete(nom: str) -> None:
 
 def test_les_faits_de_deux_exchanges() -> None:
     """Ce qu'un lecteur de la liste y lit."""
-    kraken = module.Connexion(module.Reglages("kraken")).faits()
+    kraken = faits_de(module.Connexion(module.Reglages("kraken")))
     assert (kraken["portee"], kraken["page"], kraken["prix"]) == (720, {"spot": 720}, ["last"])
-    phemex = module.Connexion(module.Reglages("phemex")).faits()
+    phemex = faits_de(module.Connexion(module.Reglages("phemex")))
     assert phemex["sourde"] == ["inverse", "spot"]
     assert phemex["page"] == {"spot": 1000, "linear": 2000, "inverse": 1000}
-    assert module.Connexion(module.Reglages("coinone")).faits()["timeframes"] == []
+    assert faits_de(module.Connexion(module.Reglages("coinone")))["timeframes"] == []

@@ -446,7 +446,7 @@ def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], g
 
 async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
     await connexion.charger_marches(symboles)
-    return [str(connexion.resoudre(symbole)["symbol"]) for symbole in symboles]
+    return [str(connexion.marches.resoudre(symbole)["symbol"]) for symbole in symboles]
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_un_symbole_court_ambigu_dit_les_candidats(bourse: Bourse) -> None:
         await connexion.charger_marches(["BTC/USD"])
         jumeau = {**connexion.api.markets["BTC/USD:BTC-261225"], "symbol": "BTC/USD:BTC-270326"}
         connexion.api.markets["BTC/USD:BTC-270326"] = jumeau
-        connexion.resoudre("BTC/USD")
+        connexion.marches.resoudre("BTC/USD")
 
     with pytest.raises(module.ErreurDemande) as refus:
         jouer(bourse, "okx", scenario, type_marche="future")
@@ -529,7 +529,7 @@ def test_un_marche_retire_est_dit(bourse: Bourse, caplog: pytest.LogCaptureFixtu
     async def scenario(connexion: module.Connexion) -> None:
         await connexion.charger_marches(["BTC/USDT"])
         connexion.api.markets["BTC/USDT"]["active"] = False
-        connexion.resoudre("BTC/USDT")
+        connexion.marches.resoudre("BTC/USDT")
 
     jouer(bourse, "binance", scenario)
     assert "« BTC/USDT » n'est plus coté sur binance : seul son passé peut être lu." in caplog.text
@@ -712,14 +712,14 @@ def test_les_seuls_marches_utiles_sont_ranges(bourse: Bourse) -> None:
     async def scenario(connexion: module.Connexion) -> tuple[set[str], int, str]:
         await connexion.preparer(["BTC/USDT"], seuls=True)
         ranges, requetes = set(connexion.api.markets), connexion.requetes
-        return ranges, requetes, str(connexion.resoudre("BTC/USDT")["id"])
+        return ranges, requetes, str(connexion.marches.resoudre("BTC/USDT")["id"])
 
     assert jouer(bourse, "binance", scenario) == ({"BTC/USDT"}, 2, "BTCUSDT")
 
     async def inconnu(connexion: module.Connexion) -> None:
         await connexion.preparer(["BTC/USDT", "BTC/USDX"], seuls=True)
         assert len(connexion.api.markets) > 3
-        connexion.resoudre("BTC/USDX")
+        connexion.marches.resoudre("BTC/USDX")
 
     with pytest.raises(module.ErreurDemande) as refus:
         jouer(bourse, "binance", inconnu)

@@ -183,7 +183,7 @@ def test_un_contrat_d_un_type_a_part_est_trouve() -> None:
         reglages = module.Reglages("hyperliquid", type_marche="swap", config_ccxt={**config, "rateLimit": 1})
         async with module.connecter(reglages) as connexion:
             await connexion.charger_marches(["XYZ-BBB/USDC:USDC"])
-            return str(connexion.resoudre("XYZ-BBB/USDC:USDC")["baseName"])
+            return str(connexion.marches.resoudre("XYZ-BBB/USDC:USDC")["baseName"])
 
     with servir("hyperliquid") as simulateur:
         assert asyncio.run(resoudre(simulateur.config)) == "xyz:BBB"
@@ -214,6 +214,6 @@ def test_tout_exchange_qui_a_des_bougies_est_utilisable(nom: str) -> None:
     offerts = list(connexion.api.timeframes or {"1m": "1m"})
     connexion.controler_bougies("1m" if "1m" in offerts else offerts[0], "last")
     for genre in MARCHES:
-        assert 2 <= connexion._limite_maximale(genre, "last") <= 50_000  # revolutx
+        assert 2 <= connexion.limite_maximale(genre, "last") <= 50_000  # revolutx
     assert issubclass(module._classe(nom), ccxt.Exchange)
     assert connexion.requetes == 0

@@ -296,17 +296,10 @@ def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFix
 # --- Heure de l'exchange
 
 
-class Horloge(m._Liaison):
-    """Une liaison réduite à son horloge."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
-        monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
-
-
 def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
     """En avance : il faut deux témoins, d'instants différents, et le moins avancé fait l'heure. D'un jour : refusé."""
-    horloge = Horloge(monkeypatch)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
+    horloge = m.Horloge()
     assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)
     assert horloge.noter_instant(T0 + m.HEURE_MS)  # le même, redit
@@ -369,7 +362,15 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
     fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
     if isinstance(fil, m.FilBougies):
-        fil._epreuve.reussie = True  # une bougie du REST aurait confirmé celles du flux
+        fil.confrontation.crues = True  # une bougie du REST aurait confirmé celles du flux
+    fil.rompre()
+    return fil
+
+
+def ouvrir_agregat(vides: str) -> Any:
+    """Un fil de bougies faites d'un flux de trades, sans grâce, abonné."""
+    fil = ouvrir_fil(m.FilBougies, FausseConnexion(), grace_ms=0)
+    fil.faire_des_trades(vides)
     fil.rompre()
     return fil
 
@@ -542,9 +543,9 @@ def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
     """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
-        fil._grace_s = 60.0
+        fil.source.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
         nourrir(fil, (3, 79_000))
@@ -557,15 +558,15 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000))
         for minute in range(1, 5):
             nourrir(fil, (minute * 10, minute * MINUTE + 1_000))
             for relue in fil.collecter(fil.connexion.heure):
                 assert instants([relue]) == []
-            fil._adopter(lot(bougie(minute - 1)))
-        assert fil._continuite.vains >= m.SAUTS_VAINS_MAX
+            fil.source.adopter(lot(bougie(minute - 1)))
+        assert fil.source.continuite.vains >= m.SAUTS_VAINS_MAX
 
     a_la_main(essai)
 
@@ -574,7 +575,7 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
     """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilAgregat, FausseConnexion(), "omettre", grace_ms=0)
+        fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (2, 61_000))
         fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
@@ -587,7 +588,7 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
 
 def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
     """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
-    confirmation = m.Confirmation()
+    confirmation = m.Confrontation(CLE)
     dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
     assert confirmation.retenir(dit) == dit
     assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
@@ -603,7 +604,7 @@ def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
 
 def test_la_memoire_des_bougies_dites_est_bornee() -> None:
     """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
-    confirmation = m.Confirmation()
+    confirmation = m.Confrontation(CLE)
     for minute in range(3 * m.DITES_GARDEES):
         confirmation.retenir(lot(bougie(minute)))
     assert len(confirmation._dites) <= 2 * m.DITES_GARDEES

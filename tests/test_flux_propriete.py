@@ -92,13 +92,11 @@ class Marche:
         """Comme le flux."""
         return {**trade._asdict(), "id": trade.id if self.style.flux_nomme else None}
 
-    # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
-    _decalage_ms: int = 0
-    _vu_ms: int = 0
-    _douteux_ms: int = 0
-    heure_ms = m.Connexion.heure_ms
-    noter_instant = m.Connexion.noter_instant
-    noter_instants = m.Connexion.noter_instants
+    def __post_init__(self) -> None:
+        # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
+        horloge = m.Horloge()
+        self.heure_ms, self.noter_instant = horloge.heure_ms, horloge.noter_instant
+        self.noter_instants = horloge.noter_instants
 
     async def lire_trades(self, _serie: Any, depuis: int | None, _params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
         """Une page."""
