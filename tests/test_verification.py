@@ -121,7 +121,7 @@ def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.eprouver(chemin)
         return ""
 
-    monkeypatch.setattr(m, "_lire_a_part", lire)
+    monkeypatch.setattr(m, "lire_a_part", lire)
 
 
 # Les fautes, à la ligne 20
