@@ -2994,11 +2994,11 @@ class JournalDeReprise:
         """Vrai d'un dernier lot que le processus, tué, n'a pas fini d'écrire : rien n'y est abîmé."""
         with self.chemin.open("rb") as fichier:
             fichier.seek(position)
-            octets = fichier.read()
-        if len(octets) < TETE_DE_LOT.size:
-            return MARQUE_DE_LOT.startswith(octets[: len(MARQUE_DE_LOT)])
-        marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack_from(octets)
-        return bool(marque == MARQUE_DE_LOT and TETE_DE_LOT.size + de_note + de_lignes > len(octets))
+            tete, taille = fichier.read(TETE_DE_LOT.size), os.fstat(fichier.fileno()).st_size
+        if len(tete) < TETE_DE_LOT.size:
+            return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
+        marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
+        return bool(marque == MARQUE_DE_LOT and position + TETE_DE_LOT.size + de_note + de_lignes > taille)
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -3048,10 +3048,6 @@ class JournalDeReprise:
                 "Vérifiez le disque, puis relancez : ce lot sera écarté, et redemandé.",
             )
         return pa.Table.from_batches([self._decoder(lu[1])])
-
-    def premiere(self) -> Borne | None:
-        """La plus petite clé du journal."""
-        return min(((e.symbole, e.debut) for e in self.entrees), default=None)
 
     def flot(
         self, symbole: str | None = None, debut: int = INSTANT_MIN_MS, fin: int = INSTANT_MAX_MS
@@ -3340,6 +3336,7 @@ class Sortie(ABC):
         self.origine = origine  # de ce qui va être écrit ; None : celle de la sortie, quelle qu'elle soit
         self.fiches: dict[CleSerie, Fiche] = {}
         self._fins_connues: dict[CleSerie, int] = {}  # où finissait, à l'ouverture, ce qui est couvert
+        self._a_change = False  # depuis la dernière fin
         self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
 
@@ -3459,8 +3456,8 @@ class Sortie(ABC):
         return 0.0
 
     @abstractmethod
-    def _finir(self) -> bool:
-        """Met la sortie dans sa forme finale ; rend vrai si elle a changé."""
+    def _finir(self) -> None:
+        """Met la sortie dans sa forme finale."""
 
     @abstractmethod
     def ecarter(self) -> None:
@@ -3566,7 +3563,9 @@ class Sortie(ABC):
             journal.warning("« %s » est gros : ce qui vient d'être reçu y sera fondu à la relance.", self.chemin)
             return False
         with self._garde():
-            return self._finir()
+            self._finir()
+        change, self._a_change = self._a_change, False
+        return change
 
     def fermer(self) -> None:
         """Rend le verrou ; idempotent. Sans `finir`, ce qui est reçu attend la prochaine ouverture."""
@@ -3799,7 +3798,6 @@ class SortieFichier(Sortie):
         self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
         self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
         self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
-        self._modifiee = False  # la sortie, depuis la dernière fin
         self._ecrites = 0  # les lignes du fichier qu'on compose
         self._duree_fonte = 0.0
         self._fiche_ecrite = -math.inf
@@ -4015,7 +4013,7 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None:
             reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", *_versions())}
-            self._connue = (reste, self._fiches_copiees())
+            self._connue = (reste, {cle: fiche.copie() for cle, fiche in self.fiches.items()})
             if self._est_fidele(ecrites, entete):
                 return
         self._assainir()
@@ -4246,10 +4244,8 @@ class SortieFichier(Sortie):
         recopie = self._a_jour and self._s_allonge() and not self._entrelace
         return self.octets / OCTETS_PAR_S * (0.1 if recopie else self.codec.lenteurs.get(self.compression, 1.0))
 
-    def _finir(self) -> bool:
+    def _finir(self) -> None:
         self._fondre_journal()
-        modifiee, self._modifiee = self._modifiee, False
-        return modifiee
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
@@ -4263,8 +4259,8 @@ class SortieFichier(Sortie):
             )
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self._connue = self._reste_de_l_entete(), self._fiches_copiees()
-            self._modifiee = True
+            self._connue = self._reste_de_l_entete(), {cle: fiche.copie() for cle, fiche in self.fiches.items()}
+            self._a_change = True
         self._journal.supprimer()
 
     def _fondre(self, *, lignes_changees: bool) -> None:
@@ -4282,7 +4278,7 @@ class SortieFichier(Sortie):
 
     def _prolonger(self, fichier: BinaryIO) -> None:
         """Si le fichier s'allonge, recopie ses octets d'avant la première ligne nouvelle ; puis la suite, fusionnée."""
-        premiere = self._journal.premiere()
+        premiere = min(((entree.symbole, entree.debut) for entree in self._journal.entrees), default=None)
         recopiable = self._existe() and self._a_jour and not self._entrelace and self._s_allonge()
         if premiere is None or not recopiable:
             self._composer(fichier, self._fusion())
@@ -4321,9 +4317,6 @@ class SortieFichier(Sortie):
             )
 
     # La fiche.
-
-    def _fiches_copiees(self) -> dict[CleSerie, Fiche]:
-        return {cle: fiche.copie() for cle, fiche in self.fiches.items()}
 
     def _en_dit_plus(self) -> bool:
         """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
@@ -4996,7 +4989,7 @@ class SortieSqlite(Sortie):
         )
         self._base: sqlite3.Connection | None = None
         self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
-        self._prete = self._a_change = False
+        self._prete = False
 
     @contextlib.contextmanager
     def _erreurs(self, action: str) -> Iterator[None]:
@@ -5377,14 +5370,12 @@ class SortieSqlite(Sortie):
         self._a_change = True
         self._finir()
 
-    def _finir(self) -> bool:
+    def _finir(self) -> None:
         if self._base is not None:
             with self._erreurs("Écrire"):
                 if self._base.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # aussi d'une exécution tuée
                     self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     self._quitter_wal(self._base)
-        change, self._a_change = self._a_change, False
-        return change
 
     def _quitter_wal(self, base: sqlite3.Connection) -> None:
         """Au repos, un seul fichier, que l'on lit même d'un dossier en lecture seule ; un lecteur présent l'empêche."""
@@ -7163,6 +7154,7 @@ async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) ->
 
 
 # --- Le parc : ce que partagent les connexions d'une même exécution ---
+
 
 class Parc:
     """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
