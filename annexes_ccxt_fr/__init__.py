@@ -6,7 +6,8 @@
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
-- `rapport` : une page à regarder.
+- `rapport` : une page à regarder ;
+- `journaux` : reprendre le journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
 de son fichier.

@@ -67,6 +67,7 @@ from module_ccxt_fr_v2 import (
     lire_env,
     lire_objet_ou_fichier,
     lire_options,
+    lire_plusieurs,
     lire_secondes,
     lire_texte,
     lire_texte_utf8,
@@ -96,12 +97,8 @@ def lire_nom(valeur: Any) -> str:
 
 
 def lire_noms(valeur: Any) -> tuple[str, ...]:
-    """Des noms de tâches, en liste ou séparés par des virgules ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    noms = tuple(dict.fromkeys(lire_nom(e) for e in elements if str(e).strip()))
-    if not noms:
-        raise ValueError("au moins un nom de tâche est attendu")
-    return noms
+    """Des noms de tâches : voir `lire_plusieurs`."""
+    return lire_plusieurs(valeur, lire_nom, "nom de tâche")
 
 
 def lire_dask(valeur: Any) -> str:

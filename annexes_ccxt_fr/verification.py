@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from module_ccxt_fr_v2 import (
-    AUTRES_TYPES,
     AVANCE_ADMISE_MS,
     AVANT_COTATION,
     CODE_FAUTES,
@@ -72,7 +71,9 @@ from module_ccxt_fr_v2 import (
     en_iso,
     en_tuples,
     en_un_bloc,
+    est_niveaux,
     est_possible,
+    est_texte,
     executer_async,
     fiche_de_rien,
     format_du_fichier,
@@ -84,11 +85,11 @@ from module_ccxt_fr_v2 import (
     nombre_de,
     oter,
     par_serie,
+    pas_a_pas,
     pas_le_notre,
     plages,
     prix_possibles,
     prolonger,
-    ruptures,
     sur_grille,
     type_des_colonnes,
     unir,
@@ -323,6 +324,25 @@ def accordee(fiche: Fiche, presents: Sequence[Intervalle], perdus: Sequence[Inte
     return neuve
 
 
+def _ruptures(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
+    """Masques des lignes dont la clé est déjà plus haut, et des autres qui reculent."""
+    rangs = pa.array(range(table.num_rows), pa.int64())
+    cle = ["symbole", *donnee.rang]
+    premiers = table.select(cle).append_column("rang", rangs).group_by(cle, use_threads=False)
+    doublons = pc.invert(pc.is_in(rangs, value_set=en_un_bloc(premiers.aggregate([("rang", "min")])["rang_min"])))
+    suivent = pc.or_(*pas_a_pas(table, donnee))
+    return doublons, pc.and_not(pc.invert(pa.concat_arrays([pa.array([True]), suivent])), doublons)
+
+
+def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
+    """Vrai si le type lu tient toutes les valeurs de l'autre, comme ceux de pandas, polars et DuckDB."""
+    if pa.types.is_timestamp(voulu):
+        return bool(pa.types.is_timestamp(lu) and lu.unit != "s" and lu.tz in (None, "UTC", "Etc/UTC", "+00:00"))
+    if pa.types.is_string(voulu):
+        return est_texte(lu)
+    return bool(pa.types.is_large_list(lu) and est_niveaux(voulu) and lu.value_type == voulu.value_type)
+
+
 class Examen:
     """Une série, contrôlée lot par lot, dans l'ordre du fichier."""
 
@@ -379,7 +399,7 @@ class Examen:
         avant = self._fins.get(reperes["symbole"][0].as_py(), reperes[:0])
         if prolonger(self._fins, reperes, self.donnee):
             return pa.repeat(constante(False), len(instants))
-        masques = ruptures(pa.concat_tables([avant, reperes]), self.donnee)
+        masques = _ruptures(pa.concat_tables([avant, reperes]), self.donnee)
         doublons, reculs = (masque[len(avant) :] for masque in masques)
         self._noter_masque("doublon", "ligne en double", instants, doublons)
         self._noter_masque("desordre", "ligne en désordre", instants, reculs)
@@ -455,11 +475,15 @@ class Controle:
         self.en_attente = False
         for fiche in brut.fiches:
             self._examen(fiche.cle, fiche)
-        for nature, phrase in brut.defauts:
-            if nature == AUTRES_TYPES:
+        types = [(brut.schema.field(champ.name).type, champ) for champ in donnee.schema] if brut.schema else []
+        for lu, champ in types:
+            phrase = f"{champ.name} en {lu}, pas en {champ.type}"
+            if lu != champ.type and _sont_equivalents(lu, champ.type):
                 rapport.avertissements.append(f"récrit par un autre outil, sans perte : {phrase}")
-            else:
-                rapport.noter([Constat(nature, None, None, None, phrase)])
+            elif lu != champ.type:
+                rapport.noter([Constat("types", None, None, None, phrase)])
+        for nature, phrase in brut.defauts:
+            rapport.noter([Constat(nature, None, None, None, phrase)])
 
     def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
         etat = EtatSerie(cle, self.table)
@@ -609,8 +633,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             en_attente = en_attente or (controle is not None and controle.en_attente)
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
-                retenus, fiches = _retenir(lecteur, lecteur.retenir)
-                lecteur.remplacer(retenus, fiches)
+                lecteur.remplacer(*_retenir(lecteur))
         if rapport.fautes.keys() & ILLISIBLES:
             _refaire(a_lire)
     if rapport.fautes:
@@ -623,29 +646,28 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
     return en_attente or bool(rapport.fautes)
 
 
-def _retenir(
-    lecteur: Sortie, retenir: Callable[[pa.Table, pa.Array], pa.Table]
-) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
+def _retenir(lecteur: Sortie) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
     """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
     retenus: list[pa.Table] = []
     fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in lecteur.fiches_portees()}
     rapport = Rapport(lecteur.chemin, lecteur.format)
-    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(retenir(lot, gardees)))
+    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(lot.take(gardees)))
     return retenus, controle.fiches() if controle is not None else fiches
 
 
 def _refaire(a_lire: Sequence[Sortie]) -> None:
     """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
-    sauves = [(lecteur, *_retenir(lecteur, pa.Table.take)) for lecteur in a_lire]
+    sauves = [(lecteur, *_retenir(lecteur)) for lecteur in a_lire]
     if not any(fiches for _, _, fiches in sauves):
         raise ErreurDemande(
             f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
             "Déplacez-le, puis relancez la commande qui l'a produit.",
         )
-    a_lire[0].ecarter()
+    if a_lire[0].chemin.exists():
+        a_lire[0].ecarter()
     for lecteur, retenus, fiches in sauves:
         donnee = lecteur.type_donnee
-        lignes = pa.concat_tables([donnee.schema.empty_table(), *(retenu.select(donnee.noms) for retenu in retenus)])
+        lignes = pa.concat_tables([donnee.schema.empty_table(), *retenus])
         par_cle = dict(par_serie(lignes, donnee))
         for cle, fiche in fiches.items():
             for lot in _par_source(fiche, par_cle.get(cle, lignes[:0])):

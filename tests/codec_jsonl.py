@@ -38,10 +38,9 @@ class CodecJsonl(m.Codec):
         donnee: m.TypeDonnee,
         depuis: m.Borne | None = None,
         colonnes: Sequence[str] | None = None,
-        fin: int = 0,
     ) -> Iterator[pa.Table]:
         """Les objets, en table ; du début, quelle que soit la borne : c'est permis."""
-        del depuis, fin
+        del depuis
         voulues = pa.schema([donnee.schema.field(nom) for nom in colonnes or donnee.noms])
         with chemin.open(encoding="utf-8") as fichier:
             fichier.readline()

@@ -646,7 +646,7 @@ def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
         with ecrivain.brut() as brut:
             (lignes,) = brut.lots
             rangs = pa.array([r for r, i in enumerate(lignes["timestamp"].to_pylist()) if i is not None], pa.int64())
-            retenu = ecrivain.retenir(lignes, rangs)
+            retenu = lignes.take(rangs)
         ecrivain.remplacer([retenu], {fiche().cle: fiche()})
     with contextlib.closing(sqlite3.connect(chemin)) as base:
         lus = [t for (t,) in base.execute("SELECT timestamp FROM ohlcv")]
@@ -657,7 +657,7 @@ def oter_la_troisieme(chemin: Path) -> None:
     with creer(chemin).tenue() as ecrivain:
         with ecrivain.brut() as brut:
             (lignes,) = brut.lots
-            retenu = ecrivain.retenir(lignes, pa.array([r for r in range(9) if r != 3], pa.int64()))
+            retenu = lignes.take(pa.array([r for r in range(9) if r != 3], pa.int64()))
         ecrivain.remplacer([retenu], {fiche().cle: fiche()})
     assert sorted(contenu(chemin)[BTC]) == [0, 1, 2, 4, 5, 6, 7, 8]
 

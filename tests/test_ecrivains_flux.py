@@ -55,7 +55,7 @@ def naissances() -> Any:
 
 
 @contextlib.contextmanager
-def flux(chemin: Path, donnee: m.TypeDonnee = m.TRADES) -> Iterator[Callable[[m.Lot], None]]:
+def flux(chemin: Path, donnee: m.TypeDonnee = m.TRADES) -> Iterator[Callable[[m.Lot], object]]:
     """Un flux ouvert sur cette sortie ; rend de quoi y écrire un lot, et le finit."""
     with creer(chemin, donnee, flux=True) as ecrivain:
         yield lambda unique: ecrivain.ecrire(unique, m.Fiche(unique.cle))

@@ -86,7 +86,7 @@ def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[Rangee]) -> None:
     """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
     lignes = table(donnee, rangees)
     if chemin.suffix == ".csv":
-        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.en_csv(donnee, lignes))
+        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.CodecCsv().octets(lignes, donnee))
     elif chemin.suffix == ".parquet":
         metadonnees = pq.read_metadata(chemin).metadata
         with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
@@ -121,7 +121,7 @@ def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.eprouver(chemin)
         return ""
 
-    monkeypatch.setattr(m, "_lire_a_part", lire)
+    monkeypatch.setattr(m, "lire_a_part", lire)
 
 
 # Les fautes, à la ligne 20
@@ -218,7 +218,7 @@ def refaire_fiche(chemin: Path, **champs: Any) -> None:
     lecteur = m.lecteur_de(chemin, None)
     fiches = [dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
     with lecteur.tenue(), lecteur.brut() as brut:
-        retenus = [lecteur.retenir(lot, pa.array(range(lot.num_rows), pa.int64())) for lot in brut.lots]
+        retenus = list(brut.lots)
     with lecteur.tenue():
         lecteur.remplacer(retenus, {fiche.cle: fiche for fiche in fiches})
 
