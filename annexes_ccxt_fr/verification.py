@@ -72,6 +72,7 @@ from module_ccxt_fr_v2 import (
     en_tuples,
     en_un_bloc,
     est_niveaux,
+    est_nombre,
     est_possible,
     est_texte,
     executer_async,
@@ -340,6 +341,8 @@ def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
         return bool(pa.types.is_timestamp(lu) and lu.unit != "s" and lu.tz in (None, "UTC", "Etc/UTC", "+00:00"))
     if pa.types.is_string(voulu):
         return est_texte(lu)
+    if pa.types.is_integer(voulu):  # pandas, d'une colonne qui a des vides
+        return est_nombre(lu)
     return bool(pa.types.is_large_list(lu) and est_niveaux(voulu) and lu.value_type == voulu.value_type)
 
 
