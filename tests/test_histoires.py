@@ -356,6 +356,19 @@ def test_kraken_au_dela_de_ses_720_bougies(figee: Bourse, tmp_path: Path, capsys
     assert m.verifier(sortie).code == 0
 
 
+def test_les_bougies_des_trades_de_kraken_remontent_a_sa_cotation(figee: Bourse, tmp_path: Path) -> None:
+    """Avant le premier trade : un fait, code 0 ; dès lui, les bougies que l'exchange ne sert plus depuis longtemps."""
+    instrument = figee.protocoles["kraken"].par_symbole["BTC/USD"]
+    cotation = instrument.cotation_ms
+    sortie, bornes = tmp_path / "b.csv", (cotation - 2 * HEURE, cotation + 3 * HEURE)
+    assert telecharger(figee, sortie, bornes, "--symbole", "BTC/USD", *BOUGIES, exchange="kraken") == 0
+    premier = simules(figee, "kraken", "BTC/USD", bornes)[0].ts
+    attendues = [b.ts for b in figee.marche.bougies(instrument, MINUTE, *bornes)]
+    assert m.instants_de(m.lire(sortie)) == attendues
+    assert fiche(sortie).couverts == [bornes]
+    assert fiche(sortie).trous[0] == m.Trou(bornes[0], premier - premier % MINUTE, m.AVANT_COTATION)
+
+
 def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     options = {"exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
                "date_debut": BORNES[0], "date_fin": BORNES[1],
@@ -513,6 +526,21 @@ def test_un_releve_plus_vieux_que_ce_que_l_exchange_garde(figee: Bourse, tmp_pat
     avant = empreinte(sortie)
     assert telecharger(figee, sortie, bornes, *arguments) == attendu[0]
     assert empreinte(sortie) == avant
+
+
+def test_le_funding_d_okx_ne_remonte_qu_a_trois_mois(tmp_path: Path) -> None:
+    """`until` n'y est pas envoyé, `since` rend la page la plus récente : ses pages se demandent par leur fin."""
+    sortie, gardes = tmp_path / "f.csv", HEURE_BOURSE - OKX_JOURS * JOUR
+    bornes = (gardes - 20 * JOUR, gardes + 60 * JOUR)
+    mots = ("--symbole", "BTC/USDT:USDT", "--donnee", "funding")
+    with Bourse(("okx",), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as bourse:
+        assert telecharger(bourse, sortie, bornes, *mots, exchange="okx") == 3
+        instrument = bourse.protocoles["okx"].par_symbole["BTC/USDT:USDT"]
+        servis = [un.ts for un in financements(bourse.marche, instrument, gardes, bornes[1])]
+    assert len(servis) > 150
+    assert m.instants_de(m.lire(sortie)) == servis
+    assert fiche(sortie).trous == [m.Trou(bornes[0], servis[0], m.HORS_FENETRE_API)]
+    assert fiche(sortie).couverts == [(servis[0], bornes[1])]
 
 
 @pytest.mark.parametrize("apres", [5 * MINUTE, 7 * MINUTE, 20 * HEURE])
