@@ -1233,27 +1233,30 @@ class TradesDesArchives(_HistoireDesArchives):
         """
         retenu.fichier.seek(0)
         jusqua = -1 if self._suivis else min((debut for debut, _ in retenu.surs), default=0)
-        lots = lire_trades(retenu.fichier)
+        lots, dernier = lire_trades(retenu.fichier), None
         while (lot := await asyncio.to_thread(next, lots, None)) is not None:
             for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
+                debut, lien = table["timestamp"][0].as_py(), -1
                 if jusqua < 0:  # d'un fichier à l'autre, des ids qui se suivent disent que rien ne manque
-                    suit = table["id"][0].as_py() == self._dernier[0] + 1
-                    jusqua = self._dernier[1] if suit else table["timestamp"][0].as_py() + 1
+                    lien = self._dernier[1] if table["id"][0].as_py() == self._dernier[0] + 1 else -1
+                    jusqua = lien if lien >= 0 else debut + 1
                 depart, jusqua = jusqua, table["timestamp"][-1].as_py()
                 for sur in retenu.surs:
-                    if sur[1] <= table["timestamp"][0].as_py() or sur[0] > jusqua:
+                    if sur[1] <= debut or sur[0] > jusqua:
                         continue
                     siennes = table.filter(_dans(table["timestamp"], [sur]))
-                    couverts = croiser([(depart, jusqua)], [sur])
+                    relie = lien >= 0 and sur[0] <= debut  # rien n'eut lieu depuis le dernier trade du fichier d'avant
+                    couverts = croiser([(depart, jusqua)], [(lien, sur[1]) if relie else sur])
                     if siennes.num_rows:
                         self._dernier = siennes["id"][-1].as_py(), siennes["timestamp"][-1].as_py()
                     if siennes.num_rows or couverts:
-                        yield Lot(
-                            self._serie.cle, await asyncio.to_thread(self._habiller, siennes), couverts, [], ARCHIVES
-                        )
-        if not self._suivis:  # le volume de chaque jour a tout prouvé, jusqu'à sa fin
-            for fini in oter(retenu.surs, [(0, jusqua)]):
-                yield Lot(self._serie.cle, TRADES.schema.empty_table(), [fini], [], ARCHIVES)
+                        if dernier is not None:
+                            yield dernier
+                        lignes = await asyncio.to_thread(self._habiller, siennes)
+                        dernier = Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+        if dernier is not None:  # d'un contrat, le volume de chaque jour a tout prouvé, jusqu'à sa fin
+            reste = [] if self._suivis else oter(retenu.surs, [(0, jusqua)])
+            yield dernier._replace(couverts=unir(dernier.couverts, reste))
 
     def _habiller(self, table: pa.Table) -> pa.Table:
         """Les lignes que l'API rendrait."""
