@@ -412,6 +412,27 @@ def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie
     assert not pages()
 
 
+def test_tuee_net_une_passe_de_plusieurs_timeframes_reprend(figee: Bourse, tmp_path: Path) -> None:
+    """Chaque fichier reprend à ce qu'il prouve ; le plus long relit, pour lui, ce que sa bougie coupée demande."""
+    bornes, codes = (FIN - 20 * HEURE, FIN), ("1m", "1h")
+    arguments = ("--symbole", "BTC/USD", *BOUGIES, "--timeframes", ",".join(codes))
+    figee.latence_s = 0.1
+    processus = condamner(commande(figee, tmp_path / "b_{timeframe}.csv", bornes, *arguments, exchange="kraken"))
+    tuer(processus, lambda: sum("Trades" in r.chemin for r in figee.requetes) >= 4)
+    figee.latence_s = 0.0
+    figee.requetes.clear()
+    assert telecharger(figee, tmp_path / "b_{timeframe}.csv", bornes, *arguments, exchange="kraken") == 0
+    depuis = [int(r.params["since"]) // 1_000_000 for r in figee.requetes if "Trades" in r.chemin]
+    assert min(depuis) > bornes[0]
+    for code in codes:
+        seule = tmp_path / f"seule_{code}.csv"
+        mots = ("--symbole", "BTC/USD", *BOUGIES, "--timeframe", code)
+        assert telecharger(figee, seule, bornes, *mots, exchange="kraken") == 0
+        assert m.lire(tmp_path / f"b_{code}.csv").equals(m.lire(seule))
+        assert m.lire_fiches(tmp_path / f"b_{code}.csv") == m.lire_fiches(seule)
+        assert m.verifier(tmp_path / f"b_{code}.csv").code == 0
+
+
 def test_plusieurs_timeframes_d_un_lot_en_une_passe(figee: Bourse, tmp_path: Path) -> None:
     tache = {"name": "b", "exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
              "timeframes": ["1m", "1h"], "date_debut": BORNES[0], "date_fin": BORNES[1], "output_dir": str(tmp_path),
