@@ -12598,10 +12598,9 @@ class _Execution:
 
     def _deja_ecrites(self, lot: Lot, fin_connue: int) -> pa.Table:
         """Les lignes déjà là avant cette exécution dans l'étendue du lot ; lues seulement s'il peut y en avoir."""
-        instants = instants_de(lot.lignes)
-        if not instants or instants[0] > fin_connue:
+        if not lot.lignes.num_rows or (debut := _borne(lot.lignes, 0)[1]) > fin_connue:
             return lot.lignes[:0]
-        return self.ecrivain.lire(lot.cle, instants[0], instants[-1] + 1)
+        return self.ecrivain.lire(lot.cle, debut, _borne(lot.lignes, -1)[1] + 1)
 
     def _conclure(self, bilan: BilanSerie, fiche: Fiche) -> None:
         """L'état de la série, d'après les trous de l'intervalle demandé."""
