@@ -938,17 +938,18 @@ LIGNES_PAR_LOT = 100_000
 # D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
 OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
 _COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
+# Des textes : le coût que rend ccxt est leur produit exact, arrondi une fois ; celui des flottants diffère.
+_NATURES_TRADES = {"f0": pa.int64(), "f1": pa.string(), "f2": pa.string(), "f5": pa.int64(), "f6": pa.bool_()}
+_NATURES_EXAMEN = {"f0": pa.int64(), "f1": pa.float64(), "f2": pa.float64(), "f5": pa.int64()}
 ECART_DE_SOMME = 1e-10  # d'un jour de millions de quantités, additionnées dans leur ordre
 
 
-def lire_trades(fichier: IO[bytes]) -> Iterator[pa.Table]:
+def lire_trades(fichier: IO[bytes], natures: Mapping[str, pa.DataType] = _NATURES_TRADES) -> Iterator[pa.Table]:
     """Les trades réunis d'un zip, par lots : id, prix et quantité en texte, instant en ms, sens. Lève Ecarte.
 
     Jamais en entier : un mois d'un grand marché est vingt millions de lignes.
     """
-    # Des textes : le coût que rend ccxt est leur produit exact, arrondi une fois ; celui des flottants diffère.
-    texte = pa.string()
-    natures = {"f0": pa.int64(), "f1": texte, "f2": texte, "f5": pa.int64(), "f6": pa.bool_()}
+    noms = [_COLONNES_TRADES[colonne] for colonne in natures]
     try:
         with zipfile.ZipFile(fichier) as archive:
             membre = _membre(archive)
@@ -958,12 +959,12 @@ def lire_trades(fichier: IO[bytes]) -> Iterator[pa.Table]:
                 return
             lecture = pyarrow.csv.ReadOptions(
                 autogenerate_column_names=True, skip_rows=int(not premier.isdigit()), use_threads=False,
-                block_size=4 << 20,
+                block_size=1 << 20,
             )  # fmt: skip
             conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
             with archive.open(membre) as flux:
                 for lot in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
-                    table = pa.Table.from_batches([lot]).rename_columns(list(_COLONNES_TRADES.values()))
+                    table = pa.Table.from_batches([lot]).rename_columns(noms)
                     if any(colonne.null_count for colonne in table.columns):
                         raise Ecarte("il y manque une valeur")
                     yield table.set_column(3, "timestamp", en_ms(table["timestamp"]))
@@ -1004,7 +1005,7 @@ class Examen:
             self.rompus |= {JOUR.plancher(instants[rang].as_py()), JOUR.plancher(instants[rang + 1].as_py())}
         self._dernier = ids[-1].as_py(), instants[-1].as_py()
         jours = pc.multiply(pc.divide(lot["timestamp"], JOUR_MS), JOUR_MS)
-        prix, quantites = lot["price"].cast(pa.float64()), lot["amount"].cast(pa.float64())
+        prix, quantites = lot["price"], lot["amount"]
         if not (pc.min(prix).as_py() > 0 and pc.min(quantites).as_py() > 0):
             raise Ecarte("un prix ou une quantité n'y est pas positif")
         if self.contrat is not None:
@@ -1204,7 +1205,7 @@ class TradesDesArchives(_HistoireDesArchives):
 
     def _examiner(self, fichier: IO[bytes], periode: Intervalle) -> Examen:
         examen = Examen(periode, self._contrat)
-        for lot in lire_trades(fichier):
+        for lot in lire_trades(fichier, _NATURES_EXAMEN):
             examen.voir(lot)
         return examen
 
@@ -1233,27 +1234,31 @@ class TradesDesArchives(_HistoireDesArchives):
         """
         retenu.fichier.seek(0)
         jusqua = -1 if self._suivis else min((debut for debut, _ in retenu.surs), default=0)
-        lots = lire_trades(retenu.fichier)
+        lots, dernier = lire_trades(retenu.fichier), None
         while (lot := await asyncio.to_thread(next, lots, None)) is not None:
             for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
+                debut, lien = table["timestamp"][0].as_py(), -1
                 if jusqua < 0:  # d'un fichier à l'autre, des ids qui se suivent disent que rien ne manque
-                    suit = table["id"][0].as_py() == self._dernier[0] + 1
-                    jusqua = self._dernier[1] if suit else table["timestamp"][0].as_py() + 1
+                    lien = self._dernier[1] if table["id"][0].as_py() == self._dernier[0] + 1 else -1
+                    jusqua = lien if lien >= 0 else debut + 1
                 depart, jusqua = jusqua, table["timestamp"][-1].as_py()
                 for sur in retenu.surs:
-                    if sur[1] <= table["timestamp"][0].as_py() or sur[0] > jusqua:
+                    if sur[1] <= debut or sur[0] > jusqua:
                         continue
-                    siennes = table.filter(_dans(table["timestamp"], [sur]))
-                    couverts = croiser([(depart, jusqua)], [sur])
+                    tout = sur[0] <= debut and jusqua < sur[1]
+                    siennes = table if tout else table.filter(_dans(table["timestamp"], [sur]))
+                    relie = lien >= 0 and sur[0] <= debut  # rien n'eut lieu depuis le dernier trade du fichier d'avant
+                    couverts = croiser([(depart, jusqua)], [(lien, sur[1]) if relie else sur])
                     if siennes.num_rows:
                         self._dernier = siennes["id"][-1].as_py(), siennes["timestamp"][-1].as_py()
                     if siennes.num_rows or couverts:
-                        yield Lot(
-                            self._serie.cle, await asyncio.to_thread(self._habiller, siennes), couverts, [], ARCHIVES
-                        )
-        if not self._suivis:  # le volume de chaque jour a tout prouvé, jusqu'à sa fin
-            for fini in oter(retenu.surs, [(0, jusqua)]):
-                yield Lot(self._serie.cle, TRADES.schema.empty_table(), [fini], [], ARCHIVES)
+                        if dernier is not None:
+                            yield dernier
+                        lignes = await asyncio.to_thread(self._habiller, siennes)
+                        dernier = Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+        if dernier is not None:  # d'un contrat, le volume de chaque jour a tout prouvé, jusqu'à sa fin
+            reste = [] if self._suivis else oter(retenu.surs, [(0, jusqua)])
+            yield dernier._replace(couverts=unir(dernier.couverts, reste))
 
     def _habiller(self, table: pa.Table) -> pa.Table:
         """Les lignes que l'API rendrait."""

@@ -356,6 +356,19 @@ def test_kraken_au_dela_de_ses_720_bougies(figee: Bourse, tmp_path: Path, capsys
     assert m.verifier(sortie).code == 0
 
 
+def test_les_bougies_des_trades_de_kraken_remontent_a_sa_cotation(figee: Bourse, tmp_path: Path) -> None:
+    """Avant le premier trade : un fait, code 0 ; dès lui, les bougies que l'exchange ne sert plus depuis longtemps."""
+    instrument = figee.protocoles["kraken"].par_symbole["BTC/USD"]
+    cotation = instrument.cotation_ms
+    sortie, bornes = tmp_path / "b.csv", (cotation - 2 * HEURE, cotation + 3 * HEURE)
+    assert telecharger(figee, sortie, bornes, "--symbole", "BTC/USD", *BOUGIES, exchange="kraken") == 0
+    premier = simules(figee, "kraken", "BTC/USD", bornes)[0].ts
+    attendues = [b.ts for b in figee.marche.bougies(instrument, MINUTE, *bornes)]
+    assert m.instants_de(m.lire(sortie)) == attendues
+    assert fiche(sortie).couverts == [bornes]
+    assert fiche(sortie).trous[0] == m.Trou(bornes[0], premier - premier % MINUTE, m.AVANT_COTATION)
+
+
 def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     options = {"exchange": "kraken", "symbole": "BTC/USD", "donnee": "trades", "trades_vers_ohlcv": True,
                "date_debut": BORNES[0], "date_fin": BORNES[1],
@@ -397,6 +410,27 @@ def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie
     figee.requetes.clear()
     assert telecharger(figee, tmp_path / sortie, bornes, *arguments, *ensemble, exchange="kraken") == 0
     assert not pages()
+
+
+def test_tuee_net_une_passe_de_plusieurs_timeframes_reprend(figee: Bourse, tmp_path: Path) -> None:
+    """Chaque fichier reprend à ce qu'il prouve ; le plus long relit, pour lui, ce que sa bougie coupée demande."""
+    bornes, codes = (FIN - 20 * HEURE, FIN), ("1m", "1h")
+    arguments = ("--symbole", "BTC/USD", *BOUGIES, "--timeframes", ",".join(codes))
+    figee.latence_s = 0.1
+    processus = condamner(commande(figee, tmp_path / "b_{timeframe}.csv", bornes, *arguments, exchange="kraken"))
+    tuer(processus, lambda: sum("Trades" in r.chemin for r in figee.requetes) >= 4)
+    figee.latence_s = 0.0
+    figee.requetes.clear()
+    assert telecharger(figee, tmp_path / "b_{timeframe}.csv", bornes, *arguments, exchange="kraken") == 0
+    depuis = [int(r.params["since"]) // 1_000_000 for r in figee.requetes if "Trades" in r.chemin]
+    assert min(depuis) > bornes[0]
+    for code in codes:
+        seule = tmp_path / f"seule_{code}.csv"
+        mots = ("--symbole", "BTC/USD", *BOUGIES, "--timeframe", code)
+        assert telecharger(figee, seule, bornes, *mots, exchange="kraken") == 0
+        assert m.lire(tmp_path / f"b_{code}.csv").equals(m.lire(seule))
+        assert m.lire_fiches(tmp_path / f"b_{code}.csv") == m.lire_fiches(seule)
+        assert m.verifier(tmp_path / f"b_{code}.csv").code == 0
 
 
 def test_plusieurs_timeframes_d_un_lot_en_une_passe(figee: Bourse, tmp_path: Path) -> None:
@@ -513,6 +547,21 @@ def test_un_releve_plus_vieux_que_ce_que_l_exchange_garde(figee: Bourse, tmp_pat
     avant = empreinte(sortie)
     assert telecharger(figee, sortie, bornes, *arguments) == attendu[0]
     assert empreinte(sortie) == avant
+
+
+def test_le_funding_d_okx_ne_remonte_qu_a_trois_mois(tmp_path: Path) -> None:
+    """`until` n'y est pas envoyé, `since` rend la page la plus récente : ses pages se demandent par leur fin."""
+    sortie, gardes = tmp_path / "f.csv", HEURE_BOURSE - OKX_JOURS * JOUR
+    bornes = (gardes - 20 * JOUR, gardes + 60 * JOUR)
+    mots = ("--symbole", "BTC/USDT:USDT", "--donnee", "funding")
+    with Bourse(("okx",), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as bourse:
+        assert telecharger(bourse, sortie, bornes, *mots, exchange="okx") == 3
+        instrument = bourse.protocoles["okx"].par_symbole["BTC/USDT:USDT"]
+        servis = [un.ts for un in financements(bourse.marche, instrument, gardes, bornes[1])]
+    assert len(servis) > 150
+    assert m.instants_de(m.lire(sortie)) == servis
+    assert fiche(sortie).trous == [m.Trou(bornes[0], servis[0], m.HORS_FENETRE_API)]
+    assert fiche(sortie).couverts == [(servis[0], bornes[1])]
 
 
 @pytest.mark.parametrize("apres", [5 * MINUTE, 7 * MINUTE, 20 * HEURE])

@@ -67,6 +67,21 @@ def test_tous_les_trades_d_un_tiers(tmp_path: Path, nom: str) -> None:
     assert m.verifier(sortie).code == 0
 
 
+@pytest.mark.parametrize("nom", ["deribit", "krakenfutures", "bitflyer", "gate"])
+def test_ce_qu_un_tiers_ne_garde_plus_est_hors_fenetre(tmp_path: Path, nom: str) -> None:
+    """Une voie de chaque sorte : le plus ancien servi n'est pas dit le premier de tous ; code 3, le reste écrit."""
+    gardes = FIN - 5 * HEURE
+    sortie, bornes = tmp_path / "t.csv", (gardes - 2 * JOUR, gardes + 2 * HEURE)
+    tiers = tierce(nom, TRADES[nom], gardes)
+    with tiers.en_fil():
+        code, fiche = lire(tiers, sortie, bornes, "--donnee", "trades")
+        servis = [t.ts for t in tiers.marche.trades(tiers.instrument, *bornes)]
+    assert code == 3
+    assert m.instants_de(m.lire(sortie)) == servis
+    assert fiche.trous == [m.Trou(bornes[0], servis[0], m.HORS_FENETRE_API)]
+    assert fiche.couverts == [(servis[0], bornes[1])]
+
+
 @pytest.mark.parametrize("nom", FUNDINGS)
 def test_tous_les_financements_d_un_tiers(tmp_path: Path, nom: str) -> None:
     """Chaque règlement, à son instant, quel que soit l'intervalle du jour."""
