@@ -343,13 +343,15 @@ def maintenant_ms() -> int:
 class Timeframe:
     """La grille des ouvertures d'un timeframe : pas fixe, ou calendrier pour les mois et les années.
 
-    `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois).
+    `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois). `jeu_ms` : une bougie peut ouvrir d'autant après
+    son point de la grille ; il reste son rang, et la borne de tout intervalle.
     """
 
     code: str
     nombre: int
     unite: str
     ancre_ms: int = 0
+    jeu_ms: int = 0
 
     @classmethod
     def lire(cls, code: str) -> Timeframe:
@@ -372,7 +374,7 @@ class Timeframe:
     @property
     def peut_etre_ancre(self) -> bool:
         """Vrai si un exchange peut légitimement ouvrir cette bougie ailleurs que sur la grille UTC."""
-        return self.pas_ms >= PAS_MIN_ANCRE_MS
+        return self.pas_ms >= PAS_MIN_ANCRE_MS and not self.jeu_ms
 
     def ancrer(self, ancre_ms: int) -> Timeframe:
         """La même grille, décalée."""
@@ -416,12 +418,12 @@ class Timeframe:
         return self._rang(self.plafond(fin_ms)) - self._rang(self.plafond(debut_ms))
 
     def est_sur_grille(self, instant_ms: int) -> bool:
-        """Vrai si l'instant est une ouverture."""
-        return self.plancher(instant_ms) == instant_ms
+        """Vrai si l'instant peut être une ouverture."""
+        return instant_ms - self.plancher(instant_ms) <= self.jeu_ms
 
     def sans_lacune(self, instants: Sequence[int]) -> bool:
         """Vrai d'ouvertures qui se suivent toutes, une par bougie."""
-        if not instants or self.mois or not self.est_sur_grille(instants[0]):
+        if not instants or self.mois or self.jeu_ms or not self.est_sur_grille(instants[0]):
             return False
         return list(instants) == list(range(instants[0], instants[0] + self.pas_ms * len(instants), self.pas_ms))
 
@@ -437,12 +439,16 @@ class Timeframe:
 
 # (exchange, timeframe) mal nommés : ce qu'ils durent vraiment.
 TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
+# Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
+# depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
+TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
-    return dataclasses.replace(Timeframe.lire(vrai), code=code)
+    jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
+    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms)
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -1031,7 +1037,7 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     hors_grille = sum(not timeframe.est_sur_grille(i) for i in uniques)
     if hors_grille > 1 and 2 * hors_grille >= len(uniques):
         return f"espacées de {duree_lisible(ecart / 1000)}"
-    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)]
+    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(map(timeframe.plancher, uniques))]
     facteur = math.gcd(*rangs)
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
     if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= surete):
@@ -1041,7 +1047,7 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
 
 def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
     """Vrai si deux de ces ouvertures croissantes se suivent au pas du timeframe."""
-    return any(timeframe.avancer(a, 1) == b for a, b in itertools.pairwise(instants))
+    return any(timeframe.avancer(a, 1) == timeframe.plancher(b) for a, b in itertools.pairwise(instants))
 
 
 def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
@@ -1102,7 +1108,8 @@ def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArr
     pas = constante(timeframe.pas_ms)
     ecarts = pc.subtract(instants, constante(timeframe.plancher(0)))
     entiers = pc.multiply(pc.divide(ecarts, pas), pas)  # Arrow n'a pas de modulo
-    return pc.equal(entiers, ecarts)
+    restes = pc.subtract(ecarts, entiers)
+    return pc.and_(pc.greater_equal(restes, constante(0)), pc.less_equal(restes, constante(timeframe.jeu_ms)))
 
 
 def _tous_sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> bool:
@@ -1214,8 +1221,8 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     trous: list[Intervalle] = []
     attendu = debut
     for instant in instants:
-        if instant > attendu:
-            trous.append((attendu, instant))
+        if (ouverture := timeframe.plancher(instant)) > attendu:
+            trous.append((attendu, ouverture))
         attendu = timeframe.avancer(instant, 1)
     if attendu < fin:
         trous.append((attendu, fin))
@@ -2704,6 +2711,8 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
     if not len(instants):
         return []
+    if pas.jeu_ms:
+        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
     if pas.mois:
         fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
     else:
@@ -5505,8 +5514,11 @@ class SortieSqlite(Sortie):
             signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
             doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
             doutes.append("prix = 'last' AND volume IS NULL")
-            pas = {(f.cle.timeframe, f.ancre_ms, grille(f).pas_ms) for f in fiches if not grille(f).mois}
-            doutes += [f"timeframe = '{code}' AND (timestamp - {ancre}) % {ms} != 0" for code, ancre, ms in pas]
+            pas = {g for f in fiches if not (g := grille(f)).mois}
+            doutes += [
+                f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
+                for g in pas
+            ]
             lus = [intervalle for f in fiches for intervalle in f.couverts]
             if lus:
                 doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
@@ -7892,24 +7904,28 @@ class Reponse:
         """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
         ouverture = self.question.timeframe.plancher(connue)
         rang = bisect.bisect_left(self.instants, ouverture)
-        return 0 < rang < len(self.instants) and self.instants[rang] != ouverture
+        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
+        return rang > 0 and self.question.timeframe.plancher(suivante) != ouverture
 
-    def silences(self, gauche: int | None, droite: int | None) -> list[Intervalle]:
+    def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
 
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Et seulement si la question ne
-        dépassait guère la voisine de l'autre côté : une page plafonnée tairait le reste.
+        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Il lui faut une question qui ne
+        dépassait guère la voisine de l'autre côté, car une page plafonnée tairait le reste ; et que soit muette celle
+        qui part, ou finit, juste à la voisine : une page toujours coupée en tait aussi.
         """
         if not self.vives:
             return []
         (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
-        avancer, (_, debut, fin) = self.question.timeframe.avancer, self.question
-        vides = []
-        if gauche is not None and ouverture <= gauche < derniere < fin:
-            vides += [(derniere, fin)] * (avancer(ouverture, -MARGE - 1) <= debut <= derniere)
-        if droite is not None and debut < premiere <= droite < cloture:
-            vides += [(debut, premiere)] * (premiere < fin <= avancer(premiere, MARGE + 1))
-        return [v for v in vides if not any(c is not None and v[0] <= c < v[1] for c in (gauche, droite))]
+        timeframe, debut, fin = self.question
+        avancer, vides = timeframe.avancer, []
+        memes = [m for m in muettes if m.timeframe.code == timeframe.code]
+        for voisine in voisins:
+            if ouverture <= voisine < derniere < fin and avancer(ouverture, -MARGE - 1) <= debut <= derniere:
+                vides += [(derniere, min(fin, m.fin)) for m in memes if m.debut == derniere]
+            if debut < premiere <= voisine < cloture and premiere < fin <= avancer(premiere, MARGE + 1):
+                vides += [(max(debut, m.debut), premiere) for m in memes if m.fin == premiere]
+        return [v for v in vides if not any(v[0] <= c < v[1] for c in voisins)]
 
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
@@ -7963,9 +7979,10 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
 def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres, silences = [], []
+    muettes, voisins = [r.question for r in temoins if r.se_tait], [c for c in (gauche, droite) if c is not None]
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(gauche, droite)
+        silences += reponse.silences(voisins, muettes)
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -8168,7 +8185,7 @@ class Pages:
                 self._suivis.add("debut")
             if instants[-1] <= timeframe.avancer(fin, MARGE) < derniere:
                 self._suivis.add("fin")
-        pas_ms = 0 if timeframe.mois else timeframe.pas_ms
+        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
         vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
         if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
             vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
@@ -8305,17 +8322,23 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
     if pas.compter(gauche, droite) > place:
         yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
-        return
-    if manque.droite is None:
+    elif manque.droite is None:
         yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
     elif manque.gauche is None:
         yield from (a_gauche, serree, sans_marge)
     else:
         yield from (serree, a_gauche, sans_marge, a_droite)
-    # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
     voisine, suivante = voisines(manque, reponses)
-    if voisine is not None and suivante is not None and (voisine, suivante) != (manque.gauche, manque.droite):
-        yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
+    if voisine is not None and suivante is not None and pas.compter(voisine, suivante) <= place - 2 * MARGE:
+        # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
+        if (voisine, suivante) != (manque.gauche, manque.droite):
+            yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
+        return
+    # Rien ne peut les rendre ensemble : ce qui suit l'une et précède l'autre, sans elles.
+    if voisine is not None and avancer(voisine, 1) != manque.debut:
+        yield Question(pas, avancer(voisine, 1), avancer(voisine, 1 + place))
+    if suivante is not None:
+        yield Question(pas, avancer(suivante, -place), suivante)
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -8409,9 +8432,20 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
         if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
-            yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
+            yield from (*_suite(bord, voisine, pages), *_avant(bord, droite, pages))
         yield from _dans_ces_bougies(vives, manque, reponses, pages)
+
+
+def _suite(timeframe: Timeframe, voisine: int, pages: Pages) -> list[Question]:
+    """Ce qui suit une bougie connue, avec elle puis sans elle."""
+    avancer, place = timeframe.avancer, pages.capacite(timeframe)
+    return [Question(timeframe, avancer(voisine, de), avancer(voisine, de + place)) for de in (-1, 1)]
+
+
+def _avant(timeframe: Timeframe, voisine: int, pages: Pages) -> list[Question]:
+    """Ce qui précède une bougie connue, avec elle puis sans elle."""
+    avancer, place = timeframe.avancer, pages.capacite(timeframe)
+    return [Question(timeframe, avancer(voisine, a - place), avancer(voisine, a)) for a in (1, 0)]
 
 
 def _dans_ces_bougies(
@@ -8424,14 +8458,14 @@ def _dans_ces_bougies(
         if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
-                yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+                yield from _suite(pages.timeframe, gauche, pages)
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
         elif ouverture < manque.fin < cloture and droite is None:
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
-                yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
+                yield from _avant(pages.timeframe, droite, pages)
 
 
 class Enquete:
@@ -8770,10 +8804,11 @@ class Plage:
 
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
-    close = timeframe.plancher(heure_ms - plage.grace_ms)
+    close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
     if plage.courante:
         close = timeframe.avancer(heure_ms, 1)
-    fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin))
+    # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
+    fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
         return timeframe.plafond(plage.debut), fin
     if fiche.couverts:
@@ -8797,9 +8832,9 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
-def timeframes_longs(offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
+def timeframes_longs(exchange: str, offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
     """Les timeframes de l'exchange, plus longs que la référence, qui peuvent servir de preuve."""
-    candidats = [Timeframe.lire(code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
+    candidats = [timeframe_de(exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
     return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
 
 
@@ -8880,7 +8915,9 @@ class Historique:
             self.timeframe,
             self.serie.limite,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(self.connexion.timeframes_offerts(self.serie.marche), self.timeframe),
+            longues=timeframes_longs(
+                self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
+            ),
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
@@ -8927,7 +8964,7 @@ class Historique:
         est inscrit, la prochaine exécution le redemandera.
         """
         lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
+        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
@@ -12494,7 +12531,7 @@ def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -
     inverses = any(serie.nature.sous_type == "inverse" for serie in series)
     if tache.prix_ohlcv != "last":
         raison = f"les bougies au prix {tache.prix_ohlcv} ne se suivent pas par WebSocket"
-    elif timeframe.peut_etre_ancre:
+    elif timeframe.peut_etre_ancre or timeframe.jeu_ms:
         raison = f"les bougies {timeframe.code} du WebSocket peuvent être ouvertes ailleurs (okx : 16:00 UTC)"
     elif inverses and connexion.particularite.volume_inverse_en_contrats:
         raison = "le volume des contrats inverses y est dans une autre unité qu'en REST"
