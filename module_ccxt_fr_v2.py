@@ -8321,7 +8321,9 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
     if pas.compter(gauche, droite) > place:
-        yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
+        yield from (a_gauche, a_droite)
+        if None in voisines(manque, reponses):
+            yield sans_marge._replace(fin=avancer(manque.debut, place))
     elif manque.droite is None:
         yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
     elif manque.gauche is None:
@@ -8334,11 +8336,7 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
         if (voisine, suivante) != (manque.gauche, manque.droite):
             yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
         return
-    # Rien ne peut les rendre ensemble : ce qui suit l'une et précède l'autre, sans elles.
-    if voisine is not None and avancer(voisine, 1) != manque.debut:
-        yield Question(pas, avancer(voisine, 1), avancer(voisine, 1 + place))
-    if suivante is not None:
-        yield Question(pas, avancer(suivante, -place), suivante)
+    yield from _sans_elles(pas, (voisine, suivante), pages)  # aucune page ne les rend ensemble
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -8355,14 +8353,18 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
     for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
         avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
         fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
-        vive: Intervalle | None = None
+        vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
+        vive = min((r.vives[0] for r in vues if r.question.debut < r.vives[0][0]), default=None)
+        if vive is not None and vive[0] < fin:
+            fin = vive[0]
         for _ in range(RECULS_MAX):
             question = Question(timeframe, max(avancer(depuis, -MARGE), avancer(fin, -pages.capacite(timeframe))), fin)
             yield question
             vives = reponses[-1].vives
             if not vives or (vive and vives[0][0] >= vive[0]):
                 break
-            vive, fin = vives[0], vives[0][0]
+            vive = vives[0]
+            fin = vive[0]
         if vive is None:
             continue
         if pages.est_le_plus_long(timeframe):
@@ -8384,10 +8386,10 @@ def _au_bord(premiere: int, pages: Pages) -> Iterator[Question]:
 
 
 def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
-    """Les pages d'avant, jusqu'au premier marché : leur silence ne prouve rien, une bougie y démentirait."""
-    timeframe, debut = question.timeframe, question.debut
+    """Les pages d'avant, là où une ne recule pas assez : leur silence ne prouve rien, une bougie y démentirait."""
+    timeframe, debut, premiere = question
     for _ in range(RECULS_MAX):
-        if debut <= PREMIER_MARCHE_MS:
+        if debut <= max(PREMIER_MARCHE_MS, premiere - RECUL_MIN_MS):
             return
         fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
@@ -8432,20 +8434,25 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
         if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield from (*_suite(bord, voisine, pages), *_avant(bord, droite, pages))
+            yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
+            yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
+            yield from _sans_elles(bord, (voisine, droite), pages)
         yield from _dans_ces_bougies(vives, manque, reponses, pages)
 
 
-def _suite(timeframe: Timeframe, voisine: int, pages: Pages) -> list[Question]:
-    """Ce qui suit une bougie connue, avec elle puis sans elle."""
+def _sans_elles(
+    timeframe: Timeframe, connues: tuple[int | None, int | None], pages: Pages
+) -> Iterator[Question]:
+    """Ce qui sépare deux bougies connues, sans elles ; les bords seulement, si c'est plus long qu'une page."""
     avancer, place = timeframe.avancer, pages.capacite(timeframe)
-    return [Question(timeframe, avancer(voisine, de), avancer(voisine, de + place)) for de in (-1, 1)]
-
-
-def _avant(timeframe: Timeframe, voisine: int, pages: Pages) -> list[Question]:
-    """Ce qui précède une bougie connue, avec elle puis sans elle."""
-    avancer, place = timeframe.avancer, pages.capacite(timeframe)
-    return [Question(timeframe, avancer(voisine, a - place), avancer(voisine, a)) for a in (1, 0)]
+    debut, fin = (None if i is None else avancer(i, rang) for i, rang in zip(connues, (1, 0), strict=True))
+    if debut is not None:
+        suite = avancer(debut, place)
+        yield Question(timeframe, debut, suite if fin is None else min(suite, fin))
+        if fin is not None and fin <= suite:
+            return
+    if fin is not None:
+        yield Question(timeframe, avancer(fin, -place), fin)
 
 
 def _dans_ces_bougies(
@@ -8458,14 +8465,16 @@ def _dans_ces_bougies(
         if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
-                yield from _suite(pages.timeframe, gauche, pages)
+                yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
         elif ouverture < manque.fin < cloture and droite is None:
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
-                yield from _avant(pages.timeframe, droite, pages)
+                yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
+                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
 
 
 class Enquete:

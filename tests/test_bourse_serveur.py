@@ -421,7 +421,7 @@ def test_pages_ecourtees() -> None:
     assert page_avec(Panne("page_vide"))[1] == []
 
 
-INVERSE = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", "endTime": DEBUT + 19 * MINUTE_MS}
+INVERSE: dict[str, Any] = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", "endTime": DEBUT + 19 * MINUTE_MS}
 
 
 def test_des_mensonges_bien_formes() -> None:

@@ -15,7 +15,8 @@ from bourses_tierces import maintenant_ms, pas_de
 from bourses_tierces_table import PROTOCOLES, Tierce
 from outils_tierces import dedans, lancer
 
-from bourse_locale.marche import Instrument, Marche
+import module_ccxt_fr_v2 as module
+from bourse_locale.marche import HEURE_MS, JOUR_MS, Bougie, Instrument, Marche, Pas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +126,75 @@ def test_un_mois_de_trente_jours_n_est_pas_ecrit(nom: str, tmp_path: Path) -> No
         releve = lancer(simulateur, tmp_path, "--timeframe", "1M", *bornes)
     assert (releve.code, releve.lignes) == (3, [])
     assert releve.trous("echec") == [releve.demande]
+
+
+class AMinuitLocal(Tierce):
+    """Alpaca : jours, semaines et mois ouvrent à minuit de Chicago, 06:00 puis 05:00 UTC l'été, puis à 00:00 UTC."""
+
+    bascules: tuple[int, int] = (0, 0)
+
+    def decalage(self, instant: int) -> int:
+        """De combien la bougie qui ouvre autour de là suit la grille UTC."""
+        ete, utc = self.bascules
+        return 0 if instant >= utc else 5 * HEURE_MS if instant >= ete else 6 * HEURE_MS
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Les bougies longues, faites des heures ; les autres, du marché."""
+        nom = code if isinstance(code, str) else {JOUR_MS: "1d"}.get(code, "1m")
+        nom = {"semaine": "1w", "mois": "1M"}.get(nom, nom)
+        if nom not in {"1d", "1w", "1M"}:
+            return super().bougies(code, debut, fin)
+        pas, servies = module.Timeframe.lire(nom), []
+        point = pas.avancer(max(debut, self.instrument.cotation_ms), -1)
+        while point < min(fin, self.maintenant_ms() + 1):
+            suivante = pas.avancer(point, 1)
+            ouvre, clot = point + self.decalage(point), suivante + self.decalage(suivante)
+            if debut <= ouvre < fin and (heures := super().bougies("1h", ouvre, clot)):
+                servies.append(heures[0]._replace(
+                    ts=ouvre, high=max(b.high for b in heures), low=min(b.low for b in heures), close=heures[-1].close,
+                    volume=sum(b.volume for b in heures),
+                ))  # fmt: skip
+            point = suivante
+        return servies
+
+
+@pytest.mark.parametrize(("timeframe", "jours"), [("1d", 45), ("1w", 80), ("1M", 130)])
+def test_une_grille_a_minuit_local_est_suivie(timeframe: str, jours: int, tmp_path: Path) -> None:
+    """Deux décalages, puis un changement de grille : ni faux trou, ni ligne hors des bornes, ni ligne ôtée."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 200 * JOUR_MS, decimales_quantite=3)
+    marche_court = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("alpaca", PROTOCOLES["alpaca"], marche_court, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        pas = module.Timeframe.lire(timeframe)
+        simulateur.bascules = (MAINTENANT - jours * JOUR_MS * 6 // 10, MAINTENANT - jours * JOUR_MS * 4 // 10)
+        debut, fin = pas.plancher(MAINTENANT - jours * JOUR_MS), pas.plancher(MAINTENANT)
+        options = ("--timeframe", timeframe, "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *options)
+        oracle = simulateur.attendu(timeframe, debut, fin)
+        assert (releve.code, releve.serie["trous"]) == (0, [])
+        assert releve.lignes == oracle
+        assert len({ligne[0] % JOUR_MS for ligne in oracle}) >= 2
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.octets, relance.code) == (releve.octets, 0)
+        reparation = ["--verifier", str(tmp_path / "bougies.csv"), "--reparer", "--journal", "error"]
+        assert module.principal(reparation) == 0
+        assert (tmp_path / "bougies.csv").read_bytes() == releve.octets
+        # Des bornes au milieu d'un jour : rien ne dépasse.
+        bornes = (debut + 3 * HEURE_MS, fin - pas.pas_ms + 2 * HEURE_MS)
+        (tmp_path / "b").mkdir()
+        autre = lancer(simulateur, tmp_path / "b", *options[:2], *(
+            mot for nom, borne in zip(("debut", "fin"), bornes, strict=True) for mot in (f"--date-{nom}", str(borne))
+        ))  # fmt: skip
+        assert autre.code == 0
+        assert all(bornes[0] <= ligne[0] < bornes[1] for ligne in autre.lignes)
+        assert autre.lignes == [ligne for ligne in oracle if autre.demande[0] <= ligne[0] < autre.demande[1]]
+
+
+def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
+    """Celui de Chicago finit à 06:00 UTC : à 03:00 il n'est pas écrit, et le suivant non plus."""
+    grille = module.timeframe_de("alpaca", "1d")
+    minuit = grille.plancher(MAINTENANT)
+    for heure, attendue in ((3, minuit - JOUR_MS), (7, minuit)):
+        plage = module.Plage(debut=minuit - 5 * JOUR_MS)
+        fiche = module.Fiche(module.CleSerie("alpaca", "A/B", "1d", "last"))
+        assert module.borner(plage, grille, 100, minuit + heure * HEURE_MS, fiche)[1] == attendue
