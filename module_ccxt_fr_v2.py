@@ -7839,6 +7839,7 @@ SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris 
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
+SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
@@ -7910,21 +7911,19 @@ class Reponse:
     def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
 
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Il lui faut une question qui ne
-        dépassait guère la voisine de l'autre côté, car une page plafonnée tairait le reste ; et que soit muette celle
-        qui part, ou finit, juste à la voisine : une page toujours coupée en tait aussi.
+        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Encore faut-il que soit muette la
+        question qui part, ou finit, juste à la voisine : une page plafonnée, ou toujours coupée, en tairait autant.
         """
         if not self.vives:
             return []
         (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
         timeframe, debut, fin = self.question
-        avancer, vides = timeframe.avancer, []
-        memes = [m for m in muettes if m.timeframe.code == timeframe.code]
+        memes, vides = [m for m in muettes if m.timeframe.code == timeframe.code], []
         for voisine in voisins:
-            if ouverture <= voisine < derniere < fin and avancer(ouverture, -MARGE - 1) <= debut <= derniere:
-                vides += [(derniere, min(fin, m.fin)) for m in memes if m.debut == derniere]
-            if debut < premiere <= voisine < cloture and premiere < fin <= avancer(premiere, MARGE + 1):
-                vides += [(max(debut, m.debut), premiere) for m in memes if m.fin == premiere]
+            if ouverture <= voisine < derniere < fin:
+                vides += [(derniere, m.fin) for m in memes if m.debut == derniere]
+            if debut < premiere <= voisine < cloture:
+                vides += [(m.debut, premiere) for m in memes if m.fin == premiere]
         return [v for v in vides if not any(v[0] <= c < v[1] for c in voisins)]
 
 
@@ -8066,11 +8065,16 @@ class Pages:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
         self._fenetre_ms = fenetre_ms
+        # Ce dont une page du plus long timeframe offert précède une bougie : bullish n'a que cent jours par page. Qu'il
+        # échoue ensuite n'y change rien : la preuve n'en est pas plus courte.
+        longue = (timeframe, *self.longues)[-1]
+        self.recul_ms = min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
         # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
         self._suivis: set[str] = set()
         self._ignores: set[str] = set()
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._sourdes: set[Intervalle] = set()  # demandes dont la réponse commence après leur fin, et va à maintenant
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._pas_faux = 0
@@ -8088,11 +8092,10 @@ class Pages:
         """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
         return bool(self._suivis - self._ignores)
 
-    @functools.cached_property
-    def recul_ms(self) -> int:
-        """Ce dont une page du plus long timeframe précède une bougie : bullish n'a que cent jours par page."""
-        longue = (self.timeframe, *self.longues)[-1]
-        return min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
+    @property
+    def est_figee(self) -> bool:
+        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
+        return len(self._sourdes) >= SOURDES_MAX
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
@@ -8130,17 +8133,19 @@ class Pages:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
         timeframe, debut, fin = question
         fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
-        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
-        surete = SUR_AU_MILLIARDIEME if timeframe.code == self.timeframe.code else SURETE_DU_TEMOIN
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
-            if not autre_pas(instants, self._ancrer(timeframe, brutes), surete):
+            if not autre_pas(instants, self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN):
                 break
             brutes = await self._demander(timeframe, debut, fin, True)
             instants = _instants_bruts(brutes)
         timeframe = self._ancrer(timeframe, brutes)
-        _controler_le_pas(instants, timeframe, surete)
+        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
+        douteuse = bool(autre_pas(instants, timeframe, SURETE_DU_TEMOIN))
+        if douteuse:
+            sienne = timeframe.code == self.timeframe.code
+            _controler_le_pas(instants, timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
@@ -8156,7 +8161,8 @@ class Pages:
                 nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
             )  # fmt: skip
             page = page.departager()
-        return self._retenir(Question(timeframe, debut, fin), page)
+        reponse = self._retenir(Question(timeframe, debut, fin), page)
+        return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
 
     def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
         """La grille sur laquelle ces lignes se posent ; celle de la série, sauf preuve qu'elle a changé."""
@@ -8177,7 +8183,11 @@ class Pages:
             passes = {"debut": instants[0] < timeframe.avancer(debut, -MARGE)}
             passes["fin"] = instants[-1] > max(timeframe.avancer(fin, MARGE), page_pleine)
             self._ignores |= {bord for bord, passe in passes.items() if passe}
+        if de_la_serie and ancree and instants[0] >= fin:
+            self._sourdes.add((debut, fin))
         if instants and not ancree:
+            if de_la_serie:
+                self._sourdes.clear()
             premiere, derniere = self._rendues.get(timeframe.code, (instants[0], instants[-1]))
             self._rendues[timeframe.code] = min(premiere, instants[0]), max(derniere, instants[-1])
             # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -8293,6 +8303,10 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
     if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
         yield from _de_plus_loin(manque, reponses, pages)
+        for voisine, de in zip(voisines(manque, reponses), (-1, 1 - pages.capacite(pages.timeframe)), strict=True):
+            if voisine is not None:  # chaque bord, relu avec sa voisine
+                debut = pages.timeframe.avancer(voisine, de)
+                yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, pages.capacite(pages.timeframe)))
         if tete and voisines(manque, reponses)[0] is None:
             yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
 
@@ -8321,9 +8335,10 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
     if pas.compter(gauche, droite) > place:
-        yield from (a_gauche, a_droite)
-        if None in voisines(manque, reponses):
-            yield sans_marge._replace(fin=avancer(manque.debut, place))
+        if None not in (connues := voisines(manque, reponses)):  # les pages qui les ont rendues sont là
+            yield from _sans_elles(pas, connues, pages)
+            return
+        yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
     elif manque.droite is None:
         yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
     elif manque.gauche is None:
@@ -8388,8 +8403,9 @@ def _au_bord(premiere: int, pages: Pages) -> Iterator[Question]:
 def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
     """Les pages d'avant, là où une ne recule pas assez : leur silence ne prouve rien, une bougie y démentirait."""
     timeframe, debut, premiere = question
+    assez = PREMIER_MARCHE_MS if pages.recul_ms < RECUL_MIN_MS else premiere - RECUL_MIN_MS
     for _ in range(RECULS_MAX):
-        if debut <= max(PREMIER_MARCHE_MS, premiere - RECUL_MIN_MS):
+        if debut <= max(PREMIER_MARCHE_MS, assez):
             return
         fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
@@ -8510,7 +8526,8 @@ class Enquete:
             return trouvee, []
         trous = self._juger(manque, reponses)
         for posees, question in enumerate(questions(manque, reponses, self.pages)):
-            if all(trou.raison in FAITS for trou in trous) or posees >= QUESTIONS_MAX:
+            figee = self.pages.est_figee and manque.gauche is None
+            if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
             reponse = await self.pages.temoigner(question)
             if not reponse.instants and any(
@@ -8593,7 +8610,7 @@ class Lecteur:
                 )
                 yield await self._morceau(manque, *deplier(reponse, manque), [*recherche.vues, reponse])
                 curseur = manque.fin
-                recherche.reprendre(instants[-1].as_py())
+                recherche.reprendre(instants[-1].as_py(), reponse)
                 vol.sauter(curseur)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
@@ -8631,9 +8648,9 @@ class _Recherche:
         self.vues: list[Reponse] = []
         self._vides = self._muettes = self._refus = 0
 
-    def reprendre(self, derniere: int) -> None:
-        """Une ligne est rendue : le vide est fini."""
-        self.derniere, self.vues = derniere, []
+    def reprendre(self, derniere: int, reponse: Reponse) -> None:
+        """Une ligne est rendue : le vide est fini ; le prochain aura cette réponse à sa gauche."""
+        self.derniere, self.vues = derniere, [reponse]
         self._vides = self._muettes = 0
 
     @property
