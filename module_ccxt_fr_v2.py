@@ -1036,6 +1036,8 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     ecart = collections.Counter(b - a for a, b in itertools.pairwise(uniques)).most_common(1)[0][0]
     hors_grille = sum(not timeframe.est_sur_grille(i) for i in uniques)
     if hors_grille > 1 and 2 * hors_grille >= len(uniques):
+        if ecart == timeframe.pas_ms:
+            return f"qui ouvrent hors de la grille UTC (par exemple à {en_iso(uniques[0])})"
         return f"espacées de {duree_lisible(ecart / 1000)}"
     rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(map(timeframe.plancher, uniques))]
     facteur = math.gcd(*rangs)
@@ -1043,6 +1045,22 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= surete):
         return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
     return ""
+
+
+def regle_enfreinte(ligne: Sequence[Any], timeframe: Timeframe, prix: str) -> str:
+    """Ce qui fait qu'une ligne brute ne peut être vraie ; vide si rien."""
+    instant, *nombres = [_en_instant(ligne[0]), *map(_en_nombre, [*ligne[1:], *[None] * 5][:5])]
+    quatre, volume = [n for n in nombres[:4] if n is not None and math.isfinite(n)], nombres[4]
+    if instant is None:
+        return "instant illisible"
+    fautes = {
+        "ouverture hors de la grille": not timeframe.est_sur_grille(int(instant)),
+        "un prix manque": len(quatre) < 4,
+        "un prix nul ou négatif": prix != "premiumIndex" and min(quatre, default=1.0) <= 0,
+        "high sous low": len(quatre) == 4 and quatre[1] < quatre[2],
+        "volume absent ou négatif": (prix == "last") if volume is None else not 0 <= volume < math.inf,
+    }
+    return ", ".join(regle for regle, enfreinte in fautes.items() if enfreinte)
 
 
 def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
@@ -8077,7 +8095,7 @@ class Pages:
         self._sourdes: set[Intervalle] = set()  # demandes dont la réponse commence après leur fin, et va à maintenant
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
-        self._pas_faux = 0
+        self._refus_dits: set[str] = set()
 
     def capacite(self, timeframe: Timeframe) -> int:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
@@ -8155,6 +8173,7 @@ class Pages:
                 break
             relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
             page = fondre_pages(page, relue)
+        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
         if page.doubles:
             journal.warning(
                 "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
@@ -8163,6 +8182,17 @@ class Pages:
             page = page.departager()
         reponse = self._retenir(Question(timeframe, debut, fin), page)
         return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
+
+    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
+        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
+        for ligne in brutes if refusees else ():
+            instant = _en_instant(ligne[0]) if ligne else None
+            if instant is None or timeframe.plancher(instant) not in refusees:
+                continue
+            regle = regle_enfreinte(ligne, timeframe, self.prix)
+            if regle and regle not in self._refus_dits:
+                self._refus_dits.add(regle)
+                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
 
     def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
         """La grille sur laquelle ces lignes se posent ; celle de la série, sauf preuve qu'elle a changé."""

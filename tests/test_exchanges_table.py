@@ -198,3 +198,52 @@ def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
         plage = module.Plage(debut=minuit - 5 * JOUR_MS)
         fiche = module.Fiche(module.CleSerie("alpaca", "A/B", "1d", "last"))
         assert module.borner(plage, grille, 100, minuit + heure * HEURE_MS, fiche)[1] == attendue
+
+
+class Combinaison(Tierce):
+    """Un écart entre deux échéances (deribit) : son prix peut être nul ou négatif."""
+
+    def _champ(self, champ: str, bougie: Bougie, pas: Pas) -> object:
+        oppose = {"O": "O", "H": "L", "L": "H", "C": "C"}.get(champ)
+        if oppose and bougie.ts % (10 * 60_000) == 0:
+            return -float(str(super()._champ(oppose, bougie, pas)))
+        return super()._champ(champ, bougie, pas)
+
+
+def test_un_prix_negatif_est_refuse_et_la_regle_est_dite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CONTRAT § 7 : non écrit, trou `echec`, code 3 ; les autres bougies le sont, et le message nomme la règle."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 9 * JOUR_MS, decimales_quantite=3)
+    with Combinaison("deribit", PROTOCOLES["deribit"], marche(60_000), instrument).en_fil() as simulateur:
+        debut, fin = ((MAINTENANT - minutes * 60_000) // 600_000 * 600_000 for minutes in (600, 300))
+        bornes = ("--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--journal", "warning")
+        refusees = list(range(debut, fin, 600_000))
+        assert releve.code == 3
+        assert releve.lignes == [b for b in simulateur.attendu("1m", debut, fin) if b[0] not in refusees]
+        assert [t for t, _ in releve.trous("echec")] == refusees
+        dits = [ligne for ligne in capsys.readouterr().err.splitlines() if "refusée" in ligne]
+        assert len(dits) == 1
+        assert " : un prix nul ou négatif (" in dits[0]
+
+
+class QuatreHeuresAilleurs(Tierce):
+    """Une grille de quatre heures qui ouvre à 01:00 UTC."""
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Celles du marché, une heure plus tard."""
+        return [b._replace(ts=b.ts + HEURE_MS) for b in super().bougies(code, debut - HEURE_MS, fin - HEURE_MS)]
+
+
+def test_une_grille_de_quatre_heures_hors_utc_est_refusee_et_dite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Aucune ligne, un trou que rien ne prouve, et ce qui a été vu."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 60 * JOUR_MS, decimales_quantite=3)
+    with QuatreHeuresAilleurs("zebpay", PROTOCOLES["zebpay"], marche(60_000), instrument).en_fil() as simulateur:
+        bornes = ("--timeframe", "1h", "--date-debut", "-20j", "--date-fin", "-2j", "--journal", "warning")
+        releve = lancer(simulateur, tmp_path, *bornes)
+        assert releve.code == 0  # une heure de plus reste sur la grille des heures
+        releve = lancer(simulateur, tmp_path, "--timeframe", "4h", *bornes[2:], "--sortie", str(tmp_path / "q.csv"))
+    assert (releve.code, releve.serie["lignes_nouvelles"]) == (3, 0)
+    assert [t["raison"] for t in releve.serie["trous"]] == ["echec"]
+    assert "qui ouvrent hors de la grille UTC (par exemple à " in capsys.readouterr().err
