@@ -7852,7 +7852,6 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
-ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
@@ -8161,7 +8160,7 @@ class Pages:
         timeframe = self._ancrer(timeframe, brutes)
         # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
         douteuse = bool(autre_pas(instants, timeframe, SURETE_DU_TEMOIN))
-        if douteuse:
+        if douteuse and not self._a_change_de_grille(brutes, timeframe):
             sienne = timeframe.code == self.timeframe.code
             _controler_le_pas(instants, timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
         page = cribler(brutes, timeframe, self.prix)
@@ -8195,12 +8194,22 @@ class Pages:
                 journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
 
     def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
-        """La grille sur laquelle ces lignes se posent ; celle de la série, sauf preuve qu'elle a changé."""
+        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
+
+        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
+        """
         if not timeframe.peut_etre_ancre or not brutes:
             return timeframe
-        if timeframe.code == self.timeframe.code and len(brutes) < ANCRE_LIGNES_MIN:
+        if timeframe.code == self.timeframe.code:
             return self.timeframe
         return timeframe.ancrer(deviner_ancre(brutes, timeframe))
+
+    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
+        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
+            return False
+        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
+        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
 
     def _retenir(self, question: Question, page: Page) -> Reponse:
         """La page, et ce qu'elle montre de l'exchange."""
@@ -8930,6 +8939,7 @@ class Historique:
         self.connexion, self.serie, self.plage, self.fiche = connexion, serie, plage, fiche
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
+        self._decalage = 0  # de la dernière bougie rendue, sur sa grille
         self._places, self._concurrence = places, concurrence
 
     @property
@@ -8950,9 +8960,11 @@ class Historique:
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
         heure = self.connexion.heure_ms()
-        brutes = await self._demander(
-            self.timeframe, self.timeframe.avancer(heure, -10), self.timeframe.avancer(heure, 1), False
-        )
+        avancer = self.timeframe.avancer
+        brutes = await self._demander(self.timeframe, avancer(heure, -10), avancer(heure, 1), False)
+        if not brutes and self.plage.fin is not None:  # un marché retiré
+            fin = self.plage.fin
+            brutes = await self._demander(self.timeframe, avancer(fin, -10), avancer(fin, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
@@ -9020,6 +9032,8 @@ class Historique:
         est inscrit, la prochaine exécution le redemandera.
         """
         lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
+        if self.timeframe.jeu_ms:
+            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
@@ -9031,6 +9045,17 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
+
+    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
+        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
+        for instant in instants:
+            decalage = instant - self.timeframe.plancher(instant)
+            if decalage != self._decalage:
+                self._decalage = decalage
+                journal.info(
+                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
+                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
+                )  # fmt: skip
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
         debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut

@@ -159,7 +159,9 @@ class AMinuitLocal(Tierce):
 
 
 @pytest.mark.parametrize(("timeframe", "jours"), [("1d", 45), ("1w", 80), ("1M", 130)])
-def test_une_grille_a_minuit_local_est_suivie(timeframe: str, jours: int, tmp_path: Path) -> None:
+def test_une_grille_a_minuit_local_est_suivie(
+    timeframe: str, jours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Deux décalages, puis un changement de grille : ni faux trou, ni ligne hors des bornes, ni ligne ôtée."""
     instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 200 * JOUR_MS, decimales_quantite=3)
     marche_court = Marche(graine=7, instruments={}, taux_vide=0.1)
@@ -169,11 +171,13 @@ def test_une_grille_a_minuit_local_est_suivie(timeframe: str, jours: int, tmp_pa
         simulateur.bascules = (MAINTENANT - jours * JOUR_MS * 6 // 10, MAINTENANT - jours * JOUR_MS * 4 // 10)
         debut, fin = pas.plancher(MAINTENANT - jours * JOUR_MS), pas.plancher(MAINTENANT)
         options = ("--timeframe", timeframe, "--date-debut", str(debut), "--date-fin", str(fin))
-        releve = lancer(simulateur, tmp_path, *options)
+        releve = lancer(simulateur, tmp_path, *options, "--journal", "info")
         oracle = simulateur.attendu(timeframe, debut, fin)
         assert (releve.code, releve.serie["trous"]) == (0, [])
         assert releve.lignes == oracle
-        assert len({ligne[0] % JOUR_MS for ligne in oracle}) >= 2
+        assert len(decalages := {ligne[0] % JOUR_MS for ligne in oracle}) >= 2
+        dits = capsys.readouterr().err
+        assert all(f"bougies ouvertes à {heures // HEURE_MS:02}:00 UTC" in dits for heures in decalages if heures)
         relance = lancer(simulateur, tmp_path, *options)
         assert (relance.octets, relance.code) == (releve.octets, 0)
         reparation = ["--verifier", str(tmp_path / "bougies.csv"), "--reparer", "--journal", "error"]
@@ -188,6 +192,25 @@ def test_une_grille_a_minuit_local_est_suivie(timeframe: str, jours: int, tmp_pa
         assert autre.code == 0
         assert all(bornes[0] <= ligne[0] < bornes[1] for ligne in autre.lignes)
         assert autre.lignes == [ligne for ligne in oracle if autre.demande[0] <= ligne[0] < autre.demande[1]]
+
+
+def test_une_grille_inconnue_qui_change_n_est_ni_melee_ni_otee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ce qui ouvre sur la grille d'aujourd'hui est écrit, le reste est un échec dit ; réparer n'ôte rien."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 90 * JOUR_MS, decimales_quantite=3)
+    sans_panne = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("bitvavo", PROTOCOLES["bitvavo"], sans_panne, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        change = MAINTENANT // JOUR_MS * JOUR_MS - 12 * JOUR_MS
+        simulateur.bascules = (change, change)
+        debut, fin = change - 12 * JOUR_MS, change + 10 * JOUR_MS
+        bornes = ("--timeframe", "1d", "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--limite", "15", "--journal", "warning")
+        assert (releve.code, releve.lignes) == (3, simulateur.attendu("1d", change, fin))
+        assert releve.trous("echec") == [(debut, change)]
+        assert "ouverture hors de la grille" in capsys.readouterr().err
+        assert module.principal(["--verifier", str(tmp_path / "bougies.csv")]) == 0
 
 
 def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
