@@ -343,13 +343,15 @@ def maintenant_ms() -> int:
 class Timeframe:
     """La grille des ouvertures d'un timeframe : pas fixe, ou calendrier pour les mois et les années.
 
-    `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois).
+    `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois). `jeu_ms` : une bougie peut ouvrir d'autant après
+    son point de la grille ; il reste son rang, et la borne de tout intervalle.
     """
 
     code: str
     nombre: int
     unite: str
     ancre_ms: int = 0
+    jeu_ms: int = 0
 
     @classmethod
     def lire(cls, code: str) -> Timeframe:
@@ -372,7 +374,7 @@ class Timeframe:
     @property
     def peut_etre_ancre(self) -> bool:
         """Vrai si un exchange peut légitimement ouvrir cette bougie ailleurs que sur la grille UTC."""
-        return self.pas_ms >= PAS_MIN_ANCRE_MS
+        return self.pas_ms >= PAS_MIN_ANCRE_MS and not self.jeu_ms
 
     def ancrer(self, ancre_ms: int) -> Timeframe:
         """La même grille, décalée."""
@@ -416,12 +418,12 @@ class Timeframe:
         return self._rang(self.plafond(fin_ms)) - self._rang(self.plafond(debut_ms))
 
     def est_sur_grille(self, instant_ms: int) -> bool:
-        """Vrai si l'instant est une ouverture."""
-        return self.plancher(instant_ms) == instant_ms
+        """Vrai si l'instant peut être une ouverture."""
+        return instant_ms - self.plancher(instant_ms) <= self.jeu_ms
 
     def sans_lacune(self, instants: Sequence[int]) -> bool:
         """Vrai d'ouvertures qui se suivent toutes, une par bougie."""
-        if not instants or self.mois or not self.est_sur_grille(instants[0]):
+        if not instants or self.mois or self.jeu_ms or not self.est_sur_grille(instants[0]):
             return False
         return list(instants) == list(range(instants[0], instants[0] + self.pas_ms * len(instants), self.pas_ms))
 
@@ -437,12 +439,16 @@ class Timeframe:
 
 # (exchange, timeframe) mal nommés : ce qu'ils durent vraiment.
 TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
+# Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
+# depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
+TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
-    return dataclasses.replace(Timeframe.lire(vrai), code=code)
+    jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
+    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms)
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -1010,8 +1016,10 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     ecart = collections.Counter(b - a for a, b in itertools.pairwise(uniques)).most_common(1)[0][0]
     hors_grille = sum(not timeframe.est_sur_grille(i) for i in uniques)
     if hors_grille > 1 and 2 * hors_grille >= len(uniques):
+        if ecart == timeframe.pas_ms:
+            return f"qui ouvrent hors de la grille UTC (par exemple à {en_iso(uniques[0])})"
         return f"espacées de {duree_lisible(ecart / 1000)}"
-    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(uniques)]
+    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(map(timeframe.plancher, uniques))]
     facteur = math.gcd(*rangs)
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
     if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= surete):
@@ -1019,9 +1027,25 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     return ""
 
 
+def regle_enfreinte(ligne: Sequence[Any], timeframe: Timeframe, prix: str) -> str:
+    """Ce qui fait qu'une ligne brute ne peut être vraie ; vide si rien."""
+    instant, *nombres = [_en_instant(ligne[0]), *map(_en_nombre, [*ligne[1:], *[None] * 5][:5])]
+    quatre, volume = [n for n in nombres[:4] if n is not None and math.isfinite(n)], nombres[4]
+    if instant is None:
+        return "instant illisible"
+    fautes = {
+        "ouverture hors de la grille": not timeframe.est_sur_grille(int(instant)),
+        "un prix manque": len(quatre) < 4,
+        "un prix nul ou négatif": prix != "premiumIndex" and min(quatre, default=1.0) <= 0,
+        "high sous low": len(quatre) == 4 and quatre[1] < quatre[2],
+        "volume absent ou négatif": (prix == "last") if volume is None else not 0 <= volume < math.inf,
+    }
+    return ", ".join(regle for regle, enfreinte in fautes.items() if enfreinte)
+
+
 def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
     """Vrai si deux de ces ouvertures croissantes se suivent au pas du timeframe."""
-    return any(timeframe.avancer(a, 1) == b for a, b in itertools.pairwise(instants))
+    return any(timeframe.avancer(a, 1) == timeframe.plancher(b) for a, b in itertools.pairwise(instants))
 
 
 def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
@@ -1082,7 +1106,8 @@ def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArr
     pas = constante(timeframe.pas_ms)
     ecarts = pc.subtract(instants, constante(timeframe.plancher(0)))
     entiers = pc.multiply(pc.divide(ecarts, pas), pas)  # Arrow n'a pas de modulo
-    return pc.equal(entiers, ecarts)
+    restes = pc.subtract(ecarts, entiers)
+    return pc.and_(pc.greater_equal(restes, constante(0)), pc.less_equal(restes, constante(timeframe.jeu_ms)))
 
 
 def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timeframe) -> Page:
@@ -1190,8 +1215,8 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     trous: list[Intervalle] = []
     attendu = debut
     for instant in instants:
-        if instant > attendu:
-            trous.append((attendu, instant))
+        if (ouverture := timeframe.plancher(instant)) > attendu:
+            trous.append((attendu, ouverture))
         attendu = timeframe.avancer(instant, 1)
     if attendu < fin:
         trous.append((attendu, fin))
@@ -2727,6 +2752,8 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
     """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
     if not len(instants):
         return []
+    if pas.jeu_ms:
+        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
     if pas.mois:
         fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
     else:
@@ -5304,8 +5331,11 @@ class SortieSqlite(Sortie):
             signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
             doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
             doutes.append("prix = 'last' AND volume IS NULL")
-            pas = {(f.cle.timeframe, f.ancre_ms, grille(f).pas_ms) for f in fiches if not grille(f).mois}
-            doutes += [f"timeframe = '{code}' AND (timestamp - {ancre}) % {ms} != 0" for code, ancre, ms in pas]
+            pas = {g for f in fiches if not (g := grille(f)).mois}
+            doutes += [
+                f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
+                for g in pas
+            ]
             lus = [intervalle for f in fiches for intervalle in f.couverts]
             if lus:
                 doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
@@ -7699,11 +7729,11 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
-ANCRE_LIGNES_MIN = 3  # deux lignes n'accusent pas une grille connue
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
+SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
@@ -7769,24 +7799,26 @@ class Reponse:
         """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
         ouverture = self.question.timeframe.plancher(connue)
         rang = bisect.bisect_left(self.instants, ouverture)
-        return 0 < rang < len(self.instants) and self.instants[rang] != ouverture
+        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
+        return rang > 0 and self.question.timeframe.plancher(suivante) != ouverture
 
-    def silences(self, gauche: int | None, droite: int | None) -> list[Intervalle]:
+    def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
 
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Et seulement si la question ne
-        dépassait guère la voisine de l'autre côté : une page plafonnée tairait le reste.
+        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Encore faut-il que soit muette la
+        question qui part, ou finit, juste à la voisine : une page plafonnée, ou toujours coupée, en tairait autant.
         """
         if not self.vives:
             return []
         (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
-        avancer, (_, debut, fin) = self.question.timeframe.avancer, self.question
-        vides = []
-        if gauche is not None and ouverture <= gauche < derniere < fin:
-            vides += [(derniere, fin)] * (avancer(ouverture, -MARGE - 1) <= debut <= derniere)
-        if droite is not None and debut < premiere <= droite < cloture:
-            vides += [(debut, premiere)] * (premiere < fin <= avancer(premiere, MARGE + 1))
-        return [v for v in vides if not any(c is not None and v[0] <= c < v[1] for c in (gauche, droite))]
+        timeframe, debut, fin = self.question
+        memes, vides = [m for m in muettes if m.timeframe.code == timeframe.code], []
+        for voisine in voisins:
+            if ouverture <= voisine < derniere < fin:
+                vides += [(derniere, m.fin) for m in memes if m.debut == derniere]
+            if debut < premiere <= voisine < cloture:
+                vides += [(m.debut, premiere) for m in memes if m.fin == premiere]
+        return [v for v in vides if not any(v[0] <= c < v[1] for c in voisins)]
 
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
@@ -7840,9 +7872,10 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
 def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres, silences = [], []
+    muettes, voisins = [r.question for r in temoins if r.se_tait], [c for c in (gauche, droite) if c is not None]
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(gauche, droite)
+        silences += reponse.silences(voisins, muettes)
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7926,14 +7959,19 @@ class Pages:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
         self._fenetre_ms = fenetre_ms
+        # Ce dont une page du plus long timeframe offert précède une bougie : bullish n'a que cent jours par page. Qu'il
+        # échoue ensuite n'y change rien : la preuve n'en est pas plus courte.
+        longue = (timeframe, *self.longues)[-1]
+        self.recul_ms = min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
         # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
         self._suivis: set[str] = set()
         self._ignores: set[str] = set()
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._sourdes: set[Intervalle] = set()  # demandes dont la réponse commence après leur fin, et va à maintenant
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
-        self._pas_faux = 0
+        self._refus_dits: set[str] = set()
 
     def capacite(self, timeframe: Timeframe) -> int:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
@@ -7948,11 +7986,10 @@ class Pages:
         """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
         return bool(self._suivis - self._ignores)
 
-    @functools.cached_property
-    def recul_ms(self) -> int:
-        """Ce dont une page du plus long timeframe précède une bougie : bullish n'a que cent jours par page."""
-        longue = (self.timeframe, *self.longues)[-1]
-        return min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
+    @property
+    def est_figee(self) -> bool:
+        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
+        return len(self._sourdes) >= SOURDES_MAX
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
@@ -7990,17 +8027,19 @@ class Pages:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
         timeframe, debut, fin = question
         fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
-        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
-        surete = SUR_AU_MILLIARDIEME if timeframe.code == self.timeframe.code else SURETE_DU_TEMOIN
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
-            if not autre_pas(instants, self._ancrer(timeframe, brutes), surete):
+            if not autre_pas(instants, self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN):
                 break
             brutes = await self._demander(timeframe, debut, fin, True)
             instants = _instants_bruts(brutes)
         timeframe = self._ancrer(timeframe, brutes)
-        _controler_le_pas(instants, timeframe, surete)
+        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
+        douteuse = bool(autre_pas(instants, timeframe, SURETE_DU_TEMOIN))
+        if douteuse and not self._a_change_de_grille(brutes, timeframe):
+            sienne = timeframe.code == self.timeframe.code
+            _controler_le_pas(instants, timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
@@ -8010,21 +8049,44 @@ class Pages:
                 break
             relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
             page = fondre_pages(page, relue)
+        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
         if page.doubles:
             journal.warning(
                 "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
                 nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
             )  # fmt: skip
             page = page.departager()
-        return self._retenir(Question(timeframe, debut, fin), page)
+        reponse = self._retenir(Question(timeframe, debut, fin), page)
+        return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
+
+    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
+        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
+        for ligne in brutes if refusees else ():
+            instant = _en_instant(ligne[0]) if ligne else None
+            if instant is None or timeframe.plancher(instant) not in refusees:
+                continue
+            regle = regle_enfreinte(ligne, timeframe, self.prix)
+            if regle and regle not in self._refus_dits:
+                self._refus_dits.add(regle)
+                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
 
     def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
-        """La grille sur laquelle ces lignes se posent ; celle de la série, sauf preuve qu'elle a changé."""
+        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
+
+        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
+        """
         if not timeframe.peut_etre_ancre or not brutes:
             return timeframe
-        if timeframe.code == self.timeframe.code and len(brutes) < ANCRE_LIGNES_MIN:
+        if timeframe.code == self.timeframe.code:
             return self.timeframe
         return timeframe.ancrer(deviner_ancre(brutes, timeframe))
+
+    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
+        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
+            return False
+        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
+        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
 
     def _retenir(self, question: Question, page: Page) -> Reponse:
         """La page, et ce qu'elle montre de l'exchange."""
@@ -8037,7 +8099,11 @@ class Pages:
             passes = {"debut": instants[0] < timeframe.avancer(debut, -MARGE)}
             passes["fin"] = instants[-1] > max(timeframe.avancer(fin, MARGE), page_pleine)
             self._ignores |= {bord for bord, passe in passes.items() if passe}
+        if de_la_serie and ancree and instants[0] >= fin:
+            self._sourdes.add((debut, fin))
         if instants and not ancree:
+            if de_la_serie:
+                self._sourdes.clear()
             premiere, derniere = self._rendues.get(timeframe.code, (instants[0], instants[-1]))
             self._rendues[timeframe.code] = min(premiere, instants[0]), max(derniere, instants[-1])
             # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -8045,7 +8111,7 @@ class Pages:
                 self._suivis.add("debut")
             if instants[-1] <= timeframe.avancer(fin, MARGE) < derniere:
                 self._suivis.add("fin")
-        pas_ms = 0 if timeframe.mois else timeframe.pas_ms
+        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
         vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
         if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
             vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
@@ -8153,6 +8219,10 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
     if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
         yield from _de_plus_loin(manque, reponses, pages)
+        for voisine, de in zip(voisines(manque, reponses), (-1, 1 - pages.capacite(pages.timeframe)), strict=True):
+            if voisine is not None:  # chaque bord, relu avec sa voisine
+                debut = pages.timeframe.avancer(voisine, de)
+                yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, pages.capacite(pages.timeframe)))
         if tete and voisines(manque, reponses)[0] is None:
             yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
 
@@ -8181,18 +8251,23 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
     sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
     if pas.compter(gauche, droite) > place:
+        if None not in (connues := voisines(manque, reponses)):  # les pages qui les ont rendues sont là
+            yield from _sans_elles(pas, connues, pages)
+            return
         yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
-        return
-    if manque.droite is None:
+    elif manque.droite is None:
         yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
     elif manque.gauche is None:
         yield from (a_gauche, serree, sans_marge)
     else:
         yield from (serree, a_gauche, sans_marge, a_droite)
-    # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
     voisine, suivante = voisines(manque, reponses)
-    if voisine is not None and suivante is not None and (voisine, suivante) != (manque.gauche, manque.droite):
-        yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
+    if voisine is not None and suivante is not None and pas.compter(voisine, suivante) <= place - 2 * MARGE:
+        # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
+        if (voisine, suivante) != (manque.gauche, manque.droite):
+            yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
+        return
+    yield from _sans_elles(pas, (voisine, suivante), pages)  # aucune page ne les rend ensemble
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -8209,14 +8284,18 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
     for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
         avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
         fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
-        vive: Intervalle | None = None
+        vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
+        vive = min((r.vives[0] for r in vues if r.question.debut < r.vives[0][0]), default=None)
+        if vive is not None and vive[0] < fin:
+            fin = vive[0]
         for _ in range(RECULS_MAX):
             question = Question(timeframe, max(avancer(depuis, -MARGE), avancer(fin, -pages.capacite(timeframe))), fin)
             yield question
             vives = reponses[-1].vives
             if not vives or (vive and vives[0][0] >= vive[0]):
                 break
-            vive, fin = vives[0], vives[0][0]
+            vive = vives[0]
+            fin = vive[0]
         if vive is None:
             continue
         if pages.est_le_plus_long(timeframe):
@@ -8238,10 +8317,11 @@ def _au_bord(premiere: int, pages: Pages) -> Iterator[Question]:
 
 
 def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
-    """Les pages d'avant, jusqu'au premier marché : leur silence ne prouve rien, une bougie y démentirait."""
-    timeframe, debut = question.timeframe, question.debut
+    """Les pages d'avant, là où une ne recule pas assez : leur silence ne prouve rien, une bougie y démentirait."""
+    timeframe, debut, premiere = question
+    assez = PREMIER_MARCHE_MS if pages.recul_ms < RECUL_MIN_MS else premiere - RECUL_MIN_MS
     for _ in range(RECULS_MAX):
-        if debut <= PREMIER_MARCHE_MS:
+        if debut <= max(PREMIER_MARCHE_MS, assez):
             return
         fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
@@ -8288,7 +8368,23 @@ def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> 
             bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
             yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
             yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
+            yield from _sans_elles(bord, (voisine, droite), pages)
         yield from _dans_ces_bougies(vives, manque, reponses, pages)
+
+
+def _sans_elles(
+    timeframe: Timeframe, connues: tuple[int | None, int | None], pages: Pages
+) -> Iterator[Question]:
+    """Ce qui sépare deux bougies connues, sans elles ; les bords seulement, si c'est plus long qu'une page."""
+    avancer, place = timeframe.avancer, pages.capacite(timeframe)
+    debut, fin = (None if i is None else avancer(i, rang) for i, rang in zip(connues, (1, 0), strict=True))
+    if debut is not None:
+        suite = avancer(debut, place)
+        yield Question(timeframe, debut, suite if fin is None else min(suite, fin))
+        if fin is not None and fin <= suite:
+            return
+    if fin is not None:
+        yield Question(timeframe, avancer(fin, -place), fin)
 
 
 def _dans_ces_bougies(
@@ -8302,6 +8398,7 @@ def _dans_ces_bougies(
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
                 yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
@@ -8309,6 +8406,7 @@ def _dans_ces_bougies(
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
                 yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
+                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
 
 
 class Enquete:
@@ -8344,7 +8442,8 @@ class Enquete:
             return trouvee, []
         trous = self._juger(manque, reponses)
         for posees, question in enumerate(questions(manque, reponses, self.pages)):
-            if all(trou.raison in FAITS for trou in trous) or posees >= QUESTIONS_MAX:
+            figee = self.pages.est_figee and manque.gauche is None
+            if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
             reponse = await self.pages.temoigner(question)
             if not reponse.instants and any(
@@ -8427,7 +8526,7 @@ class Lecteur:
                 )
                 yield await self._morceau(manque, *deplier(reponse, manque), [*recherche.vues, reponse])
                 curseur = manque.fin
-                recherche.reprendre(instants[-1].as_py())
+                recherche.reprendre(instants[-1].as_py(), reponse)
                 vol.sauter(curseur)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
@@ -8465,9 +8564,9 @@ class _Recherche:
         self.vues: list[Reponse] = []
         self._vides = self._muettes = self._refus = 0
 
-    def reprendre(self, derniere: int) -> None:
-        """Une ligne est rendue : le vide est fini."""
-        self.derniere, self.vues = derniere, []
+    def reprendre(self, derniere: int, reponse: Reponse) -> None:
+        """Une ligne est rendue : le vide est fini ; le prochain aura cette réponse à sa gauche."""
+        self.derniere, self.vues = derniere, [reponse]
         self._vides = self._muettes = 0
 
     @property
@@ -8647,10 +8746,11 @@ class Plage:
 
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
-    close = timeframe.plancher(heure_ms - plage.grace_ms)
+    close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
     if plage.courante:
         close = timeframe.avancer(heure_ms, 1)
-    fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin))
+    # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
+    fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
         return timeframe.plafond(plage.debut), fin
     if fiche.couverts:
@@ -8683,9 +8783,9 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
-def timeframes_longs(offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
+def timeframes_longs(exchange: str, offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
     """Les timeframes de l'exchange, plus longs que la référence, qui peuvent servir de preuve."""
-    candidats = [Timeframe.lire(code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
+    candidats = [timeframe_de(exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
     return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
 
 
@@ -8725,6 +8825,7 @@ class Historique:
         self.connexion, self.serie, self.plage, self.fiche = connexion, serie, plage, fiche
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
+        self._decalage = 0  # de la dernière bougie rendue, sur sa grille
         self._places, self._concurrence = places, concurrence
 
     @property
@@ -8745,9 +8846,11 @@ class Historique:
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
         heure = self.connexion.heure_ms()
-        brutes = await self._demander(
-            self.timeframe, self.timeframe.avancer(heure, -10), self.timeframe.avancer(heure, 1), False
-        )
+        avancer = self.timeframe.avancer
+        brutes = await self._demander(self.timeframe, avancer(heure, -10), avancer(heure, 1), False)
+        if not brutes and self.plage.fin is not None:  # un marché retiré
+            fin = self.plage.fin
+            brutes = await self._demander(self.timeframe, avancer(fin, -10), avancer(fin, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
@@ -8766,7 +8869,9 @@ class Historique:
             self.timeframe,
             self.serie.limite,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(self.connexion.timeframes_offerts(self.serie.marche), self.timeframe),
+            longues=timeframes_longs(
+                self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
+            ),
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
@@ -8813,7 +8918,9 @@ class Historique:
         est inscrit, la prochaine exécution le redemandera.
         """
         lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
+        if self.timeframe.jeu_ms:
+            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
@@ -8824,6 +8931,17 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
+
+    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
+        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
+        for instant in instants:
+            decalage = instant - self.timeframe.plancher(instant)
+            if decalage != self._decalage:
+                self._decalage = decalage
+                journal.info(
+                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
+                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
+                )  # fmt: skip
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
         debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
@@ -12501,7 +12619,7 @@ def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -
     inverses = any(serie.nature.sous_type == "inverse" for serie in series)
     if tache.prix_ohlcv != "last":
         raison = f"les bougies au prix {tache.prix_ohlcv} ne se suivent pas par WebSocket"
-    elif timeframe.peut_etre_ancre:
+    elif timeframe.peut_etre_ancre or timeframe.jeu_ms:
         raison = f"les bougies {timeframe.code} du WebSocket peuvent être ouvertes ailleurs (okx : 16:00 UTC)"
     elif inverses and connexion.particularite.volume_inverse_en_contrats:
         raison = "le volume des contrats inverses y est dans une autre unité qu'en REST"

@@ -421,7 +421,7 @@ def test_pages_ecourtees() -> None:
     assert page_avec(Panne("page_vide"))[1] == []
 
 
-DAPI: dict[str, Any] = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", "endTime": DEBUT + 19 * MINUTE_MS}
+COIN_M: dict[str, Any] = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", "endTime": DEBUT + 19 * MINUTE_MS}
 
 
 def test_des_mensonges_bien_formes() -> None:
@@ -438,7 +438,7 @@ def test_des_mensonges_bien_formes() -> None:
     assert seule == saine[:1]
     saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), interval="1d")
     assert courte == saine[:3]
-    saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), **DAPI, interval="1d")
+    saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), **COIN_M, interval="1d")
     assert courte == saine[-3:]
 
 

@@ -15,7 +15,8 @@ from bourses_tierces import maintenant_ms, pas_de
 from bourses_tierces_table import PROTOCOLES, Tierce
 from outils_tierces import dedans, lancer
 
-from bourse_locale.marche import Instrument, Marche
+import module_ccxt_fr_v2 as module
+from bourse_locale.marche import HEURE_MS, JOUR_MS, Bougie, Instrument, Marche, Pas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +126,147 @@ def test_un_mois_de_trente_jours_n_est_pas_ecrit(nom: str, tmp_path: Path) -> No
         releve = lancer(simulateur, tmp_path, "--timeframe", "1M", *bornes)
     assert (releve.code, releve.lignes) == (3, [])
     assert releve.trous("echec") == [releve.demande]
+
+
+class AMinuitLocal(Tierce):
+    """Alpaca : jours, semaines et mois ouvrent à minuit de Chicago, 06:00 puis 05:00 UTC l'été, puis à 00:00 UTC."""
+
+    bascules: tuple[int, int] = (0, 0)
+
+    def decalage(self, instant: int) -> int:
+        """De combien la bougie qui ouvre autour de là suit la grille UTC."""
+        ete, utc = self.bascules
+        return 0 if instant >= utc else 5 * HEURE_MS if instant >= ete else 6 * HEURE_MS
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Les bougies longues, faites des heures ; les autres, du marché."""
+        nom = code if isinstance(code, str) else {JOUR_MS: "1d"}.get(code, "1m")
+        nom = {"semaine": "1w", "mois": "1M"}.get(nom, nom)
+        if nom not in {"1d", "1w", "1M"}:
+            return super().bougies(code, debut, fin)
+        pas, servies = module.Timeframe.lire(nom), []
+        point = pas.avancer(max(debut, self.instrument.cotation_ms), -1)
+        while point < min(fin, self.maintenant_ms() + 1):
+            suivante = pas.avancer(point, 1)
+            ouvre, clot = point + self.decalage(point), suivante + self.decalage(suivante)
+            if debut <= ouvre < fin and (heures := super().bougies("1h", ouvre, clot)):
+                servies.append(heures[0]._replace(
+                    ts=ouvre, high=max(b.high for b in heures), low=min(b.low for b in heures), close=heures[-1].close,
+                    volume=sum(b.volume for b in heures),
+                ))  # fmt: skip
+            point = suivante
+        return servies
+
+
+@pytest.mark.parametrize(("timeframe", "jours"), [("1d", 45), ("1w", 80), ("1M", 130)])
+def test_une_grille_a_minuit_local_est_suivie(
+    timeframe: str, jours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Deux décalages, puis un changement de grille : ni faux trou, ni ligne hors des bornes, ni ligne ôtée."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 200 * JOUR_MS, decimales_quantite=3)
+    marche_court = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("alpaca", PROTOCOLES["alpaca"], marche_court, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        pas = module.Timeframe.lire(timeframe)
+        simulateur.bascules = (MAINTENANT - jours * JOUR_MS * 6 // 10, MAINTENANT - jours * JOUR_MS * 4 // 10)
+        debut, fin = pas.plancher(MAINTENANT - jours * JOUR_MS), pas.plancher(MAINTENANT)
+        options = ("--timeframe", timeframe, "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *options, "--journal", "info")
+        oracle = simulateur.attendu(timeframe, debut, fin)
+        assert (releve.code, releve.serie["trous"]) == (0, [])
+        assert releve.lignes == oracle
+        assert len(decalages := {ligne[0] % JOUR_MS for ligne in oracle}) >= 2
+        dits = capsys.readouterr().err
+        assert all(f"bougies ouvertes à {heures // HEURE_MS:02}:00 UTC" in dits for heures in decalages if heures)
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.octets, relance.code) == (releve.octets, 0)
+        reparation = ["--verifier", str(tmp_path / "bougies.csv"), "--reparer", "--journal", "error"]
+        assert module.principal(reparation) == 0
+        assert (tmp_path / "bougies.csv").read_bytes() == releve.octets
+        # Des bornes au milieu d'un jour : rien ne dépasse.
+        bornes = (debut + 3 * HEURE_MS, fin - pas.pas_ms + 2 * HEURE_MS)
+        (tmp_path / "b").mkdir()
+        autre = lancer(simulateur, tmp_path / "b", *options[:2], *(
+            mot for nom, borne in zip(("debut", "fin"), bornes, strict=True) for mot in (f"--date-{nom}", str(borne))
+        ))  # fmt: skip
+        assert autre.code == 0
+        assert all(bornes[0] <= ligne[0] < bornes[1] for ligne in autre.lignes)
+        assert autre.lignes == [ligne for ligne in oracle if autre.demande[0] <= ligne[0] < autre.demande[1]]
+
+
+def test_une_grille_inconnue_qui_change_n_est_ni_melee_ni_otee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ce qui ouvre sur la grille d'aujourd'hui est écrit, le reste est un échec dit ; réparer n'ôte rien."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 90 * JOUR_MS, decimales_quantite=3)
+    sans_panne = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("bitvavo", PROTOCOLES["bitvavo"], sans_panne, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        change = MAINTENANT // JOUR_MS * JOUR_MS - 12 * JOUR_MS
+        simulateur.bascules = (change, change)
+        debut, fin = change - 12 * JOUR_MS, change + 10 * JOUR_MS
+        bornes = ("--timeframe", "1d", "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--limite", "15", "--journal", "warning")
+        assert (releve.code, releve.lignes) == (3, simulateur.attendu("1d", change, fin))
+        assert releve.trous("echec") == [(debut, change)]
+        assert "ouverture hors de la grille" in capsys.readouterr().err
+        assert module.principal(["--verifier", str(tmp_path / "bougies.csv")]) == 0
+
+
+def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
+    """Celui de Chicago finit à 06:00 UTC : à 03:00 il n'est pas écrit, et le suivant non plus."""
+    grille = module.timeframe_de("alpaca", "1d")
+    minuit = grille.plancher(MAINTENANT)
+    for heure, attendue in ((3, minuit - JOUR_MS), (7, minuit)):
+        plage = module.Plage(debut=minuit - 5 * JOUR_MS)
+        fiche = module.Fiche(module.CleSerie("alpaca", "A/B", "1d", "last"))
+        assert module.borner(plage, grille, 100, minuit + heure * HEURE_MS, fiche)[1] == attendue
+
+
+class Combinaison(Tierce):
+    """Un écart entre deux échéances (deribit) : son prix peut être nul ou négatif."""
+
+    def _champ(self, champ: str, bougie: Bougie, pas: Pas) -> object:
+        oppose = {"O": "O", "H": "L", "L": "H", "C": "C"}.get(champ)
+        if oppose and bougie.ts % (10 * 60_000) == 0:
+            return -float(str(super()._champ(oppose, bougie, pas)))
+        return super()._champ(champ, bougie, pas)
+
+
+def test_un_prix_negatif_est_refuse_et_la_regle_est_dite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CONTRAT § 7 : non écrit, trou `echec`, code 3 ; les autres bougies le sont, et le message nomme la règle."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 9 * JOUR_MS, decimales_quantite=3)
+    with Combinaison("deribit", PROTOCOLES["deribit"], marche(60_000), instrument).en_fil() as simulateur:
+        debut, fin = ((MAINTENANT - minutes * 60_000) // 600_000 * 600_000 for minutes in (600, 300))
+        bornes = ("--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--journal", "warning")
+        refusees = list(range(debut, fin, 600_000))
+        assert releve.code == 3
+        assert releve.lignes == [b for b in simulateur.attendu("1m", debut, fin) if b[0] not in refusees]
+        assert [t for t, _ in releve.trous("echec")] == refusees
+        dits = [ligne for ligne in capsys.readouterr().err.splitlines() if "refusée" in ligne]
+        assert len(dits) == 1
+        assert " : un prix nul ou négatif (" in dits[0]
+
+
+class QuatreHeuresAilleurs(Tierce):
+    """Une grille de quatre heures qui ouvre à 01:00 UTC."""
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Celles du marché, une heure plus tard."""
+        return [b._replace(ts=b.ts + HEURE_MS) for b in super().bougies(code, debut - HEURE_MS, fin - HEURE_MS)]
+
+
+def test_une_grille_de_quatre_heures_hors_utc_est_refusee_et_dite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Aucune ligne, un trou que rien ne prouve, et ce qui a été vu."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 60 * JOUR_MS, decimales_quantite=3)
+    with QuatreHeuresAilleurs("zebpay", PROTOCOLES["zebpay"], marche(60_000), instrument).en_fil() as simulateur:
+        bornes = ("--timeframe", "1h", "--date-debut", "-20j", "--date-fin", "-2j", "--journal", "warning")
+        releve = lancer(simulateur, tmp_path, *bornes)
+        assert releve.code == 0  # une heure de plus reste sur la grille des heures
+        releve = lancer(simulateur, tmp_path, "--timeframe", "4h", *bornes[2:], "--sortie", str(tmp_path / "q.csv"))
+    assert (releve.code, releve.serie["lignes_nouvelles"]) == (3, 0)
+    assert [t["raison"] for t in releve.serie["trous"]] == ["echec"]
+    assert "qui ouvrent hors de la grille UTC (par exemple à " in capsys.readouterr().err

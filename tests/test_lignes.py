@@ -33,6 +33,7 @@ from module_ccxt_fr_v2 import (
     habiller,
     instants_de,
     manquants,
+    regle_enfreinte,
 )
 
 if TYPE_CHECKING:
@@ -371,3 +372,21 @@ def test_une_fiche_abimee_se_reconnait(abime: dict[str, Any]) -> None:
     donnees = {**Fiche(CLE).en_dict(), **abime} if abime.keys() - {"exchange"} else abime
     with pytest.raises((KeyError, TypeError, ValueError)):
         Fiche.depuis_dict(donnees)
+
+
+@pytest.mark.parametrize(("ligne_brute", "prix", "regle"), [
+    ([DEBUT, 1.0, 2.0, 1.0, 2.0, 3.0], "last", ""),
+    ([DEBUT, -1.0, 2.0, -1.0, 2.0, 3.0], "last", "un prix nul ou négatif"),
+    ([DEBUT, -1.0, 2.0, -1.0, 2.0, 3.0], "premiumIndex", ""),
+    ([DEBUT, 1.0, 2.0, 3.0, 2.0, 3.0], "last", "high sous low"),
+    ([DEBUT, 1.0, None, 1.0, 2.0, 3.0], "last", "un prix manque"),
+    ([DEBUT, 1.0, 2.0, 1.0, 2.0, None], "last", "volume absent ou négatif"),
+    ([DEBUT, 1.0, 2.0, 1.0, 2.0, None], "mark", ""),
+    ([DEBUT + 1, 1.0, 2.0, 1.0, 2.0], "mark", "ouverture hors de la grille"),
+    (["?", 1.0, 2.0, 1.0, 2.0, 1.0], "last", "instant illisible"),
+])  # fmt: skip
+def test_la_regle_enfreinte_a_un_nom(ligne_brute: list[Any], prix: str, regle: str) -> None:
+    """Ce que dit le message d'une bougie refusée ; et ce que refuse le crible, ni plus ni moins."""
+    assert regle_enfreinte(ligne_brute, MINUTE, prix) == regle
+    if regle != "instant illisible":
+        assert bool(cribler([ligne_brute], MINUTE, prix).impossibles) is bool(regle)
