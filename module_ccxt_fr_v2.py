@@ -852,6 +852,10 @@ class Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
         return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
 
+    def copie(self) -> Fiche:
+        """La même, qui apprendra à part."""
+        return dataclasses.replace(self, couverts=list(self.couverts), trous=list(self.trous))
+
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
 
@@ -6738,17 +6742,14 @@ class Marches:
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
         if not candidats:
+            genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
+                f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
                 proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
             )
         marche: Mapping[str, Any] = self._api.markets[candidats[0]]
         self._avertir(symbole, marche)
         return marche
-
-    def _genre_demande(self, symbole: str) -> str:
-        nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
-        return " ".join(filter(None, nature))
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
         demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
@@ -6940,9 +6941,7 @@ class Connexion:
             raise ErreurDemande(
                 f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges."
             )
-        offerts = self.timeframes_offerts()
-        if offerts and timeframe not in offerts:
-            raise ErreurDemande(self._timeframe_refuse(timeframe), f"Il sert : {', '.join(offerts)}.")
+        self._controler_timeframe(timeframe)
         servis = self.prix_offerts()
         if prix not in servis:
             raise ErreurDemande(
@@ -6958,10 +6957,15 @@ class Connexion:
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
         return ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
 
-    def _timeframe_refuse(self, timeframe: str) -> str:
+    def _controler_timeframe(self, timeframe: str, marche: Mapping[str, Any] | None = None) -> None:
+        offerts, exchange = self.timeframes_offerts(marche), self.reglages.exchange
+        if not offerts or timeframe in offerts:
+            return
+        faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
         if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
-            return f"« {timeframe} » n'a pas sur {self.reglages.exchange} le pas de son nom, ou y a un autre nom"
-        return f"Timeframe inconnu de {self.reglages.exchange} : « {timeframe} »"
+            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou y a un autre nom"
+        ou = f" sur « {marche['symbol']} »" if marche else ""
+        raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
@@ -6992,11 +6996,7 @@ class Connexion:
                 f"« {marche['symbol']} » est au comptant : il n'a pas de prix « {prix} »",
                 "Demandez prix_ohlcv: last, ou un contrat.",
             )
-        offerts = self.timeframes_offerts(marche)
-        if offerts and timeframe not in offerts:
-            raise ErreurDemande(
-                f"{self._timeframe_refuse(timeframe)} sur « {marche['symbol']} »", f"Il sert : {', '.join(offerts)}."
-            )
+        self._controler_timeframe(timeframe, marche)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
         maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self.limite_maximale(marche, prix))
@@ -9810,8 +9810,9 @@ class FilBougies(Fil):
         plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
-        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
-        histoire = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        histoire = Historique(
+            self.connexion, self.serie, plage, self.fiche.copie(), self._places, self.reglages.concurrence
+        )
         intervalles = await histoire.preparer()
         couverture.timeframe, self.fiche.ancre_ms = histoire.timeframe, histoire.timeframe.ancre_ms
         couverture.debut = histoire.demande[0] if couverture.debut is None else couverture.debut
@@ -9997,20 +9998,19 @@ class Relecteur:
             await pause(attente_s)
             self.trous = []
             async for page in self._lire(rupture):
-                if neufs := self._inconnus(page):
+                restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
+                if neufs := self.memoire.nouveaux(restes, relecture=True):
                     yield neufs
-            en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
-            if rupture.jusqua is None or not en_retard:
+            en_retard = any(trou.raison == ECHEC for trou in self.trous)
+            if rupture.jusqua is None or (self._rejoint and not en_retard):
                 return
 
     async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        connexion = self._connexion
-        lire = functools.partial(connexion.lire_trades, self._serie)
         combleur = Combleur(
-            lire,
-            connexion.particularite.trades_arriere,
-            connexion.heure_ms,
-            sait_until=connexion.trades_jusqua,
+            functools.partial(self._connexion.lire_trades, self._serie),
+            self._connexion.particularite.trades_arriere,
+            self._connexion.heure_ms,
+            sait_until=self._connexion.trades_jusqua,
             grain_ms=self.memoire.grain_flux_ms,
         )
         vus: list[Intervalle] = []
@@ -10056,10 +10056,6 @@ class Relecteur:
             return False
         dits = self.memoire.recents
         return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
-
-    def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
-        restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
-        return self.memoire.nouveaux(restes, relecture=True)
 
 
 class FilTrades(Fil):
@@ -10469,14 +10465,13 @@ class FilInstantanes(Fil):
             self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
             self._fin = instant
         self._rompu = False
-        self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
+        ligne = [instant, recu, *contenu]
+        nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
+        self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
         return True
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Apprend de deux états qui se suivent ce que ce flux sait dire."""
-
-    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
-        return (instant,)
 
     @abstractmethod
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
@@ -10499,13 +10494,6 @@ class FilInstantanes(Fil):
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
         return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
-
-    async def a_bouge(self) -> bool:
-        return bool(self._lire(await self._demander()) != self._contenu)
-
-    @abstractmethod
-    async def _demander(self) -> Any:
-        """L'instantané, par REST."""
 
     def _veiller(self) -> None:
         """Rien à relancer."""
@@ -10533,9 +10521,6 @@ class FilTicker(FilInstantanes):
         finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
         return finies if any(v is not None for v in finies) else None
 
-    async def _demander(self) -> Any:
-        return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
-
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
         change = {nom for nom, *couple in zip(self._CHAMPS, avant, apres, strict=True) if couple[0] != couple[1]}
@@ -10546,7 +10531,8 @@ class FilTicker(FilInstantanes):
 
         Ce qui porte sur vingt-quatre heures glisse de soi-même, marché calme compris.
         """
-        vu, neuf = self._contenu, self._lire(await self._demander())
+        servi = await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
+        vu, neuf = self._contenu, self._lire(servi)
         if vu is None or neuf is None:
             return vu is not neuf
         decisifs = {"last", "close", *(("bid", "ask") if self._dit_les_prix else ())}
@@ -10560,10 +10546,7 @@ class FilCarnet(FilInstantanes):
     """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais tout vides."""
 
     type_donnee = ORDERBOOK
-
-    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
-        self.croises = 0  # de suite
+    croises = 0  # de suite
 
     def rompre(self) -> None:
         super().rompre()
@@ -10586,17 +10569,11 @@ class FilCarnet(FilInstantanes):
         niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
         return (nonce if isinstance(nonce, int) else None, *niveaux)
 
-    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:
-        return instant, contenu[0]
-
-    async def _demander(self) -> Any:
-        return await self.connexion.appeler(
-            f"Carnet de {self.cle}", "fetch_order_book", self.cle.symbole, self.serie.limite or None
-        )
-
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        vu, neuf = self._contenu, self._lire(await self._demander())
+        quoi, limite = f"Carnet de {self.cle}", self.serie.limite or None
+        servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
+        vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
 
 
