@@ -785,6 +785,11 @@ class Trou(NamedTuple):
     raison: str
 
 
+def intervalles_de(trous: Iterable[Trou], *raisons: str) -> list[Intervalle]:
+    """Les intervalles de ces trous ; de ceux qui ont une de ces raisons, si l'on en donne."""
+    return [(trou.debut, trou.fin) for trou in trous if not raisons or trou.raison in raisons]
+
+
 class Provenance(NamedTuple):
     """Un intervalle [debut, fin[ dont les lignes ne viennent pas de l'API, et d'où."""
 
@@ -852,10 +857,6 @@ class Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
         return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
 
-    def copie(self) -> Fiche:
-        """La même, qui apprendra à part."""
-        return dataclasses.replace(self, couverts=list(self.couverts), trous=list(self.trous))
-
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
 
@@ -866,7 +867,7 @@ class Fiche:
             _effacer(self.sources, debut, fin)
             if source != API:
                 _inserer(self.sources, Provenance(debut, fin, str(source)))
-        for debut, fin in unir(couverts, ((t.debut, t.fin) for t in trous)):
+        for debut, fin in unir(couverts, intervalles_de(trous)):
             place = voisins(self.couverts, debut, fin)
             self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
             _effacer(self.trous, debut, fin)
@@ -878,7 +879,7 @@ class Fiche:
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
-        return unir(self.couverts, ((t.debut, t.fin) for t in self.trous if t.raison == HORS_FENETRE_API))
+        return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
         """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
@@ -6694,40 +6695,35 @@ class Marches:
 
     def __init__(self, reglages: Reglages, api: Any) -> None:
         self._reglages, self._api = reglages, api
+        genre = "spot" if reglages.type_marche == "margin" else reglages.type_marche
+        self._genre_voulu = NatureMarche(genre, reglages.sous_type)
 
     def manquent(self, symboles: Sequence[str]) -> bool:
         """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
         return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
 
+    def _est_du_genre(self, marche: Mapping[str, Any]) -> bool:
+        genre, sous_type = self._genre_voulu
+        return marche.get("type") == genre and sous_type in (None, marche.get("subType"))
+
     def _candidats(self, symbole: str) -> list[str]:
         """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
         marches: Mapping[str, Any] = self._api.markets or {}
-        type_marche = self._reglages.type_marche
-        if ":" in symbole or type_marche in ("spot", "margin"):
+        if ":" in symbole or self._genre_voulu.type_marche == "spot":
             return [symbole] if symbole in marches else []
-        sous_type = self._reglages.sous_type
-        return [
-            nom
-            for nom, marche in marches.items()
-            if _sans_reglement(nom) == symbole
-            and marche.get("type") == type_marche
-            and (sous_type is None or marche.get("subType") == sous_type)
-        ]
+        return [nom for nom, m in marches.items() if _sans_reglement(nom) == symbole and self._est_du_genre(m)]
 
     def _devines(self, symbole: str) -> list[str]:
         """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
 
         L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
         """
-        forme, voulu = forme_de_mot(symbole), NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-        trouves = []
+        forme, trouves = forme_de_mot(symbole), []
         for nom, marche in (self._api.markets or {}).items() if forme else ():
             formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
             if "/" not in symbole:
                 formes.add(forme_de_mot(str(marche.get("id"))))
-            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
-            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
-            if forme in formes and (du_genre or ":" in symbole):
+            if forme in formes and (":" in symbole or self._est_du_genre(marche)):
                 trouves.append(nom)
         return trouves
 
@@ -6752,10 +6748,9 @@ class Marches:
         return marche
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
-        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
+        if not self._est_du_genre(marche):
+            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
+            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
             journal.warning(
                 "« %s » est un marché %s, pas %s : le symbole l'emporte.",
                 symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
@@ -8620,7 +8615,7 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     Des exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
     """
     manque = reste_a_lire(demande, fiche)
-    sues = oter(croiser([demande], fiche.couverts), ((t.debut, t.fin) for t in fiche.trous))
+    sues = oter(croiser([demande], fiche.couverts), intervalles_de(fiche.trous))
     if sues and relecture:
         fin = sues[-1][1]
         manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], [demande]))
@@ -8744,7 +8739,7 @@ class Historique:
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
-        hors = croiser([t[:2] for t in self.fiche.trous if t.raison == HORS_FENETRE_API], [self.demande])
+        hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
         fin = hors[-1][1]
@@ -9208,10 +9203,6 @@ class Fil(ABC):
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
-
-    def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
-        """Vrai si rien ne manque avant cet instant."""
-        return True
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -9774,9 +9765,6 @@ class FilBougies(Fil):
         heure_de_grace = self.connexion.heure_ms() - self.reglages.plage.grace_ms
         return max(0.0, (self._rendue - heure_de_grace) / 1000)
 
-    def a_jour(self, instant: int) -> bool:
-        return not self.couverture.manques(instant)
-
     async def a_bouge(self) -> bool:
         return await self.source.a_bouge(self.ecoute_depuis)
 
@@ -9830,7 +9818,7 @@ class FilBougies(Fil):
         await super().arreter()
         if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
             self.prets.append(self._lot(seules))
-        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         if manques := oter(self.couverture.manques(fin), connus):
@@ -9844,7 +9832,7 @@ def sans_queue(lot: Lot, fin: int) -> Lot:
     """
     queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
     trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
+    return lot._replace(couverts=oter(lot.couverts, intervalles_de(queue)), trous=trous)
 
 
 # --- Trades
@@ -10493,7 +10481,7 @@ class FilInstantanes(Fil):
         colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
-        return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
+        return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
 
     def _veiller(self) -> None:
         """Rien à relancer."""
@@ -10833,9 +10821,13 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer(self._sonder(self.fils))
+            self._lancer(self._sonder(self._bougies(self.fils)))
         else:
             self._repartir(self._canal, self.fils)
+
+    @staticmethod
+    def _bougies(fils: Sequence[Fil]) -> list[FilBougies]:
+        return [fil for fil in fils if isinstance(fil, FilBougies)]
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
@@ -10854,15 +10846,15 @@ class Flux:
 
     def replier(self, canal: str, fils: Sequence[Fil]) -> bool:
         """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
-        bougies = [fil for fil in fils if isinstance(fil, FilBougies)]
-        if len(bougies) < len(fils):
+        bougies = self._bougies(fils)
+        if not bougies:
             return False
         if canal == "ohlcv" and "trades" in self.connexion.canaux_offerts():
             for fil in bougies:
                 fil.faire_des_trades(None)
             self._repartir("trades", fils)
         else:
-            self._lancer(self._sonder(fils))
+            self._lancer(self._sonder(bougies))
         return True
 
     def _lancer(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -10876,7 +10868,7 @@ class Flux:
             self._echec = self._echec or tache.exception()
         self._reveil.set()
 
-    async def _sonder(self, tous: Sequence[Fil]) -> None:
+    async def _sonder(self, tous: Sequence[FilBougies]) -> None:
         """Relit ces séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
         for fil in tous:
             fil.ecouter()
@@ -10891,7 +10883,7 @@ class Flux:
             heure = self.connexion.heure_ms()
             prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
             attente = max(RONDE_S, (prochaine - heure) / 1000)
-            if all(fil.a_jour(close) for fil in fils):
+            if not any(fil.couverture.manques(close) for fil in fils):
                 delais = delais_backoff(RELANCE_RATTRAPAGE_S)
             else:
                 attente = min(attente, next(delais))
