@@ -6193,28 +6193,24 @@ _CONSEIL_CERTIFICAT = (
 )
 # (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
 # ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
-CAUSES_RESEAU: tuple[tuple[frozenset[str], str, str], ...] = (
+CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
     (
-        frozenset({"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"}),
+        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
         "proxy injoignable ou qui refuse",
         "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
     ),
+    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
+    ({"ConnectionRefusedError"}, "connexion refusée", _CONSEIL_RESEAU),
+    ({"TimeoutError"}, "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
     (
-        frozenset({"ClientConnectorCertificateError", "SSLCertVerificationError"}),
-        "certificat TLS refusé",
-        _CONSEIL_CERTIFICAT,
-    ),
-    (frozenset({"ClientConnectorSSLError", "SSLError"}), "échec du TLS", _CONSEIL_CERTIFICAT),
-    (frozenset({"ClientConnectorDNSError", "gaierror"}), "nom introuvable", _CONSEIL_NOM),
-    (frozenset({"ConnectionRefusedError"}), "connexion refusée", _CONSEIL_RESEAU),
-    (frozenset({"TimeoutError"}), "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
-    (
-        frozenset({"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"}),
+        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
         "connexion coupée par l'autre bout",
         _CONSEIL_RESEAU,
     ),
-    (frozenset({"ClientPayloadError"}), "réponse coupée en route", _CONSEIL_RESEAU),
-    (frozenset({"ClientConnectorError"}), "hôte injoignable", _CONSEIL_RESEAU),
+    ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
+    ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
 )
 _HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
