@@ -8809,15 +8809,15 @@ class Combleur:
         return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
 
     def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
-        """Ce que la lecture n'a pu combler, et pourquoi."""
-        fin = jusqua.timestamp if jusqua else self._heure()
+        """Ce que la lecture n'a pu combler, et pourquoi ; d'autres partageaient la milliseconde de ses bords."""
+        fin = jusqua.timestamp + 1 if jusqua else self._heure()
         if self.premier is None or self.dernier is None:
-            trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
+            trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
             debut = min(self.premier.timestamp + self._grain_ms, fin)
-            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
-            suite = max(self.dernier.timestamp, dernier.timestamp) + 1
+            avant = [] if self.accroche else [Trou(dernier.timestamp, debut, HORS_FENETRE_API)]
+            suite = max(self.dernier.timestamp, dernier.timestamp)
             trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
@@ -9944,15 +9944,17 @@ class Rupture(NamedTuple):
     def etendue(self, a_defaut: int) -> Intervalle:
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
 
-        Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
-        deux qui se touchent, ne laissent que celle du second.
+        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
+        entourent la prouvent, à moins qu'ils n'en aient qu'une.
         """
-        debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
-        return (debut, fin) if self.jusqua is None or debut < fin else (fin, fin + 1)
+        debut = self.dernier.timestamp + self.saut
+        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
+        bord = self.jusqua.timestamp if self.jusqua else fin
+        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
 
     def trou(self, a_defaut: int, raison: str) -> list[Trou]:
-        """Ce trou-là, si elle a une étendue."""
-        debut, fin = self.etendue(a_defaut)
+        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
+        debut, fin = self._replace(saut=False).etendue(a_defaut)
         return [Trou(debut, fin, raison)] if debut < fin else []
 
     def numeros(self) -> list[Intervalle]:
@@ -10055,25 +10057,23 @@ class FilTrades(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
-        fin = fiche.couverts[-1][1] if fiche.couverts else INSTANT_MAX_MS
-        prouves = (trade for trade in connus if trade.timestamp < fin)
-        self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
+        self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
         self._continuite = Continuite()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        self._suite: Intervalle | None = None  # de la suite sans rupture en cours, ce qui n'est pas encore rendu
+        # De la suite sans rupture en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
+        self._suite: Intervalle | None = None
         self._couverts: list[Intervalle] = []  # des suites finies, de même
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
-        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
-            avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
+            avant = dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Rupture(avant, apres)
@@ -10114,7 +10114,7 @@ class FilTrades(Fil):
         if not (suite and fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp))
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -10142,12 +10142,17 @@ class FilTrades(Fil):
         return True
 
     def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and connu.est(self._dernier):
-            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
-            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
+        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
+        if self._dernier is None:
+            return
+        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+            # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
+            debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
+            self._rompu, self._suite = False, self._suite or (debut, debut)
             self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
+        elif not self._rompu and self._dernier.precede(connu):
+            self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -10166,9 +10171,10 @@ class FilTrades(Fil):
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Rupture(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
-        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
-        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = debut, max(fin, trade.timestamp + 1)
+        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
+        # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
+        debut, fin = self._suite or (trade.timestamp + 1, trade.timestamp)
+        self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
 
@@ -10177,7 +10183,7 @@ class FilTrades(Fil):
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
         if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
             return False
-        self._suite = dernier.timestamp, trade.timestamp + 1
+        self._suite = dernier.timestamp, trade.timestamp
         return True
 
     # --- ce qui est sûr
@@ -10197,19 +10203,28 @@ class FilTrades(Fil):
         suspens = self._en_suspens()
         self._solder()
         surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler_trades(self.cle, trades), oter(surs, self._tus), [])]
+        return [Lot(self.cle, tabler_trades(self.cle, trades), surs, [])]
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._suite is not None:
             self._couverts.append(self._suite)
-            self._suite = self._suite[1], self._suite[1]
+            debut, fin = self._suite
+            self._suite = max(debut, fin), fin
+
+    def _est_prouve(self, instant: int) -> bool:
+        """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
+        su = self.fiche.copie()
+        for lot in self.prets:
+            su.noter(lot.couverts, lot.trous)
+        suites = [*self._couverts, *([self._suite] if self._suite else [])]
+        return any(debut < instant <= fin for debut, fin in unir(su.couverts, oter(suites, self._en_suspens())))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
         depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
+        ouvertes = (Rupture(trade, None, saut=True) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
         return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
 
@@ -10302,30 +10317,41 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and rupture.jusqua is not None:
             trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        self._conclure(rupture, rupture.etendue(heure)[1], trous)
-        dernier = relu.dernier if relu.complet and rupture.jusqua is None and rupture.dernier is self._dernier else None
-        if dernier is not None and not dernier.precede(rupture.dernier):
-            self._dernier = dernier.nomme()
+        # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
+        servi = relu.dernier if relu.complet and relu.dernier else rupture.dernier
+        if servi.precede(rupture.dernier):
+            servi = rupture.dernier
+        elif servi is not rupture.dernier and rupture.jusqua is None and rupture.dernier is self._dernier:
+            self._dernier = servi.nomme()
+        self._conclure(rupture, rupture.etendue(servi.timestamp)[1], trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
-        debut, fin = rupture.etendue(self.connexion.heure_ms())
+        heure = self.connexion.heure_ms()
+        (debut, fin), trous = rupture.etendue(heure), [] if entendue else rupture.trou(heure, raison)
         if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
             # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
-            self._tus = [(rupture.jusqua.timestamp, rupture.jusqua.timestamp + 1)]
             fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
-        trous = [] if entendue or debut >= fin else [Trou(debut, fin, raison)]
+            trous = [Trou(debut, fin, raison)] if debut < fin else []
         self._conclure(rupture, debut if entendue else fin, trous)
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
+        debut = rupture.etendue(fin)[0]
+        if rupture.dernier.id and not rupture.saut and not self._est_prouve(debut):
+            debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
-            trous = [trou for trou in trous if trou.raison == ECHEC]
-        vides = [(trou.debut, trou.fin) for trou in trous]
+            if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
+                debut = max(debut, rupture.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
+            trous = dits
         self._solder()
-        self._couverts = oter(self._couverts, vides)  # un trou coupe la suite où il est, fût-elle finie
-        couverts = oter([(rupture.etendue(fin)[0], fin)], [*vides, *self._tus])
+        self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
+        if not trous and self._suite is not None and debut < fin == self._suite[0]:
+            self._suite = debut, self._suite[1]  # la milliseconde de son premier trade en est
+        # La milliseconde du dernier trade attend encore celui qui la partagerait.
+        ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
+        couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
@@ -10363,6 +10389,16 @@ def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
     """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
     return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
+
+
+def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
+    """Celui d'où relire quand rien n'est prouvé dès `fin` : le premier de la dernière ms qui le précède, ou qu'il est.
+
+    À défaut, le premier de tous : rien ne dit ce qui a pu manquer après lui.
+    """
+    instant = max((trade.timestamp for trade in trades if trade.timestamp <= fin), default=None)
+    candidats = [trade for trade in trades if instant is None or trade.timestamp == instant]
+    return min(candidats, key=cle_de_trade, default=None)
 
 
 def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
@@ -12619,7 +12655,8 @@ class _ExecutionFlux(_Execution):
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
         oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
         avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
-        apres = [(fin, self._jusqu_au_premier(serie.cle, fin, prouve)) for _, fin in oublis]
+        # Un oubli a pu être relu en partie, puis l'arrêt survenir.
+        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
         etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
