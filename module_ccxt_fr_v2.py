@@ -1591,6 +1591,16 @@ def volume_en_base(amount: float, price: float, taille_contrat: float | None = N
     return volume
 
 
+def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
+
+    def mesurer(trade: Trade) -> Decimal:
+        quantite = volume_en_base(trade.amount, trade.price, taille_contrat)
+        return quantite if inverse else _EXACT.multiply(quantite, Decimal(str(trade.price)))
+
+    return mesurer
+
+
 def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
     """`volume_en_base` d'un trade de ce marché : le `volume` d'un `Agregateur`."""
     if taille_contrat is None and not inverse:
@@ -5498,7 +5508,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
-    trades_en_contrats: bool = True  # d'un contrat, ccxt compte la quantité d'un trade en contrats ; sinon en monnaie
+    trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
@@ -5511,6 +5521,11 @@ class Particularite:
 def genre_de(marche: Mapping[str, Any]) -> str:
     """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
     return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+
+
+def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
+    """Vrai d'un contrat inverse, qui vaut tant de dollars ; d'une option, il vaut tant de la monnaie de base."""
+    return bool(marche.get("contract") and marche.get("inverse") and not marche.get("option"))
 
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
@@ -5649,8 +5664,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
-    # Quantités en monnaie de base, en dollars pour un inverse, quelle que soit la taille du contrat.
-    "deribit": Particularite(trades_en_contrats=False),
+    # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
+    "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
 }
 
 
@@ -7020,18 +7035,20 @@ class Connexion:
         unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
-    def unite_des_quantites(self, marche: Mapping[str, Any]) -> str:
-        """L'unité de l'`amount` d'un trade ou d'un niveau de carnet d'un contrat : ccxt les compte en contrats."""
-        if self.particularite.trades_en_contrats:
+    def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
+        """L'unité de la quantité d'un trade, ou d'un niveau de carnet."""
+        if marche.get("contract") and self.particularite.trades_en_contrats:
             return "contrats"
-        return str(marche.get("quote" if marche.get("inverse") else "base") or INCONNUE)
+        return str(marche.get("quote" if _compte_en_cotation(marche) else "base") or "")
 
     def mesure_des_trades(self, marche: Mapping[str, Any]) -> Callable[[Trade], Decimal]:
-        """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST."""
-        contrat = marche.get("contract") and self.unite_volume(marche) != "contrats"
-        en_contrats = contrat and self.particularite.trades_en_contrats
-        taille = _en_nombre(marche.get("contractSize")) if en_contrats else None
-        return mesure_en_base(taille, bool(contrat and marche.get("inverse")))
+        """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST ; en base, si rien ne la prouve."""
+        unite, unite_trades = self.unite_volume(marche), self.unite_des_trades(marche)
+        if unite == unite_trades:
+            return mesure_en_base()
+        taille = _en_nombre(marche.get("contractSize")) if unite_trades == "contrats" else None
+        mesurer = mesure_en_cotation if unite == marche.get("quote") else mesure_en_base
+        return mesurer(taille, _compte_en_cotation(marche))
 
     async def lire_bougies(
         self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, *, limite: int, relecture: bool = False
@@ -9312,6 +9329,7 @@ class Confrontation:
     def __init__(self, cle: CleSerie, restes: Sequence[Intervalle] = (), crues: bool | None = True) -> None:
         self._cle, self.crues = cle, crues
         self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
+        self.temoignent = memes_valeurs  # de même, pour dire que le flux et le REST comptent pareil
         self._restes = list(restes)  # rendus, pas encore relus
         self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
         self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
@@ -9341,8 +9359,7 @@ class Confrontation:
                 self._juger(temoin[1:], lue)
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        couples = zip(dite, lue, strict=True)
-        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+        if self.temoignent(dite, lue):
             self.crues = True
             return
         self._dementis += 1
@@ -9378,6 +9395,12 @@ class Confrontation:
         if not tues:
             return lot
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
+
+
+def memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
+    """Les mêmes, à l'écriture près."""
+    couples = zip(dite, lue, strict=True)
+    return all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples)
 
 
 class BougiesDites:
@@ -9709,7 +9732,10 @@ class FilBougies(Fil):
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
-        self.confrontation.crues = True
+        # L'unité du REST, que rien ne prouve, se compare sur les premières ; il les donne toutes, s'il diffère.
+        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == INCONNUE
+        self.confrontation.crues = None if douteuse else True
+        self.confrontation.temoignent = memes_volumes
         if bougies_vides is not None:
             self.confrontation.egales = memes_volumes
 
@@ -9768,8 +9794,8 @@ class FilBougies(Fil):
 
     def _veiller(self) -> None:
         vue = self.source.fin_vue
-        if vue and not self.confrontation.crues:
-            vue = self.couverture.timeframe.avancer(vue, 1)
+        if not self.confrontation.crues and self.source.derniere:
+            vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
         manques = self.couverture.manques(vue)
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
@@ -12338,13 +12364,11 @@ class _Execution:
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
-        unite = self.connexion.unite_volume(serie.marche)
-        if serie.marche.get("contract") and not serie.cle.timeframe:
-            unite = self.connexion.unite_des_quantites(serie.marche)
+        lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=unite,
+            unite_volume=lire_unite(serie.marche),
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,

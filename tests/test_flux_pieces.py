@@ -571,6 +571,33 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(("marche", "facteur", "rendues"), [
+    ({"contract": True}, 1.0, [2, 3]), ({"contract": True}, 1000.0, []), ({"contract": False}, 1000.0, [1, 2, 3]),
+])  # fmt: skip
+def test_une_unite_inconnue_se_compare_au_rest(
+    marche: dict[str, Any], facteur: float, rendues: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Un contrat dont rien ne la prouve : rien n'est cru avant que le REST le dise ; trois démentis, et c'est dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.faire_des_trades("omettre")
+        fil.rompre()
+        sans_rattrapage(fil)
+        rendus: list[m.Lot] = []
+        for minute in range(5):
+            nourrir(fil, (minute + 1, minute * MINUTE + 1_000))
+            rendus += fil.collecter(connexion.heure)
+            fil.confrontation.apprendre(fil.source.adopter(lot(bougie(minute - 1, facteur))), 0)
+        assert instants(rendus) == rendues
+        assert ("rapport de 0.001" in caplog.text) == (not rendues)
+
+    a_la_main(essai)
+
+
 def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
     """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
