@@ -791,6 +791,11 @@ class Trou(NamedTuple):
     raison: str
 
 
+def intervalles_de(trous: Iterable[Trou], *raisons: str) -> list[Intervalle]:
+    """Les intervalles de ces trous ; de ceux qui ont une de ces raisons, si l'on en donne."""
+    return [(trou.debut, trou.fin) for trou in trous if not raisons or trou.raison in raisons]
+
+
 class Provenance(NamedTuple):
     """Un intervalle [debut, fin[ dont les lignes ne viennent pas de l'API, et d'où."""
 
@@ -868,7 +873,7 @@ class Fiche:
             _effacer(self.sources, debut, fin)
             if source != API:
                 _inserer(self.sources, Provenance(debut, fin, str(source)))
-        for debut, fin in unir(couverts, ((t.debut, t.fin) for t in trous)):
+        for debut, fin in unir(couverts, intervalles_de(trous)):
             place = voisins(self.couverts, debut, fin)
             self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
             _effacer(self.trous, debut, fin)
@@ -880,7 +885,7 @@ class Fiche:
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
-        return unir(self.couverts, ((t.debut, t.fin) for t in self.trous if t.raison == HORS_FENETRE_API))
+        return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
         """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
@@ -1609,6 +1614,16 @@ def volume_en_base(amount: float, price: float, taille_contrat: float | None = N
     if inverse:
         volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(price))), _QUANTUM)
     return volume
+
+
+def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
+
+    def mesurer(trade: Trade) -> Decimal:
+        quantite = volume_en_base(trade.amount, trade.price, taille_contrat)
+        return quantite if inverse else _EXACT.multiply(quantite, Decimal(str(trade.price)))
+
+    return mesurer
 
 
 def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
@@ -5576,7 +5591,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
-    trades_en_contrats: bool = True  # d'un contrat, ccxt compte la quantité d'un trade en contrats ; sinon en monnaie
+    trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
@@ -5589,6 +5604,11 @@ class Particularite:
 def genre_de(marche: Mapping[str, Any]) -> str:
     """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
     return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+
+
+def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
+    """Vrai d'un contrat inverse, qui vaut tant de dollars ; d'une option, il vaut tant de la monnaie de base."""
+    return bool(marche.get("contract") and marche.get("inverse") and not marche.get("option"))
 
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
@@ -5727,8 +5747,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
-    # Quantités en monnaie de base, en dollars pour un inverse, quelle que soit la taille du contrat.
-    "deribit": Particularite(trades_en_contrats=False),
+    # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
+    "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
 }
 
 
@@ -6271,28 +6291,24 @@ _CONSEIL_CERTIFICAT = (
 )
 # (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
 # ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
-CAUSES_RESEAU: tuple[tuple[frozenset[str], str, str], ...] = (
+CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
     (
-        frozenset({"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"}),
+        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
         "proxy injoignable ou qui refuse",
         "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
     ),
+    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
+    ({"ConnectionRefusedError"}, "connexion refusée", _CONSEIL_RESEAU),
+    ({"TimeoutError"}, "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
     (
-        frozenset({"ClientConnectorCertificateError", "SSLCertVerificationError"}),
-        "certificat TLS refusé",
-        _CONSEIL_CERTIFICAT,
-    ),
-    (frozenset({"ClientConnectorSSLError", "SSLError"}), "échec du TLS", _CONSEIL_CERTIFICAT),
-    (frozenset({"ClientConnectorDNSError", "gaierror"}), "nom introuvable", _CONSEIL_NOM),
-    (frozenset({"ConnectionRefusedError"}), "connexion refusée", _CONSEIL_RESEAU),
-    (frozenset({"TimeoutError"}), "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
-    (
-        frozenset({"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"}),
+        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
         "connexion coupée par l'autre bout",
         _CONSEIL_RESEAU,
     ),
-    (frozenset({"ClientPayloadError"}), "réponse coupée en route", _CONSEIL_RESEAU),
-    (frozenset({"ClientConnectorError"}), "hôte injoignable", _CONSEIL_RESEAU),
+    ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
+    ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
 )
 _HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
@@ -6773,40 +6789,35 @@ class Marches:
 
     def __init__(self, reglages: Reglages, api: Any) -> None:
         self._reglages, self._api = reglages, api
+        genre = "spot" if reglages.type_marche == "margin" else reglages.type_marche
+        self._genre_voulu = NatureMarche(genre, reglages.sous_type)
 
     def manquent(self, symboles: Sequence[str]) -> bool:
         """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
         return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
 
+    def _est_du_genre(self, marche: Mapping[str, Any]) -> bool:
+        genre, sous_type = self._genre_voulu
+        return marche.get("type") == genre and sous_type in (None, marche.get("subType"))
+
     def _candidats(self, symbole: str) -> list[str]:
         """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
         marches: Mapping[str, Any] = self._api.markets or {}
-        type_marche = self._reglages.type_marche
-        if ":" in symbole or type_marche in ("spot", "margin"):
+        if ":" in symbole or self._genre_voulu.type_marche == "spot":
             return [symbole] if symbole in marches else []
-        sous_type = self._reglages.sous_type
-        return [
-            nom
-            for nom, marche in marches.items()
-            if _sans_reglement(nom) == symbole
-            and marche.get("type") == type_marche
-            and (sous_type is None or marche.get("subType") == sous_type)
-        ]
+        return [nom for nom, m in marches.items() if _sans_reglement(nom) == symbole and self._est_du_genre(m)]
 
     def _devines(self, symbole: str) -> list[str]:
         """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
 
         L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
         """
-        forme, voulu = forme_de_mot(symbole), NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-        trouves = []
+        forme, trouves = forme_de_mot(symbole), []
         for nom, marche in (self._api.markets or {}).items() if forme else ():
             formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
             if "/" not in symbole:
                 formes.add(forme_de_mot(str(marche.get("id"))))
-            genre = "spot" if voulu.type_marche == "margin" else voulu.type_marche
-            du_genre = marche.get("type") == genre and voulu.sous_type in (None, marche.get("subType"))
-            if forme in formes and (du_genre or ":" in symbole):
+            if forme in formes and (":" in symbole or self._est_du_genre(marche)):
                 trouves.append(nom)
         return trouves
 
@@ -6821,23 +6832,19 @@ class Marches:
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
         if not candidats:
+            genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
+                f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
                 proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
             )
         marche: Mapping[str, Any] = self._api.markets[candidats[0]]
         self._avertir(symbole, marche)
         return marche
 
-    def _genre_demande(self, symbole: str) -> str:
-        nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
-        return " ".join(filter(None, nature))
-
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-        type_attendu = "spot" if demande.type_marche == "margin" else demande.type_marche
-        if type_attendu != trouve.type_marche or demande.sous_type not in (None, trouve.sous_type):
+        if not self._est_du_genre(marche):
+            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
+            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
             journal.warning(
                 "« %s » est un marché %s, pas %s : le symbole l'emporte.",
                 symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
@@ -7023,9 +7030,7 @@ class Connexion:
             raise ErreurDemande(
                 f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges."
             )
-        offerts = self.timeframes_offerts()
-        if offerts and timeframe not in offerts:
-            raise ErreurDemande(self._timeframe_refuse(timeframe), f"Il sert : {', '.join(offerts)}.")
+        self._controler_timeframe(timeframe)
         servis = self.prix_offerts()
         if prix not in servis:
             raise ErreurDemande(
@@ -7041,10 +7046,15 @@ class Connexion:
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
         return ["last", *(p for p, capacite in _CAPACITE_DU_PRIX.items() if self.api.has.get(capacite))]
 
-    def _timeframe_refuse(self, timeframe: str) -> str:
+    def _controler_timeframe(self, timeframe: str, marche: Mapping[str, Any] | None = None) -> None:
+        offerts, exchange = self.timeframes_offerts(marche), self.reglages.exchange
+        if not offerts or timeframe in offerts:
+            return
+        faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
         if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
-            return f"« {timeframe} » n'a pas sur {self.reglages.exchange} le pas de son nom, ou y a un autre nom"
-        return f"Timeframe inconnu de {self.reglages.exchange} : « {timeframe} »"
+            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou y a un autre nom"
+        ou = f" sur « {marche['symbol']} »" if marche else ""
+        raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
@@ -7075,11 +7085,7 @@ class Connexion:
                 f"« {marche['symbol']} » est au comptant : il n'a pas de prix « {prix} »",
                 "Demandez prix_ohlcv: last, ou un contrat.",
             )
-        offerts = self.timeframes_offerts(marche)
-        if offerts and timeframe not in offerts:
-            raise ErreurDemande(
-                f"{self._timeframe_refuse(timeframe)} sur « {marche['symbol']} »", f"Il sert : {', '.join(offerts)}."
-            )
+        self._controler_timeframe(timeframe, marche)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
         maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self.limite_maximale(marche, prix))
@@ -7112,18 +7118,20 @@ class Connexion:
         unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
-    def unite_des_quantites(self, marche: Mapping[str, Any]) -> str:
-        """L'unité de l'`amount` d'un trade ou d'un niveau de carnet d'un contrat : ccxt les compte en contrats."""
-        if self.particularite.trades_en_contrats:
+    def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
+        """L'unité de la quantité d'un trade, ou d'un niveau de carnet."""
+        if marche.get("contract") and self.particularite.trades_en_contrats:
             return "contrats"
-        return str(marche.get("quote" if marche.get("inverse") else "base") or INCONNUE)
+        return str(marche.get("quote" if _compte_en_cotation(marche) else "base") or "")
 
     def mesure_des_trades(self, marche: Mapping[str, Any]) -> Callable[[Trade], Decimal]:
-        """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST."""
-        contrat = marche.get("contract") and self.unite_volume(marche) != "contrats"
-        en_contrats = contrat and self.particularite.trades_en_contrats
-        taille = _en_nombre(marche.get("contractSize")) if en_contrats else None
-        return mesure_en_base(taille, bool(contrat and marche.get("inverse")))
+        """Ce que pèse un trade de ce marché, dans l'unité de ses bougies du REST ; en base, si rien ne la prouve."""
+        unite, unite_trades = self.unite_volume(marche), self.unite_des_trades(marche)
+        if unite == unite_trades:
+            return mesure_en_base()
+        taille = _en_nombre(marche.get("contractSize")) if unite_trades == "contrats" else None
+        mesurer = mesure_en_cotation if unite == marche.get("quote") else mesure_en_base
+        return mesurer(taille, _compte_en_cotation(marche))
 
     async def lire_bougies(
         self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, *, limite: int, relecture: bool = False
@@ -8773,7 +8781,7 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     Des exchanges révisent leurs bougies après coup (kraken, le volume) : les `relecture` dernières du connu le sont.
     """
     manque = reste_a_lire(demande, fiche)
-    sues = oter(croiser([demande], fiche.couverts), ((t.debut, t.fin) for t in fiche.trous))
+    sues = oter(croiser([demande], fiche.couverts), intervalles_de(fiche.trous))
     if sues and relecture:
         fin = sues[-1][1]
         manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], [demande]))
@@ -8902,7 +8910,7 @@ class Historique:
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
-        hors = croiser([t[:2] for t in self.fiche.trous if t.raison == HORS_FENETRE_API], [self.demande])
+        hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
         fin = hors[-1][1]
@@ -8989,15 +8997,15 @@ class Combleur:
         return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
 
     def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
-        """Ce que la lecture n'a pu combler, et pourquoi."""
-        fin = jusqua.timestamp if jusqua else self._heure()
+        """Ce que la lecture n'a pu combler, et pourquoi ; d'autres partageaient la milliseconde de ses bords."""
+        fin = jusqua.timestamp + 1 if jusqua else self._heure()
         if self.premier is None or self.dernier is None:
-            trous = [Trou(dernier.timestamp + 1, fin, ECHEC)]  # rien de servi : en retard, ou en panne
+            trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
             debut = min(self.premier.timestamp + self._grain_ms, fin)
-            avant = [] if self.accroche else [Trou(dernier.timestamp + 1, debut, HORS_FENETRE_API)]
-            suite = max(self.dernier.timestamp, dernier.timestamp) + 1
+            avant = [] if self.accroche else [Trou(dernier.timestamp, debut, HORS_FENETRE_API)]
+            suite = max(self.dernier.timestamp, dernier.timestamp)
             trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
         return [trou for trou in trous if trou.debut < trou.fin]
 
@@ -9380,10 +9388,6 @@ class Fil(ABC):
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
 
-    def a_jour(self, instant: int) -> bool:  # noqa: ARG002  seules les bougies sont attendues à heure dite
-        """Vrai si rien ne manque avant cet instant."""
-        return True
-
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
         return 0.0
@@ -9496,6 +9500,7 @@ class Confrontation:
     def __init__(self, cle: CleSerie, restes: Sequence[Intervalle] = (), crues: bool | None = True) -> None:
         self._cle, self.crues = cle, crues
         self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
+        self.temoignent = memes_valeurs  # de même, pour dire que le flux et le REST comptent pareil
         self._restes = list(restes)  # rendus, pas encore relus
         self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
         self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
@@ -9525,8 +9530,7 @@ class Confrontation:
                 self._juger(temoin[1:], lue)
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        couples = zip(dite, lue, strict=True)
-        if all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples):
+        if self.temoignent(dite, lue):
             self.crues = True
             return
         self._dementis += 1
@@ -9562,6 +9566,12 @@ class Confrontation:
         if not tues:
             return lot
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
+
+
+def memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
+    """Les mêmes, à l'écriture près."""
+    couples = zip(dite, lue, strict=True)
+    return all(math.isclose(_en_nombre(valeur) or 0.0, vraie, rel_tol=1e-6) for valeur, vraie in couples)
 
 
 class BougiesDites:
@@ -9893,7 +9903,10 @@ class FilBougies(Fil):
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
-        self.confrontation.crues = True
+        # L'unité du REST, que rien ne prouve, se compare sur les premières ; il les donne toutes, s'il diffère.
+        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == INCONNUE
+        self.confrontation.crues = None if douteuse else True
+        self.confrontation.temoignent = memes_volumes
         if bougies_vides is not None:
             self.confrontation.egales = memes_volumes
 
@@ -9945,9 +9958,6 @@ class FilBougies(Fil):
         heure_de_grace = self.connexion.heure_ms() - self.reglages.plage.grace_ms
         return max(0.0, (self._rendue - heure_de_grace) / 1000)
 
-    def a_jour(self, instant: int) -> bool:
-        return not self.couverture.manques(instant)
-
     async def a_bouge(self) -> bool:
         return await self.source.a_bouge(self.ecoute_depuis)
 
@@ -9955,8 +9965,8 @@ class FilBougies(Fil):
 
     def _veiller(self) -> None:
         vue = self.source.fin_vue
-        if vue and not self.confrontation.crues:
-            vue = self.couverture.timeframe.avancer(vue, 1)
+        if not self.confrontation.crues and self.source.derniere:
+            vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
         manques = self.couverture.manques(vue)
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
@@ -9981,8 +9991,9 @@ class FilBougies(Fil):
         plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
-        copie = dataclasses.replace(self.fiche, couverts=list(self.fiche.couverts), trous=list(self.fiche.trous))
-        histoire = Historique(self.connexion, self.serie, plage, copie, self._places, self.reglages.concurrence)
+        histoire = Historique(
+            self.connexion, self.serie, plage, self.fiche.copie(), self._places, self.reglages.concurrence
+        )
         intervalles = await histoire.preparer()
         couverture.timeframe, self.fiche.ancre_ms = histoire.timeframe, histoire.timeframe.ancre_ms
         couverture.debut = histoire.demande[0] if couverture.debut is None else couverture.debut
@@ -10000,7 +10011,7 @@ class FilBougies(Fil):
         await super().arreter()
         if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
             self.prets.append(self._lot(seules))
-        connus = unir(*(lot.couverts for lot in self.prets), ((t.debut, t.fin) for t in self.fiche.trous))
+        connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         if manques := oter(self.couverture.manques(fin), connus):
@@ -10014,7 +10025,7 @@ def sans_queue(lot: Lot, fin: int) -> Lot:
     """
     queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
     trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, [(t.debut, t.fin) for t in queue]), trous=trous)
+    return lot._replace(couverts=oter(lot.couverts, intervalles_de(queue)), trous=trous)
 
 
 # --- Trades
@@ -10130,15 +10141,17 @@ class Rupture(NamedTuple):
     def etendue(self, a_defaut: int) -> Intervalle:
         """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
 
-        Elle finit où commence le trade d'après : c'est là que la relance le retrouve. Des trades de la même ms, ou de
-        deux qui se touchent, ne laissent que celle du second.
+        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
+        entourent la prouvent, à moins qu'ils n'en aient qu'une.
         """
-        debut, fin = self.dernier.timestamp + 1, self.jusqua.timestamp if self.jusqua else a_defaut
-        return (debut, fin) if self.jusqua is None or debut < fin else (fin, fin + 1)
+        debut = self.dernier.timestamp + self.saut
+        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
+        bord = self.jusqua.timestamp if self.jusqua else fin
+        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
 
     def trou(self, a_defaut: int, raison: str) -> list[Trou]:
-        """Ce trou-là, si elle a une étendue."""
-        debut, fin = self.etendue(a_defaut)
+        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
+        debut, fin = self._replace(saut=False).etendue(a_defaut)
         return [Trou(debut, fin, raison)] if debut < fin else []
 
     def numeros(self) -> list[Intervalle]:
@@ -10168,20 +10181,19 @@ class Relecteur:
             await pause(attente_s)
             self.trous = []
             async for page in self._lire(rupture):
-                if neufs := self._inconnus(page):
+                restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
+                if neufs := self.memoire.nouveaux(restes, relecture=True):
                     yield neufs
-            en_retard = not self._rejoint or any(trou.raison == ECHEC for trou in self.trous)
-            if rupture.jusqua is None or not en_retard:
+            en_retard = any(trou.raison == ECHEC for trou in self.trous)
+            if rupture.jusqua is None or (self._rejoint and not en_retard):
                 return
 
     async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        connexion = self._connexion
-        lire = functools.partial(connexion.lire_trades, self._serie)
         combleur = Combleur(
-            lire,
-            connexion.particularite.trades_arriere,
-            connexion.heure_ms,
-            sait_until=connexion.trades_jusqua,
+            functools.partial(self._connexion.lire_trades, self._serie),
+            self._connexion.particularite.trades_arriere,
+            self._connexion.heure_ms,
+            sait_until=self._connexion.trades_jusqua,
             grain_ms=self.memoire.grain_flux_ms,
         )
         vus: list[Intervalle] = []
@@ -10228,10 +10240,6 @@ class Relecteur:
         dits = self.memoire.recents
         return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
-    def _inconnus(self, page: Sequence[Trade]) -> list[Trade]:
-        restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
-        return self.memoire.nouveaux(restes, relecture=True)
-
 
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
@@ -10246,25 +10254,23 @@ class FilTrades(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._relecteur = Relecteur(connexion, serie, connus)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
-        fin = fiche.couverts[-1][1] if fiche.couverts else INSTANT_MAX_MS
-        prouves = (trade for trade in connus if trade.timestamp < fin)
-        self._dernier: Trade | None = max(prouves, key=cle_de_trade, default=None)
+        self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
         self._continuite = Continuite()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        self._suite: Intervalle | None = None  # de la suite sans rupture en cours, ce qui n'est pas encore rendu
+        # De la suite sans rupture en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
+        self._suite: Intervalle | None = None
         self._couverts: list[Intervalle] = []  # des suites finies, de même
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._ruptures = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
-        self._tus: list[Intervalle] = []  # l'instant du premier trade, que rien ne prouve là où le REST n'en sert pas
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
-            avant = max((trade for trade in connus if trade.timestamp < debut), key=cle_de_trade, default=None)
+            avant = dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Rupture(avant, apres)
@@ -10305,7 +10311,7 @@ class FilTrades(Fil):
         if not (suite and fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp + 1))
+        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp))
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -10333,12 +10339,17 @@ class FilTrades(Fil):
         return True
 
     def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu : ce qui vient ensuite le prolonge."""
-        if self._rompu and self._dernier is not None and connu.est(self._dernier):
-            # Sa milliseconde est prouvée depuis longtemps, ou ne le sera pas par lui.
-            self._rompu, self._suite = False, self._suite or (connu.timestamp + 1, connu.timestamp + 1)
+        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
+        if self._dernier is None:
+            return
+        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+            # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
+            debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
+            self._rompu, self._suite = False, self._suite or (debut, debut)
             self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
+        elif not self._rompu and self._dernier.precede(connu):
+            self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -10357,9 +10368,10 @@ class FilTrades(Fil):
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Rupture(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
-        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront.
-        debut, fin = self._suite or (trade.timestamp, trade.timestamp + 1)
-        self._suite = debut, max(fin, trade.timestamp + 1)
+        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
+        # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
+        debut, fin = self._suite or (trade.timestamp + 1, trade.timestamp)
+        self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
 
@@ -10368,7 +10380,7 @@ class FilTrades(Fil):
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
         if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
             return False
-        self._suite = dernier.timestamp, trade.timestamp + 1
+        self._suite = dernier.timestamp, trade.timestamp
         return True
 
     # --- ce qui est sûr
@@ -10388,19 +10400,28 @@ class FilTrades(Fil):
         suspens = self._en_suspens()
         self._solder()
         surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler_trades(self.cle, trades), oter(surs, self._tus), [])]
+        return [Lot(self.cle, tabler_trades(self.cle, trades), surs, [])]
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._suite is not None:
             self._couverts.append(self._suite)
-            self._suite = self._suite[1], self._suite[1]
+            debut, fin = self._suite
+            self._suite = max(debut, fin), fin
+
+    def _est_prouve(self, instant: int) -> bool:
+        """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
+        su = self.fiche.copie()
+        for lot in self.prets:
+            su.noter(lot.couverts, lot.trous)
+        suites = [*self._couverts, *([self._suite] if self._suite else [])]
+        return any(debut < instant <= fin for debut, fin in unir(su.couverts, oter(suites, self._en_suspens())))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
         depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Rupture(trade, None) for trade in depuis if trade is not None)
+        ouvertes = (Rupture(trade, None, saut=True) for trade in depuis if trade is not None)
         ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
         return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
 
@@ -10493,30 +10514,41 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and rupture.jusqua is not None:
             trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        self._conclure(rupture, rupture.etendue(heure)[1], trous)
-        dernier = relu.dernier if relu.complet and rupture.jusqua is None and rupture.dernier is self._dernier else None
-        if dernier is not None and not dernier.precede(rupture.dernier):
-            self._dernier = dernier.nomme()
+        # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
+        servi = relu.dernier if relu.complet and relu.dernier else rupture.dernier
+        if servi.precede(rupture.dernier):
+            servi = rupture.dernier
+        elif servi is not rupture.dernier and rupture.jusqua is None and rupture.dernier is self._dernier:
+            self._dernier = servi.nomme()
+        self._conclure(rupture, rupture.etendue(servi.timestamp)[1], trous)
 
     def _renoncer(self, rupture: Rupture, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
         entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
-        debut, fin = rupture.etendue(self.connexion.heure_ms())
+        heure = self.connexion.heure_ms()
+        (debut, fin), trous = rupture.etendue(heure), [] if entendue else rupture.trou(heure, raison)
         if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
             # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
-            self._tus = [(rupture.jusqua.timestamp, rupture.jusqua.timestamp + 1)]
             fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
-        trous = [] if entendue or debut >= fin else [Trou(debut, fin, raison)]
+            trous = [Trou(debut, fin, raison)] if debut < fin else []
         self._conclure(rupture, debut if entendue else fin, trous)
 
     def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
+        debut = rupture.etendue(fin)[0]
+        if rupture.dernier.id and not rupture.saut and not self._est_prouve(debut):
+            debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
-            trous = [trou for trou in trous if trou.raison == ECHEC]
-        vides = [(trou.debut, trou.fin) for trou in trous]
+            if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
+                debut = max(debut, rupture.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
+            trous = dits
         self._solder()
-        self._couverts = oter(self._couverts, vides)  # un trou coupe la suite où il est, fût-elle finie
-        couverts = oter([(rupture.etendue(fin)[0], fin)], [*vides, *self._tus])
+        self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
+        if not trous and self._suite is not None and debut < fin == self._suite[0]:
+            self._suite = debut, self._suite[1]  # la milliseconde de son premier trade en est
+        # La milliseconde du dernier trade attend encore celui qui la partagerait.
+        ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
+        couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
         self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
@@ -10554,6 +10586,16 @@ def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
 def cle_de_trade(trade: Trade) -> tuple[int, int]:
     """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
     return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
+
+
+def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
+    """Celui d'où relire quand rien n'est prouvé dès `fin` : le premier de la dernière ms qui le précède, ou qu'il est.
+
+    À défaut, le premier de tous : rien ne dit ce qui a pu manquer après lui.
+    """
+    instant = max((trade.timestamp for trade in trades if trade.timestamp <= fin), default=None)
+    candidats = [trade for trade in trades if instant is None or trade.timestamp == instant]
+    return min(candidats, key=cle_de_trade, default=None)
 
 
 def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
@@ -10640,14 +10682,13 @@ class FilInstantanes(Fil):
             self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
             self._fin = instant
         self._rompu = False
-        self._lignes[self._cle_de(instant, contenu)] = [instant, recu, *contenu]
+        ligne = [instant, recu, *contenu]
+        nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
+        self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
         return True
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Apprend de deux états qui se suivent ce que ce flux sait dire."""
-
-    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:  # noqa: ARG002  le carnet y ajoute son nonce
-        return (instant,)
 
     @abstractmethod
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
@@ -10669,14 +10710,7 @@ class FilInstantanes(Fil):
         colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
-        return [Lot(self.cle, table, oter([(debut, self._fin)], [(t.debut, t.fin) for t in trous]), trous)]
-
-    async def a_bouge(self) -> bool:
-        return bool(self._lire(await self._demander()) != self._contenu)
-
-    @abstractmethod
-    async def _demander(self) -> Any:
-        """L'instantané, par REST."""
+        return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
 
     def _veiller(self) -> None:
         """Rien à relancer."""
@@ -10704,9 +10738,6 @@ class FilTicker(FilInstantanes):
         finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
         return finies if any(v is not None for v in finies) else None
 
-    async def _demander(self) -> Any:
-        return await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
-
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
         change = {nom for nom, *couple in zip(self._CHAMPS, avant, apres, strict=True) if couple[0] != couple[1]}
@@ -10717,7 +10748,8 @@ class FilTicker(FilInstantanes):
 
         Ce qui porte sur vingt-quatre heures glisse de soi-même, marché calme compris.
         """
-        vu, neuf = self._contenu, self._lire(await self._demander())
+        servi = await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
+        vu, neuf = self._contenu, self._lire(servi)
         if vu is None or neuf is None:
             return vu is not neuf
         decisifs = {"last", "close", *(("bid", "ask") if self._dit_les_prix else ())}
@@ -10731,10 +10763,7 @@ class FilCarnet(FilInstantanes):
     """Des carnets, coupés à la profondeur demandée ; jamais croisés, jamais tout vides."""
 
     type_donnee = ORDERBOOK
-
-    def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
-        super().__init__(connexion, serie, fiche, reglages)
-        self.croises = 0  # de suite
+    croises = 0  # de suite
 
     def rompre(self) -> None:
         super().rompre()
@@ -10757,17 +10786,11 @@ class FilCarnet(FilInstantanes):
         niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
         return (nonce if isinstance(nonce, int) else None, *niveaux)
 
-    def _cle_de(self, instant: int, contenu: Any) -> tuple[Any, ...]:
-        return instant, contenu[0]
-
-    async def _demander(self) -> Any:
-        return await self.connexion.appeler(
-            f"Carnet de {self.cle}", "fetch_order_book", self.cle.symbole, self.serie.limite or None
-        )
-
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        vu, neuf = self._contenu, self._lire(await self._demander())
+        quoi, limite = f"Carnet de {self.cle}", self.serie.limite or None
+        servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
+        vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
 
 
@@ -11027,9 +11050,13 @@ class Flux:
     def demarrer(self) -> None:
         """Lance les abonnements, ou la lecture par REST."""
         if self._canal is None:
-            self._lancer(self._sonder(self.fils))
+            self._lancer(self._sonder(self._bougies(self.fils)))
         else:
             self._repartir(self._canal, self.fils)
+
+    @staticmethod
+    def _bougies(fils: Sequence[Fil]) -> list[FilBougies]:
+        return [fil for fil in fils if isinstance(fil, FilBougies)]
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
@@ -11048,15 +11075,15 @@ class Flux:
 
     def replier(self, canal: str, fils: Sequence[Fil]) -> bool:
         """Des bougies que la classe ne suit pas sont faites de ses trades, sinon lues par REST ; vrai si c'est fait."""
-        bougies = [fil for fil in fils if isinstance(fil, FilBougies)]
-        if len(bougies) < len(fils):
+        bougies = self._bougies(fils)
+        if not bougies:
             return False
         if canal == "ohlcv" and "trades" in self.connexion.canaux_offerts():
             for fil in bougies:
                 fil.faire_des_trades(None)
             self._repartir("trades", fils)
         else:
-            self._lancer(self._sonder(fils))
+            self._lancer(self._sonder(bougies))
         return True
 
     def _lancer(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -11070,7 +11097,7 @@ class Flux:
             self._echec = self._echec or tache.exception()
         self._reveil.set()
 
-    async def _sonder(self, tous: Sequence[Fil]) -> None:
+    async def _sonder(self, tous: Sequence[FilBougies]) -> None:
         """Relit ces séries par REST juste après chaque clôture ; celle qui vient à manquer, peu après."""
         for fil in tous:
             fil.ecouter()
@@ -11085,7 +11112,7 @@ class Flux:
             heure = self.connexion.heure_ms()
             prochaine = min(fil.serie.timeframe.avancer(heure, 1) + fil.reglages.plage.grace_ms for fil in fils)
             attente = max(RONDE_S, (prochaine - heure) / 1000)
-            if all(fil.a_jour(close) for fil in fils):
+            if not any(fil.couverture.manques(close) for fil in fils):
                 delais = delais_backoff(RELANCE_RATTRAPAGE_S)
             else:
                 attente = min(attente, next(delais))
@@ -12508,13 +12535,11 @@ class _Execution:
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
-        unite = self.connexion.unite_volume(serie.marche)
-        if serie.marche.get("contract") and not serie.cle.timeframe:
-            unite = self.connexion.unite_des_quantites(serie.marche)
+        lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=unite,
+            unite_volume=lire_unite(serie.marche),
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
@@ -12825,7 +12850,8 @@ class _ExecutionFlux(_Execution):
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
         oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
         avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
-        apres = [(fin, self._jusqu_au_premier(serie.cle, fin, prouve)) for _, fin in oublis]
+        # Un oubli a pu être relu en partie, puis l'arrêt survenir.
+        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
         etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 

@@ -87,9 +87,10 @@ class Recolte:
         assert doubles == [], f"{symbole} : en double {doubles[:5]}"
         attendus = oracle_trades(self, symbole, rendus)
         lus = {ligne["id"]: (ligne["timestamp"], ligne["price"], ligne["amount"], ligne["side"]) for ligne in rendus}
-        # Un trade du même instant que le dernier a pu suivre l'arrêt.
-        derniere = max(instant for instant, *_ in lus.values())
-        attendus = {i: trade for i, trade in attendus.items() if i in lus or trade[0] < derniere}
+        # Un trade du même instant que le dernier a pu suivre l'arrêt : la fiche ne le dit pas prouvé.
+        derniere, couverts = max(instant for instant, *_ in lus.values()), self.fiche(symbole).couverts
+        prouves = m.unir(couverts, [(0, derniere)])
+        attendus = {i: t for i, t in attendus.items() if i in lus or m.croiser([(t[0], t[0] + 1)], prouves)}
         manquent, inventes = set(attendus) - set(lus), set(lus) - set(attendus)
         assert (manquent, inventes) == (set(), set()), f"{symbole} : manquent {manquent}, inventés {inventes}"
         assert lus == attendus, f"{symbole} : un trade altéré"

@@ -441,6 +441,7 @@ def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:
         ("mexc", "swap.linear", "contrats"), ("krakenfutures", "swap.inverse", "USD"),
         ("krakenfutures", "swap.linear", "inconnue"), ("btse", "swap.linear", "BBB"),
         ("hibachi", "swap.linear", "BBB"), ("kucoin", "swap.linear", "inconnue"), ("kucoin", "spot", "AAA"),
+        ("deribit", "swap.linear", "AAA"),
         ("bitget", "swap.linear", "inconnue"), ("whitebit", "swap.linear", "inconnue"),
     ],
 )  # fmt: skip
@@ -448,6 +449,32 @@ def test_l_unite_du_volume_est_prouvee_ou_inconnue(nom: str, genre: str, unite: 
     """La monnaie de base au comptant ; un contrat n'a d'unité que si un fait la prouve."""
     banc = Banc(nom, genre)
     assert banc.connexion.unite_volume(banc.marche) == unite
+
+
+@pytest.mark.parametrize(
+    ("nom", "marche", "unite_trades", "volume"),
+    [
+        ("binance", {"contractSize": 1.0}, "contrats", 0.24),
+        ("okx", {"contractSize": 0.01}, "contrats", 0.0024),
+        ("okx", {"contractSize": 100.0, "inverse": True}, "contrats", 0.48),  # 24 dollars à 50
+        ("gate", {"contractSize": 0.0001}, "contrats", 0.24),  # le REST compte en contrats lui aussi
+        ("deribit", {"contractSize": 0.0001}, "AAA", 0.24),
+        ("deribit", {"contractSize": 10.0, "inverse": True}, "BBB", 0.0048),  # 0,24 dollar à 50
+        ("deribit", {"contractSize": 1.0, "inverse": True, "option": True}, "AAA", 0.24),
+        ("btse", {"contractSize": 0.001}, "contrats", 0.012),  # 0,00024 de base, à 50
+        ("kucoin", {"contractSize": 0.001}, "contrats", 0.00024),  # inconnue : supposée de base, à comparer au REST
+    ],
+)  # fmt: skip
+def test_le_volume_d_un_trade_est_dans_l_unite_du_rest(
+    nom: str, marche: dict[str, Any], unite_trades: str, volume: float
+) -> None:
+    """Une seule table dit l'unité des trades et celle des bougies : l'une se convertit en l'autre, ou pas du tout."""
+    connexion = module.Connexion(module.Reglages(nom))
+    entier = {"contract": True, "base": "AAA", "quote": "BBB", "inverse": False, **marche}
+    assert connexion.unite_des_trades(entier) == unite_trades
+    mesurer = connexion.mesure_des_trades(entier)
+    assert float(mesurer(module.Trade(0, "1", "buy", 50.0, 0.24))) == pytest.approx(volume)
+    assert connexion.unite_des_trades({"base": "AAA", "quote": "BBB"}) == "AAA"
 
 
 @pytest.mark.parametrize("nom", AVEC_BOUGIES)

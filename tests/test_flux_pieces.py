@@ -97,7 +97,7 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
 
     lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert lus == [str(n) for n in range(40, 55)]
-    assert trous == [m.Trou(T0 + 20_001, T0 + 41_000, m.HORS_FENETRE_API)]
+    assert trous == [m.Trou(T0 + 20_000, T0 + 41_000, m.HORS_FENETRE_API)]
 
 
 def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
@@ -571,6 +571,33 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(("marche", "facteur", "rendues"), [
+    ({"contract": True}, 1.0, [2, 3]), ({"contract": True}, 1000.0, []), ({"contract": False}, 1000.0, [1, 2, 3]),
+])  # fmt: skip
+def test_une_unite_inconnue_se_compare_au_rest(
+    marche: dict[str, Any], facteur: float, rendues: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Un contrat dont rien ne la prouve : rien n'est cru avant que le REST le dise ; trois démentis, et c'est dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.faire_des_trades("omettre")
+        fil.rompre()
+        sans_rattrapage(fil)
+        rendus: list[m.Lot] = []
+        for minute in range(5):
+            nourrir(fil, (minute + 1, minute * MINUTE + 1_000))
+            rendus += fil.collecter(connexion.heure)
+            fil.confrontation.apprendre(fil.source.adopter(lot(bougie(minute - 1, facteur))), 0)
+        assert instants(rendus) == rendues
+        assert ("rapport de 0.001" in caplog.text) == (not rendues)
+
+    a_la_main(essai)
+
+
 def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
     """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
 
@@ -643,7 +670,7 @@ def test_la_milliseconde_du_tout_premier_trade_est_relue() -> None:
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
         assert ids(lots) == ["4", "5", "6"]
-        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_001)]
+        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_000)]
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -663,7 +690,7 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
         assert ids(lots) == ["3", "4", "5", "6", "7"]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_001)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_000)]
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -682,7 +709,7 @@ def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> No
         fil.collecter(connexion.heure)
         assert fil.fiche.trous == []  # pas encore un trou : ce sera redemandé
         await finir(fil)
-        assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 6_001, m.ECHEC)]
 
     a_la_main(essai)
 
@@ -742,7 +769,7 @@ def test_un_trade_sur_deux_perdu_des_le_premier_est_relu() -> None:
         servir(fil.connexion, *range(1, 40))
         rendus = await suivre_en_perdant(fil, range(1, 40, 2))
         assert sorted(map(int, rendus)) == list(range(1, 40))
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 39_001)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 39_000)]
 
     a_la_main(essai)
 
@@ -790,8 +817,8 @@ def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         servir(fil.connexion, 1, 8, 9, 10)
         await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_001), (T0 + 9_000, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_000, T0 + 9_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_000), (T0 + 9_000, T0 + 10_000)]
 
     a_la_main(essai)
 
@@ -807,8 +834,8 @@ def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
 
         fil.connexion.lire_trades = refuser
         await suivre_en_perdant(fil, (1, 2, 3, 6, 7))
-        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001), (T0 + 6_000, T0 + 7_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 3_000, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_000), (T0 + 6_000, T0 + 7_000)]
 
     a_la_main(essai)
 
@@ -822,8 +849,7 @@ def test_un_saut_que_l_arret_laisse_a_relire_est_un_trou() -> None:
         fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
         await suivre_en_perdant(fil, (3, 6, 9))
         await finir(fil)
-        perdus = [(1_001, 3_000), (3_001, 9_000)]  # le premier, déjà en lecture ; les suivants, d'un seul tenant
-        assert fil.fiche.trous == [m.Trou(T0 + debut, T0 + fin, m.ECHEC) for debut, fin in perdus]
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 9_001, m.ECHEC)]
 
     a_la_main(essai)
 
@@ -839,7 +865,7 @@ def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
             fil.connexion.heure = T0 + numeros[-1] * 1_000
             fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
         await suivre_en_perdant(fil, (11,))
-        assert fil.fiche.trous == [m.Trou(T0 + 4_001, T0 + 9_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.trous == [m.Trou(T0 + 4_000, T0 + 9_000, m.HORS_FENETRE_API)]
 
     a_la_main(essai)
 
@@ -855,8 +881,8 @@ def test_le_trou_d_un_saut_n_est_pas_recouvert_par_sa_suite_finie() -> None:
         nourrir(fil, (9, 9_000))
         assert fil.collecter(fil.connexion.heure) == [], "retenus tant que la coupure n'est pas comblée"
         await suivre_en_perdant(fil, (10,))
-        assert fil.fiche.trous == [m.Trou(T0 + 3_001, T0 + 6_000, m.HORS_FENETRE_API)]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001), (T0 + 6_000, T0 + 10_001)]
+        assert fil.fiche.trous == [m.Trou(T0 + 3_000, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_000), (T0 + 6_001, T0 + 10_000)]
 
     a_la_main(essai)
 
@@ -893,7 +919,7 @@ def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
         await fil.rattraper()
         lots = fil.collecter(fil.connexion.heure)
         assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_001)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_000)]
 
     a_la_main(essai)
 
@@ -927,9 +953,9 @@ def test_une_rupture_sans_fin_qu_un_trade_a_suivie_ne_retient_plus_rien() -> Non
         fil._retenir_jusqua = 0.0
         nourrir(fil, (9, 9_000), (10, 10_000))
         fil.collecter(fil.connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 2_001), (T0 + 8_000, T0 + 10_001)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 2_000), (T0 + 8_001, T0 + 10_000)]
         await finir(fil)
-        assert fil.fiche.trous == [m.Trou(T0 + 2_001, T0 + 8_000, m.ECHEC)]
+        assert fil.fiche.trous == [m.Trou(T0 + 2_000, T0 + 8_001, m.ECHEC)]
 
     a_la_main(essai)
 
@@ -1008,7 +1034,7 @@ def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
         nourrir(fil, (5, 5_000), (6, 6_000), (2, 2_000))
         (rendu,) = fil.collecter(fil.connexion.heure)
         assert rendu.lignes["id"].to_pylist() == ["2", "5", "6"]
-        assert fil.fiche.couverts == [(T0 + 5_001, T0 + 6_001)]
+        assert fil.fiche.couverts == [(T0 + 5_001, T0 + 6_000)]
 
     a_la_main(essai)
 
@@ -1025,7 +1051,7 @@ def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
         assert fil.fiche.couverts == []
         nourrir(fil, (2, 2_000))
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_001)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_000)]
 
     a_la_main(essai)
 
@@ -1044,14 +1070,13 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
             connexion.pages = [m.ErreurTemporaire("502")]
             fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
             fil.collecter(connexion.heure)
-            relu_jusqua = [(T0 + 3_000, T0 + 3_001)] if numero == 3 else []  # le REST est demandé, et muet
-            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001), *relu_jusqua]
-        assert fil.fiche.a_relire() == [(T0 + 1_001, T0 + 3_000)]
+            # Au troisième, le REST est demandé, et muet.
+            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)] * (numero > 1)
         await fil.rattraper()
         connexion.pages = [servis] * 2
         await fil.rattraper()
         fil.collecter(connexion.heure)
-        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_001)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_000)]
 
     a_la_main(essai)
 
@@ -1060,7 +1085,7 @@ def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
     """Tué entre la ligne et sa fiche : le trade est connu, mais ce qui le sépare du prouvé est relu avec la coupure."""
 
     async def essai() -> None:
-        connexion, fiche = FausseConnexion(), m.Fiche(CLE, couverts=[(T0, T0 + 1_001)])
+        connexion, fiche = FausseConnexion(), m.Fiche(CLE, couverts=[(T0, T0 + 1_000)])
         serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
         connus = [trade(1, T0 + 1_000), trade(3, T0 + 3_000)]
         fil = m.FilTrades(connexion, serie, fiche, m.ReglagesFlux(m.Plage()), connus)  # type: ignore[arg-type]
@@ -1070,7 +1095,7 @@ def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
         assert ids(lots) == ["2", "4", "5", "6"]
-        assert fil.fiche.couverts == [(T0, T0 + 6_001)]
+        assert fil.fiche.couverts == [(T0, T0 + 6_000)]
 
     a_la_main(essai)
 
@@ -1092,7 +1117,7 @@ def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
         nourrir(fil, (6, 6_000))
         await asyncio.sleep(0)
         await finir(fil)
-        assert fil.fiche.trous == [m.Trou(T0 + 1_001, T0 + 6_000, m.ECHEC)]
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 6_001, m.ECHEC)]
 
     a_la_main(essai)
 
