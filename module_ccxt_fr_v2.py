@@ -8955,7 +8955,9 @@ class Historique:
     ) -> AsyncGenerator[Lot]:
         """Les lots de [début, fin[ ; `sus` : les intervalles déjà prouvés, qu'aucun trou n'efface."""
         lecteur = Lecteur(self.pages, self._concurrence)
-        ancien = any(su[0] < debut for su in sus)
+        # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
+        avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
+        ancien = any(su[0] < debut for su in oter(sus, avant))
         async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
                 self.demande, libre = (morceau.couvert[0], self.demande[1]), False
@@ -8975,16 +8977,16 @@ class Historique:
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
 
-        Sans date de fin passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en
-        est inscrit, la prochaine exécution le redemandera.
+        Un fait relu est redit, sauf là où une ligne est écrite : le taire l'ôterait de la fiche. Sans date de fin
+        passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
+        prochaine exécution le redemandera.
         """
-        lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
-            for reste in oter([(t.debut, t.fin)], lues if t.raison in FAITS else sus)
+            for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
@@ -9004,6 +9006,11 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
+    def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
+        """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
+        ici = croiser(sus, [(trou.debut, trou.fin)])
+        return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
+
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
 
