@@ -12532,8 +12532,9 @@ class _Execution:
         bilan.demande = demande
         if copie.intervalles and copie.intervalles[-1][1] < demande[1]:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
-        self._conclure(bilan, self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche))
-        self._dire_le_retard(bilan, copie.source.attendue)
+        fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
+        self._conclure(bilan, fiche)
+        self._dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -12548,12 +12549,16 @@ class _Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange."""
+    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
+        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
+
+        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
+        """
         if bilan.derniere_ms is None or attendue is None:
             return
         bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        if bilan.retard_s and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
+        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
+        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
             journal.info(
                 "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
                 bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
