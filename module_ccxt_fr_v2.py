@@ -5678,6 +5678,7 @@ MODES_MARGE = ("isolated", "cross")
 PRIX = ("last", "mark", "index", "premiumIndex")
 BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
+ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
@@ -7267,6 +7268,7 @@ class Connexion:
     ) -> list[list[Any]]:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
+        D'un autre timeframe que la série, un témoin : moins d'essais, on sait s'en passer (hyperliquid : 422 en 1M).
         Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
         fichier = self.particularite.fichier
@@ -7296,7 +7298,10 @@ class Connexion:
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        page = await self.appeler(quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params)
+        essais = self.essais.nombre if timeframe.code == serie.cle.timeframe else min(ESSAIS_TEMOIN, self.essais.nombre)
+        page = await self.appeler(
+            quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
+        )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         return page
@@ -8139,6 +8144,8 @@ class Pages:
                 return await self.lire(question.debut, question.fin, relecture=True)
             except HorsFenetre:
                 return _sans_rien(question, de_la_serie=True, refusee=True)
+        if question.timeframe.code not in {t.code for t in self.longues}:
+            return _sans_rien(question, refusee=True)
         try:
             reponse = await self._page(question, relecture=True)
         except HorsFenetre:
@@ -8148,9 +8155,8 @@ class Pages:
             journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
             self.longues = [t for t in self.longues if t.code != question.timeframe.code]
             return _sans_rien(question, refusee=True)
-        if reponse.page.impossibles or reponse.page.sans_instant:
-            return _sans_rien(question, refusee=True)
-        return reponse
+        douteuse = reponse.page.impossibles or reponse.page.sans_instant
+        return _sans_rien(question, refusee=True) if douteuse else reponse
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
