@@ -2080,11 +2080,11 @@ class Limiteur:
 
 @dataclass
 class Essais:
-    """La politique d'essais d'un exchange ; `noter(essai, erreur, attente_s)` est appelé avant chaque nouvel essai."""
+    """La politique d'essais d'un exchange ; `noter(essai, sur, erreur, attente_s)` précède chaque nouvel essai."""
 
     nombre: int = 8
     frein: Frein = field(default_factory=Frein)
-    noter: Callable[[int, ErreurTemporaire, float], None] = lambda _essai, _erreur, _attente: None
+    noter: Callable[[int, int, ErreurTemporaire, float], None] = lambda _essai, _sur, _erreur, _attente: None
     dormir: Dormir = asyncio.sleep
     alea: Callable[[], float] = random.random
 
@@ -2103,12 +2103,12 @@ class Essais:
                 self.frein.serrer(attente)
                 if essai >= nombre or attente > ATTENTE_MAX_S:
                     raise
-                self.noter(essai, erreur, attente)
+                self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
                 if essai >= nombre:
                     raise
                 attente = next(delais)
-                self.noter(essai, erreur, attente)
+                self.noter(essai, nombre, erreur, attente)
                 await self.dormir(attente)
 
 
@@ -4218,7 +4218,7 @@ class SortieFichier(Sortie):
             del self._journal
             return
         if lots:
-            journal.info("« %s » : %d lots repris d'une exécution interrompue.", self.chemin, lots)
+            journal.info("« %s » : %s d'une exécution interrompue.", self.chemin, nombre_de(lots, "lot repris"))
             self.finir()
         self._journal.supprimer()
 
@@ -6961,11 +6961,19 @@ class Marches:
         if not candidats:
             raise ErreurDemande(
                 f"Symbole inconnu : « {symbole} » sur {exchange} ({self._genre_demande(symbole)})",
-                proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
+                self._conseil_de_symbole(symbole),
             )
         marche: Mapping[str, Any] = self._api.markets[candidats[0]]
         self._avertir(symbole, marche)
         return marche
+
+    def _conseil_de_symbole(self, symbole: str) -> str:
+        """Le marché de ce nom s'il est d'un autre type, sinon les plus proches."""
+        marches: Mapping[str, Any] = self._api.markets or {}
+        if symbole in marches:
+            type_marche = marches[symbole].get("type")
+            return f"C'est un marché {type_marche} : --type-marche {type_marche}."
+        return proches(symbole, marches) or "La liste : --lister marches."
 
     def _genre_demande(self, symbole: str) -> str:
         nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
@@ -7018,12 +7026,10 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
-        journal.warning(
-            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
-        )
+        journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
 
     async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
         """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
@@ -8999,6 +9005,11 @@ class Historique:
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
 
+    def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
+        """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
+        ici = croiser(sus, [(trou.debut, trou.fin)])
+        return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
+
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
         debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
         async with self._places:
@@ -9012,11 +9023,6 @@ class Historique:
 # --- Trades : relire ce qu'une coupure a fait manquer ---
 
 PAGES_DE_TRADES_MAX = 500
-    def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
-        """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
-        ici = croiser(sus, [(trou.debut, trou.fin)])
-        return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
-
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
 
