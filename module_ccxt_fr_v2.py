@@ -2092,11 +2092,11 @@ class Limiteur:
 
 @dataclass
 class Essais:
-    """La politique d'essais d'un exchange ; `noter(essai, erreur, attente_s)` est appelé avant chaque nouvel essai."""
+    """La politique d'essais d'un exchange ; `noter(essai, sur, erreur, attente_s)` précède chaque nouvel essai."""
 
     nombre: int = 8
     frein: Frein = field(default_factory=Frein)
-    noter: Callable[[int, ErreurTemporaire, float], None] = lambda _essai, _erreur, _attente: None
+    noter: Callable[[int, int, ErreurTemporaire, float], None] = lambda _essai, _sur, _erreur, _attente: None
     dormir: Dormir = asyncio.sleep
     alea: Callable[[], float] = random.random
 
@@ -2115,12 +2115,12 @@ class Essais:
                 self.frein.serrer(attente)
                 if essai >= nombre or attente > ATTENTE_MAX_S:
                     raise
-                self.noter(essai, erreur, attente)
+                self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
                 if essai >= nombre:
                     raise
                 attente = next(delais)
-                self.noter(essai, erreur, attente)
+                self.noter(essai, nombre, erreur, attente)
                 await self.dormir(attente)
 
 
@@ -4160,7 +4160,7 @@ class SortieFichier(Sortie):
             del self._journal
             return
         if lots:
-            journal.info("« %s » : %d lots repris d'une exécution interrompue.", self.chemin, lots)
+            journal.info("« %s » : %s d'une exécution interrompue.", self.chemin, nombre_de(lots, "lot repris"))
             self.finir()
         self._journal.supprimer()
 
@@ -5556,6 +5556,7 @@ MODES_MARGE = ("isolated", "cross")
 PRIX = ("last", "mark", "index", "premiumIndex")
 BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
+ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
@@ -6835,11 +6836,19 @@ class Marches:
             genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             raise ErreurDemande(
                 f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
-                proches(symbole, self._api.markets or {}) or "La liste : --lister marches.",
+                self._conseil_de_symbole(symbole),
             )
         marche: Mapping[str, Any] = self._api.markets[candidats[0]]
         self._avertir(symbole, marche)
         return marche
+
+    def _conseil_de_symbole(self, symbole: str) -> str:
+        """Le marché de ce nom s'il est d'un autre type, sinon les plus proches."""
+        marches: Mapping[str, Any] = self._api.markets or {}
+        if symbole in marches:
+            type_marche = marches[symbole].get("type")
+            return f"C'est un marché {type_marche} : --type-marche {type_marche}."
+        return proches(symbole, marches) or "La liste : --lister marches."
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
         if not self._est_du_genre(marche):
@@ -6887,12 +6896,10 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
-        journal.warning(
-            "%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, self.essais.nombre, attente
-        )
+        journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
 
     async def appeler(self, quoi: str, methode: str, *args: Any, essais: int | None = None, **kwargs: Any) -> Any:
         """Appelle une méthode de ccxt, avec essais, pause commune et traduction des erreurs."""
@@ -7138,6 +7145,7 @@ class Connexion:
     ) -> list[list[Any]]:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
+        D'un autre timeframe que la série, un témoin : moins d'essais, on sait s'en passer (hyperliquid : 422 en 1M).
         Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
         fichier = self.particularite.fichier
@@ -7167,7 +7175,10 @@ class Connexion:
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
         quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        page = await self.appeler(quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params)
+        essais = self.essais.nombre if timeframe.code == serie.cle.timeframe else min(ESSAIS_TEMOIN, self.essais.nombre)
+        page = await self.appeler(
+            quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
+        )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
         return page
@@ -8018,6 +8029,8 @@ class Pages:
                 return await self.lire(question.debut, question.fin, relecture=True)
             except HorsFenetre:
                 return _sans_rien(question, de_la_serie=True, refusee=True)
+        if question.timeframe.code not in {t.code for t in self.longues}:
+            return _sans_rien(question, refusee=True)
         try:
             reponse = await self._page(question, relecture=True)
         except HorsFenetre:
@@ -8027,9 +8040,8 @@ class Pages:
             journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
             self.longues = [t for t in self.longues if t.code != question.timeframe.code]
             return _sans_rien(question, refusee=True)
-        if reponse.page.impossibles or reponse.page.sans_instant:
-            return _sans_rien(question, refusee=True)
-        return reponse
+        douteuse = reponse.page.impossibles or reponse.page.sans_instant
+        return _sans_rien(question, refusee=True) if douteuse else reponse
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
@@ -8902,7 +8914,9 @@ class Historique:
     ) -> AsyncGenerator[Lot]:
         """Les lots de [début, fin[ ; `sus` : les intervalles déjà prouvés, qu'aucun trou n'efface."""
         lecteur = Lecteur(self.pages, self._concurrence)
-        ancien = any(su[0] < debut for su in sus)
+        # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
+        avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
+        ancien = any(su[0] < debut for su in oter(sus, avant))
         async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
                 self.demande, libre = (morceau.couvert[0], self.demande[1]), False
@@ -8922,8 +8936,9 @@ class Historique:
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
 
-        Sans date de fin passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en
-        est inscrit, la prochaine exécution le redemandera.
+        Un fait relu est redit, sauf là où une ligne est écrite : le taire l'ôterait de la fiche. Sans date de fin
+        passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
+        prochaine exécution le redemandera.
         """
         lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
         if self.timeframe.jeu_ms:
@@ -12505,8 +12520,9 @@ class _Execution:
         bilan.demande = demande
         if copie.intervalles and copie.intervalles[-1][1] < demande[1]:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
-        self._conclure(bilan, self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche))
-        self._dire_le_retard(bilan, copie.source.attendue)
+        fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
+        self._conclure(bilan, fiche)
+        self._dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -12521,12 +12537,16 @@ class _Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange."""
+    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
+        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
+
+        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
+        """
         if bilan.derniere_ms is None or attendue is None:
             return
         bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        if bilan.retard_s and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
+        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
+        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
             journal.info(
                 "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
                 bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),

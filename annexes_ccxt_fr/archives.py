@@ -271,9 +271,9 @@ class DepotHttp(Depot):
         self._echecs = 0
         self._muet = False
 
-    def _noter_essai(self, essai: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
         self.connexion.nombre_essais += 1
-        journal.warning("%s. Nouvel essai %d/%d dans %.1f s.", erreur, essai + 1, ESSAIS, attente_s)
+        journal.warning("%s. Nouvel essai %d/%d dans %.1f s.", erreur, essai + 1, sur, attente_s)
 
     async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
         """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas. Silence si l'hôte ne répond plus."""

@@ -91,11 +91,11 @@ def test_une_reponse_saine_ne_dort_pas() -> None:
 
 def test_une_erreur_passagere_est_reessayee_et_notee() -> None:
     """Deux pannes puis une réponse : deux attentes croissantes, notées avant d'être dormies."""
-    temps, notes = Temps(), list[tuple[int, str, float]]()
-    politique = essais(temps, noter=lambda essai, erreur, attente: notes.append((essai, str(erreur), attente)))
+    temps, notes = Temps(), list[tuple[int, int, str, float]]()
+    politique = essais(temps, noter=lambda *note: notes.append((note[0], note[1], str(note[2]), note[3])))
     assert jouer(temps, politique.tenter(suite(PANNE, PANNE, 7))) == [7]
     assert temps.sommeils == [DELAI_INITIAL_S, 2 * DELAI_INITIAL_S]
-    assert notes == [(1, "panne", DELAI_INITIAL_S), (2, "panne", 2 * DELAI_INITIAL_S)]
+    assert notes == [(1, 8, "panne", DELAI_INITIAL_S), (2, 8, "panne", 2 * DELAI_INITIAL_S)]
 
 
 @pytest.mark.parametrize("nombre", [1, 2, 5])

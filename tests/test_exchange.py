@@ -243,7 +243,7 @@ def test_une_cle_reprise_par_l_exchange_est_masquee(bourse: Bourse, code: int) -
     paroles: list[str] = []
 
     async def scenario(connexion: module.Connexion) -> None:
-        connexion.essais.noter = lambda _essai, erreur, _attente: paroles.append(str(erreur))
+        connexion.essais.noter = lambda _essai, _sur, erreur, _attente: paroles.append(str(erreur))
         await connexion.charger_marches()
 
     identifiants = {"apiKey": CLE, "secret": SECRET}
