@@ -3606,10 +3606,13 @@ class Sortie(ABC):
         if not lot.lignes.num_rows:
             return lot.lignes
         debut, fin = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1] + 1
-        derniere_fin = self._fins_connues.get(lot.cle, -1)  # une bougie courante gardée y commence
+        fin_connue = self._fins_connues.get(lot.cle, -1)
+        if debut == fin_connue:  # une bougie courante, gardée, peut y être : illisible, le lot sera gardé quand même
+            with contextlib.suppress(SortieIllisible):
+                return self._lire(lot.cle, debut, fin)
         if self.flux and self.type_donnee.a_une_grille and lot.cle in self.fiches:  # ses bougies peuvent être redites
-            derniere_fin = max([derniere_fin, *(fin - 1 for _, fin in self.fiches[lot.cle].couverts[-1:])])
-        return self.lire(lot.cle, debut, fin) if debut <= derniere_fin else lot.lignes[:0]
+            fin_connue = max([fin_connue, *(fin for _, fin in self.fiches[lot.cle].couverts[-1:])])
+        return self.lire(lot.cle, debut, fin) if debut < fin_connue else lot.lignes[:0]
 
     def finir(self, *, presse: bool = False) -> bool:
         """Met la sortie dans sa forme finale ; rend vrai si elle a changé.
