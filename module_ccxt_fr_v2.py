@@ -2322,10 +2322,12 @@ def en_une_ligne(erreur: BaseException) -> str:
 def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
-    `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et écriture. Le dossier est créé.
+    D'un lien, c'est le fichier qu'il vise. `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et
+    écriture. Le dossier est créé.
     """
     if objection := _objection(chemin):
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
+    chemin = _sans_lien(chemin)  # /dev/stdout, vers un fichier, deviendrait lui-même un fichier
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
     with _disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
@@ -2364,7 +2366,8 @@ def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
 def _sans_lien(chemin: Path) -> Path:
     """Le fichier que désigne un lien : c'est lui qui sera remplacé, pas le lien."""
     try:
-        return chemin.resolve() if chemin.is_symlink() else chemin
+        vise = chemin.resolve() if chemin.is_symlink() else chemin
+        return vise if vise.exists() or not chemin.exists() else chemin  # un tube n'a que le nom du lien
     except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
         cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
         raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
