@@ -1216,7 +1216,10 @@ def _finis(nombres: Any, comparer: Any = None) -> Any:
 
 
 def _trades_possibles(lignes: pa.Table) -> Any:
-    return pc.and_(_finis(lignes["price"], pc.greater), _finis(lignes["amount"], pc.greater_equal))
+    """Un prix, une quantité, et des textes sans caractère de contrôle : `trade_de` n'en laisse pas."""
+    abimes = [pc.match_substring_regex(lignes[nom], "[[:cntrl:]]") for nom in ("id", "side")]
+    nombres = pc.and_(_finis(lignes["price"], pc.greater), _finis(lignes["amount"], pc.greater_equal))
+    return pc.and_not(nombres, pc.or_(*(pc.fill_null(abime, constante(False)) for abime in abimes)))
 
 
 def _tickers_possibles(lignes: pa.Table) -> Any:
@@ -5090,9 +5093,10 @@ def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     }
 
 
+_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
 # Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
 _DOUTES_SQL = {
-    TRADES.nom: "(price > 0 AND amount >= 0) IS NOT TRUE",
+    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
     TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
     ORDERBOOK.nom: "TRUE",
     FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",

@@ -732,6 +732,26 @@ def test_le_compte_des_evenements_est_celui_des_lignes(
     assert min(comptes.values()) > 80
 
 
+@pytest.mark.parametrize("suffixe", [".csv", ".sqlite"])
+def test_un_id_de_trade_abime_est_ote_et_redemande(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Un caractère de contrôle : le collecteur n'en écrit pas. Gardé, ce trade serait là deux fois."""
+    sortie = tmp_path / f"t{suffixe}"
+    bornes = (JANVIER, JANVIER + 10 * MINUTE)
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    entiere = m.lire(sortie)
+    ident = entiere["id"][20].as_py()
+    abime = f"{ident[:-2]}\x19{ident[-1]}"
+    if suffixe == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            base.execute("UPDATE trades SET id = ? WHERE id = ?", (abime, ident))
+    else:
+        sortie.write_bytes(sortie.read_bytes().replace(f",{ident},".encode(), f",{abime},".encode()))
+    assert dict(m.verifier(sortie).fautes) == {"impossible": 1}
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    assert m.lire(sortie).drop_columns("recu").equals(entiere.drop_columns("recu"))
+    assert m.verifier(sortie).code == 0
+
+
 @pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
 def test_un_ticker_impossible_est_ote_a_la_relance_aussi(suffixe: str, tmp_path: Path) -> None:
     """Le verdict de la relance est celui de `--verifier`, de tous les types."""
