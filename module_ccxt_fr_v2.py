@@ -2873,7 +2873,7 @@ def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
     """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
     if fiche.lignes is not None and lignes < fiche.lignes:
         if dire:
-            phrase = "%s : %s de moins que la fiche n'en compte ; la série entière sera redemandée."
+            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
             journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
         fiche.couverts = []
     fiche.lignes = lignes
@@ -4161,7 +4161,7 @@ class SortieFichier(Sortie):
             if self._est_fidele(ecrites, entete):
                 return
             if entete.get("scelle") and not self.type_donnee.a_une_grille:
-                journal.warning("« %s » : récrit par un autre outil, ses séries seront redemandées.", self.chemin)
+                journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", self.chemin)
                 for fiche in self.fiches.values():
                     fiche.couverts = []
         self._assainir()

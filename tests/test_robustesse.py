@@ -688,13 +688,13 @@ def test_un_evenement_ote_a_la_main_est_redemande(
         assert (rapport.code, dict(rapport.fautes)) == (4, {"absente": 1})
     capsys.readouterr()
     assert m.principal(financements(bourse, sortie)) == 0
-    assert "redemandée" in capsys.readouterr().err
+    assert "rien n'est plus tenu pour couvert" in capsys.readouterr().err
     assert m.lire(sortie).equals(entiere)
     assert m.verifier(sortie).code == 0
     financees = [r for r in bourse.requetes if "fundingRate" in r.chemin]
     assert financees
     assert m.principal(financements(bourse, sortie)) == 0
-    assert "redemandée" not in capsys.readouterr().err
+    assert "tenu pour couvert" not in capsys.readouterr().err
     assert financees == [r for r in bourse.requetes if "fundingRate" in r.chemin]
 
 
