@@ -4560,9 +4560,23 @@ def lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
         lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), _conversions(donnee))
         return depuis_textes(lue, donnee)
     cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
-    textes = (pa.array(colonne, pa.string()) for colonne in cellules)
-    colonnes = [convertir_ou_nul(c, champ.type) for c, champ in zip(textes, donnee.schema, strict=True)]
-    return pa.table(colonnes, donnee.schema)
+    return convertir_colonnes([pa.array(colonne, pa.string()) for colonne in cellules], donnee)
+
+
+def convertir_colonnes(brutes: Sequence[Sequence[Any] | pa.Array], donnee: TypeDonnee) -> pa.Table:
+    """La table de ces colonnes ; une cellule qui ne se lit pas rend nulles les valeurs de sa ligne, repères à part.
+
+    Nulle elle seule, elle passerait pour absente là où elle peut l'être : la ligne serait saine, le fichier illisible.
+    """
+    colonnes = [convertir_ou_nul(brute, champ.type) for brute, champ in zip(brutes, donnee.schema, strict=True)]
+    absents = (b.is_null() if isinstance(b, pa.Array) else pa.array([v is None for v in b]) for b in brutes)
+    lues = functools.reduce(pc.and_, (pc.or_(c.is_valid(), vide) for c, vide in zip(colonnes, absents, strict=True)))
+    rangs = pc.if_else(lues, pa.array(range(len(lues)), pa.int64()), pa.scalar(None, pa.int64()))
+    gardees = [
+        colonne if champ.name in donnee.obligatoires else colonne.take(rangs)
+        for colonne, champ in zip(colonnes, donnee.schema, strict=True)
+    ]
+    return pa.table(gardees, donnee.schema)
 
 
 def _cellules(ligne: bytes, nombre: int) -> list[str | None]:
@@ -5219,7 +5233,10 @@ class SortieSqlite(Sortie):
         try:
             yield
         except sqlite3.OperationalError as erreur:
-            if erreur.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            code = getattr(erreur, "sqlite_errorcode", None)  # sans code, c'est Python : un texte n'est pas de l'UTF-8
+            if code is None:
+                raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
+            if code & 0xFF == sqlite3.SQLITE_BUSY:
                 raise SortieOccupee(
                     f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
@@ -5341,11 +5358,9 @@ class SortieSqlite(Sortie):
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
     def _lots_bruts(self, base: sqlite3.Connection) -> Iterator[pa.Table]:
-        """Les lignes ; une valeur qui n'est pas de sa colonne est nulle."""
-        schema = self.type_donnee.schema
+        """Les lignes ; nulle, une valeur qui n'est pas de sa colonne."""
         for lignes in self._lire_lignes(base, self._colonnes):
-            colonnes = zip(zip(*lignes, strict=True), schema, strict=True)
-            yield pa.table([convertir_ou_nul(colonne, champ.type) for colonne, champ in colonnes], schema)
+            yield convertir_colonnes(list(zip(*lignes, strict=True)), self.type_donnee)
 
     @contextlib.contextmanager
     def brut(self) -> Iterator[Brut]:

@@ -752,6 +752,40 @@ def test_un_id_de_trade_abime_est_ote_et_redemande(suffixe: str, bourse: Bourse,
     assert m.verifier(sortie).code == 0
 
 
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".sqlite"])
+def test_une_cellule_facultative_illisible_ote_sa_ligne(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Tenue pour absente, `--verifier` et la relance n'y voyaient rien, et `lire` échouait."""
+    sortie = tmp_path / f"t{suffixe}"
+    bornes = (JANVIER, JANVIER + 10 * MINUTE)
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    entiere = m.lire(sortie)
+    if suffixe == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            base.execute("UPDATE trades SET cost = '1?4' WHERE id = ?", (entiere["id"][20].as_py(),))
+    else:
+        ouvrir = gzip.open if sortie.suffix == ".gz" else open
+        with ouvrir(sortie, "rb") as fichier:
+            rangees = fichier.readlines()
+        cellules = rangees[21].split(b",")
+        cellules[m.TRADES.noms.index("cost")] = b"1?4"
+        with ouvrir(sortie, "wb") as fichier:
+            fichier.writelines([*rangees[:21], b",".join(cellules), *rangees[22:]])
+    assert dict(m.verifier(sortie).fautes) == {"impossible": 1}
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    assert m.lire(sortie).drop_columns("recu").equals(entiere.drop_columns("recu"))
+
+
+def test_un_texte_qui_n_est_pas_de_l_utf8_met_la_base_de_cote(bourse: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / "a.sqlite"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        base.execute("UPDATE ohlcv SET symbole = CAST(x'ff' AS TEXT) WHERE timestamp = ?", (JANVIER + 20 * MINUTE,))
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+
+
 @pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
 def test_un_ticker_impossible_est_ote_a_la_relance_aussi(suffixe: str, tmp_path: Path) -> None:
     """Le verdict de la relance est celui de `--verifier`, de tous les types."""
