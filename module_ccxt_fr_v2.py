@@ -735,6 +735,12 @@ def constante(valeur: Any) -> pa.Scalar:
     return pa.scalar(valeur)
 
 
+def en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
+    """Une colonne en un seul tableau, fût-elle vide."""
+    bloc = colonne.combine_chunks()
+    return pa.concat_arrays(bloc.chunks) if isinstance(bloc, pa.ChunkedArray) else bloc
+
+
 class CleSerie(NamedTuple):
     """Ce qui distingue une série d'une autre ; les quatre premières colonnes d'un fichier de bougies.
 
@@ -838,7 +844,8 @@ class Fiche:
     aucun n'a pu être manqué. Disjoint des trous `echec` et `hors_fenetre_api`. Les trois listes sont triées.
     `sources` : ce qui, des couverts, ne vient pas de l'API.
     `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
-    l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant.
+    l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant. `lignes` : d'une série
+    d'événements, combien la sortie en tient ; None si rien ne le dit.
     """
 
     cle: CleSerie
@@ -853,6 +860,7 @@ class Fiche:
     origine: str = REEL
     identifiants: str = ""  # d'une série de trades : IDS_REUNIS, ou rien
     sources: list[Provenance] = field(default_factory=list)
+    lignes: int | None = None
 
     def copie(self) -> Fiche:
         """Une fiche que `noter` changera sans toucher à celle-ci."""
@@ -861,7 +869,8 @@ class Fiche:
 
     def completee(self, neuve: Fiche) -> Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
-        return self if self.marche_id else dataclasses.replace(self, marche_id=neuve.marche_id)
+        lignes = neuve.lignes if self.lignes is None else self.lignes
+        return dataclasses.replace(self, marche_id=self.marche_id or neuve.marche_id, lignes=lignes)
 
     def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
@@ -906,6 +915,7 @@ class Fiche:
             **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
             **({"identifiants": self.identifiants} if self.identifiants else {}),
             **({"sources": self._sources_en_dict()} if self.sources else {}),
+            **({"lignes": self.lignes} if self.lignes is not None else {}),
         }
 
     def _sources_en_dict(self) -> list[dict[str, str]]:
@@ -935,6 +945,7 @@ class Fiche:
                 Provenance(lire_instant(p["debut"], 0), lire_instant(p["fin"], 0), str(p["source"]))
                 for p in donnees.get("sources", ())
             ],
+            lignes=int(donnees["lignes"]) if "lignes" in donnees else None,
         )
 
 
@@ -1172,6 +1183,11 @@ def deviner_ancre(brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> int:
     return decalages[0][0] if decalages and 2 * decalages[0][1] > len(instants) else 0
 
 
+def est_possible(prix: float, quantite: float) -> bool:
+    """D'un trade : un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
+    return 0 < prix < math.inf and 0 <= quantite < math.inf
+
+
 Niveau = tuple[float | None, float | None]  # prix, quantité
 
 
@@ -1191,6 +1207,74 @@ def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
 def _niveau_possible(niveau: Niveau) -> bool:
     prix, quantite = map(_en_nombre, niveau)
     return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
+
+
+def _finis(nombres: Any, comparer: Any = None) -> Any:
+    """Masque des nombres finis et, si on le demande, plus grands (ou égaux : `comparer`) que zéro ; nul d'un nul."""
+    finis = pc.is_finite(nombres)
+    return finis if comparer is None else pc.and_(finis, comparer(nombres, constante(0.0)))
+
+
+def _trades_possibles(lignes: pa.Table) -> Any:
+    """Un prix, une quantité, et des textes sans caractère de contrôle : `trade_de` n'en laisse pas."""
+    abimes = [pc.match_substring_regex(lignes[nom], "[[:cntrl:]]") for nom in ("id", "side")]
+    nombres = pc.and_(_finis(lignes["price"], pc.greater), _finis(lignes["amount"], pc.greater_equal))
+    return pc.and_not(nombres, pc.or_(*(pc.fill_null(abime, constante(False)) for abime in abimes)))
+
+
+def _tickers_possibles(lignes: pa.Table) -> Any:
+    finis = [_finis(lignes[nom]) for nom, nature in TICKER.colonnes if nature == "nombre"]
+    presents = functools.reduce(pc.or_, map(pc.is_valid, finis))
+    return functools.reduce(pc.and_, (pc.fill_null(fini, constante(True)) for fini in finis), presents)
+
+
+def _financements_possibles(lignes: pa.Table) -> Any:
+    return pc.and_(
+        _finis(lignes["funding_rate"]), pc.fill_null(_finis(lignes["mark_price"], pc.greater), constante(True))
+    )
+
+
+def _interets_possibles(lignes: pa.Table) -> Any:
+    """Une quantité ou une valeur, finies et non négatives : bybit, d'un contrat inverse, n'a que la valeur."""
+    vraies = [_finis(lignes[nom], pc.greater_equal) for nom in ("amount", "value")]
+    presente = functools.reduce(pc.or_, map(pc.is_valid, vraies))
+    return functools.reduce(pc.and_, (pc.fill_null(vraie, constante(True)) for vraie in vraies), presente)
+
+
+def _carnets_possibles(lignes: pa.Table) -> Any:
+    """Ce que dit `defaut_de_carnet`, de tous les carnets à la fois : un à un, dix Mo en prendraient trois secondes."""
+    fautifs, meilleurs = set[int](), list[dict[int, float]]()
+    for nom, mieux in (("bids", pc.greater), ("asks", pc.less)):
+        cote = en_un_bloc(lignes[nom])
+        rangs, niveaux = pc.list_parent_indices(cote), pc.list_flatten(cote)
+        prix, quantites = (pc.struct_field(niveaux, champ) for champ in ("price", "amount"))
+        vrais = pc.and_(_finis(prix, pc.greater), _finis(quantites, pc.greater))
+        suivants = pc.equal(rangs[1:], rangs[:-1])
+        mal_tries = pc.and_not(suivants, pc.fill_null(mieux(prix[:-1], prix[1:]), constante(False)))
+        fautifs |= {*rangs.filter(pc.invert(pc.fill_null(vrais, constante(False)))).to_pylist()}
+        fautifs |= {*rangs[1:].filter(mal_tries).to_pylist()}
+        tete = pa.array([True] * bool(len(rangs)), pa.bool_())
+        premiers = pc.indices_nonzero(pa.concat_arrays([tete, pc.invert(suivants)]))
+        meilleurs.append(dict(zip(rangs.take(premiers).to_pylist(), prix.take(premiers).to_pylist(), strict=True)))
+    achats, ventes = meilleurs
+    fautifs |= {rang for rang in range(lignes.num_rows) if rang not in achats and rang not in ventes}
+    fautifs |= {rang for rang in (achats.keys() & ventes.keys()) - fautifs if achats[rang] >= ventes[rang]}
+    return pc.invert(pc.is_in(pa.array(range(lignes.num_rows), pa.int64()), pa.array(sorted(fautifs), pa.int64())))
+
+
+_POSSIBLES: Mapping[str, Callable[[pa.Table], Any]] = {
+    TRADES.nom: _trades_possibles,
+    TICKER.nom: _tickers_possibles,
+    ORDERBOOK.nom: _carnets_possibles,
+    FUNDING.nom: _financements_possibles,
+    OPEN_INTEREST.nom: _interets_possibles,
+}
+
+
+def possibles(lignes: pa.Table, prix: str, donnee: TypeDonnee) -> pa.Array:
+    """Masque des lignes d'une série (de ce prix) dont les nombres peuvent être vrais."""
+    masque = prix_possibles(lignes, prix) if donnee is OHLCV else _POSSIBLES[donnee.nom](lignes)
+    return en_un_bloc(pa.chunked_array(pc.fill_null(masque, constante(False))))
 
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
@@ -1316,11 +1400,6 @@ class Trade(NamedTuple):
         if self.est_anonyme or autre.est_anonyme:
             return self.contenu_au(grain_ms) == autre.contenu_au(grain_ms)
         return self.id == autre.id
-
-
-def est_possible(prix: float, quantite: float) -> bool:
-    """D'un trade : un prix fini > 0 et une quantité finie >= 0 ; faux avec NaN."""
-    return 0 < prix < math.inf and 0 <= quantite < math.inf
 
 
 def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
@@ -2246,10 +2325,12 @@ def en_une_ligne(erreur: BaseException) -> str:
 def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
-    `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et écriture. Le dossier est créé.
+    D'un lien, c'est le fichier qu'il vise. `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et
+    écriture. Le dossier est créé.
     """
     if objection := _objection(chemin):
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
+    chemin = _sans_lien(chemin)  # /dev/stdout, vers un fichier, deviendrait lui-même un fichier
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
     with _disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
@@ -2288,7 +2369,8 @@ def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
 def _sans_lien(chemin: Path) -> Path:
     """Le fichier que désigne un lien : c'est lui qui sera remplacé, pas le lien."""
     try:
-        return chemin.resolve() if chemin.is_symlink() else chemin
+        vise = chemin.resolve() if chemin.is_symlink() else chemin
+        return vise if vise.exists() or not chemin.exists() else chemin  # un tube n'a que le nom du lien
     except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
         cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
         raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
@@ -2584,12 +2666,6 @@ def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
     return [*colonnes[:2], *map(_sequence, colonnes[2:])]
 
 
-def en_un_bloc(colonne: pa.ChunkedArray) -> pa.Array:
-    """Une colonne en un seul tableau, fût-elle vide."""
-    bloc = colonne.combine_chunks()
-    return pa.concat_arrays(bloc.chunks) if isinstance(bloc, pa.ChunkedArray) else bloc
-
-
 def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
     cle = ["symbole", *donnee.rang]
@@ -2793,6 +2869,16 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     fiche.couverts = oter(fiche.couverts, absents)
 
 
+def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
+    """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
+    if fiche.lignes is not None and lignes < fiche.lignes:
+        if dire:
+            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
+            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
+        fiche.couverts = []
+    fiche.lignes = lignes
+
+
 def decouvrir(fiches: Mapping[CleSerie, Fiche], table: pa.Table, gardes: Sequence[int]) -> None:
     """Des événements ôtés seront redemandés : aucune grille ne dirait qu'ils manquent.
 
@@ -2863,11 +2949,7 @@ def rangs_sains(lot: pa.Table, donnee: TypeDonnee, fiches: Mapping[CleSerie, Fic
 def _sont_possibles(lignes: pa.Table, cle: CleSerie, fiche: Fiche | None, donnee: TypeDonnee) -> pa.Array:
     instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
     masque = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
-    if donnee is OHLCV:
-        masque = pc.and_(masque, pc.fill_null(en_un_bloc(prix_possibles(lignes, cle.prix)), False))
-    elif donnee is TRADES:
-        nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
-        masque = pc.and_(masque, pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_()))
+    masque = pc.and_(masque, possibles(lignes, cle.prix, donnee))
     if donnee.a_une_grille:
         try:
             pas = grille(fiche or fiche_de_rien(cle, instants.filter(masque)))
@@ -2922,6 +3004,7 @@ class _Recensement:
     entrelace: bool = False  # les symboles ne se suivent pas
     fins: dict[str, pa.Table] = field(default_factory=dict)  # voir `prolonger`
     presents: dict[CleSerie, list[Intervalle]] = field(default_factory=dict)  # d'une série à grille
+    lignes: collections.Counter[CleSerie] = field(default_factory=collections.Counter)
     _dernier: str = ""  # le symbole de la dernière ligne
 
     def compter(self, table: pa.Table) -> None:
@@ -2931,6 +3014,7 @@ class _Recensement:
         self._dernier = symboles[-1].as_py()
         for cle, lignes in par_serie(table, self.donnee):
             self.en_ordre = prolonger(self.fins, lignes, self.donnee) and self.en_ordre
+            self.lignes[cle] += lignes.num_rows
             instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
             fiche = self.fiches.setdefault(cle, fiche_de_rien(cle, instants))
             if self.donnee.a_une_grille:
@@ -3583,10 +3667,9 @@ class Sortie(ABC):
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         lot = lot._replace(lignes=apport)
         connue = self.fiches.get(lot.cle)
-        avant = (connue or Fiche(lot.cle)).copie()
-        apres = dataclasses.replace(
-            fiche, cle=lot.cle, couverts=avant.couverts, trous=avant.trous, sources=avant.sources
-        )
+        avant = (connue or Fiche(lot.cle, lignes=self._aucune_ligne())).copie()
+        champs = {nom: getattr(avant, nom) for nom in ("cle", "couverts", "trous", "sources", "lignes")}
+        apres = dataclasses.replace(fiche, **champs)
         apres.noter(lot.couverts, lot.trous, lot.source_des_lignes)
         if not apport.num_rows and connue is not None and apres == connue.completee(apres):
             self.fiches[lot.cle] = apres
@@ -3597,6 +3680,10 @@ class Sortie(ABC):
             if self.flux:
                 self._entretenir()
         return apport.num_rows - revisees, revisees
+
+    def _aucune_ligne(self) -> int | None:
+        """Le compte d'une série neuve ; None si la sortie ne le tient pas : une grille le rend inutile."""
+        return None if self.type_donnee.a_une_grille else 0
 
     def _deja_la(self, lot: Lot) -> pa.Table:
         """Les lignes écrites dans l'étendue du lot ; la sortie n'est lue que là où il peut y en avoir.
@@ -3858,7 +3945,7 @@ class SortieFichier(Sortie):
         self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
         self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
         self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
-        self._ecrites = 0  # les lignes du fichier qu'on compose
+        self._ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
         self._duree_fonte = 0.0
         self._fiche_ecrite = -math.inf
         # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
@@ -4072,14 +4159,24 @@ class SortieFichier(Sortie):
         ecrites = self._fiches_ecrites(entete)
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None:
-            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", *_versions())}
+            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
             self._connue = (reste, {cle: fiche.copie() for cle, fiche in self.fiches.items()})
             if self._est_fidele(ecrites, entete):
                 return
+            if entete.get("scelle") and not self.type_donnee.a_une_grille:
+                journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", self.chemin)
+                for fiche in self.fiches.values():
+                    fiche.couverts = []
         self._assainir()
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
+        if self._aucune_ligne() is not None:
+            for cle, fiche in self.fiches.items():
+                denombrer(fiche, recensement.lignes[cle])
         self._ordonner(recensement)
+
+    def _aucune_ligne(self) -> int | None:
+        return super()._aucune_ligne() if self.codec.fiche_a_part else None  # un sceau en dit davantage
 
     def _assainir(self) -> None:
         """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
@@ -4090,14 +4187,16 @@ class SortieFichier(Sortie):
             connues = {cle: dataclasses.replace(fiche, couverts=[]) for cle, fiche in connues.items()}
             for note in self._notes():
                 connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
-        blocs = [self.type_donnee.schema.empty_table(), *(bloc.select(self.type_donnee.noms) for bloc in self._blocs())]
-        table = pa.concat_tables(blocs)
-        gardes = rangs_sains(table, self.type_donnee, connues)
-        if len(gardes) == table.num_rows:
+        if all(len(rangs_sains(bloc, self.type_donnee, connues)) == bloc.num_rows for bloc in self._blocs()):
             return
+        table = pa.concat_tables(bloc.select(self.type_donnee.noms) for bloc in self._blocs())
+        gardes = rangs_sains(table, self.type_donnee, connues)
         _copier_de_cote(self.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(self.chemin, cible))
         if not self.type_donnee.a_une_grille:
             decouvrir(self.fiches, table, gardes.to_pylist())
+            if table.num_rows < sum(fiche.lignes or 0 for fiche in self.fiches.values()):  # d'autres manquent aussi
+                for fiche in self.fiches.values():
+                    fiche.couverts = []
         self._recrire([trier(table.take(gardes), self.type_donnee)])
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
@@ -4181,7 +4280,7 @@ class SortieFichier(Sortie):
 
     def _apprendre(self, note: Mapping[str, Any]) -> None:
         cle = CleSerie(*note["cle"])
-        avant = self.fiches.get(cle, Fiche(cle))
+        avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
         if self._existe() or not note.get("fichier"):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
@@ -4219,6 +4318,8 @@ class SortieFichier(Sortie):
         lignes = lot.lignes
         if self._bout is not None and lignes.num_rows:
             lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
+            if apres.lignes is not None:
+                apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
         deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
         note = self._note(apres, lot.couverts, lot.trous, fichier=deja_la)
@@ -4348,31 +4449,45 @@ class SortieFichier(Sortie):
         with self.chemin.open("rb") as ancien:
             while reste:
                 reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
-        self._exiger_lignes(self.codec.verser(fichier, self._compter(self._fusion(premiere)), self.type_donnee))
+        avant: collections.Counter[str] = collections.Counter()
+        anciennes = self._compter(self._lots(premiere), avant)
+        fusion = fusionner(anciennes, self._journal.flot(), self.type_donnee)
+        self._exiger_lignes(self.codec.verser(fichier, self._compter(fusion, self._ecrites), self.type_donnee))
+        for cle, fiche in self.fiches.items():
+            if fiche.lignes is not None:
+                fiche.lignes += self._ecrites[cle.symbole] - avant[cle.symbole]
 
-    def _fusion(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
-        return fusionner(self._lots(depuis) if self._existe() else (), self._journal.flot(), self.type_donnee)
+    def _fusion(self) -> Iterator[pa.Table]:
+        return fusionner(self._lots() if self._existe() else (), self._journal.flot(), self.type_donnee)
 
     def _recrire(self, lots: Iterable[pa.Table]) -> None:
         ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots))
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
         entete = "" if self.codec.fiche_a_part else self._entete_json()
-        compte = self._compter(lots)
+        compte = self._compter(lots, self._ecrites)
         self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
-        self._lignes = self._ecrites
+        self._lignes = self._ecrites.total()
+        if self._aucune_ligne() is not None:
+            for cle, fiche in self.fiches.items():
+                fiche.lignes = self._ecrites[cle.symbole]
 
-    def _compter(self, lots: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        self._ecrites = 0
+    def _compter(self, lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
+        """Les mêmes tables ; `comptes` en apprend les lignes : par symbole, si la fiche tient le compte de chacun."""
+        comptes.clear()
         for lot in lots:
-            self._ecrites += lot.num_rows
+            if self._aucune_ligne() is None:
+                comptes[""] += lot.num_rows
+            else:
+                for compte in pc.value_counts(en_un_bloc(lot["symbole"])).to_pylist():
+                    comptes[compte["values"]] += compte["counts"]
             yield lot
 
     def _exiger_lignes(self, relues: int | None) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
-        if relues not in (None, self._ecrites):
+        if relues not in (None, ecrites := self._ecrites.total()):
             raise ErreurSortie(
-                f"« {self.chemin} » : {relues} lignes relues pour {self._ecrites} écrites, l'ancien fichier est gardé",
+                f"« {self.chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
                 "Vérifiez le disque, puis relancez.",
             )
 
@@ -4398,7 +4513,8 @@ class SortieFichier(Sortie):
 
     def _entete_json(self, indent: int | None = None) -> str:
         series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        entete = {**_versions(), **self._reste_de_l_entete(), "series": series}
+        scelle = {} if self.codec.fiche_a_part else {"scelle": True}  # sans son sceau, un autre l'a récrit
+        entete = {**_versions(), **self._reste_de_l_entete(), **scelle, "series": series}
         return json.dumps(entete, ensure_ascii=False, indent=indent)
 
     def _ecrire_fiche(self) -> None:
@@ -4447,9 +4563,23 @@ def lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
         lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), _conversions(donnee))
         return depuis_textes(lue, donnee)
     cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
-    textes = (pa.array(colonne, pa.string()) for colonne in cellules)
-    colonnes = [convertir_ou_nul(c, champ.type) for c, champ in zip(textes, donnee.schema, strict=True)]
-    return pa.table(colonnes, donnee.schema)
+    return convertir_colonnes([pa.array(colonne, pa.string()) for colonne in cellules], donnee)
+
+
+def convertir_colonnes(brutes: Sequence[Sequence[Any] | pa.Array], donnee: TypeDonnee) -> pa.Table:
+    """La table de ces colonnes ; une cellule qui ne se lit pas rend nulles les valeurs de sa ligne, repères à part.
+
+    Nulle elle seule, elle passerait pour absente là où elle peut l'être : la ligne serait saine, le fichier illisible.
+    """
+    colonnes = [convertir_ou_nul(brute, champ.type) for brute, champ in zip(brutes, donnee.schema, strict=True)]
+    absents = (b.is_null() if isinstance(b, pa.Array) else pa.array([v is None for v in b]) for b in brutes)
+    lues = functools.reduce(pc.and_, (pc.or_(c.is_valid(), vide) for c, vide in zip(colonnes, absents, strict=True)))
+    rangs = pc.if_else(lues, pa.array(range(len(lues)), pa.int64()), pa.scalar(None, pa.int64()))
+    gardees = [
+        colonne if champ.name in donnee.obligatoires else colonne.take(rangs)
+        for colonne, champ in zip(colonnes, donnee.schema, strict=True)
+    ]
+    return pa.table(gardees, donnee.schema)
 
 
 def _cellules(ligne: bytes, nombre: int) -> list[str | None]:
@@ -4959,6 +5089,7 @@ _AJOUTEES_SQLITE = {
     "origine": f"TEXT NOT NULL DEFAULT '{REEL}'",
     "identifiants": "TEXT NOT NULL DEFAULT ''",
     "sources": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
+    "lignes": "INTEGER",
 }
 _SERIE_SQLITE = "exchange=? AND symbole=? AND timeframe=? AND prix=?"  # dans les tables de fiches
 
@@ -4977,6 +5108,17 @@ def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
+
+
+_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
+# Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
+_DOUTES_SQL = {
+    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
+    TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
+    ORDERBOOK.nom: "TRUE",
+    FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",
+    OPEN_INTEREST.nom: "coalesce(amount, value) IS NULL OR amount < 0 OR value < 0",
+}
 
 
 def _sequence_sqlite(donnee: TypeDonnee) -> str:
@@ -5011,6 +5153,7 @@ def _fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
         fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
         fiche.identifiants = serie.get("identifiants", "")
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
+        fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
         fiche.couverts = list(base.execute("SELECT debut, fin " + lus.format("intervalles"), cle))
         fiche.trous = [Trou(*trou) for trou in base.execute("SELECT debut, fin, raison " + lus.format("trous"), cle)]
@@ -5093,7 +5236,10 @@ class SortieSqlite(Sortie):
         try:
             yield
         except sqlite3.OperationalError as erreur:
-            if erreur.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            code = getattr(erreur, "sqlite_errorcode", None)  # sans code, c'est Python : un texte n'est pas de l'UTF-8
+            if code is None:
+                raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
+            if code & 0xFF == sqlite3.SQLITE_BUSY:
                 raise SortieOccupee(
                     f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
@@ -5143,7 +5289,7 @@ class SortieSqlite(Sortie):
     def _reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
         refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
-        ajoutees = {(nom, "TEXT") for nom in _AJOUTEES_SQLITE}
+        ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self._lecteur() as base:
             presentes = {nom.lower() for nom in _tables_de(base)}
             for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
@@ -5215,11 +5361,9 @@ class SortieSqlite(Sortie):
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
     def _lots_bruts(self, base: sqlite3.Connection) -> Iterator[pa.Table]:
-        """Les lignes ; une valeur qui n'est pas de sa colonne est nulle."""
-        schema = self.type_donnee.schema
+        """Les lignes ; nulle, une valeur qui n'est pas de sa colonne."""
         for lignes in self._lire_lignes(base, self._colonnes):
-            colonnes = zip(zip(*lignes, strict=True), schema, strict=True)
-            yield pa.table([convertir_ou_nul(colonne, champ.type) for colonne, champ in colonnes], schema)
+            yield convertir_colonnes(list(zip(*lignes, strict=True)), self.type_donnee)
 
     @contextlib.contextmanager
     def brut(self) -> Iterator[Brut]:
@@ -5295,13 +5439,19 @@ class SortieSqlite(Sortie):
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
         self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
         self._inscrites = set(self.fiches)
-        comptes = base.execute(f'SELECT COUNT(*), {self._series} FROM "{self.table}" GROUP BY {self._series}')
-        lignes = {CleSerie(*serie): int(nombre) for nombre, *serie in comptes}
+        lignes = self._compter(base)
         for cle in {**self.fiches, **lignes}:
             if not self.type_donnee.a_une_grille:
-                self.fiches.setdefault(cle, Fiche(cle))
-            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes.get(cle, 0):
+                fiche = self.fiches.setdefault(cle, Fiche(cle))
+                if fiche.lignes != lignes[cle]:
+                    self._inscrites.discard(cle)
+                denombrer(fiche, lignes[cle])
+            elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
                 self._recenser(base, cle)
+
+    def _compter(self, base: sqlite3.Connection) -> collections.Counter[CleSerie]:
+        comptes = base.execute(f'SELECT COUNT(*), {self._series} FROM "{self.table}" GROUP BY {self._series}')
+        return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
@@ -5323,13 +5473,35 @@ class SortieSqlite(Sortie):
         douteuse = f'SELECT 1 FROM "{self.table}" WHERE {self._doute(fiches.values())} LIMIT 1'
         if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
             return
-        lots = list(self._lots_bruts(base))
-        sains = [lot.take(rangs_sains(lot, self.type_donnee, fiches)) for lot in lots]
-        if otees := sum(map(len, lots)) - sum(map(len, sains)):
-            _copier_de_cote(self.chemin, otees, functools.partial(self._sauver, base))
+        table = pa.concat_tables(self._lots_bruts(base))
+        gardes = rangs_sains(table, self.type_donnee, fiches)
+        otees = table.filter(pc.invert(pc.is_in(pa.array(range(table.num_rows), pa.int64()), value_set=gardes)))
+        if otees.num_rows:
+            _copier_de_cote(self.chemin, otees.num_rows, functools.partial(self._sauver, base))
+            decouvertes = {} if self.type_donnee.a_une_grille else fiches
+            if decouvertes:
+                decouvrir(fiches, table, gardes.to_pylist())
+                self._decompter(fiches, otees)
             with self._transaction():
-                self._ne_garder_que(base, sains)
+                self._ne_garder_que(base, [table.take(gardes)])
+                for cle, fiche in decouvertes.items():
+                    self._inscrire(base, fiche, Lot(cle, table[:0], [], []))
             self._a_change = True
+
+    def _decompter(self, fiches: Mapping[CleSerie, Fiche], otees: pa.Table) -> None:
+        """Seule une ligne à sa place dit quels instants redemander ; des autres, le compte dira qu'elles manquent."""
+        presents = functools.reduce(pc.and_, (pc.is_valid(otees[nom]) for nom in self.type_donnee.obligatoires))
+        instants = otees["timestamp"].cast(pa.int64())
+        datees = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
+        situees = 0
+        for cle, lignes in par_serie(otees.filter(pc.and_(presents, datees)), self.type_donnee):
+            fiche = fiches.get(cle)
+            situees += lignes.num_rows if fiche else 0
+            if fiche and fiche.lignes is not None:
+                fiche.lignes -= lignes.num_rows
+        for fiche in fiches.values() if situees < otees.num_rows else ():
+            if fiche.lignes is None:  # une base d'avant ne compte pas
+                fiche.couverts = []
 
     @staticmethod
     def _sauver(base: sqlite3.Connection, cible: Path) -> None:
@@ -5357,6 +5529,10 @@ class SortieSqlite(Sortie):
             lus = [intervalle for f in fiches for intervalle in f.couverts]
             if lus:
                 doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
+        else:
+            nombres = [nom for nom, nature in self.type_donnee.colonnes if nature == "nombre"]
+            doutes += [f'"{nom}" IN (9e999, -9e999)' for nom in nombres]
+            doutes.append(_DOUTES_SQL[self.type_donnee.nom])
         return " OR ".join(f"({doute})" for doute in doutes)
 
     def ecarter(self) -> None:
@@ -5406,7 +5582,10 @@ class SortieSqlite(Sortie):
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         with self._transaction() as base:
+            avant = self._nombre(base, lot)
             self._mettre(base, lot.lignes)
+            if apres.lignes is not None:
+                apres.lignes += self._nombre(base, lot) - avant
             self._inscrire(base, apres, lot)
         self._a_change = True
         self._inscrites.add(lot.cle)
@@ -5431,6 +5610,14 @@ class SortieSqlite(Sortie):
             for lot in lots:
                 self._mettre(base, lot)
 
+    def _nombre(self, base: sqlite3.Connection, lot: Lot) -> int:
+        """Les événements de la série, entre les bornes du lot, que tient la base."""
+        if self.type_donnee.a_une_grille or not lot.lignes.num_rows:
+            return 0
+        compter = f'SELECT COUNT(*) FROM "{self.table}" WHERE {self._d_une_serie} AND timestamp BETWEEN ? AND ?'
+        bornes = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1]
+        return int(base.execute(compter, (*lot.cle[: len(self.type_donnee.serie)], *bornes)).fetchone()[0])
+
     def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
         valeurs = {
@@ -5439,6 +5626,7 @@ class SortieSqlite(Sortie):
             **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
+            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -5465,7 +5653,9 @@ class SortieSqlite(Sortie):
         with self._transaction() as base:
             self._ne_garder_que(base, retenus)
             self.fiches, self._inscrites = dict(fiches), set()
+            lignes = self._compter(base)
             for cle, fiche in fiches.items():
+                fiche.lignes = None if self.type_donnee.a_une_grille else lignes[cle]
                 vide = self.type_donnee.schema.empty_table()
                 self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
         self._a_change = True

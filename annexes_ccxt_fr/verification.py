@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import itertools
 import logging
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,20 +26,15 @@ from module_ccxt_fr_v2 import (
     CODE_SUCCES,
     ECHEC,
     ECRIVAINS,
-    FUNDING,
     HISTOIRES,
     HORS_LIGNE,
     INSTANT_MAX_MS,
     NOMS_DITS,
     OHLCV,
-    OPEN_INTEREST,
-    ORDERBOOK,
     RAISONS,
     RAISONS_PARTIELLES,
     SANDBOX,
     SANS_TRANSACTION,
-    TICKER,
-    TRADES,
     VALEURS_OHLCV,
     Bilan,
     Brut,
@@ -66,14 +60,12 @@ from module_ccxt_fr_v2 import (
     constante,
     croiser,
     decimal_lisible,
-    defaut_de_carnet,
     dementis,
     en_iso,
     en_tuples,
     en_un_bloc,
     est_niveaux,
     est_nombre,
-    est_possible,
     est_texte,
     executer_async,
     fiche_de_rien,
@@ -89,7 +81,7 @@ from module_ccxt_fr_v2 import (
     pas_a_pas,
     pas_le_notre,
     plages,
-    prix_possibles,
+    possibles,
     prolonger,
     sur_grille,
     type_des_colonnes,
@@ -189,53 +181,6 @@ class Rapport:
         }
 
 
-def _bougies_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:
-    return prix_possibles(lignes, cle.prix)
-
-
-def _trades_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    nombres = (pc.fill_null(lignes[nom], math.nan).to_pylist() for nom in ("price", "amount"))
-    return pa.array(itertools.starmap(est_possible, zip(*nombres, strict=True)), pa.bool_())
-
-
-def _tickers_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    finis = [pc.is_finite(lignes[nom]) for nom, nature in TICKER.colonnes if nature == "nombre"]
-    presents = functools.reduce(pc.or_, (pc.is_valid(fini) for fini in finis))
-    return pc.and_(presents, functools.reduce(pc.and_, (pc.fill_null(fini, True) for fini in finis)))
-
-
-def _financements_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    prix = lignes["mark_price"]
-    vrai = pc.fill_null(pc.and_(pc.is_finite(prix), pc.greater(prix, constante(0.0))), constante(True))
-    return pc.and_(pc.fill_null(pc.is_finite(lignes["funding_rate"]), constante(False)), vrai)
-
-
-def _interets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    """Une quantité ou une valeur, finies et non négatives : bybit, d'un contrat inverse, n'a que la valeur."""
-    colonnes = [lignes[nom] for nom in ("amount", "value")]
-    vraies = [pc.and_(pc.is_finite(c), pc.greater_equal(c, constante(0.0))) for c in colonnes]
-    presente = functools.reduce(pc.or_, (pc.is_valid(colonne) for colonne in colonnes))
-    return functools.reduce(pc.and_, (pc.fill_null(vraie, constante(True)) for vraie in vraies), presente)
-
-
-def _carnets_possibles(lignes: pa.Table, cle: CleSerie) -> pa.Array:  # noqa: ARG001
-    cotes = [
-        [[(niveau["price"], niveau["amount"]) for niveau in cote or ()] for cote in lignes[nom].to_pylist()]
-        for nom in ("bids", "asks")
-    ]
-    return pa.array([not defaut_de_carnet(*carnet) for carnet in zip(*cotes, strict=True)], pa.bool_())
-
-
-POSSIBLES: Mapping[str, Callable[[pa.Table, CleSerie], pa.Array]] = {
-    OHLCV.nom: _bougies_possibles,
-    TRADES.nom: _trades_possibles,
-    TICKER.nom: _tickers_possibles,
-    ORDERBOOK.nom: _carnets_possibles,
-    FUNDING.nom: _financements_possibles,
-    OPEN_INTEREST.nom: _interets_possibles,
-}
-
-
 def _debordements(lignes: pa.Table) -> int:
     """Le nombre de bougies dont l'ouverture ou la clôture sort de [low, high] ; il en est servi de vraies."""
     sorties = [
@@ -256,7 +201,7 @@ class Regle(NamedTuple):
 
 def _impossibles(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:  # noqa: ARG001
     donnee = type_des_colonnes(lignes.schema.names) or OHLCV
-    return pc.invert(en_un_bloc(pa.chunked_array(POSSIBLES[donnee.nom](lignes, fiche.cle))))
+    return pc.invert(possibles(lignes, fiche.cle.prix, donnee))
 
 
 def _hors_grille(lignes: pa.Table, instants: pa.Array, fiche: Fiche) -> pa.Array:
@@ -354,6 +299,7 @@ class Examen:
         self.presents: list[Intervalle] = []
         self.perdus: list[Intervalle] = []
         self._fins: dict[str, pa.Table] = {}
+        self.illisibles = 0  # lignes de la série sans repère
         self._debordent = 0  # bougies dont l'ouverture ou la clôture sort de [low, high]
 
     def noter(self, constats: Sequence[Constat], nombre: int | None = None) -> None:
@@ -436,6 +382,10 @@ class Examen:
             ):
                 nombres = [(i, nombre_de(grille(fiche).compter(*i), "bougie")) for i in intervalles]
                 self._noter_intervalles(nature, [(i, f"{nombre} {phrase}") for i, nombre in nombres])
+        if (oublies := self._oublies()) and not en_attente:
+            phrase = f"{nombre_de(oublies, 'ligne')} de moins que la fiche n'en compte"
+            self.noter([Constat("absente", fiche.cle, None, None, phrase)], oublies)
+            self.perdus += fiche.couverts  # rien ne dit où
         self.etat.trous.update(trou.raison for trou in fiche.trous)
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
         tout = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
@@ -444,6 +394,10 @@ class Examen:
         if total := mesurer(*etendue[0]) if tout else 0:
             prouve = sum(mesurer(*i) for i in oter(fiche.couverts, manquent))
             self.etat.couverture = 1_000_000 * prouve // total / 10_000  # jamais 100 s'il manque une bougie
+
+    def _oublies(self) -> int:
+        """Les événements que la fiche compte, et qui ne sont plus là."""
+        return max(0, (self.fiche.lignes or 0) - self.etat.lignes - self.illisibles)
 
     def _dehors(self) -> list[Intervalle]:
         """Les lignes que rien ne prouve ; sauf la bougie courante, gardée sur demande, juste après le prouvé."""
@@ -556,6 +510,7 @@ class Controle:
                 self.rapport.noter(constats)
                 continue
             self.examens[cle].noter(constats)
+            self.examens[cle].illisibles += 1
             if not self.donnee.a_une_grille:
                 self.examens[cle].perdus.append((debut, max(debut, fin or 0) + 1))
 

@@ -2,9 +2,9 @@
 
     python bancs/banc_mutations.py [--nombre 500] [--graine 1]
 
-Chaque essai abîme un des fichiers d'une sortie saine (données, fiche, journal d'une exécution tuée, WAL) : bits
-retournés, octets ôtés, répétés, échangés, mis à zéro, insérés, fin coupée. La graine de chaque essai suffit à le
-refaire ; aucun octet n'est gardé. Verdicts :
+Chaque essai abîme un des fichiers d'une sortie saine, de bougies (`a`) ou de trades (`t`), qu'aucune grille ne dit
+manquants (données, fiche, journal d'une exécution tuée, WAL) : bits retournés, octets ôtés, répétés, échangés,
+mis à zéro, insérés, fin coupée. La graine de chaque essai suffit à le refaire ; aucun octet n'est gardé. Verdicts :
 
 - intact : la relance n'a rien eu à dire, et les lignes sont celles de l'oracle ;
 - repare : des lignes ou une fiche ont été refaites, et dites ;
@@ -43,16 +43,18 @@ BORNES = (DEBUT, DEBUT + 2 * outils.HEURE)
 CIBLES = (
     "a.csv", "a.csv.fiche.json", "a.csv.journal", "a.csv.gz", "a.parquet", "a.parquet.journal", "a.feather",
     "a.feather.journal", "a.sqlite", "a.sqlite-wal",
+    "t.csv", "t.csv.fiche.json", "t.csv.gz", "t.parquet", "t.feather", "t.sqlite",
 )  # fmt: skip
 DEFAUTS = ("FAUX", "TRACE", "CRASH", "BLOQUE", "MUET")
 PAR_TRANCHE = 25
+BITS_MAX = 6
 ESSAI_MAX_S = 20.0
 
 
 def retourner(alea: random.Random, octets: bytes) -> bytes:
     """Un à six bits."""
     abimes = bytearray(octets)
-    for _ in range(alea.randint(1, 6)):
+    for _ in range(alea.randint(1, BITS_MAX)):
         abimes[alea.randrange(len(abimes))] ^= 1 << alea.randrange(8)
     return bytes(abimes)
 
@@ -103,19 +105,38 @@ def echanger(alea: random.Random, octets: bytes) -> bytes:
 MUTATIONS: tuple[Any, ...] = (retourner, retourner, oter, repeter, effacer, inserer, couper, echanger)
 
 
-def preparer(bourse: Bourse, dossier: Path) -> list[outils.Ligne]:
-    """Les sorties saines, chacune dans son dossier ; celles à journal sont d'une exécution tuée avant sa fin."""
-    juste: list[outils.Ligne] = []
+def telecharger(bourse: Bourse, sortie: Path, niveau: str) -> int:
+    """La commande dont c'est la sortie."""
+    donnee = "trades" if sortie.name.startswith("t.") else "ohlcv"
+    return outils.telecharger(bourse, sortie, BORNES, "--journal", niveau, "--donnee", donnee)
+
+
+def lignes(sortie: Path) -> list[tuple[Any, ...]]:
+    """Ses lignes, chacune après ce qui la désigne ; l'instant de réception, d'un trade, n'est pas une donnée."""
+    lue = m.lire(sortie)
+    donnee = m.type_des_colonnes(lue.schema.names) or m.OHLCV
+    valeurs = [nom for nom in donnee.noms if nom not in (*donnee.rang, "recu")]
+    return list(zip(m.en_tuples(lue, donnee.rang), m.en_tuples(lue, valeurs), strict=True))
+
+
+def preparer(bourse: Bourse, dossier: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Les sorties saines, chacune dans son dossier ; celles à journal sont d'une exécution tuée avant sa fin.
+
+    Rend les lignes de l'oracle, de chacune.
+    """
+    justes: dict[str, list[tuple[Any, ...]]] = {}
     for cible in CIBLES:
         lieu = dossier / cible
         lieu.mkdir()
         nom = sortie_de(cible)
         if not cible.endswith((".journal", "-wal")):
-            code = outils.telecharger(bourse, lieu / nom, BORNES, "--journal", "error")
-            juste = outils.lignes(lieu / nom)
-            if code or len(juste) != (BORNES[1] - BORNES[0]) // outils.MINUTE:
+            code = telecharger(bourse, lieu / nom, "error")
+            justes[cible] = lignes(lieu / nom)
+            modele = justes[f"{cible[0]}.csv"]
+            if code or justes[cible] != modele or len(modele) < (BORNES[1] - BORNES[0]) // outils.MINUTE:
                 raise SystemExit("la sortie saine n'a pu être faite")
             continue
+        justes[cible] = justes["a.csv"]
         table = m.lire(dossier / "a.csv" / "a.csv")
         fiche = m.lire_fiches(dossier / "a.csv" / "a.csv")[0]
         ecrivain = m.ECRIVAINS[m.format_du_chemin(Path(nom)) or "csv"](lieu / nom).ouvrir()
@@ -127,7 +148,7 @@ def preparer(bourse: Bourse, dossier: Path) -> list[outils.Ligne]:
         ecrivain.fermer()
         shutil.rmtree(lieu)
         copie.rename(lieu)
-    return juste
+    return justes
 
 
 def sortie_de(cible: str) -> str:
@@ -137,7 +158,7 @@ def sortie_de(cible: str) -> str:
     return cible
 
 
-def essayer(bourse: Bourse, sain: Path, cible: str, graine: int, juste: list[outils.Ligne]) -> str:
+def essayer(bourse: Bourse, sain: Path, cible: str, graine: int, juste: list[tuple[Any, ...]]) -> str:
     """Abîme une copie, la vérifie, relance ; rend le verdict."""
     alea = random.Random(graine)
     with tempfile.TemporaryDirectory() as lieu:
@@ -151,14 +172,14 @@ def essayer(bourse: Bourse, sain: Path, cible: str, graine: int, juste: list[out
             with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
                 m.principal(["--verifier", str(sortie)])
                 err.truncate(0)
-                code = outils.telecharger(bourse, sortie, BORNES, "--journal", "warning")
+                code = telecharger(bourse, sortie, "warning")
                 intact = fichier.exists() and fichier.read_bytes() == abime
                 return juger(code, err.getvalue(), sortie, juste, intact=intact)
         except Exception as erreur:  # noqa: BLE001  c'est ce que le banc cherche
             return f"TRACE {type(erreur).__name__} : {str(erreur)[:100]}"
 
 
-def juger(code: int, dit: str, sortie: Path, juste: list[outils.Ligne], *, intact: bool) -> str:
+def juger(code: int, dit: str, sortie: Path, juste: list[tuple[Any, ...]], *, intact: bool) -> str:
     """Ce qui est arrivé, d'après le code, ce qui est dit, et ce qui reste."""
     if "Traceback" in dit:
         return "TRACE sur stderr"
@@ -166,9 +187,12 @@ def juger(code: int, dit: str, sortie: Path, juste: list[outils.Ligne], *, intac
         return "refuse" if dit.strip() and intact else "MUET"
     if code:
         return "refuse" if dit.strip() else f"MUET code {code}"
-    lues = outils.lignes(sortie)
+    lues = lignes(sortie)
     if lues != juste:
-        memes_cles = [ligne[0] for ligne in lues] == [ligne[0] for ligne in juste]
+        # D'un trade, l'id est sa clé : changé, possible, il fait une ligne de plus là où le vrai est redemandé.
+        memes_cles = [ligne[0] for ligne in lues] == [ligne[0] for ligne in juste] or (
+            sortie.name.startswith("t.") and len(juste) <= len(lues) <= len(juste) + BITS_MAX
+        )
         sans_somme = sortie.suffix in (".csv", ".sqlite", ".gz")
         return "plausible" if memes_cles and sans_somme and m.verifier(sortie).code == 0 else "FAUX"
     if "mis de côté" in dit and "ôtée(s)" not in dit:
@@ -179,11 +203,11 @@ def juger(code: int, dit: str, sortie: Path, juste: list[outils.Ligne], *, intac
 def tranche(debut: int, fin: int, graine: int) -> None:
     """Les essais [debut, fin[, un verdict par ligne, dans ce processus qu'ils peuvent tuer."""
     with Bourse(limites=False).en_fil() as bourse, tempfile.TemporaryDirectory() as lieu:
-        juste = preparer(bourse, Path(lieu))
+        justes = preparer(bourse, Path(lieu))
         print("pret", flush=True)
         for rang in range(debut, fin):
             cible = CIBLES[rang % len(CIBLES)]
-            verdict = essayer(bourse, Path(lieu) / cible, cible, graine * 1_000_003 + rang, juste)
+            verdict = essayer(bourse, Path(lieu) / cible, cible, graine * 1_000_003 + rang, justes[cible])
             print(json.dumps([cible, verdict]), flush=True)
 
 

@@ -112,7 +112,9 @@ def ligne(donnee: m.TypeDonnee, cle: m.CleSerie, rang: int, version: int = 0) ->
     moment = {"ohlcv": instant(rang), "trades": DEBUT + rang // 3, "orderbook": DEBUT + rang // 3}.get(
         donnee.nom, DEBUT + rang
     )
-    niveaux = [{"price": prix[0] - n, "amount": (rang + n) / 7} for n in range(rang % 4)]
+    sans_asks = rang % 7 == 0
+    bids = [{"price": prix[0] - n, "amount": (rang + n + 1) / 7} for n in range(rang % 4 or int(sans_asks))]
+    asks = [{"price": prix[1] + n, "amount": (rang + n + 1) / 9} for n in range(rang % 3 + 1)]
     valeurs = {
         **cle._asdict(),
         **dict(zip(m.VALEURS_OHLCV, prix, strict=True)),
@@ -125,8 +127,8 @@ def ligne(donnee: m.TypeDonnee, cle: m.CleSerie, rang: int, version: int = 0) ->
         "funding_rate": -1e-5 * rang,
         "mark_price": None if rang % 5 == 0 else prix[1],
         "nonce": rang if rang % 3 < 2 else None,
-        "bids": niveaux,
-        "asks": None if rang % 7 == 0 else niveaux[::-1],
+        "bids": bids,
+        "asks": None if sans_asks else asks,
     }
     return {nom: valeurs.get(nom) for nom in donnee.noms}
 

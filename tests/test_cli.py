@@ -375,6 +375,17 @@ def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
     assert (dossier / "tube").is_fifo()
 
 
+@pytest.mark.parametrize("option", ["--sortie", "--bilan"])
+def test_un_lien_n_est_pas_remplace(cli: Callable[..., Fin], dossier: Path, option: str) -> None:
+    """`/dev/stdout` d'un `> fichier` en est un : c'est le fichier qui est écrit."""
+    (dossier / "visee").touch()
+    (dossier / "lien").symlink_to("visee")
+    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, option, "lien")
+    assert fin.code == 0, fin.err
+    assert (dossier / "lien").is_symlink()
+    assert (dossier / "visee").stat().st_size > 500
+
+
 # Plusieurs symboles
 
 

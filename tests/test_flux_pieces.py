@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
+from outils_ecrivains import creer
 from outils_flux_module import jouer, niveaux
 
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
 MINUTE = 60_000
 T0 = 1_704_459_600_000
@@ -1200,6 +1202,26 @@ def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
         assert fil.recus == 2
 
     a_la_main(essai)
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
+def test_des_tickers_rendus_en_desordre_sont_ranges_a_leur_place(suffixe: str, tmp_path: Path) -> None:
+    """Une machine chargée rend un état, puis un autre du même instant, ou d'avant : la sortie reste juste."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        with creer(tmp_path / f"t{suffixe}", m.TICKER, flux=True) as ecrivain:
+            for instant, prix in ((5, 1.0), (5, 2.0), (9, 3.0), (7, 4.0), (9, 5.0)):
+                fil.recevoir(ticker(prix, T0 + instant), T0)
+                for rendu in fil.collecter(T0):
+                    ecrivain.ecrire(rendu, fil.fiche)
+            ecrivain.finir()
+
+    a_la_main(essai)
+    lue = m.lire(tmp_path / f"t{suffixe}")
+    assert [(i - T0, prix) for i, prix in zip(m.instants_de(lue), lue["last"].to_pylist(), strict=True)] == [
+        (5, 2.0), (7, 4.0), (9, 5.0),
+    ]  # fmt: skip
 
 
 def test_deux_etats_du_meme_instant_ne_repetent_pas_la_ligne_d_avant() -> None:

@@ -81,7 +81,8 @@ def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
     assert la_bas.code == ici.code == 1, la_bas.err
     assert etats(lot.bilan()) == {"btc": "complete", "faux": "refusee", "base": "partielle", "deux": "complete"}
     assert comparable(lot.bilan()) == comparable(bilan)
-    assert re.sub(r"\d+,\d s|\d+ ms", "", la_bas.out) == re.sub(r"\d+,\d s|\d+ ms", "", ici.out)
+    duree = r"\d+(,\d)? (s|ms)\b"  # « 12 s » sur une machine chargée
+    assert re.sub(duree, "", la_bas.out) == re.sub(duree, "", ici.out)
     assert contenus(lot) == fichiers
     assert lot.lignes("base.sqlite") == lignes
     avant = {n: v for n, v in lot.empreinte().items() if n in fichiers}

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from outils_bout_en_bout import HEURE, JOUR, MINUTE, commande, lignes, telecharger
-from outils_ecrivains import BTC, ETH, creer, fiche, lot
+from outils_ecrivains import BTC, ETH, cles, creer, fiche, lot, lot_de
 from pyarrow import feather
 
 import module_ccxt_fr_v2 as m
@@ -607,16 +609,218 @@ def test_l_ecart_d_un_carnet_est_compte_a_son_symbole() -> None:
     assert m.symbole_en_cause(ValueError("nonce"), "SOL/USDT") == "SOL/USDT"
 
 
+def financements(bourse: Bourse, sortie: Path) -> list[str]:
+    """La commande d'une histoire d'événements : un mois de funding."""
+    return commande(bourse, sortie, (JANVIER, JANVIER + 31 * JOUR), "--symbole", "BTC/USDT:USDT",
+                    "--type-marche", "swap", "--donnee", "funding")  # fmt: skip
+
+
 @pytest.mark.parametrize("rang", [1, 60, -1], ids=["premiere", "milieu", "derniere"])
 def test_un_evenement_abime_d_une_histoire_est_redemande(rang: int, bourse: Bourse, tmp_path: Path) -> None:
     """Aucune grille ne dit qu'il manque : ce qui sépare ses voisines saines n'est plus couvert."""
     sortie = tmp_path / "f.csv"
-    arguments = commande(bourse, sortie, (JANVIER, JANVIER + 31 * JOUR), "--symbole", "BTC/USDT:USDT",
-                         "--type-marche", "swap", "--donnee", "funding")  # fmt: skip
-    assert m.principal(arguments) == 0
+    assert m.principal(financements(bourse, sortie)) == 0
     entier = sortie.read_bytes()
     rangees = entier.splitlines(keepends=True)
     rangees[rang] = rangees[rang].replace(b".000Z", b".0x0Z")
     sortie.write_bytes(b"".join(rangees))
-    assert m.principal(arguments) == 0
+    assert m.principal(financements(bourse, sortie)) == 0
     assert sortie.read_bytes() == entier
+
+
+REQUETE_ABIMANTE = "UPDATE funding SET {} WHERE timestamp = {}"
+
+
+@pytest.mark.parametrize("d_avant", [False, True], ids=["compte", "d_avant"])
+@pytest.mark.parametrize(
+    "abime", ["funding_rate = 'x'", "timestamp = 'x'", "timestamp = -5", "symbole = 'ZZZ'", "funding_rate = 9e999"]
+)
+def test_un_evenement_abime_d_une_base_est_redemande(
+    abime: str, d_avant: bool, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Même si la ligne abîmée n'est plus rangée là où elle fut écrite ; une base d'avant ne compte pas ses lignes."""
+    sortie = tmp_path / "f.sqlite"
+    assert m.principal(financements(bourse, sortie)) == 0
+    entiere = m.lire(sortie)
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        assert base.execute(REQUETE_ABIMANTE.format(abime, JANVIER + 10 * JOUR)).rowcount == 1
+        if d_avant:
+            base.execute("ALTER TABLE funding_series DROP COLUMN lignes")
+    assert m.verifier(sortie).code == 4
+    assert m.principal(financements(bourse, sortie)) == 0
+    assert m.lire(sortie).equals(entiere)
+    assert m.verifier(sortie).code == 0
+
+
+def oter_une_ligne(sortie: Path) -> None:
+    """Une ligne du milieu ôtée par un éditeur, ou un autre outil qui garde la fiche."""
+    if sortie.suffix == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            assert base.execute("DELETE FROM funding WHERE timestamp = ?", (JANVIER + 10 * JOUR,)).rowcount == 1
+    elif sortie.suffix == ".parquet":
+        lue = pq.read_table(sortie)
+        pq.write_table(lue.take([*range(40), *range(41, lue.num_rows)]), sortie)
+    elif sortie.suffix == ".feather":
+        lue = feather.read_table(sortie)
+        feather.write_feather(lue.take([*range(40), *range(41, lue.num_rows)]), str(sortie))
+    else:
+        ouvrir = gzip.open if sortie.suffix == ".gz" else open
+        with ouvrir(sortie, "rb") as fichier:
+            rangees = fichier.readlines()
+        with ouvrir(sortie, "wb") as fichier:
+            fichier.writelines([*rangees[:40], *rangees[41:]])
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".parquet", ".feather", ".sqlite"])
+def test_un_evenement_ote_a_la_main_est_redemande(
+    suffixe: str, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sortie = tmp_path / f"f{suffixe}"
+    assert m.principal(financements(bourse, sortie)) == 0
+    entiere = m.lire(sortie)
+    oter_une_ligne(sortie)
+    assert m.lire(sortie).num_rows == entiere.num_rows - 1
+    if suffixe not in (".parquet", ".feather"):  # ils n'ont que leur sceau, et un autre outil l'ôte sans rien changer
+        rapport = m.verifier(sortie)
+        assert (rapport.code, dict(rapport.fautes)) == (4, {"absente": 1})
+    capsys.readouterr()
+    assert m.principal(financements(bourse, sortie)) == 0
+    assert "rien n'est plus tenu pour couvert" in capsys.readouterr().err
+    assert m.lire(sortie).equals(entiere)
+    assert m.verifier(sortie).code == 0
+    financees = [r for r in bourse.requetes if "fundingRate" in r.chemin]
+    assert financees
+    assert m.principal(financements(bourse, sortie)) == 0
+    assert "tenu pour couvert" not in capsys.readouterr().err
+    assert financees == [r for r in bourse.requetes if "fundingRate" in r.chemin]
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".sqlite"])
+def test_reparer_redemande_un_evenement_ote_a_la_main(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / f"f{suffixe}"
+    assert m.principal(financements(bourse, sortie)) == 0
+    entiere = m.lire(sortie)
+    oter_une_ligne(sortie)
+    config = json.dumps(bourse.config_ccxt("binance"))
+    assert m.principal(["--verifier", str(sortie), "--reparer", "--config-ccxt", config]) == 0
+    assert m.lire(sortie).equals(entiere)
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".sqlite"])
+@pytest.mark.parametrize("flux", [False, True], ids=["lot", "flux"])
+@pytest.mark.parametrize("donnee", [m.TRADES, m.TICKER, m.ORDERBOOK], ids=lambda d: d.nom)
+def test_le_compte_des_evenements_est_celui_des_lignes(
+    donnee: m.TypeDonnee, flux: bool, suffixe: str, tmp_path: Path
+) -> None:
+    """Deux séries, des lots qui se recouvrent, des révisions, une reprise sans `finir` : le compte est exact."""
+    sortie = tmp_path / f"f{suffixe}"
+    btc, eth = cles(donnee)
+    for rangs in ((range(30), range(20, 50)), (range(10, 60), range(55, 90), range(5))):
+        with creer(sortie, donnee, flux=flux) as ecrivain:
+            for unique in rangs:
+                for cle in (eth, btc):
+                    ecrivain.ecrire(lot_de(donnee, unique, cle, version=len(unique)), fiche(cle))
+            if len(rangs) == 2:
+                continue
+            ecrivain.finir()
+    table = m.lire_sortie(sortie)
+    comptes = collections.Counter(table["symbole"].to_pylist())
+    assert {f.cle.symbole: f.lignes for f in m.lire_fiches(sortie)} == comptes
+    assert min(comptes.values()) > 80
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".sqlite"])
+def test_un_id_de_trade_abime_est_ote_et_redemande(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Un caractère de contrôle : le collecteur n'en écrit pas. Gardé, ce trade serait là deux fois."""
+    sortie = tmp_path / f"t{suffixe}"
+    bornes = (JANVIER, JANVIER + 10 * MINUTE)
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    entiere = m.lire(sortie)
+    ident = entiere["id"][20].as_py()
+    abime = f"{ident[:-2]}\x19{ident[-1]}"
+    if suffixe == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            base.execute("UPDATE trades SET id = ? WHERE id = ?", (abime, ident))
+    else:
+        sortie.write_bytes(sortie.read_bytes().replace(f",{ident},".encode(), f",{abime},".encode()))
+    assert dict(m.verifier(sortie).fautes) == {"impossible": 1}
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    assert m.lire(sortie).drop_columns("recu").equals(entiere.drop_columns("recu"))
+    assert m.verifier(sortie).code == 0
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".sqlite"])
+def test_une_cellule_facultative_illisible_ote_sa_ligne(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Tenue pour absente, `--verifier` et la relance n'y voyaient rien, et `lire` échouait."""
+    sortie = tmp_path / f"t{suffixe}"
+    bornes = (JANVIER, JANVIER + 10 * MINUTE)
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    entiere = m.lire(sortie)
+    if suffixe == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            base.execute("UPDATE trades SET cost = '1?4' WHERE id = ?", (entiere["id"][20].as_py(),))
+    else:
+        ouvrir = gzip.open if sortie.suffix == ".gz" else open
+        with ouvrir(sortie, "rb") as fichier:
+            rangees = fichier.readlines()
+        cellules = rangees[21].split(b",")
+        cellules[m.TRADES.noms.index("cost")] = b"1?4"
+        with ouvrir(sortie, "wb") as fichier:
+            fichier.writelines([*rangees[:21], b",".join(cellules), *rangees[22:]])
+    assert dict(m.verifier(sortie).fautes) == {"impossible": 1}
+    assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
+    assert m.lire(sortie).drop_columns("recu").equals(entiere.drop_columns("recu"))
+
+
+def test_un_texte_qui_n_est_pas_de_l_utf8_met_la_base_de_cote(bourse: Bourse, tmp_path: Path) -> None:
+    sortie = tmp_path / "a.sqlite"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    juste = lignes(sortie)
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        base.execute("UPDATE ohlcv SET symbole = CAST(x'ff' AS TEXT) WHERE timestamp = ?", (JANVIER + 20 * MINUTE,))
+    assert m.verifier(sortie).code == 4
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    assert lignes(sortie) == juste
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
+def test_un_ticker_impossible_est_ote_a_la_relance_aussi(suffixe: str, tmp_path: Path) -> None:
+    """Le verdict de la relance est celui de `--verifier`, de tous les types."""
+    sortie, (btc, _) = tmp_path / f"f{suffixe}", cles(m.TICKER)
+    unique = lot_de(m.TICKER, range(20), btc)
+    with creer(sortie, m.TICKER) as ecrivain:
+        ecrivain.ecrire(unique, fiche(btc))
+        ecrivain.finir()
+    if suffixe == ".sqlite":
+        with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+            base.execute("UPDATE ticker SET bid = 9e999 WHERE timestamp = (SELECT min(timestamp) + 7 FROM ticker)")
+    elif suffixe == ".parquet":
+        lue = pq.read_table(sortie)
+        bids = lue["bid"].to_pylist()
+        bids[7] = math.inf
+        pq.write_table(lue.set_column(lue.schema.get_field_index("bid"), lue.schema.field("bid"), [bids]), sortie)
+    else:
+        rangees = sortie.read_text().splitlines(keepends=True)
+        cellules = rangees[8].split(",")
+        cellules[m.TICKER.noms.index("bid")] = "inf"
+        sortie.write_text("".join([*rangees[:8], ",".join(cellules), *rangees[9:]]))
+    assert dict(m.verifier(sortie).fautes) == {"impossible": 1}
+    with creer(sortie, m.TICKER) as ecrivain:
+        assert ecrivain.fiches[btc].couverts != unique.couverts
+        ecrivain.finir()
+    assert m.lire_sortie(sortie).num_rows == 19
+    assert m.verifier(sortie).code == 0
+
+
+COTES = st.lists(st.tuples(*[st.sampled_from([None, math.nan, math.inf, -1.0, 0.0, 1.0, 2.0, 3.0])] * 2), max_size=3)
+
+
+@given(st.lists(st.tuples(COTES, COTES), max_size=6))
+def test_les_carnets_possibles_sont_ceux_sans_defaut(carnets: list[Any]) -> None:
+    """La même règle deux fois : un carnet reçu, et tous ceux d'un fichier."""
+    cotes = [[[{"price": p, "amount": q} for p, q in cote] for cote in carnet] for carnet in carnets]
+    table = pa.Table.from_pylist(
+        [{"bids": bids or None, "asks": asks} for bids, asks in cotes],
+        schema=pa.schema([m.ORDERBOOK.schema.field("bids"), m.ORDERBOOK.schema.field("asks")]),
+    )
+    assert m.possibles(table, "", m.ORDERBOOK).to_pylist() == [not m.defaut_de_carnet(*carnet) for carnet in carnets]
