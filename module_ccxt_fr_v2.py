@@ -13188,9 +13188,9 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if execution is not None and (execution.lister or execution.verifier) and "symbols" not in de_tache:
+    if (valeurs.get("lister") or valeurs.get("verifier")) and "symbols" not in de_tache:  # même mal écrits
         de_tache.setdefault("symbole", "-")
-    forme = de_tache.pop("format", None) if execution is not None and execution.lister else None
+    forme = de_tache.pop("format", None) if valeurs.get("lister") else None
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
     if forme is not None and forme not in FORMES_DE_LISTE:
         choix = ", ".join(FORMES_DE_LISTE)

@@ -77,6 +77,20 @@ def test_6_4_une_derniere_minute_prouvee_sans_trade_n_est_pas_dite_a_redemander(
     assert "redemandée" not in capsys.readouterr().err
 
 
+# --- §6.12 Messages utiles --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mots", "phrase"), [(("--lister", "rien"), "« rien »"), (("--verifier", "."), "un dossier")])
+def test_6_12_une_faute_n_en_invente_pas_une_autre(
+    mots: tuple[str, ...], phrase: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Une liste, ou un contrôle, se passe de symbole, même mal écrit : aucun n'est réclamé."""
+    assert module.principal([*mots]) == 2
+    dit = capsys.readouterr().err
+    assert phrase in dit
+    assert "symbole" not in dit
+
+
 # --- §6.5 Idempotence -------------------------------------------------------------------------------------------------
 
 
