@@ -9133,7 +9133,6 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera.
         """
-        lues = oter(sus, [t[:2] for t in self.fiche.trous])  # un fait redemandé (--reparer) se redit
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
@@ -9141,7 +9140,7 @@ class Historique:
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
-            for reste in oter([(t.debut, t.fin)], lues if t.raison in FAITS else sus)
+            for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
@@ -9158,6 +9157,11 @@ class Historique:
                     "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
                     self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
                 )  # fmt: skip
+
+    def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
+        """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
+        ici = croiser(sus, [(trou.debut, trou.fin)])
+        return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
         debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
@@ -13377,9 +13381,9 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if execution is not None and (execution.lister or execution.verifier) and "symbols" not in de_tache:
+    if (valeurs.get("lister") or valeurs.get("verifier")) and "symbols" not in de_tache:  # même mal écrits
         de_tache.setdefault("symbole", "-")
-    forme = de_tache.pop("format", None) if execution is not None and execution.lister else None
+    forme = de_tache.pop("format", None) if valeurs.get("lister") else None
     tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
     if forme is not None and forme not in FORMES_DE_LISTE:
         choix = ", ".join(FORMES_DE_LISTE)
