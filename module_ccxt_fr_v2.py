@@ -8432,10 +8432,11 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
     if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
         yield from _de_plus_loin(manque, reponses, pages)
-        for voisine, de in zip(voisines(manque, reponses), (-1, 1 - pages.capacite(pages.timeframe)), strict=True):
-            if voisine is not None:  # chaque bord, relu avec sa voisine
-                debut = pages.timeframe.avancer(voisine, de)
-                yield Question(pages.timeframe, debut, pages.timeframe.avancer(debut, pages.capacite(pages.timeframe)))
+        gauche, droite = voisines(manque, reponses)
+        if gauche is not None and droite is not None:  # chaque bord, relu avec sa voisine
+            avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+            yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
+            yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
         if tete and voisines(manque, reponses)[0] is None:
             yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
 
@@ -8475,6 +8476,8 @@ def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     else:
         yield from (serree, a_gauche, sans_marge, a_droite)
     voisine, suivante = voisines(manque, reponses)
+    if suivante is None and manque.fin >= pas.plancher(pages.horizon_ms):
+        return  # rien ne l'encadrera
     if voisine is not None and suivante is not None and pas.compter(voisine, suivante) <= place - 2 * MARGE:
         # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
         if (voisine, suivante) != (manque.gauche, manque.droite):
@@ -8658,6 +8661,9 @@ class Enquete:
             figee = self.pages.est_figee and manque.gauche is None
             if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
+            if question.debut >= question.fin:  # un timeframe remonte moins loin qu'un plus long : rien à demander
+                reponses.append(_sans_rien(question, refusee=True))
+                continue
             reponse = await self.pages.temoigner(question)
             if not reponse.instants and any(
                 connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)

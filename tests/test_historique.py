@@ -384,6 +384,20 @@ def test_ce_que_l_exchange_ne_sert_plus_est_dit_hors_fenetre(nom: str, avant: in
     assert recolte.appels <= 60
 
 
+def test_ce_qui_ne_sert_que_ses_dernieres_a_chaque_timeframe_n_a_pas_de_cotation() -> None:
+    """Les mois y remontent plus loin que les heures : rien n'est prouvé, aucune demande ne finit avant son début."""
+
+    def les_300_dernieres(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+        return [b for b in bougies[-300:] if debut <= b[0] < fin][:limite]
+
+    timeframe, _, fin = plage_de("1h")
+    serveur = Serveur(monde("1h", lambda _rang: True, -20_000), les_300_dernieres, limite=100)
+    ancien = timeframe.avancer(fin, -15_000)
+    recolte = lire(serveur, "1h", (ancien, timeframe.avancer(ancien, 100)))
+    assert [trou.raison for trou in recolte.trous] == [HORS_FENETRE_API]
+    assert all(debut < fin for _, debut, fin, _ in serveur.appels)
+
+
 @pytest.mark.parametrize(("debut", "fin"), [(4000, 1000), (4000, 3700), (4000, 3900), (500, 200)])
 def test_kraken_ne_sert_rien_de_la_plage(debut: int, fin: int) -> None:
     """Une plage tout entière avant ce que l'exchange sert : `hors_fenetre_api`, en peu d'appels."""
