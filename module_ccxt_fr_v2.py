@@ -7857,19 +7857,24 @@ class Ecoute:
         if symbole not in self.series:
             return rangees
         if not isinstance(rangees, dict):
-            return self._livraison.brancher(rangees, symbole)
+            return self._ecouter_bougies(symbole, rangees)
         if isinstance(rangees, _Rayon):
             return rangees
         voulu = self.series[symbole].timeframe.code
 
         def ranger(code: str, cache: Any) -> Any:
             ecarte = code != voulu and code in self.api.timeframes
-            return cache if ecarte else self._livraison.brancher(cache, symbole)
+            return cache if ecarte else self._ecouter_bougies(symbole, cache)
 
         rayon = _Rayon(ranger)
         for code, cache in rangees.items():
             rayon[code] = cache
         return rayon
+
+    def _ecouter_bougies(self, symbole: str, bougies: Any) -> Any:
+        if not hasattr(bougies, "getLimit"):
+            self.api.newUpdates = False  # ndax demande à sa liste, qui ne le sait pas, ce qu'elle a de neuf
+        return self._livraison.brancher(bougies, symbole)
 
     def _dire(self, symbole: str, donnee: Any) -> None:
         if symbole in self.series and not self._coupure.done():

@@ -180,6 +180,9 @@ class Flux:
         """Rend le contexte d'une connexion à ce chemin, None s'il n'existe pas."""
         raise NotImplementedError
 
+    def accueillir(self, session: Session) -> None:
+        """Une connexion s'ouvre : là où l'adresse dit l'abonnement, il est pris aussitôt."""
+
     def recevoir(self, session: Session, texte: str) -> None:
         """Traite une trame du client."""
         raise NotImplementedError

@@ -152,6 +152,7 @@ class Session:
     async def servir(self) -> web.StreamResponse:
         """Sert la connexion jusqu'à sa fin."""
         await self._ws.prepare(self._http)
+        self.flux.accueillir(self)
         emission = asyncio.create_task(self._emettre())
         try:
             await self._lire()

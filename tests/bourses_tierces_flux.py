@@ -16,7 +16,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bourses_tierces import SIMULATEURS, RefusError, Simulateur
-from bourses_tierces_trades import SIMULATEURS_DE_FLUX, Bitstamp
+from bourses_tierces_trades import SIMULATEURS_DE_FLUX, Bitstamp, Ndax
 
 from bourse_locale import Bourse
 from bourse_locale.flux import Abonnement, Flux
@@ -99,7 +99,7 @@ class Tiers(Protocole):
         """Où la classe ccxt appelle et se connecte."""
         self.base_url = base_url
         adresses = self._flux.urls(self.premier.urls(base_url), base_url.replace("http", "ws", 1) + "/ws")
-        return {"urls": {"api": adresses}}
+        return {"urls": {"api": adresses, **self._flux.adresses(base_url.replace("http", "ws", 1) + "/ws")}}
 
     def repondre(self, appel: Appel) -> Reponse:
         """Le simulateur du marché que nomme la requête répond ; une liste de marchés les dit tous."""
@@ -107,7 +107,7 @@ class Tiers(Protocole):
         base = "BBB" if "BBB" in demande.upper() else "AAA"
         chemin, params = json.loads(demande.replace("BBB", "AAA").replace("bbb", "aaa"))
         simulateur = self.simulateurs[base]
-        propre = self._flux.rest(self, chemin)
+        propre = self._flux.rest(self, appel.chemin, appel.params)
         # bitfinex n'a pas d'autre heure
         entetes = {"Date": formatdate(self.bourse.maintenant_ms() / 1000, usegmt=True)}
         if propre is not None:
@@ -179,7 +179,12 @@ class FluxTiers(Flux):
         return {**rest, "ws": ws}
 
     @staticmethod
-    def rest(protocole: Tiers, chemin: str) -> object:  # noqa: ARG004
+    def adresses(ws: str) -> Objet:  # noqa: ARG004
+        """Ce que `urls` a de plus : bitopro y met son WebSocket."""
+        return {}
+
+    @staticmethod
+    def rest(protocole: Tiers, chemin: str, params: Objet) -> object:  # noqa: ARG004
         """Une réponse REST propre au flux (kucoin y prend un jeton) ; None s'il n'y en a pas."""
         return None
 
@@ -324,7 +329,7 @@ class FluxKucoin(FluxTiers):
     """Un jeton pris par REST ; les trades du flux ont un identifiant que ceux du REST n'ont pas."""
 
     @staticmethod
-    def rest(protocole: Tiers, chemin: str) -> object:
+    def rest(protocole: Tiers, chemin: str, params: Objet) -> object:  # noqa: ARG004
         """Le jeton."""
         if chemin != "/api/v1/bullet-public":
             return None
@@ -754,6 +759,161 @@ class FluxBithumb(FluxUpbit):
     genre: ClassVar[str | None] = "publicGen2"
 
 
+class FluxNdax(FluxTiers):
+    """La charge est du JSON dans du JSON ; une trame de bougie ne dit que ce qui s'ajoute, la classe ccxt somme."""
+
+    @staticmethod
+    def rest(protocole: Tiers, chemin: str, params: Objet) -> object:
+        """Tout : seul un numéro dit le marché."""
+        base = next((b for b, n in Ndax.NUMEROS.items() if str(n) == str(params.get("InstrumentId"))), "AAA")
+        return protocole.simulateurs[base].recevoir(chemin, params)
+
+    def __init__(self, protocole: Tiers) -> None:
+        super().__init__(protocole)
+        # par abonnement : lui-même (son numéro ne servira donc pas à un autre), l'ouverture et le volume déjà dit
+        self._dits: dict[int, tuple[Abonnement, int, int]] = {}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`o` : le numéro d'un marché."""
+        charge = json.loads(demande["o"])
+        trouves = [i for i in self.protocole.instruments if Ndax.NUMEROS[i.base] == charge["InstrumentId"]]
+        if session.refus(trouves):
+            session.repondre({"m": 5, "i": demande["i"], "n": demande["n"], "o": json.dumps({"errormsg": "Invalid"})})
+            return
+        bougies = demande["n"] == "SubscribeTicker"
+        self.abonner(session, "bougies" if bougies else "trades", trouves, "60")
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Tous dans une trame."""
+        return [self._trame("TradeDataUpdateEvent", [self.rest_de(abonnement).rediger_trade(t) for t in trades])]
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Ce qui s'y ajoute."""
+        bougie = chandelle.bougie
+        _, ouverture, dit = self._dits.get(id(abonnement), (abonnement, 0, 0))
+        self._dits[id(abonnement)] = abonnement, bougie.ts, bougie.volume
+        ajout = bougie.volume - (dit if ouverture == bougie.ts else 0)
+        return self._trame("TickerDataUpdateEvent", [self.rest_de(abonnement).rediger_bougie(bougie, ajout)])
+
+    @staticmethod
+    def _trame(nom: str, charge: object) -> Objet:
+        return {"m": 3, "i": 1, "n": nom, "o": json.dumps(charge)}
+
+
+class FluxAlpaca(FluxTiers):
+    """Une clé, des listes de messages ; la classe ccxt range un cache sans timeframe."""
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse par genre."""
+        return {**rest, "ws": {"crypto": ws, "trading": ws}}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`bars` : des marchés."""
+        if demande["action"] == "auth":
+            session.repondre([{"T": "success", "msg": "authenticated"}])
+            return
+        session.repondre([{"T": "subscription", "bars": demande["bars"]}])
+        self.abonner(session, "bougies", self.instruments(" ".join(demande["bars"])), "1min")
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Ils ne sont pas servis ici."""
+        return []
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+        """Comme le REST."""
+        bougie = self.rest_de(abonnement).rediger_bougie(chandelle.bougie)
+        return [{"T": "b", "S": f"{abonnement.instrument.base}/USD", **bougie}]
+
+
+class FluxLuno(FluxTiers):
+    """Un marché par adresse ; un trade y a une quantité, ni heure, ni prix."""
+
+    def contexte(self, chemin: str) -> str | None:
+        """Le marché est dans l'adresse."""
+        return chemin if chemin.startswith("/ws/stream/") else None
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """Une clé : l'adresse a déjà tout dit."""
+        assert demande["api_key_id"]
+        self.abonner(session, "trades", self.instruments(session.contexte))
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame."""
+        simulateur = self.rest_de(abonnement)
+        dits = [{"base": simulateur.quantite(t), "counter": "1", "maker_order_id": "A"} for t in trades]
+        entete = {"sequence": str(trades[-1].id), "asks": [], "bids": [], "timestamp": maintenant_ms}
+        return [{**entete, "trade_updates": dits}]
+
+
+class FluxMexcSwap(FluxTiers):
+    """Une connexion n'a qu'un sujet : les suivants sont pris, et il n'en vient rien, sans un mot."""
+
+    SUJETS: ClassVar[int] = 1
+
+    @staticmethod
+    def urls(rest: Any, ws: str) -> Objet:
+        """Une adresse par genre de marché."""
+        return {**rest, "ws": {"spot": ws, "swap": ws}}
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`param` : un marché."""
+        if demande["method"] == "ping":
+            session.repondre({"channel": "pong", "data": 1})
+            return
+        session.repondre({"channel": f"rs.{demande['method']}", "data": "success"})
+        if len(session.abonnements) < self.SUJETS:
+            self.abonner(session, "trades", self.instruments(demande["param"]["symbol"]))
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
+        """Tous dans une trame."""
+        ecrits = [self.rest_de(abonnement).rediger_trade(t) for t in trades]
+        marche = f"{abonnement.instrument.base}_USDT"
+        return [{"symbol": marche, "data": ecrits, "channel": "push.deal", "ts": maintenant_ms}]
+
+
+class FluxMexc(FluxMexcSwap):
+    """Au comptant, tout est en protobuf, que la classe ccxt ne lit qu'avec une bibliothèque de plus."""
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`params` : des sujets, dont le dernier mot est le marché."""
+        self.abonner(session, "trades", self.instruments(" ".join(demande["params"])))
+
+    def trame(self, texte: str) -> str | bytes:
+        """Des octets."""
+        return texte.encode()
+
+
+class FluxBitopro(FluxTiers):
+    """Un carnet entier par trame, que la classe ccxt ne range jamais dans `orderbooks`."""
+
+    @staticmethod
+    def adresses(ws: str) -> Objet:
+        """À côté de celle du REST."""
+        return {"ws": {"public": ws}}
+
+    def contexte(self, chemin: str) -> str | None:
+        """Le canal et le marché sont dans l'adresse : se connecter, c'est s'abonner."""
+        return chemin if chemin.startswith("/ws/") else None
+
+    def accueillir(self, session: Session) -> None:
+        """Abonne aussitôt."""
+        self.abonner(session, "carnet", self.instruments(session.contexte))
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Ils ne sont pas servis ici."""
+        return []
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:
+        """Les deux côtés entiers."""
+        i = abonnement.instrument
+        cotes = {
+            nom: [{"price": i.texte_prix(n.prix), "amount": i.texte_quantite(n.quantite)} for n in niveaux]
+            for nom, niveaux in (("bids", maj.apres.bids), ("asks", maj.apres.asks))
+        }
+        return [{"event": "ORDER_BOOK", "pair": f"{i.base}_TWD", "timestamp": maintenant_ms, **cotes}]
+
+
 def en_iso(instant: int) -> str:
     """Une date sans fuseau, à la milliseconde."""
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
@@ -775,4 +935,10 @@ FLUX: dict[str, type[FluxTiers]] = {
     "lbank": FluxLbank,
     "upbit": FluxUpbit,
     "bithumb": FluxBithumb,
+    "ndax": FluxNdax,
+    "alpaca": FluxAlpaca,
+    "luno": FluxLuno,
+    "mexc_swap": FluxMexcSwap,
+    "mexc": FluxMexc,
+    "bitopro": FluxBitopro,
 }

@@ -237,6 +237,184 @@ class Bithumb(Upbit):
     nom = "bithumb"
 
 
+class Ndax(Simulateur):
+    """Tout en tableaux ; les cent derniers trades ; les bougies d'un intervalle, en dates."""
+
+    nom, symbole = "ndax", "AAA/CAD"
+    NUMEROS: ClassVar[dict[str, int]] = {"AAA": 7, "BBB": 8}
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"public": base, "private": base}
+
+    @property
+    def numero(self) -> int:
+        """Celui du marché : rien d'autre ne le nomme."""
+        return self.NUMEROS[self.instrument.base]
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, bougies, trades."""
+        if chemin == "/GetInstruments":
+            commun = {"Product2Symbol": "CAD", "Product2": 1, "SessionStatus": "Running", "IsDisable": False}
+            reste = {"QuantityIncrement": 0.001, "PriceIncrement": 0.01}
+            return [
+                {"InstrumentId": numero, "Product1": numero, "Product1Symbol": base, **commun, **reste}
+                for base, numero in self.NUMEROS.items()
+            ]
+        if chemin == "/GetTickerHistory":
+            debut, fin = (_ms(params[nom].replace(" ", "T") + "+00:00") for nom in ("FromDate", "ToDate"))
+            page = self.bougies(self.codes()[str(params["Interval"])], debut, fin + 1)
+            return [self.rediger_bougie(b, b.volume) for b in self.servir(page)]
+        if chemin == "/GetLastTrades":
+            return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(100, int(params.get("Count", 100))))]
+        raise RefusError(404, {"errormsg": chemin})
+
+    def rediger_trade(self, t: Trade) -> list[object]:
+        """Le même partout."""
+        quantite, prix = float(self.quantite(t)), float(self.prix(t.prix))
+        return [t.id, self.numero, quantite, prix, 0, 0, t.ts, 0, int(t.sens == "sell"), 0, 0]
+
+    def rediger_bougie(self, b: Bougie, volume: int) -> list[object]:
+        """Haut, bas, ouverture, clôture, et ce volume."""
+        o, h, low, c = (float(self.prix(v)) for v in b[1:5])
+        return [b.ts, h, low, o, c, float(self.instrument.texte_quantite(volume)), 0, 0, self.numero]
+
+
+class Alpaca(Simulateur):
+    """Des bougies datées en ISO ; une clé est exigée, même pour la liste des marchés."""
+
+    nom, symbole = "alpaca", "AAA/USD"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"broker": base, "trader": base, "market": base}
+
+    def codes(self) -> dict[str, str]:
+        """La minute suffit."""
+        return {"1min": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Heure, marchés, bougies."""
+        if chemin == "/v2/clock":
+            return {"timestamp": _iso(self.maintenant_ms())}
+        if chemin == "/v2/assets":
+            marche = {"symbol": "AAA/USD", "class": "crypto", "status": "active", "min_trade_increment": "0.001"}
+            return [{**marche, "min_order_size": "0.001", "price_increment": "0.01"}]
+        if chemin == "/v1beta3/crypto/us/bars":
+            fin = _ms(params["end"]) + 1 if "end" in params else INSTANT_MAX
+            page = self.servir(self.bougies("1m", _ms(params["start"]), fin)[: int(params.get("limit", 1000))])
+            return {"bars": {"AAA/USD": [self.rediger_bougie(b) for b in page]}, "next_page_token": None}
+        raise RefusError(404, {"message": chemin})
+
+    def rediger_bougie(self, b: Bougie) -> Params:
+        """La même partout."""
+        o, h, low, c = (float(self.prix(v)) for v in b[1:5])
+        return {"t": _iso(b.ts), "o": o, "h": h, "l": low, "c": c, "v": float(self.volume(b)), "n": 1, "vw": o}
+
+
+class Luno(Simulateur):
+    """Les cent derniers trades depuis une date, que le flux ne sait pas dire : ni heure ni prix."""
+
+    nom, symbole = "luno", "AAA/ZAR"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return dict.fromkeys(("public", "private", "exchange", "exchangePrivate"), base)
+
+    def codes(self) -> dict[str, str]:
+        """Des secondes."""
+        return {"60": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:
+        """Marchés, trades."""
+        if chemin == "/1/markets":
+            marche = {"market_id": "AAAZAR", "trading_status": "ACTIVE", "base_currency": "AAA", "price_scale": 2}
+            return {"markets": [{**marche, "counter_currency": "ZAR", "volume_scale": 3}]}
+        if chemin == "/1/trades":
+            derniers = self.trades(int(params.get("since", 0)), INSTANT_MAX, 100)
+            return {"trades": [self.rediger_trade(t) for t in derniers]}
+        raise RefusError(404, {"error": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Celui du REST."""
+        return {"sequence": t.id, "timestamp": t.ts, "price": self.prix(t.prix), "volume": self.quantite(t),
+                "is_buy": t.sens == "buy"}  # fmt: skip
+
+
+class MexcSwap(Simulateur):
+    """Des contrats ; un identifiant de trade que la classe ccxt fait du contenu ; les cent derniers en REST."""
+
+    nom, symbole = "mexc", "AAA/USDT:USDT"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"spot": {"public": base, "private": base}, "spot2": {"public": base, "private": base},
+                "contract": {"public": f"{base}/contract", "private": base}}  # fmt: skip
+
+    def codes(self) -> dict[str, str]:
+        """Les noms des contrats."""
+        return {"Min1": "1m"}
+
+    def quantite(self, trade: Trade) -> str:
+        """En contrats, entiers."""
+        return str(trade.quantite)
+
+    def volume(self, bougie: Bougie) -> str:
+        """De même."""
+        return str(bougie.volume)
+
+    def repondre(self, chemin: str, params: Params) -> object:  # noqa: ARG002
+        """Heure, marchés, trades."""
+        if chemin == "/contract/ping":
+            return {"success": True, "code": 0, "data": self.maintenant_ms()}
+        if chemin == "/api/v3/exchangeInfo":
+            marche = {"symbol": "AAAUSDT", "status": "1", "baseAsset": "AAA", "quoteAsset": "USDT"}
+            return {"symbols": [{**marche, "isSpotTradingAllowed": True, "baseSizePrecision": "0.001"}]}
+        if chemin == "/contract/detail":
+            marche = {"symbol": "AAA_USDT", "baseCoin": "AAA", "quoteCoin": "USDT", "settleCoin": "USDT"}
+            return {"data": [{**marche, "state": 0, "contractSize": 0.001, "volUnit": 1, "priceUnit": 0.01}]}
+        if chemin == "/contract/deals/AAA_USDT":
+            return {"success": True, "data": [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, 100)]}
+        raise RefusError(404, {"code": 404, "msg": chemin})
+
+    def rediger_trade(self, t: Trade) -> Params:
+        """Le même partout."""
+        sens = 1 if t.sens == "buy" else 2
+        return {"p": float(self.prix(t.prix)), "v": t.quantite, "T": sens, "O": 3, "M": 1, "t": t.ts}
+
+
+class MexcSpot(MexcSwap):
+    """Le même exchange au comptant, dont les trames sont en protobuf."""
+
+    symbole = "AAA/USDT"
+
+
+class Bitopro(Simulateur):
+    """Les marchés et le carnet suffisent : c'est de lui qu'il s'agit."""
+
+    nom, symbole = "bitopro", "AAA/TWD"
+
+    def urls(self, base: str) -> object:
+        """Où la classe ccxt appelle."""
+        return {"rest": base}
+
+    def codes(self) -> dict[str, str]:
+        """La minute suffit."""
+        return {"1m": "1m"}
+
+    def repondre(self, chemin: str, params: Params) -> object:  # noqa: ARG002
+        """Marchés."""
+        if chemin == "/provisioning/trading-pairs":
+            marche = {"pair": "aaa_twd", "base": "aaa", "quote": "twd", "basePrecision": "3", "quotePrecision": "2"}
+            bornes = {"minLimitBaseAmount": "0.001", "maxLimitBaseAmount": "1000000", "minMarketBuyQuoteAmount": "1"}
+            return {"data": [{**marche, **bornes, "maintain": False}]}
+        raise RefusError(404, {"error": chemin})
+
+
+def _iso(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 SIMULATEURS_DE_FLUX: dict[str, type[Simulateur]] = {
     "deribit": Deribit,
     "bitstamp": Bitstamp,
@@ -244,4 +422,10 @@ SIMULATEURS_DE_FLUX: dict[str, type[Simulateur]] = {
     "lbank": Lbank,
     "upbit": Upbit,
     "bithumb": Bithumb,
+    "ndax": Ndax,
+    "alpaca": Alpaca,
+    "luno": Luno,
+    "mexc_swap": MexcSwap,
+    "mexc": MexcSpot,
+    "bitopro": Bitopro,
 }

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import json
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,19 +30,21 @@ if TYPE_CHECKING:
 
 MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
-TOUS = sorted(set(FLUX) - {"bithumb"})
+A_PART = {"bithumb", "ndax", "alpaca", "luno", "mexc", "mexc_swap", "bitopro"}  # une façon à eux, un test à eux
+TOUS = sorted(set(FLUX) - A_PART)
 MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
     "agregat": {"stream": "trades", "trades_vers_ohlcv": True},
+    "carnet": {"stream": "orderbook", "profondeur": 5},
 }
 SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
 DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10,
                       "phemex": 200, "bitstamp": 200, "upbit": 200}  # ce que le REST en garde
 GRAINS = {"bitstamp": 1000}  # le REST n'y dit que la seconde
 # Dans un même instant : ni identifiant qui se suive, ni ordre connu.
-SANS_ORDRE = ("phemex", "lbank", "bitstamp", "deribit", "hyperliquid", "kucoin")
+SANS_ORDRE = ("phemex", "lbank", "mexc_swap", "bitstamp", "deribit", "hyperliquid", "kucoin")
 CONTRATS = {"htx_swap": 100.0}  # contrats par unité de base, dans les trades
 
 
@@ -112,10 +115,11 @@ def jouer(
     agir: Callable[[Bourse], Awaitable[None]],
     modes: tuple[str, ...],
     noms: list[str],
+    vide: float = 0.1,
     **options: Any,
 ) -> Scenario:
     """Ces exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
-    with ouvrir(*noms, acceleration=ACCELERATION).en_fil() as bourse:
+    with ouvrir(*noms, acceleration=ACCELERATION, vide=vide).en_fil() as bourse:
         releves: Scenario = {}
 
         async def suivre(cas: Cas) -> None:
@@ -184,7 +188,7 @@ async def taire_un_marche(bourse: Bourse) -> None:
 
 SCENARIOS: dict[str, functools.partial[Scenario]] = {
     "coupure": functools.partial(
-        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), tuple(MODES), silence=30.0
+        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), ("bougies", "trades", "agregat"), silence=30.0
     ),
     "longue": functools.partial(
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), ("trades",)
@@ -294,7 +298,7 @@ def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
 
 
 JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
-SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
+SANS_HEURE = ("bitstamp", "phemex", "ndax")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
 
 
 @functools.cache
@@ -339,6 +343,57 @@ def test_un_abonnement_qui_remplace_le_precedent_laisse_chacun_a_sa_connexion(
         trades_exacts(releves["bithumb", "trades", base], au_moins=15)
         assert releves["bithumb", "trades", base].trous == []
     assert sum("suivi par une autre connexion" in ligne for ligne in caplog.messages) == 1
+
+
+@functools.cache
+def a_sa_facon(nom: str, mode: str) -> Scenario:
+    """Quelques minutes sans panne d'un exchange à part ; sans minute vide, que leur REST ne prouve pas tous."""
+    return jouer(5.0, rien, (mode,), [nom], vide=0.0, silence=0.7 if nom == "mexc_swap" else 30.0)
+
+
+@pytest.fixture
+def _avec_cles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deux classes en exigent, même pour ce qui est public."""
+    for nom in ("ALPACA", "LUNO"):
+        monkeypatch.setenv(f"{nom}_API_KEY", "cle")
+        monkeypatch.setenv(f"{nom}_API_SECRET", "secret")
+
+
+@pytest.mark.usefixtures("_avec_cles")
+@pytest.mark.parametrize("nom", ["ndax", "alpaca"])
+def test_des_bougies_rangees_autrement_sont_exactes(nom: str) -> None:
+    """Ndax récrit sa liste et somme les volumes ; alpaca range un cache sans timeframe."""
+    for base in BASES:
+        releve = a_sa_facon(nom, "bougies")[nom, "bougies", base]
+        if nom not in SANS_HEURE:
+            bougies_exactes(releve, au_moins=2)
+        vraies = {ligne[0]: ligne for ligne in releve.tiers.simulateurs[base].attendu("1m", 0, 2**53)}
+        assert releve.bougies(), "pas même celles du flux"
+        assert releve.bougies() == [pytest.approx(vraies[int(ligne[0])], rel=1e-9) for ligne in releve.bougies()]
+
+
+def test_un_sujet_de_trop_passe_sous_silence_a_sa_connexion() -> None:
+    """Mexc n'en suit que tant par connexion, et ne refuse pas les autres : le muet part de son côté."""
+    for base in BASES:
+        releve = a_sa_facon("mexc_swap", "trades")["mexc_swap", "trades", base]
+        trades_exacts(releve, au_moins=5)
+        assert releve.trous == []
+
+
+@pytest.mark.usefixtures("_avec_cles")
+def test_des_trades_sans_heure_ni_prix_sont_lus_par_rest() -> None:
+    """Luno : sa trame dit qu'il y eut un trade, le REST dit lequel."""
+    for base in BASES:
+        releve = a_sa_facon("luno", "trades")["luno", "trades", base]
+        trades_exacts(releve, au_moins=5)
+        assert releve.trous == []
+
+
+def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
+    """Bitopro ne remplit jamais `orderbooks`."""
+    for base in BASES:
+        lots = a_sa_facon("bitopro", "carnet")["bitopro", "carnet", base].lots
+        assert sum(lot.lignes.num_rows for lot in lots) >= 5
 
 
 # --- Par la ligne de commande ---
@@ -401,6 +456,18 @@ def test_un_marche_refuse_est_dit_et_rend_trois(
     assert code == 3
     assert f"{refuse} " in capsys.readouterr().err
     assert [serie["etat"] for serie in series] == ["complete", "refusee"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("google") is not None, reason="protobuf est peut-être installé")
+def test_des_trames_que_la_classe_ne_sait_pas_lire_sont_un_refus_dit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mexc, au comptant, parle protobuf : la bibliothèque qui manque est nommée, et la tâche échoue."""
+    with vive("mexc") as bourse:
+        code, series = lancer(bourse, "mexc", tmp_path / "flux.csv", "--stream", "trades", "--duree", "4")
+    assert code == 1
+    assert "protobuf" in capsys.readouterr().err
+    assert {serie["etat"] for serie in series} == {"refusee"}
 
 
 def test_le_volume_du_flux_est_celui_du_rest(tmp_path: Path) -> None:
