@@ -2150,12 +2150,27 @@ _CAUSES_DISQUE = {
     errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
     errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
     errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
+    errno.EIO: ("le disque rend une erreur", "Contrôlez ce disque, ou choisissez-en un autre."),
+    errno.EBUSY: ("il est occupé", "Attendez, ou fermez ce qui le tient."),
+    errno.EMFILE: ("trop de fichiers sont ouverts", "Relevez la limite (ulimit -n)."),
+    errno.ENFILE: ("trop de fichiers sont ouverts", "Fermez d'autres programmes."),
+    errno.ENOMEM: ("la mémoire manque", "Fermez d'autres programmes."),
+    errno.EINVAL: ("le système n'admet pas ce nom, ou pas cette opération", "Choisissez une autre sortie."),
+    errno.ENOLCK: ("ce disque ne sait pas verrouiller", "Choisissez une sortie sur un autre disque."),
+    errno.ESTALE: ("le disque du réseau l'a perdu", "Vérifiez le partage, puis relancez."),
 }
 
 
+def _cause_et_conseil(erreur: OSError) -> tuple[str, str]:
+    """En français, et non ce qu'en dit le système ; d'une cause qu'on ne connaît pas, son nom."""
+    numero = erreur.errno or 0
+    nom = errno.errorcode.get(numero, f"erreur {numero}") if numero else str(erreur)
+    return _CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", "Vérifiez le disque et les droits."))
+
+
 def cause_disque(erreur: OSError) -> str:
-    """Ce qui ne va pas, en français quand c'est un cas connu, et non ce qu'en dit le système."""
-    return _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur.strerror or erreur), ""))[0]
+    """Ce qui ne va pas, en français."""
+    return _cause_et_conseil(erreur)[0]
 
 
 @contextlib.contextmanager
@@ -2164,7 +2179,7 @@ def _disque(action: str, chemin: Path) -> Iterator[None]:
     try:
         yield
     except OSError as erreur:
-        cause, conseil = _CAUSES_DISQUE.get(erreur.errno or 0, (str(erreur), "Vérifiez le disque et les droits."))
+        cause, conseil = _cause_et_conseil(erreur)
         raise ErreurSortie(f"{action} « {chemin} » a échoué : {cause}", conseil) from erreur
 
 
@@ -4371,8 +4386,8 @@ def _instant_lu() -> pa.DataType:
 
 
 def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
-    """Ce que l'analyseur d'Arrow fait des cellules ; les niveaux, il les laisse en texte."""
-    natures = tuple((nom, nature if nature != "niveaux" else "texte") for nom, nature in donnee.colonnes)
+    """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte."""
+    natures = tuple((nom, "texte" if nature in ("niveaux", "entier") else nature) for nom, nature in donnee.colonnes)
     types = {c.name: _instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
     return pa_csv.ConvertOptions(
         column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
@@ -4406,6 +4421,8 @@ def convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> p
     try:
         if pa.types.is_list(voulu):
             return niveaux_du_texte(pa.array(valeurs, pa.string())).cast(voulu)
+        if isinstance(valeurs, pa.StringArray) and pa.types.is_integer(voulu):
+            return entiers_du_texte(valeurs)
         if pa.types.is_timestamp(voulu) and isinstance(valeurs, pa.StringArray):
             valeurs = valeurs.cast(_instant_lu())
         return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
@@ -4625,12 +4642,21 @@ def niveaux_du_texte(textes: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_null(textes), pa.scalar(None, listes.type), listes)
 
 
+def entiers_du_texte(textes: pa.Array) -> pa.Array:
+    """Des entiers ; pandas, d'une colonne qui a des vides, a pu faire « 12.0 »."""
+    return pc.replace_substring_regex(textes, r"^(-?\d+)\.0*$", r"\1").cast(pa.int64())
+
+
 def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table dont les carnets, lus en texte, redeviennent des niveaux, et les instants des ms."""
+    """La table dont les carnets et les entiers, lus en texte, redeviennent ce qu'ils sont, et les instants des ms."""
     for rang, nom in enumerate(table.schema.names):
         voulu = donnee.schema.field(nom)
         if table.schema.field(nom).type != voulu.type:
-            lue = niveaux_du_texte(en_un_bloc(table[nom])) if pa.types.is_list(voulu.type) else table[nom]
+            lue = en_un_bloc(table[nom])
+            if pa.types.is_list(voulu.type):
+                lue = niveaux_du_texte(lue)
+            elif pa.types.is_integer(voulu.type):
+                lue = entiers_du_texte(lue)
             table = table.set_column(rang, voulu, lue.cast(voulu.type))
     return table
 
@@ -4959,6 +4985,30 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
+
+_CAUSES_SQLITE = {
+    sqlite3.SQLITE_FULL: "le disque est plein",
+    sqlite3.SQLITE_BUSY: "un autre programme la tient",
+    sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+    sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+    sqlite3.SQLITE_PERM: "l'accès est refusé",
+    sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+    sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+    sqlite3.SQLITE_NOMEM: "la mémoire manque",
+    sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+    sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+}
+
+
+def cause_sqlite(erreur: sqlite3.Error) -> str:
+    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
+    code = getattr(erreur, "sqlite_errorcode", None)
+    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
+        pages = type(erreur) is sqlite3.DatabaseError
+        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
+    return _CAUSES_SQLITE.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
+
+
 class SortieSqlite(Sortie):
     """SQLite : une transaction par lot, fiche comprise ; WAL le temps d'écrire, donc jamais un lecteur bloqué.
 
@@ -4997,15 +5047,17 @@ class SortieSqlite(Sortie):
         try:
             yield
         except sqlite3.OperationalError as erreur:
-            if erreur.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            if getattr(erreur, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 raise SortieOccupee(
                     f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
                 ) from erreur
             conseil = "Vérifiez la place et les droits."
-            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {erreur}", conseil) from erreur
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
-            raise SortieIllisible(f"« {self.chemin} » est illisible ({erreur})") from erreur
+            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause_sqlite(erreur)}", conseil) from erreur
+        except UnicodeDecodeError as erreur:
+            raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
+        except sqlite3.DatabaseError as erreur:
+            raise SortieIllisible(f"« {self.chemin} » est illisible : {cause_sqlite(erreur)}") from erreur
 
     def _tenant(self) -> str:
         """Qui a ouvert la base, si /proc le dit ; il n'y a pas de lecture à moitié faite qui ne le soit."""

@@ -340,6 +340,8 @@ def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
         return bool(pa.types.is_timestamp(lu) and lu.unit != "s" and lu.tz in (None, "UTC", "Etc/UTC", "+00:00"))
     if pa.types.is_string(voulu):
         return est_texte(lu)
+    if pa.types.is_integer(voulu):  # pandas fait des flottants d'une colonne d'entiers qui a des vides
+        return bool(pa.types.is_floating(lu) or pa.types.is_integer(lu))
     return bool(pa.types.is_large_list(lu) and est_niveaux(voulu) and lu.value_type == voulu.value_type)
 
 

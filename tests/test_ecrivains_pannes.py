@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -687,3 +688,38 @@ def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) 
     assert sorted(contenu(chemin)[BTC]) == list(range(500))
     chemin.write_bytes(classe.signature + b"\0" * 900 + octets[900 + len(classe.signature) :])
     assert "illisible" in m.verifier(chemin).fautes
+
+
+# --- Ce que disent le système et SQLite n'est pas répété
+
+
+@pytest.mark.parametrize("numero", sorted(errno.errorcode))
+def test_une_erreur_du_systeme_se_dit_en_francais(numero: int) -> None:
+    dite = m.cause_disque(OSError(numero, os.strerror(numero)))
+    assert os.strerror(numero) not in dite
+    assert dite == m._CAUSES_DISQUE.get(numero, ("",))[0] or dite == f"le système le refuse ({errno.errorcode[numero]})"
+
+
+def abimer_la_base(chemin: Path, comment: str) -> None:
+    """Une base à nous, puis ce qui lui arrive."""
+    ecrire(chemin, lot(range(2000)))
+    octets = bytearray(chemin.read_bytes())
+    if comment == "pages":
+        octets[4096:12288] = bytes(8192)
+    elif comment == "entete":
+        octets[16:40] = bytes(24)
+    chemin.write_bytes(octets)
+
+
+@pytest.mark.parametrize("comment", ["pages", "entete"])
+def test_une_base_abimee_se_dit_en_francais(tmp_path: Path, comment: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Ni « malformed », ni « not a database », à la lecture comme à la reprise."""
+    chemin = tmp_path / "a.db"
+    abimer_la_base(chemin, comment)
+    with pytest.raises(m.ErreurCollecte) as erreur:
+        list(creer(chemin).lire_tout())
+    with caplog.at_level(logging.INFO, m.journal.name):
+        creer(chemin).ouvrir().fermer()
+    dit = f"{erreur.value} {caplog.text}"
+    assert "illisible" in dit
+    assert not re.search(r"malformed|not a database|disk image|encrypted|error", dit), dit
