@@ -11043,7 +11043,7 @@ class Flux:
 # ----------------------------------------------------------------------------------------------------------------------
 #
 # Une option est déclarée une fois, dans un champ ci-dessous : de là viennent le drapeau, la clé YAML, le contrôle,
-# l'aide et la ligne du README. Ajouter une option : un champ, et rien ailleurs.
+# l'aide et la ligne de docs/options.md. Ajouter une option : un champ, et rien ailleurs.
 
 Lire = Callable[[Any], Any]
 DOSSIER_SORTIES = Path("donnees")
@@ -11678,7 +11678,7 @@ _DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 
 
 def table_options(*modeles: type[Any]) -> str:
-    """Le tableau Markdown des options, pour le README (un test vérifie qu'il y est)."""
+    """Le tableau Markdown des options, pour docs/options.md (un test vérifie qu'il y est)."""
     lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
     for champ in (champ for modele in modeles for champ in fields(modele)):
         declaration = champ.metadata

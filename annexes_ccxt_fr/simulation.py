@@ -93,6 +93,7 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:
         await _preparer(connexion, tache)
+        bilan.requetes = connexion.requetes  # ce que la tâche demandera aussi
         series = resoudre_series(connexion, tache, bilan)
         ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
         fiches: dict[CleSerie, Fiche] = {}
@@ -104,7 +105,6 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
             fiche = fiches.get(serie.cle) or Fiche(serie.cle)
             estimee = await _estimer(connexion, tache, serie, fiche)
             estimations.append(await _comparer_les_sources(connexion, tache, serie, fiche, estimee))
-        bilan.requetes = connexion.requetes  # ce que la simulation a demandé, et que la tâche demandera
         return bilan, estimations
 
 

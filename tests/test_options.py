@@ -536,15 +536,6 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
     assert {nom: getattr(tache, nom) for nom in promis} == promis
 
 
-def test_la_table_du_readme_est_celle_des_declarations() -> None:
-    """Le tableau des options du README est engendré, donc vrai."""
-    readme = Path(module.__file__).with_name("README.md")
-    if not readme.exists():
-        pytest.skip("README.md n'est pas encore écrit")
-    assert module.table_options(module.Tache, module.OptionsExecution) in readme.read_text(encoding="utf-8")
-    assert module.table_options(annexe_lot.OptionsLot) in readme.read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("modeles", [(module.Tache, module.OptionsExecution), (annexe_lot.OptionsLot,)])
 def test_la_table_a_une_ligne_par_option(modeles: tuple[type[Any], ...]) -> None:
     """Quatre colonnes partout : aucune aide ne contient de barre verticale."""
