@@ -1,5 +1,6 @@
 # Le collecteur, sans droits et sans rien d'autre que lui. Les données et le lot sont dans le volume /marche :
-#   docker build -t ccxt-fr . && docker run --rm -v "$PWD:/marche" ccxt-fr --yaml lot.yaml --metriques ccxt_fr.prom
+#   docker build -t ccxt-fr . && docker run --rm --user "$(id -u)" -v "$PWD:/marche" ccxt-fr --yaml lot.yaml \
+#       --metriques ccxt_fr.prom
 FROM python:3.12-slim
 WORKDIR /app
 COPY requirements.txt pyproject.toml README.md module_ccxt_fr_v2.py module_ccxt_fr.py runner_ccxt_batch.py ./

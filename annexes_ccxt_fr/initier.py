@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
-from module_ccxt_fr_v2 import ErreurDemande, cause_disque, ecrire_atomique
+from module_ccxt_fr_v2 import COMMANDES, ErreurDemande, cause_disque, ecrire_atomique, nom_du_programme
 
 LOT = """\
 # Un lot : les tâches s'exécutent l'une après l'autre, chacune reprend où elle en était.
@@ -73,14 +74,14 @@ def initier(dossier: Path) -> list[str]:
     lot, env = dossier / "lot.yaml", dossier / ".env"
     if presents := [str(chemin) for chemin in (lot, env) if chemin.exists()]:
         raise ErreurDemande(f"Déjà là : {', '.join(presents)}", "Donnez un autre dossier : rien n'a été écrit.")
-    runner = Path(__file__).parent.parent / "runner_ccxt_batch.py"
-    commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(runner))}"
+    mots = _commande()
+    commande = shlex.join(mots)
     try:
         dossier.mkdir(parents=True, exist_ok=True)
     except OSError as erreur:
         phrase = f"« {dossier} » ne peut être créé : {cause_disque(erreur)}"
         raise ErreurDemande(phrase, "Donnez un autre dossier.") from erreur
-    _ecrire(lot, LOT.format(runner=runner.name))
+    _ecrire(lot, LOT.format(runner=Path(mots[-1]).name))
     _ecrire(env, ENV)
     ici = shlex.quote(str(lot.absolute()))
     return [
@@ -90,6 +91,12 @@ def initier(dossier: Path) -> list[str]:
         "Puis, toutes les heures, par « crontab -e » :",
         f"  7 * * * * {commande} --yaml {ici} --journal warning",
     ]
+
+
+def _commande() -> list[str]:
+    """Ce qui lance un lot, de n'importe quel dossier : la commande installée à côté de Python, si c'est elle."""
+    installee = shutil.which(COMMANDES[1], path=str(Path(sys.executable).parent)) if nom_du_programme("") else None
+    return [installee] if installee else [sys.executable, str(Path(__file__).parent.parent / "runner_ccxt_batch.py")]
 
 
 def _ecrire(chemin: Path, texte: str) -> None:

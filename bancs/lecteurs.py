@@ -26,7 +26,7 @@ from outils_ecrivains import creer, fiche, ligne  # noqa: E402
 
 import module_ccxt_fr_v2 as collecte  # noqa: E402  après le chemin
 
-LIGNES = 30_000  # au-delà des 20 480 que DuckDB regarde pour deviner un type
+LIGNES = 22_000  # au-delà des 20 480 que DuckDB regarde pour deviner un type
 CLE = {True: collecte.CleSerie("binance", "BTC/USDT", "1m", "last"), False: collecte.CleSerie("binance", "BTC/USDT")}
 TYPES = tuple(collecte.TYPES)
 REUNIS = "trades réunis"  # des trades dont un id, tard dans le fichier, est « 123-125 » : ceux que binance réunit
@@ -240,22 +240,24 @@ def tableau_de_lecture(dossier: Path) -> list[str]:
         fichiers = {nom: ecrire(dossier, nom, extension) for nom in types}
         for outil, lecteur in LECTEURS.items():
             if format_ in lecteur.formats:
+                print(format_, outil, file=sys.stderr)
                 cellules = [mesurer(lecteur, chemin, nom, table) for nom, (chemin, table) in fichiers.items()]
                 instant = dire_instant(lecteur.lire(fichiers["ohlcv"][0], "ohlcv")["timestamp"][0])
                 lignes.append(f"| {format_} | {outil} | {instant} | {' | '.join(cellules)} |")
     return lignes
 
 
-SYMBOLES, PAR_SYMBOLE = 5_000, 400  # deux millions de bougies dans un fichier
+SYMBOLES, PAR_SYMBOLE = 5_000, 200  # un million de bougies dans un fichier
 
 
 def tableau_des_formats(dossier: Path) -> list[str]:
-    """Deux millions de bougies de 5 000 symboles : la taille, tout lire, en lire un symbole, à la suite."""
+    """Un million de bougies de 5 000 symboles : la taille, tout lire, en lire un symbole, à la suite."""
     lignes = ["| format | taille | tout lire | un symbole sur 5 000 |", "|---|---|---|---|"]
     milieu = f"S{SYMBOLES // 2:04d}/USDT"
     for format_, extension in EXTENSIONS.items():
         chemin = dossier / f"gros{extension}"
         _ecrire_gros(chemin)
+        print(chemin.name, file=sys.stderr)
         mesures = [_duree(collecte.lire, chemin), _duree(_un_symbole, chemin, milieu)]
         lignes.append(f"| {format_} | {chemin.stat().st_size / 1e6:.0f} Mo | "
                       f"{' | '.join(f'{duree * 1000:.0f} ms' for duree in mesures)} |")  # fmt: skip

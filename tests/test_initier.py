@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,22 @@ def test_initier_ecrit_un_lot_qui_s_execute(tmp_path: Path, capsys: pytest.Captu
     assert m.lire(dossier / "donnees" / "contrats.sqlite").num_rows > 1000
     assert dit[-1].strip().startswith("7 * * * * ")
     assert shlex.split(dit[-1])[7:9] == ["--yaml", str(dossier / "lot.yaml")]
+
+
+def test_installe_la_ligne_de_cron_est_la_commande_installee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lancé par `ccxt-fr` : `ccxt-fr-lot`, à côté de Python, et non un fichier au fond de site-packages."""
+    (tmp_path / "bin").mkdir()
+    installee = tmp_path / "bin" / "ccxt-fr-lot"
+    installee.write_text("#!/bin/sh\n", encoding="utf-8")
+    installee.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "ccxt-fr"), "initier"])
+    assert m.principal(["initier", str(tmp_path / "lot")]) == 0
+    dit = capsys.readouterr().out.splitlines()
+    assert shlex.split(dit[-1])[5:7] == [str(installee), "--yaml"]
+    assert shlex.split(dit[-3])[:2] == [str(installee), "--yaml"]
 
 
 def test_initier_n_ecrase_rien(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def test_les_voisins_d_une_sortie_aussi(tmp_path: Path, extension: str) -> None:
 @pytest.mark.parametrize("ou", [r"C:\marche\a.csv", r"\\serveur\partage\donnees\a.b.csv.gz", r"D:a.db"])
 def test_le_verrou_se_nomme_a_cote_de_sa_sortie(ou: str) -> None:
     sortie: Any = PureWindowsPath(ou)
-    verrou = m.Verrou(sortie)
+    verrou: Any = m.Verrou(sortie)
     assert verrou._fichier == PureWindowsPath(f"{ou}.verrou")
     assert verrou._pid == PureWindowsPath(f"{ou}.verrou.pid")
     assert verrou._fichier.parent == sortie.parent

@@ -1,0 +1,88 @@
+"""Ce qui s'installe : le wheel a tout ce que le programme ouvre, et le Dockerfile tout ce que le wheel demande."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import module_ccxt_fr_v2 as m
+
+RACINE = Path(m.__file__).parent
+PROJET: dict[str, Any] = tomllib.loads((RACINE / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS, SCRIPTS = PROJET["tool"]["setuptools"], PROJET["project"]["scripts"]
+LIGNES = re.sub(r"\\\n", " ", (RACINE / "Dockerfile").read_text(encoding="utf-8")).splitlines()
+INSTRUCTIONS = [ligne.partition(" ") for ligne in LIGNES if ligne and not ligne.startswith("#")]
+
+
+def instructions(nom: str) -> list[str]:
+    """Ce que disent les lignes de cette instruction."""
+    return [reste for mot, _, reste in INSTRUCTIONS if mot == nom]
+
+
+def test_le_wheel_a_chaque_fichier_du_programme() -> None:
+    """Modules, paquets, et ce qui n'est pas du Python : un wheel sans `rapport.js` ferait une page morte."""
+    for module in SETUPTOOLS["py-modules"]:
+        assert (RACINE / f"{module}.py").is_file()
+    for paquet in SETUPTOOLS["packages"]:
+        motifs = ["*.py", *SETUPTOOLS["package-data"].get(paquet, [])]
+        emportes = {fichier for motif in motifs for fichier in (RACINE / paquet).glob(motif)}
+        presents = {f for f in (RACINE / paquet).rglob("*") if f.is_file() and "__pycache__" not in f.parts}
+        assert presents == emportes, paquet
+
+
+def test_les_commandes_installees_existent() -> None:
+    assert set(SCRIPTS) == set(m.COMMANDES)
+    for cible in SCRIPTS.values():
+        module, _, fonction = cible.partition(":")
+        assert callable(getattr(importlib.import_module(module), fonction))
+
+
+def test_le_dockerfile_copie_tout_ce_que_le_wheel_demande() -> None:
+    copies = {mot for reste in instructions("COPY") for mot in reste.split()[:-1]}
+    assert all((RACINE / copie).exists() for copie in copies)
+    exiges = {"pyproject.toml", PROJET["project"]["readme"], *SETUPTOOLS["dynamic"]["dependencies"]["file"]}
+    exiges |= {f"{module}.py" for module in SETUPTOOLS["py-modules"]} | set(SETUPTOOLS["packages"])
+    assert exiges == copies
+    ignores = (RACINE / ".dockerignore").read_text(encoding="utf-8").split()
+    assert not copies & set(ignores)
+
+
+def test_le_conteneur_est_sans_droits_et_lance_un_lot() -> None:
+    """L'utilisateur vient après l'installation, avant le travail ; le volume lui appartient."""
+    mots = [mot for mot, _, _ in INSTRUCTIONS]
+    assert mots.index("RUN") < mots.index("USER") < mots.index("ENTRYPOINT")
+    (utilisateur,) = instructions("USER")
+    (installer,) = instructions("RUN")
+    (volume,) = instructions("VOLUME")
+    assert utilisateur != "root"
+    assert re.search(rf"useradd .* {utilisateur}\b", installer)
+    assert f"chown {utilisateur} {volume}" in installer
+    (entree,) = instructions("ENTRYPOINT")
+    assert json.loads(entree)[0] in SCRIPTS
+    base = instructions("FROM")[0]
+    assert tuple(map(int, re.findall(r"\d+", base)[:2])) >= (3, 11)
+
+
+def test_le_controle_de_sante_dit_vrai(tmp_path: Path) -> None:
+    """Des métriques de moins de deux heures : sain. Absentes ou vieilles : non."""
+    (sante,) = instructions("HEALTHCHECK")
+    python, *mots = json.loads(sante.partition("CMD ")[2])
+    assert python == "python"
+
+    def controler() -> int:
+        return subprocess.run([sys.executable, *mots], cwd=tmp_path, check=False, stderr=subprocess.DEVNULL).returncode
+
+    assert controler() != 0
+    (tmp_path / "ccxt_fr.prom").write_text("", encoding="utf-8")
+    assert controler() == 0
+    vieux = time.time() - 7300
+    os.utime(tmp_path / "ccxt_fr.prom", (vieux, vieux))
+    assert controler() == 1
