@@ -41,7 +41,7 @@ A_DROITE = {"lignes", "trous", "temps", "requêtes", "taille"}
 
 
 def aligner(titres: Sequence[str], lignes: Iterable[tuple[Sequence[str], str]]) -> list[str]:
-    """Des colonnes alignées ; dessous, en retrait, un détail d'une ligne ou plusieurs : le tout tient en 80 colonnes."""
+    """Des colonnes alignées, et sous chacune, en retrait, un détail d'une ligne ou plusieurs : 80 colonnes."""
     corps = list(lignes)
     largeurs = [max(map(len, colonne)) for colonne in zip(titres, *(cellules for cellules, _ in corps), strict=True)]
 
