@@ -12853,7 +12853,7 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
                 f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
                 f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
             )
-    return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; manquent {' et '.join(morceaux)}"
+    return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
 # --- Flux ---
@@ -13485,7 +13485,8 @@ class Progression:
         self._barre: Any = None
         if active and sys.stderr is not None and sys.stderr.isatty():
             tqdm = importer("tqdm", "La barre de progression").tqdm
-            self._barre = tqdm(total=100, bar_format=self.FORME, leave=False, dynamic_ncols=True)
+            # Ni part ni barre avant le premier pas : un flux, ou une connexion lente, semblerait figé à 0 %.
+            self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
             SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
 
     FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import logging
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import module_ccxt_fr_v2 as collecte
@@ -40,7 +41,7 @@ A_DROITE = {"lignes", "trous", "temps", "requêtes", "taille"}
 
 
 def aligner(titres: Sequence[str], lignes: Iterable[tuple[Sequence[str], str]]) -> list[str]:
-    """Des colonnes alignées ; sous chaque ligne, en retrait, son détail : le tout tient en 80 colonnes."""
+    """Des colonnes alignées, et sous chacune, en retrait, un détail d'une ligne ou plusieurs : 80 colonnes."""
     corps = list(lignes)
     largeurs = [max(map(len, colonne)) for colonne in zip(titres, *(cellules for cellules, _ in corps), strict=True)]
 
@@ -50,7 +51,7 @@ def aligner(titres: Sequence[str], lignes: Iterable[tuple[Sequence[str], str]]) 
 
     rangees = [ranger(titres)]
     for cellules, detail in corps:
-        rangees += [ranger(cellules), *([f"  {detail}"] if detail else [])]
+        rangees += [ranger(cellules), *(f"  {ligne}" for ligne in detail.splitlines())]
     return rangees
 
 
@@ -67,8 +68,11 @@ def tableau(bilan: lot.BilanLot) -> list[str]:
         bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
         intervalle = "/".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
         ou = "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))
-        pourquoi = "" if demandes else detail.message.partition("\n")[0]  # un refus, ou un échec avant toute lecture
-        lignes.append((cellules, "  ".join(filter(None, [ou, pourquoi]))))
+        # La raison d'un refus ou d'un échec : celle de la tâche, sinon celle de chacun de ses symboles.
+        manques = [serie.message for serie in detail.series if serie.etat in ("refusee", "echec")]
+        dites = [dit.partition("\n")[0] for dit in ([detail.message] if detail.message else manques)]
+        raisons = [morceau for dit in dict.fromkeys(dites) for morceau in textwrap.wrap(dit, 78)]
+        lignes.append((cellules, "\n".join(filter(None, [ou, *raisons]))))
     etats = [ETATS[tache.etat] for tache in bilan.taches]
     comptes = ", ".join(f"{n} {etat}{'s' if n > 1 else ''}" for etat, n in collections.Counter(etats).items())
     pied = f"{comptes} ; {collecte.duree_lisible(bilan.duree_s)}, code {bilan.code}."

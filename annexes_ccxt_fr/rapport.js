@@ -81,8 +81,11 @@
   function dessinerCarte() {
     const debuts = Array.from({ length: carte.cases }, (_, i) => carte.debut + i * carte.pas);
     parId("carte").style.height = `${Math.min(1000, Math.max(220, 90 + 16 * series.length))}px`;
+    // Un téléphone n'a la place ni des noms entiers, ni de l'échelle ; deux séries ne partagent pas leur nom court.
+    const etroit = window.innerWidth < 600, courts = series.map((serie) => serie.nom.split(" (")[0]);
+    const noms = etroit && new Set(courts).size === courts.length ? courts : series.map((serie) => serie.nom);
     const fait = Plotly.newPlot("carte", [{
-      type: "heatmap", x: debuts, y: series.map((serie) => serie.nom), z: series.map((serie) => serie.cases.map((part) => part === null ? null : part / 10)),
+      type: "heatmap", showscale: !etroit, x: debuts, y: noms, z: series.map((serie) => serie.cases.map((part) => part === null ? null : part / 10)),
       zmin: 0, zmax: 100, colorscale: [[0, couleurs.echec], [0.99, "#f3d9a4"], [1, couleurs.ecrit]], colorbar: { ticksuffix: " %", thickness: 12 },
       hovertemplate: "%{y}<br>%{x|%-d %b %Y %H:%M}<br>%{z:.1f} %<extra></extra>", hoverongaps: false,
     }], {

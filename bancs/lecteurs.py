@@ -224,7 +224,7 @@ def mesurer(lecteur: Lecteur, chemin: Path, nom: str, table: pa.Table) -> str:
     if len(lues["timestamp"]) != table.num_rows:
         return f"**{len(lues['timestamp'])} lignes** sur {table.num_rows}"
     faux = ecarts(lues, table)
-    niveaux = " ; niveaux en texte JSON" if isinstance(next(filter(None, lues.get("bids", [])), None), str) else ""
+    niveaux = " ; niveaux en texte JSON" if any(isinstance(n, str) for n in lues.get("bids", [])[:9]) else ""
     dits = ", ".join(f"`{colonne}` {comment}" for colonne, comment in faux.items())
     return f"{f'juste, sauf {dits}' if faux else 'juste'}{niveaux}"
 

@@ -149,6 +149,22 @@ def test_l_echec_d_une_tache_n_arrete_pas_les_suivantes(lot: Lot, bourse: Bourse
     assert "Vouliez-vous dire « BTC/USDT »" in lot.bilan()["taches"][0]["conseil"]
 
 
+def test_le_tableau_dit_pourquoi_un_symbole_manque(lot: Lot, bourse: Bourse) -> None:
+    """Refusé ou en échec, un seul parmi d'autres : sa raison est sous sa tâche, après l'intervalle et le fichier."""
+    bourse.pannes.ajouter(Panne("http", "klines", code=503, symbole="ETHUSDT"))
+    lot.ecrire({**BTC, "symbole": None, "symbols": ["BTC/USDT", "ETH/USDT", "BTC/USTD"], "essais": 1})
+    fin = lot.lancer()
+    assert fin.code == 1
+    tache, intervalle, *raisons, pied = fin.out.splitlines()[1:]
+    assert tache.split()[:2] == ["btc", "échec"]
+    assert intervalle.startswith("  2024-03-05T10:00Z/2024-03-05T11:00Z  ")
+    assert raisons, fin.out
+    assert max(map(len, raisons)) <= 80
+    assert any(raison.startswith("  Symbole inconnu : « BTC/USTD »") for raison in raisons)
+    assert any(raison.startswith("  Bougies 1m de ETH/USDT") for raison in raisons)
+    assert pied.startswith("1 échec ; ")
+
+
 def test_une_faute_du_programme_n_arrete_pas_le_lot(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:
     """Même un bogue est un échec de sa tâche, en une phrase."""
     vraie = module.executer_async

@@ -97,6 +97,8 @@ def test_un_lot_a_une_barre_qui_nomme_sa_tache() -> None:
 
 def test_un_flux_n_a_pas_de_barre_figee() -> None:
     with sur_terminal() as (terminal, progression):
+        assert terminal.vues()[-1].startswith("connexion [")  # tant qu'on ne sait rien, ni part ni barre
+        assert "%" not in terminal.vues()[-1]
         progression(m.Avancement(BTC, instant(3), None, 9, 1, "9 lignes, 3,0/s, retard 0,4 s"))
         assert terminal.vues()[-1].startswith("9 lignes, 3,0/s, retard 0,4 s [")
         assert "%" not in terminal.vues()[-1]
