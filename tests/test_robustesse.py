@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
+import gzip
 import json
 import logging
+import math
 import os
 import re
 import sqlite3
