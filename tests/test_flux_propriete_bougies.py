@@ -35,11 +35,10 @@ class Marche:
     particularite: m.Particularite = field(default_factory=m.Particularite)
     requetes: int = 0
 
-    _decalage_ms: int = 0
-    _vu_ms: int = 0
-    _douteux_ms: int = 0
-    heure_ms = m.Connexion.heure_ms
-    noter_instant = m.Connexion.noter_instant
+    def __post_init__(self) -> None:
+        # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
+        horloge = m.Horloge()
+        self.heure_ms, self.noter_instant = horloge.heure_ms, horloge.noter_instant
 
     @property
     def api(self) -> Any:
@@ -258,6 +257,6 @@ def test_une_bougie_rendue_fausse_est_corrigee(nom: str, monkeypatch: pytest.Mon
     marche = Marche([[1] * 10] * 40)
     monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
     jeu = asyncio.run(jouer(marche, SCENARIOS[nom]))
-    assert jeu.fil._epreuve.reussie
+    assert jeu.fil.confrontation.crues
     assert jeu.fil.echec is None
     juger(jeu)
