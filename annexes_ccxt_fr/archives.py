@@ -963,15 +963,26 @@ def lire_trades(fichier: IO[bytes], natures: Mapping[str, pa.DataType] = _NATURE
             )  # fmt: skip
             conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
             with archive.open(membre) as flux:
-                for lot in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
-                    table = pa.Table.from_batches([lot]).rename_columns(noms)
-                    if any(colonne.null_count for colonne in table.columns):
-                        raise Ecarte("il y manque une valeur")
-                    yield table.set_column(3, "timestamp", en_ms(table["timestamp"]))
+                blocs: list[pa.RecordBatch] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
+                for bloc in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
+                    blocs.append(bloc)
+                    if sum(map(len, blocs)) >= LIGNES_PAR_LOT:
+                        yield _trades_lus(blocs, noms)
+                        blocs = []
+                if any(map(len, blocs)):
+                    yield _trades_lus(blocs, noms)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
     except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
         raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
+
+
+def _trades_lus(blocs: Sequence[pa.RecordBatch], noms: Sequence[str]) -> pa.Table:
+    """Des blocs d'un CSV en une table, les instants en ms. Lève Ecarte."""
+    table = pa.Table.from_batches(blocs).rename_columns(list(noms))
+    if any(colonne.null_count for colonne in table.columns):
+        raise Ecarte("il y manque une valeur")
+    return table.set_column(3, "timestamp", en_ms(table["timestamp"]))
 
 
 @dataclass
@@ -1235,27 +1246,26 @@ class TradesDesArchives(_HistoireDesArchives):
         retenu.fichier.seek(0)
         jusqua = -1 if self._suivis else min((debut for debut, _ in retenu.surs), default=0)
         lots, dernier = lire_trades(retenu.fichier), None
-        while (lot := await asyncio.to_thread(next, lots, None)) is not None:
-            for table in (lot.slice(rang, LIGNES_PAR_LOT) for rang in range(0, lot.num_rows, LIGNES_PAR_LOT)):
-                debut, lien = table["timestamp"][0].as_py(), -1
-                if jusqua < 0:  # d'un fichier à l'autre, des ids qui se suivent disent que rien ne manque
-                    lien = self._dernier[1] if table["id"][0].as_py() == self._dernier[0] + 1 else -1
-                    jusqua = lien if lien >= 0 else debut + 1
-                depart, jusqua = jusqua, table["timestamp"][-1].as_py()
-                for sur in retenu.surs:
-                    if sur[1] <= debut or sur[0] > jusqua:
-                        continue
-                    tout = sur[0] <= debut and jusqua < sur[1]
-                    siennes = table if tout else table.filter(_dans(table["timestamp"], [sur]))
-                    relie = lien >= 0 and sur[0] <= debut  # rien n'eut lieu depuis le dernier trade du fichier d'avant
-                    couverts = croiser([(depart, jusqua)], [(lien, sur[1]) if relie else sur])
-                    if siennes.num_rows:
-                        self._dernier = siennes["id"][-1].as_py(), siennes["timestamp"][-1].as_py()
-                    if siennes.num_rows or couverts:
-                        if dernier is not None:
-                            yield dernier
-                        lignes = await asyncio.to_thread(self._habiller, siennes)
-                        dernier = Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+        while (table := await asyncio.to_thread(next, lots, None)) is not None:
+            debut, lien = table["timestamp"][0].as_py(), -1
+            if jusqua < 0:  # d'un fichier à l'autre, des ids qui se suivent disent que rien ne manque
+                lien = self._dernier[1] if table["id"][0].as_py() == self._dernier[0] + 1 else -1
+                jusqua = lien if lien >= 0 else debut + 1
+            depart, jusqua = jusqua, table["timestamp"][-1].as_py()
+            for sur in retenu.surs:
+                if sur[1] <= debut or sur[0] > jusqua:
+                    continue
+                tout = sur[0] <= debut and jusqua < sur[1]
+                siennes = table if tout else table.filter(_dans(table["timestamp"], [sur]))
+                relie = lien >= 0 and sur[0] <= debut  # rien n'eut lieu depuis le dernier trade du fichier d'avant
+                couverts = croiser([(depart, jusqua)], [(lien, sur[1]) if relie else sur])
+                if siennes.num_rows:
+                    self._dernier = siennes["id"][-1].as_py(), siennes["timestamp"][-1].as_py()
+                if siennes.num_rows or couverts:
+                    if dernier is not None:
+                        yield dernier
+                    lignes = await asyncio.to_thread(self._habiller, siennes)
+                    dernier = Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
         if dernier is not None:  # d'un contrat, le volume de chaque jour a tout prouvé, jusqu'à sa fin
             reste = [] if self._suivis else oter(retenu.surs, [(0, jusqua)])
             yield dernier._replace(couverts=unir(dernier.couverts, reste))
