@@ -255,11 +255,15 @@ def test_les_options_d_execution_ont_leurs_valeurs() -> None:
 
 
 def test_les_fautes_d_execution_et_de_tache_sont_dites_ensemble() -> None:
-    """Toutes les fautes d'un coup : option inconnue, exécution, valeur, et oubli."""
+    """Toutes les fautes d'un coup : option inconnue, exécution, valeur, et oubli ; une liste se passe de symbole."""
     listes = "(choix : exchanges, marches, timeframes, donnees)"
     assert fautes_cli("--jornal", "info", "--lister", "marché", "--limite", "x") == [
         "--jornal : option inconnue. Vouliez-vous dire « --journal » ?",
         f"--lister : « marché » n'est pas permis {listes}. Vouliez-vous dire « marches » ?",
+        "--limite : un entier est attendu, pas « x »",
+    ]
+    assert fautes_cli("--jornal", "info", "--limite", "x") == [
+        "--jornal : option inconnue. Vouliez-vous dire « --journal » ?",
         "--limite : un entier est attendu, pas « x »",
         "--symbole : un symbole est demandé (exemple : BTC/USDT)",
     ]
