@@ -371,8 +371,8 @@ class MexcSwap(Simulateur):
             marche = {"symbol": "AAAUSDT", "status": "1", "baseAsset": "AAA", "quoteAsset": "USDT"}
             return {"symbols": [{**marche, "isSpotTradingAllowed": True, "baseSizePrecision": "0.001"}]}
         if chemin == "/contract/detail":
-            marche = {"symbol": "AAA_USDT", "baseCoin": "AAA", "quoteCoin": "USDT", "settleCoin": "USDT", "state": 0}
-            return {"data": [{**marche, "contractSize": 0.001, "volUnit": 1, "priceUnit": 0.01}]}
+            marche = {"symbol": "AAA_USDT", "baseCoin": "AAA", "quoteCoin": "USDT", "settleCoin": "USDT"}
+            return {"data": [{**marche, "state": 0, "contractSize": 0.001, "volUnit": 1, "priceUnit": 0.01}]}
         if chemin == "/contract/deals/AAA_USDT":
             return {"success": True, "data": [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, 100)]}
         raise RefusError(404, {"code": 404, "msg": chemin})
