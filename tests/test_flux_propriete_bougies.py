@@ -36,8 +36,7 @@ class Marche:
     requetes: int = 0
 
     def __post_init__(self) -> None:
-        # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
-        horloge = m.Horloge()
+        horloge = m.Horloge()  # celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas)
         self.heure_ms, self.noter_instant = horloge.heure_ms, horloge.noter_instant
 
     @property
