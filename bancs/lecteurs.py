@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import importlib.metadata
 import json
+import os
 import sqlite3
 import sys
 import tempfile
@@ -298,6 +299,10 @@ def _un_symbole(chemin: Path, symbole: str) -> None:
     assert nombre == PAR_SYMBOLE  # noqa: S101  un banc qui mesure autre chose s'arrête
 
 
+def _charge() -> str:
+    return f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "inconnue"
+
+
 def _duree(faire: Callable[..., object], *arguments: object) -> float:
     durees = []
     for _ in range(2):
@@ -321,7 +326,8 @@ def page() -> str:
         "## Quel format pour quel usage", "",
         *formats, "",
         f"{SYMBOLES} symboles, {PAR_SYMBOLE} bougies chacun, dans un seul fichier ; le meilleur de deux essais. Un",
-        "symbole : un filtre de pyarrow.dataset, une clause `WHERE` en SQLite.", "",
+        f"symbole : un filtre de pyarrow.dataset, une clause `WHERE` en SQLite. Charge de la machine : {_charge()} sur",
+        f"{os.cpu_count()} cœurs ; au-delà d'eux, seuls les rapports comptent.", "",
         "## Ce que chaque outil en lit", "",
         f"{LIGNES} lignes de chaque type, relues par chaque outil appelé sans y penser, comparées cellule à",
         "cellule ; « juste » : toutes. « trades réunis » : un id, tard dans le fichier, est `123-125`.", "",
