@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import importlib.metadata
 import json
+import os
 import sqlite3
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 RACINE = Path(__file__).parent.parent
 sys.path[:0] = [str(RACINE), str(RACINE / "tests")]
@@ -271,15 +273,22 @@ def _ecrire_gros(chemin: Path) -> None:
     table = vraies("ohlcv", PAR_SYMBOLE)
     instants = collecte.instants_de(table)
     with ecrivain:
-        for cle in cles:
-            sienne = table.set_column(1, "symbole", pa.array([cle.symbole] * table.num_rows))
+        for rang, cle in enumerate(cles):
+            sienne = _prix_a_elle(table, rang).set_column(1, "symbole", pa.array([cle.symbole] * table.num_rows))
             ecrivain.ecrire(collecte.Lot(cle, sienne, [(instants[0], instants[-1] + 1)], []), fiche(cle))
         ecrivain.finir()
 
 
+def _prix_a_elle(table: pa.Table, rang: int) -> pa.Table:
+    """Les mêmes bougies à un autre prix, au centime : des copies se comprimeraient comme aucun marché."""
+    for nom in collecte.VALEURS_OHLCV:
+        place = table.schema.names.index(nom)
+        table = table.set_column(place, nom, pc.round(pc.multiply(table[nom], 1 + rang / 997), 2))
+    return table
+
+
 def _un_symbole(chemin: Path, symbole: str) -> None:
     """Comme on le fait d'ordinaire : un filtre d'Arrow, une clause WHERE."""
-    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     if chemin.suffix == ".db":
@@ -290,9 +299,13 @@ def _un_symbole(chemin: Path, symbole: str) -> None:
     assert nombre == PAR_SYMBOLE  # noqa: S101  un banc qui mesure autre chose s'arrête
 
 
+def _charge() -> str:
+    return f"{os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "inconnue"
+
+
 def _duree(faire: Callable[..., object], *arguments: object) -> float:
     durees = []
-    for _ in range(3):
+    for _ in range(2):
         depart = time.perf_counter()
         faire(*arguments)
         durees.append(time.perf_counter() - depart)
@@ -312,8 +325,9 @@ def page() -> str:
         f"Page faite par `python bancs/lecteurs.py docs/lecteurs.md`. Versions : {versions}.", "",
         "## Quel format pour quel usage", "",
         *formats, "",
-        f"{SYMBOLES} symboles, {PAR_SYMBOLE} bougies chacun, dans un seul fichier ; le meilleur de trois essais. Un",
-        "symbole : un filtre de pyarrow.dataset, une clause `WHERE` en SQLite.", "",
+        f"{SYMBOLES} symboles, {PAR_SYMBOLE} bougies chacun, dans un seul fichier ; le meilleur de deux essais. Un",
+        f"symbole : un filtre de pyarrow.dataset, une clause `WHERE` en SQLite. Charge de la machine : {_charge()} sur",
+        f"{os.cpu_count()} cœurs ; au-delà d'eux, seuls les rapports comptent.", "",
         "## Ce que chaque outil en lit", "",
         f"{LIGNES} lignes de chaque type, relues par chaque outil appelé sans y penser, comparées cellule à",
         "cellule ; « juste » : toutes. « trades réunis » : un id, tard dans le fichier, est `123-125`.", "",
