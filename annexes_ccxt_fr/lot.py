@@ -770,13 +770,8 @@ class BilanLot:
         return cls(str(plan.fichier.absolute()) if plan.fichier else plan.nom, taches, plan.noms)
 
     def conclure(self) -> None:
-        """Le code global : le plus grave des tâches.
-
-        Le 2 dit que rien n'a été écrit : quand d'autres tâches ont travaillé, celle qui est refusée est un échec.
-        """
+        """Le code global : le plus grave des tâches."""
         codes = [tache.code for tache in self.taches if tache.code is not None]
-        if set(codes) != {CODE_DEMANDE}:
-            codes = [CODE_ECHEC if code == CODE_DEMANDE else code for code in codes]
         self.code = max(codes, key=GRAVITE.index, default=CODE_SUCCES)
 
     def refuser(self, erreur: ErreurCollecte) -> None:

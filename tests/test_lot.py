@@ -137,7 +137,7 @@ def test_l_echec_d_une_tache_n_arrete_pas_les_suivantes(lot: Lot, bourse: Bourse
     bourse.pannes.ajouter(Panne("http", "klines", code=503, symbole="ETHUSDT"))
     lot.ecrire(FAUX, {**ETH, "essais": 1}, BTC)
     fin = lot.lancer("--bilan", str(lot.dossier / "b.json"))
-    assert fin.code == 1  # une tâche est refusée, 2, mais d'autres ont écrit
+    assert fin.code == 2
     assert etats(lot.bilan()) == {"faux": "refusee", "eth": "echec", "btc": "complete"}
     assert "  Symbole inconnu : « BTC/USTD » sur binance (spot)" in fin.out.splitlines(), "la raison d'un refus"
     assert [t["code"] for t in lot.bilan()["taches"]] == [2, 1, 0]
@@ -316,7 +316,7 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
     avant = lot.empreinte()
     bourse.requetes.clear()
     fin = lot.lancer("--simulation")
-    assert fin.code == 1  # ce que rendrait l'exécution
+    assert fin.code == 2
     sans_mesures = re.sub(r"\d+(,\d)? (s|ms|Ko|o)\b", "X", fin.out)
     assert [" ".join(ligne.split()) for ligne in sans_mesures.splitlines()] == [
         "tâche lignes requêtes temps taille",
@@ -619,7 +619,7 @@ def test_les_metriques_se_relisent(lot: Lot, bourse: Bourse) -> None:
     chemin = lot.dossier / "m.prom"
     lot.ecrire({**BTC, "date_debut": "2024-03-05T10:00"}, FAUX)
     depart = time.time()
-    assert lot.lancer("--metriques", str(chemin)).code == 1
+    assert lot.lancer("--metriques", str(chemin)).code == 2
     lues = metriques(chemin)
     assert lues["ccxt_fr_code", "btc", ""] == 0
     assert lues["ccxt_fr_code", "faux", ""] == 2

@@ -78,7 +78,7 @@ def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
     for nom in lot.fichiers():
         (lot.dossier / nom).unlink()
     la_bas = lot.lancer("--bilan", str(lot.dossier / "b.json"), "--dask", cluster.scheduler_address)
-    assert la_bas.code == ici.code == 1, la_bas.err
+    assert la_bas.code == ici.code == 2, la_bas.err
     assert etats(lot.bilan()) == {"btc": "complete", "faux": "refusee", "base": "partielle", "deux": "complete"}
     assert comparable(lot.bilan()) == comparable(bilan)
     duree = r"\d+(,\d)? (s|ms)\b"  # « 12 s » sur une machine chargée
@@ -86,7 +86,7 @@ def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
     assert contenus(lot) == fichiers
     assert lot.lignes("base.sqlite") == lignes
     avant = {n: v for n, v in lot.empreinte().items() if n in fichiers}
-    assert lot.lancer("--dask", cluster.scheduler_address).code == 1
+    assert lot.lancer("--dask", cluster.scheduler_address).code == 2
     assert {n: v for n, v in lot.empreinte().items() if n in fichiers} == avant
     assert re.search(r"INFO    btc : Terminé : 60 lignes nouvelles", la_bas.err), "le journal des workers est ramené"
 

@@ -143,7 +143,7 @@ def test_un_flux_en_echec_n_arrete_pas_l_autre(lot: Lot) -> None:
     """Un symbole inconnu refuse sa tâche ; l'autre suit le sien jusqu'au bout."""
     ecrire(lot, {**SANS_FIN[0], "symbole": "BTC/USTD"}, SANS_FIN[1])
     fin = lot.lancer("--duree-max", "4", "--bilan", str(lot.dossier / "bilan.json"))
-    assert fin.code == 1
+    assert fin.code == 2
     assert etats(lot.bilan("bilan.json")) == {"a": "refusee", "b": "complete"}
     assert est_l_oracle(lot.dossier / "b.csv", "binance", "ETH/USDT") >= 2
 
