@@ -8185,7 +8185,9 @@ class Pages:
         self._ignores: set[str] = set()
         self._demander = demander
         self._plafonds: collections.Counter[int] = collections.Counter()
-        self._sourdes: set[Intervalle] = set()  # demandes dont la réponse commence après leur fin, et va à maintenant
+        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
+        self._sourdes: set[Intervalle] = set()
+        self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
@@ -8206,7 +8208,7 @@ class Pages:
     @property
     def est_figee(self) -> bool:
         """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
-        return len(self._sourdes) >= SOURDES_MAX
+        return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
@@ -8319,6 +8321,9 @@ class Pages:
             self._ignores |= {bord for bord, passe in passes.items() if passe}
         if de_la_serie and ancree and instants[0] >= fin:
             self._sourdes.add((debut, fin))
+        # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
+        if de_la_serie and ancree and timeframe.compter(debut, fin) <= 2 * MARGE and len(instants) > 8 * MARGE:
+            self._deborde = True
         if instants and not ancree:
             if de_la_serie:
                 self._sourdes.clear()

@@ -99,12 +99,14 @@ def test_8_1_une_reponse_qui_tait_une_voisine_ecrite_accuse_l_exchange() -> None
 
 
 def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
-    """Les heures d'autour, rien entre elles, et des pages de minutes serrées aux deux bords."""
+    """Les heures d'autour, rien entre elles ; aux deux bords, une page rend la voisine, une autre se tait."""
     vide = manque(10, 600, 9, 600)
     heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
     bords = reponse(minutes(8, 9), *minutes(7, 107)), reponse(minutes(600), *minutes(500, 602))
-    assert raisons(vide, heures, *bords) == [SANS_TRANSACTION]
-    assert raisons(vide, *bords) == [ECHEC]  # des silences, que rien n'encadre
+    muettes = reponse([], *minutes(10, 110)), reponse([], *minutes(500, 600))
+    assert raisons(vide, heures, *bords, *muettes) == [SANS_TRANSACTION]
+    assert raisons(vide, *bords, *muettes) == [ECHEC]  # des silences, que rien n'encadre
+    assert raisons(vide, heures, *bords) == [ECHEC, SANS_TRANSACTION]  # une page toujours coupée en tairait autant
     assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
 
 
@@ -234,7 +236,7 @@ def test_8_kraken_ne_dit_pas_sans_transaction_ce_qu_il_ne_sert_pas(tmp_path: Pat
     code, serie = hors_ligne(tmp_path, "--date-debut", str(jour), "--date-fin", str(fin), "--timeframe", "1m")
     assert code == 3
     assert [t["raison"] for t in serie["trous"]] == ["hors_fenetre_api"]  # type: ignore[attr-defined]
-    assert int(str(serie["requetes"])) <= 8  # sourd, il n'est pas questionné plus longtemps
+    assert int(str(serie["requetes"])) <= 11  # sourd, il n'est pas questionné plus longtemps
 
 
 def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
