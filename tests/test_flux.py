@@ -576,8 +576,10 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou_dit() -> None:
             (trou,) = recolte.trous("BTC/USDT")
             assert trou.raison == m.HORS_FENETRE_API
             instants = [ligne["timestamp"] for ligne in recolte.lignes("BTC/USDT")]
-            # Sa dernière milliseconde est celle où commence la page : peut-être entamée.
-            assert not any(trou.debut <= instant < trou.fin - 1 for instant in instants)
+            # Sa première milliseconde est celle du dernier trade reçu, sa dernière celle où commence la page : d'autres
+            # ont pu les partager.
+            assert not any(trou.debut < instant < trou.fin - 1 for instant in instants)
+            assert trou.debut in instants
             assert sum(instant >= trou.fin - 1 for instant in instants) >= 50
 
     jouer(essai())
