@@ -3413,7 +3413,7 @@ class FichierScelle(io.RawIOBase):
 
 # --- Le contrat. Une `Sortie` range des lots ; ce qu'un fichier a de propre à son format est dans un codec, sans état.
 # Ajouter un format de fichier : un Codec (ses trois fonctions abstraites), et une ligne dans ECRIVAINS, plus bas.
-# Rien ailleurs : les options, la déduction du format et la suite de conformité (tests/test_ecrivains.py) en partent.
+# Rien ailleurs : les options, la déduction du format et la suite de conformité en partent.
 
 
 class Brut(NamedTuple):
@@ -5840,7 +5840,7 @@ def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
-# classes de ccxt 4.5.90, capturées : tests/test_classes.py les refait toutes.
+# classes de ccxt 4.5.90, capturées : tests/exchanges/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.

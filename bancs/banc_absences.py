@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 RACINE = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(RACINE), str(RACINE / "tests")]
+sys.path[:0] = [str(RACINE), str(RACINE / "tests" / "outils")]
 
 from mensonges import fautes, tirer  # noqa: E402  le chemin vient d'être posé
 

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 RACINE = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(RACINE), str(RACINE / "tests")]
+sys.path[:0] = [str(RACINE), str(RACINE / "tests" / "outils")]
 
-import outils_bout_en_bout as outils  # noqa: E402
+import ligne_de_commande as outils  # noqa: E402
 
 import module_ccxt_fr_v2 as m  # noqa: E402
 from bourse_locale import Bourse  # noqa: E402

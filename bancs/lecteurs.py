@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 RACINE = Path(__file__).parent.parent
-sys.path[:0] = [str(RACINE), str(RACINE / "tests")]
+sys.path[:0] = [str(RACINE), str(RACINE / "tests" / "outils")]
 
-from outils_ecrivains import creer, fiche, ligne  # noqa: E402
+from sorties_modeles import creer, fiche, ligne  # noqa: E402
 
 import module_ccxt_fr_v2 as collecte  # noqa: E402  après le chemin
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from outils_bout_en_bout import tuer_les_lances
+from ligne_de_commande import tuer_les_lances
 
 from bourse_locale import Bourse
 

@@ -1,0 +1,223 @@
+"""kraken v2 en direct, par la vraie classe ccxt.pro : sommes de contrôle, minutes vides tues, refus sans réponse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+from zlib import crc32
+
+import cas_de_flux as outils
+import pytest
+from cas_de_flux import Banc, jouer
+
+from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche
+from bourse_locale.pannes import Panne
+
+SYMBOLES = ["BTC/USD", "ETH/EUR", "DOGE/USDT"]
+
+
+@pytest.mark.parametrize("symbole", SYMBOLES)
+def test_trades(symbole: str) -> None:
+    """Les trades reçus sont ceux du marché ; REST les rend sous le même trade_id, à la même milliseconde."""
+    jouer("kraken", lambda banc: outils.trades_exacts(banc, symbole))
+
+
+def test_trades_de_plusieurs_marches() -> None:
+    """Un abonnement porte plusieurs marchés ; kraken répond marché par marché."""
+    jouer("kraken", lambda banc: outils.trades_exacts(banc, *SYMBOLES))
+
+
+@pytest.mark.parametrize("symbole", SYMBOLES)
+def test_bougies(symbole: str) -> None:
+    """Les bougies closes sont celles du REST, sans message de clôture."""
+    jouer("kraken", lambda banc: outils.bougies_exactes(banc, symbole))
+
+
+def test_l_instantane_rend_les_dernieres_bougies() -> None:
+    """L'abonnement commence par les dernières bougies, closes comprises."""
+
+    async def scenario(banc: Banc) -> None:
+        banc.suivre("watch_ohlcv", "BTC/USD", "1m")
+        await banc.attendre(lambda: banc.rendus, "instantané")
+        assert len(banc.rendus[0]) == 12
+        debut = banc.rendus[0][0][0]
+        closes = banc.oracle_bougies("BTC/USD", "1m", debut)
+        assert [list(b) for b in banc.rendus[0]][:-1] == closes
+
+    jouer("kraken", scenario)
+
+
+@pytest.mark.parametrize("profondeur", [10, 25, 100])
+def test_carnet(profondeur: int) -> None:
+    """Instantané et écarts tronqués donnent le carnet de la bourse."""
+    jouer("kraken", lambda banc: outils.carnets_exacts(banc, profondeur, "BTC/USD", limite=profondeur))
+
+
+def test_carnets_de_plusieurs_marches() -> None:
+    """Un carnet par marché, dix niveaux par défaut."""
+    jouer("kraken", lambda banc: outils.carnets_exacts(banc, 10, *SYMBOLES))
+
+
+def texte(nombre: str) -> str:
+    """Rend un nombre comme la somme de contrôle le lit."""
+    return nombre.replace(".", "").lstrip("0")
+
+
+def test_la_somme_se_verifie_sur_les_textes_recus() -> None:
+    """La somme de chaque message est celle des dix premiers niveaux, recomposés par un client ; une fausse se voit."""
+
+    async def scenario(banc: Banc) -> None:
+        livre: dict[str, dict[str, str]] = {"bids": {}, "asks": {}}
+        async with outils.brute(banc, "/v2") as ws:
+            params = {"channel": "book", "symbol": ["BTC/USD"], "depth": 10}
+            await ws.send_json({"method": "subscribe", "params": params, "req_id": 3})
+            assert (await ws.receive_json())["success"]
+            verdicts = [await lire_carnet(ws, livre)]
+            for _ in range(60):
+                banc.bourse.avancer(100)
+                verdicts.append(await lire_carnet(ws, livre))
+            assert all(verdicts)
+            banc.bourse.pannes.ajouter(Panne("ws_somme", fois=1))
+            banc.bourse.avancer(100)
+            assert not await lire_carnet(ws, livre)
+
+    jouer("kraken", scenario)
+
+
+async def lire_carnet(ws: Any, livre: dict[str, dict[str, str]]) -> bool:
+    """Applique un message de carnet, tronque à dix niveaux, et dit si la somme est la bonne."""
+    message = await ws.receive_json(loads=partial(json.loads, parse_float=str))
+    (donnee,) = message["data"]
+    for cote in ("bids", "asks"):
+        for niveau in donnee[cote]:
+            livre[cote][niveau["price"]] = niveau["qty"]
+        vivants = [(p, q) for p, q in livre[cote].items() if float(q)]
+        livre[cote] = dict(sorted(vivants, key=lambda v: float(v[0]), reverse=cote == "bids")[:10])
+    textes = [texte(t) for cote in ("asks", "bids") for niveau in livre[cote].items() for t in niveau]
+    return bool(crc32("".join(textes).encode()) == donnee["checksum"])
+
+
+def test_carnet_croise() -> None:
+    """Un carnet croisé passe, puis se répare."""
+    jouer("kraken", lambda banc: outils.carnet_croise(banc, 10, "ETH/EUR"))
+
+
+def test_trades_doubles() -> None:
+    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
+    jouer("kraken", lambda banc: outils.trades_doubles(banc, "ETH/EUR"))
+
+
+def test_ticker() -> None:
+    """Un ticker suit le marché."""
+    jouer("kraken", lambda banc: outils.ticker_exact(banc, "BTC/USD"))
+
+
+def test_tickers() -> None:
+    """Plusieurs tickers en un abonnement."""
+    jouer("kraken", lambda banc: outils.ticker_exact(banc, *SYMBOLES))
+
+
+def test_minutes_vides() -> None:
+    """Une minute sans trade n'est pas envoyée, alors que REST la rend plate."""
+    jouer("kraken", lambda b: outils.minutes_vides(b, "BTC/USD", plates=False), marche=Marche(3, taux_vide=0.4))
+
+
+async def avancer_en_ns(exchange: Any, symbole: str, dernier: Any, premier: Any) -> list[Any]:
+    """Avance dans Trades par un curseur en nanosecondes, mille par page, jusqu'au premier trade de la reprise."""
+    trouves: list[Any] = []
+    curseur = str(dernier["timestamp"] * 1_000_000 - 1)
+    while not trouves or trouves[-1]["timestamp"] < premier["timestamp"]:
+        page = await exchange.fetch_trades(symbole, None, None, {"since": curseur})
+        trouves += page
+        # ccxt pose le curseur suivant au bout de `info` du dernier trade.
+        curseur = page[-1]["info"][-1]
+    return trouves
+
+
+@pytest.mark.parametrize("heures", [1, 5])
+def test_coupure_comblee(heures: int) -> None:
+    """Des pages de Trades comblent une coupure, par les mêmes trade_id."""
+    jouer("kraken", lambda banc: outils.coupure_comblee(banc, "BTC/USD", heures * HEURE_MS, avancer_en_ns))
+
+
+def test_horloge_acceleree() -> None:
+    """À 120 minutes par minute, rien ne se perd."""
+    jouer("kraken", lambda banc: outils.horloge_acceleree(banc, "BTC/USD"), acceleration=120.0)
+
+
+def test_pongs() -> None:
+    """Le ping est une méthode, le pong une autre."""
+    jouer("kraken", lambda banc: outils.pongs(banc, "BTC/USD"), ccxt={"streaming": {"keepAlive": 250}})
+
+
+def test_un_refus_ne_rend_jamais_la_main() -> None:
+    """Ccxt rejette un refus sous le numéro de la demande, que personne n'attend : l'appel dort sans fin."""
+
+    async def scenario(banc: Banc) -> None:
+        banc.bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="ETH/EUR"))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(banc.exchange.watch_trades("ETH/EUR"), 0.3)
+        (connexion,) = banc.bourse.connexions
+        assert (connexion.refus, connexion.envoyes, connexion.fin) == (["ETH/EUR"], 1, None)
+
+    jouer("kraken", scenario)
+
+
+@pytest.mark.parametrize(
+    ("params", "refus"),
+    [
+        ({"channel": "trade", "symbol": ["XBT/USD"]}, "Currency pair not supported XBT/USD"),
+        ({"channel": "ohlc", "symbol": ["BTC/USD"], "interval": 7}, "Subscription ohlc interval not supported"),
+        ({"channel": "book", "symbol": ["BTC/USD"], "depth": 7}, "Subscription depth not supported"),
+        ({"channel": "foo", "symbol": ["BTC/USD"]}, "Subscription name invalid"),
+        ({"channel": "trade"}, "Malformed request"),
+    ],
+)
+def test_refus(params: dict[str, Any], refus: str) -> None:
+    """Chaque demande fautive reçoit le texte de kraken."""
+
+    async def scenario(banc: Banc) -> None:
+        async with outils.brute(banc, "/v2") as ws:
+            await ws.send_json({"method": "subscribe", "params": params, "req_id": 5})
+            recu = await ws.receive_json()
+            assert (recu["error"], recu["success"]) == (refus, False)
+
+    jouer("kraken", scenario)
+
+
+def test_un_seul_intervalle_par_marche_et_par_connexion() -> None:
+    """Le deuxième intervalle d'un marché est refusé ; ccxt, lui, ne le demande même pas et mêle les deux."""
+
+    async def scenario(banc: Banc) -> None:
+        async with outils.brute(banc, "/v2") as ws:
+            textes = []
+            for intervalle in (1, 5):
+                params = {"channel": "ohlc", "symbol": ["BTC/USD"], "interval": intervalle, "snapshot": False}
+                await ws.send_json({"method": "subscribe", "params": params, "req_id": intervalle})
+                textes.append((await ws.receive_json()).get("error"))
+            assert textes == [None, "Already subscribed to one ohlc interval on this symbol"]
+        assert len(banc.bourse.connexions[0].abonnements) == 1
+        banc.suivre("watch_ohlcv", "ETH/EUR", "1m")
+        await banc.attendre(lambda: banc.rendus, "bougies de 1m")
+        attente = asyncio.ensure_future(banc.exchange.watch_ohlcv("ETH/EUR", "5m"))
+        await asyncio.sleep(0)
+        banc.bourse.avancer(MINUTE_MS)
+        demandee_en_5m = await asyncio.wait_for(attente, outils.PLAFOND_S)
+        assert {b[0] for b in demandee_en_5m} <= {b[0] for b in banc.exchange.ohlcvs["ETH/EUR"]["1m"]}
+        assert banc.bourse.connexions[1].abonnements == ["ohlc:ETH/EUR"]
+
+    jouer("kraken", scenario)
+
+
+def test_les_trades_n_ont_un_instantane_que_sur_demande() -> None:
+    """`snapshot` vaut faux pour les trades ; demandé, il rend les cinquante derniers."""
+
+    async def scenario(banc: Banc) -> None:
+        trades = await asyncio.wait_for(
+            banc.exchange.watch_trades("BTC/USD", None, None, {"snapshot": True}), outils.PLAFOND_S
+        )
+        assert outils.lus(trades) == banc.oracle_trades("BTC/USD", banc.maintenant - 60 * MINUTE_MS)[-50:]
+
+    jouer("kraken", scenario)

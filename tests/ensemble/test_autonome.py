@@ -1,0 +1,166 @@
+"""Le module copié seul dans un dossier vide : il se suffit, et dit ce qui lui manque."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande
+from marche_simule import marche_commun
+
+from bourse_locale import Bourse
+
+# Là où le projet est installé (pip install -e), ses autres pièces s'importent de partout : les cacher.
+CACHER = "import runpy, sys\nfor voisin in ('bourse_locale', 'annexes_ccxt_fr'): sys.modules[voisin] = None\n"
+SANS_VOISINS = CACHER + "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+@pytest.fixture
+def seul(tmp_path: Path) -> Path:
+    """Un dossier qui ne contient que le module."""
+    return Path(shutil.copy(MODULE, tmp_path))
+
+
+def lancer(seul: Path, *mots: str) -> subprocess.CompletedProcess[str]:
+    """Python dans ce dossier, sans chemin vers le dépôt."""
+    env = {nom: valeur for nom, valeur in os.environ.items() if nom not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    return subprocess.run(
+        [sys.executable, *mots], cwd=seul.parent, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_copie_seul_il_s_importe_et_construit_une_tache(seul: Path) -> None:
+    """L'import ne demande ni ccxt, ni pyarrow, ni le reste du dépôt ; il ne crée rien."""
+    code = (
+        "import sys, module_ccxt_fr_v2 as m\n"
+        "tache = m.construire({'symbole': 'BTC/USDT', 'timeframe': '1h'})\n"
+        "assert not {'ccxt', 'pyarrow', 'bourse_locale'} & set(sys.modules)\n"
+        "print(m.__file__, tache.timeframe)"
+    )
+    fini = lancer(seul, "-c", code)
+    assert (fini.returncode, fini.stderr) == (0, "")
+    assert fini.stdout.split() == [str(seul.resolve()), "1h"]
+    assert {f.name for f in seul.parent.iterdir()} <= {seul.name, "__pycache__"}
+
+
+def test_copie_seul_il_affiche_son_aide(seul: Path) -> None:
+    """L'aide est en français et complète."""
+    fini = lancer(seul, seul.name, "--help")
+    assert (fini.returncode, fini.stderr) == (0, "")
+    assert "--hors-ligne" in fini.stdout
+    assert "Codes de sortie" in fini.stdout
+
+
+def test_copie_seul_il_liste_les_timeframes(seul: Path) -> None:
+    """`--lister timeframes` n'a besoin que de ccxt, et du réseau en rien."""
+    fini = lancer(seul, seul.name, "--exchange", "okx", "--lister", "timeframes")
+    assert fini.returncode == 0, fini.stderr
+    assert {"1m", "1h", "1d", "1w", "1M"} <= set(fini.stdout.split())
+
+
+def test_copie_seul_hors_ligne_dit_ce_qui_manque(seul: Path) -> None:
+    """Sans l'exchange embarqué : son nom, que faire, code 2, et rien d'écrit."""
+    fini = lancer(seul, "-c", SANS_VOISINS, seul.name, "--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-1h")
+    assert fini.returncode == 2
+    assert "bourse_locale" in fini.stderr
+    assert "--hors-ligne" in fini.stderr
+    assert "Traceback" not in fini.stderr
+    assert not (seul.parent / "donnees").exists()
+
+
+# Les cinq tâches de la carte : fabrique, historique, flux, agrégation, écrivains
+
+
+def seul_en_ligne(seul: Path, arguments: list[str]) -> None:
+    """Une ligne de commande, sans voisin, qui réussit."""
+    fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *arguments)
+    assert fini.returncode == 0, fini.stderr
+
+
+def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
+    """Il ouvre l'exchange, lit l'historique, suit un flux, agrège ses trades, écrit et relit, sans rien du dépôt."""
+    bougies, trades = seul.with_name("bougies.parquet"), seul.with_name("trades.csv")
+    with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
+        fin = bourse.maintenant_ms() // HEURE * HEURE
+        seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
+        seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
+    code = CACHER + (
+        "import module_ccxt_fr_v2 as m\n"
+        "print(m.lire('bougies.parquet').num_rows, *map(len, m.agreger_trades(m.lire('trades.csv'), ['1m']).values()))"
+    )
+    fini = lancer(seul, "-c", code)
+    assert (fini.returncode, fini.stderr) == (0, "")
+    lues, agregees = map(int, fini.stdout.split())
+    assert lues == 60
+    assert agregees >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quoi"),
+    [(["--verifier", "x.csv"], "--verifier"), (["--simulation", "--symbole", "BTC/USDT"], "--simulation")],
+)
+def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments: list[str], quoi: str) -> None:
+    """Le dossier, l'option, que faire ; code 2, rien d'écrit."""
+    fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *arguments)
+    assert (fini.returncode, fini.stdout) == (2, "")
+    assert f"{quoi} demande le dossier « annexes_ccxt_fr », livré à côté du module" in fini.stderr
+    assert f"Copiez-le aussi, ou ôtez {quoi}." in fini.stderr
+    assert "Traceback" not in fini.stderr
+    assert {f.name for f in seul.parent.iterdir()} <= {seul.name, "__pycache__"}
+
+
+@pytest.mark.parametrize("nom", ["verifier", "Rapport", "executer_lot", "executer_lot_async", "BilanLot"])
+def test_copie_seul_un_nom_d_annexe_est_une_demande_refusee(seul: Path, nom: str) -> None:
+    """En bibliothèque aussi : une ErreurDemande (code 2), pas un ImportError nu ; un nom inventé reste inconnu."""
+    code = CACHER + (
+        "import module_ccxt_fr_v2 as m\n"
+        "assert not hasattr(m, 'nimporte')\n"
+        "try:\n"
+        f"    m.{nom}\n"
+        "except m.ErreurDemande as refus:\n"
+        "    print(refus.code_sortie, refus.complet())"
+    )
+    fini = lancer(seul, "-c", code)
+    assert (fini.returncode, fini.stderr) == (0, "")
+    assert fini.stdout.startswith("2 ")
+    assert "« annexes_ccxt_fr »" in fini.stdout
+    assert "Copiez-le aussi." in fini.stdout
+
+
+# Une seule copie du module par processus
+
+GARDE = """
+import runpy, sys
+class Garde:
+    def find_spec(self, nom, chemin=None, cible=None):
+        assert nom != "module_ccxt_fr_v2", "le module est chargé une seconde fois"
+sys.meta_path.insert(0, Garde())
+sys.argv = sys.argv[1:]
+sys.path.insert(0, str(__import__("pathlib").Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_lance_en_script_une_annexe_emploie_cette_copie_ci(seul: Path, bourse: Bourse) -> None:
+    """Deux copies du module auraient chacune ses classes : une erreur de l'une n'est pas attrapée par l'autre."""
+    sortie = seul.with_name("b.csv")
+    seul_en_ligne(seul, commande(bourse, sortie, (HEURE_BOURSE - 2 * HEURE, HEURE_BOURSE - HEURE)))
+    fini = lancer(seul, "-c", GARDE, str(MODULE), "--verifier", str(sortie))
+    assert (fini.returncode, fini.stderr) == (0, "")
+    assert "60 lignes" in fini.stdout
+    refus = lancer(seul, "-c", GARDE, str(MODULE), "--verifier", "absente.csv")
+    assert refus.returncode == 2
+    assert "Traceback" not in refus.stderr, "l'ErreurDemande levée par l'annexe est celle qu'attrape le module"
+
+
+def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:
+    """Le dossier à copier, code 2, sans trace."""
+    runner = shutil.copy(MODULE.with_name("runner_ccxt_batch.py"), seul.parent)
+    fini = lancer(seul, "-c", SANS_VOISINS, str(runner), "--help")
+    assert fini.returncode == 2
+    assert "« annexes_ccxt_fr »" in fini.stderr
+    assert "Traceback" not in fini.stderr

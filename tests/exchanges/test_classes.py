@@ -1,0 +1,501 @@
+"""Toutes les classes ccxt qui ont des bougies : la demande qui part vraiment, par notre chemin, sur chaque marché.
+
+La classe est la vraie, ses marchés sont donnés, la dernière couche est captée : l'URL finale, le corps, les en-têtes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import ccxt.async_support as ccxt
+import pytest
+from marche_simule import marche_de
+
+import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.listes import faits_de, genres_offerts
+
+MAINTENANT = 1_767_225_600_000  # 2026-01-01
+DEBUT = 1_704_067_200_000  # 2024-01-01
+AVEC_BOUGIES = sorted(nom for nom in ccxt.exchanges if getattr(ccxt, nom)().has.get("fetchOHLCV"))
+
+# Les bougies de ceux-là ne se demandent qu'avec des clés : la classe n'a pas d'autre chemin.
+BOUGIES_PRIVEES = {"luno", "modetrade", "woofipro"}
+# Ce qu'une classe annonce et refuse d'elle-même, ou servirait à un autre prix que celui qui est demandé.
+REFUS: dict[str, set[tuple[str, str]]] = {
+    "bigone": {("swap.linear", "last"), ("swap.inverse", "last")},
+    "bingx": {("swap.inverse", "mark")},
+    "htx": {
+        ("swap.linear", "index"), ("swap.inverse", "index"), ("future.linear", "index"),
+        ("future.inverse", "premiumIndex"),
+    },
+}  # fmt: skip
+PARAMS = {"cex": {"dataType": "bestAsk"}}  # sans lui, la classe refuse : l'utilisateur le donne par --params
+CLES = {
+    "apiKey": "CLE-PUBLIQUE",
+    "secret": ccxt.Exchange.binary_to_base58(bytes(range(1, 33))),
+    "password": "MOT-DE-PASSE",
+    "uid": "12345678",
+    "token": "JETON-PRIVE",
+    "login": "UTILISATEUR",
+    "accountId": "0x1",
+    "walletAddress": "0x" + "1" * 40,
+    "privateKey": "0x" + "2" * 64,
+}
+# Des en-têtes et des paramètres qui ne partent que signés, ou qui portent une clé.
+SIGNE = re.compile(r"sign|api-?key|access-key|authorization|passphrase|jwt", re.IGNORECASE)
+
+
+class Captee(BaseException):
+    """La demande est partie : rien ne la rattrape, pas même les essais."""
+
+
+@dataclass
+class Demande:
+    """Une requête HTTP telle qu'elle partirait."""
+
+    methode: str
+    url: str
+    entetes: dict[str, Any]
+    corps: str
+    valeurs: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        morceaux = urlsplit(self.url)
+        chemin = [(f"/{rang}", unquote(bout)) for rang, bout in enumerate(morceaux.path.split("/"))]
+        self.valeurs = [("hôte", morceaux.netloc), *chemin, *parse_qsl(morceaux.query, keep_blank_values=True)]
+        if self.corps:
+            self.valeurs += feuilles("", json.loads(self.corps))
+
+    @property
+    def instants(self) -> dict[str, tuple[str, int]]:
+        """Par nom de paramètre, l'unité et les ms de ce qui est un instant."""
+        return {nom: lu for nom, valeur in self.valeurs if (lu := lire_instant(valeur))}
+
+    @property
+    def reste(self) -> list[tuple[str, str]]:
+        """Ce qui n'est pas un instant."""
+        return [(nom, valeur) for nom, valeur in self.valeurs if lire_instant(valeur) is None]
+
+
+def feuilles(nom: str, valeur: Any) -> list[tuple[str, str]]:
+    """Les valeurs simples d'un corps JSON, sous leur nom."""
+    if isinstance(valeur, dict):
+        return [feuille for cle, v in valeur.items() for feuille in feuilles(str(cle), v)]
+    if isinstance(valeur, list):
+        return [feuille for v in valeur for feuille in feuilles(nom, v)]
+    return [(nom, str(valeur))]
+
+
+_UNITES = {10: ("s", 1000), 13: ("ms", 1), 16: ("µs", 1e-3), 19: ("ns", 1e-6)}
+
+
+def lire_instant(texte: str) -> tuple[str, int] | None:
+    """L'unité et les ms d'un instant entre 2020 et 2030, sous toutes les formes qu'un exchange lui donne."""
+    if texte.isdecimal() and len(texte) in _UNITES and texte[0] in "12":
+        unite, facteur = _UNITES[len(texte)]
+        return unite, round(int(texte) * facteur)
+    if re.fullmatch(r"20[23]\d[01]\d[0-3]\d", texte):
+        return "jour", round(datetime.strptime(texte, "%Y%m%d").replace(tzinfo=UTC).timestamp() * 1000)
+    if re.fullmatch(r"20[23]\d", texte):
+        return "an", round(datetime(int(texte), 1, 1, tzinfo=UTC).timestamp() * 1000)
+    if re.fullmatch(r"20[23]\d-\d\d-\d\d[ T].*", texte):
+        return "iso", round(datetime.fromisoformat(texte).replace(tzinfo=UTC).timestamp() * 1000)
+    return None
+
+
+def genres_de(nom: str) -> list[str]:
+    """Les genres de marché d'une classe, tels que « spot » ou « swap.linear »."""
+    genres = genres_offerts(module.Connexion(module.Reglages(nom)))
+    return [".".join(filter(None, (genre["type"], genre["subType"]))) for genre in genres]
+
+
+class Banc:
+    """Une connexion dont rien ne part : ses requêtes sont gardées."""
+
+    def __init__(self, nom: str, genre: str, **identifiants: str) -> None:
+        self.nom, self.genre, self.marche = nom, genre, marche_de(genre)
+        reglages = module.Reglages(
+            nom, type_marche=genre.partition(".")[0], identifiants=identifiants, params=PARAMS.get(nom, {}), essais=1,
+            config_ccxt={"enableRateLimit": False, "timeout_on_exit": 0},
+        )  # fmt: skip
+        self.connexion = module.Connexion(reglages)
+        self.api = self.connexion.api
+        self.api.set_markets([self.marche], {})
+        self.api.fetch = self._capter
+        self.api.milliseconds = lambda: MAINTENANT
+        self.api.seconds = lambda: MAINTENANT // 1000
+        self.api.microseconds = lambda: MAINTENANT * 1000
+        self.parties: list[Demande] = []
+        self.reponses: list[Any] = []
+
+    async def _capter(self, url: str, methode: str = "GET", entetes: Any = None, corps: Any = None) -> Any:
+        self.parties.append(Demande(methode, url, dict(entetes or {}), corps or ""))
+        if not self.reponses:
+            raise Captee
+        reponse = self.reponses.pop(0)
+        if isinstance(reponse, Exception):
+            raise reponse
+        return reponse
+
+    def serie(self, timeframe: str, prix: str = "last") -> module.Serie:
+        """La série de ce marché."""
+        return self.connexion.ouvrir_serie(self.marche["symbol"], timeframe, prix, None)
+
+    def demander(self, serie: module.Serie, debut: int, nombre: int | None = None) -> Demande:
+        """La requête d'une page d'une fenêtre pleine, ou de `nombre` bougies dans cette même fenêtre."""
+        fin = serie.timeframe.avancer(debut, serie.limite)
+        demande = self.connexion.lire_bougies(serie, serie.timeframe, debut, fin, limite=nombre or serie.limite)
+        self.parties.clear()
+        with pytest.raises(Captee):
+            asyncio.run(demande)
+        assert len(self.parties) == 1
+        return self.parties[0]
+
+    def lire(self, timeframe: str, debut: int, fin: int, *reponses: Any) -> list[list[Any]]:
+        """Ce que rend notre chemin de ces réponses brutes à la demande de [debut, fin[."""
+        self.reponses = list(reponses)
+        serie = self.serie(timeframe)
+        return asyncio.run(self.connexion.lire_bougies(serie, serie.timeframe, debut, fin, limite=serie.limite))
+
+    @property
+    def timeframes(self) -> list[str]:
+        """Les timeframes que sert ce marché."""
+        return self.connexion.timeframes_offerts(self.marche)
+
+    @property
+    def prix(self) -> list[str]:
+        """Les prix que sert ce marché."""
+        return ["last"] if self.genre == "spot" else self.connexion.prix_offerts()
+
+
+@cache
+def bancs(nom: str) -> list[Banc]:
+    """Un banc par genre de marché de la classe, clés posées."""
+    return [Banc(nom, genre, **CLES) for genre in genres_de(nom)]
+
+
+@cache
+def series_de(nom: str) -> tuple[list[tuple[Banc, module.Serie, Demande]], set[tuple[str, str]]]:
+    """La demande de chaque marché, à chaque prix que la classe annonce ; et ceux qu'elle refuse, sans rien envoyer."""
+    servies, refus = [], set()
+    for banc in bancs(nom):
+        timeframe = "1h" if "1h" in banc.timeframes else banc.timeframes[0]
+        for prix in banc.prix:
+            try:
+                serie = banc.serie(timeframe, prix)
+                servies.append((banc, serie, banc.demander(serie, DEBUT)))
+            except module.ErreurCollecte:
+                assert banc.parties == []
+                refus.add((banc.genre, prix))
+    return servies, refus
+
+
+# Ce que la demande dit
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_la_fenetre_demandee_est_dans_la_demande(nom: str) -> None:
+    """Le début, la fin, ou les deux, au bon endroit et dans une seule unité ; sinon la table dit la classe sourde."""
+    servies, refus = series_de(nom)
+    assert refus == REFUS.get(nom, set())
+    for banc, serie, demande in servies:
+        pas, fin = serie.timeframe.pas_ms, serie.timeframe.avancer(DEBUT, serie.limite)
+        autre = banc.demander(serie, DEBUT + 1000 * pas)
+        sourde = banc.connexion.particularite.est_sourde(banc.marche, serie.cle.prix)
+        assert (demande.valeurs == autre.valeurs) is sourde, (serie.cle, demande.url)
+        instants = {nom: lu for nom, lu in demande.instants.items() if nom != "timestamp"}  # bingx : l'heure de l'envoi
+        debuts = {nom for nom, (_, ms) in instants.items() if DEBUT - pas - 1 <= ms <= DEBUT}
+        fins = {nom for nom, (_, ms) in instants.items() if fin - pas - 1000 <= ms <= fin + pas}
+        assert debuts | fins == set(instants), (serie.cle, demande.url)
+        assert len({unite for unite, _ in instants.values()}) <= 1, (serie.cle, demande.url)
+        assert bool(instants) is not sourde
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_la_fin_ne_part_que_sous_son_vrai_nom(nom: str) -> None:
+    """`until` est un nom de ccxt : il ne part que chez ceux qui l'ont pris pour le leur."""
+    for banc, serie, demande in series_de(nom)[0]:
+        noms = {nom for nom, _ in demande.valeurs}
+        assert "until" not in noms or banc.connexion.particularite.until, (serie.cle, demande.url)
+        assert not noms & {"price", "since_ms", "paginate"}
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_une_bougie_publique_se_demande_sans_les_cles(nom: str) -> None:
+    """Des clés posées, une page est une seule requête, ni signée ni porteuse d'une clé."""
+    secrets = {str(valeur) for valeur in CLES.values()} - {CLES["accountId"]}
+    for _, serie, demande in series_de(nom)[0]:
+        texte = f"{demande.url} {demande.corps} {demande.entetes}"
+        en_tetes = [cle for cle in [*demande.entetes, *(nom for nom, _ in demande.valeurs)] if SIGNE.search(cle)]
+        assert bool(en_tetes) is (nom in BOUGIES_PRIVEES), (serie.cle, en_tetes)
+        assert nom in BOUGIES_PRIVEES or not any(secret in texte for secret in secrets), serie.cle
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_la_page_est_une_page_que_la_classe_sait_demander(nom: str) -> None:
+    """Une ligne de moins change la demande, ou le nombre n'y est pas du tout : la classe ne rogne pas la page."""
+    for banc, serie, demande in series_de(nom)[0]:
+        assert 2 <= serie.limite <= 50_000
+        moindre, seule = banc.demander(serie, DEBUT, serie.limite - 1), banc.demander(serie, DEBUT, 1)
+        assert moindre.valeurs != demande.valeurs or seule.valeurs == demande.valeurs, (serie.cle, serie.limite)
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_un_prix_se_demande_autrement_que_le_dernier(nom: str) -> None:
+    """Sinon, les bougies d'un prix seraient celles d'un autre, sans un mot."""
+    derniers = {banc.genre: demande.reste for banc, serie, demande in series_de(nom)[0] if serie.cle.prix == "last"}
+    for banc, serie, demande in series_de(nom)[0]:
+        sans_page = [(cle, v) for cle, v in demande.reste if v != str(serie.limite)]
+        assert serie.cle.prix == "last" or any(paire not in derniers[banc.genre] for paire in sans_page), serie.cle
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_deux_timeframes_ne_se_demandent_pas_pareil(nom: str) -> None:
+    """Chaque timeframe est lisible, et deux de pas différents ont deux noms : bitrue rendait des minutes pour 4h."""
+    for banc, serie, _ in series_de(nom)[0]:
+        if serie.cle.prix != "last":
+            continue
+        vus: dict[str, module.Timeframe] = {}
+        for code in banc.timeframes:
+            autre = banc.serie(code)
+            nombres = {str(autre.limite + ecart) for ecart in (-1, 0, 1)}
+            demande = str([paire for paire in banc.demander(autre, DEBUT).reste if paire[1] not in nombres])
+            jumeau = vus.setdefault(demande, autre.timeframe)
+            assert jumeau.pas_ms == autre.timeframe.pas_ms, (autre.cle, jumeau.code)
+
+
+# Un nom de pas en minutes ou en secondes, chez ceux qui n'ont que cela : lu, il doit être celui du timeframe.
+EN_NOMBRES = sorted(
+    nom
+    for nom in AVEC_BOUGIES
+    if all(str(v).isdecimal() for v in (module._classe(nom)().timeframes or {"": ""}).values())
+)
+
+
+@pytest.mark.parametrize("nom", EN_NOMBRES)
+def test_un_pas_ecrit_en_nombre_est_le_bon(nom: str) -> None:
+    """Trois jours pour une semaine (bitstamp), huit heures pour quatre (zebpay), 28 jours pour un mois (ndax)."""
+    fautes = {}
+    for code, valeur in module._classe(nom)().timeframes.items():
+        timeframe = module.timeframe_de(nom, code)
+        if int(valeur) not in {timeframe.pas_ms // 1000, timeframe.pas_ms // 60_000} and not timeframe.mois:
+            fautes[code] = valeur
+    assert fautes == {}
+
+
+def test_les_timeframes_mal_ecrits_ont_leur_nom() -> None:
+    """Listés et demandés sous le nom de tous ; l'ancien est refusé, et le message dit pourquoi."""
+    for nom, ancien, vrai, envoye in (
+        ("backpack", "15", "15m", "15m"),
+        ("backpack", "30", "30m", "30m"),
+        ("phemex", "1Y", "1y", "31104000"),
+        ("bitstamp", "1w", "3d", "259200"),
+    ):
+        banc = Banc(nom, "spot")
+        assert vrai in banc.timeframes
+        assert ancien not in banc.timeframes
+        assert envoye in {valeur for _, valeur in banc.demander(banc.serie(vrai), DEBUT).valeurs}
+        with pytest.raises(module.ErreurDemande, match=r"n'a pas sur .* le pas de son nom") as refus:
+            banc.connexion.controler_bougies(ancien, "last")
+        assert vrai in refus.value.conseil
+    assert Banc("backpack", "spot").timeframes[:6] == ["1m", "3m", "5m", "15m", "30m", "1h"]
+    assert not {"1M", "4M"} & set(Banc("ndax", "spot").timeframes)
+
+
+def test_un_contrat_de_bitrue_n_a_ni_2h_ni_4h() -> None:
+    """La classe y demande des minutes ; le comptant, lui, les sert."""
+    assert {"2h", "4h"} <= set(Banc("bitrue", "spot").timeframes)
+    for genre in ("swap.linear", "swap.inverse"):
+        banc = Banc("bitrue", genre)
+        assert not {"2h", "4h"} & set(banc.timeframes)
+        with pytest.raises(module.ErreurDemande, match=r"n'a pas sur .* le pas de son nom"):
+            banc.serie("4h")
+
+
+def test_une_bougie_de_ndax_est_datee_de_son_ouverture() -> None:
+    """La ligne porte la fin, puis le début : [fin, haut, bas, ouverture, clôture, volume, bid, ask, marché, début]."""
+    lignes = [[DEBUT + 60_000, 12.0, 9.0, 10.0, 11.0, 3.5, 10.9, 11.1, 1, DEBUT]]
+    assert Banc("ndax", "spot").lire("1m", DEBUT, DEBUT + 60_000, lignes) == [[DEBUT, 10.0, 12.0, 9.0, 11.0, 3.5]]
+
+
+def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:
+    """Ni bougie plate inventée entre deux, ni avant la première, et dans l'ordre reçu."""
+    lignes = [
+        {"timestamp": DEBUT + rang * 60_000, "open": "1", "high": "2", "low": "1", "close": "2", "volume": "3"}
+        for rang in (7, 5)
+    ]
+    rendues = Banc("bitopro", "spot").lire("1m", DEBUT, DEBUT + 600_000, {"data": lignes})
+    assert rendues == [[DEBUT + rang * 60_000, 1.0, 2.0, 1.0, 2.0, 3.0] for rang in (7, 5)]
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "unite", "periode", "ouverture", "derniere_ms"),
+    [
+        ("1h", "HOURS", 1, "2024-01-01T05:00Z", "2024-01-01T05:59:59.999Z"),
+        ("1w", "WEEKS", 1, "2024-01-08T00:00Z", "2024-01-14T23:59:59.999Z"),
+        ("1M", "MONTHS", 1, "2024-02-01T00:00Z", "2024-02-29T23:59:59.999Z"),
+    ],
+)
+def test_une_bougie_de_onetrading_ouvre_sur_le_calendrier(
+    timeframe: str, unite: str, periode: int, ouverture: str, derniere_ms: str
+) -> None:
+    """La classe rabote les semaines et les mois sur des blocs de 7 et 30 jours comptés depuis 1970."""
+    bougie = {
+        "granularity": {"unit": unite, "period": periode}, "open": "1", "high": "2", "low": "1", "close": "2",
+        "total_amount": "5", "volume": "9", "time": derniere_ms,
+    }  # fmt: skip
+    banc = Banc("onetrading", "spot")
+    instant = module.lire_instant(ouverture, 0)
+    rendues = banc.lire(timeframe, DEBUT, DEBUT + 100 * 86_400_000, {"candlesticks": [bougie]})
+    assert rendues == [[instant, 1.0, 2.0, 1.0, 2.0, 5.0]]
+
+
+def test_les_reponses_rest_sont_lues_par_la_classe_rest() -> None:
+    """Chez luno et coinbaseexchange, la classe pro remplace l'analyse REST par celle de ses trames."""
+    brut = {"sequence": 3, "timestamp": DEBUT, "price": "20.5", "volume": "0.1", "is_buy": True}
+    trade = Banc("luno", "spot").api.parse_trade(brut)
+    assert (trade["id"], trade["timestamp"], trade["price"], trade["side"]) == ("3", DEBUT, 20.5, "buy")
+    ticker = {"price": "20.5", "volume": "7", "bid": "20", "ask": "21", "time": "2024-01-01T00:00:00.000Z"}
+    lu = Banc("coinbaseexchange", "spot").api.parse_ticker(ticker)
+    assert (lu["last"], lu["bid"], lu["ask"], lu["timestamp"]) == (20.5, 20.0, 21.0, DEBUT)
+
+
+def test_une_instance_qui_ecoute_garde_l_analyse_de_ses_trames() -> None:
+    """La classe pro, dès que quelqu'un attend ses trames."""
+    api = Banc("luno", "spot").api
+    api.signaler = lambda _erreur: None
+    trame = {"sequence": "1", "base": "0.1", "counter": "5232.0", "maker_order_id": "a", "taker_order_id": "b"}
+    assert api.parse_trade(trame, api.markets["AAA/BBB"])["amount"] == 0.1
+
+
+def test_bitbank_demande_un_fichier_par_jour_ou_par_an() -> None:
+    """Un jour par fichier en dessous de 4h, un an au-delà ; une fenêtre à cheval en demande deux, jamais trois."""
+    vide = {"success": 1, "data": {"candlestick": [{"ohlcv": []}]}}
+    banc = Banc("bitbank", "spot")
+
+    def fichiers(timeframe: str, debut: str, fin: str) -> list[str]:
+        banc.parties.clear()
+        bornes = (module.lire_instant(debut, 0), module.lire_instant(fin, 0))
+        assert banc.lire(timeframe, *bornes, vide, vide, vide) == []
+        return [partie.url.rpartition("/")[2] for partie in banc.parties]
+
+    assert fichiers("1h", "2024-03-01", "2024-03-02") == ["20240301"]
+    assert fichiers("1h", "2024-03-01T12:00Z", "2024-03-02T12:00Z") == ["20240301", "20240302"]
+    assert fichiers("1h", "2024-03-01T12:00Z", "2024-05-02T12:00Z") == ["20240301", "20240302"]
+    assert fichiers("4h", "2024-03-01", "2024-05-01") == ["2024"]
+    assert fichiers("1d", "2024-12-01", "2025-02-01") == ["2024", "2025"]
+    durees = {code: banc.connexion.fenetre_ms(module.Timeframe.lire(code), banc.marche) for code in ("1h", "1w")}
+    assert durees == {"1h": 86_400_000, "1w": 365 * 86_400_000}
+    assert banc.serie("1h").limite == 24
+
+
+@pytest.mark.parametrize(
+    ("nom", "message"),
+    [
+        ("bitbank", 'bitbank {"success":0,"data":{"code":10000}}'),
+        ("binance", 'bitmart {"message":"no data","code":70000}'),
+    ],
+)
+def test_une_erreur_qui_dit_rien_ici_est_une_page_vide(nom: str, message: str) -> None:
+    """Sans essai de plus, et sans rien prouver ; les autres erreurs restent des erreurs."""
+    banc = Banc(nom, "spot")
+    assert banc.lire("1h", DEBUT, DEBUT + 3_600_000, ccxt.ExchangeError(message)) == []
+    assert len(banc.parties) == 1
+    with pytest.raises(module.ErreurCollecte):
+        banc.lire("1h", DEBUT, DEBUT + 3_600_000, ccxt.ExchangeError(f"{nom} service unavailable"))
+
+
+def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:
+    """La classe déplace sinon la fenêtre : elle part de sa fin moins `limit` bougies, puis la coupe à 90 jours."""
+    contrat, comptant = Banc("bitget", "swap.linear"), Banc("bitget", "spot")
+    assert {code: contrat.serie(code).limite for code in ("1h", "12h", "1d", "1w")} == {
+        "1h": 200, "12h": 180, "1d": 90, "1w": 12,
+    }  # fmt: skip
+    assert comptant.serie("1w").limite == 200
+    for code in ("12h", "1d", "3d", "1w"):
+        serie = contrat.serie(code)
+        bornes = [ms for _, ms in contrat.demander(serie, DEBUT).instants.values()]
+        assert max(bornes) - min(bornes) <= 90 * 86_400_000
+        assert min(bornes) <= DEBUT
+    # Le témoin d'une série courte est un timeframe long, demandé avec la page de la courte.
+    courte, jour = contrat.serie("1h"), module.Timeframe.lire("1d")
+    contrat.parties.clear()
+    with pytest.raises(Captee):
+        asyncio.run(contrat.connexion.lire_bougies(courte, jour, DEBUT, jour.avancer(DEBUT, 90), limite=200))
+    assert min(ms for _, ms in contrat.parties[0].instants.values()) <= DEBUT
+
+
+@pytest.mark.parametrize(
+    ("nom", "genre", "unite"),
+    [
+        ("binance", "spot", "AAA"), ("binance", "swap.linear", "AAA"), ("binance", "swap.inverse", "AAA"),
+        ("okx", "swap.inverse", "AAA"), ("bybit", "swap.inverse", "AAA"), ("gate", "swap.linear", "contrats"),
+        ("gate", "spot", "AAA"), ("poloniex", "swap.linear", "contrats"), ("deepcoin", "swap.inverse", "contrats"),
+        ("mexc", "swap.linear", "contrats"), ("krakenfutures", "swap.inverse", "USD"),
+        ("krakenfutures", "swap.linear", "inconnue"), ("btse", "swap.linear", "BBB"),
+        ("hibachi", "swap.linear", "BBB"), ("kucoin", "swap.linear", "inconnue"), ("kucoin", "spot", "AAA"),
+        ("deribit", "swap.linear", "AAA"),
+        ("bitget", "swap.linear", "inconnue"), ("whitebit", "swap.linear", "inconnue"),
+    ],
+)  # fmt: skip
+def test_l_unite_du_volume_est_prouvee_ou_inconnue(nom: str, genre: str, unite: str) -> None:
+    """La monnaie de base au comptant ; un contrat n'a d'unité que si un fait la prouve."""
+    banc = Banc(nom, genre)
+    assert banc.connexion.unite_volume(banc.marche) == unite
+
+
+@pytest.mark.parametrize(
+    ("nom", "marche", "unite_trades", "volume"),
+    [
+        ("binance", {"contractSize": 1.0}, "contrats", 0.24),
+        ("okx", {"contractSize": 0.01}, "contrats", 0.0024),
+        ("okx", {"contractSize": 100.0, "inverse": True}, "contrats", 0.48),  # 24 dollars à 50
+        ("gate", {"contractSize": 0.0001}, "contrats", 0.24),  # le REST compte en contrats lui aussi
+        ("deribit", {"contractSize": 0.0001}, "AAA", 0.24),
+        ("deribit", {"contractSize": 10.0, "inverse": True}, "BBB", 0.0048),  # 0,24 dollar à 50
+        ("deribit", {"contractSize": 1.0, "inverse": True, "option": True}, "AAA", 0.24),
+        ("btse", {"contractSize": 0.001}, "contrats", 0.012),  # 0,00024 de base, à 50
+        ("kucoin", {"contractSize": 0.001}, "contrats", 0.00024),  # inconnue : supposée de base, à comparer au REST
+    ],
+)  # fmt: skip
+def test_le_volume_d_un_trade_est_dans_l_unite_du_rest(
+    nom: str, marche: dict[str, Any], unite_trades: str, volume: float
+) -> None:
+    """Une seule table dit l'unité des trades et celle des bougies : l'une se convertit en l'autre, ou pas du tout."""
+    connexion = module.Connexion(module.Reglages(nom))
+    entier = {"contract": True, "base": "AAA", "quote": "BBB", "inverse": False, **marche}
+    assert connexion.unite_des_trades(entier) == unite_trades
+    mesurer = connexion.mesure_des_trades(entier)
+    assert float(mesurer(module.Trade(0, "1", "buy", 50.0, 0.24))) == pytest.approx(volume)
+    assert connexion.unite_des_trades({"base": "AAA", "quote": "BBB"}) == "AAA"
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_les_faits_d_un_exchange_se_disent_sans_requete(nom: str) -> None:
+    """Timeframes, prix, page, portée, flux et unité, par genre de marché."""
+    connexion = module.Connexion(module.Reglages(nom))
+    faits = faits_de(connexion)
+    assert list(faits) == ["timeframes", "prix", "page", "sourde", "portee", "flux", "unite_volume"]
+    assert all(module.Timeframe.lire(code) for code in faits["timeframes"])
+    assert set(faits["page"]) == set(faits["unite_volume"]) <= {"spot", "linear", "inverse"}
+    assert set(faits["unite_volume"].values()) <= {"base", "cotation", "contrats", "USD", "inconnue"}
+    assert faits["unite_volume"].get("spot", "base") == "base"
+    assert connexion.requetes == 0
+    json.dumps(faits)
+
+
+def test_les_faits_de_deux_exchanges() -> None:
+    """Ce qu'un lecteur de la liste y lit."""
+    kraken = faits_de(module.Connexion(module.Reglages("kraken")))
+    assert (kraken["portee"], kraken["page"], kraken["prix"]) == (720, {"spot": 720}, ["last"])
+    phemex = faits_de(module.Connexion(module.Reglages("phemex")))
+    assert phemex["sourde"] == ["inverse", "spot"]
+    assert phemex["page"] == {"spot": 1000, "linear": 2000, "inverse": 1000}
+    assert faits_de(module.Connexion(module.Reglages("coinone")))["timeframes"] == []

@@ -1,0 +1,272 @@
+"""Les exchanges de la table, un par ligne de `PROTOCOLES` : la vraie classe, son format brut, notre ligne de commande.
+
+Ce qui est écrit est l'oracle, moins ce que l'exchange ne sert plus et qui est dit ; la relance n'ajoute rien.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from bourses_tierces import maintenant_ms, pas_de
+from bourses_tierces_table import PROTOCOLES, Tierce
+from collecte_tierce import dedans, lancer
+
+import module_ccxt_fr_v2 as module
+from bourse_locale.marche import HEURE_MS, JOUR_MS, Bougie, Instrument, Marche, Pas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from collecte_tierce import Releve
+
+MAINTENANT = maintenant_ms()
+
+
+class Cas(NamedTuple):
+    """Une demande, en bougies avant maintenant : ses bornes, et la cotation du marché."""
+
+    debut: int
+    fin: int | None
+    cotation: int = 100_000
+
+
+CAS = {
+    "trous_et_panne": Cas(0, 30),  # son début dépend de la page : il en faut plus d'une
+    "autour_de_la_cotation": Cas(500, 60, cotation=240),
+    "jusqu_a_maintenant": Cas(200, None),
+}
+PANNE = (150, 90)  # en bougies avant maintenant : au milieu des trois
+
+
+@functools.cache
+def marche(pas_ms: int) -> Marche:
+    """Le marché simulé, un par pas : une minute sur dix sans trade, et une panne."""
+    debut, fin = (MAINTENANT - n * pas_ms for n in PANNE)
+    return Marche(graine=7, instruments={}, pannes=[(debut, fin)], taux_vide=0.1)
+
+
+@contextlib.contextmanager
+def servir(nom: str, cotation: int = 100_000) -> Iterator[Tierce]:
+    """L'exchange, servi en boucle locale."""
+    protocole = PROTOCOLES[nom]
+    pas_ms = duree(protocole.timeframe)
+    cotation_ms = (MAINTENANT - cotation * pas_ms) // pas_ms * pas_ms
+    instrument = Instrument("AAA", "BBB", cotation_ms=cotation_ms, decimales_quantite=3)
+    with Tierce(nom, protocole, marche(pas_ms), instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, Tierce)
+        yield simulateur
+
+
+def duree(timeframe: str) -> int:
+    """Le pas d'un timeframe court, en ms."""
+    pas = pas_de(timeframe)
+    assert isinstance(pas, int)
+    return pas
+
+
+def options_de(nom: str, cas: Cas) -> list[str]:
+    """Les options d'un cas chez cet exchange."""
+    protocole = PROTOCOLES[nom]
+    pas = duree(protocole.timeframe)
+    debut = cas.debut or min(max(300, protocole.page * 13 // 10), 2600)
+    fin = [] if cas.fin is None else ["--date-fin", str(MAINTENANT - cas.fin * pas)]
+    return [
+        "--timeframe", protocole.timeframe, "--date-debut", str(MAINTENANT - debut * pas), *fin,
+        *(["--params", json.dumps(protocole.params)] if protocole.params else []),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cas", CAS)
+@pytest.mark.parametrize("nom", PROTOCOLES)
+def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, cas: str, tmp_path: Path) -> None:
+    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis la relance, qui n'ajoute rien."""
+    choix = CAS[cas]
+    with servir(nom, choix.cotation) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(nom, choix))
+        verifier(releve, simulateur)
+        relance = lancer(simulateur, tmp_path, *options_de(nom, choix))
+        assert relance.code == releve.code
+        if choix.fin is not None:
+            assert relance.octets == releve.octets
+        # Jusqu'à maintenant, les dernières minutes peuvent être sans transaction : la queue est redemandée autrement.
+        assert relance.pages <= (3 if choix.fin is not None else 8) + bool(releve.trous("hors_fenetre_api"))
+
+
+def verifier(releve: Releve, simulateur: Tierce) -> None:
+    """Ce qui est écrit et ce qui est dit sont vrais."""
+    timeframe, cotation = simulateur.protocole.timeframe, simulateur.instrument.cotation_ms
+    attendues = simulateur.attendu(timeframe, *releve.demande)
+    en_tete = releve.demande[0] < cotation
+    hors, avant = releve.trous("hors_fenetre_api"), releve.trous("avant_cotation")
+    assert releve.lignes == [b for b in attendues if not dedans(b[0], hors)]
+    assert len(releve.lignes) >= min(100, simulateur.protocole.page // 4)
+    assert releve.trous("echec") == []
+    assert releve.code == (3 if hors else 0)
+    # Ce qui est dit hors de portée l'est vraiment, et la cotation n'est jamais dite trop tard.
+    encore_servie = simulateur.plus_ancienne(timeframe) + 3 * duree(timeframe)
+    assert not [b for b in attendues if b[0] >= encore_servie and dedans(b[0], hors)]
+    if not simulateur.protocole.servies:
+        assert hors == ([(releve.demande[0], cotation)] if simulateur.protocole.cotation and en_tete else [])
+    assert all(fin <= cotation for _, fin in avant)
+    assert all(fin > cotation for _, fin in releve.trous("sans_transaction"))
+    if not hors and en_tete:
+        assert avant == [(releve.demande[0], cotation)]
+
+
+@pytest.mark.parametrize("nom", ["delta", "extended", "phemex"])
+def test_un_mois_de_trente_jours_n_est_pas_ecrit(nom: str, tmp_path: Path) -> None:
+    """Ce que la classe nomme 1M est un pas de trente jours : aucune ligne, code 3, et un trou que rien ne prouve."""
+    with servir(nom, cotation=200 * 1440) as simulateur:
+        bornes = ("--date-debut", "-150j", "--date-fin", "-40j")
+        releve = lancer(simulateur, tmp_path, "--timeframe", "1M", *bornes)
+    assert (releve.code, releve.lignes) == (3, [])
+    assert releve.trous("echec") == [releve.demande]
+
+
+class AMinuitLocal(Tierce):
+    """Alpaca : jours, semaines et mois ouvrent à minuit de Chicago, 06:00 puis 05:00 UTC l'été, puis à 00:00 UTC."""
+
+    bascules: tuple[int, int] = (0, 0)
+
+    def decalage(self, instant: int) -> int:
+        """De combien la bougie qui ouvre autour de là suit la grille UTC."""
+        ete, utc = self.bascules
+        return 0 if instant >= utc else 5 * HEURE_MS if instant >= ete else 6 * HEURE_MS
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Les bougies longues, faites des heures ; les autres, du marché."""
+        nom = code if isinstance(code, str) else {JOUR_MS: "1d"}.get(code, "1m")
+        nom = {"semaine": "1w", "mois": "1M"}.get(nom, nom)
+        if nom not in {"1d", "1w", "1M"}:
+            return super().bougies(code, debut, fin)
+        pas, servies = module.Timeframe.lire(nom), []
+        point = pas.avancer(max(debut, self.instrument.cotation_ms), -1)
+        while point < min(fin, self.maintenant_ms() + 1):
+            suivante = pas.avancer(point, 1)
+            ouvre, clot = point + self.decalage(point), suivante + self.decalage(suivante)
+            if debut <= ouvre < fin and (heures := super().bougies("1h", ouvre, clot)):
+                servies.append(heures[0]._replace(
+                    ts=ouvre, high=max(b.high for b in heures), low=min(b.low for b in heures), close=heures[-1].close,
+                    volume=sum(b.volume for b in heures),
+                ))  # fmt: skip
+            point = suivante
+        return servies
+
+
+@pytest.mark.parametrize(("timeframe", "jours"), [("1d", 45), ("1w", 80), ("1M", 130)])
+def test_une_grille_a_minuit_local_est_suivie(
+    timeframe: str, jours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Deux décalages, puis un changement de grille : ni faux trou, ni ligne hors des bornes, ni ligne ôtée."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 200 * JOUR_MS, decimales_quantite=3)
+    marche_court = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("alpaca", PROTOCOLES["alpaca"], marche_court, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        pas = module.Timeframe.lire(timeframe)
+        simulateur.bascules = (MAINTENANT - jours * JOUR_MS * 6 // 10, MAINTENANT - jours * JOUR_MS * 4 // 10)
+        debut, fin = pas.plancher(MAINTENANT - jours * JOUR_MS), pas.plancher(MAINTENANT)
+        options = ("--timeframe", timeframe, "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *options, "--journal", "info")
+        oracle = simulateur.attendu(timeframe, debut, fin)
+        assert (releve.code, releve.serie["trous"]) == (0, [])
+        assert releve.lignes == oracle
+        assert len(decalages := {ligne[0] % JOUR_MS for ligne in oracle}) >= 2
+        dits = capsys.readouterr().err
+        assert all(f"bougies ouvertes à {heures // HEURE_MS:02}:00 UTC" in dits for heures in decalages if heures)
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.octets, relance.code) == (releve.octets, 0)
+        reparation = ["--verifier", str(tmp_path / "bougies.csv"), "--reparer", "--journal", "error"]
+        assert module.principal(reparation) == 0
+        assert (tmp_path / "bougies.csv").read_bytes() == releve.octets
+        # Des bornes au milieu d'un jour : rien ne dépasse.
+        bornes = (debut + 3 * HEURE_MS, fin - pas.pas_ms + 2 * HEURE_MS)
+        (tmp_path / "b").mkdir()
+        autre = lancer(simulateur, tmp_path / "b", *options[:2], *(
+            mot for nom, borne in zip(("debut", "fin"), bornes, strict=True) for mot in (f"--date-{nom}", str(borne))
+        ))  # fmt: skip
+        assert autre.code == 0
+        assert all(bornes[0] <= ligne[0] < bornes[1] for ligne in autre.lignes)
+        assert autre.lignes == [ligne for ligne in oracle if autre.demande[0] <= ligne[0] < autre.demande[1]]
+
+
+def test_une_grille_inconnue_qui_change_n_est_ni_melee_ni_otee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ce qui ouvre sur la grille d'aujourd'hui est écrit, le reste est un échec dit ; réparer n'ôte rien."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 90 * JOUR_MS, decimales_quantite=3)
+    sans_panne = Marche(graine=7, instruments={}, taux_vide=0.1)
+    with AMinuitLocal("bitvavo", PROTOCOLES["bitvavo"], sans_panne, instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, AMinuitLocal)
+        change = MAINTENANT // JOUR_MS * JOUR_MS - 12 * JOUR_MS
+        simulateur.bascules = (change, change)
+        debut, fin = change - 12 * JOUR_MS, change + 10 * JOUR_MS
+        bornes = ("--timeframe", "1d", "--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--limite", "15", "--journal", "warning")
+        assert (releve.code, releve.lignes) == (3, simulateur.attendu("1d", change, fin))
+        assert releve.trous("echec") == [(debut, change)]
+        assert "ouverture hors de la grille" in capsys.readouterr().err
+        assert module.principal(["--verifier", str(tmp_path / "bougies.csv")]) == 0
+
+
+def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
+    """Celui de Chicago finit à 06:00 UTC : à 03:00 il n'est pas écrit, et le suivant non plus."""
+    grille = module.timeframe_de("alpaca", "1d")
+    minuit = grille.plancher(MAINTENANT)
+    for heure, attendue in ((3, minuit - JOUR_MS), (7, minuit)):
+        plage = module.Plage(debut=minuit - 5 * JOUR_MS)
+        fiche = module.Fiche(module.CleSerie("alpaca", "A/B", "1d", "last"))
+        assert module.borner(plage, grille, 100, minuit + heure * HEURE_MS, fiche)[1] == attendue
+
+
+class Combinaison(Tierce):
+    """Un écart entre deux échéances (deribit) : son prix peut être nul ou négatif."""
+
+    def _champ(self, champ: str, bougie: Bougie, pas: Pas) -> object:
+        oppose = {"O": "O", "H": "L", "L": "H", "C": "C"}.get(champ)
+        if oppose and bougie.ts % (10 * 60_000) == 0:
+            return -float(str(super()._champ(oppose, bougie, pas)))
+        return super()._champ(champ, bougie, pas)
+
+
+def test_un_prix_negatif_est_refuse_et_la_regle_est_dite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CONTRAT § 7 : non écrit, trou `echec`, code 3 ; les autres bougies le sont, et le message nomme la règle."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 9 * JOUR_MS, decimales_quantite=3)
+    with Combinaison("deribit", PROTOCOLES["deribit"], marche(60_000), instrument).en_fil() as simulateur:
+        debut, fin = ((MAINTENANT - minutes * 60_000) // 600_000 * 600_000 for minutes in (600, 300))
+        bornes = ("--date-debut", str(debut), "--date-fin", str(fin))
+        releve = lancer(simulateur, tmp_path, *bornes, "--journal", "warning")
+        refusees = list(range(debut, fin, 600_000))
+        assert releve.code == 3
+        assert releve.lignes == [b for b in simulateur.attendu("1m", debut, fin) if b[0] not in refusees]
+        assert [t for t, _ in releve.trous("echec")] == refusees
+        dits = [ligne for ligne in capsys.readouterr().err.splitlines() if "refusée" in ligne]
+        assert len(dits) == 1
+        assert " : un prix nul ou négatif (" in dits[0]
+
+
+class QuatreHeuresAilleurs(Tierce):
+    """Une grille de quatre heures qui ouvre à 01:00 UTC."""
+
+    def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        """Celles du marché, une heure plus tard."""
+        return [b._replace(ts=b.ts + HEURE_MS) for b in super().bougies(code, debut - HEURE_MS, fin - HEURE_MS)]
+
+
+def test_une_grille_de_quatre_heures_hors_utc_est_refusee_et_dite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Aucune ligne, un trou que rien ne prouve, et ce qui a été vu."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 60 * JOUR_MS, decimales_quantite=3)
+    with QuatreHeuresAilleurs("zebpay", PROTOCOLES["zebpay"], marche(60_000), instrument).en_fil() as simulateur:
+        bornes = ("--timeframe", "1h", "--date-debut", "-20j", "--date-fin", "-2j", "--journal", "warning")
+        releve = lancer(simulateur, tmp_path, *bornes)
+        assert releve.code == 0  # une heure de plus reste sur la grille des heures
+        releve = lancer(simulateur, tmp_path, "--timeframe", "4h", *bornes[2:], "--sortie", str(tmp_path / "q.csv"))
+    assert (releve.code, releve.serie["lignes_nouvelles"]) == (3, 0)
+    assert [t["raison"] for t in releve.serie["trous"]] == ["echec"]
+    assert "qui ouvrent hors de la grille UTC (par exemple à " in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""N'importe quel exchange ccxt : sept classes que l'exchange embarqué n'imite pas, face à leur vrai protocole.
+
+La ligne de commande écrit exactement l'oracle, moins ce que l'exchange ne sert pas et qu'elle dit ; la relance ne coûte
+presque rien. Et une table de tous les identifiants de ccxt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ccxt.async_support as ccxt
+import pytest
+from bourses_tierces import SIMULATEURS, Simulateur, maintenant_ms
+from collecte_tierce import dedans, lancer
+
+import module_ccxt_fr_v2 as module
+from bourse_locale.marche import Instrument, Marche
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from collecte_tierce import Releve
+
+HEURE, JOUR = 3_600_000, 86_400_000
+MAINTENANT = maintenant_ms()
+PANNE = (MAINTENANT - 3 * JOUR, MAINTENANT - 3 * JOUR + 2 * HEURE)
+POINTS_SERVIS = {"gate": 10_000, "gate_swap": 10_000, "hyperliquid": 5_000}  # les autres servent tout
+SANS_SEMAINES = ("coinbaseexchange", "coinbase")
+LIMITES = {"coinbaseexchange": 300, "coinbase": 300, "bitget": 200}  # les autres font au moins mille bougies par page
+
+
+class Cas(NamedTuple):
+    """Une demande : timeframe, bornes et cotation en jours avant maintenant, part des minutes sans trade."""
+
+    timeframe: str
+    debut_j: float
+    fin_j: float | None
+    cotation_j: float = 100
+    vide: float = 0.1
+
+
+CAS = {
+    "minutes_et_panne": Cas("1m", 3.1, 2.6),
+    "heures": Cas("1h", 40, 1),
+    "jours_jusqu_ici": Cas("1d", 60, None),
+    "minutes_jusqu_ici": Cas("5m", 0.3, None),
+    "semaines_autour_de_la_cotation": Cas("1w", 200, 20),
+    "minutes_autour_de_la_cotation": Cas("1m", 6, 4, cotation_j=5),
+    "marche_plus_jeune_que_la_fenetre": Cas("1m", 4.5, 3, cotation_j=4),
+    "longtemps_avant_la_cotation": Cas("1m", 100, 96, cotation_j=2),
+    "tres_ancien": Cas("15m", 150, 95, cotation_j=160),
+    "rare": Cas("1m", 3.3, 1, cotation_j=30, vide=0.995),
+    "rare_et_ancien": Cas("1m", 9, 5, cotation_j=30, vide=0.995),
+}
+
+
+@functools.cache
+def marche(vide: float) -> Marche:
+    """Le marché simulé, une fois par rareté."""
+    return Marche(graine=7, instruments={}, pannes=[PANNE], taux_vide=vide)
+
+
+@contextlib.contextmanager
+def servir(nom: str, cotation_j: float = 100, vide: float = 0.1) -> Iterator[Simulateur]:
+    """L'exchange, servi en boucle locale."""
+    cotation = int(MAINTENANT - cotation_j * JOUR) // 60_000 * 60_000
+    instrument = Instrument("AAA", "USD", cotation_ms=cotation, decimales_quantite=3)
+    with SIMULATEURS[nom](marche(vide), instrument).en_fil() as simulateur:
+        yield simulateur
+
+
+def options_de(cas: Cas) -> list[str]:
+    """Les options d'un cas."""
+    fin = [] if cas.fin_j is None else ["--date-fin", str(int(MAINTENANT - cas.fin_j * JOUR))]
+    return ["--timeframe", cas.timeframe, "--date-debut", str(int(MAINTENANT - cas.debut_j * JOUR)), *fin]
+
+
+@pytest.mark.parametrize("cas", CAS)
+@pytest.mark.parametrize("nom", SIMULATEURS)
+def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_pas(nom: str, cas: str, tmp_path: Path) -> None:
+    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis la relance, qui ne change rien."""
+    choix = CAS[cas]
+    if nom in SANS_SEMAINES and choix.timeframe == "1w":
+        pytest.skip("coinbase ne sert pas de semaines")
+    with servir(nom, choix.cotation_j, choix.vide) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(choix))
+        verifier(releve, simulateur, nom, choix)
+        points = sum(1 for _ in range(*releve.demande, module.Timeframe.lire(choix.timeframe).pas_ms))
+        assert releve.pages <= 60 + 4 * points / LIMITES.get(nom, 1000)
+        assert len(simulateur.vues) - releve.pages <= 8
+        relance = lancer(simulateur, tmp_path, *options_de(choix))
+        assert relance.code == releve.code
+        if choix.fin_j is not None:
+            assert relance.octets == releve.octets
+        # Une queue sans transaction, relue, demande à être prouvée à nouveau.
+        # Le bord de ce que l'exchange ne servait pas est redemandé, une page : il était peut-être en panne.
+        assert relance.pages <= (12 if choix.vide > 0.9 else 3) + bool(releve.trous("hors_fenetre_api"))
+
+
+def verifier(releve: Releve, simulateur: Simulateur, nom: str, cas: Cas) -> None:
+    """Ce qui est écrit et ce qui est dit sont vrais."""
+    pas = module.Timeframe.lire(cas.timeframe).pas_ms
+    attendues = simulateur.attendu(cas.timeframe, *releve.demande)
+    hors, avant = releve.trous("hors_fenetre_api"), releve.trous("avant_cotation")
+    assert releve.serie["message"] == "" or hors
+    assert releve.lignes == [b for b in attendues if not dedans(b[0], hors)]
+    assert releve.trous("echec") == []
+    assert releve.code == (3 if hors else 0)
+    # Rien de ce qui est servi ne manque ; rien n'est dit hors fenêtre tout entier avant la cotation.
+    servi = maintenant_ms() - (POINTS_SERVIS[nom] - 3) * pas if nom in POINTS_SERVIS else 0
+    assert not [b for b in attendues if b[0] >= servi and dedans(b[0], hors)]
+    assert hors == [] or nom in POINTS_SERVIS
+    assert all(fin > simulateur.instrument.cotation_ms for _, fin in hors)
+    assert all(debut < simulateur.instrument.cotation_ms for debut, _ in avant)
+    assert all(fin > simulateur.instrument.cotation_ms for _, fin in releve.trous("sans_transaction"))
+
+
+@pytest.mark.parametrize("nom", SIMULATEURS)
+def test_la_bougie_courante_n_est_gardee_que_si_on_la_demande(nom: str, tmp_path: Path) -> None:
+    """Deux heures de minutes jusqu'à maintenant : les closes égalent l'oracle, la courante n'est jamais dépassée."""
+    debut = str((MAINTENANT - 2 * HEURE) // 60_000 * 60_000)
+    with servir(nom) as simulateur:
+        sans = lancer(simulateur, tmp_path, "--date-debut", debut)
+        close = maintenant_ms() // 60_000 * 60_000
+        assert sans.lignes == simulateur.attendu("1m", int(debut), sans.demande[1])
+        assert sans.demande[1] <= close
+        avec = lancer(simulateur, tmp_path, "--date-debut", debut, "--inclure-bougie-courante")
+        assert avec.demande[1] > sans.demande[1]
+        closes = [b for b in avec.lignes if b[0] < sans.demande[1]]
+        assert closes == sans.lignes
+        encore = lancer(simulateur, tmp_path, "--date-debut", debut)
+        encore_closes = [b for b in encore.lignes if b[0] < encore.demande[1]]
+        assert encore_closes == simulateur.attendu("1m", int(debut), encore.demande[1])
+
+
+@pytest.mark.parametrize(
+    ("nom", "pannes"),
+    [
+        ("gate", ["429", "page_vide"]),
+        ("gate_swap", ["html"]),
+        ("kucoin", ["coupe", "page_vide"]),
+        ("bitget", ["tronque"]),
+        ("coinbaseexchange", ["html", "coupe"]),
+        ("hyperliquid", ["429", "tronque"]),
+        ("htx", ["page_vide", "html"]),
+        ("htx_swap", ["coupe"]),
+        ("bitfinex", ["tronque", "html"]),
+    ],
+)
+def test_une_panne_passagere_ne_coute_que_du_temps(nom: str, pannes: list[str], tmp_path: Path) -> None:
+    """Refus de débit, page HTML, JSON coupé, corps tronqué, page vide : l'oracle, code 0."""
+    cas = Cas("1m", 2.0, 1.9)
+    with servir(nom) as simulateur:
+        simulateur.pannes.extend(pannes)
+        releve = lancer(simulateur, tmp_path, *options_de(cas))
+        assert len(simulateur.pannes) == 0
+        verifier(releve, simulateur, nom, cas)
+        if pannes[0] == "429":
+            premiere, deuxieme = simulateur.pages[:2]
+            assert deuxieme.instant_s - premiere.instant_s >= 1.0
+
+
+@pytest.mark.parametrize("nom", ["coinbaseexchange", "hyperliquid"])
+def test_la_pause_de_la_classe_ccxt_est_tenue(nom: str, tmp_path: Path) -> None:
+    """Huit pages de front ne partent pas plus vite que `rateLimit` : 100 ms chez l'un, 50 ms chez l'autre."""
+    pause_s = getattr(ccxt, SIMULATEURS[nom].nom)().rateLimit / 1000
+    with servir(nom) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(Cas("1m", 2.0, 1.6)), "--limite", "60", rapide=False)
+        instants = [vue.instant_s for vue in simulateur.pages]
+        assert releve.code == 0
+        assert len(instants) >= 9
+        assert instants[-1] - instants[0] >= 0.9 * pause_s * (len(instants) - 2)
+
+
+def test_un_contrat_d_un_type_a_part_est_trouve() -> None:
+    """Hyperliquid range les contrats de ses tiers sous « hip3 », que la liste utile aux swaps n'a pas."""
+
+    async def resoudre(config: dict[str, Any]) -> str:
+        reglages = module.Reglages("hyperliquid", type_marche="swap", config_ccxt={**config, "rateLimit": 1})
+        async with module.connecter(reglages) as connexion:
+            await connexion.charger_marches(["XYZ-BBB/USDC:USDC"])
+            return str(connexion.marches.resoudre("XYZ-BBB/USDC:USDC")["baseName"])
+
+    with servir("hyperliquid") as simulateur:
+        assert asyncio.run(resoudre(simulateur.config)) == "xyz:BBB"
+
+
+def test_une_classe_derivee_a_les_particularites_de_sa_mere() -> None:
+    """Un exchange qui n'est que l'autre nom d'un autre (okxus, gateeu) en a les mêmes traits."""
+    for derivee, mere in (("okxus", "okx"), ("myokx", "okx"), ("gateeu", "gate"), ("binanceusdm", "binance")):
+        assert module.Connexion(module.Reglages(derivee)).particularite == module.PARTICULARITES[mere]
+    assert module.Connexion(module.Reglages("coinbase")).particularite == module.Particularite()
+
+
+# --- Tous les identifiants de ccxt ---
+
+AVEC_BOUGIES = sorted(nom for nom in ccxt.exchanges if getattr(ccxt, nom)().has.get("fetchOHLCV"))
+MARCHES: tuple[dict[str, Any], ...] = (
+    {"type": "spot", "spot": True},
+    {"type": "swap", "contract": True, "subType": "linear"},
+    {"type": "swap", "contract": True, "subType": "inverse"},
+    {"type": "future", "contract": True, "subType": "linear"},
+)
+
+
+@pytest.mark.parametrize("nom", AVEC_BOUGIES)
+def test_tout_exchange_qui_a_des_bougies_est_utilisable(nom: str) -> None:
+    """Construit, timeframe et prix contrôlés, page connue pour chaque genre de marché, `until` su, sans une requête."""
+    connexion = module.Connexion(module.Reglages(nom))
+    offerts = list(connexion.api.timeframes or {"1m": "1m"})
+    connexion.controler_bougies("1m" if "1m" in offerts else offerts[0], "last")
+    for genre in MARCHES:
+        assert 2 <= connexion.limite_maximale(genre, "last") <= 50_000  # revolutx
+    assert issubclass(module._classe(nom), ccxt.Exchange)
+    assert connexion.requetes == 0

@@ -1,0 +1,365 @@
+"""Une absence est un fait prouvé (CONTRAT § 8) : `juger` seul, puis des serveurs qui mentent, contre le marché."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
+from mensonges import fautes, tirer
+
+import module_ccxt_fr_v2 as module
+from bourse_locale import Bourse, Marche, Panne
+from module_ccxt_fr_v2 import (
+    A_VENIR,
+    AVANT_COTATION,
+    ECHEC,
+    HEURE_MS,
+    HORS_FENETRE_API,
+    JOUR_MS,
+    MINUTE_MS,
+    SANS_TRANSACTION,
+    Manque,
+    Question,
+    Reponse,
+    Timeframe,
+    cribler,
+    juger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
+T0 = 1_704_067_200_000  # 2024-01-01
+# Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
+GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992)
+
+
+def reponse(
+    instants: Iterable[int],
+    debut: int,
+    fin: int,
+    *,
+    timeframe: Timeframe = M1,
+    ancree: bool = False,
+    refusee: bool = False,
+) -> Reponse:
+    """Une réponse à [debut, fin[ qui rend ces ouvertures, toutes avec des transactions."""
+    instants = sorted(instants)
+    page = cribler([[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants], timeframe, "last")
+    vives = [(i, timeframe.avancer(i, 1)) for i in instants]
+    return Reponse(Question(timeframe, debut, fin), page, instants, vives, timeframe is M1, ancree, refusee)
+
+
+def minutes(*rangs: int) -> list[int]:
+    return [T0 + rang * MINUTE_MS for rang in rangs]
+
+
+def raisons(manque: Manque, *reponses: Reponse, obeit: bool = False) -> list[str]:
+    """Les raisons, dans l'ordre, sans leurs bornes."""
+    return [trou.raison for trou in juger(manque, reponses, obeit=obeit)]
+
+
+def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
+    """Un manque, dit en minutes depuis T0."""
+    voisine, suivante = (None if rang is None else T0 + rang * MINUTE_MS for rang in (gauche, droite))
+    return Manque(T0 + debut * MINUTE_MS, T0 + fin * MINUTE_MS, voisine, suivante, ancien=False)
+
+
+def test_8_1_une_reponse_qui_encadre_prouve_l_absence() -> None:
+    """La même réponse rend la minute d'avant et celle d'après."""
+    assert raisons(manque(3, 6, 2, 6), reponse(minutes(2, 6), T0, T0 + HEURE_MS)) == [SANS_TRANSACTION]
+
+
+@pytest.mark.parametrize("vides", [1, 2, 4, 50])
+def test_8_1_une_reponse_vide_ne_prouve_rien_si_souvent_qu_elle_revienne(vides: int) -> None:
+    """Au milieu, un échec ; en tête, ce que l'exchange ne sert pas ; en queue, ce qui viendra peut-être."""
+    vide = [reponse([], T0, T0 + HEURE_MS), reponse([], T0, T0 + 30 * JOUR_MS, timeframe=H1)] * vides
+    assert raisons(manque(3, 6, 2, 6), *vide, obeit=True) == [ECHEC]
+    assert raisons(manque(3, 6, None, 6), *vide, obeit=True) == [HORS_FENETRE_API]
+    assert raisons(manque(3, 6, 2, None), *vide, obeit=True) == [A_VENIR]
+
+
+def test_8_1_deux_reponses_qui_se_partagent_les_voisines_ne_prouvent_rien() -> None:
+    """L'une rend celle de gauche, l'autre celle de droite : chacune a pu être coupée."""
+    gauche, droite = reponse(minutes(2), T0, T0 + 6 * MINUTE_MS), reponse(minutes(6), *minutes(3, 9))
+    assert raisons(manque(3, 6, 2, 6), gauche, droite) == [ECHEC]
+
+
+def test_8_1_une_reponse_qui_tait_une_voisine_ecrite_accuse_l_exchange() -> None:
+    """Elle rend la minute 0 et la 9, mais pas la 2, qui est écrite : son vide n'en est pas un."""
+    assert raisons(manque(3, 6, 2, 6), reponse(minutes(0, 9), T0, T0 + HEURE_MS)) == [ECHEC]
+
+
+def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
+    """Les heures d'autour, rien entre elles ; aux deux bords, une page rend la voisine, une autre se tait."""
+    vide = manque(10, 600, 9, 600)
+    heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    bords = reponse(minutes(8, 9), *minutes(7, 107)), reponse(minutes(600), *minutes(500, 602))
+    muettes = reponse([], *minutes(10, 110)), reponse([], *minutes(500, 600))
+    assert raisons(vide, heures, *bords, *muettes) == [SANS_TRANSACTION]
+    assert raisons(vide, *bords, *muettes) == [ECHEC]  # des silences, que rien n'encadre
+    assert raisons(vide, heures, *bords) == [ECHEC, SANS_TRANSACTION]  # une page toujours coupée en tairait autant
+    assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
+
+
+def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
+    """Le timeframe long voit des transactions là où le nôtre se tait."""
+    heures = reponse([T0, T0 + 3 * HEURE_MS, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    assert ECHEC in raisons(manque(10, 600, 9, 600), heures)
+
+
+PREMIERE = T0 + 100 * MINUTE_MS
+AVANT_TOUT = reponse([T0], module.PREMIER_MARCHE_MS, T0 + 59 * JOUR_MS, timeframe=MOIS)
+LISTAGE = reponse(minutes(100, 101), T0 - MINUTE_MS, PREMIERE + 2 * MINUTE_MS)
+# Ce qui finit juste avant la première bougie, dans les deux timeframes : rien.
+MUETTES = reponse([], module.PREMIER_MARCHE_MS, T0, timeframe=MOIS), reponse([], T0 - MINUTE_MS, PREMIERE)
+
+
+def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
+    """Une page commence à elle, rien ne la précède, de si loin qu'on le demande, et les bords sont suivis."""
+    assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, *MUETTES, obeit=True) == [AVANT_COTATION]
+
+
+def test_8_2_une_page_plus_courte_que_280_jours_recule_de_ce_qu_elle_peut() -> None:
+    """Bullish n'a que cent jours par page de son plus long timeframe : c'est de là que part sa preuve."""
+    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=Timeframe.lire("1d"))
+    avant = reponse([], T0 - 97 * JOUR_MS, T0, timeframe=Timeframe.lire("1d"))
+    vues = (jours, avant, LISTAGE, *MUETTES)
+    vide = manque(0, 100, None, 100)
+    assert [t.raison for t in juger(vide, vues, obeit=True, recul_ms=97 * JOUR_MS)] == [AVANT_COTATION]
+    assert [t.raison for t in juger(vide, vues, obeit=True)] == [HORS_FENETRE_API]
+
+
+@pytest.mark.parametrize(
+    ("reponses", "obeit"),
+    [
+        ((AVANT_TOUT, LISTAGE, *MUETTES), False),  # aucun bord n'a été vu suivi : toujours les N dernières, peut-être
+        ((LISTAGE, *MUETTES), True),  # rien n'a cherché plus loin
+        ((AVANT_TOUT, LISTAGE), True),  # des pages toujours coupées commenceraient là aussi
+        ((AVANT_TOUT, LISTAGE, MUETTES[0]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1]), True),
+        ((AVANT_TOUT, LISTAGE, MUETTES[1], reponse([], *MUETTES[0].question[1:], timeframe=MOIS, refusee=True)), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 102), ancree=True), *MUETTES), True),
+        ((AVANT_TOUT, reponse(minutes(100, 101), *minutes(-1, 90)), *MUETTES), True),  # elle n'était pas demandée
+    ],
+)
+def test_8_2_rien_de_moins_ne_la_prouve(reponses: tuple[Reponse, ...], obeit: bool) -> None:
+    """Une preuve de moins : hors de la fenêtre de l'API, code 3, jamais « pas encore coté »."""
+    assert raisons(manque(0, 100, None, 100), *reponses, obeit=obeit) == [HORS_FENETRE_API]
+
+
+def test_8_3_une_queue_n_est_jamais_un_fait() -> None:
+    """Rien après elle, quoi que disent les réponses."""
+    longue = reponse([T0], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    assert raisons(manque(3, 600, 2, None), reponse(minutes(1, 2), *minutes(0, 600)), longue) == [A_VENIR]
+
+
+def test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence() -> None:
+    """L'exchange la dit lui-même."""
+    avant, vide = minutes(2, 3)
+    brutes: list[list[Any]] = [[avant, 1.0, 1.0, 1.0, 1.0, 1.0], [vide, None, None, None, None, 0]]
+    page = cribler(brutes, M1, "last")
+    dite = Reponse(Question(M1, *minutes(2, 4)), page, page.instants, [(avant, vide)], de_la_serie=True)
+    assert raisons(manque(3, 4, 2, 4), dite) == [SANS_TRANSACTION]
+
+
+def test_un_refus_trop_ancien_est_hors_fenetre() -> None:
+    """Gate : au-delà de dix mille points, même au milieu de ce qui est écrit."""
+    refus = reponse([], *minutes(0, 50), refusee=True)
+    assert raisons(manque(3, 6, 2, 6), refus) == [HORS_FENETRE_API]
+
+
+Servir = Callable[[int, int], list[int]]
+"""Les bornes demandées, en minutes -> les minutes rendues, d'un marché qui n'en manque aucune."""
+
+SERVIR: dict[str, tuple[Servir, bool]] = {
+    "les deux bords": (lambda debut, fin: [*range(debut, fin)], True),
+    "le début seul": (lambda debut, _fin: [*range(debut, debut + 20)], True),
+    "la fin seule": (lambda _debut, fin: [*range(fin - 20, fin)], True),  # upbit
+    "les dernières": (lambda _debut, _fin: [*range(980, 1001)], False),
+    "trois fois les dernières": (lambda _debut, _fin: [*range(940, 1001)], False),
+    "toujours les mêmes": (lambda _debut, _fin: [*range(100, 120)], False),
+    "rien": (lambda _debut, _fin: [], False),
+}
+
+
+@pytest.mark.parametrize("nom", SERVIR)
+def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -> None:
+    """Jamais une page qui va jusqu'à maintenant, ni la même page deux fois."""
+    servir, obeit = SERVIR[nom]
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        bornes = ((borne - T0) // MINUTE_MS for borne in (debut, fin))
+        return [[T0 + rang * MINUTE_MS, *[1.0] * 5] for rang in servir(*bornes)]
+
+    async def lire() -> bool:
+        pages = module.Pages(demander, M1, 20, horizon_ms=T0 + 1000 * MINUTE_MS)
+        for debut in (500, 520, 510):
+            await pages.lire(*minutes(debut, debut + 20))
+        return pages.obeit
+
+    assert asyncio.run(lire()) is obeit
+
+
+@pytest.mark.parametrize("graine", GRAINES)
+def test_quels_que_soient_les_mensonges_rien_d_ecrit_ne_contredit_le_marche(graine: int) -> None:
+    """Toute ligne est vraie, tout fait est vrai, les appels sont comptés ; redevenu honnête, il rend tout."""
+    assert fautes(tirer(graine)) == []
+
+
+# --- De bout en bout ---
+
+
+def hors_ligne(dossier: Path, *options: str) -> tuple[int, dict[str, object]]:
+    """La ligne de commande sur l'exchange embarqué : code, et la série du bilan."""
+    bilan = dossier / "bilan.json"
+    code = module.principal([
+        "--hors-ligne", "--exchange", "kraken", "--symbole", "BTC/USD", "--sortie", str(dossier / "k.csv"),
+        "--bilan", str(bilan), "--journal", "error", "--config-ccxt", '{"rateLimit": 20}', *options,
+    ])  # fmt: skip
+    dit = json.loads(bilan.read_text())
+    return code, dit["series"][0] | {"requetes": dit["requetes"]}
+
+
+def test_8_kraken_ne_dit_pas_sans_transaction_ce_qu_il_ne_sert_pas(tmp_path: Path) -> None:
+    """Un jour d'il y a deux cents jours : hors de ses 720 dernières, code 3."""
+    jour = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=200)
+    fin = jour + dt.timedelta(days=1)
+    code, serie = hors_ligne(tmp_path, "--date-debut", str(jour), "--date-fin", str(fin), "--timeframe", "1m")
+    assert code == 3
+    assert [t["raison"] for t in serie["trous"]] == ["hors_fenetre_api"]  # type: ignore[attr-defined]
+    assert int(str(serie["requetes"])) <= 11  # sourd, il n'est pas questionné plus longtemps
+
+
+def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
+    """Sans date de début, ce que l'exchange sert est tout ce qui était demandé : code 0, aucun trou."""
+    code, serie = hors_ligne(tmp_path, "--timeframe", "1m")
+    assert (code, serie["trous"]) == (0, [])
+    assert int(str(serie["lignes_nouvelles"])) >= 719
+    assert serie["retard"] == 0
+
+
+def test_une_page_de_trois_mois_recule_quand_meme() -> None:
+    """Chez bitget, 90 jours par demande, une bougie de plus demandée ; la marge ne doit pas prendre toute la page."""
+
+    async def rien(*_: object) -> list[list[float]]:
+        return []
+
+    pages = module.Pages(rien, M1, 200, longues=[MOIS], fenetre_ms=lambda _: 90 * JOUR_MS)
+    fin = module.lire_instant("2026-11-01", 0)
+    suite = list(module._plus_loin_encore(Question(MOIS, MOIS.avancer(fin, -2), fin), pages))
+    debuts = [question.debut for question in suite]
+    assert len(debuts) > 1
+    assert debuts == sorted(set(debuts), reverse=True)
+    assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide
+
+
+# Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand
+# tout finit par être servi, 3 quand il en manque ; jamais un fait que le marché dément.
+MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
+    "deux réponses vides": ([("page_vide", {"fois": 2})], 0),
+    "quatre réponses vides": ([("page_vide", {"fois": 4})], 0),
+    "vide une fois sur trois": ([("page_vide", {"probabilite": 0.3})], 0),
+    "toujours vide": ([("page_vide", {})], 3),
+    "sourde à la fenêtre": ([("sourde", {"n": 120})], 3),
+    "sourde, mais elle en rend assez": ([("sourde", {"n": 600})], 0),
+    "les 120 dernières seulement": ([("portee", {"n": 120})], 3),
+    "réplique de trois heures en retard": ([("replique", {"retard_s": 10_800})], 3),
+    "une seule ligne par page": ([("voisine_seule", {"fois": 6})], 0),
+    "une heure pour quatre": ([("autre_pas", {"facteur": 4})], 3),
+    "un cinquième d'heure pour une heure": ([("autre_pas", {"facteur": 0.2})], 3),
+    "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
+    "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
+    "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
+    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
+}
+
+
+@pytest.fixture(scope="module")
+def bourse() -> Iterator[Bourse]:
+    """Binance, okx et bybit, horloge arrêtée, sans limite de débit."""
+    with Bourse(("binance", "okx", "bybit"), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as b:
+        yield b
+        b.pannes.vider()
+
+
+def dementi(sortie: Path, oracle: list[Any]) -> list[Any]:
+    """Les lignes fausses, et les faits inscrits sur une bougie qui existe."""
+    instants = [ligne[0] for ligne in oracle]
+    faits = [t for t in fiche(sortie).trous if t.raison in module.FAITS]
+    return [ligne for ligne in lignes(sortie) if ligne not in oracle] + [
+        fait for fait in faits if any(fait.debut <= instant < fait.fin for instant in instants)
+    ]
+
+
+@pytest.mark.parametrize(("nom", "exchange"), [
+    *((nom, "binance") for nom in MENSONGES),
+    *((nom, exchange) for nom in [*MENSONGES][1:9:3] for exchange in ("okx", "bybit")),
+])  # fmt: skip
+def test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas(
+    nom: str, exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """La ligne de commande sur un exchange qui ment, puis la même, quand il ne ment plus : tout est là, code 0."""
+    pannes, code = MENSONGES[nom]
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100", "--essais", "2")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    for nature, reglages in pannes:
+        bourse.pannes.ajouter(Panne(nature, CHEMINS[exchange], **reglages))
+    rendu = telecharger(bourse, sortie, bornes, *options, exchange=exchange)
+    assert dementi(sortie, oracle) == []
+    assert (rendu, lignes(sortie) == oracle) in ((code, code == 0), (0, True))
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert lignes(sortie) == oracle
+
+
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
+def test_8_4_reparer_redemande_les_faits_une_fois(exchange: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Des pages trouées en leur milieu sont crues ; la relance n'y revient pas, `--reparer` si."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    options = ("--timeframe", "1h", "--limite", "100")
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", *bornes))
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne("trou", CHEMINS[exchange], k=3))
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    manquent = len(oracle) - len(lignes(sortie))
+    assert manquent >= 9
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
+    assert len(oracle) - len(lignes(sortie)) == manquent
+    reparation = [*commande(bourse, None, exchange=exchange)[:4], "--verifier", str(sortie), "--reparer"]
+    assert module.principal(reparation) == 0
+    assert lignes(sortie) == oracle
+    assert fiche(sortie).trous == []
+    bourse.requetes.clear()
+    assert module.principal(reparation) == 0
+    assert donnees(bourse, exchange) == []
+
+
+def test_8_4_reparer_garde_les_faits_que_rien_ne_dement(tmp_path: Path) -> None:
+    """Une cotation, une panne : redemandées, elles restent ; muet, l'exchange ne les défait pas."""
+    marche = Marche(pannes=[(HEURE_BOURSE - 2 * JOUR_MS, HEURE_BOURSE - JOUR_MS)])
+    sortie = tmp_path / "minutes.csv"
+    with Bourse(("binance",), marche, maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as ouverte:
+        bornes = (HEURE_BOURSE - 3 * JOUR_MS, HEURE_BOURSE - HEURE_MS)
+        assert telecharger(ouverte, sortie, bornes) == 0
+        faits, ecrites = fiche(sortie).trous, lignes(sortie)
+        assert [t.raison for t in faits] == [SANS_TRANSACTION]
+        reparation = [*commande(ouverte, None)[:4], "--verifier", str(sortie), "--reparer"]
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)
+        ouverte.pannes.ajouter(Panne("page_vide", "klines"))
+        assert module.principal(reparation) == 0
+        assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)

@@ -1,0 +1,604 @@
+"""§ 6, les flux : la sortie grossit lot après lot, se lit à tout instant, et ne coûte que ce qu'elle reçoit."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import itertools
+import json
+import logging
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from sorties_modeles import (
+    DEBUT,
+    MINUTE,
+    VARIANTES,
+    attendre,
+    cles,
+    contenu_de,
+    creer,
+    executer,
+    flux_a_tuer,
+    ligne,
+    lot_de,
+    modele_de,
+    restes,
+    suivre_sans_fin,
+)
+from vrais_processus import processus_neufs
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RACINE = Path(__file__).parents[2]
+BTC, ETH = cles(m.TRADES)
+SUFFIXES = [suffixe for _, suffixe in VARIANTES]
+FONDUS = [".parquet", ".feather", ".csv.gz"]  # ceux qu'un flux fond en route
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def naissances() -> Any:
+    """De quoi lancer de vrais processus."""
+    return processus_neufs()
+
+
+@contextlib.contextmanager
+def flux(chemin: Path, donnee: m.TypeDonnee = m.TRADES) -> Iterator[Callable[[m.Lot], object]]:
+    """Un flux ouvert sur cette sortie ; rend de quoi y écrire un lot, et le finit."""
+    with creer(chemin, donnee, flux=True) as ecrivain:
+        yield lambda unique: ecrivain.ecrire(unique, m.Fiche(unique.cle))
+        ecrivain.finir()
+
+
+def ids(chemin: Path) -> list[str]:
+    return list(m.lire_sortie(chemin)["id"].to_pylist())
+
+
+# --- CSV : ajouté ligne à ligne
+
+
+def test_tail_voit_chaque_ligne(tmp_path: Path) -> None:
+    """Un lecteur ouvert au début voit chaque lot dès qu'`ecrire` revient ; le fichier n'est jamais remplacé."""
+    chemin = tmp_path / "a.csv"
+    with flux(chemin) as recevoir:
+        recevoir(lot_de(m.TRADES, range(3)))
+        inode = chemin.stat().st_ino
+        with chemin.open(encoding="utf-8") as queue:
+            assert len(queue.readlines()) == 4
+            for debut in range(3, 60, 5):
+                unique = lot_de(m.TRADES, range(debut, debut + 5), (BTC, ETH)[debut % 2])
+                recevoir(unique)
+                vues = queue.readlines()
+                assert [vue.split(",")[3] for vue in vues] == unique.lignes["id"].to_pylist()
+                assert all(vue.endswith("\n") for vue in vues)
+    assert chemin.stat().st_ino == inode
+    assert restes(chemin) == set()
+
+
+def test_symboles_entrelaces(tmp_path: Path) -> None:
+    """Deux symboles s'entrelacent : la fiche le dit, la lecture rend trié, et le fichier n'est pas récrit à la fin."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot_de(m.TRADES, range(r, r + 4), cle) for r in range(0, 40, 4) for cle in (BTC, ETH)]
+    with flux(chemin) as recevoir:
+        for unique in lots:
+            recevoir(unique)
+            assert len(ids(chemin)) == sum(lot.lignes.num_rows for lot in lots[: lots.index(unique) + 1])
+        octets, inode = chemin.read_bytes(), chemin.stat().st_ino
+    assert (chemin.read_bytes(), chemin.stat().st_ino) == (octets, inode)
+    assert json.loads((tmp_path / "a.csv.fiche.json").read_text())["entrelace"] is True
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+    tables = pa.concat_tables(creer(chemin, m.TRADES).lire_tout())
+    assert m.est_triee(tables, m.TRADES)
+    (tmp_path / "a.csv.fiche.json").unlink()  # sans fiche, les lignes le disent
+    assert m.est_triee(pa.concat_tables(creer(chemin, m.TRADES).lire_tout()), m.TRADES)
+
+
+def test_un_seul_symbole_n_est_pas_entrelace(tmp_path: Path) -> None:
+    """Un flux d'un symbole, ou de plusieurs qui se suivent, est en ordre comme un autre."""
+    chemin = tmp_path / "a.csv"
+    executer(
+        chemin, m.TRADES, *(lot_de(m.TRADES, range(r, r + 9), cle) for cle in (BTC, ETH) for r in (0, 9)), flux=True
+    )
+    assert "entrelace" not in json.loads((tmp_path / "a.csv.fiche.json").read_text())
+
+
+@pytest.mark.parametrize("place", [1, 4000, 32 << 20])
+def test_demeler_en_memoire_bornee(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Un gros fichier entrelacé se lit en plusieurs passes, par paquets de symboles ou symbole par symbole."""
+    chemin = tmp_path / "a.csv"
+    series = [BTC._replace(symbole=f"{lettre}/USDT") for lettre in "GACEBDF"]
+    lots = [lot_de(m.TRADES, range(r, r + 3), cle) for r in range(0, 60, 3) for cle in series]
+    executer(chemin, m.TRADES, *lots, flux=True)
+    monkeypatch.setattr(m, "RELECTURE_MAX", place)
+    tables = [t for t in creer(chemin, m.TRADES).lire_tout() if t.num_rows]
+    tout = pa.concat_tables(tables)
+    assert m.est_triee(tout, m.TRADES)
+    assert tout.num_rows == 7 * 60
+    symboles = {len(t["symbole"].unique()) for t in tables}
+    assert (max(symboles) == 7) == (place > 1 << 20)
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        milieu = ecrivain.lire(series[3], DEBUT + 5, DEBUT + 9)
+        assert milieu["id"].to_pylist() == [ligne(m.TRADES, series[3], r)["id"] for r in range(15, 27)]
+
+
+def test_paquets() -> None:
+    """Des paquets triés, qui tiennent dans la place, sauf un symbole trop gros, seul."""
+    comptes = {"D": 3, "A": 4, "B": 5, "C": 50}
+    assert list(m.paquets(comptes, 9)) == [["A", "B"], ["C"], ["D"]]
+    assert list(m.paquets(comptes, 0)) == [["A"], ["B"], ["C"], ["D"]]
+    assert list(m.paquets({}, 9)) == []
+
+
+def test_relances_d_un_csv_entrelace(tmp_path: Path) -> None:
+    """Un flux s'y ajoute au même fichier ; une exécution REST le remet en ordre, et le complète."""
+    chemin = tmp_path / "a.csv"
+    premiers = [lot_de(m.TRADES, range(r, r + 4), cle) for r in range(0, 20, 4) for cle in (BTC, ETH)]
+    executer(chemin, m.TRADES, *premiers, flux=True)
+    inode = chemin.stat().st_ino
+    suite = [lot_de(m.TRADES, range(20, 26), ETH), lot_de(m.TRADES, range(20, 23), BTC)]
+    assert executer(chemin, m.TRADES, *suite, flux=True)
+    assert chemin.stat().st_ino == inode
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, premiers + suite)
+    assert not executer(chemin, m.TRADES, flux=True)
+    assert chemin.stat().st_ino == inode
+    rest = [lot_de(m.TRADES, range(10, 30), BTC, 1)]
+    assert executer(chemin, m.TRADES, *rest)
+    lignes = chemin.read_text().splitlines()[1:]
+    assert lignes == sorted(lignes, key=lambda texte: texte.split(",")[1])
+    assert "entrelace" not in json.loads((tmp_path / "a.csv.fiche.json").read_text())
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, premiers + suite + rest)
+    assert executer(chemin, m.TRADES, lot_de(m.TRADES, range(30, 33), BTC), flux=True)
+    assert json.loads((tmp_path / "a.csv.fiche.json").read_text())["entrelace"]
+
+
+def test_retard_et_revision_fondus_a_la_fin(tmp_path: Path) -> None:
+    """Une ligne en retard ou révisée attend au journal, qu'on lit aussi ; la suite s'ajoute ; la fin fond tout."""
+    chemin = tmp_path / "a.csv"
+    lots = [
+        lot_de(m.TRADES, range(12)),
+        lot_de(m.TRADES, range(9), ETH),
+        lot_de(m.TRADES, range(15, 30)),
+        lot_de(m.TRADES, range(9, 36), version=1),  # des révisions, un retard, puis des lignes neuves
+        lot_de(m.TRADES, range(36, 40)),
+    ]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for unique in lots:
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+        inode = chemin.stat().st_ino
+        assert [t.split(",")[3] for t in chemin.read_text().splitlines()[-4:]] == [str(95 + r) for r in range(36, 40)]
+        lues = ecrivain.lire(BTC, DEBUT, DEBUT + 100).to_pylist()
+        assert {une["id"]: une for une in lues} == {
+            une["id"]: une for une in modele_de(m.TRADES, [x for x in lots if x.cle == BTC]).values()
+        }
+        assert ecrivain.finir()
+        assert chemin.stat().st_ino != inode
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+    assert "entrelace" not in json.loads((tmp_path / "a.csv.fiche.json").read_text())
+    assert restes(chemin) == set()
+
+
+def test_flux_apres_une_interruption_sans_fichier(tmp_path: Path) -> None:
+    """Le fichier vient du journal d'une exécution tuée : ses fins sont connues, un retard n'est pas mis au bout."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot_de(m.TRADES, range(18)), lot_de(m.TRADES, range(6, 35), ETH)]
+    with creer(chemin, m.TRADES) as ecrivain:
+        for unique in lots:
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+    lots += [lot_de(m.TRADES, range(18, 32)), lot_de(m.TRADES, range(20, 24), ETH, 1)]
+    executer(chemin, m.TRADES, *lots[2:], flux=True)
+    lots.append(lot_de(m.TRADES, range(33, 54)))
+    executer(chemin, m.TRADES, lots[-1])
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+
+
+def test_ligne_coupee_reparee(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Tué au milieu d'une ligne : elle est retirée à l'ouverture, les autres gardées, et le flux continue."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot_de(m.TRADES, range(6)), lot_de(m.TRADES, range(6), ETH), lot_de(m.TRADES, range(6, 9))]
+    executer(chemin, m.TRADES, *lots, flux=True)
+    with chemin.open("ab") as fichier:
+        fichier.write(b"binance,BTC/USDT,2024-01-01T00:00:00.003Z,104,buy,1")
+    assert len(ids(chemin)) == 15
+    with caplog.at_level(logging.WARNING):
+        executer(chemin, m.TRADES, lot_de(m.TRADES, range(9, 12)), flux=True)
+    assert "dernière ligne incomplète" in caplog.text
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [*lots, lot_de(m.TRADES, range(9, 12))])
+
+
+def test_lignes_sans_fiche_ni_note(tmp_path: Path) -> None:
+    """Tué entre les lignes et leur note : les lignes restent, rien n'est inventé ; une bougie présente est couverte."""
+    for donnee in (m.OHLCV, m.TRADES):
+        chemin, cle = tmp_path / f"{donnee.nom}.csv", cles(donnee)[0]
+        with creer(chemin, donnee, flux=True) as ecrivain:
+            ecrivain.ecrire(lot_de(donnee, range(9)), m.Fiche(cle))
+            ecrivain.ecrire(lot_de(donnee, range(9, 18)), m.Fiche(cle))
+        for voisin in (f"{chemin.name}.journal", f"{chemin.name}.fiche.json"):
+            (tmp_path / voisin).unlink()
+        with creer(chemin, donnee, flux=True) as ecrivain:
+            couverts = ecrivain.fiches[cle].couverts
+        assert couverts == (lot_de(donnee, range(18)).couverts if donnee.a_une_grille else [])
+        assert len(m.lire_sortie(chemin)) == 18
+
+
+@pytest.mark.parametrize("perte", ["abîmé", "effacé"])
+@pytest.mark.parametrize("suffixe", [s for s in SUFFIXES if s != ".sqlite"])
+def test_fichier_de_flux_perdu_apres_une_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str, perte: str
+) -> None:
+    """Le fichier perdu, ce que le journal en disait ne prouve plus rien ; les lignes du journal sont gardées."""
+    monkeypatch.setattr(m, "JOURNAL_MAX", 2000)
+    chemin = tmp_path / f"a{suffixe}"
+    lots = [lot_de(m.TRADES, range(r, r + 3)) for r in range(0, 60, 3)]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for unique in lots:
+            ecrivain.ecrire(unique, m.Fiche(BTC))
+        monkeypatch.setattr(m, "JOURNAL_MAX", 1 << 30)  # ce lot-là attend au journal
+        ecrivain.ecrire(lot_de(m.TRADES, range(30, 36), version=1), m.Fiche(BTC))
+    if perte == "abîmé":
+        chemin.write_bytes(b"\0" * 3000)
+    else:
+        chemin.unlink()
+    with creer(chemin, m.TRADES) as ecrivain:
+        ecrivain.finir()
+        prouves = ecrivain.fiches[BTC].couverts
+    presents = {une["timestamp"].timestamp() * 1000 for une in m.lire_sortie(chemin).to_pylist()}
+    assert presents
+    for debut, fin in prouves:
+        assert presents >= set(range(debut, fin))
+
+
+def test_csv_illisible_en_plein_flux(tmp_path: Path) -> None:
+    """Abîmé sous un flux, le fichier est mis de côté ; le flux reprend dans un neuf, et n'y prouve que le neuf."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.TRADES, lot_de(m.TRADES, range(30)))
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        ecrivain.ecrire(lot_de(m.TRADES, range(30, 36)), m.Fiche(BTC))
+        intacts = chemin.read_bytes()
+        chemin.write_bytes(intacts[:300] + b"\xff" * 200 + intacts[500:])
+        with pytest.raises(m.ErreurSortie, match="illisible"):
+            ecrivain.lire(BTC, DEBUT, DEBUT + 100)
+        neuf = lot_de(m.TRADES, range(36, 42))
+        ecrivain.ecrire(neuf, m.Fiche(BTC))
+    with creer(chemin, m.TRADES) as ecrivain:  # interrompu, repris
+        assert ecrivain.fiches[BTC].couverts == neuf.couverts
+        ecrivain.finir()
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [neuf])
+
+
+def test_entrelacement_refuse_par_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tant que la fiche n'a pu dire que le fichier s'entrelace, il ne s'entrelace pas."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot_de(m.TRADES, range(3)), lot_de(m.TRADES, range(3), ETH), lot_de(m.TRADES, range(3, 6))]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for unique in lots[:2]:
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+        avant = chemin.read_bytes()
+        with monkeypatch.context() as bouchon:
+            bouchon.setattr(type(chemin), "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "plein")))
+            for _ in range(2):
+                with contextlib.suppress(m.ErreurSortie):
+                    ecrivain.ecrire(lots[2], m.Fiche(BTC))
+        assert chemin.read_bytes() == avant
+        ecrivain.ecrire(lots[2], m.Fiche(BTC))
+        ecrivain.ecrire(lot_de(m.TRADES, range(6, 9)), m.Fiche(BTC))
+        assert m.est_triee(pa.concat_tables(creer(chemin, m.TRADES).lire_tout()), m.TRADES)
+        ecrivain.finir()
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [*lots, lot_de(m.TRADES, range(6, 9))])
+
+
+def test_disque_plein_en_flux(tmp_path: Path) -> None:
+    """Un lot refusé au milieu ne laisse pas de demi-ligne ; le suivant, s'il tient, s'ajoute."""
+    resource = pytest.importorskip("resource")
+    chemin = tmp_path / "a.csv"
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        ecrivain.ecrire(lot_de(m.TRADES, range(5)), m.Fiche(BTC))
+        avant = chemin.read_bytes()
+        douce, dure = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, dure))
+        try:
+            with pytest.raises(m.ErreurSortie, match="taille permise"):
+                ecrivain.ecrire(lot_de(m.TRADES, range(5, 500)), m.Fiche(BTC))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (douce, dure))
+        assert chemin.read_bytes() == avant
+        ecrivain.ecrire(lot_de(m.TRADES, range(5, 500)), m.Fiche(BTC))
+        ecrivain.finir()
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [lot_de(m.TRADES, range(500))])
+
+
+def test_gzip_sous_un_nom_en_csv(tmp_path: Path) -> None:
+    """Un flux n'ajoute jamais de texte au bout d'un fichier compressé."""
+    chemin = tmp_path / "a.csv"
+    with creer(chemin, m.TRADES, compression="gzip") as ecrivain:
+        ecrivain.ecrire(lot_de(m.TRADES, range(5)), m.Fiche(BTC))
+        ecrivain.finir()
+    for compression, debut in ((None, 5), ("none", 10)):
+        with creer(chemin, m.TRADES, compression=compression, flux=True) as ecrivain:
+            ecrivain.ecrire(lot_de(m.TRADES, range(debut, debut + 5)), m.Fiche(BTC))
+            ecrivain.finir()
+    assert len(ids(chemin)) == 15
+
+
+def test_fiche_tenue_pendant_le_flux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """La fiche du CSV existe dès le premier lot, et se tient à jour sans être récrite à chaque lot."""
+    chemin = tmp_path / "a.csv"
+    ecritures: list[str] = []
+    vraie = m.ecrire_atomique
+
+    def noter(cible: Path, remplir: Any) -> None:
+        ecritures.append(cible.name)
+        vraie(cible, remplir)
+
+    monkeypatch.setattr(m, "ecrire_atomique", noter)
+    with flux(chemin) as recevoir:
+        recevoir(lot_de(m.TRADES, range(5)))
+        assert m.lire_fiches(chemin)[0].couverts == [(DEBUT, DEBUT + 2)]
+        for rang in range(5, 200):
+            recevoir(lot_de(m.TRADES, [rang]))
+        assert ecritures == ["a.csv", "a.csv.fiche.json"]
+        monkeypatch.setattr(m, "CADENCE_FICHE_S", 0.0)
+        recevoir(lot_de(m.TRADES, [200]))
+        assert m.lire_fiches(chemin)[0].couverts[-1][1] == DEBUT + 200 // 3 + 1
+
+
+# --- Parquet, Feather, CSV compressé : fontes amorties
+
+
+@pytest.mark.parametrize("suffixe", FONDUS)
+def test_fontes_amorties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str) -> None:
+    """Deux cent mille lignes, par lots : ce qui est écrit au total reste en proportion du fichier final."""
+    chemin, ecrits = tmp_path / f"a{suffixe}", [0, 0]
+    vraie = m.ecrire_atomique
+
+    def compter(cible: Path, remplir: Any) -> None:
+        vraie(cible, remplir)
+        ecrits[0] += cible.stat().st_size
+        ecrits[1] += cible == chemin
+
+    monkeypatch.setattr(m, "ecrire_atomique", compter)
+    colonnes = {
+        "exchange": pa.repeat("binance", 500),
+        "symbole": pa.repeat("BTC/USDT", 500),
+        "side": pa.repeat("buy", 500),
+        **{nom: pa.array([random.Random(0).random()] * 500) for nom in ("price", "amount", "cost")},
+    }
+    vues = 0
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for numero in range(400):
+            rangs = range(numero * 500, numero * 500 + 500)
+            instants = pa.array([DEBUT + r for r in rangs], pa.timestamp("ms", "UTC"))
+            propres = {**colonnes, "timestamp": instants, "recu": instants, "id": pa.array([str(r) for r in rangs])}
+            table = pa.table([propres[nom] for nom in m.TRADES.noms], schema=m.TRADES.schema)
+            ecrivain.ecrire(m.Lot(BTC, table, [(DEBUT + rangs[0], DEBUT + rangs[-1] + 1)], []), m.Fiche(BTC))
+            if numero in (0, 3, 50, 200):  # le fichier existe et se lit, avec l'essentiel de ce qui est reçu
+                lignes = len(m.lire_sortie(chemin))
+                assert lignes >= max(vues, (numero + 1) * 500 // 2)
+                vues = lignes
+                assert len(list(tmp_path.iterdir())) <= 5
+                assert len(ecrivain.fiches[BTC].couverts) == 1
+        ecrivain.finir()
+    assert len(ids(chemin)) == 200_000
+    assert ecrits[1] <= 20
+    assert ecrits[0] <= 5 * chemin.stat().st_size
+    assert restes(chemin) == set()
+
+
+@pytest.mark.parametrize("suffixe", FONDUS)
+def test_petit_flux_fondu_avec_l_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str) -> None:
+    """Peu de lignes attendent au journal ; vieilles, elles sont fondues, si cela coûte peu."""
+    chemin = tmp_path / f"a{suffixe}"
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for rang in range(30):
+            ecrivain.ecrire(lot_de(m.TRADES, [rang]), m.Fiche(BTC))
+        assert len(ids(chemin)) == 1
+        monkeypatch.setattr(m, "ATTENTE_FONTE_S", 0.0)
+        monkeypatch.setattr(m, "PART_DU_TEMPS", 1e9)
+        ecrivain.ecrire(lot_de(m.TRADES, [30]), m.Fiche(BTC))
+        assert len(ids(chemin)) == 1  # la dernière fonte a coûté trop pour cet âge
+        monkeypatch.setattr(m, "PART_DU_TEMPS", 0.0)
+        ecrivain.ecrire(lot_de(m.TRADES, [31]), m.Fiche(BTC))
+        assert len(ids(chemin)) == 32
+        assert ecrivain.finir()
+        assert not ecrivain.finir()
+    assert len(m.lire_sortie(chemin)) == 32
+
+
+@pytest.mark.parametrize("suffixe", [s for s in SUFFIXES if s != ".sqlite"])
+def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str) -> None:
+    """Un long flux ne fait pas grossir le journal sans fin ; abandonné, il rend tout ce qu'il tenait."""
+    monkeypatch.setattr(m, "JOURNAL_MAX", 20_000)
+    monkeypatch.setattr(m, "LIGNES_A_FONDRE", 10_000)
+    chemin, alea, lots = tmp_path / f"a{suffixe}", random.Random(3), []
+    tailles = []
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for rang in range(0, 1500, 2):
+            debut = rang if alea.random() < 0.9 else max(0, rang - 40)
+            lots.append(lot_de(m.TRADES, range(debut, rang + 2), alea.choice([BTC, ETH]), rang))
+            ecrivain.ecrire(lots[-1], m.Fiche(lots[-1].cle))
+            tailles.append(ecrivain._journal.octets)  # type: ignore[attr-defined]
+        trou = lots[-1]._replace(lignes=lots[-1].lignes[:0], couverts=[], trous=[m.Trou(DEBUT, DEBUT + 9, m.ECHEC)])
+        ecrivain.ecrire(trou, m.Fiche(trou.cle))
+        fiches = dict(ecrivain.fiches)
+    assert any(apres < avant for avant, apres in itertools.pairwise(tailles))
+    assert max(tailles) < 300_000
+    with creer(chemin, m.TRADES) as ecrivain:
+        for cle, fiche in ecrivain.fiches.items():  # ce que tenait le journal n'était pas encore compté
+            assert fiche == dataclasses.replace(fiches[cle], lignes=fiche.lignes)
+        ecrivain.finir()
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+    assert restes(chemin) == set()
+
+
+def test_le_journal_se_relit_par_petits_paquets_de_lots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Des milliers de lots d'une ligne ne sont jamais en mémoire à la fois : chacun y pèse bien plus que sa ligne."""
+    monkeypatch.setattr(m, "LOTS_A_REUNIR", 4)
+    chemin, alea = tmp_path / "a.parquet", random.Random(5)
+    rangs = [*range(60), *alea.sample(range(60), 20)]  # un tiers, rendu deux fois : la dernière l'emporte
+    lots = [lot_de(m.TRADES, [rang], alea.choice([BTC, ETH]), version) for version, rang in enumerate(rangs)]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for lot in lots:
+            ecrivain._journal.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
+        tables = list(ecrivain._journal.flot())  # type: ignore[attr-defined]
+    assert max(table.num_rows for table in tables) <= 4 + 2  # et ceux qui attendaient la suite de leur instant
+    assert {colonne.num_chunks for table in tables for colonne in table.columns} == {1}
+    relu = pa.concat_tables(tables)
+    assert m.est_triee(relu, m.TRADES)
+    assert {tuple(une[n] for n in m.TRADES.cle): une for une in relu.to_pylist()} == modele_de(m.TRADES, lots)
+
+
+@pytest.mark.parametrize("suffixe", SUFFIXES)
+def test_un_flux_n_importe_rien_une_fois_ouvert(tmp_path: Path, suffixe: str) -> None:
+    """Un import dans le fil d'écriture tient le GIL un dixième de seconde : la réception attendrait."""
+    code = f"""
+import sys
+sys.path.insert(0, "tests")
+import module_ccxt_fr_v2 as m
+import sorties_modeles  # le registre, codec à éprouver compris
+cle = m.CleSerie("binance", "BTC/USDT")
+trades = [m.Trade({DEBUT} + n, str(n), "buy", 1.0, 1.0) for n in range(3000)]
+lot = m.Lot(cle, m.tabler_trades(cle, trades), [({DEBUT}, {DEBUT} + 3000)], [])
+chemin = m.Path({str(tmp_path / f"a{suffixe}")!r})
+with m.ECRIVAINS[{m.EXTENSIONS[suffixe]!r}](chemin, type_donnee=m.TRADES, flux=True) as ecrivain:
+    ouverts = set(sys.modules)
+    ecrivain.ecrire(lot, m.Fiche(cle))
+    lourds = [nom for nom in set(sys.modules) - ouverts if nom.startswith("pyarrow.") and "._" not in nom]
+print(sorted(lourds))
+"""
+    fin = subprocess.run([sys.executable, "-c", code], cwd=RACINE, capture_output=True, text=True, check=True)
+    assert fin.stdout.strip() == "[]"
+
+
+def test_condensation_refusee_par_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le disque refuse de remplacer le journal : rien n'en est perdu."""
+    monkeypatch.setattr(m, "JOURNAL_MAX", 5000)
+    chemin = tmp_path / "a.parquet"
+    lots = [lot_de(m.TRADES, range(r, r + 3)) for r in range(0, 60, 3)]
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for unique in lots:
+            with monkeypatch.context() as bouchon:
+                if unique is not lots[0]:
+                    bouchon.setattr(
+                        type(chemin), "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "plein"))
+                    )
+                with contextlib.suppress(m.ErreurSortie):
+                    ecrivain.ecrire(unique, m.Fiche(BTC))
+    with creer(chemin, m.TRADES) as ecrivain:
+        ecrivain.finir()
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+    assert restes(chemin) == set()
+
+
+# --- SQLite
+
+
+def test_sqlite_en_flux(tmp_path: Path) -> None:
+    """De petits lots sans fin : le -wal reste borné, un lecteur voit l'état d'après chaque lot sans attendre."""
+    chemin = tmp_path / "a.db"
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for rang in range(3000):
+            ecrivain.ecrire(lot_de(m.TRADES, [rang], (BTC, ETH)[rang % 2]), m.Fiche((BTC, ETH)[rang % 2]))
+            if rang % 1000 == 999:
+                with contextlib.closing(sqlite3.connect(f"file:{chemin}?mode=ro", uri=True, timeout=0)) as lecteur:
+                    assert lecteur.execute("SELECT COUNT(*) FROM trades").fetchone() == (rang + 1,)
+        assert (tmp_path / "a.db-wal").stat().st_size < 16 << 20
+        ecrivain.finir()
+    assert restes(chemin) == set()
+    assert len(m.lire(chemin)) == 3000
+
+
+# --- Pour tous : rien de perdu
+
+
+@pytest.mark.parametrize("suffixe", SUFFIXES)
+def test_tuer_un_flux(naissances: Any, tmp_path: Path, suffixe: str) -> None:
+    """Tué n'importe quand, un flux a gardé tout lot dont `ecrire` était revenu, et n'a pas inventé de preuve."""
+    alea = random.Random(suffixe)
+    for essai, donnee in enumerate([*m.TYPES.values()] * 4):
+        chemin, temoin = tmp_path / str(essai) / f"a{suffixe}", tmp_path / f"temoin{essai}"
+        temoin.touch()
+        processus = naissances.Process(target=suivre_sans_fin, args=(chemin, donnee.nom, essai, temoin), daemon=True)
+        processus.start()
+        vise = alea.randrange(0, 40)
+        attendre(lambda vise=vise, temoin=temoin: temoin.stat().st_size >= vise, processus)
+        time.sleep(alea.uniform(0, 0.003))
+        processus.kill()
+        processus.join()
+        verifier_flux(chemin, donnee, flux_a_tuer(donnee, essai), temoin.stat().st_size, relance=bool(essai % 2))
+
+
+def verifier_flux(chemin: Path, donnee: m.TypeDonnee, lots: list[m.Lot], confirmes: int, *, relance: bool) -> None:
+    """Tous les lots confirmés, au plus le suivant, en partie ; et d'elles seules, les preuves."""
+    if chemin.exists():
+        m.lire_sortie(chemin)  # lisible avant toute réparation
+        m.lire_fiches(chemin)
+    with creer(chemin, donnee, flux=relance) as ecrivain:
+        prouves = {cle: fiche.couverts for cle, fiche in ecrivain.fiches.items() if fiche.couverts}
+        ecrivain.finir()
+    trouve = contenu_de(chemin, donnee) if chemin.exists() else {}
+    avant, apres = (modele_de(donnee, lots[:n]) for n in (confirmes, confirmes + 1))
+    assert avant.keys() <= trouve.keys() <= apres.keys()
+    assert all(une in (avant.get(cle), apres[cle]) for cle, une in trouve.items())
+    certains, possibles = couverts_de(lots[:confirmes]), couverts_de(lots[: confirmes + 1])
+    assert prouves in (certains, possibles) or donnee.a_une_grille  # une bougie présente, elle, se prouve seule
+    for cle in possibles:
+        assert not m.oter(certains.get(cle, []), prouves.get(cle, []))
+        assert not m.oter(prouves.get(cle, []), possibles[cle])
+        instants = sorted(
+            une["timestamp"].timestamp() * 1000 for une in trouve.values() if une["symbole"] == cle.symbole
+        )
+        for debut, fin in prouves.get(cle, []):
+            assert instants[0] <= debut < fin <= instants[-1] + MINUTE
+    assert restes(chemin) == set()
+
+
+def couverts_de(lots: list[m.Lot]) -> dict[m.CleSerie, list[m.Intervalle]]:
+    """Ce que ces lots prouvent."""
+    couverts: dict[m.CleSerie, list[m.Intervalle]] = {}
+    for unique in lots:
+        couverts[unique.cle] = m.unir(couverts.get(unique.cle, []), unique.couverts)
+    return couverts
+
+
+@pytest.mark.parametrize("suffixe", SUFFIXES)
+def test_ecrire_un_petit_lot_est_bon_marche(tmp_path: Path, suffixe: str) -> None:
+    """Deux cents séries, un lot d'une ligne chacune, plusieurs tours : moins de 2 ms par lot, en médiane."""
+    chemin = tmp_path / f"a{suffixe}"
+    series = [BTC._replace(symbole=f"S{n}/USDT") for n in range(200)]
+    tours = [[lot_de(m.TRADES, [rang], cle) for cle in series] for rang in range(4)]
+    durees = []
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for unique in (unique for tour in tours for unique in tour):
+            depart = time.process_time()  # du calcul : la machine peut être prise par d'autres
+            ecrivain.ecrire(unique, m.Fiche(unique.cle))
+            durees.append(time.process_time() - depart)
+        ecrivain.finir()
+    assert sorted(durees)[len(durees) // 2] < 0.002
+    assert len(m.lire_sortie(chemin)) == 800
+
+
+@pytest.mark.parametrize("suffixe", SUFFIXES)
+def test_un_lecteur_pendant_le_flux(tmp_path: Path, suffixe: str) -> None:
+    """À chaque instant, la sortie se lit, triée, sans doublon, et ne perd jamais une ligne déjà vue."""
+    chemin, vues = tmp_path / f"a{suffixe}", set[Any]()
+    lots = flux_a_tuer(m.ORDERBOOK, 5)
+    with flux(chemin, m.ORDERBOOK) as recevoir:
+        for rang, unique in enumerate(lots):
+            recevoir(unique)
+            if rang % 4 == 0:
+                trouve = contenu_de(chemin, m.ORDERBOOK).keys()
+                assert vues <= trouve
+                vues = set(trouve)
+    assert contenu_de(chemin, m.ORDERBOOK) == modele_de(m.ORDERBOOK, lots)

@@ -1,0 +1,370 @@
+"""Les flux par la ligne de commande : ce qui est sur le disque est ce que dit l'exchange, quoi qu'il arrive."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import pytest
+from flux_suivi import identifiant_de
+from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
+from marche_simule import marche_commun
+from vrais_processus import condamner, tuer
+
+import module_ccxt_fr_v2 as m
+from bourse_locale import Bourse, Marche, Panne
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MINUTE = 60_000
+ACCELERATION = 60  # une minute par seconde
+# Trois façons d'écrire un flux : à la suite, par un journal fondu, en base. Feather a le journal de Parquet; qu'il le
+# fonde est joué par `test_bougies_en_direct_dans_chaque_format` et, tué, par `test_tuer_un_flux` des écrivains.
+MECANIQUES = ("csv", "parquet", "sqlite")
+
+
+@pytest.fixture
+def vive() -> Iterator[Bourse]:
+    """Les quatre exchanges embarqués, à une minute par seconde."""
+    with Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
+        yield ouverte
+
+
+def suivre(bourse: Bourse, sortie: Path, *mots: str, exchange: str = "binance") -> int:
+    """Un flux, exécuté dans ce processus ; rend le code de sortie."""
+    return m.principal(commande(bourse, sortie, None, *mots, exchange=exchange))
+
+
+def oracle(bourse: Bourse, exchange: str, symbole: str, lues: list[Any]) -> list[Any]:
+    """Ce que l'exchange dit de l'étendue de ces lignes."""
+    attendu = bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)
+    return [ligne[:5] for ligne in attendu]
+
+
+def est_vrai(bourse: Bourse, exchange: str, symbole: str, sortie: Path, au_moins: int = 1) -> None:
+    """Les bougies de la sortie sont celles de l'exchange : mêmes minutes, mêmes prix, mêmes volumes."""
+    lues = lignes(sortie, symbole)
+    assert len(lues) >= au_moins
+    assert [ligne[:5] for ligne in lues] == oracle(bourse, exchange, symbole, lues)
+    volumes = [ligne[5] for ligne in bourse.attendu(exchange, symbole, "1m", lues[0][0], lues[-1][0] + MINUTE)]
+    assert [ligne[5] for ligne in lues] == pytest.approx(volumes, rel=1e-9, abs=1e-7)
+
+
+def trades_manquants(bourse: Bourse, exchange: str, symbole: str, sortie: Path) -> tuple[set[str], set[str]]:
+    """Les ids de l'étendue de la sortie qui y manquent, et ceux qui y sont en trop."""
+    table = m.lire(sortie)
+    table = table.filter(pc.equal(table["symbole"], symbole))
+    instants, ids = m.instants_de(table), table["id"].to_pylist()
+    assert len(ids) == len(set(ids)), "un trade en double"
+    assert instants == sorted(instants)
+    instrument = bourse.protocoles[exchange].par_symbole[symbole]
+    emis = bourse.marche.trades(instrument, instants[0], instants[-1] + 1)
+    attendus = {identifiant_de(exchange, instrument, trade) for trade in emis}
+    return attendus - set(ids), set(ids) - attendus
+
+
+# Les exemples du propriétaire
+
+
+def test_le_deuxieme_exemple_du_proprietaire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bougies d'un contrat okx, dix minutes dans SQLite, telle quelle ; la durée est écourtée, rien d'autre."""
+    monkeypatch.chdir(tmp_path)
+    exemple = (
+        "--exchange okx --type-marche swap --sous-type linear --symbole BTC/USDT:USDT --timeframe 1m --stream ohlcv "
+        "--duree 600 --format sqlite --sqlite-table ohlcv_1m"
+    )
+    assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
+    (sortie,) = (tmp_path / "donnees").glob("*.sqlite")
+    table = m.lire(sortie, table="ohlcv_1m")
+    instants = m.instants_de(table)
+    assert len(instants) >= 3
+    assert instants == list(range(instants[0], instants[-1] + 1, MINUTE))
+    assert set(table["prix"].to_pylist()) == {"last"}
+
+
+def test_le_troisieme_exemple_du_proprietaire(tmp_path: Path) -> None:
+    """Trades d'un contrat inverse de bybit agrégés en bougies, sans fin : un SIGTERM l'arrête, tout est écrit."""
+    exemple = (
+        "--exchange bybit --type-marche future --sous-type inverse --symbole BTC/USD:BTC --timeframe 1m "
+        "--stream trades --trades-vers-ohlcv --sortie donnees/bybit_btc_1m_ohlcv.csv --flush 50"
+    )
+    sortie = tmp_path / "donnees" / "bybit_btc_1m_ohlcv.csv"
+    processus = lancer([*exemple.split(), "--hors-ligne"], cwd=tmp_path)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") >= 4)
+    processus.send_signal(signal.SIGTERM)
+    code, erreurs = finir(processus)
+    assert code == 143
+    assert "Traceback" not in erreurs
+    instants = [ligne[0] for ligne in lignes(sortie)]
+    assert len(instants) >= 3
+    assert instants == list(range(instants[0], instants[-1] + 1, MINUTE))
+
+
+# Ce qui est écrit est vrai, dans chaque format
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_bougies_en_direct_dans_chaque_format(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Deux symboles, une coupure : les quatre formats tiennent exactement ce que dit le REST."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    coupure = Panne("ws_reset", chemin="/okx/", fois=1, apres_s=2.5)
+    vive.pannes.ajouter(coupure)
+    symboles = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+    assert suivre(vive, sortie, "--symbols", ",".join(symboles), "--type-marche", "swap", "--stream", "ohlcv",
+                  "--duree", "6", exchange="okx") == 0  # fmt: skip
+    assert coupure.touchees == 1
+    for symbole in symboles:
+        est_vrai(vive, "okx", symbole, sortie, au_moins=4)
+        assert [trou for trou in fiche(sortie, symbole).trous if trou.raison != m.SANS_TRANSACTION] == []
+
+
+@pytest.mark.parametrize("format_", MECANIQUES)
+def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """`kill -9` pendant le flux : la même commande relancée relit par REST le temps de sa mort."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    mots = ("--symbole", "BTC/USD", "--stream", "trades", "--flush", "5")
+    arguments = commande(vive, sortie, None, *mots, exchange="kraken")
+    tuer(condamner(arguments), lambda: octets(sortie) > 5000)
+    time.sleep(1.0)  # le processus est mort une minute de l'exchange : des trades passent sans lui
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert trades_manquants(vive, "kraken", "BTC/USD", sortie) == (set(), set())
+
+
+@pytest.mark.parametrize("format_", ["csv", "sqlite"])  # où l'on voit la bougie fausse avant la fonte
+def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Des trames avalées sans coupure, puis `kill -9` avant que le REST n'ait été relu."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", "ohlcv", "--flush", "1")
+
+    def ecrites() -> list[Any]:
+        try:
+            return lignes(sortie, "BTC/USDT")
+        except (OSError, m.ErreurCollecte):
+            return []  # la sortie n'est pas encore née
+
+    def fausse() -> bool:
+        """Une bougie de la sortie n'est pas celle de l'exchange."""
+        lues = ecrites()
+        return bool(lues) and [ligne[:5] for ligne in lues] != oracle(vive, "binance", "BTC/USDT", lues)
+
+    processus = condamner(arguments)
+    jusqua(lambda: len(ecrites()) >= 4)  # trois fausses dès l'abord, et le flux ne serait plus cru : le REST seul
+    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin="/binance/", canal="bougies", probabilite=0.6))
+    tuer(processus, fausse)
+    vive.pannes.retirer(avalees)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)
+
+
+@pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
+@pytest.mark.parametrize(("stream", "chemin"), [("ohlcv", "klines"), ("trades", "rades")])
+def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
+    vive: Bourse, tmp_path: Path, stream: str, chemin: str, arret: int
+) -> None:
+    """Le flux est coupé, le REST en panne, la suite déjà écrite, puis l'arrêt : ce vide est relu."""
+    sortie = tmp_path / "flux.csv"
+    arguments = commande(vive, sortie, None, "--symbole", "BTC/USDT", "--stream", stream, "--flush", "1")
+
+    def manquent() -> bool:
+        """Des lignes manquent entre la première et la dernière de la sortie."""
+        if stream == "trades":
+            return trades_manquants(vive, "binance", "BTC/USDT", sortie)[0] != set()
+        lues = lignes(sortie)
+        return len(lues) < len(oracle(vive, "binance", "BTC/USDT", lues))
+
+    processus = lancer(arguments)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") > 5)
+    panne = vive.pannes.ajouter(Panne("http", chemin=chemin, code=502))
+    refus, depuis = vive.refuser_connexions("binance"), vive.maintenant_ms()
+    vive.couper("binance", "reset")
+    instrument = vive.protocoles["binance"].par_symbole["BTC/USDT"]
+    jusqua(lambda: vive.maintenant_ms() > depuis + 2 * MINUTE)
+    jusqua(lambda: len(vive.marche.trades(instrument, depuis, vive.maintenant_ms())) >= 3)
+    vive.pannes.retirer(refus)
+    jusqua(manquent)
+    processus.send_signal(abs(arret))
+    assert finir(processus)[0] == (143 if arret == signal.SIGTERM else arret)
+    vive.pannes.retirer(panne)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert not manquent()
+    assert fiche(sortie).a_relire() == []
+
+
+@pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
+@pytest.mark.parametrize(("exchange", "symbole"), [("binance", "BTC/USDT"), ("bybit", "BTC/USDT:USDT")])
+def test_des_trades_avales_que_l_arret_laisse_a_relire_le_sont_a_la_relance(
+    vive: Bourse, tmp_path: Path, exchange: str, symbole: str, arret: int
+) -> None:
+    """Des trames de trades avalées sans coupure ; l'arrêt survient avant que le REST n'ait pu les dire."""
+    sortie = tmp_path / "flux.csv"
+    mots = ("--symbole", symbole, "--stream", "trades", "--flush", "1", "--grace", "5")
+    arguments = commande(vive, sortie, None, *mots, exchange=exchange)
+    avalees = vive.pannes.ajouter(Panne("ws_perdu", chemin=f"/{exchange}/", canal="trades", probabilite=0.4))
+
+    processus = lancer(arguments)
+    jusqua(lambda: sortie.exists() and sortie.read_text().count("\n") > 5)
+    jusqua(lambda: trades_manquants(vive, exchange, symbole, sortie)[0] != set())
+    processus.send_signal(abs(arret))
+    assert finir(processus)[0] == (143 if arret == signal.SIGTERM else arret)
+    vive.pannes.retirer(avalees)
+    assert m.principal([*arguments, "--duree", "3"]) == 0
+    assert trades_manquants(vive, exchange, symbole, sortie) == (set(), set())
+    assert fiche(sortie, symbole).a_relire() == []
+
+
+def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Path) -> None:
+    """Une coupure comblée jusqu'à la fin, aucun trade dans la dernière minute : ce qui suit est pourtant relu."""
+    calme = HEURE_BOURSE + 2 * MINUTE, HEURE_BOURSE + 9 * MINUTE
+    sortie = tmp_path / "flux.csv"
+    marche = Marche(pannes=[calme])
+    with Bourse(marche=marche, limites=False, acceleration=ACCELERATION, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        mots = ("--symbole", "BTC/USDT", "--stream", "trades", "--flush", "1")
+        bourse.pannes.ajouter(Panne("ws_reset", fois=1, apres_s=3.0))
+        assert suivre(bourse, sortie, *mots, "--duree", "4.5") == 0
+        assert bourse.maintenant_ms() < calme[1]
+        couverte = fiche(sortie).couverts[-1][1]
+        assert m.instants_de(m.lire(sortie))[-1] == couverte < bourse.maintenant_ms() - m.CONNUS_MS
+        jusqua(lambda: bourse.maintenant_ms() > calme[1] + 3 * MINUTE)
+        assert suivre(bourse, sortie, *mots, "--duree", "3") == 0
+        assert trades_manquants(bourse, "binance", "BTC/USDT", sortie) == (set(), set())
+
+
+@pytest.mark.parametrize("format_", MECANIQUES)
+def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Vingt symboles de trades : le signal rend 143, et tout le reçu est sur le disque."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    symboles = ",".join(sorted(s for s in vive.protocoles["binance"].par_symbole if ":" not in s))
+    processus = lancer(commande(vive, sortie, None, "--symbols", symboles, "--stream", "trades"))
+    jusqua(lambda: octets(sortie) > 30_000)
+    depart = time.monotonic()
+    processus.send_signal(signal.SIGTERM)
+    code, erreurs = finir(processus)
+    assert (code, time.monotonic() - depart < 5) == (143, True), erreurs
+    assert "Traceback" not in erreurs
+    servis = sorted(set(m.lire(sortie)["symbole"].to_pylist()))
+    assert len(servis) > 5
+    for symbole in servis:
+        assert trades_manquants(vive, "binance", symbole, sortie) == (set(), set())
+
+
+# Codes de sortie
+
+
+def test_un_symbole_inconnu_n_arrete_pas_les_autres(
+    vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 3, le fautif nommé avec le plus proche ; les autres sont écrits."""
+    sortie = tmp_path / "flux.parquet"
+    assert suivre(vive, sortie, "--symbols", "BTC/USDT,BTC/USDTT", "--stream", "trades", "--duree", "2") == 3
+    assert "« BTC/USDTT »" in capsys.readouterr().err
+    assert trades_manquants(vive, "binance", "BTC/USDT", sortie) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbole"), [("okx", "ETH/USDT:USDT"), ("bybit", "ETH/USDT:USDT"), ("kraken", "ETH/USD")]
+)
+def test_un_abonnement_refuse_est_dit_et_les_autres_vivent(
+    vive: Bourse, tmp_path: Path, exchange: str, symbole: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L'exchange refuse un symbole qu'il liste : code 3, il est nommé, l'autre est complet."""
+    sain = symbole.replace("ETH", "BTC")
+    instrument = vive.protocoles[exchange].par_symbole[symbole]
+    identifiant = vive.protocoles[exchange].identifiant(instrument)
+    vive.pannes.ajouter(Panne("ws_abonnement_refuse", chemin=f"/{exchange}/", symbole=identifiant))
+    sortie = tmp_path / "flux.csv"
+    mots = ("--type-marche", "swap") if ":" in symbole else ()
+    assert suivre(vive, sortie, "--symbols", f"{sain},{symbole}", "--stream", "trades", "--trades-vers-ohlcv",
+                  "--duree", "8", *mots, exchange=exchange) == 3  # fmt: skip
+    assert f"{symbole} " in capsys.readouterr().err
+    est_vrai(vive, exchange, sain, sortie)
+
+
+def test_tous_refuses_est_un_echec(vive: Bourse, tmp_path: Path) -> None:
+    """Plus rien à suivre : le flux s'arrête de lui-même, code 1."""
+    vive.pannes.ajouter(Panne("ws_abonnement_refuse", chemin="/okx/"))
+    assert suivre(vive, tmp_path / "flux.csv", "--symbole", "BTC/USDT", "--stream", "trades", exchange="okx") == 1
+
+
+def test_un_canal_que_rien_ne_remplace_est_refuse_avant_toute_connexion(
+    vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 2, avec ce que l'exchange offre ; aucune requête n'est partie."""
+    avant = len(vive.requetes)
+    sans_ticker = {"has": {"watchTicker": False}}
+    assert m.principal(commande(vive, tmp_path / "flux.csv", None, "--stream", "ticker", config=sans_ticker)) == 2
+    erreur = capsys.readouterr().err
+    assert "n'offre pas le flux « ticker »" in erreur
+    assert "trades" in erreur
+    assert len(vive.requetes) == avant
+    assert not (tmp_path / "flux.csv").exists()
+
+
+def test_le_bilan_d_un_flux_dit_ce_qu_il_a_traverse(vive: Bourse, tmp_path: Path) -> None:
+    """Reconnexions comptées, trous vides, étendue suivie."""
+    vive.pannes.ajouter(Panne("ws_fermeture", chemin="/binance/", fois=1, apres_s=1.0))
+    sortie, bilan = tmp_path / "flux.sqlite", tmp_path / "bilan.json"
+    assert suivre(vive, sortie, "--stream", "trades", "--duree", "4", "--bilan", str(bilan)) == 0
+    (serie,) = json.loads(bilan.read_text(encoding="utf-8"))["series"]
+    assert serie["etat"] == "complete"
+    assert serie["compteurs"]["reconnexions"] == 1
+    assert serie["lignes_recues"] == m.lire(sortie).num_rows
+
+
+# CSV ligne à ligne
+
+
+def test_le_csv_d_un_flux_grandit_ligne_a_ligne_dans_le_meme_fichier(vive: Bourse, tmp_path: Path) -> None:
+    """`tail -f` le suit : jamais remplacé en route, chaque ligne entière."""
+    sortie = tmp_path / "flux.csv"
+    processus = lancer(commande(vive, sortie, None, "--stream", "trades", "--flush", "1", "--duree", "4"))
+    jusqua(sortie.exists)
+    with sortie.open("rb") as suivi:
+        noeud, lu = sortie.stat().st_ino, b""
+        while processus.poll() is None:
+            lu += suivi.read()
+            assert sortie.stat().st_ino == noeud
+            time.sleep(0.02)
+        lu += suivi.read()
+    assert finir(processus)[0] == 0
+    assert lu == sortie.read_bytes()
+    assert lu.count(b"\n") > 10
+    assert trades_manquants(vive, "binance", "BTC/USDT", sortie) == (set(), set())
+
+
+# Carnets et tickers
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])  # du texte JSON, des listes de struct
+def test_les_carnets_ecrits_sont_entiers_et_jamais_croises(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Cinq niveaux par côté, triés, le meilleur achat sous la meilleure vente, malgré un carnet croisé en route."""
+    vive.pannes.ajouter(Panne("ws_croise", chemin="/kraken/", fois=2, sauter=5))
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    mots = ("--symbole", "BTC/USD", "--stream", "orderbook", "--profondeur", "5", "--duree", "3")
+    assert suivre(vive, sortie, *mots, exchange="kraken") in (0, 3)
+    carnets = m.lire(sortie).to_pylist()
+    assert len(carnets) > 5
+    for carnet in carnets:
+        bids, asks = ([niveau["price"] for niveau in carnet[cote]] for cote in ("bids", "asks"))
+        assert (len(bids), len(asks)) == (5, 5)
+        assert bids == sorted(bids, reverse=True)
+        assert asks == sorted(asks)
+        assert bids[0] < asks[0]
+
+
+@pytest.mark.parametrize("format_", ["csv", "sqlite"])  # `recu` en ISO 8601, en entier
+def test_les_tickers_ne_sont_ecrits_que_s_ils_changent(vive: Bourse, tmp_path: Path, format_: str) -> None:
+    """Deux lignes de suite diffèrent ; la colonne `recu` est une heure locale."""
+    sortie = tmp_path / f"flux{EXTENSIONS[format_]}"
+    avant = time.time()
+    assert suivre(vive, sortie, "--stream", "ticker", "--duree", "3") == 0
+    lus = m.lire(sortie).to_pylist()
+    assert len(lus) > 3
+    assert all(avant - 1 <= ligne["recu"].timestamp() <= time.time() for ligne in lus)
+    valeurs = [tuple(v for nom, v in ligne.items() if nom not in ("timestamp", "recu")) for ligne in lus]
+    assert all(un != autre for un, autre in itertools.pairwise(valeurs))

@@ -1,0 +1,1421 @@
+"""Les pièces du flux qui se jugent seules : combleur, continuité, fils nourris à la main, santé, mise bout à bout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
+from flux_suivi import jouer, niveaux
+from sorties_modeles import creer
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+MINUTE = 60_000
+T0 = 1_704_459_600_000
+CLE = m.CleSerie("binance", "BTC/USDT", "1m", "last")
+UNE_MINUTE = m.Timeframe.lire("1m")
+
+
+# --- Identifiants
+
+
+@pytest.mark.parametrize(
+    ("brut", "attendu"),
+    [
+        ({"id": 12}, "12"),
+        ({"id": ""}, None),
+        ({"id": "9", "info": {"a": 9, "f": 100, "l": 100}}, "100"),
+        ({"id": "9", "info": {"a": 9, "f": 100, "l": 103}}, "100-103"),
+        ({"id": "130", "info": {"tradeId": "130", "count": "3"}}, "128-130"),
+        ({"id": "130", "info": {"tradeId": "130", "count": "1"}}, "130"),
+    ],
+)
+def test_un_identifiant_dit_les_trades_qu_il_reunit(brut: dict[str, Any], attendu: str | None) -> None:
+    """Binance réunit en REST, okx dans son flux : la même écriture des deux."""
+    assert m._id_de(brut) == attendu
+
+
+def test_les_rangs_d_un_identifiant() -> None:
+    assert m.rangs_de("12") == (12, 12)
+    assert m.rangs_de("12-15") == (12, 15)
+    assert m.rangs_de("~1-buy-2-0") is None
+    assert m.rangs_de("12345678-1234-5678-1234-567812345678") is None
+    assert m.rangs_de(None) is None
+
+
+# --- Combleur
+
+
+def brut(numero: int, instant: int, **autres: Any) -> dict[str, Any]:
+    """Un trade de ccxt."""
+    return {"id": str(numero), "timestamp": instant, "price": 10.0, "amount": 1.0, "side": "buy", **autres}
+
+
+def trade(numero: int, instant: int, ident: str | None = None) -> m.Trade:
+    """Le même, lu."""
+    return m.Trade(instant, ident or str(numero), "buy", 10.0, 1.0)
+
+
+def combler(
+    lire: Callable[[int | None, Any], Awaitable[list[dict[str, Any]]]], dernier: m.Trade, jusqua: m.Trade | None,
+    arriere: dict[str, Any] | None = None, heure: int = T0 + 60 * MINUTE,
+) -> tuple[list[str | None], list[m.Trou], m.Combleur]:  # fmt: skip
+    """Les identifiants relus, les trous, et le combleur."""
+
+    async def tout() -> tuple[list[str | None], list[m.Trou], m.Combleur]:
+        combleur = m.Combleur(lire, arriere, lambda: heure)
+        lus = [t.id async for page in combleur.pages(dernier, jusqua) for t in page]
+        return lus, combleur.trous(dernier, jusqua), combleur
+
+    return asyncio.run(tout())
+
+
+def test_le_combleur_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
+    """Ni les trades des bords, ni ceux d'au-delà ne sont rendus deux fois."""
+    marche = [brut(n, T0 + n * 1000) for n in range(100)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)][:10]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert list(dict.fromkeys(lus)) == [str(n) for n in range(21, 55)]
+    assert trous == []
+
+
+def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
+    """Il ne remonte qu'au numéro 40, daté à la seconde : de 20 à cette seconde entière, c'est hors de sa fenêtre."""
+    marche = [brut(n, T0 + n * 1000) for n in range(40, 60)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert lus == [str(n) for n in range(40, 55)]
+    assert trous == [m.Trou(T0 + 20_000, T0 + 41_000, m.HORS_FENETRE_API)]
+
+
+def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
+    appels = 0
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        nonlocal appels
+        appels += 1
+        return [brut(20, T0 + 20_000)]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    assert appels <= 2
+    assert lus == []
+    assert [t.raison for t in trous] == [m.ECHEC]
+
+
+def test_des_trades_reunis_par_le_rest_ne_doublent_pas_ceux_du_flux() -> None:
+    """Binance : le flux donnait 18, 19, 20 puis 30, 31 ; le REST les réunit par ordre preneur."""
+    reunis = [(18, 20, 0), (21, 24, 1), (25, 29, 2), (30, 31, 3)]
+    marche = [
+        brut(a, T0 + ms, info={"a": a, "f": premier, "l": dernier}) for a, (premier, dernier, ms) in enumerate(reunis)
+    ]
+
+    async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["info"]["a"] >= params.get("fromId", 0)]
+
+    lus, trous, combleur = combler(lire, trade(20, T0), trade(30, T0 + 3))
+    assert lus == ["21-24", "25-29"]
+    assert trous == []
+    assert combleur.rejoint
+
+
+def test_le_combleur_recule_par_identifiant() -> None:
+    """Okx : `since` y est ignoré ; les pages sont rendues dans l'ordre du temps."""
+    marche = [brut(n, T0 + n * 1000) for n in range(100)]
+
+    async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        apres = int(params.get("after", 100))
+        return [t for t in marche if int(t["id"]) < apres][-10:]
+
+    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000), arriere={"type": "1"})
+    assert lus == [str(n) for n in range(21, 55)]
+    assert trous == []
+
+
+def test_une_heure_sans_trade_n_est_pas_la_fin() -> None:
+    """Binance borne sa réponse à une heure."""
+    marche = [brut(1, T0), brut(2, T0 + 150 * MINUTE)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if (depuis or 0) < t["timestamp"] < (depuis or 0) + m.HEURE_MS]
+
+    lus, _, _ = combler(lire, trade(1, T0), trade(3, T0 + 151 * MINUTE), heure=T0 + 152 * MINUTE)
+    assert lus == ["2"]
+
+
+# --- Continuité
+
+
+def test_un_saut_n_est_dit_qu_apres_la_grace_et_une_fois() -> None:
+    continuite = m.Continuite()
+    assert continuite.noter(trade(1, T0), 0.0, 2.0) is None
+    assert continuite.noter(trade(4, T0), 1.0, 2.0) is None
+    assert continuite.en_attente == trade(1, T0)
+    assert continuite.noter(trade(5, T0), 2.9, 2.0) is None
+    assert continuite.noter(trade(6, T0), 3.0, 2.0) == trade(1, T0)
+    assert continuite.noter(trade(7, T0), 9.0, 2.0) is None
+
+
+def test_un_retardataire_comble_le_saut() -> None:
+    continuite = m.Continuite()
+    for numero in (1, 3, 2, 4):
+        assert continuite.noter(trade(numero, T0), 0.0, 2.0) is None
+    assert continuite.echu(99.0, 2.0) is None
+
+
+def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
+    continuite = m.Continuite()
+    continuite.noter(trade(1, T0), 0.0, 2.0)
+    continuite.noter(trade(3, T0), 0.0, 2.0)
+    assert continuite.reste_s(0.5, 2.0) == 1.5
+    assert continuite.echu(2.0, 2.0) == trade(1, T0)
+
+
+def test_des_trades_reunis_se_suivent() -> None:
+    """Okx : « 128-130 » suit 127."""
+    continuite = m.Continuite()
+    for ident in ("127", "128-130", "131"):
+        continuite.noter(trade(0, T0, ident), 0.0, 0.0)
+    assert continuite.en_attente is None
+
+
+def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
+    avant = m.Continuite()
+    avant.vains = m.SAUTS_VAINS_MAX
+    continuite = m.Continuite(avant)
+    assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
+
+
+def test_des_sauts_sans_une_suite_restent_surveilles() -> None:
+    """Un flux qui perd un trade sur deux dès le premier : seul le REST peut dire que ces sauts sont vains."""
+    continuite = m.Continuite()
+    dits = [continuite.noter(trade(n, T0), float(n), 0.0) for n in range(1, 30, 2)]
+    assert dits == [None, *(trade(n, T0) for n in range(1, 28, 2))]
+
+
+def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
+    continuite = m.Continuite()
+    continuite.noter(trade(1, T0), 0.0, 2.0)
+    assert continuite.noter(trade(10**15, T0), 0.0, 2.0) == trade(1, T0), "il n'est pas attendu"
+    for numero in range(1, 20):
+        continuite.noter(trade(10**15 + numero * 1_000, T0), 1.0, 2.0)
+    assert len(continuite._manquants) <= m.MANQUANTS_MAX
+    assert continuite.echu(3.0, 2.0) == trade(10**15, T0)
+
+
+# --- Lots
+
+
+def lot(*bougies: Sequence[float], trous: Sequence[m.Trou] = ()) -> m.Lot:
+    """Un lot de bougies."""
+    table = m.cribler(bougies, UNE_MINUTE, "last").lignes
+    couverts = m.unir((int(b[0]), int(b[0]) + MINUTE) for b in bougies)
+    return m.Lot(CLE, m.habiller(CLE, table), m.unir(couverts, ((t.debut, t.fin) for t in trous)), list(trous))
+
+
+def plate(minute: int, prix: float = 10.0, volume: float = 1.0) -> list[float]:
+    """Une bougie sans corps."""
+    return [T0 + minute * MINUTE, prix, prix, prix, prix, volume]
+
+
+def test_omettre_les_plates_en_fait_des_trous() -> None:
+    """Couvertes quand même : une minute sans trade est un fait."""
+    rendu = m.omettre_les_plates(lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3)), UNE_MINUTE)
+    assert m.instants_de(rendu.lignes) == [T0, T0 + 3 * MINUTE]
+    assert rendu.trous == [m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
+    assert rendu.couverts == [(T0, T0 + 4 * MINUTE)]
+
+
+def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
+    vide = m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)
+    rendu = m.reporter_les_vides(lot(plate(0, 7.0), plate(3), trous=[vide]), UNE_MINUTE, {})
+    assert rendu.lignes["close"].to_pylist() == [7.0, 7.0, 7.0, 10.0]
+    assert rendu.lignes["volume"].to_pylist() == [1.0, 0.0, 0.0, 1.0]
+    assert rendu.trous == []
+
+
+def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
+    vide = m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)
+    assert m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {}).trous == [vide]
+    rendu = m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {T0 - MINUTE: 5.0})
+    assert rendu.lignes["close"].to_pylist() == [5.0, 10.0]
+    echec = m.Trou(T0, T0 + MINUTE, m.ECHEC)
+    assert m.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0}).trous == [echec]
+
+
+def test_sans_queue_le_vide_de_la_fin_reste_a_demander() -> None:
+    """L'exchange ne l'a peut-être pas encore servi ; un vide encadré, lui, est prouvé."""
+    dedans = m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)
+    queue = m.Trou(T0 + 3 * MINUTE, T0 + 5 * MINUTE, m.SANS_TRANSACTION)
+    rendu = m.sans_queue(lot(plate(0), plate(2), trous=[dedans, queue]), T0 + 5 * MINUTE)
+    assert rendu.trous == [dedans]
+    assert rendu.couverts == [(T0, T0 + 3 * MINUTE)]
+
+
+def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
+    """Par série, dans l'ordre ; une révision, qui revient en arrière, reste un lot à part."""
+    autre = lot(plate(0))._replace(cle=CLE._replace(symbole="ETH/USDT"))
+    reunis = m.enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
+    assert [(x.cle.symbole, m.instants_de(x.lignes)) for x in reunis] == [
+        ("BTC/USDT", [T0, T0 + MINUTE]),
+        ("ETH/USDT", [T0]),
+        ("BTC/USDT", [T0, T0 + 2 * MINUTE]),
+    ]
+    assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
+
+
+# --- Santé
+
+
+def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, m.journal.name)
+    heures = iter([100.0, 225.0, 300.0, 301.0])
+    sante = m._Sante("BTC/USDT", lambda: next(heures))
+    sante.vit()
+    for _ in range(5):
+        sante.tombe(m.ErreurTemporaire("connexion fermée."), 0.3)
+    sante.vit()
+    sante.vit()
+    assert niveaux(caplog.records) == [
+        "BTC/USDT : flux coupé. connexion fermée. Reconnexion dans 0,3 s.",
+        "BTC/USDT : flux rétabli après 5 erreurs en 2 min 05 s.",
+    ]
+
+
+# --- Heure de l'exchange
+
+
+def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pytest.MonkeyPatch) -> None:
+    """En avance : il faut deux témoins, d'instants différents, et le moins avancé fait l'heure. D'un jour : refusé."""
+    monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
+    horloge = m.Horloge()
+    assert not horloge.noter_instant(T0 + 2 * m.JOUR_MS)
+    assert horloge.noter_instant(T0 + m.HEURE_MS)
+    assert horloge.noter_instant(T0 + m.HEURE_MS)  # le même, redit
+    assert horloge.heure_ms() == T0
+    assert horloge.noter_instant(T0 + 1_000)
+    assert horloge.heure_ms() == T0 + 1_000, "à peine en avance : cru"
+    assert horloge.noter_instant(T0 + 5_000)
+    assert horloge.heure_ms() == T0 + 5_000
+    assert horloge.noter_instant(T0 + m.HEURE_MS + 1_000)
+    assert horloge.heure_ms() == T0 + m.HEURE_MS
+
+
+# --- Fils nourris à la main
+
+
+class FausseConnexion(SimpleNamespace):
+    """Ce qu'un fil demande à sa connexion, à l'heure qu'on lui donne ; le REST ne rend que `pages`."""
+
+    heure: int
+
+    def __init__(self, *, relisible: bool = True) -> None:
+        super().__init__(
+            heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}),
+            particularite=m.Particularite(), pages=[], essais=0, trades_jusqua=False,
+        )  # fmt: skip
+
+    def heure_ms(self) -> int:
+        """L'heure de l'exchange."""
+        return int(self.heure)
+
+    def noter_instant(self, instant: int) -> bool:
+        """Refuse ce qui est d'un jour en avance ; croit ce qui l'est à peine."""
+        if instant <= self.heure + m.AVANCE_CRUE_MS:
+            self.heure = max(self.heure, instant)
+        return bool(instant <= self.heure + m.JOUR_MS)
+
+    def noter_instants(self, instants: Sequence[int]) -> bool:
+        """Les mêmes, tous."""
+        return all(map(self.noter_instant, instants)) and bool(instants[-1] <= self.heure)
+
+    def unite_volume(self, _marche: Any) -> str:
+        """La base."""
+        return "BTC"
+
+    def mesure_des_trades(self, _marche: Any) -> Any:
+        """La quantité dite."""
+        return m.mesure_en_base(None, inverse=False)
+
+    async def lire_trades(self, *_: Any) -> list[dict[str, Any]]:
+        """La page suivante ; une exception est levée."""
+        self.essais += 1
+        page = self.pages.pop(0) if self.pages else []
+        if isinstance(page, Exception):
+            raise page
+        return list(page)
+
+
+def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000) -> Any:
+    """Un fil, abonné."""
+    serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+    fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
+    if isinstance(fil, m.FilBougies):
+        fil.confrontation.crues = True  # une bougie du REST aurait confirmé celles du flux
+    fil.rompre()
+    return fil
+
+
+def ouvrir_agregat(vides: str) -> Any:
+    """Un fil de bougies faites d'un flux de trades, sans grâce, abonné."""
+    fil = ouvrir_fil(m.FilBougies, FausseConnexion(), grace_ms=0)
+    fil.faire_des_trades(vides)
+    fil.rompre()
+    return fil
+
+
+def ids(lots: Sequence[m.Lot]) -> list[str]:
+    """Les identifiants des trades rendus."""
+    return [identifiant for x in lots for identifiant in x.lignes["id"].to_pylist()]
+
+
+async def finir(fil: Any) -> None:
+    """Arrête un fil, et note dans sa fiche ce qu'il rend encore."""
+    fil.arrete = True
+    await fil.arreter()
+    fil.collecter(fil.connexion.heure)
+
+
+def instants(lots: Sequence[m.Lot]) -> list[int]:
+    """Les minutes rendues, comptées depuis T0."""
+    return [(i - T0) // MINUTE for x in lots for i in m.instants_de(x.lignes)]
+
+
+def bougie(minute: int, volume: float = 1.0) -> list[float]:
+    """Une bougie de ccxt."""
+    return plate(minute, volume=volume)
+
+
+def a_la_main(essai: Callable[[], Awaitable[None]]) -> None:
+    """Exécute un essai dans une boucle."""
+
+    async def tout() -> None:
+        await essai()
+
+    jouer(tout())
+
+
+def sans_rattrapage(fil: m.Fil) -> list[int]:
+    """Compte les rattrapages au lieu de les faire."""
+    lances: list[int] = []
+    fil.rattraper = lambda: lances.append(1)  # type: ignore[assignment, method-assign, return-value]
+    return lances
+
+
+def test_la_premiere_bougie_n_est_jamais_rendue_telle_quelle() -> None:
+    """Entamée avant nous, elle est relue ; les suivantes sont crues dès que la suivante arrive."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        lances = sans_rattrapage(fil)
+        for minute in range(4):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            assert instants(fil.collecter(connexion.heure)) == [m_ for m_ in [minute - 1] if m_ >= 1]
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
+        assert lances  # la minute 0
+
+    a_la_main(essai)
+
+
+def test_une_bougie_close_par_l_horloge_puis_une_coupure_n_est_plus_crue() -> None:
+    """Le socket était peut-être mort depuis longtemps : elle est rendue à l'heure, puis relue."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        for minute in (0, 1, 2):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            fil.collecter(connexion.heure)
+        connexion.heure = T0 + 3 * MINUTE + 2_000
+        assert fil.echeance() == connexion.heure
+        assert instants(fil.collecter(connexion.heure)) == [2]
+        fil.rompre()
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 2 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def test_une_bougie_n_est_close_par_l_horloge_qu_apres_la_grace() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        fil.recevoir(bougie(0), 0)
+        connexion.heure = T0 + MINUTE + 10
+        fil.recevoir(bougie(1), 0)
+        fil.collecter(connexion.heure)
+        assert instants(fil.collecter(T0 + 2 * MINUTE + 1_999)) == []
+        assert instants(fil.collecter(T0 + 2 * MINUTE + 2_000)) == [1]
+
+    a_la_main(essai)
+
+
+def test_une_revision_apres_la_cloture_fait_relire_la_bougie() -> None:
+    """Révision de l'exchange ou message dépassé : le flux ne sait pas, le REST si. Un double, lui, n'est rien."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        for minute in (0, 1, 2, 3):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute, 5.0), 0)
+            fil.collecter(connexion.heure)
+        fil.recevoir(bougie(2, 5.0), 0)
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
+        fil.recevoir(bougie(1, 6.0), 0)
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
+        assert instants(fil.collecter(connexion.heure)) == []
+        assert fil.compteurs.retards == 1
+
+    a_la_main(essai)
+
+
+def test_un_volume_qui_recule_rend_la_bougie_douteuse() -> None:
+    """Des messages en désordre : l'état gardé n'est peut-être pas le dernier."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        fil.recevoir(bougie(0), 0)
+        for minute, volume in ((1, 2.0), (1, 5.0), (1, 3.0), (2, 1.0), (3, 1.0)):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute, volume), 0)
+        assert instants(fil.collecter(connexion.heure)) == [2]
+
+    a_la_main(essai)
+
+
+def test_une_bougie_du_futur_ne_clot_pas_celle_en_cours() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        sans_rattrapage(fil)
+        connexion.heure = T0 + MINUTE + 10_000
+        for minute in (0, 1, 30):
+            fil.recevoir(bougie(minute), 0)
+        assert fil.collecter(connexion.heure) == []
+
+    a_la_main(essai)
+
+
+def test_sans_rest_ce_qui_manque_est_un_trou() -> None:
+    """La première bougie, entamée, est laissée de côté, et c'est dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion(relisible=False)
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        for minute in (0, 1, 2):
+            connexion.heure = T0 + minute * MINUTE + 10_000
+            fil.recevoir(bougie(minute), 0)
+            fil.collecter(connexion.heure)
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + MINUTE, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 2 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def nourrir(fil: Any, *numeros_instants: tuple[int, int]) -> None:
+    """Donne des trades à un fil, à leur heure."""
+    for numero, instant in numeros_instants:
+        fil.connexion.heure = max(fil.connexion.heure, T0 + instant)
+        fil.recevoir(brut(numero, T0 + instant), T0 + instant)
+
+
+def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
+    """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre")
+        sans_rattrapage(fil)
+        fil.source.grace_s = 60.0
+        nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == []
+        nourrir(fil, (3, 79_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == [1]
+
+    a_la_main(essai)
+
+
+def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
+    """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre")
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000))
+        for minute in range(1, 5):
+            nourrir(fil, (minute * 10, minute * MINUTE + 1_000))
+            for relue in fil.collecter(fil.connexion.heure):
+                assert instants([relue]) == []
+            fil.source.adopter(lot(bougie(minute - 1)))
+        assert fil.source.continuite.vains >= m.SAUTS_VAINS_MAX
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(("marche", "facteur", "rendues"), [
+    ({"contract": True}, 1.0, [2, 3]), ({"contract": True}, 1000.0, []), ({"contract": False}, 1000.0, [1, 2, 3]),
+])  # fmt: skip
+def test_une_unite_inconnue_se_compare_au_rest(
+    marche: dict[str, Any], facteur: float, rendues: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Un contrat dont rien ne la prouve : rien n'est cru avant que le REST le dise ; trois démentis, et c'est dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.faire_des_trades("omettre")
+        fil.rompre()
+        sans_rattrapage(fil)
+        rendus: list[m.Lot] = []
+        for minute in range(5):
+            nourrir(fil, (minute + 1, minute * MINUTE + 1_000))
+            rendus += fil.collecter(connexion.heure)
+            fil.confrontation.apprendre(fil.source.adopter(lot(bougie(minute - 1, facteur))), 0)
+        assert instants(rendus) == rendues
+        assert ("rapport de 0.001" in caplog.text) == (not rendues)
+
+    a_la_main(essai)
+
+
+def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
+    """Rien ne le confirme : il ne clôt pas la bougie en cours ; celle où son identifiant manque est relue."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre")
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000), (2, 61_000))
+        fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
+        nourrir(fil, (4, 62_000), (5, 121_000), (6, 181_000), (7, 241_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == [2, 3]
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 4 * MINUTE)]
+
+    a_la_main(essai)
+
+
+def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
+    """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
+    confirmation = m.Confrontation(CLE)
+    dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
+    assert confirmation.retenir(dit) == dit
+    assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
+    assert confirmation.a_relire(T0) == []
+    assert confirmation.a_relire(T0 + 2 * MINUTE) == [(T0, T0 + 2 * MINUTE)]
+    relu = confirmation.apprendre(lot(bougie(0), bougie(1, 6.0), bougie(2)), T0 + 2 * MINUTE)
+    assert instants([relu]) == [1]
+    assert relu.couverts == [(T0, T0 + 3 * MINUTE)]
+    assert confirmation.a_relire(T0 + 9 * MINUTE) == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
+    assert instants([confirmation.apprendre(lot(bougie(1, 6.0), bougie(2, 7.0)), T0 + 9 * MINUTE)]) == [2]
+    assert confirmation.a_relire(T0 + 9 * MINUTE) == []
+
+
+def test_la_memoire_des_bougies_dites_est_bornee() -> None:
+    """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
+    confirmation = m.Confrontation(CLE)
+    for minute in range(3 * m.DITES_GARDEES):
+        confirmation.retenir(lot(bougie(minute)))
+    assert len(confirmation._dites) <= 2 * m.DITES_GARDEES
+    fin = T0 + 3 * m.DITES_GARDEES * MINUTE
+    assert confirmation.a_relire(fin) == [(T0, fin)]
+
+
+def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        sans_rattrapage(fil)
+        for _ in range(2):
+            fil.recevoir({**brut(0, T0), "id": None}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["id"].to_pylist() == [f"~{T0}-buy-10.0-1.0-0", f"~{T0}-buy-10.0-1.0-1"]
+
+    a_la_main(essai)
+
+
+async def naitre(fil: Any, *numeros: int) -> None:
+    """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
+    fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in (0, *numeros)]]
+    nourrir(fil, *((n, n * 1_000) for n in numeros))
+    await fil.rattraper()
+    fil.collecter(fil.connexion.heure)
+
+
+def test_la_milliseconde_du_tout_premier_trade_est_relue() -> None:
+    """Le trade 4 en est, passé avant l'abonnement ; le 3, d'avant, n'est pas demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        connexion.pages = [[brut(3, T0 + 4_999), brut(4, T0 + 5_000), brut(5, T0 + 5_000), brut(6, T0 + 6_000)]]
+        nourrir(fil, (5, 5_000), (6, 6_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert ids(lots) == ["4", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 5_000, T0 + 6_000)]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
+    """Les trades d'après attendent ceux de la coupure ; un double du REST ne passe pas."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(2, 8)]]
+        nourrir(fil, (6, 6_000), (7, 7_000))
+        assert fil.collecter(connexion.heure) == []
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert ids(lots) == ["3", "4", "5", "6", "7"]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_000)]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1)
+        fil.rompre()
+        connexion.pages = [m.ErreurTemporaire("502"), m.ErreurTemporaire("502")]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        assert isinstance(fil.echec, m.ErreurTemporaire)
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == []  # pas encore un trou : ce sera redemandé
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 6_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas() -> None:
+    """Identifiants tirés au hasard : relus tous les deux trades ici ; en panne, une seule relecture reste à faire."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=2)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        for numero in range(1, 41):
+            connexion.heure = T0 + numero * 1_000
+            connexion.pages = [m.ErreurTemporaire("502")]
+            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}, 0)
+            fil.collecter(connexion.heure)
+            await fil.rattraper()
+        assert len(fil._ruptures) <= 3
+        perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
+        dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
+        connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert ids(lots) == ["perdu"]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def servir(connexion: FausseConnexion, *numeros: int) -> list[int]:
+    """Un REST qui sert ces trades-là, un par seconde, et un d'avant ; rend ce qu'on lui demande."""
+    demandes: list[int] = []
+
+    async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        demandes.append(depuis or 0)
+        return [brut(n, T0 + n * 1_000) for n in (0, *numeros) if T0 + n * 1_000 >= (depuis or 0)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+    return demandes
+
+
+async def suivre_en_perdant(fil: Any, recus: Sequence[int]) -> list[str]:
+    """Donne ces trades au fil, un par seconde, chacun relu s'il le faut avant le suivant ; rend les ids rendus."""
+    rendus: list[str] = []
+    for numero in recus:
+        nourrir(fil, (numero, numero * 1_000))
+        await fil.rattraper()
+        rendus += ids(fil.collecter(fil.connexion.heure))
+    return rendus
+
+
+def test_un_trade_sur_deux_perdu_des_le_premier_est_relu() -> None:
+    """Aucune suite, que des sauts : le REST, lui, a tous les identifiants, et chacun est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, *range(1, 40))
+        rendus = await suivre_en_perdant(fil, range(1, 40, 2))
+        assert sorted(map(int, rendus)) == list(range(1, 40))
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 39_000)]
+
+    a_la_main(essai)
+
+
+def test_des_identifiants_partages_ne_sont_relus_que_trois_fois() -> None:
+    """Bitfinex : le REST saute aux mêmes endroits ; trois fois de suite, et plus rien n'est surveillé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        numeros = [1, 4, 9, 11, 17, 21, 22, 30, 41, 52, 57]
+        demandes = servir(fil.connexion, *numeros)
+        assert await suivre_en_perdant(fil, numeros) == list(map(str, numeros))
+        assert len(demandes) == 1 + m.SAUTS_VAINS_MAX, "celle du premier trade, puis celles des sauts"
+        assert not fil._continuite.surveille
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> None:
+    """Trois sauts comblés par le flux, mais après la grâce : le REST n'apporte rien, et le saut d'après est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        servir(fil.connexion, *range(1, 60))
+        rendus: list[str] = []
+        for retardataire in range(10, 40, 10):
+            fil._grace_s = 60.0
+            rendus += await suivre_en_perdant(fil, (retardataire - 1, retardataire + 1))
+            fil._grace_s = 0.0
+            fil.collecter(fil.connexion.heure)  # le saut est échu
+            rendus += await suivre_en_perdant(fil, (retardataire,))
+        assert fil._continuite.surveille
+        rendus += await suivre_en_perdant(fil, (45, 47))
+        assert "46" in rendus
+        assert len(rendus) == len(set(rendus))
+
+    a_la_main(essai)
+
+
+def test_un_saut_que_le_rest_ne_sert_plus_est_un_trou() -> None:
+    """Les identifiants se suivent, donc des trades manquent ; l'exchange n'en garde que les derniers."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, 1, 8, 9, 10)
+        await suivre_en_perdant(fil, (1, 2, 3, 4, 10))
+        assert fil.fiche.trous == [m.Trou(T0 + 4_000, T0 + 9_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 4_000), (T0 + 9_000, T0 + 10_000)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_qu_aucun_rest_ne_comble_est_un_trou() -> None:
+    """Pas de trades par REST : la suite est coupée là, et ce qui vient ensuite ne recouvre pas le trou."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("pas de trades par REST")
+
+        fil.connexion.lire_trades = refuser
+        await suivre_en_perdant(fil, (1, 2, 3, 6, 7))
+        assert fil.fiche.trous == [m.Trou(T0 + 3_000, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_000), (T0 + 6_000, T0 + 7_000)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_que_l_arret_laisse_a_relire_est_un_trou() -> None:
+    """Plus de sauts que de suites, un REST en panne : rien ne dit encore que ces sauts soient vains."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, 1)
+        fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
+        await suivre_en_perdant(fil, (3, 6, 9))
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 9_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
+    """Enchaînés d'un coup, ils comptent autant : le saut qui vient après eux est une perte, et se dit."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, 1, 8, 9, 10)
+        await suivre_en_perdant(fil, (1,))
+        for numeros in ((2, 3), (4,), (10,)):
+            fil.connexion.heure = T0 + numeros[-1] * 1_000
+            fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
+        await suivre_en_perdant(fil, (11,))
+        assert fil.fiche.trous == [m.Trou(T0 + 4_000, T0 + 9_000, m.HORS_FENETRE_API)]
+
+    a_la_main(essai)
+
+
+def test_le_trou_d_un_saut_n_est_pas_recouvert_par_sa_suite_finie() -> None:
+    """Une coupure survient pendant qu'on attend, et la suite d'avant n'est rendue qu'après le trou."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        servir(fil.connexion, 1, 5, 6, 7, 8, 9)
+        await suivre_en_perdant(fil, (1, 2, 3, 6))
+        fil.rompre()
+        nourrir(fil, (9, 9_000))
+        assert fil.collecter(fil.connexion.heure) == [], "retenus tant que la coupure n'est pas comblée"
+        await suivre_en_perdant(fil, (10,))
+        assert fil.fiche.trous == [m.Trou(T0 + 3_000, T0 + 6_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_000), (T0 + 6_001, T0 + 10_000)]
+
+    a_la_main(essai)
+
+
+def test_le_dernier_trade_redit_par_l_instantane_tient_la_suite() -> None:
+    """L'écoute neuve redit le 2, puis donne le 4 : le 3, manqué entre les deux, est relu."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, *range(1, 6))
+        rendus = await suivre_en_perdant(fil, (1, 2))
+        fil.rompre()
+        rendus += await suivre_en_perdant(fil, (2, 4, 5))
+        assert sorted(rendus) == ["1", "2", "3", "4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
+    """4 et 6 sont de la même ms, 5 s'est perdu : un REST qui n'a pas encore 6 est redemandé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, 1)
+        await suivre_en_perdant(fil, (1,))
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            demandes.append(depuis or 0)
+            return [brut(n, T0 + 5_000) for n in ((2, 3, 4) if len(demandes) <= 2 else (2, 3, 4, 5, 6))]
+
+        fil.connexion.lire_trades = lire
+        nourrir(fil, (2, 5_000), (3, 5_000), (4, 5_000), (6, 5_000))
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_000)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_dans_une_milliseconde_que_l_arret_laisse_est_un_trou() -> None:
+    """Cette milliseconde n'est pas prouvée : la relance la relira."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        servir(fil.connexion, 1, 2)
+        await suivre_en_perdant(fil, (1, 2))
+        sans_rattrapage(fil)
+        nourrir(fil, (3, 5_000), (5, 5_000))
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 5_000, T0 + 5_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_une_rupture_sans_fin_qu_un_trade_a_suivie_ne_retient_plus_rien() -> None:
+    """REST en panne pendant le silence, puis le flux reprend : seul le vide de la coupure reste à prouver."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        fil.connexion.pages = [m.ErreurTemporaire("502")] * 9
+        await fil.rattraper()
+        nourrir(fil, (8, 8_000))
+        await fil.rattraper()
+        fil._retenir_jusqua = 0.0
+        nourrir(fil, (9, 9_000), (10, 10_000))
+        fil.collecter(fil.connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 2_000), (T0 + 8_001, T0 + 10_000)]
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 2_000, T0 + 8_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
+    """Okx : « 6-8 » en direct, puis 4 à 9 en REST pour combler 4 et 5."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil._grace_s = 60.0
+        await naitre(fil, 1)
+        for ident, instant in (("2-3", 2_000), ("6-8", 8_000), ("9", 9_000)):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir({**brut(0, T0 + instant), "id": ident}, 0)
+        fil._grace_s = 0.0
+        servir(fil.connexion, *range(1, 10))
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert ids(lots) == ["4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_detail_deja_rendu_n_est_pas_redit_par_son_groupe() -> None:
+    """Binance : la page fut détaillée, la suivante en panne ; relue trop tard pour le détail, elle est réunie."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1)
+        fil.rompre()
+        seuls = [brut(n, T0 + 2_000) for n in (2, 3, 4)]
+        reunis = [brut(0, T0 + 2_000, id="2-4", amount=3.0), brut(5, T0 + 5_000), brut(6, T0 + 6_000)]
+        fil.connexion.pages = [[brut(1, T0 + 1_000), *seuls], m.ErreurTemporaire("502"), [brut(1, T0 + 1_000), *reunis]]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_sans_rest_le_nombre_des_sauts_decide() -> None:
+    """Des identifiants qui ne font que sauter ne sont plus surveillés ; ceux qui sautent parfois le sont."""
+    partages, suivis = m.Continuite(), m.Continuite()
+    partages.sans_juge = suivis.sans_juge = True
+    for rang in range(20):
+        partages.noter(trade(rang * 7, T0), float(rang), 0.0)
+        suivis.noter(trade(rang + rang // 5, T0), float(rang), 0.0)
+    assert not partages.surveille
+    assert suivis.surveille
+    assert suivis.se_suivent
+
+
+def test_des_lots_reunis_valent_les_memes_l_un_apres_l_autre() -> None:
+    """Un trou, puis ce qui le comble, dans la même écriture : il n'en reste rien."""
+    vide = m.TRADES.schema.empty_table()
+    lots = [
+        m.Lot(CLE, vide, [(T0, T0 + 5)], [m.Trou(T0 + 5, T0 + 9, m.ECHEC)]),
+        m.Lot(CLE, vide, [(T0 + 4, T0 + 12)], []),
+        m.Lot(CLE, vide, [], [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]),
+    ]
+    (reuni,) = m.enchainer(lots)
+    assert reuni.couverts == [(T0, T0 + 1), (T0 + 2, T0 + 12)]
+    assert reuni.trous == [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]
+
+
+def test_un_retardataire_d_avant_la_suite_ne_l_etend_pas() -> None:
+    """Les trades qui l'en séparent ont peut-être passé avant l'abonnement : rien ne les prouve."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        sans_rattrapage(fil)
+        nourrir(fil, (5, 5_000), (6, 6_000), (2, 2_000))
+        (rendu,) = fil.collecter(fil.connexion.heure)
+        assert rendu.lignes["id"].to_pylist() == ["2", "5", "6"]
+        assert fil.fiche.couverts == [(T0 + 5_001, T0 + 6_000)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_en_suspens_n_est_pas_couvert() -> None:
+    """Tué pendant qu'on attend un trade, le flux relancé doit savoir qu'il manque."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000), (3, 3_000))
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == []
+        nourrir(fil, (2, 2_000))
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_001, T0 + 3_000)]
+
+    a_la_main(essai)
+
+
+def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=3)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        servis = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(4)]
+        connexion.heure, connexion.pages = T0 + 1_000, [servis[:2]]
+        fil.recevoir(servis[1], 0)
+        await fil.rattraper()
+        for numero in (1, 2, 3):
+            connexion.heure = T0 + numero * 1_000
+            connexion.pages = [m.ErreurTemporaire("502")]
+            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
+            fil.collecter(connexion.heure)
+            # Au troisième, le REST est demandé, et muet.
+            assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)] * (numero > 1)
+        await fil.rattraper()
+        connexion.pages = [servis] * 2
+        await fil.rattraper()
+        fil.collecter(connexion.heure)
+        assert fil.fiche.couverts == [(T0 + 1_000, T0 + 3_000)]
+
+    a_la_main(essai)
+
+
+def test_la_reprise_part_de_ce_qui_est_prouve() -> None:
+    """Tué entre la ligne et sa fiche : le trade est connu, mais ce qui le sépare du prouvé est relu avec la coupure."""
+
+    async def essai() -> None:
+        connexion, fiche = FausseConnexion(), m.Fiche(CLE, couverts=[(T0, T0 + 1_000)])
+        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+        connus = [trade(1, T0 + 1_000), trade(3, T0 + 3_000)]
+        fil = m.FilTrades(connexion, serie, fiche, m.ReglagesFlux(m.Plage()), connus)  # type: ignore[arg-type]
+        fil.rompre()
+        connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(1, 7)]]
+        nourrir(fil, (6, 6_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert ids(lots) == ["2", "4", "5", "6"]
+        assert fil.fiche.couverts == [(T0, T0 + 6_000)]
+
+    a_la_main(essai)
+
+
+def test_une_relecture_abandonnee_inscrit_le_trou() -> None:
+    """Annulée en pleine page : ni silence, ni erreur au lieu de l'annulation."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1)
+        fil.rompre()
+
+        async def jamais(*_: Any) -> list[dict[str, Any]]:
+            await asyncio.sleep(60)
+            return []
+
+        connexion.__dict__["lire_trades"] = jamais
+        nourrir(fil, (6, 6_000))
+        await asyncio.sleep(0)
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 6_001, m.ECHEC)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_en_suspens_a_la_coupure_est_relu() -> None:
+    """Le trade qu'on attendait ne viendra plus : il n'est pas oublié avec l'écoute."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 3)
+        fil.rompre()
+        tous = [brut(n, T0 + n * 1_000) for n in range(1, 6)]
+        connexion.pages = [tous, tous]
+        nourrir(fil, (5, 5_000))
+        await fil.rattraper()
+        lots = fil.collecter(connexion.heure)
+        assert sorted(ids(lots)) == ["2", "4", "5"]
+
+    a_la_main(essai)
+
+
+def test_un_trade_du_futur_attend_puis_est_laisse_au_rest() -> None:
+    """Ni l'heure ni un autre trade ne le confirme : il n'est pas écrit à cet instant, et la suite est relue."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        fil.recevoir(brut(3, T0 + m.HEURE_MS), T0)
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.doute
+        fil._horloge = lambda: 10.0**9
+        servir(fil.connexion, 1, 2, 3)
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        lots = fil.collecter(fil.connexion.heure)
+        assert [m.instants_de(x.lignes) for x in lots if x.lignes.num_rows] == [[T0 + 3_000]]
+        assert fil.compteurs.impossibles == 1
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("impossible", [{"price": None}, {"amount": -1}, {"price": float("nan")}, {"timestamp": None}])
+def test_un_trade_impossible_est_compte_et_ecarte(impossible: dict[str, Any]) -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        fil.recevoir({**brut(1, T0), **impossible}, T0)
+        assert fil.collecter(T0) == []
+        assert fil.compteurs.impossibles == 1
+
+    a_la_main(essai)
+
+
+def ticker(prix: float, instant: int | None) -> dict[str, Any]:
+    """Un ticker de ccxt."""
+    return {"symbol": "BTC/USDT", "timestamp": instant, "last": prix}
+
+
+def test_un_ticker_sans_horodatage_prend_l_instant_de_reception() -> None:
+    """À l'heure de l'exchange ; la fiche le dit, et l'horloge locale n'y touche pas."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTicker, connexion)
+        fil.recevoir(ticker(10.0, None), T0 + 900 * m.JOUR_MS)
+        (rendu,) = fil.collecter(T0)
+        assert m.instants_de(rendu.lignes) == [T0]
+        assert fil.fiche.horodatage == "reception"
+
+    a_la_main(essai)
+
+
+def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        for instant, prix in ((1, 10.0), (2, 10.0), (3, 11.0), (4, float("nan"))):
+            fil.recevoir(ticker(prix, T0 + instant), T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["last"].to_pylist() == [10.0, 11.0]
+        assert fil.recus == 2
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
+def test_des_tickers_rendus_en_desordre_sont_ranges_a_leur_place(suffixe: str, tmp_path: Path) -> None:
+    """Une machine chargée rend un état, puis un autre du même instant, ou d'avant : la sortie reste juste."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        with creer(tmp_path / f"t{suffixe}", m.TICKER, flux=True) as ecrivain:
+            for instant, prix in ((5, 1.0), (5, 2.0), (9, 3.0), (7, 4.0), (9, 5.0)):
+                fil.recevoir(ticker(prix, T0 + instant), T0)
+                for rendu in fil.collecter(T0):
+                    ecrivain.ecrire(rendu, fil.fiche)
+            ecrivain.finir()
+
+    a_la_main(essai)
+    lue = m.lire(tmp_path / f"t{suffixe}")
+    assert [(i - T0, prix) for i, prix in zip(m.instants_de(lue), lue["last"].to_pylist(), strict=True)] == [
+        (5, 2.0), (7, 4.0), (9, 5.0),
+    ]  # fmt: skip
+
+
+def test_deux_etats_du_meme_instant_ne_repetent_pas_la_ligne_d_avant() -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        for instant, prix in ((0, 1.0), (1, 2.0), (1, 1.0)):
+            fil.recevoir(ticker(prix, T0 + instant), T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["last"].to_pylist() == [1.0]
+
+    a_la_main(essai)
+
+
+def test_deux_coupures_d_un_ticker_sont_deux_trous() -> None:
+    """Même si rien n'a été collecté entre les deux."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.connexion.heure = T0 + 10_000
+        fil.recevoir(ticker(1.0, T0), T0)
+        fil.collecter(T0)
+        for rang in (1, 2):
+            fil.rompre()
+            fil.recevoir(ticker(1.0 + rang, T0 + rang * 1_000), T0)
+        fil.collecter(T0)
+        assert [t.raison for t in fil.fiche.trous] == [m.HORS_FENETRE_API] * len(fil.fiche.trous)
+        assert [(t.debut - T0, t.fin - T0) for t in fil.fiche.trous] in ([(1, 1_000), (1_001, 2_000)], [(1, 2_000)])
+
+    a_la_main(essai)
+
+
+def carnet(bid: float, ask: float, instant: int | None = T0) -> dict[str, Any]:
+    """Un carnet de ccxt."""
+    return {"timestamp": instant, "nonce": 1, "bids": [[bid, 1.0]], "asks": [[ask, 1.0]]}
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(10.0, 10.0), (11.0, 10.0), (0.0, 1.0), (float("nan"), 1.0)])
+def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: float) -> None:
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir(carnet(bid, ask), T0)
+        assert fil.collecter(T0) == []
+        assert (fil.compteurs.carnets_ecartes, fil.croises, fil.recus) == (1, 1, 0)
+        fil.recevoir(carnet(9.0, 10.0), T0)
+        assert fil.croises == 0
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(("bids", "asks"), [([], [[10.0, 1.0]]), ([[9.0, 1.0]], [])])
+def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) -> None:
+    """Une option, un marché suspendu : l'autre côté est écrit vide ; tout vide, il n'est pas encore arrivé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir({"timestamp": T0, "nonce": 1, "bids": [], "asks": []}, T0)
+        fil.recevoir({"timestamp": T0, "nonce": 2, "bids": bids, "asks": asks}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert [len(rendu.lignes[cote].to_pylist()[0]) for cote in ("bids", "asks")] == [len(bids), len(asks)]
+        servi = {"timestamp": None, "nonce": None, "bids": bids, "asks": asks}
+
+        async def servir_le_carnet(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_carnet
+        assert not await fil.a_bouge()
+        servi["bids"], servi["asks"] = [[9.0, 1.0]], [[10.0, 1.0]]
+        assert await fil.a_bouge()
+
+    a_la_main(essai)
+
+
+def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
+    """Le REST tait le plus haut et dit un volume de vingt-quatre heures qui a glissé : rien n'a bougé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.recevoir({**ticker(10.0, T0), "bid": 9.0, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        servi = {**ticker(10.0, T0 + 60_000), "bid": 9.5, "ask": 11.0, "baseVolume": 4.0}
+
+        async def servir_le_ticker(*_: Any) -> dict[str, Any]:
+            return servi
+
+        fil.connexion.appeler = servir_le_ticker
+        assert not await fil.a_bouge(), "ce flux ne dit un prix d'achat qu'à chaque trade"
+        servi["last"] = 10.5
+        assert await fil.a_bouge()
+        servi["last"] = 10.0
+        fil.recevoir({**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        assert await fil.a_bouge(), "celui-ci le dit seul : il l'aurait dit"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("classe", [m.FilTicker, m.FilCarnet])
+def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
+    """Ce qui est dû commence avec la première écoute : une reconnexion, ou rien du tout, laisse un trou."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(classe, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 60_000
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.HORS_FENETRE_API)]
+
+    a_la_main(essai)
+
+
+def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTicker, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 5_000
+        fil.recevoir(ticker(10.0, T0 + 5_000), 0)
+        fil.collecter(connexion.heure)
+        fil.conclut = True
+        fil.rompre()
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+
+    a_la_main(essai)
+
+
+def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
+    """Le volume d'avant l'abonnement ne prouve rien ; celui d'une bougie d'après, si."""
+    assert not m.depassee([bougie(0, 5.0)], (), T0)
+    assert m.depassee([bougie(0, 5.0), bougie(1, 0.1)], (), T0)
+    assert not m.depassee([bougie(1, 0.0)], (), T0)
+    assert m.depassee([bougie(0, 5.0)], bougie(0, 4.0), T0)
+    assert not m.depassee([bougie(0, 4.0)], bougie(0, 4.0), T0)
+    assert not m.depassee([[None] * 6], (), T0)
+
+
+# Ce que ccxt retient
+
+
+def test_une_liste_de_bougies_recrite_en_place_est_relue() -> None:
+    """Ndax additionne dans sa dernière bougie, puis range de nouveau la même liste."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, liste: livraison.brancher(liste, symbole))
+        bougies = [plate(0), plate(1)]
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        bougies[-1] = plate(1, volume=4.0)
+        rayon["BTC/USDT"] = bougies
+        bougies.append(plate(2))
+        rayon["BTC/USDT"] = bougies
+        await asyncio.sleep(0)
+        assert recues == [tuple(b) for b in (plate(0), plate(1), plate(1, volume=4.0), plate(2))]
+
+    a_la_main(essai)
+
+
+def test_un_cache_que_la_classe_remplace_ou_garde_ailleurs_est_ecoute() -> None:
+    """Deribit en change à chaque trame ; d'autres tiennent le leur sous un autre nom, rempli avant d'être rangé."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        rayon = m._Rayon(lambda symbole, cache: livraison.brancher(cache, symbole))
+        for numero in (1, 3):
+            cache = ArrayCache(10)
+            cache.append(brut(numero, T0 + numero))
+            rayon["BTC/USDT"] = cache
+            cache.append(brut(numero + 1, T0 + numero + 1))
+        await asyncio.sleep(0)
+        assert [trade.id for trade in recues] == ["1", "2", "3", "4"]
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("rang", [0, 1])
+def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
+    """Groupées, ses bougies ne sont jamais lues par nous dans son cache, qui retiendrait chaque ouverture."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        livraison = m._Livraison(lambda _symbole, lignes, _recu: recues.extend(lignes), recues.append)
+        cache = livraison.brancher((ArrayCache, ArrayCacheByTimestamp)[rang](m.LIGNES_EN_CACHE), "BTC/USDT")
+        for numero in range(3_000):
+            cache.append([T0 + numero * 60_000, 1.0] if rang else brut(numero, T0 + numero))
+            await asyncio.sleep(0)
+        livraison.finir()
+        assert len(recues) == 3_000
+        tailles = {nom: len(valeur) for nom, valeur in vars(cache).items() if hasattr(valeur, "__len__")}
+        assert max(tailles.values()) <= m.LIGNES_EN_CACHE, tailles
+
+    a_la_main(essai)
