@@ -8191,6 +8191,7 @@ class Pages:
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
+        self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
 
     def capacite(self, timeframe: Timeframe) -> int:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
@@ -8229,7 +8230,7 @@ class Pages:
                 return await self.lire(question.debut, question.fin, relecture=True)
             except HorsFenetre:
                 return _sans_rien(question, de_la_serie=True, refusee=True)
-        if question.timeframe.code not in {t.code for t in self.longues}:
+        if question.timeframe.code in self._recuses:
             return _sans_rien(question, refusee=True)
         try:
             reponse = await self._page(question, relecture=True)
@@ -8238,6 +8239,7 @@ class Pages:
         except (ErreurDefinitive, ErreurTemporaire) as erreur:
             # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
             journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
+            self._recuses.add(question.timeframe.code)
             self.longues = [t for t in self.longues if t.code != question.timeframe.code]
             return _sans_rien(question, refusee=True)
         douteuse = reponse.page.impossibles or reponse.page.sans_instant

@@ -370,7 +370,7 @@ def importes(texte: str) -> set[str]:
 @pytest.mark.parametrize("piece", FLECHES)
 def test_chaque_piece_ne_s_appuie_que_sur_celles_permises(piece: str) -> None:
     """Le module et l'exchange embarqué ne connaissent rien du dépôt ; les annexes, le module ; le runner, les deux."""
-    depot = {*FLECHES, "module_ccxt_fr", *(chemin.stem for chemin in (RACINE / "tests").glob("*.py"))}
+    depot = {*FLECHES, "module_ccxt_fr", *(chemin.stem for chemin in (RACINE / "tests").rglob("*.py"))}
     for nom, chemin in fichiers_de(piece).items():
         racines = {importe.partition(".")[0] for importe in importes(chemin.read_text(encoding="utf-8"))}
         assert (racines & depot) - {piece} <= FLECHES[piece], nom

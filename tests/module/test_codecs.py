@@ -12,7 +12,7 @@ import pytest
 
 import module_ccxt_fr_v2 as m
 
-ICI = Path(__file__).parents[1] / "outils"
+ICI = Path(__file__).parent
 SUITE = ("test_ecrivains.py", "test_ecrivains_types.py", "test_ecrivains_flux.py", "test_ecrivains_pannes.py")
 
 

@@ -464,7 +464,7 @@ def test_un_flux_n_importe_rien_une_fois_ouvert(tmp_path: Path, suffixe: str) ->
     """Un import dans le fil d'écriture tient le GIL un dixième de seconde : la réception attendrait."""
     code = f"""
 import sys
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/outils")
 import module_ccxt_fr_v2 as m
 import sorties_modeles  # le registre, codec à éprouver compris
 cle = m.CleSerie("binance", "BTC/USDT")
