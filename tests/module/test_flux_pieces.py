@@ -556,6 +556,31 @@ def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
     a_la_main(essai)
 
 
+def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
+    """À peine née quand le flux se tait, une bougie est lue close par REST ; l'horloge la clôt ensuite : le REST l'emporte."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.confrontation.crues = True
+        fil.rompre()
+        sans_rattrapage(fil)
+        for minute in range(3):
+            connexion.heure = T0 + minute * MINUTE + 1
+            fil.recevoir([T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0], connexion.heure)
+        rendus = fil.collecter(connexion.heure)
+        connexion.heure = T0 + 60 * MINUTE
+        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        rendus += fil.collecter(connexion.heure)
+        dites: dict[int, float] = {}
+        for un in rendus:
+            dites |= zip(instants([un]), un.lignes["volume"].to_pylist(), strict=True)
+        assert dites == {rang: bougie(rang)[5] for rang in (1, 2)}
+
+    a_la_main(essai)
+
+
 def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
