@@ -9877,7 +9877,7 @@ class BougiesDites:
         return lot
 
     def adopter(self, lot: Lot) -> Lot:
-        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son dernier état serait d'avant."""
+        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état est d'avant."""
         lues = [t for t in sorted(self._ouvertes) if croiser(lot.couverts, [(t, t + 1)])]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
         return lot
