@@ -557,7 +557,7 @@ def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
 
 
 def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
-    """À peine née quand le flux se tait, une bougie est lue close par REST, puis close par l'horloge : le REST gagne."""
+    """À peine née quand le flux se tait, une bougie est lue close par REST, puis par l'horloge : le REST gagne."""
 
     async def essai() -> None:
         connexion = FausseConnexion()
