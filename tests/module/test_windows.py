@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
+import ntpath
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -30,7 +30,8 @@ def nom_admis(nom: str) -> None:
     chemin = PureWindowsPath(nom)
     assert chemin.parts == (nom,), nom
     assert not INTERDITS & set(nom), nom
-    assert not (os.path.isreserved(nom) if hasattr(os.path, "isreserved") else chemin.is_reserved()), nom
+    est_reserve = getattr(ntpath, "isreserved", None)  # Python 3.13 ; la méthode d'avant s'en va
+    assert not (est_reserve(nom) if est_reserve else chemin.is_reserved()), nom
     assert nom.rstrip(". ") == nom
     assert len(nom) <= 255
 
