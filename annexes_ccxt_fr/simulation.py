@@ -176,12 +176,10 @@ async def _comparer_pour_des_trades(
         lecture = archives.TradesDesArchives(histoire, depot, source)
         plans[API], plans[source] = await lecture.devis(estimee.intervalles, estimee.evenements)
     du_choix = plans.pop(AUTO)
-    choix = ARCHIVES if tache.source == ARCHIVES or du_choix != plans[API] else API
+    d_office = ARCHIVES if du_choix != plans[API] else API
+    choix = ARCHIVES if tache.source == ARCHIVES else d_office
     pris = du_choix if tache.source == AUTO else plans[choix]
-    moins_cher = ARCHIVES if du_choix != plans[API] else API
-    return replace(
-        estimee, plans=plans, choix=choix, requetes=pris.requetes, duree_s=pris.duree_s, d_office=moins_cher
-    )
+    return replace(estimee, plans=plans, choix=choix, requetes=pris.requetes, duree_s=pris.duree_s, d_office=d_office)
 
 
 async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fiche) -> Estimation:

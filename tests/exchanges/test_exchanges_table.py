@@ -94,7 +94,7 @@ def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, 
         if choix.fin is not None:
             assert relance.octets == releve.octets
         # Jusqu'à maintenant, les dernières minutes peuvent être sans transaction : la queue est redemandée autrement.
-        assert relance.pages <= (3 if choix.fin is not None else 12) + bool(releve.trous("hors_fenetre_api"))
+        assert relance.pages <= (3 if choix.fin is not None else 8) + bool(releve.trous("hors_fenetre_api"))
 
 
 def verifier(releve: Releve, simulateur: Tierce) -> None:
