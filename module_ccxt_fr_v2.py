@@ -8214,6 +8214,10 @@ class Pages:
         """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
         return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
+    def borner(self, question: Question) -> Question:
+        """La question, sans ce qui n'a pas encore ouvert."""
+        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
+
     def va_a_maintenant(self, fin: int) -> bool:
         """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
         return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
@@ -8255,8 +8259,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
-        timeframe, debut, fin = question
-        fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
+        timeframe, debut, fin = self.borner(question)
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
@@ -8445,7 +8448,12 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
 
     `reponses` grandit entre deux questions ; une question dont elles tiennent la réponse n'est pas posée.
     """
-    yield from _autour(pages.timeframe, manque, reponses, pages)
+    serie = (pages.timeframe, manque, reponses, pages)
+    yield from _cadre(*serie)
+    yield from _sans_elles(*serie)
+    if None in voisines(manque, reponses):
+        yield from _avec_elles(*serie)
+    yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
     if not _plus_ancien(manque, reponses):
         for question in _vers_la_cotation(manque, reponses, pages):
             yield question
@@ -8459,14 +8467,17 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     debut = manque.debut - page_ms if gauche is None else gauche
     fin = manque.fin + page_ms if droite is None else droite
     for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin - debut]:
-        if cadre := _cadre(timeframe, manque, reponses, pages):
-            yield cadre
+        for question in _cadre(timeframe, manque, reponses, pages):
+            yield question
             yield from _dans_ces_bougies(reponses[-1].vives, manque, pages)
         if timeframe.pas_ms > page_ms:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield from _bords(entre_deux, manque, reponses, pages)
-        yield from _autour(pages.timeframe, manque, reponses, pages)
+            yield from _sans_elles(entre_deux, manque, reponses, pages)
+            yield from _avec_elles(entre_deux, manque, reponses, pages)
+        yield from _sans_elles(*serie)
+    yield from _cadre(*serie)
+    yield from _avec_elles(*serie)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -8481,17 +8492,8 @@ def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def _autour(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Le manque d'un seul regard, puis ses bords ; et d'un seul regard encore, avec les voisines qui y ont paru."""
-    if cadre := _cadre(timeframe, manque, reponses, pages):
-        yield cadre
-    yield from _bords(timeframe, manque, reponses, pages)
-    if cadre := _cadre(timeframe, manque, reponses, pages):
-        yield cadre
-
-
-def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Question | None:
-    """Le manque et ses voisines d'un seul regard ; None s'il n'y tient pas.
+def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Le manque et ses voisines d'un seul regard, s'il tient dans une page.
 
     La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
     exclusif rend encore la voisine.
@@ -8502,29 +8504,38 @@ def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pa
         gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
     debut, fin = manque.debut if gauche is None else gauche, manque.fin if droite is None else droite
     libre = place - timeframe.compter(debut, fin) - MARGE - 1
-    if libre < 0 and not pages.est_le_plus_long(timeframe):
-        return None
-    marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
-    avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
-    return Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+    if libre >= 0 or pages.est_le_plus_long(timeframe):
+        marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
+        avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
+        yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
 
 
-def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qui suit la voisine de gauche et précède celle de droite, ou à défaut les bords du manque.
-
-    Sans elles : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve veut que cette question-là soit
-    muette. Puis avec elles, une par page, si une seule page ne tient pas les deux.
-    """
-    avancer, place = timeframe.avancer, pages.capacite(timeframe)
+def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse]) -> Intervalle:
+    """Ce qui sépare les voisines d'un manque, sans elles ; ce qui le borne, là où aucune n'est connue."""
     gauche, droite = voisines(manque, reponses)
-    debut = timeframe.plafond(manque.debut) if gauche is None else avancer(gauche, 1)
-    fin = timeframe.plancher(manque.fin if droite is None else droite)
-    yield Question(timeframe, debut, min(fin, avancer(debut, place)))
+    debut = timeframe.plafond(manque.debut) if gauche is None else timeframe.avancer(gauche, 1)
+    return debut, timeframe.plancher(manque.fin if droite is None else droite)
+
+
+def _sans_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Ce qui précède juste la voisine de droite, ce qui suit juste celle de gauche : jusqu'à l'autre, ou une page.
+
+    Une page plafonnée à une bougie ne rendrait qu'elles ; et la preuve veut que ces questions-là soient muettes.
+    """
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    gauche, droite = voisines(manque, reponses)
+    plus_tot, plus_tard = timeframe.avancer(fin, -place), timeframe.avancer(debut, place)
     if droite is not None:
-        yield Question(timeframe, max(debut, avancer(fin, -place)), fin)
+        yield Question(timeframe, plus_tot if gauche is None else max(debut, plus_tot), fin)
+    yield Question(timeframe, debut, plus_tard if droite is None else min(fin, plus_tard))
+
+
+def _avec_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Chaque bord d'un manque plus long qu'une page, avec sa voisine."""
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
     if timeframe.compter(debut, fin) > place - MARGE - 1:
-        yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
-        yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+        yield Question(timeframe, timeframe.avancer(debut, -MARGE), timeframe.avancer(debut, place - MARGE))
+        yield Question(timeframe, timeframe.avancer(fin, MARGE - place), timeframe.avancer(fin, MARGE))
 
 
 def _dans_ces_bougies(vives: Sequence[Intervalle], manque: Manque, pages: Pages) -> Iterator[Question]:
@@ -8640,7 +8651,7 @@ class Enquete:
         if trouvee := next((r for r in reponses if r.rend(manque)), None):
             return trouvee, []
         trous = self._juger(manque, reponses)
-        for question in questions(manque, reponses, self.pages):
+        for question in map(self.pages.borner, questions(manque, reponses, self.pages)):
             figee = self.pages.est_figee and manque.gauche is None
             if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
