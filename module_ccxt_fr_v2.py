@@ -8040,9 +8040,12 @@ class Reponse:
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
     """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    instants = [i for r in reponses if r.de_la_serie for i in r.instants]
-    avant = [i for i in (*instants, manque.gauche) if i is not None and i < manque.debut]
-    apres = [i for i in (*instants, manque.droite) if i is not None and i >= manque.fin]
+    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+    for instants in (r.instants for r in reponses if r.de_la_serie):
+        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+        avant += instants[dernier - 1 : dernier] if dernier else []
+        apres += instants[premier : premier + 1]
     return max(avant, default=None), min(apres, default=None)
 
 
@@ -8621,8 +8624,8 @@ def _dans_ces_bougies(
     """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
     for ouverture, cloture in vives:
-        gauche, droite = voisines(manque, reponses)
-        if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
+        if ouverture < manque.debut < cloture and voisines(manque, reponses)[0] is None:
+            # Ses transactions : avant le vide, ou dedans ?
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
                 yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
@@ -8630,7 +8633,7 @@ def _dans_ces_bougies(
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
-        elif ouverture < manque.fin < cloture and droite is None:
+        elif ouverture < manque.fin < cloture and voisines(manque, reponses)[1] is None:
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
                 yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
