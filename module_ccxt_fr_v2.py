@@ -88,7 +88,6 @@ import stat
 import struct
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 import zlib
@@ -109,7 +108,7 @@ from collections.abc import (
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 __version__ = "2.0.0"
@@ -6351,89 +6350,18 @@ def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
     return lire
 
 
-class _PaquetDiffere(ModuleType):
-    """Un paquet de ccxt dont l'`__init__`, qui importe une centaine de classes, n'est pas encore exécuté.
-
-    Les trois paquets coûtent une seconde de CPU ; une classe et ses parentes, un quart. Tant que `_classe_de_ccxt` en
-    importe une, un nom demandé ici est celui d'une classe, cherchée dans son module. Au premier autre accès, d'où qu'il
-    vienne, l'`__init__` est exécuté, et le paquet redevient celui que tout autre code attend.
-    """
-
-    # Ce que la machinerie d'import lit et pose d'un paquet, sans rien vouloir de son contenu.
-    MACHINERIE: ClassVar = frozenset(
-        {"__name__", "__spec__", "__path__", "__loader__", "__package__", "__file__", "__cached__", "__class__"}
-    )
-    verrou: ClassVar = threading.RLock()
-    charges: ClassVar[list[str]] = []  # les classes que le fil qui tient le verrou importe
-    executes: ClassVar[list[ModuleType]] = []  # les paquets dont il exécute l'`__init__`
-
-    def __getattribute__(self, nom: str) -> Any:
-        lire = functools.partial(ModuleType.__getattribute__, self)  # pas `super()` : la classe change en route
-        if nom in _PaquetDiffere.MACHINERIE:
-            return lire(nom)
-        with _PaquetDiffere.verrou:
-            if type(self) is _PaquetDiffere and self not in _PaquetDiffere.executes:
-                trouve = _sans_l_executer(self, nom) if _PaquetDiffere.charges else None
-                if trouve is not None:
-                    return trouve
-                _executer_paquet(self)
-            return lire(nom)
-
-    def __setattr__(self, nom: str, valeur: Any) -> None:
-        pose_par_l_import = isinstance(valeur, ModuleType) and valeur.__name__ == f"{self.__name__}.{nom}"
-        if nom not in _PaquetDiffere.MACHINERIE and not pose_par_l_import:
-            vars(self)  # l'exécute : il écraserait ce qu'on pose ici
-        ModuleType.__setattr__(self, nom, valeur)
-
-
-def _sans_l_executer(paquet: ModuleType, nom: str) -> Any:
-    """Ce qu'un paquet différé, exécuté, donnerait sous ce nom : sous-paquet, classe, erreur ; None : l'exécuter."""
-    if nom.startswith("__"):
-        return None
-    chemin = f"{paquet.__name__}.{nom}"
-    if importlib.util.find_spec(chemin) is None:
-        module = f"{paquet.__name__}.base.exchange" if nom == "Exchange" else "ccxt.base.errors"
-        return getattr(importlib.import_module(module), nom, None)
-    sous_module = importlib.import_module(chemin)
-    return sous_module if hasattr(sous_module, "__path__") else getattr(sous_module, nom, None)
-
-
-def _executer_paquet(paquet: ModuleType) -> None:
-    """Rend un paquet différé à lui-même."""
-    _PaquetDiffere.executes.append(paquet)
-    try:
-        paquet.__spec__.loader.exec_module(paquet)  # type: ignore[union-attr]  # `_differer` a vu qu'il en a un
-        paquet.__class__ = ModuleType
-    finally:
-        _PaquetDiffere.executes.remove(paquet)
-
-
-def _differer(nom: str) -> None:
-    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas déjà importé."""
-    if nom in sys.modules or (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
-        return
-    paquet = importlib.util.module_from_spec(spec)
-    paquet.__class__ = _PaquetDiffere
-    sys.modules[nom] = paquet
-    parent, _, dernier = nom.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], dernier, paquet)
-
-
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
-    """La classe d'un exchange dans un paquet de ccxt, sans importer les autres ; None s'il n'en a pas de ce nom."""
-    with _PaquetDiffere.verrou:
-        for nom in ("ccxt", "ccxt.async_support", "ccxt.pro"):
-            _differer(nom)
-        importer(paquet, "Parler à un exchange")
-        _PaquetDiffere.charges.append(exchange)
-        try:
-            socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
-            if not exchange.isidentifier() or importlib.util.find_spec(f"{paquet}.{exchange}") is None:
-                return None
-            classe = getattr(importer(f"{paquet}.{exchange}", "Parler à un exchange"), exchange, None)
-        finally:
-            _PaquetDiffere.charges.pop()
+    """La classe d'un exchange dans un paquet de ccxt ; None s'il n'en a pas de ce nom.
+
+    L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
+    """
+    try:
+        paquets = annexe("paquets", "Un démarrage rapide")
+    except DependanceAbsente:  # copié seul
+        entier = importer(paquet, "Parler à un exchange")
+        return getattr(entier, exchange) if exchange in entier.exchanges else None
+    classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
+    socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
@@ -6663,14 +6591,12 @@ def _config(reglages: Reglages) -> dict[str, Any]:
     return fondre_dicts(config, reglages.config_ccxt)
 
 
-RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
-
-
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt:
-        _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
+        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
+            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6688,78 +6614,6 @@ def instancier(reglages: Reglages) -> Any:
             )
         api.set_sandbox_mode(True)
     return api
-
-
-@functools.lru_cache(8)
-def _modele(exchange: str) -> Any:
-    """Une instance sans réglage, qui ne sert qu'à comparer les natures."""
-    return _classe(exchange)()
-
-
-def _controler_config(config: Mapping[str, Any], modele: Any) -> None:
-    """Refuse ce dont ccxt ne se plaindrait qu'à la première requête, ou jamais."""
-    for nom, valeur in config.items():
-        attendu = _attendu(nom, valeur, getattr(modele, nom, None))
-        if attendu:
-            raise ErreurDemande(
-                f"config_ccxt : « {neutraliser(nom)} » ne convient pas à {modele.id} : {attendu} est attendu",
-                "Corrigez cette valeur, ou ôtez-la.",
-            )
-
-
-def _attendu(nom: str, valeur: Any, actuel: Any) -> str:
-    """Ce que devrait être une valeur de configuration, d'après celle que la classe a d'office ; vide si elle va."""
-    if nom in _ATTENDUS:
-        convient, dit = _ATTENDUS[nom]
-    elif nom.lower().endswith("proxy"):
-        convient, dit = (lambda v: v is None or isinstance(v, str)), "une URL"
-    else:
-        natures = (n for n in _NATURES if (callable(actuel) if n[0] is Callable else isinstance(actuel, n[0])))
-        _, convient, dit = next(natures, (object, lambda _: True, ""))
-    return "" if convient(valeur) and (nom != "urls" or _memes_formes(valeur, actuel)) else dit
-
-
-def _est_un_nombre(valeur: Any) -> bool:
-    return isinstance(valeur, int | float) and not isinstance(valeur, bool) and 0 <= valeur < math.inf
-
-
-def _sont_des_entetes(valeur: Any) -> bool:
-    return isinstance(valeur, Mapping) and all(
-        isinstance(mot, str) and mot.isprintable() for paire in valeur.items() for mot in paire
-    )
-
-
-def _memes_formes(valeur: Mapping[str, Any], actuel: Mapping[str, Any]) -> bool:
-    """Vrai si chaque adresse en reste une, et chaque groupe d'adresses un groupe."""
-    for nom in valeur.keys() & actuel.keys():
-        dite, connue = valeur[nom], actuel[nom]
-        if isinstance(connue, Mapping):
-            if not isinstance(dite, Mapping) or not _memes_formes(dite, connue):
-                return False
-        elif isinstance(connue, str) and not isinstance(dite, str):
-            return False
-    return True
-
-
-_OBJET = (lambda v: not isinstance(v, str | int | float | list), "un objet")
-# Ce qu'attend ccxt : pour certains noms, puis d'après la nature de la valeur d'office, la première qui convient.
-_ATTENDUS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "rateLimit": (
-        lambda v: _est_un_nombre(v) and v <= RATE_LIMIT_MAX_MS,
-        f"un nombre entre 0 et {RATE_LIMIT_MAX_MS:.0f}",
-    ),
-    "timeout": (lambda v: _est_un_nombre(v) and v > 0, "un nombre de ms"),
-    "hostname": (lambda v: isinstance(v, str), "un texte"),
-    "headers": (_sont_des_entetes, "un objet de textes, chacun sur une ligne,"),
-    **dict.fromkeys(("session", "asyncio_loop", "ssl_context", "tcp_connector", "throttler", "markets"), _OBJET),
-}
-_NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
-    (Callable, callable, "rien, c'est une méthode de ccxt,"),
-    (bool, lambda v: isinstance(v, bool), "true ou false"),
-    (int | float, _est_un_nombre, "un nombre"),
-    (str, lambda v: isinstance(v, str), "un texte"),
-    (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
-)
 
 
 class NatureMarche(NamedTuple):

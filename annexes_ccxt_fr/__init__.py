@@ -7,6 +7,8 @@
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
 - `rapport` : une page à regarder ;
+- `configuration` : contrôler `config_ccxt` ;
+- `paquets` : importer une classe de ccxt sans les cent autres ;
 - `journaux` : reprendre le journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
