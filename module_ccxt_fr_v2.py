@@ -6705,7 +6705,7 @@ class Debit:
             maintenant = maintenant_ms()
             passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
             self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
-        api.throttler = self.limiteur
+        api.throttler, api.frein = self.limiteur, self.frein
 
     def respecter_la_pause(self, exchange: str) -> None:
         """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
@@ -6740,42 +6740,7 @@ class Debit:
             self._pauses.noter_passages(self._nom, passages)
 
 
-class SessionPartagee:
-    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
-
-    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
-    """
-
-    def __init__(self, reglages: Reglages, debit: Debit) -> None:
-        self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
-        self.debit = debit
-        self.natures: set[NatureMarche] = set()
-        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
-
-    def equiper(self, api: Any) -> None:
-        """Prête la session et le débit à une instance neuve."""
-        self.debit.brancher(api)
-        api.session, api.own_session = self._souche.session, False
-        api.ssl_context = self._souche.ssl_context  # lire les certificats coûte 25 ms
-
-    def preter_marches(self, api: Any) -> None:
-        """Donne à une instance les marchés déjà chargés."""
-        if self._souche.markets:
-            _passer_marches(self._souche, api)
-
-    def garder_marches(self, api: Any) -> None:
-        """Garde pour les suivantes les marchés d'une instance."""
-        _passer_marches(api, self._souche)
-
-    async def __aenter__(self) -> Self:
-        await self._souche.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._souche.close()
-
-
-def _passer_marches(source: Any, cible: Any) -> None:
+def passer_marches(source: Any, cible: Any) -> None:
     """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
@@ -6911,6 +6876,10 @@ class Marches:
             )
 
 
+def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
+    return contextlib.nullcontext(set())
+
+
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
@@ -6919,7 +6888,7 @@ class Connexion:
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
 
-    def __init__(self, reglages: Reglages, fonds: SessionPartagee | None = None) -> None:
+    def __init__(self, reglages: Reglages, debit: Debit | None = None) -> None:
         self.reglages = reglages
         self.api = instancier(reglages)
         self.particularite: Particularite = self.api.particularite
@@ -6928,12 +6897,11 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
-        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
+        debit = debit or Debit()
+        debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, debit.frein, self._noter_essai)
         self.nombre_essais = 0
-        self.api.frein = self.essais.frein
-        self._fonds = fonds
-        if fonds is not None:
-            fonds.equiper(self.api)
+        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
 
     @property
@@ -7050,13 +7018,8 @@ class Connexion:
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
-        if self._fonds is None:
-            await self._charger(symboles, set())
-            return
-        async with self._fonds.verrou:
-            self._fonds.preter_marches(self.api)
-            await self._charger(symboles, self._fonds.natures)
-            self._fonds.garder_marches(self.api)
+        async with self.marches_communs() as natures:
+            await self._charger(symboles, natures)
 
     async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
         """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
@@ -7293,83 +7256,24 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, fonds)
+    connexion = Connexion(reglages, debit)
     try:
         yield connexion
     finally:
         await connexion.fermer()
 
 
-# --- Le parc : ce que partagent les connexions d'une même exécution ---
+def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
+    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
 
-
-class Parc:
-    """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
-
-    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    Hors ligne, rien n'est laissé à l'exécution suivante.
     """
-
-    def __init__(self, pauses: Pauses | None = None) -> None:
-        self._pauses = pauses
-        self._pile = contextlib.AsyncExitStack()
-        self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, SessionPartagee]] = []
-        self._debits: dict[object, Debit] = {}
-        self._partages: dict[object, Any] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pile.aclose()
-        for debit in self._debits.values():
-            debit.laisser()
-        if self._pauses is not None:
-            self._pauses.nettoyer()
-
-    async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
-        """Ce que rend `ouvrir`, appelé une fois par clé ; refermé avec le parc."""
-        async with self._verrou:
-            if cle not in self._partages:
-                self._partages[cle] = await self._pile.enter_async_context(ouvrir())
-            partage: T = self._partages[cle]
-        return partage
-
-    @contextlib.asynccontextmanager
-    async def connecter(self, reglages: Reglages, serveur: object = None) -> AsyncIterator[Connexion]:
-        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause.
-
-        `serveur` distingue ceux d'un même exchange qui ne comptent pas ensemble : l'embarqué a deux allures.
-        """
-        async with self._verrou:
-            fonds = await self._fonds_de(reglages, serveur)
-        fonds.debit.respecter_la_pause(reglages.exchange)
-        async with connecter(reglages, fonds) as connexion:
-            yield connexion
-
-    async def _fonds_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
-        for connus, fonds in self._fonds:
-            if connus == reglages:
-                return fonds
-        nouveau = await self._pile.enter_async_context(SessionPartagee(reglages, self._debit_de(reglages, serveur)))
-        self._fonds.append((reglages, nouveau))
-        return nouveau
-
-    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
-        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
-        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
-        if cle not in self._debits:
-            self._debits[cle] = Debit(_nom_de_pause(reglages), None if reglages.hors_ligne else self._pauses)
-        return self._debits[cle]
-
-
-def _nom_de_pause(reglages: Reglages) -> str:
-    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
-    if reglages.proxy is None:
-        return reglages.exchange
-    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    nom = reglages.exchange
+    if reglages.proxy is not None:
+        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    return Debit(nom, None if reglages.hors_ligne else pauses)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -7599,7 +7503,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
-        _passer_marches(connexion.api, self.api)
+        passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
 
@@ -11953,7 +11857,8 @@ ETATS = {
     "interrompue": CODE_ECHEC,
     "echec": CODE_ECHEC,
 }
-GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
+# Du moins au plus grave : une sortie occupée passe d'elle-même, et ne cache pas l'échec d'une autre tâche.
+GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_OCCUPE, CODE_ECHEC, CODE_DEMANDE)
 
 
 @dataclass
@@ -12134,19 +12039,23 @@ class Memoire:
         return trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *self._tables]), self.type_donnee)
 
 
+Ecrivain: TypeAlias = Sortie | Memoire
+
 # --- Contexte d'une tâche ---
 
 
 @dataclass(frozen=True)
 class Contexte:
-    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
+    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
     env: Path = Path(".env")
-    parc: Parc | None = None
+    pauses: Pauses | None = None
+    ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
     a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
@@ -12212,7 +12121,7 @@ def _nom_de_fichier(symbole: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
+async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
     if not tache.hors_ligne:
         yield {}
@@ -12236,43 +12145,40 @@ def module_embarque(exchange: str) -> Any:
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
-    return Reglages(
-        exchange=tache.exchange,
-        type_marche=tache.type_marche,
-        sous_type=tache.sous_type,
-        mode_marge=tache.mode_marge,
-        timeout=tache.timeout,
-        essais=tache.essais,
-        sandbox=tache.sandbox,
-        hors_ligne=tache.hors_ligne,
-        proxy=tache.proxy,
-        options=tache.options,
-        params=tache.params,
-        config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
-        secrets=() if tache.hors_ligne else secrets_connus(env),
-    )
+    reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
+    reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
+    if not tache.hors_ligne:
+        reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
+    return Reglages(**reglages)
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
-    if contexte is None or contexte.parc is None:
-        async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+    contexte = contexte or Contexte()
+    if contexte.ouvrir is not None:
+        async with contexte.ouvrir(tache, contexte.env) as connexion:
             yield connexion
         return
-    allure = (tache.hors_ligne, tache.exchange, tache.stream is not None)
-    config = await contexte.parc.partager(allure, lambda: _bourse_embarquee(tache))
-    reglages = reglages_de(tache, config, contexte.env)
-    async with contexte.parc.connecter(reglages, tache.hors_ligne and tache.stream) as connexion:
-        yield connexion
+    async with bourse_embarquee(tache) as config:
+        reglages = reglages_de(tache, config, contexte.env)
+        debit = debit_de(reglages, contexte.pauses)
+        debit.respecter_la_pause(tache.exchange)
+        try:
+            async with connecter(reglages, debit) as connexion:
+                yield connexion
+        finally:
+            debit.laisser()
+            if contexte.pauses is not None:
+                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
-    """La connexion d'une tâche, demande contrôlée sans requête."""
+    """La connexion d'une tâche, demande contrôlée sans requête, pour tous ses timeframes."""
     async with ouvrir_connexion(tache, contexte) as connexion:
-        controler_demande(connexion, tache)
+        for partie in tache.parties:
+            controler_demande(connexion, partie)
         yield connexion
 
 
@@ -12393,116 +12299,74 @@ async def executer_async(
     à mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
-    bilan = bilan or Bilan(tache.exchange)
+    bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
-    if tache.timeframes:
-        await _executer_parties(tache, bilan, suivi, puits, contexte)
-        return bilan
-    depart = time.monotonic()
+    depart_s = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
-        try:
+        with compter(connexion, bilan, depart_s):
             async with groupe_de_taches() as taches:
                 taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            series = resoudre_series(connexion, tache, bilan)
-            ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
-            with ecrivain:
-                presse = True
-                try:
-                    execution = _ExecutionFlux if tache.stream else _Execution
-                    lecture = execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None))
-                    lecture.a_relire = contexte.a_relire
-                    await lecture.lire(series)
-                    presse = False
-                finally:
-                    bilan.modifie = ecrivain.finir(presse=presse)
-                    bilan.octets = ecrivain.octets
-        finally:
-            bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais
-            bilan.duree_s = time.monotonic() - depart
+            if tache.en_une_passe:
+                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
+                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
+            elif tache.timeframes:
+                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            else:
+                await _executer(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
 
+@contextlib.contextmanager
+def compter(connexion: Connexion, bilan: Bilan, depart_s: float) -> Iterator[None]:
+    """Porte au bilan les requêtes et les essais de ce qui suit, et le temps passé depuis le départ."""
+    requetes, essais = connexion.requetes, connexion.nombre_essais
+    try:
+        yield
+    finally:
+        bilan.requetes, bilan.essais = connexion.requetes - requetes, connexion.nombre_essais - essais
+        bilan.duree_s = time.monotonic() - depart_s
+
+
 async def _executer_parties(
-    tache: Tache, bilan: Bilan, suivi: Suivi | None, puits: Memoire | None, contexte: Contexte
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    """Un timeframe après l'autre, ou tous ensemble ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
-    for partie in tache.parties:
-        async with ouvrir_tache(partie, contexte):
-            pass
-    if tache.en_une_passe:
-        await _executer_en_une_passe(tache, bilan, suivi or (lambda _: None), contexte)
-        return
+    """Un timeframe après l'autre ; chacun a son bilan."""
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
         try:
-            await executer_async(partie, suivi=suivi, puits=puits, bilan=sien, contexte=contexte)
+            with compter(connexion, sien, time.monotonic()):
+                await _executer(connexion, partie, sien, suivi, contexte)
+            sien.conclure()
         finally:
             bilan.absorber(sien)
-    bilan.conclure()
 
 
-async def _executer_en_une_passe(tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Les timeframes d'une même histoire de trades, lue une fois ; chacun a son bilan, et son fichier ou sa base."""
-    depart = time.monotonic()
-    siens = [Bilan(tache.exchange) for _ in tache.parties]
-    async with ouvrir_tache(tache.parties[0], contexte) as connexion:
-        ecrivains: dict[Path, Sortie] = {}
+async def _executer(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
+) -> None:
+    """Une tâche d'un seul timeframe, sur une connexion prête."""
+    series = resoudre_series(connexion, tache, bilan)
+    execution = ExecutionFlux if tache.stream else Execution
+    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
+        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+
+
+@contextlib.contextmanager
+def tenir(ecrivain: Ecrivain, bilan: Bilan) -> Iterator[Ecrivain]:
+    """La sortie, tenue ; elle est finie quoi qu'il arrive, et au plus court après une erreur ou un signal."""
+    with ecrivain:
+        presse = True
         try:
-            await connexion.preparer(tache.demandes, seuls=contexte.seule)
-            executions = []
-            for partie, sien in zip(tache.parties, siens, strict=True):
-                series = resoudre_series(connexion, partie, sien)
-                ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
-                ecrivain = ecrivains.setdefault(ecrivain.chemin, ecrivain)  # une base les tient tous
-                executions.append((_Execution(connexion, partie, ecrivain, sien, suivi), series))
-            with contextlib.ExitStack() as pile:
-                for ecrivain in ecrivains.values():
-                    pile.enter_context(ecrivain)
-                presse = True
-                try:
-                    await _lire_ensemble(executions)
-                    presse = False
-                finally:
-                    for chemin, ecrivain in ecrivains.items():
-                        premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
-                        premier.modifie, premier.octets = ecrivain.finir(presse=presse), ecrivain.octets
+            yield ecrivain
+            presse = False
         finally:
-            siens[0].requetes, siens[0].essais = connexion.requetes, connexion.nombre_essais
-            siens[0].duree_s = time.monotonic() - depart
-            for sien in siens:
-                sien.conclure()
-                bilan.absorber(sien)
-    bilan.conclure()
-
-
-async def _lire_ensemble(executions: Sequence[tuple[_Execution, Sequence[Serie]]]) -> None:
-    """Chaque symbole une fois, pour tous ses timeframes."""
-    par_symbole: dict[str, list[tuple[_Execution, Serie]]] = {}
-    for execution, series in executions:
-        for serie in series:
-            par_symbole.setdefault(serie.cle.symbole, []).append((execution, serie))
-    async with groupe_de_taches() as taches:
-        for membres in par_symbole.values():
-            bilans = [execution.suivre(serie) for execution, serie in membres]
-            taches.create_task(executions[0][0].sous_garde(_copier_ensemble(membres, bilans), bilans))
-
-
-async def _copier_ensemble(membres: Sequence[tuple[_Execution, Serie]], bilans: Sequence[BilanSerie]) -> None:
-    """D'une même lecture à chaque écrivain, lot par lot."""
-    copies = [await e.preparer(serie, bilan) for (e, serie), bilan in zip(membres, bilans, strict=True)]
-    sources = [copie.source for copie in copies]
-    ensemble = histoires("trades").lots_ensemble(sources, [copie.intervalles for copie in copies])
-    async with contextlib.aclosing(ensemble) as lots:
-        async for rang, lot in lots:
-            membres[rang][0].prendre(copies[rang], lot)
-    for (execution, _), copie in zip(membres, copies, strict=True):
-        execution.achever(copie)
+            bilan.modifie, bilan.octets = ecrivain.finir(presse=presse), ecrivain.octets
 
 
 @dataclass
-class _Copie:
+class Copie:
     """Une série en cours de lecture : d'où elle vient, ce qui en est à lire, ce qu'elle a donné."""
 
     bilan: BilanSerie
@@ -12511,15 +12375,20 @@ class _Copie:
     intervalles: list[Intervalle]
 
 
-class _Execution:
+class Execution:
     """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
 
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
-
     def __init__(
-        self, connexion: Connexion, tache: Tache, ecrivain: Sortie | Memoire, bilan: Bilan, suivi: Suivi
+        self,
+        connexion: Connexion,
+        tache: Tache,
+        ecrivain: Ecrivain,
+        bilan: Bilan,
+        suivi: Suivi,
+        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
     ) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
+        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -12566,7 +12435,7 @@ class _Execution:
                 self.prendre(copie, lot)
         self.achever(copie)
 
-    async def preparer(self, serie: Serie, bilan: BilanSerie) -> _Copie:
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> Copie:
         """Ouvre la source d'une série, et fixe ce qui en est à lire."""
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
@@ -12575,9 +12444,9 @@ class _Execution:
             permis = [source.demande] if isinstance(source, Historique) else intervalles
             intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
-        return _Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, intervalles)
 
-    def prendre(self, copie: _Copie, lot: Lot) -> None:
+    def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
@@ -12585,7 +12454,7 @@ class _Execution:
             lignes, series = lot.lignes.num_rows, len(self.bilan.series)
             self.suivi(Avancement(lot.cle, atteint, copie.source.demande, lignes, series))
 
-    def achever(self, copie: _Copie) -> None:
+    def achever(self, copie: Copie) -> None:
         """Conclut une série lue jusqu'au bout."""
         bilan, demande = copie.bilan, copie.source.demande
         bilan.demande = demande
@@ -12855,7 +12724,7 @@ class Allure:
         return ", ".join(morceaux)
 
 
-class _ExecutionFlux(_Execution):
+class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
     async def lire(self, series: Sequence[Serie]) -> None:
@@ -13421,10 +13290,9 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
-    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
+    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
     try:
-        async with Parc(pauses) as parc:
-            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc, seule=True))
+        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
     finally:
         progression.fermer()
     dire_la_fin(bilan)
