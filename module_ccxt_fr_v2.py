@@ -80,7 +80,6 @@ import operator
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import sqlite3
@@ -11554,7 +11553,7 @@ class Tache:
         secret=True, aide="configuration fondue dans celle du constructeur ccxt : objet JSON, ou @fichier.json")
 
     def __repr__(self) -> str:
-        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in _dites(self))
+        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in options_dites(self))
         return f"{type(self).__name__}({', '.join(dites)})"
 
     @property
@@ -11719,7 +11718,7 @@ class Declaration(Protocol):
 Modele = TypeVar("Modele", bound=Declaration)
 
 
-def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
         defaut = champ.default if champ.default is not MISSING else {}
@@ -11773,39 +11772,30 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
 ) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
+
+    `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
+    """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += fautes_ensemble(objet, fautes)
+    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
-def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
+def construire(
+    valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str, facultatives: Sequence[str] = ()
+) -> Tache:
     """La tâche que décrivent ces options (noms du YAML) ; ErreurDemande avec toutes les fautes d'un coup."""
-    tache, fautes = lire_options(Tache, valeurs, nommer)
+    tache, fautes = lire_options(Tache, valeurs, nommer, facultatives)
     if tache is None:
         raise ErreurDemande("\n".join(fautes))
     return tache
 
 
-def ecrire_commande(tache: Tache) -> str:
-    """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
-    mots = ["python", "module_ccxt_fr_v2.py"]
-    for champ, valeur in _dites(tache):
-        if champ.metadata["secret"]:
-            continue
-        mots.append(drapeau(champ.name))
-        if champ.name.startswith("date_"):
-            mots.append(en_iso(valeur))
-        elif not isinstance(valeur, bool):
-            mots.append(",".join(valeur) if isinstance(valeur, tuple) else str(valeur))
-    return shlex.join(mots)
-
-
 # Ceux qu'argparse exécute lui-même ; les mêmes à toute ligne de commande du projet.
-_DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("--version",): {
         "action": "version", "version": f"%(prog)s {__version__}", "help": "affiche la version et sort",
     },
@@ -11813,25 +11803,13 @@ _DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def table_options(*modeles: type[Any]) -> str:
-    """Le tableau Markdown des options, pour docs/options.md (un test vérifie qu'il y est)."""
-    lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        declaration = champ.metadata
-        noms = ", ".join(f"`{drapeau(nom)}`" for nom in (champ.name, *declaration["synonymes"]))
-        valeur = " ".join(f"`{c}`" for c in declaration["choix"]) or declaration["valeur"] or "drapeau"
-        lignes.append(f"| {noms} | {valeur} | {_defaut_lisible(champ)} | {declaration['aide']} |")
-    for noms_de_drapeau, reglages in _DRAPEAUX_COMMUNS.items():
-        lignes.append(f"| {', '.join(f'`{nom}`' for nom in noms_de_drapeau)} | drapeau | non | {reglages['help']} |")
-    return "\n".join(lignes)
-
-
 def drapeau(nom: str) -> str:
     """`date_debut` -> `--date-debut`."""
     return "--" + nom.replace("_", "-")
 
 
-def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+    """Le défaut d'une option, tel que l'aide le dit."""
     if champ.metadata["defaut_aide"]:
         return str(champ.metadata["defaut_aide"])
     if champ.default in (None, MISSING, ()):
@@ -12224,7 +12202,7 @@ def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Co
 
     La session est fermée à la sortie, erreur et annulation comprises. Lève ErreurDemande.
     """
-    return ouvrir_connexion(construire({"symbole": "-", **options}))
+    return ouvrir_connexion(construire(options, facultatives=("symbole",)))
 
 
 def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Serie]:
@@ -12549,17 +12527,10 @@ class Execution:
 
     def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
         """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        tache = self.tache
-        hors = any(trou.raison == HORS_FENETRE_API for trou in partiels)
-        if not (hors and cle.a_une_grille and cle.prix == "last" and self.connexion.particularite.portee):
-            return ""
-        if tache.stream or tache.donnee != "ohlcv":
-            return ""
-        with contextlib.suppress(DependanceAbsente):
-            if histoires("trades").sert_les_trades(self.connexion, self.connexion.api.markets[cle.symbole]):
-                seule = dataclasses.replace(tache, symbole=cle.symbole, symbols=(), sortie=self.bilan.sortie)
-                commande = f"{ecrire_commande(seule)} --donnee trades --trades-vers-ohlcv"
-                return f". Ses trades remontent plus loin, et font ces bougies : {commande}"
+        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
+        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
+            with contextlib.suppress(DependanceAbsente):
+                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
         return ""
 
 
@@ -12749,23 +12720,23 @@ class ExecutionFlux(Execution):
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
-        echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
         try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - self._boucle.time()) > 0:
-                attente = max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
-                self._garder(await flux.suivants(min(reste, attente)))
-                await self._ecrire_si_du()
-                self._battre(flux)
-            self._garder(await flux.conclure())
+            async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
+                async for lots in recus:
+                    self._garder(lots)
+                    await self._ecrire_si_du()
+                    self._battre(flux)
         finally:
-            await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
                 await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
+
+    def _attente(self) -> float:
+        """Le temps que le tampon admet avant d'être écrit."""
+        return max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
 
     def _garder(self, lots: Sequence[Lot]) -> None:
         if lots and not self._tampon:
@@ -12854,6 +12825,21 @@ class ExecutionFlux(Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
+async def suivre_flux(
+    flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
+) -> AsyncGenerator[list[Lot]]:
+    """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
+    try:
+        flux.demarrer()
+        while flux.vivant and (reste := echeance - horloge()) > 0:
+            yield await flux.suivants(min(reste, attente()))
+        yield await flux.conclure()
+    finally:
+        await flux.arreter()
+
+
 def _trades_de(table: pa.Table) -> list[Trade]:
     valeurs = en_tuples(table, ("id", "side", "price", "amount"))
     return [Trade(instant, *lues) for instant, lues in zip(instants_de(table), valeurs, strict=True)]
@@ -12873,17 +12859,10 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
         series = resoudre_series(connexion, tache, bilan)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
-        horloge = asyncio.get_running_loop().time
-        echeance = math.inf if tache.duree is None else horloge() + tache.duree
-        try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - horloge()) > 0:
-                for lot in await flux.suivants(min(reste, FLUSH_MAX_S)):
+        async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
+            async for lots in recus:
+                for lot in lots:
                     yield lot
-            for lot in await flux.conclure():
-                yield lot
-        finally:
-            await flux.arreter()
 
 
 # --- Bibliothèque ---
@@ -12948,14 +12927,14 @@ def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -
 def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     """Les lignes des séries demandées, dans leurs bornes."""
     instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.array([False] * 0, pa.bool_()) if not table.num_rows else None
+    gardees = pa.repeat(False, table.num_rows)
     for serie in series:
         debut, fin = serie.demande or (0, 0)
         masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
         for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
             masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = masque if gardees is None else pc.or_(gardees, masque)
-    return table.filter(gardees) if gardees is not None else table.slice(0, 0)
+        gardees = pc.or_(gardees, masque)
+    return table.filter(gardees)
 
 
 def _une_boucle_tourne() -> bool:
@@ -13068,7 +13047,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    for noms, reglages in _DRAPEAUX_COMMUNS.items():
+    for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)
     return resultat
 
@@ -13076,7 +13055,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
 def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     """Un drapeau par option ; argparse ne fait que découper, `lire_options` contrôle."""
     declaration = champ.metadata
-    defaut = _defaut_lisible(champ)
+    defaut = defaut_lisible(champ)
     aide = declaration["aide"].replace("%", "%%") + ("" if defaut in ("–", "non") else f" (défaut : {defaut})")
     noms = [drapeau(nom) for nom in (champ.name, *declaration["synonymes"])]
     if isinstance(champ.default, bool):
@@ -13124,10 +13103,9 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if (valeurs.get("lister") or valeurs.get("verifier")) and "symbols" not in de_tache:  # même mal écrits
-        de_tache.setdefault("symbole", "-")
     forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
+    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
+    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
     if forme is not None and forme not in FORMES_DE_LISTE:
         choix = ", ".join(FORMES_DE_LISTE)
         inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
@@ -13366,6 +13344,9 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
+RAPPORT = ("rapport", "Une page --rapport")
+
+
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
@@ -13380,7 +13361,8 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:
-        echec = ecrire_rapport(execution.rapport, [("", bilan)], tache.sqlite_table)
+        page, bilans = execution.rapport, [("", bilan)]
+        echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
     if execution.bilan is not None:
         return ecrire_bilan(execution.bilan, bilan)
@@ -13421,7 +13403,7 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
     if execution.rapport is not None:
-        annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
+        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     lignes: list[str] = []
@@ -13451,22 +13433,6 @@ def imprimer(lignes: Iterable[str]) -> None:
 def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
     return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-USAGE_RAPPORT = "Une page --rapport"
-
-
-def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
-    """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
-    try:
-        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, table=table)
-        octets = page.encode(errors="backslashreplace")
-        ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
-    except ErreurCollecte as refus:
-        journal.error("%s", refus.complet())
-        return CODE_ECHEC
-    journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
-    return CODE_SUCCES
 
 
 def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:

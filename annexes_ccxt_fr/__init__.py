@@ -8,6 +8,7 @@
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
 - `passe` : plusieurs timeframes d'une même histoire de trades ;
+- `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `configuration` : contrôler `config_ccxt` ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
