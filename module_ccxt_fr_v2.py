@@ -12297,13 +12297,13 @@ async def executer_async(
 
 
 @contextlib.contextmanager
-def compter(connexion: Connexion, bilan: Bilan, depart_s: float) -> Iterator[None]:
-    """Porte au bilan les requêtes et les essais de ce qui suit, et le temps passé depuis le départ."""
-    requetes, essais = connexion.requetes, connexion.nombre_essais
+def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan | None = None) -> Iterator[None]:
+    """Porte au bilan les requêtes et les essais d'une connexion, sauf ceux déjà portés `ailleurs`, et le temps."""
     try:
         yield
     finally:
-        bilan.requetes, bilan.essais = connexion.requetes - requetes, connexion.nombre_essais - essais
+        bilan.requetes = connexion.requetes - (ailleurs.requetes if ailleurs else 0)
+        bilan.essais = connexion.nombre_essais - (ailleurs.essais if ailleurs else 0)
         bilan.duree_s = time.monotonic() - depart_s
 
 
@@ -12314,7 +12314,7 @@ async def _executer_parties(
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
         try:
-            with compter(connexion, sien, time.monotonic()):
+            with compter(connexion, sien, time.monotonic(), bilan):
                 await _executer(connexion, partie, sien, suivi, contexte)
             sien.conclure()
         finally:

@@ -37,7 +37,7 @@ async def executer_en_une_passe(
     ecrivains: dict[Path, Sortie] = {}
     executions = []
     try:
-        with compter(connexion, siens[0], time.monotonic()), contextlib.ExitStack() as pile:
+        with compter(connexion, siens[0], time.monotonic(), bilan), contextlib.ExitStack() as pile:
             for partie, sien in zip(tache.parties, siens, strict=True):
                 series = resoudre_series(connexion, partie, sien)
                 ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
