@@ -193,6 +193,10 @@ class ErreurTemporaire(ErreurCollecte):
     """Passagère : réessayer suffit d'ordinaire ; levée pour de bon quand les essais sont épuisés."""
 
 
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
+
+
 class LimiteDeDebit(ErreurTemporaire):
     """L'exchange demande d'attendre : plus aucune requête vers lui avant `attente_s` (None : il ne l'a pas dit)."""
 
@@ -1991,6 +1995,7 @@ DELAI_INITIAL_S = 0.3
 DELAI_MAX_S = 30.0
 ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu de tenir le processus
 PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
+REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
 PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
@@ -2178,9 +2183,13 @@ class Essais:
     alea: Callable[[], float] = random.random
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
-        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée."""
+        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée.
+
+        Un refus redit de suite, aux nombres près (une date, une requête), n'attend pas le dernier essai.
+        """
         delais = delais_backoff(alea=self.alea)
         nombre = nombre or self.nombre
+        refus: list[str] = []
         essai = 0
         while True:
             essai += 1
@@ -2194,7 +2203,9 @@ class Essais:
                     raise
                 self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
-                if essai >= nombre:
+                refus = [*refus, re.sub(r"\d+", "", str(erreur))] if isinstance(erreur, RefusProbable) else []
+                redit = len(refus) >= REFUS_PAREILS and len({*refus[-REFUS_PAREILS:]}) == 1
+                if essai >= nombre or redit:
                     raise
                 attente = next(delais)
                 self.noter(essai, nombre, erreur, attente)
@@ -6176,11 +6187,14 @@ class _Bruyante:
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
+        reconnue = True
         try:
             suite = super().handle_errors(code, raison, url, methode, entetes, corps, *reste)  # type: ignore[misc]
+            reconnue = False  # la classe n'y a rien vu : le code HTTP en décide
             self.handle_http_status_code(code, raison, url, methode, corps)  # type: ignore[attr-defined]
         except Exception as erreur:
             erreur.statut_http, erreur.entetes_http = code, dict(entetes or {})  # type: ignore[attr-defined]
+            erreur.reconnue = reconnue  # type: ignore[attr-defined]
             raise
         return suite
 
@@ -6404,6 +6418,7 @@ def _classe(exchange: str) -> Any:
 _CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
+_CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
@@ -6448,13 +6463,15 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
     ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("BadRequest", ErreurDefinitive, "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."),
+    ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
     ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
     ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
+
+REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
 _RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
@@ -6488,12 +6505,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     classe, conseil = _classe_traduite(erreur)
     if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
+    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+        classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     if not statut and (cause := _cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
     return classe(message, conseil)
+
+
+def _est_un_refus(erreur: Exception, statut: int) -> bool:
+    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
 def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
@@ -6896,6 +6921,7 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
+        self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
         debit = debit or Debit()
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self._noter_essai)
@@ -6972,7 +6998,7 @@ class Connexion:
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
-                    self._heure_lue = True
+                    self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -6986,8 +7012,16 @@ class Connexion:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
-        else:
-            self._noter_decalage(date - self.api.date_recue_ms)
+            return
+        ecart = date - self.api.date_recue_ms
+        # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
+        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS:
+            journal.warning(
+                "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
+                "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
+            )  # fmt: skip
+        self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -7307,10 +7341,6 @@ CANAUX: Mapping[str, Canal] = {
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
 """(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
-
-
-class RefusProbable(ErreurTemporaire):
-    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class CanalInconnu(ErreurDefinitive):
@@ -8829,10 +8859,21 @@ class Historique:
         if self.timeframe.peut_etre_ancre:
             ancre = self.fiche.ancre_ms if self.fiche.couverts else await self._apprendre_ancre()
             self.timeframe = self.timeframe.ancrer(ancre)
+        if self.connexion.avance_douteuse_ms:
+            await self._lire_l_heure_aux_bougies()
         heure = self.connexion.heure_ms()
         self.demande = borner(self.plage, self.timeframe, self.serie.limite, heure, self.fiche)
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
+
+    async def _lire_l_heure_aux_bougies(self) -> None:
+        """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
+        heure = self.connexion.heure_ms()
+        fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
+        if ouvertures:
+            self.connexion.noter_instants(ouvertures)
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
