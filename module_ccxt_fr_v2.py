@@ -6205,86 +6205,11 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    if not lignes or type(lignes[0]) not in (list, dict):
+    try:
+        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
+    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
         return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    # Une par marché : d'un marché à l'autre, une classe peut multiplier le volume par la taille du contrat.
-    connues: dict[object, _Disposition] = vars(self).setdefault("dispositions", collections.defaultdict(_Disposition))
-    symbole = market.get("symbol") if isinstance(market, Mapping) else None
-    disposition = connues[symbole, type(lignes[0]), len(lignes[0])]
-    return disposition.lire(lignes, lambda ligne: self.parse_ohlcv(ligne, market))
-
-
-class _Disposition:
-    """Où sont, dans les lignes d'un exchange, les six nombres d'une bougie ; de quoi les lire par colonnes.
-
-    `parse_ohlcv` coûte 4,5 µs par ligne, la moitié d'une page. Une page entière, lue par elle, dit quelle colonne donne
-    chaque nombre ; la disposition n'est suivie que si une seule le peut, et trois lignes de chaque page, relues par la
-    classe, en restent témoins. Au moindre écart, elle lit tout le reste. La première page n'apprend rien : de beaucoup
-    de marchés, il n'y en a qu'une.
-    """
-
-    PAGES_MAX: ClassVar = 8  # d'un marché figé, plusieurs colonnes se valent : la page suivante en dira plus, ou non
-    LISIBLES: ClassVar = frozenset({int, float, str})
-    # Un instant est une colonne d'entiers, de ms ou de s ; une valeur, une colonne de nombres.
-    LECTURES: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "ms": int, "s": lambda texte: int(texte) * 1000, "nombre": float
-    }  # fmt: skip
-
-    def __init__(self) -> None:
-        self._possibles: list[set[tuple[Any, str]]] | None = None  # par nombre d'une bougie : (colonne, lecture)
-        self._pages = 0
-        self._suivie = False
-
-    def lire(self, lignes: Sequence[Any], lire_une: Callable[[Any], list[Any]]) -> list[list[Any]]:
-        """Les bougies de ces lignes : ce que `lire_une` rendrait de chacune."""
-        if self._suivie and (lues := self._par_colonnes(lignes)) is not None:
-            temoins = {0, len(lignes) // 2, len(lignes) - 1}
-            if all(lire_une(lignes[rang]) == lues[rang] for rang in temoins):
-                return lues
-            self._suivie, self._pages = False, self.PAGES_MAX
-            journal.info("Une page ne se lit pas comme les précédentes : la classe ccxt lit la suite, ligne à ligne.")
-        lues = [lire_une(ligne) for ligne in lignes]
-        if not self._suivie and 0 < self._pages < self.PAGES_MAX:
-            self._apprendre(lignes, lues)
-        self._pages += 1
-        return lues
-
-    def _par_colonnes(self, lignes: Sequence[Any]) -> list[list[Any]] | None:
-        """None si une ligne n'a pas la forme des autres, ou si une valeur n'est pas un nombre."""
-        if len(set(map(len, lignes))) != 1:
-            return None
-        colonnes = [self._colonne(lignes, *next(iter(possibles))) for possibles in self._possibles or ()]
-        if any(colonne is None for colonne in colonnes):
-            return None
-        return list(map(list, zip(*colonnes, strict=True)))
-
-    def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
-        try:
-            brute = list(map(operator.itemgetter(cle), lignes))
-            natures = set(map(type, brute))
-            if not natures <= self.LISIBLES or (lecture != "nombre" and float in natures):
-                return None
-            return list(map(self.LECTURES[lecture], brute))
-        except (LookupError, ValueError, OverflowError):
-            return None
-
-    def _apprendre(self, lignes: Sequence[Any], lues: Sequence[Sequence[Any]]) -> None:
-        """Ne garde que les colonnes qui donnent, sur toute cette page aussi, ce que la classe y a lu."""
-        if len(set(map(len, lignes))) != 1 or {len(lue) for lue in lues} != {6}:
-            return
-        cles = lignes[0].keys() if isinstance(lignes[0], dict) else range(len(lignes[0]))
-        for rang, attendue in enumerate(map(list, zip(*lues, strict=True))):
-            candidats = {
-                (cle, lecture)
-                for cle in cles
-                for lecture in (("nombre",) if rang else ("ms", "s"))
-                if self._colonne(lignes, cle, lecture) == attendue
-            }
-            if self._possibles is None or len(self._possibles) <= rang:
-                self._possibles = [*(self._possibles or []), candidats]
-            else:
-                self._possibles[rang] &= candidats
-        self._suivie = [len(possibles) for possibles in self._possibles or ()] == [1] * 6
+    return lues
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -7115,7 +7040,7 @@ class Connexion:
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
 
     def controler_canal(self, canal: str) -> None:
         """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
@@ -7312,31 +7237,20 @@ def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
-@dataclass(frozen=True)
-class Canal:
-    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+class Canal(NamedTuple):
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, sous leur nom dans `has`."""
 
-    capacite: str
-    methode: str
-    capacite_groupee: str
-    methode_groupee: str
-    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+    seul: str
+    groupe: str
+    pause_s: float = 0.05  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
 
-
-PAUSE_APPEL_S = 0.05
 
 # Ajouter un canal : une ligne ici, sa classe de fil (§ 9) dans `ouvrir_fil` (§ 11), son type dans TYPES (§ 3).
 CANAUX: Mapping[str, Canal] = {
-    "ohlcv": Canal(
-        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "trades": Canal(
-        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
-    "orderbook": Canal(
-        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
-    ),
+    "ohlcv": Canal("watchOHLCV", "watchOHLCVForSymbols"),
+    "trades": Canal("watchTrades", "watchTradesForSymbols"),
+    "ticker": Canal("watchTicker", "watchTickers"),
+    "orderbook": Canal("watchOrderBook", "watchOrderBookForSymbols", pause_s=0.02),
 }
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
@@ -7590,13 +7504,13 @@ class Ecoute:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
         symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
-            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
+            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
+            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
@@ -11093,7 +11007,7 @@ class Flux:
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
-        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].groupe))
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
         for fil in fils:
             par_nature[fil.serie.nature].append(fil)
@@ -11286,26 +11200,24 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
     return lire
 
 
-def lire_secondes(valeur: Any, maximum: float = math.inf) -> float:
+def lire_secondes(maximum: float = math.inf) -> Lire:
     """Une durée en secondes, positive ou nulle."""
-    try:
-        secondes = float(valeur)
-    except (TypeError, ValueError, OverflowError):
-        secondes = math.nan
-    if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
-        raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
-    if secondes > maximum:
-        raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
-    return secondes
+
+    def lire(valeur: Any) -> float:
+        try:
+            secondes = float(valeur)
+        except (TypeError, ValueError, OverflowError):
+            secondes = math.nan
+        if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
+            raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
+        if secondes > maximum:
+            raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
+        return secondes
+
+    return lire
 
 
-GRACE_MAX_S = 86_400.0  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
-
-
-def lire_grace(valeur: Any) -> float:
-    """Une durée en secondes, d'un jour au plus."""
-    return lire_secondes(valeur, GRACE_MAX_S)
-
+lire_grace = lire_secondes(86_400.0)  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
 
 _BOOLEENS = {**dict.fromkeys(("true", "oui", "yes", "on"), True), **dict.fromkeys(("false", "non", "no", "off"), False)}
 
@@ -11333,18 +11245,17 @@ def lire_choix(choix: Iterable[str]) -> Lire:
     return lire
 
 
-def lire_plusieurs(valeur: Any, lire: Callable[[Any], str], quoi: str) -> tuple[str, ...]:
-    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire` ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    lus = tuple(dict.fromkeys(lire(e) for e in elements if str(e).strip()))
-    if not lus:
-        raise ValueError(f"au moins un {quoi} est attendu")
-    return lus
+def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
+    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
+    def lire(valeur: Any) -> tuple[str, ...]:
+        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
+        if not lus:
+            raise ValueError(f"au moins un {quoi} est attendu")
+        return lus
 
-def lire_symboles(valeur: Any) -> tuple[str, ...]:
-    """Des symboles : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_texte, "symbole")
+    return lire
 
 
 def lire_code_timeframe(valeur: Any) -> str:
@@ -11352,11 +11263,6 @@ def lire_code_timeframe(valeur: Any) -> str:
     if "," in str(valeur):
         raise ValueError(f"plusieurs timeframes se donnent par « timeframes » (--timeframes {valeur})")
     return Timeframe.lire(str(valeur).strip()).code
-
-
-def lire_timeframes(valeur: Any) -> tuple[str, ...]:
-    """Des timeframes : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_code_timeframe, "timeframe")
 
 
 def lire_date(valeur: Any) -> int:
@@ -11528,14 +11434,14 @@ class Tache:
         aide="mode de marge")
     symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
-    symbols: tuple[str, ...] = option((), lire=lire_symboles, groupe="marché", valeur="A,B", synonymes=("symboles",),
-        aide="plusieurs symboles, séparés par des virgules")
+    symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
+        synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
     donnee: str = option("ohlcv", choix=HISTOIRES, groupe="marché",
         aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
-    timeframes: tuple[str, ...] = option((), lire=lire_timeframes, groupe="marché", valeur="A,B",
-        aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
+    timeframes: tuple[str, ...] = option((), lire=lire_plusieurs(lire_code_timeframe, "timeframe"), groupe="marché",
+        valeur="A,B", aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
         aide="prix des bougies")
     date_debut: int | None = option(lire=lire_date, groupe="intervalle", valeur="DATE",
@@ -11555,7 +11461,7 @@ class Tache:
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
         aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
-    duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
+    duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
         aide="lignes gardées avant écriture, 5 s au plus")
@@ -11563,7 +11469,7 @@ class Tache:
         aide="niveaux du carnet")
     bougies_vides: str = option("omettre", choix=BOUGIES_VIDES, groupe="flux",
         aide="minutes sans trade, agrégées de trades : absentes, ou plates à la clôture précédente")
-    silence: float = option(60.0, lire=lire_secondes, groupe="flux", valeur="S",
+    silence: float = option(60.0, lire=lire_secondes(), groupe="flux", valeur="S",
         aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
@@ -12981,17 +12887,12 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     return table.filter(gardees)
 
 
-def _une_boucle_tourne() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
-    if not _une_boucle_tourne():
+    boucle = None
+    with contextlib.suppress(RuntimeError):
+        boucle = asyncio.get_running_loop()
+    if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
     with concurrent.futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
@@ -13204,7 +13105,6 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
-    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(min(getattr(logging, nom.upper()) for nom in (niveau, *niveaux_des_taches)))
     journal.propagate = False
@@ -13214,17 +13114,12 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
 
 
 class _Forme(logging.Formatter):
-    """Une ligne de journal, dont rien ne pilote le terminal ; seuls nos sauts de ligne y restent."""
+    """Une ligne de journal, au nom de sa tâche dans un lot ; rien n'y pilote le terminal, seuls nos sauts de ligne."""
 
     def format(self, record: logging.LogRecord) -> str:
+        nom = getattr(record, "nom_tache", None) or TACHE_COURANTE.get()
+        record.tache = f"{nom} : " if nom else ""
         return neutraliser(super().format(record), sauf="\n")
-
-
-def _nommer_tache(ligne: logging.LogRecord) -> bool:
-    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
-    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
-    ligne.tache = f"{nom} : " if nom else ""
-    return True
 
 
 class Progression:
@@ -13413,19 +13308,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     return bilan.code
 
 
-class CompteRendu(Protocol):
-    """Ce qu'une commande remplit : le bilan d'une tâche, ou celui d'un lot."""
-
-    code: int
-
-    def refuser(self, erreur: ErreurCollecte) -> None:
-        """La commande s'est arrêtée sur cette erreur."""
-
-    def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté la commande."""
-
-    def en_dict(self) -> dict[str, Any]:
-        """Le bilan, en types JSON."""
+CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
