@@ -378,20 +378,21 @@ class Timeframe:
         """La même grille, décalée."""
         return dataclasses.replace(self, ancre_ms=ancre_ms)
 
+    @functools.cached_property
     def _origine_ms(self) -> int:
         return self.ancre_ms + (PREMIER_LUNDI_MS if self.unite == "w" else 0)
 
     def _rang(self, instant_ms: int) -> int:
         """Numéro de la bougie qui contient l'instant."""
         if not self.mois:
-            return (instant_ms - self._origine_ms()) // self.pas_ms
+            return (instant_ms - self._origine_ms) // self.pas_ms
         jour = EPOQUE + dt.timedelta(milliseconds=instant_ms - self.ancre_ms)
         return ((jour.year - 1970) * 12 + jour.month - 1) // self.mois
 
     def _ouverture(self, rang: int) -> int:
         """Instant d'ouverture de la bougie de ce numéro."""
         if not self.mois:
-            return self._origine_ms() + rang * self.pas_ms
+            return self._origine_ms + rang * self.pas_ms
         annees, mois = divmod(rang * self.mois, 12)
         jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.UTC)
         return self.ancre_ms + (jour - EPOQUE) // dt.timedelta(milliseconds=1)
