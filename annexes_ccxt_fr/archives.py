@@ -504,13 +504,13 @@ def _membre(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def _texte_de(fichier: IO[bytes]) -> bytes:
-    """Le CSV d'un zip, en entier. Lève Ecarte."""
+    """Le CSV d'un zip, en entier, sans son en-tête. Lève Ecarte."""
     try:
         with zipfile.ZipFile(fichier) as archive:
             membre = _membre(archive)
             if membre.file_size > CSV_MAX:
                 raise Ecarte(f"il pèse {taille_lisible(membre.file_size)} décompressé")
-            return archive.read(membre)
+            return _sans_entete(archive.read(membre))
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
 
@@ -530,20 +530,20 @@ def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_vo
     return table
 
 
+def _sans_entete(texte: bytes) -> bytes:
+    """Un CSV sans sa première ligne, si c'est un en-tête : il est là ou non selon les années, son premier octet le dit."""
+    return texte if texte[:1].isdigit() else texte.partition(b"\n")[2]
+
+
 def _lire_csv(texte: bytes, natures: Mapping[str, pa.DataType]) -> pa.Table:
-    """Les colonnes f0, f1… d'un CSV dont l'en-tête, selon les années, est là ou non : son premier octet le dit."""
-    if not texte.strip():
+    """Les colonnes f0, f1… d'un CSV sans en-tête. Lève Ecarte."""
+    if not texte or texte.isspace():
         return pa.table({nom: pa.array([], nature) for nom, nature in natures.items()})
-    entete = not texte[:1].isdigit()
-    lecture = pyarrow.csv.ReadOptions(
-        autogenerate_column_names=True, skip_rows=int(entete), use_threads=False, block_size=8 << 20
-    )
+    lecture = pyarrow.csv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=8 << 20)
     conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
     try:
         return pyarrow.csv.read_csv(pa.BufferReader(texte), read_options=lecture, convert_options=conversion)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
-        if entete and not texte.partition(b"\n")[2].strip():
-            return _lire_csv(b"", natures)
         raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
 
 
@@ -934,7 +934,8 @@ def _somme(devis: Sequence[Devis]) -> Devis:
 
 # --- Les trades ---
 
-LIGNES_PAR_LOT = 100_000
+LIGNES_PAR_LOT = 50_000
+BLOC_CSV = 1 << 20  # de texte, lu d'un coup
 # D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
 OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
 _COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
@@ -951,35 +952,37 @@ def lire_trades(fichier: IO[bytes], natures: Mapping[str, pa.DataType] = _NATURE
     """
     noms = [_COLONNES_TRADES[colonne] for colonne in natures]
     try:
-        with zipfile.ZipFile(fichier) as archive:
-            membre = _membre(archive)
-            with archive.open(membre) as tete:
-                premier = tete.read(1)
-            if not premier:
-                return
-            lecture = pyarrow.csv.ReadOptions(
-                autogenerate_column_names=True, skip_rows=int(not premier.isdigit()), use_threads=False,
-                block_size=1 << 20,
-            )  # fmt: skip
-            conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
-            with archive.open(membre) as flux:
-                blocs: list[pa.RecordBatch] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
-                for bloc in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
-                    blocs.append(bloc)
-                    if sum(map(len, blocs)) >= LIGNES_PAR_LOT:
-                        yield _trades_lus(blocs, noms)
-                        blocs = []
-                if any(map(len, blocs)):
+        with zipfile.ZipFile(fichier) as archive, archive.open(_membre(archive)) as flux:
+            blocs: list[pa.Table] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
+            for texte in _par_lignes_entieres(flux):
+                blocs.append(_lire_csv(texte, natures))
+                if sum(bloc.num_rows for bloc in blocs) >= LIGNES_PAR_LOT:
                     yield _trades_lus(blocs, noms)
+                    blocs = []
+            if any(bloc.num_rows for bloc in blocs):
+                yield _trades_lus(blocs, noms)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
-        raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
 
 
-def _trades_lus(blocs: Sequence[pa.RecordBatch], noms: Sequence[str]) -> pa.Table:
+def _par_lignes_entieres(flux: IO[bytes]) -> Iterator[bytes]:
+    """Le texte d'un CSV, sans son en-tête, par blocs qui ne coupent aucune ligne.
+
+    Lu ici : laissé aux fils d'Arrow, chacun d'eux gardait sa part de mémoire.
+    """
+    reste, rendre = b"", _sans_entete
+    while octets := flux.read(BLOC_CSV):
+        coupe = octets.rfind(b"\n") + 1
+        if coupe:
+            yield rendre(reste + octets[:coupe])
+            reste, rendre = b"", bytes  # seul le premier bloc a un en-tête
+        reste += octets[coupe:]
+    yield rendre(reste)
+
+
+def _trades_lus(blocs: Sequence[pa.Table], noms: Sequence[str]) -> pa.Table:
     """Des blocs d'un CSV en une table, les instants en ms. Lève Ecarte."""
-    table = pa.Table.from_batches(blocs).rename_columns(list(noms))
+    table = pa.concat_tables(blocs).rename_columns(list(noms))
     if any(colonne.null_count for colonne in table.columns):
         raise Ecarte("il y manque une valeur")
     return table.set_column(3, "timestamp", en_ms(table["timestamp"]))
