@@ -6898,7 +6898,7 @@ class Connexion:
         self._heure_lue, self._date_lue_ms = False, 0
         debit = debit or Debit()
         debit.brancher(self.api)
-        self.essais = Essais(reglages.essais, debit.frein, self._noter_essai)
+        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = 0
         self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
@@ -6910,7 +6910,8 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        """Compte un essai de plus, et le dit."""
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
         journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
@@ -9528,8 +9529,8 @@ class Confrontation:
             self.crues = False
             journal.warning(
                 "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %g).",
-                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
+                "(volumes dans un rapport de %s).",
+                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
     def retenir(self, lot: Lot) -> Lot:
