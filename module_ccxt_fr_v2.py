@@ -5783,6 +5783,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
@@ -5936,7 +5937,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
     "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
-    "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
+    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
+    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
@@ -7226,8 +7228,12 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
-        recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+        ajouts = {"recu": maintenant_ms()}
+        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
+
+    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
+        info, champ = brut.get("info"), self.particularite.quantite_tue
+        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
