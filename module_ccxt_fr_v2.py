@@ -80,7 +80,6 @@ import operator
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import sqlite3
@@ -88,7 +87,6 @@ import stat
 import struct
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 import zlib
@@ -109,7 +107,7 @@ from collections.abc import (
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 __version__ = "2.0.0"
@@ -5791,6 +5789,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
@@ -5944,7 +5943,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
     "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
-    "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
+    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
+    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
@@ -6357,89 +6357,18 @@ def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
     return lire
 
 
-class _PaquetDiffere(ModuleType):
-    """Un paquet de ccxt dont l'`__init__`, qui importe une centaine de classes, n'est pas encore exécuté.
-
-    Les trois paquets coûtent une seconde de CPU ; une classe et ses parentes, un quart. Tant que `_classe_de_ccxt` en
-    importe une, un nom demandé ici est celui d'une classe, cherchée dans son module. Au premier autre accès, d'où qu'il
-    vienne, l'`__init__` est exécuté, et le paquet redevient celui que tout autre code attend.
-    """
-
-    # Ce que la machinerie d'import lit et pose d'un paquet, sans rien vouloir de son contenu.
-    MACHINERIE: ClassVar = frozenset(
-        {"__name__", "__spec__", "__path__", "__loader__", "__package__", "__file__", "__cached__", "__class__"}
-    )
-    verrou: ClassVar = threading.RLock()
-    charges: ClassVar[list[str]] = []  # les classes que le fil qui tient le verrou importe
-    executes: ClassVar[list[ModuleType]] = []  # les paquets dont il exécute l'`__init__`
-
-    def __getattribute__(self, nom: str) -> Any:
-        lire = functools.partial(ModuleType.__getattribute__, self)  # pas `super()` : la classe change en route
-        if nom in _PaquetDiffere.MACHINERIE:
-            return lire(nom)
-        with _PaquetDiffere.verrou:
-            if type(self) is _PaquetDiffere and self not in _PaquetDiffere.executes:
-                trouve = _sans_l_executer(self, nom) if _PaquetDiffere.charges else None
-                if trouve is not None:
-                    return trouve
-                _executer_paquet(self)
-            return lire(nom)
-
-    def __setattr__(self, nom: str, valeur: Any) -> None:
-        pose_par_l_import = isinstance(valeur, ModuleType) and valeur.__name__ == f"{self.__name__}.{nom}"
-        if nom not in _PaquetDiffere.MACHINERIE and not pose_par_l_import:
-            vars(self)  # l'exécute : il écraserait ce qu'on pose ici
-        ModuleType.__setattr__(self, nom, valeur)
-
-
-def _sans_l_executer(paquet: ModuleType, nom: str) -> Any:
-    """Ce qu'un paquet différé, exécuté, donnerait sous ce nom : sous-paquet, classe, erreur ; None : l'exécuter."""
-    if nom.startswith("__"):
-        return None
-    chemin = f"{paquet.__name__}.{nom}"
-    if importlib.util.find_spec(chemin) is None:
-        module = f"{paquet.__name__}.base.exchange" if nom == "Exchange" else "ccxt.base.errors"
-        return getattr(importlib.import_module(module), nom, None)
-    sous_module = importlib.import_module(chemin)
-    return sous_module if hasattr(sous_module, "__path__") else getattr(sous_module, nom, None)
-
-
-def _executer_paquet(paquet: ModuleType) -> None:
-    """Rend un paquet différé à lui-même."""
-    _PaquetDiffere.executes.append(paquet)
-    try:
-        paquet.__spec__.loader.exec_module(paquet)  # type: ignore[union-attr]  # `_differer` a vu qu'il en a un
-        paquet.__class__ = ModuleType
-    finally:
-        _PaquetDiffere.executes.remove(paquet)
-
-
-def _differer(nom: str) -> None:
-    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas déjà importé."""
-    if nom in sys.modules or (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
-        return
-    paquet = importlib.util.module_from_spec(spec)
-    paquet.__class__ = _PaquetDiffere
-    sys.modules[nom] = paquet
-    parent, _, dernier = nom.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], dernier, paquet)
-
-
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
-    """La classe d'un exchange dans un paquet de ccxt, sans importer les autres ; None s'il n'en a pas de ce nom."""
-    with _PaquetDiffere.verrou:
-        for nom in ("ccxt", "ccxt.async_support", "ccxt.pro"):
-            _differer(nom)
-        importer(paquet, "Parler à un exchange")
-        _PaquetDiffere.charges.append(exchange)
-        try:
-            socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
-            if not exchange.isidentifier() or importlib.util.find_spec(f"{paquet}.{exchange}") is None:
-                return None
-            classe = getattr(importer(f"{paquet}.{exchange}", "Parler à un exchange"), exchange, None)
-        finally:
-            _PaquetDiffere.charges.pop()
+    """La classe d'un exchange dans un paquet de ccxt ; None s'il n'en a pas de ce nom.
+
+    L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
+    """
+    try:
+        paquets = annexe("paquets", "Un démarrage rapide")
+    except DependanceAbsente:  # copié seul
+        entier = importer(paquet, "Parler à un exchange")
+        return getattr(entier, exchange) if exchange in entier.exchanges else None
+    classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
+    socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
@@ -6669,14 +6598,12 @@ def _config(reglages: Reglages) -> dict[str, Any]:
     return fondre_dicts(config, reglages.config_ccxt)
 
 
-RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
-
-
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt:
-        _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
+        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
+            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6694,78 +6621,6 @@ def instancier(reglages: Reglages) -> Any:
             )
         api.set_sandbox_mode(True)
     return api
-
-
-@functools.lru_cache(8)
-def _modele(exchange: str) -> Any:
-    """Une instance sans réglage, qui ne sert qu'à comparer les natures."""
-    return _classe(exchange)()
-
-
-def _controler_config(config: Mapping[str, Any], modele: Any) -> None:
-    """Refuse ce dont ccxt ne se plaindrait qu'à la première requête, ou jamais."""
-    for nom, valeur in config.items():
-        attendu = _attendu(nom, valeur, getattr(modele, nom, None))
-        if attendu:
-            raise ErreurDemande(
-                f"config_ccxt : « {neutraliser(nom)} » ne convient pas à {modele.id} : {attendu} est attendu",
-                "Corrigez cette valeur, ou ôtez-la.",
-            )
-
-
-def _attendu(nom: str, valeur: Any, actuel: Any) -> str:
-    """Ce que devrait être une valeur de configuration, d'après celle que la classe a d'office ; vide si elle va."""
-    if nom in _ATTENDUS:
-        convient, dit = _ATTENDUS[nom]
-    elif nom.lower().endswith("proxy"):
-        convient, dit = (lambda v: v is None or isinstance(v, str)), "une URL"
-    else:
-        natures = (n for n in _NATURES if (callable(actuel) if n[0] is Callable else isinstance(actuel, n[0])))
-        _, convient, dit = next(natures, (object, lambda _: True, ""))
-    return "" if convient(valeur) and (nom != "urls" or _memes_formes(valeur, actuel)) else dit
-
-
-def _est_un_nombre(valeur: Any) -> bool:
-    return isinstance(valeur, int | float) and not isinstance(valeur, bool) and 0 <= valeur < math.inf
-
-
-def _sont_des_entetes(valeur: Any) -> bool:
-    return isinstance(valeur, Mapping) and all(
-        isinstance(mot, str) and mot.isprintable() for paire in valeur.items() for mot in paire
-    )
-
-
-def _memes_formes(valeur: Mapping[str, Any], actuel: Mapping[str, Any]) -> bool:
-    """Vrai si chaque adresse en reste une, et chaque groupe d'adresses un groupe."""
-    for nom in valeur.keys() & actuel.keys():
-        dite, connue = valeur[nom], actuel[nom]
-        if isinstance(connue, Mapping):
-            if not isinstance(dite, Mapping) or not _memes_formes(dite, connue):
-                return False
-        elif isinstance(connue, str) and not isinstance(dite, str):
-            return False
-    return True
-
-
-_OBJET = (lambda v: not isinstance(v, str | int | float | list), "un objet")
-# Ce qu'attend ccxt : pour certains noms, puis d'après la nature de la valeur d'office, la première qui convient.
-_ATTENDUS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "rateLimit": (
-        lambda v: _est_un_nombre(v) and v <= RATE_LIMIT_MAX_MS,
-        f"un nombre entre 0 et {RATE_LIMIT_MAX_MS:.0f}",
-    ),
-    "timeout": (lambda v: _est_un_nombre(v) and v > 0, "un nombre de ms"),
-    "hostname": (lambda v: isinstance(v, str), "un texte"),
-    "headers": (_sont_des_entetes, "un objet de textes, chacun sur une ligne,"),
-    **dict.fromkeys(("session", "asyncio_loop", "ssl_context", "tcp_connector", "throttler", "markets"), _OBJET),
-}
-_NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
-    (Callable, callable, "rien, c'est une méthode de ccxt,"),
-    (bool, lambda v: isinstance(v, bool), "true ou false"),
-    (int | float, _est_un_nombre, "un nombre"),
-    (str, lambda v: isinstance(v, str), "un texte"),
-    (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
-)
 
 
 class NatureMarche(NamedTuple):
@@ -6857,7 +6712,7 @@ class Debit:
             maintenant = maintenant_ms()
             passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
             self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
-        api.throttler = self.limiteur
+        api.throttler, api.frein = self.limiteur, self.frein
 
     def respecter_la_pause(self, exchange: str) -> None:
         """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
@@ -6892,42 +6747,7 @@ class Debit:
             self._pauses.noter_passages(self._nom, passages)
 
 
-class SessionPartagee:
-    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
-
-    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
-    """
-
-    def __init__(self, reglages: Reglages, debit: Debit) -> None:
-        self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
-        self.debit = debit
-        self.natures: set[NatureMarche] = set()
-        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
-
-    def equiper(self, api: Any) -> None:
-        """Prête la session et le débit à une instance neuve."""
-        self.debit.brancher(api)
-        api.session, api.own_session = self._souche.session, False
-        api.ssl_context = self._souche.ssl_context  # lire les certificats coûte 25 ms
-
-    def preter_marches(self, api: Any) -> None:
-        """Donne à une instance les marchés déjà chargés."""
-        if self._souche.markets:
-            _passer_marches(self._souche, api)
-
-    def garder_marches(self, api: Any) -> None:
-        """Garde pour les suivantes les marchés d'une instance."""
-        _passer_marches(api, self._souche)
-
-    async def __aenter__(self) -> Self:
-        await self._souche.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._souche.close()
-
-
-def _passer_marches(source: Any, cible: Any) -> None:
+def passer_marches(source: Any, cible: Any) -> None:
     """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
@@ -7063,6 +6883,10 @@ class Marches:
             )
 
 
+def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
+    return contextlib.nullcontext(set())
+
+
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
@@ -7071,7 +6895,7 @@ class Connexion:
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
 
-    def __init__(self, reglages: Reglages, fonds: SessionPartagee | None = None) -> None:
+    def __init__(self, reglages: Reglages, debit: Debit | None = None) -> None:
         self.reglages = reglages
         self.api = instancier(reglages)
         self.particularite: Particularite = self.api.particularite
@@ -7080,12 +6904,11 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
-        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
+        debit = debit or Debit()
+        debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = 0
-        self.api.frein = self.essais.frein
-        self._fonds = fonds
-        if fonds is not None:
-            fonds.equiper(self.api)
+        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
 
     @property
@@ -7095,7 +6918,8 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        """Compte un essai de plus, et le dit."""
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
         journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
@@ -7202,13 +7026,8 @@ class Connexion:
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
-        if self._fonds is None:
-            await self._charger(symboles, set())
-            return
-        async with self._fonds.verrou:
-            self._fonds.preter_marches(self.api)
-            await self._charger(symboles, self._fonds.natures)
-            self._fonds.garder_marches(self.api)
+        async with self.marches_communs() as natures:
+            await self._charger(symboles, natures)
 
     async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
         """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
@@ -7415,8 +7234,12 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
-        recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+        ajouts = {"recu": maintenant_ms()}
+        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
+
+    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
+        info, champ = brut.get("info"), self.particularite.quantite_tue
+        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -7445,83 +7268,24 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, fonds)
+    connexion = Connexion(reglages, debit)
     try:
         yield connexion
     finally:
         await connexion.fermer()
 
 
-# --- Le parc : ce que partagent les connexions d'une même exécution ---
+def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
+    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
 
-
-class Parc:
-    """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
-
-    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    Hors ligne, rien n'est laissé à l'exécution suivante.
     """
-
-    def __init__(self, pauses: Pauses | None = None) -> None:
-        self._pauses = pauses
-        self._pile = contextlib.AsyncExitStack()
-        self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, SessionPartagee]] = []
-        self._debits: dict[object, Debit] = {}
-        self._partages: dict[object, Any] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pile.aclose()
-        for debit in self._debits.values():
-            debit.laisser()
-        if self._pauses is not None:
-            self._pauses.nettoyer()
-
-    async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
-        """Ce que rend `ouvrir`, appelé une fois par clé ; refermé avec le parc."""
-        async with self._verrou:
-            if cle not in self._partages:
-                self._partages[cle] = await self._pile.enter_async_context(ouvrir())
-            partage: T = self._partages[cle]
-        return partage
-
-    @contextlib.asynccontextmanager
-    async def connecter(self, reglages: Reglages, serveur: object = None) -> AsyncIterator[Connexion]:
-        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause.
-
-        `serveur` distingue ceux d'un même exchange qui ne comptent pas ensemble : l'embarqué a deux allures.
-        """
-        async with self._verrou:
-            fonds = await self._fonds_de(reglages, serveur)
-        fonds.debit.respecter_la_pause(reglages.exchange)
-        async with connecter(reglages, fonds) as connexion:
-            yield connexion
-
-    async def _fonds_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
-        for connus, fonds in self._fonds:
-            if connus == reglages:
-                return fonds
-        nouveau = await self._pile.enter_async_context(SessionPartagee(reglages, self._debit_de(reglages, serveur)))
-        self._fonds.append((reglages, nouveau))
-        return nouveau
-
-    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
-        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
-        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
-        if cle not in self._debits:
-            self._debits[cle] = Debit(_nom_de_pause(reglages), None if reglages.hors_ligne else self._pauses)
-        return self._debits[cle]
-
-
-def _nom_de_pause(reglages: Reglages) -> str:
-    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
-    if reglages.proxy is None:
-        return reglages.exchange
-    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    nom = reglages.exchange
+    if reglages.proxy is not None:
+        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    return Debit(nom, None if reglages.hors_ligne else pauses)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -7751,7 +7515,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
-        _passer_marches(connexion.api, self.api)
+        passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
 
@@ -8046,9 +7810,12 @@ class Reponse:
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
     """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    instants = [i for r in reponses if r.de_la_serie for i in r.instants]
-    avant = [i for i in (*instants, manque.gauche) if i is not None and i < manque.debut]
-    apres = [i for i in (*instants, manque.droite) if i is not None and i >= manque.fin]
+    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+    for instants in (r.instants for r in reponses if r.de_la_serie):
+        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+        avant += instants[dernier - 1 : dernier] if dernier else []
+        apres += instants[premier : premier + 1]
     return max(avant, default=None), min(apres, default=None)
 
 
@@ -8627,8 +8394,8 @@ def _dans_ces_bougies(
     """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
     for ouverture, cloture in vives:
-        gauche, droite = voisines(manque, reponses)
-        if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
+        if ouverture < manque.debut < cloture and voisines(manque, reponses)[0] is None:
+            # Ses transactions : avant le vide, ou dedans ?
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
                 yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
@@ -8636,7 +8403,7 @@ def _dans_ces_bougies(
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
-        elif ouverture < manque.fin < cloture and droite is None:
+        elif ouverture < manque.fin < cloture and voisines(manque, reponses)[1] is None:
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
                 yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
@@ -9899,8 +9666,8 @@ class Confrontation:
             self.crues = False
             journal.warning(
                 "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %g).",
-                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
+                "(volumes dans un rapport de %s).",
+                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
     def retenir(self, lot: Lot) -> Lot:
@@ -11819,7 +11586,7 @@ class Tache:
         secret=True, aide="configuration fondue dans celle du constructeur ccxt : objet JSON, ou @fichier.json")
 
     def __repr__(self) -> str:
-        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in _dites(self))
+        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in options_dites(self))
         return f"{type(self).__name__}({', '.join(dites)})"
 
     @property
@@ -11984,7 +11751,7 @@ class Declaration(Protocol):
 Modele = TypeVar("Modele", bound=Declaration)
 
 
-def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
         defaut = champ.default if champ.default is not MISSING else {}
@@ -12038,39 +11805,30 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
 ) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
+
+    `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
+    """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += fautes_ensemble(objet, fautes)
+    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
-def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
+def construire(
+    valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str, facultatives: Sequence[str] = ()
+) -> Tache:
     """La tâche que décrivent ces options (noms du YAML) ; ErreurDemande avec toutes les fautes d'un coup."""
-    tache, fautes = lire_options(Tache, valeurs, nommer)
+    tache, fautes = lire_options(Tache, valeurs, nommer, facultatives)
     if tache is None:
         raise ErreurDemande("\n".join(fautes))
     return tache
 
 
-def ecrire_commande(tache: Tache) -> str:
-    """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
-    mots = ["python", "module_ccxt_fr_v2.py"]
-    for champ, valeur in _dites(tache):
-        if champ.metadata["secret"]:
-            continue
-        mots.append(drapeau(champ.name))
-        if champ.name.startswith("date_"):
-            mots.append(en_iso(valeur))
-        elif not isinstance(valeur, bool):
-            mots.append(",".join(valeur) if isinstance(valeur, tuple) else str(valeur))
-    return shlex.join(mots)
-
-
 # Ceux qu'argparse exécute lui-même ; les mêmes à toute ligne de commande du projet.
-_DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("--version",): {
         "action": "version", "version": f"%(prog)s {__version__}", "help": "affiche la version et sort",
     },
@@ -12078,25 +11836,13 @@ _DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def table_options(*modeles: type[Any]) -> str:
-    """Le tableau Markdown des options, pour docs/options.md (un test vérifie qu'il y est)."""
-    lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        declaration = champ.metadata
-        noms = ", ".join(f"`{drapeau(nom)}`" for nom in (champ.name, *declaration["synonymes"]))
-        valeur = " ".join(f"`{c}`" for c in declaration["choix"]) or declaration["valeur"] or "drapeau"
-        lignes.append(f"| {noms} | {valeur} | {_defaut_lisible(champ)} | {declaration['aide']} |")
-    for noms_de_drapeau, reglages in _DRAPEAUX_COMMUNS.items():
-        lignes.append(f"| {', '.join(f'`{nom}`' for nom in noms_de_drapeau)} | drapeau | non | {reglages['help']} |")
-    return "\n".join(lignes)
-
-
 def drapeau(nom: str) -> str:
     """`date_debut` -> `--date-debut`."""
     return "--" + nom.replace("_", "-")
 
 
-def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+    """Le défaut d'une option, tel que l'aide le dit."""
     if champ.metadata["defaut_aide"]:
         return str(champ.metadata["defaut_aide"])
     if champ.default in (None, MISSING, ()):
@@ -12122,7 +11868,8 @@ ETATS = {
     "interrompue": CODE_ECHEC,
     "echec": CODE_ECHEC,
 }
-GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
+# Du moins au plus grave : une sortie occupée passe d'elle-même, et ne cache pas l'échec d'une autre tâche.
+GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_OCCUPE, CODE_ECHEC, CODE_DEMANDE)
 
 
 @dataclass
@@ -12303,19 +12050,23 @@ class Memoire:
         return trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *self._tables]), self.type_donnee)
 
 
+Ecrivain: TypeAlias = Sortie | Memoire
+
 # --- Contexte d'une tâche ---
 
 
 @dataclass(frozen=True)
 class Contexte:
-    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
+    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
     env: Path = Path(".env")
-    parc: Parc | None = None
+    pauses: Pauses | None = None
+    ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
     a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
@@ -12381,7 +12132,7 @@ def _nom_de_fichier(symbole: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
+async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
     if not tache.hors_ligne:
         yield {}
@@ -12405,43 +12156,40 @@ def module_embarque(exchange: str) -> Any:
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
-    return Reglages(
-        exchange=tache.exchange,
-        type_marche=tache.type_marche,
-        sous_type=tache.sous_type,
-        mode_marge=tache.mode_marge,
-        timeout=tache.timeout,
-        essais=tache.essais,
-        sandbox=tache.sandbox,
-        hors_ligne=tache.hors_ligne,
-        proxy=tache.proxy,
-        options=tache.options,
-        params=tache.params,
-        config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
-        secrets=() if tache.hors_ligne else secrets_connus(env),
-    )
+    reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
+    reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
+    if not tache.hors_ligne:
+        reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
+    return Reglages(**reglages)
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
-    if contexte is None or contexte.parc is None:
-        async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+    contexte = contexte or Contexte()
+    if contexte.ouvrir is not None:
+        async with contexte.ouvrir(tache, contexte.env) as connexion:
             yield connexion
         return
-    allure = (tache.hors_ligne, tache.exchange, tache.stream is not None)
-    config = await contexte.parc.partager(allure, lambda: _bourse_embarquee(tache))
-    reglages = reglages_de(tache, config, contexte.env)
-    async with contexte.parc.connecter(reglages, tache.hors_ligne and tache.stream) as connexion:
-        yield connexion
+    async with bourse_embarquee(tache) as config:
+        reglages = reglages_de(tache, config, contexte.env)
+        debit = debit_de(reglages, contexte.pauses)
+        debit.respecter_la_pause(tache.exchange)
+        try:
+            async with connecter(reglages, debit) as connexion:
+                yield connexion
+        finally:
+            debit.laisser()
+            if contexte.pauses is not None:
+                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
-    """La connexion d'une tâche, demande contrôlée sans requête."""
+    """La connexion d'une tâche, demande contrôlée sans requête, pour tous ses timeframes."""
     async with ouvrir_connexion(tache, contexte) as connexion:
-        controler_demande(connexion, tache)
+        for partie in tache.parties:
+            controler_demande(connexion, partie)
         yield connexion
 
 
@@ -12487,7 +12235,7 @@ def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Co
 
     La session est fermée à la sortie, erreur et annulation comprises. Lève ErreurDemande.
     """
-    return ouvrir_connexion(construire({"symbole": "-", **options}))
+    return ouvrir_connexion(construire(options, facultatives=("symbole",)))
 
 
 def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Serie]:
@@ -12562,116 +12310,74 @@ async def executer_async(
     à mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
-    bilan = bilan or Bilan(tache.exchange)
+    bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
-    if tache.timeframes:
-        await _executer_parties(tache, bilan, suivi, puits, contexte)
-        return bilan
-    depart = time.monotonic()
+    depart_s = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
-        try:
+        with compter(connexion, bilan, depart_s):
             async with groupe_de_taches() as taches:
                 taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            series = resoudre_series(connexion, tache, bilan)
-            ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
-            with ecrivain:
-                presse = True
-                try:
-                    execution = _ExecutionFlux if tache.stream else _Execution
-                    lecture = execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None))
-                    lecture.a_relire = contexte.a_relire
-                    await lecture.lire(series)
-                    presse = False
-                finally:
-                    bilan.modifie = ecrivain.finir(presse=presse)
-                    bilan.octets = ecrivain.octets
-        finally:
-            bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais
-            bilan.duree_s = time.monotonic() - depart
+            if tache.en_une_passe:
+                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
+                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
+            elif tache.timeframes:
+                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            else:
+                await _executer(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
 
+@contextlib.contextmanager
+def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan | None = None) -> Iterator[None]:
+    """Porte au bilan les requêtes et les essais d'une connexion, sauf ceux déjà portés `ailleurs`, et le temps."""
+    try:
+        yield
+    finally:
+        bilan.requetes = connexion.requetes - (ailleurs.requetes if ailleurs else 0)
+        bilan.essais = connexion.nombre_essais - (ailleurs.essais if ailleurs else 0)
+        bilan.duree_s = time.monotonic() - depart_s
+
+
 async def _executer_parties(
-    tache: Tache, bilan: Bilan, suivi: Suivi | None, puits: Memoire | None, contexte: Contexte
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    """Un timeframe après l'autre, ou tous ensemble ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
-    for partie in tache.parties:
-        async with ouvrir_tache(partie, contexte):
-            pass
-    if tache.en_une_passe:
-        await _executer_en_une_passe(tache, bilan, suivi or (lambda _: None), contexte)
-        return
+    """Un timeframe après l'autre ; chacun a son bilan."""
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
         try:
-            await executer_async(partie, suivi=suivi, puits=puits, bilan=sien, contexte=contexte)
+            with compter(connexion, sien, time.monotonic(), bilan):
+                await _executer(connexion, partie, sien, suivi, contexte)
+            sien.conclure()
         finally:
             bilan.absorber(sien)
-    bilan.conclure()
 
 
-async def _executer_en_une_passe(tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Les timeframes d'une même histoire de trades, lue une fois ; chacun a son bilan, et son fichier ou sa base."""
-    depart = time.monotonic()
-    siens = [Bilan(tache.exchange) for _ in tache.parties]
-    async with ouvrir_tache(tache.parties[0], contexte) as connexion:
-        ecrivains: dict[Path, Sortie] = {}
+async def _executer(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
+) -> None:
+    """Une tâche d'un seul timeframe, sur une connexion prête."""
+    series = resoudre_series(connexion, tache, bilan)
+    execution = ExecutionFlux if tache.stream else Execution
+    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
+        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+
+
+@contextlib.contextmanager
+def tenir(ecrivain: Ecrivain, bilan: Bilan) -> Iterator[Ecrivain]:
+    """La sortie, tenue ; elle est finie quoi qu'il arrive, et au plus court après une erreur ou un signal."""
+    with ecrivain:
+        presse = True
         try:
-            await connexion.preparer(tache.demandes, seuls=contexte.seule)
-            executions = []
-            for partie, sien in zip(tache.parties, siens, strict=True):
-                series = resoudre_series(connexion, partie, sien)
-                ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
-                ecrivain = ecrivains.setdefault(ecrivain.chemin, ecrivain)  # une base les tient tous
-                executions.append((_Execution(connexion, partie, ecrivain, sien, suivi), series))
-            with contextlib.ExitStack() as pile:
-                for ecrivain in ecrivains.values():
-                    pile.enter_context(ecrivain)
-                presse = True
-                try:
-                    await _lire_ensemble(executions)
-                    presse = False
-                finally:
-                    for chemin, ecrivain in ecrivains.items():
-                        premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
-                        premier.modifie, premier.octets = ecrivain.finir(presse=presse), ecrivain.octets
+            yield ecrivain
+            presse = False
         finally:
-            siens[0].requetes, siens[0].essais = connexion.requetes, connexion.nombre_essais
-            siens[0].duree_s = time.monotonic() - depart
-            for sien in siens:
-                sien.conclure()
-                bilan.absorber(sien)
-    bilan.conclure()
-
-
-async def _lire_ensemble(executions: Sequence[tuple[_Execution, Sequence[Serie]]]) -> None:
-    """Chaque symbole une fois, pour tous ses timeframes."""
-    par_symbole: dict[str, list[tuple[_Execution, Serie]]] = {}
-    for execution, series in executions:
-        for serie in series:
-            par_symbole.setdefault(serie.cle.symbole, []).append((execution, serie))
-    async with groupe_de_taches() as taches:
-        for membres in par_symbole.values():
-            bilans = [execution.suivre(serie) for execution, serie in membres]
-            taches.create_task(executions[0][0].sous_garde(_copier_ensemble(membres, bilans), bilans))
-
-
-async def _copier_ensemble(membres: Sequence[tuple[_Execution, Serie]], bilans: Sequence[BilanSerie]) -> None:
-    """D'une même lecture à chaque écrivain, lot par lot."""
-    copies = [await e.preparer(serie, bilan) for (e, serie), bilan in zip(membres, bilans, strict=True)]
-    sources = [copie.source for copie in copies]
-    ensemble = histoires("trades").lots_ensemble(sources, [copie.intervalles for copie in copies])
-    async with contextlib.aclosing(ensemble) as lots:
-        async for rang, lot in lots:
-            membres[rang][0].prendre(copies[rang], lot)
-    for (execution, _), copie in zip(membres, copies, strict=True):
-        execution.achever(copie)
+            bilan.modifie, bilan.octets = ecrivain.finir(presse=presse), ecrivain.octets
 
 
 @dataclass
-class _Copie:
+class Copie:
     """Une série en cours de lecture : d'où elle vient, ce qui en est à lire, ce qu'elle a donné."""
 
     bilan: BilanSerie
@@ -12680,15 +12386,20 @@ class _Copie:
     intervalles: list[Intervalle]
 
 
-class _Execution:
+class Execution:
     """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
 
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
-
     def __init__(
-        self, connexion: Connexion, tache: Tache, ecrivain: Sortie | Memoire, bilan: Bilan, suivi: Suivi
+        self,
+        connexion: Connexion,
+        tache: Tache,
+        ecrivain: Ecrivain,
+        bilan: Bilan,
+        suivi: Suivi,
+        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
     ) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
+        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -12735,7 +12446,7 @@ class _Execution:
                 self.prendre(copie, lot)
         self.achever(copie)
 
-    async def preparer(self, serie: Serie, bilan: BilanSerie) -> _Copie:
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> Copie:
         """Ouvre la source d'une série, et fixe ce qui en est à lire."""
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
@@ -12744,9 +12455,9 @@ class _Execution:
             permis = [source.demande] if isinstance(source, Historique) else intervalles
             intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
-        return _Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, intervalles)
 
-    def prendre(self, copie: _Copie, lot: Lot) -> None:
+    def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
@@ -12754,7 +12465,7 @@ class _Execution:
             lignes, series = lot.lignes.num_rows, len(self.bilan.series)
             self.suivi(Avancement(lot.cle, atteint, copie.source.demande, lignes, series))
 
-    def achever(self, copie: _Copie) -> None:
+    def achever(self, copie: Copie) -> None:
         """Conclut une série lue jusqu'au bout."""
         bilan, demande = copie.bilan, copie.source.demande
         bilan.demande = demande
@@ -12849,17 +12560,10 @@ class _Execution:
 
     def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
         """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        tache = self.tache
-        hors = any(trou.raison == HORS_FENETRE_API for trou in partiels)
-        if not (hors and cle.a_une_grille and cle.prix == "last" and self.connexion.particularite.portee):
-            return ""
-        if tache.stream or tache.donnee != "ohlcv":
-            return ""
-        with contextlib.suppress(DependanceAbsente):
-            if histoires("trades").sert_les_trades(self.connexion, self.connexion.api.markets[cle.symbole]):
-                seule = dataclasses.replace(tache, symbole=cle.symbole, symbols=(), sortie=self.bilan.sortie)
-                commande = f"{ecrire_commande(seule)} --donnee trades --trades-vers-ohlcv"
-                return f". Ses trades remontent plus loin, et font ces bougies : {commande}"
+        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
+        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
+            with contextlib.suppress(DependanceAbsente):
+                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
         return ""
 
 
@@ -13024,7 +12728,7 @@ class Allure:
         return ", ".join(morceaux)
 
 
-class _ExecutionFlux(_Execution):
+class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
     async def lire(self, series: Sequence[Serie]) -> None:
@@ -13049,23 +12753,23 @@ class _ExecutionFlux(_Execution):
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
-        echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
         try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - self._boucle.time()) > 0:
-                attente = max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
-                self._garder(await flux.suivants(min(reste, attente)))
-                await self._ecrire_si_du()
-                self._battre(flux)
-            self._garder(await flux.conclure())
+            async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
+                async for lots in recus:
+                    self._garder(lots)
+                    await self._ecrire_si_du()
+                    self._battre(flux)
         finally:
-            await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
                 await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
+
+    def _attente(self) -> float:
+        """Le temps que le tampon admet avant d'être écrit."""
+        return max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
 
     def _garder(self, lots: Sequence[Lot]) -> None:
         if lots and not self._tampon:
@@ -13154,6 +12858,21 @@ class _ExecutionFlux(_Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
+async def suivre_flux(
+    flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
+) -> AsyncGenerator[list[Lot]]:
+    """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
+    try:
+        flux.demarrer()
+        while flux.vivant and (reste := echeance - horloge()) > 0:
+            yield await flux.suivants(min(reste, attente()))
+        yield await flux.conclure()
+    finally:
+        await flux.arreter()
+
+
 def _trades_de(table: pa.Table) -> list[Trade]:
     valeurs = en_tuples(table, ("id", "side", "price", "amount"))
     return [Trade(instant, *lues) for instant, lues in zip(instants_de(table), valeurs, strict=True)]
@@ -13173,17 +12892,10 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
         series = resoudre_series(connexion, tache, bilan)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
-        horloge = asyncio.get_running_loop().time
-        echeance = math.inf if tache.duree is None else horloge() + tache.duree
-        try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - horloge()) > 0:
-                for lot in await flux.suivants(min(reste, FLUSH_MAX_S)):
+        async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
+            async for lots in recus:
+                for lot in lots:
                     yield lot
-            for lot in await flux.conclure():
-                yield lot
-        finally:
-            await flux.arreter()
 
 
 # --- Bibliothèque ---
@@ -13248,14 +12960,14 @@ def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -
 def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     """Les lignes des séries demandées, dans leurs bornes."""
     instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.array([False] * 0, pa.bool_()) if not table.num_rows else None
+    gardees = pa.repeat(False, table.num_rows)
     for serie in series:
         debut, fin = serie.demande or (0, 0)
         masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
         for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
             masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = masque if gardees is None else pc.or_(gardees, masque)
-    return table.filter(gardees) if gardees is not None else table.slice(0, 0)
+        gardees = pc.or_(gardees, masque)
+    return table.filter(gardees)
 
 
 def _une_boucle_tourne() -> bool:
@@ -13368,7 +13080,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    for noms, reglages in _DRAPEAUX_COMMUNS.items():
+    for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)
     return resultat
 
@@ -13376,7 +13088,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
 def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     """Un drapeau par option ; argparse ne fait que découper, `lire_options` contrôle."""
     declaration = champ.metadata
-    defaut = _defaut_lisible(champ)
+    defaut = defaut_lisible(champ)
     aide = declaration["aide"].replace("%", "%%") + ("" if defaut in ("–", "non") else f" (défaut : {defaut})")
     noms = [drapeau(nom) for nom in (champ.name, *declaration["synonymes"])]
     if isinstance(champ.default, bool):
@@ -13424,10 +13136,9 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if (valeurs.get("lister") or valeurs.get("verifier")) and "symbols" not in de_tache:  # même mal écrits
-        de_tache.setdefault("symbole", "-")
     forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
+    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
+    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
     if forme is not None and forme not in FORMES_DE_LISTE:
         choix = ", ".join(FORMES_DE_LISTE)
         inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
@@ -13590,10 +13301,9 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
-    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
+    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
     try:
-        async with Parc(pauses) as parc:
-            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc, seule=True))
+        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
     finally:
         progression.fermer()
     dire_la_fin(bilan)
@@ -13667,6 +13377,9 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
+RAPPORT = ("rapport", "Une page --rapport")
+
+
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
@@ -13681,7 +13394,8 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:
-        echec = ecrire_rapport(execution.rapport, [("", bilan)], tache.sqlite_table)
+        page, bilans = execution.rapport, [("", bilan)]
+        echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
     if execution.bilan is not None:
         return ecrire_bilan(execution.bilan, bilan)
@@ -13722,7 +13436,7 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
     if execution.rapport is not None:
-        annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
+        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     lignes: list[str] = []
@@ -13752,22 +13466,6 @@ def imprimer(lignes: Iterable[str]) -> None:
 def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
     return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-USAGE_RAPPORT = "Une page --rapport"
-
-
-def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
-    """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
-    try:
-        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, table=table)
-        octets = page.encode(errors="backslashreplace")
-        ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
-    except ErreurCollecte as refus:
-        journal.error("%s", refus.complet())
-        return CODE_ECHEC
-    journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
-    return CODE_SUCCES
 
 
 def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
+from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.simulation import Estimation, simuler_async
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
@@ -39,7 +40,6 @@ from module_ccxt_fr_v2 import (
     ErreurCollecte,
     ErreurDemande,
     Faute,
-    Parc,
     Pauses,
     Reglages,
     Suivi,
@@ -879,8 +879,8 @@ async def _executer_ici(plan: Plan, couples: Couples, suivi: Suivi | None) -> No
                 groupe.create_task(executer_tache(planifiee, resultat, _contexte(plan, planifiee, parc), suivi))
 
 
-def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc | None = None) -> Contexte:
-    return Contexte(planifiee.dossier, plan.dossier / ".env", parc)
+def _contexte(plan: Plan, planifiee: TacheDeLot, parc: Parc) -> Contexte:
+    return Contexte(planifiee.dossier, plan.dossier / ".env", ouvrir=parc.ouvrir)
 
 
 async def executer_tache(

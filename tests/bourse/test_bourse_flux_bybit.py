@@ -12,7 +12,7 @@ import pytest
 from cas_de_flux import Banc, jouer
 from ccxt.base.errors import BadRequest, ExchangeError
 
-from bourse_locale import bybit_flux
+from bourse_locale.bybit import flux as bybit_flux
 from bourse_locale.marche import MINUTE_MS, Marche, instant_ms
 
 SYMBOLES = ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225", "BTC/USD:BTC-261225"]

@@ -14,7 +14,7 @@ from marche_simule import marche_commun
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
-from bourse_locale.bybit import identifiant_trade
+from bourse_locale.bybit.rest import identifiant_trade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
