@@ -382,20 +382,21 @@ class Timeframe:
         """La même grille, décalée."""
         return dataclasses.replace(self, ancre_ms=ancre_ms)
 
+    @functools.cached_property
     def _origine_ms(self) -> int:
         return self.ancre_ms + (PREMIER_LUNDI_MS if self.unite == "w" else 0)
 
     def _rang(self, instant_ms: int) -> int:
         """Numéro de la bougie qui contient l'instant."""
         if not self.mois:
-            return (instant_ms - self._origine_ms()) // self.pas_ms
+            return (instant_ms - self._origine_ms) // self.pas_ms
         jour = EPOQUE + dt.timedelta(milliseconds=instant_ms - self.ancre_ms)
         return ((jour.year - 1970) * 12 + jour.month - 1) // self.mois
 
     def _ouverture(self, rang: int) -> int:
         """Instant d'ouverture de la bougie de ce numéro."""
         if not self.mois:
-            return self._origine_ms() + rang * self.pas_ms
+            return self._origine_ms + rang * self.pas_ms
         annees, mois = divmod(rang * self.mois, 12)
         jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.UTC)
         return self.ancre_ms + (jour - EPOQUE) // dt.timedelta(milliseconds=1)
@@ -1404,6 +1405,11 @@ class Trade(NamedTuple):
         return self.id == autre.id
 
 
+def cle_de_trade(trade: Trade) -> tuple[int, int]:
+    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
+    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
+
+
 def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
     """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
     instant, prix, quantite = brut.get("timestamp"), brut.get("price"), brut.get("amount")
@@ -1565,7 +1571,8 @@ class Dedoublonneur:
             self._observer_id(trade)
             self._tait_ecrit |= trade.est_anonyme
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
-            if self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""):
+            connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
+            if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
                 self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
 
     def recommencer(self) -> None:
@@ -5794,6 +5801,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
@@ -5947,7 +5955,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
     "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
-    "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
+    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
+    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
@@ -6849,7 +6858,7 @@ class Connexion:
         self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
         debit = debit or Debit()
         debit.brancher(self.api)
-        self.essais = Essais(reglages.essais, debit.frein, self._noter_essai)
+        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = 0
         self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
@@ -6861,7 +6870,8 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        """Compte un essai de plus, et le dit."""
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
         journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
@@ -7184,8 +7194,12 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
-        recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+        ajouts = {"recu": maintenant_ms()}
+        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
+
+    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
+        info, champ = brut.get("info"), self.particularite.quantite_tue
+        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -8912,123 +8926,231 @@ PAGES_DE_TRADES_MAX = 500
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
 
-LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
-"""(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
+class Lacune(NamedTuple):
+    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
+
+    dernier: Trade
+    jusqua: Trade | None
+    saut: bool = False
+
+    def etendue(self, a_defaut: int) -> Intervalle:
+        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
+
+        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
+        entourent la prouvent, à moins qu'ils n'en aient qu'une.
+        """
+        debut = self.dernier.timestamp + self.saut
+        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
+        bord = self.jusqua.timestamp if self.jusqua else fin
+        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
+
+    def trou(self, a_defaut: int, raison: str) -> list[Trou]:
+        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
+        debut, fin = self._replace(saut=False).etendue(a_defaut)
+        return [Trou(debut, fin, raison)] if debut < fin else []
+
+    def numeros(self) -> list[Intervalle]:
+        """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
+        avant, apres = rangs_de(self.dernier.id), rangs_de(self.jusqua.id if self.jusqua else None)
+        return [(avant[1] + 1, apres[0])] if avant and apres and avant[1] + 1 < apres[0] else []
 
 
-class Combleur:
-    """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
+class Relu(NamedTuple):
+    """Ce qu'une relecture a prouvé.
 
-    Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
+    `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
     """
 
-    def __init__(
-        self,
-        lire: LireTrades,
-        arriere: Mapping[str, Any] | None,
-        heure: Callable[[], int],
-        *,
-        sait_until: bool = False,
-        grain_ms: int = 1,
-    ) -> None:
-        self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
-        self._grain_flux, self._precis = grain_ms, False  # ce que disent les instants du flux ; de ces pages
-        self.accroche = self.rejoint = False
-        self.premier: Trade | None = None
-        self.dernier: Trade | None = None
+    trous: list[Trou]
+    complet: bool
+    rejoint: bool
+    sautent: bool
+    dernier: Trade | None
 
-    def pages(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """Les pages de trades, dans l'ordre, les deux bords compris ; `jusqua` None : jusqu'à maintenant."""
-        return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
 
-    def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
-        """Ce que la lecture n'a pu combler, et pourquoi ; d'autres partageaient la milliseconde de ses bords."""
-        fin = jusqua.timestamp + 1 if jusqua else self._heure()
-        if self.premier is None or self.dernier is None:
+class RelectureTrades:
+    """Relit une fois, par REST, les trades d'une lacune : des `pages`, puis un `resultat`.
+
+    Chaque page doit partir d'où finit la précédente, la première du dernier trade reçu : là où `since` est ignoré, il
+    peut en passer plus d'une page entre deux demandes (phemex ne sert que ses 200 derniers). `memoire` : ce qui fut
+    reçu ou relu, qui ne sera pas rendu.
+    """
+
+    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+        self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
+        self._lire = functools.partial(connexion.lire_trades, serie)
+        self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
+        self._precis = False  # les instants de ces pages disent plus que la seconde
+        self._accroche = self._rejoint = False
+        self._dernier: Trade | None = None
+        self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
+        self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
+        self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+
+    async def pages(self) -> AsyncGenerator[list[Trade]]:
+        """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
+        lues = self._avancer() if self._connexion.particularite.trades_arriere is None else self._reculer()
+        async with contextlib.aclosing(lues) as pages:
+            async for lue in pages:
+                page = await self._detailler([t for t in lue if _est_entre(t, dernier, jusqua, self._grain_ms)])
+                if self._lacune.saut:
+                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                attendus = [trade for trade in page if self._attend_encore(trade)]
+                self._attendus += attendus
+                dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
+                if neufs := self._memoire.nouveaux(filter(None, dits), relecture=True):
+                    yield neufs
+
+    def resultat(self) -> Relu:
+        """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
+        fin = jusqua.timestamp + 1 if jusqua else self._connexion.heure_ms()
+        if self._dernier is None:
             trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
-            debut = min(self.premier.timestamp + self._grain_ms, fin)
-            avant = [] if self.accroche else [Trou(dernier.timestamp, debut, HORS_FENETRE_API)]
-            suite = max(self.dernier.timestamp, dernier.timestamp)
-            trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
-        return [trou for trou in trous if trou.debut < trou.fin]
+            bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
+            trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
+            if not self._rejoint:
+                trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
+        trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
+        trous = [trou for trou in trous if trou.debut < trou.fin]
+        complet = self._accroche and self._rejoint and not trous
+        # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
+        vus = self._numeros
+        servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
 
     @property
     def _grain_ms(self) -> int:
         """Ce qui sépare à coup sûr deux instants : bitstamp n'en dit que la seconde, en REST."""
-        return self._grain_flux if self._precis else SECONDE_MS
+        return self._memoire.grain_flux_ms if self._precis else SECONDE_MS
 
-    async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+    # --- une page
+
+    def _noter(self, brutes: Sequence[Mapping[str, Any]]) -> list[Trade]:
+        """La page, mise en trades."""
+        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
+        if page and (self._dernier is None or not page[-1].precede(self._dernier)):
+            self._dernier = page[-1]
+        return page
+
+    def _part_de(self, bord: Trade, page: Sequence[Trade]) -> bool:
+        """Vrai si cette page prouve que rien ne manque entre ce trade et elle."""
+        part = any(_touche(trade, bord, self._grain_ms) for trade in page)
+        self._accroche = self._accroche or part
+        return part
+
+    def _va_jusqu_au_bout(self, page: Sequence[Trade]) -> bool:
+        jusqua = self._lacune.jusqua
+        if jusqua is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
+            return bool(page) and page[-1].timestamp >= self._maintenant
+        return any(_atteint(trade, jusqua, self._grain_ms) for trade in page)
+
+    # --- de page en page
+
+    async def _avancer(self) -> AsyncGenerator[list[Trade]]:
+        """Vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+        bord = self._lacune.dernier
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
-        depuis: int | None = dernier.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
+        depuis: int | None = bord.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
-        for rang in range(PAGES_DE_TRADES_MAX):
+        for _ in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
-            page = self._noter(brutes, dernier, jusqua)
-            if rang == 0 and dernier.id is None and not self.accroche:
-                for ancienne in await self._encadrer(dernier, jusqua):
-                    yield ancienne
-            if self.premier is not None and not self.accroche and self._sait_until:
-                for ancienne in reversed(await self._remonter(dernier, jusqua)):
+            page = self._noter(brutes)
+            suivie = bool(params) or self._part_de(bord, page)
+            if not suivie and (page or bord.id is None):
+                for ancienne in await self._relier(bord, page):
                     yield ancienne
             if page:
                 yield page
-            if self.rejoint:
-                return
-            suite = self._suite(brutes, depuis, params)
-            if suite is None:  # à la fin, ou devant une seconde qui tient plus d'une page
-                dits = [trade_de(brut, None) for brut in brutes]
-                atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
-                self.rejoint = atteint and len(brutes) < PAGE_PLEINE
-                return
+                bord = page[-1].nomme()
+            self._rejoint = self._va_jusqu_au_bout(page)
+            suite = None if self._rejoint else self._suite(brutes, page, depuis, params)
+            if suite is None:
+                break
             depuis, params = suite
+        else:
+            return
+        if not self._rejoint:  # à la fin, ou devant une seconde qui tient plus d'une page
+            jusqua, dits = self._lacune.jusqua, [trade_de(brut, None) for brut in brutes]
+            atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+            self._rejoint = atteint and len(brutes) < PAGE_PLEINE
 
-    async def _encadrer(self, debut: Trade, jusqua: Trade | None) -> list[list[Trade]]:
-        """Là où commence l'écoute, il n'y a pas de trade à retrouver.
+    async def _relier(self, bord: Trade, page: Sequence[Trade]) -> list[list[Trade]]:
+        """Les pages qui mènent de ce trade à celle-ci, qui ne le touche pas ; s'il n'y en a pas, c'est une cassure.
 
-        Une page qui en a un plus ancien, si loin soit-il, et qui rejoint ceux qu'on tient, prouve que rien ne manque.
+        Là où commence l'écoute, il n'y a pas de trade à retrouver : une page qui en a un plus ancien, si loin soit-il,
+        et qui rejoint ceux qu'on tient, suffit. De même là où un trade n'a pas d'id, ou si `since` exclut son instant.
         """
         pages: list[list[Trade]] = []
-        rejoint, premier = self.rejoint, self.premier
-        for recul in RECULS_MS:
-            brutes = await self._lire(debut.timestamp // SECONDE_MS * SECONDE_MS - recul, {})
-            pages.append(self._noter(brutes, debut, premier or jusqua))
-            if self.accroche:
-                lu = max(_en_instant(brut.get("timestamp")) or 0 for brut in brutes) // self._grain_ms
-                if premier is not None and lu < premier.timestamp // self._grain_ms:
-                    self.accroche, self.premier = False, premier  # trop loin : elle s'arrête avant eux
+        debuts = list(page[:1])
+        if bord.id is None or any(trade.est_anonyme for trade in (bord, *page[:1])):
+            reculs = RECULS_MS
+        else:
+            reculs = () if bord is self._lacune.dernier else RECULS_MS[:1]
+        for recul in reculs:
+            pages.append(self._noter(await self._lire(bord.timestamp // SECONDE_MS * SECONDE_MS - recul, {})))
+            if self._part_de(bord, pages[-1]):
+                if not page or self._mene_a(page[0], bord, pages[-1]):
+                    return pages
+                self._accroche = False  # trop loin : elle s'arrête avant eux
                 break
-        self.rejoint = rejoint
+            debuts += pages[-1][:1]
+        if page and self._connexion.trades_jusqua:
+            anciennes = await self._remonter(bord, page[0])
+            pages += reversed(anciennes)
+            if self._part_de(bord, anciennes[-1]):
+                return pages
+            debuts += [ancienne[0] for ancienne in anciennes if ancienne]
+        if debuts:
+            self._cassures.append((bord, min(debuts, key=cle_de_trade)))
         return pages
 
-    async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
-        """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
+    def _mene_a(self, premier: Trade, bord: Trade, page: Sequence[Trade]) -> bool:
+        """Vrai si cette page va jusqu'à ce trade ; ou s'arrête au bord faute de place dans sa fenêtre (binance)."""
+        grain = self._grain_ms
+        rien_apres = bord.id is not None and len(page) < PAGE_PLEINE and not bord.precede(page[-1])
+        return page[-1].timestamp // grain >= premier.timestamp // grain or rien_apres
+
+    async def _remonter(self, bord: Trade, premier: Trade) -> list[list[Trade]]:
+        """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
         La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
         """
         pages: list[list[Trade]] = []
-        rejoint, recul = self.rejoint, SECONDE_MS
-        while self.premier is not None and not self.accroche and len(pages) < PAGES_DE_TRADES_MAX:
-            avant = self.premier
-            brutes = await self._lire(dernier.timestamp, {"until": avant.timestamp + recul})
-            pages.append(self._noter(brutes, dernier, jusqua))
-            if self.premier is avant:
-                if not recul:
-                    break
+        recul = SECONDE_MS
+        while len(pages) < PAGES_DE_TRADES_MAX:
+            pages.append(self._noter(await self._lire(bord.timestamp, {"until": premier.timestamp + recul})))
+            if self._part_de(bord, pages[-1]):
+                break
+            if pages[-1] and pages[-1][0].precede(premier):
+                premier = pages[-1][0]
+            elif recul:
                 recul = 0
-        self.rejoint = rejoint
+            else:
+                break
         return pages
 
     def _suite(
-        self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
+        self,
+        brutes: Sequence[Mapping[str, Any]],
+        page: Sequence[Trade],
+        depuis: int | None,
+        params: Mapping[str, Any],
     ) -> tuple[int | None, Mapping[str, Any]] | None:
         """D'où demander la page suivante ; None quand l'exchange n'a plus rien, ou répète."""
         if not brutes:
             # binance borne sa réponse à une heure : une heure sans trade n'est pas la fin.
-            return (depuis + HEURE_MS, {}) if depuis is not None and depuis + HEURE_MS < self._heure() else None
+            suite = (depuis or 0) + HEURE_MS
+            return (suite, {}) if depuis is not None and suite < self._connexion.heure_ms() else None
         info, instant = brutes[-1].get("info"), _en_instant(brutes[-1].get("timestamp"))
+        if page and page[-1].est_anonyme:  # un plus ancien que lui dira qu'elles se suivent
+            bord = page[-1].timestamp // self._grain_ms * self._grain_ms
+            instant = max((trade.timestamp for trade in page if trade.timestamp < bord), default=instant)
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
         if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
             nouvelle = None, {"fromId": int(info["a"]) + 1}
@@ -9038,35 +9160,52 @@ class Combleur:
             return None
         return None if nouvelle == (depuis, params) else nouvelle
 
-    async def _reculer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """De page en page vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+    async def _reculer(self) -> AsyncGenerator[list[Trade]]:
+        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
-        params = dict(self._arriere or {}) | ({"after": jusqua.id} if jusqua else {})
+        params = {**(self._connexion.particularite.trades_arriere or {}), **({"after": jusqua.id} if jusqua else {})}
         for _ in range(PAGES_DE_TRADES_MAX):
-            page = self._noter(await self._lire(None, params), dernier, None)
-            pages.append(page)
-            if self.accroche or not page:
+            pages.append(self._noter(await self._lire(None, params)))
+            if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
-            params["after"] = page[0].id
-        self.rejoint = self.dernier is not None
+            params["after"] = pages[-1][0].id
+        self._rejoint = self._dernier is not None
+        if not self._accroche and (debuts := [page[0] for page in pages if page]):
+            self._cassures.append((dernier, debuts[-1]))
         for page in reversed(pages):
             yield page
 
-    def _noter(self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None) -> list[Trade]:
-        """La page, mise en trades ; ce qu'elle prouve des deux bords."""
-        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
-        if not page:
-            return []
-        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
-        grain = self._grain_ms
-        # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
-        self.accroche = self.accroche or any(_touche(trade, dernier, grain) for trade in page)
-        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua, grain) for trade in page)
-        if self.premier is None or page[0].precede(self.premier):
-            self.premier = page[0]
-        if self.dernier is None or not page[-1].precede(self.dernier):
-            self.dernier = page[-1]
-        return [trade for trade in page if _est_entre(trade, dernier, jusqua, grain)]
+    # --- les trades réunis
+
+    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
+        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
+        nature = self._serie.nature
+        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
+        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
+        if not groupes or methode is None:
+            return list(page)
+        try:
+            bruts = await self._lire(None, {"fetchTradesMethod": methode}, essais=1)
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
+            return list(page)
+        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
+        detailles: list[Trade] = []
+        for trade in page:
+            debut, fin = groupes.get(trade.id, (0, -1))
+            numeros = range(debut, fin + 1)
+            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
+        return detailles
+
+    def _attend_encore(self, groupe: Trade) -> bool:
+        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
+        jusqua = self._lacune.jusqua
+        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
+            return False
+        dits = self._memoire.recents
+        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
 
 def curseur_en_ns(info: Any) -> str:
@@ -9077,8 +9216,8 @@ def curseur_en_ns(info: Any) -> str:
 
 def _touche(trade: Trade, dernier: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
-    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (dernier.id and trade.est(dernier, grain_ms)):
-        return True
+    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (trade.id and trade.id == dernier.id):
+        return True  # anonyme, un autre, identique, l'a peut-être suivi
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
     return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
@@ -9483,8 +9622,8 @@ class Confrontation:
             self.crues = False
             journal.warning(
                 "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %g).",
-                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
+                "(volumes dans un rapport de %s).",
+                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
     def retenir(self, lot: Lot) -> Lot:
@@ -9637,8 +9776,8 @@ class BougiesFaites:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
-        self.continuite = Continuite()
-        self.continuite.sans_juge = not couverture.relisible
+        self.suite_d_ids = SuiteDIds()
+        self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
         self._rendues: list[BougieTrades] = []
@@ -9658,7 +9797,7 @@ class BougiesFaites:
             self._compteurs.retards += self._agregateur.retards
             self._compteurs.perdus += self._agregateur.perdus
             self._compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self.fiable, self.continuite = None, INSTANT_MAX_MS, Continuite(self.continuite)
+        self._agregateur, self.fiable, self.suite_d_ids = None, INSTANT_MAX_MS, SuiteDIds(self.suite_d_ids)
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -9683,12 +9822,12 @@ class BougiesFaites:
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self.continuite.noter(trade, self._horloge(), self.grace_s)
+        avant = self.suite_d_ids.noter(trade, self._horloge(), self.grace_s)
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
-        ordonne = trade if self.continuite.croissants else trade._replace(id=f"#{trade.id}")
+        ordonne = trade if self.suite_d_ids.croissants else trade._replace(id=f"#{trade.id}")
         self._rendues += agregateur.ajouter([ordonne])
         if agregateur.perdus > perdus and self._couverture.relisible:
             self._couverture.desavouer(trade.timestamp)
@@ -9721,9 +9860,9 @@ class BougiesFaites:
         if self._agregateur is None:
             return ()
         self._rendues += self._agregateur.clore(heure)
-        if avant := self.continuite.echu(self._horloge(), self.grace_s):
+        if avant := self.suite_d_ids.echu(self._horloge(), self.grace_s):
             self._douter(avant.timestamp, self.derniere)
-        attendu = self.continuite.en_attente
+        attendu = self.suite_d_ids.en_attente
         seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
         dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues if bougie.timestamp < seuil}
         self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
@@ -9755,12 +9894,12 @@ class BougiesFaites:
             return None
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
         heure = self._couverture.connexion.heure_ms()
-        return min(close, self.continuite.echeance(heure, self._horloge(), self.grace_s))
+        return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
 
     @property
     def se_prouvent(self) -> bool:
         """Vrai si un trade manquant se verrait : par des identifiants qui se suivent, pas par ceux de bybit."""
-        return self._vides is not None and self.continuite.se_suivent
+        return self._vides is not None and self.suite_d_ids.se_suivent
 
     async def a_bouge(self, ecoute_depuis: int) -> bool:
         """Vrai si le REST connaît un trade que le flux n'a pas dit."""
@@ -9784,7 +9923,7 @@ class BougiesFaites:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                self.continuite.juger(manquaient=not memes_volumes([recu], [volume]))
+                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
 
     def _retenir(self, lot: Lot) -> None:
         self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
@@ -9978,7 +10117,7 @@ def sans_queue(lot: Lot, fin: int) -> Lot:
 # --- Trades
 
 
-class Continuite:
+class SuiteDIds:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
     Seul le REST sait qu'un saut est vain, ses propres trades sautant eux aussi : plusieurs de suite, et plus rien n'est
@@ -9987,7 +10126,7 @@ class Continuite:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, avant: Continuite | None = None) -> None:
+    def __init__(self, avant: SuiteDIds | None = None) -> None:
         self.vains: int = avant.vains if avant else 0
         self.croissants: bool = avant.croissants if avant else True
         self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
@@ -10078,149 +10217,40 @@ class Continuite:
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
-class Rupture(NamedTuple):
-    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
-
-    dernier: Trade
-    jusqua: Trade | None
-    saut: bool = False
-
-    def etendue(self, a_defaut: int) -> Intervalle:
-        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
-
-        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
-        entourent la prouvent, à moins qu'ils n'en aient qu'une.
-        """
-        debut = self.dernier.timestamp + self.saut
-        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
-        bord = self.jusqua.timestamp if self.jusqua else fin
-        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
-
-    def trou(self, a_defaut: int, raison: str) -> list[Trou]:
-        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
-        debut, fin = self._replace(saut=False).etendue(a_defaut)
-        return [Trou(debut, fin, raison)] if debut < fin else []
-
-    def numeros(self) -> list[Intervalle]:
-        """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
-        avant, apres = rangs_de(self.dernier.id), rangs_de(self.jusqua.id if self.jusqua else None)
-        return [(avant[1] + 1, apres[0])] if avant and apres and avant[1] + 1 < apres[0] else []
-
-
-class Relecteur:
-    """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
-
-    Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `complet`, il a tout rendu ; `sautent`, ses identifiants
-    sautent eux aussi. `memoire` : ce qui fut reçu.
-    """
-
-    def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
-        self._connexion, self._serie = connexion, serie
-        self.trous: list[Trou] = []
-        self.sautent = self.complet = self._rejoint = False
-        self.memoire = Dedoublonneur()
-        self.memoire.montrer(connus)
-        self.dernier: Trade | None = None  # le plus récent que le REST ait rendu
-
-    async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
-        for attente_s in (0.0, *RETARDS_REST_S):
-            await pause(attente_s)
-            self.trous = []
-            async for page in self._lire(rupture):
-                restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
-                if neufs := self.memoire.nouveaux(restes, relecture=True):
-                    yield neufs
-            en_retard = any(trou.raison == ECHEC for trou in self.trous)
-            if rupture.jusqua is None or (self._rejoint and not en_retard):
-                return
-
-    async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        combleur = Combleur(
-            functools.partial(self._connexion.lire_trades, self._serie),
-            self._connexion.particularite.trades_arriere,
-            self._connexion.heure_ms,
-            sait_until=self._connexion.trades_jusqua,
-            grain_ms=self.memoire.grain_flux_ms,
-        )
-        vus: list[Intervalle] = []
-        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-            async for page in pages:
-                lus = await self._detailler(page)
-                if rupture.saut:
-                    vus = unir(vus, ((r[0], r[1] + 1) for t in lus if (r := rangs_de(t.id))))
-                attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
-                self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
-                yield [trade for trade in lus if trade not in attendus]
-        self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
-        self._rejoint, self.dernier = combleur.rejoint, combleur.dernier
-        self.complet = combleur.accroche and combleur.rejoint and not self.trous
-        # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
-        servis = rupture.numeros() if self.complet else [(vus[0][0], vus[-1][1])] if vus else []
-        self.sautent = bool(oter(servis, vus))
-
-    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
-        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
-        nature = self._serie.nature
-        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
-        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
-        if not groupes or methode is None:
-            return list(page)
-        try:
-            bruts = await self._connexion.lire_trades(self._serie, None, {"fetchTradesMethod": methode}, essais=1)
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
-            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
-            return list(page)
-        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
-        detailles: list[Trade] = []
-        for trade in page:
-            debut, fin = groupes.get(trade.id, (0, -1))
-            numeros = range(debut, fin + 1)
-            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
-        return detailles
-
-    def _attend_encore(self, groupe: Trade, jusqua: Trade | None) -> bool:
-        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
-        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
-        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
-            return False
-        dits = self.memoire.recents
-        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
-
-
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
 
     Ceux qui se suivent font une suite, couverte à mesure qu'elle est rendue. Ce qui la rompt (une écoute neuve, un saut
-    d'identifiants) est une rupture, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
+    d'identifiants) est une lacune, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
     """
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._relecteur = Relecteur(connexion, serie, connus)
+        self._memoire = Dedoublonneur()
+        self._memoire.montrer(connus)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._continuite = Continuite()
+        self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # De la suite sans rupture en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
+        # De la suite sans lacune en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
         self._suite: Intervalle | None = None
         self._couverts: list[Intervalle] = []  # des suites finies, de même
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
-        self._ruptures = collections.deque(self._oubliees(connus))
+        self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
-    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
+    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
             avant = dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
-                yield Rupture(avant, apres)
+                yield Lacune(avant, apres)
 
     # --- l'écoute
 
@@ -10241,11 +10271,11 @@ class FilTrades(Fil):
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
-        self._relecteur.memoire.recommencer()
+        self._memoire.recommencer()
         self._confirmer()
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite)
+        if (avant := self._suite_d_ids.en_attente) is not None:
+            self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._suite_d_ids = SuiteDIds(self._suite_d_ids)
 
     # --- un trade arrive
 
@@ -10263,8 +10293,8 @@ class FilTrades(Fil):
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
-        return suite and self._relecteur.memoire.prolonger(trades, fin)
+        suite = vrais and self._suite_d_ids.prolonger(trades[-1], fin, len(trades))
+        return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
@@ -10275,7 +10305,7 @@ class FilTrades(Fil):
             return False
         if self._attendre(trade, recu, self._dernier):
             return False
-        neufs = self._relecteur.memoire.nouveaux([trade])
+        neufs = self._memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
             self._renouer(trade)
@@ -10293,14 +10323,14 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
+            self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
@@ -10309,11 +10339,11 @@ class FilTrades(Fil):
                 self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Rupture(self._dernier, trade))
+                self._relire(Lacune(self._dernier, trade))
         elif avant is not None:
-            self._relire(Rupture(avant, trade, saut=True))
+            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
-            self._relire(Rupture(trade._replace(id=None), trade, saut=True))
+            self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
         # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
@@ -10325,7 +10355,7 @@ class FilTrades(Fil):
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
             return False
         self._suite = dernier.timestamp, trade.timestamp
         return True
@@ -10333,9 +10363,9 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
-            self._relire(Rupture(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if (avant := self._suite_d_ids.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Lacune(avant, self._dernier, saut=True))
+        retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
         trades = self._recus if self._en_ordre else self._ordonner(self._recus)
@@ -10367,20 +10397,20 @@ class FilTrades(Fil):
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Rupture(trade, None, saut=True) for trade in depuis if trade is not None)
-        ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
-        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
+        depuis = (self._suite_d_ids.en_attente, self._confirme if self._a_confirmer else None, *attentes)
+        ouvertes = (Lacune(trade, None, saut=True) for trade in depuis if trade is not None)
+        lacunes = (*ouvertes, *(lacune for lacune in self._lacunes if not self._est_caduque(lacune)))
+        return [lacune.etendue(INSTANT_MAX_MS) for lacune in lacunes]
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
-        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
+        return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
 
     def echeance(self) -> int | None:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._continuite.echeance(heure, self._horloge(), self._grace_s))
+        return min(retenue, self._suite_d_ids.echeance(heure, self._horloge(), self._grace_s))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -10388,12 +10418,12 @@ class FilTrades(Fil):
 
     # --- ce qui est à relire
 
-    def _relire(self, rupture: Rupture) -> None:
-        avant = self._ruptures[-1] if len(self._ruptures) > 1 else None  # la première est peut-être déjà en lecture
-        if avant is not None and avant.saut and rupture.saut and avant.jusqua is rupture.dernier:
-            self._ruptures.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
-            rupture = Rupture(avant.dernier, rupture.jusqua, saut=True)
-        self._ruptures.append(rupture)
+    def _relire(self, lacune: Lacune) -> None:
+        avant = self._lacunes[-1] if len(self._lacunes) > 1 else None  # la première est peut-être déjà en lecture
+        if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+            self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
+            lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
+        self._lacunes.append(lacune)
         self.rattraper()
 
     def _relire_depuis(self, avant: Trade | None) -> None:
@@ -10401,7 +10431,7 @@ class FilTrades(Fil):
         if avant is None or self._dernier is None or avant.est(self._dernier):
             self._rompu = True
         else:
-            self._ruptures.append(Rupture(avant, self._dernier))
+            self._lacunes.append(Lacune(avant, self._dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
@@ -10411,16 +10441,16 @@ class FilTrades(Fil):
     @property
     def _a_confirmer(self) -> bool:
         """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
-        return self.connexion.particularite.trades_a_confirmer > 0 and not self._continuite.se_suivent
+        return self.connexion.particularite.trades_a_confirmer > 0 and not self._suite_d_ids.se_suivent
 
     def _confirmer(self) -> None:
         """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
         if self._a_confirmer and self._confirme is not None and self._dernier is not None:
-            self._relire(Rupture(self._confirme, self._dernier, saut=True))
+            self._relire(Lacune(self._confirme, self._dernier, saut=True))
         self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
 
     def _veiller(self) -> None:
-        if self._ruptures:
+        if self._lacunes:
             self.relancer()
         else:
             self._apaiser()
@@ -10428,66 +10458,72 @@ class FilTrades(Fil):
     @property
     def _est_en_suspens(self) -> bool:
         """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
-        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
+        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         return self._rompu and not self._queue_entendue and not en_file
 
-    def _est_caduque(self, rupture: Rupture) -> bool:
-        """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return rupture.jusqua is None and rupture.dernier is not self._dernier
+    def _est_caduque(self, lacune: Lacune) -> bool:
+        """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
+        return lacune.jusqua is None and lacune.dernier is not self._dernier
 
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
-            self._ruptures.append(Rupture(self._dernier, None))
-        while self._ruptures:
-            rupture = self._ruptures[0]
+            self._lacunes.append(Lacune(self._dernier, None))
+        while self._lacunes:
+            lacune = self._lacunes[0]
             try:
-                await self._combler(rupture)
+                await self._combler(lacune)
             except ErreurDefinitive as erreur:
                 journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                self._continuite.sans_juge = True
-                if rupture.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                    self._renoncer(rupture, HORS_FENETRE_API)
-            self._ruptures.remove(rupture)
+                self._suite_d_ids.sans_juge = True
+                if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                    self._renoncer(lacune, HORS_FENETRE_API)
+            self._lacunes.remove(lacune)
 
-    async def _combler(self, rupture: Rupture) -> None:
+    async def _combler(self, lacune: Lacune) -> None:
+        """Rend ce que le REST sert de cette lacune ; insiste un peu : il est parfois en retard sur le flux."""
         heure, neufs = self.connexion.heure_ms(), 0
-        async for page in self._relecteur.relire(rupture):
-            neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
-            self.reveiller()
-        relu = self._relecteur
-        if rupture.saut and (relu.complet or relu.sautent):
-            self._continuite.juger(manquaient=neufs > 0 or not relu.sautent)
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+            async for page in relecture.pages():
+                neufs += len(page)
+                self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+                self.reveiller()
+            relu = relecture.resultat()
+            if lacune.jusqua is None or (relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)):
+                break
+        if lacune.saut and (relu.complet or relu.sautent):
+            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
         trous = relu.trous
-        if not (relu.complet or trous) and rupture.jusqua is not None:
-            trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        if not (relu.complet or trous) and lacune.jusqua is not None:
+            trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.complet and relu.dernier else rupture.dernier
-        if servi.precede(rupture.dernier):
-            servi = rupture.dernier
-        elif servi is not rupture.dernier and rupture.jusqua is None and rupture.dernier is self._dernier:
+        servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        if servi.precede(lacune.dernier):
+            servi = lacune.dernier
+        elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
             self._dernier = servi.nomme()
-        self._conclure(rupture, rupture.etendue(servi.timestamp)[1], trous)
+        self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
 
-    def _renoncer(self, rupture: Rupture, raison: str) -> None:
+    def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
+        entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
         heure = self.connexion.heure_ms()
-        (debut, fin), trous = rupture.etendue(heure), [] if entendue else rupture.trou(heure, raison)
-        if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
+        (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
+        if lacune.dernier.id is None and lacune.jusqua is not None and raison == HORS_FENETRE_API:
             # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
-            fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
+            fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(rupture, debut if entendue else fin, trous)
+        self._conclure(lacune, debut if entendue else fin, trous)
 
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+    def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
-        debut = rupture.etendue(fin)[0]
-        if rupture.dernier.id and not rupture.saut and not self._est_prouve(debut):
+        debut = lacune.etendue(fin)[0]
+        if lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
-        if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+        if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
-                debut = max(debut, rupture.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
+                debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
         self._solder()
         self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
@@ -10507,9 +10543,9 @@ class FilTrades(Fil):
         await super().arreter()
         self._retenir_jusqua = 0.0
         if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._ruptures.append(Rupture(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
-        while self._ruptures:
-            self._renoncer(self._ruptures.popleft(), ECHEC)
+            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        while self._lacunes:
+            self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
 
 
@@ -10528,11 +10564,6 @@ def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
         return None
     debut = int(ids[0])
     return debut + len(ids) if list(map(int, ids)) == list(range(debut, debut + len(ids))) else None
-
-
-def cle_de_trade(trade: Trade) -> tuple[int, int]:
-    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
-    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
 
 
 def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
