@@ -400,7 +400,7 @@ def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
 
 def test_le_dernier_etat_d_un_carnet_est_lu_meme_s_il_arrive_entre_deux_appels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Une mise à jour pendant la pause, puis plus rien : l'avant-dernier état restait le dernier écrit."""
-    canaux = {**m.CANAUX, "orderbook": dataclasses.replace(m.CANAUX["orderbook"], pause_s=0.3)}
+    canaux = {**m.CANAUX, "orderbook": m.CANAUX["orderbook"]._replace(pause_s=0.3)}
     monkeypatch.setattr(m, "CANAUX", canaux)
     marche = {"symbol": "PI_XBTUSD", "type": "futures_inverse", "contractSize": 1, "tickSize": 0.5, "tradeable": True}
     mise_a_jour = {"feed": "book", "product_id": "PI_XBTUSD", "side": "buy", "price": 101, "qty": 7, "timestamp": 2000}
@@ -426,9 +426,11 @@ def test_le_dernier_etat_d_un_carnet_est_lu_meme_s_il_arrive_entre_deux_appels(m
         hote = f"127.0.0.1:{serveur.addresses[0][1]}"
         api = {"public": f"http://{hote}/", "ws": f"ws://{hote}/ws"}
         lus: list[float] = []
-        async for lot in m.suivre(exchange="krakenfutures", type_marche="swap", symbole="BTC/USD:BTC", duree=1,
-                                  stream="orderbook", config_ccxt={"urls": {"api": api}}):
+        demande = {"exchange": "krakenfutures", "type_marche": "swap", "symbole": "BTC/USD:BTC", "stream": "orderbook"}
+        async for lot in m.suivre(**demande, duree=20, config_ccxt={"urls": {"api": api}}):
             lus += [niveaux[0]["price"] for niveaux in lot.lignes["bids"].to_pylist()]
+            if len(lus) == 2:
+                break
         await serveur.cleanup()
         return lus
 
