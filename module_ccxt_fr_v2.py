@@ -193,6 +193,10 @@ class ErreurTemporaire(ErreurCollecte):
     """Passagère : réessayer suffit d'ordinaire ; levée pour de bon quand les essais sont épuisés."""
 
 
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
+
+
 class LimiteDeDebit(ErreurTemporaire):
     """L'exchange demande d'attendre : plus aucune requête vers lui avant `attente_s` (None : il ne l'a pas dit)."""
 
@@ -1998,6 +2002,7 @@ DELAI_INITIAL_S = 0.3
 DELAI_MAX_S = 30.0
 ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu de tenir le processus
 PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
+REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
 PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
@@ -2185,9 +2190,13 @@ class Essais:
     alea: Callable[[], float] = random.random
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
-        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée."""
+        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée.
+
+        Un refus redit de suite, aux nombres près (une date, une requête), n'attend pas le dernier essai.
+        """
         delais = delais_backoff(alea=self.alea)
         nombre = nombre or self.nombre
+        refus: list[str] = []
         essai = 0
         while True:
             essai += 1
@@ -2201,7 +2210,9 @@ class Essais:
                     raise
                 self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
-                if essai >= nombre:
+                refus = [*refus, re.sub(r"\d+", "", str(erreur))] if isinstance(erreur, RefusProbable) else []
+                redit = len(refus) >= REFUS_PAREILS and len({*refus[-REFUS_PAREILS:]}) == 1
+                if essai >= nombre or redit:
                     raise
                 attente = next(delais)
                 self.noter(essai, nombre, erreur, attente)
@@ -6185,11 +6196,14 @@ class _Bruyante:
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
+        reconnue = True
         try:
             suite = super().handle_errors(code, raison, url, methode, entetes, corps, *reste)  # type: ignore[misc]
+            reconnue = False  # la classe n'y a rien vu : le code HTTP en décide
             self.handle_http_status_code(code, raison, url, methode, corps)  # type: ignore[attr-defined]
         except Exception as erreur:
             erreur.statut_http, erreur.entetes_http = code, dict(entetes or {})  # type: ignore[attr-defined]
+            erreur.reconnue = reconnue  # type: ignore[attr-defined]
             raise
         return suite
 
@@ -6200,86 +6214,11 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    if not lignes or type(lignes[0]) not in (list, dict):
+    try:
+        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
+    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
         return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    # Une par marché : d'un marché à l'autre, une classe peut multiplier le volume par la taille du contrat.
-    connues: dict[object, _Disposition] = vars(self).setdefault("dispositions", collections.defaultdict(_Disposition))
-    symbole = market.get("symbol") if isinstance(market, Mapping) else None
-    disposition = connues[symbole, type(lignes[0]), len(lignes[0])]
-    return disposition.lire(lignes, lambda ligne: self.parse_ohlcv(ligne, market))
-
-
-class _Disposition:
-    """Où sont, dans les lignes d'un exchange, les six nombres d'une bougie ; de quoi les lire par colonnes.
-
-    `parse_ohlcv` coûte 4,5 µs par ligne, la moitié d'une page. Une page entière, lue par elle, dit quelle colonne donne
-    chaque nombre ; la disposition n'est suivie que si une seule le peut, et trois lignes de chaque page, relues par la
-    classe, en restent témoins. Au moindre écart, elle lit tout le reste. La première page n'apprend rien : de beaucoup
-    de marchés, il n'y en a qu'une.
-    """
-
-    PAGES_MAX: ClassVar = 8  # d'un marché figé, plusieurs colonnes se valent : la page suivante en dira plus, ou non
-    LISIBLES: ClassVar = frozenset({int, float, str})
-    # Un instant est une colonne d'entiers, de ms ou de s ; une valeur, une colonne de nombres.
-    LECTURES: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "ms": int, "s": lambda texte: int(texte) * 1000, "nombre": float
-    }  # fmt: skip
-
-    def __init__(self) -> None:
-        self._possibles: list[set[tuple[Any, str]]] | None = None  # par nombre d'une bougie : (colonne, lecture)
-        self._pages = 0
-        self._suivie = False
-
-    def lire(self, lignes: Sequence[Any], lire_une: Callable[[Any], list[Any]]) -> list[list[Any]]:
-        """Les bougies de ces lignes : ce que `lire_une` rendrait de chacune."""
-        if self._suivie and (lues := self._par_colonnes(lignes)) is not None:
-            temoins = {0, len(lignes) // 2, len(lignes) - 1}
-            if all(lire_une(lignes[rang]) == lues[rang] for rang in temoins):
-                return lues
-            self._suivie, self._pages = False, self.PAGES_MAX
-            journal.info("Une page ne se lit pas comme les précédentes : la classe ccxt lit la suite, ligne à ligne.")
-        lues = [lire_une(ligne) for ligne in lignes]
-        if not self._suivie and 0 < self._pages < self.PAGES_MAX:
-            self._apprendre(lignes, lues)
-        self._pages += 1
-        return lues
-
-    def _par_colonnes(self, lignes: Sequence[Any]) -> list[list[Any]] | None:
-        """None si une ligne n'a pas la forme des autres, ou si une valeur n'est pas un nombre."""
-        if len(set(map(len, lignes))) != 1:
-            return None
-        colonnes = [self._colonne(lignes, *next(iter(possibles))) for possibles in self._possibles or ()]
-        if any(colonne is None for colonne in colonnes):
-            return None
-        return list(map(list, zip(*colonnes, strict=True)))
-
-    def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
-        try:
-            brute = list(map(operator.itemgetter(cle), lignes))
-            natures = set(map(type, brute))
-            if not natures <= self.LISIBLES or (lecture != "nombre" and float in natures):
-                return None
-            return list(map(self.LECTURES[lecture], brute))
-        except (LookupError, ValueError, OverflowError):
-            return None
-
-    def _apprendre(self, lignes: Sequence[Any], lues: Sequence[Sequence[Any]]) -> None:
-        """Ne garde que les colonnes qui donnent, sur toute cette page aussi, ce que la classe y a lu."""
-        if len(set(map(len, lignes))) != 1 or {len(lue) for lue in lues} != {6}:
-            return
-        cles = lignes[0].keys() if isinstance(lignes[0], dict) else range(len(lignes[0]))
-        for rang, attendue in enumerate(map(list, zip(*lues, strict=True))):
-            candidats = {
-                (cle, lecture)
-                for cle in cles
-                for lecture in (("nombre",) if rang else ("ms", "s"))
-                if self._colonne(lignes, cle, lecture) == attendue
-            }
-            if self._possibles is None or len(self._possibles) <= rang:
-                self._possibles = [*(self._possibles or []), candidats]
-            else:
-                self._possibles[rang] &= candidats
-        self._suivie = [len(possibles) for possibles in self._possibles or ()] == [1] * 6
+    return lues
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -6413,6 +6352,7 @@ def _classe(exchange: str) -> Any:
 _CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
+_CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
@@ -6457,13 +6397,15 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
     ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("BadRequest", ErreurDefinitive, "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."),
+    ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
     ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
     ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
+
+REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
 _RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
@@ -6497,12 +6439,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     classe, conseil = _classe_traduite(erreur)
     if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
+    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+        classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     if not statut and (cause := _cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
     return classe(message, conseil)
+
+
+def _est_un_refus(erreur: Exception, statut: int) -> bool:
+    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
 def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
@@ -6905,6 +6855,7 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
+        self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
         debit = debit or Debit()
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
@@ -6982,7 +6933,7 @@ class Connexion:
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
-                    self._heure_lue = True
+                    self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -6996,8 +6947,16 @@ class Connexion:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
-        else:
-            self._noter_decalage(date - self.api.date_recue_ms)
+            return
+        ecart = date - self.api.date_recue_ms
+        # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
+        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS:
+            journal.warning(
+                "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
+                "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
+            )  # fmt: skip
+        self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -7091,7 +7050,7 @@ class Connexion:
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
 
     def controler_canal(self, canal: str) -> None:
         """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
@@ -7292,39 +7251,24 @@ def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
-@dataclass(frozen=True)
-class Canal:
-    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+class Canal(NamedTuple):
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, sous leur nom dans `has`."""
 
-    capacite: str
-    methode: str
-    capacite_groupee: str
-    methode_groupee: str
-    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+    seul: str
+    groupe: str
+    pause_s: float = 0.05  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
 
-
-PAUSE_APPEL_S = 0.05
 
 # Ajouter un canal : une ligne ici, sa classe de fil (§ 9) dans `ouvrir_fil` (§ 11), son type dans TYPES (§ 3).
 CANAUX: Mapping[str, Canal] = {
-    "ohlcv": Canal(
-        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "trades": Canal(
-        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
-    "orderbook": Canal(
-        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
-    ),
+    "ohlcv": Canal("watchOHLCV", "watchOHLCVForSymbols"),
+    "trades": Canal("watchTrades", "watchTradesForSymbols"),
+    "ticker": Canal("watchTicker", "watchTickers"),
+    "orderbook": Canal("watchOrderBook", "watchOrderBookForSymbols", pause_s=0.02),
 }
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
 """(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
-
-
-class RefusProbable(ErreurTemporaire):
-    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class CanalInconnu(ErreurDefinitive):
@@ -7574,13 +7518,13 @@ class Ecoute:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
         symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
-            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
+            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
+            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
@@ -7600,6 +7544,7 @@ class Ecoute:
                 delais = delais_backoff()
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
+                self._relire_les_carnets(arguments[0])
 
     # --- données
 
@@ -7682,6 +7627,13 @@ class Ecoute:
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
         self._recevoir(symbole, lignes, maintenant_ms())
+
+    def _relire_les_carnets(self, demande: str | list[str]) -> None:
+        """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
+        for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
+            carnet = self.api.orderbooks.get(symbole)
+            if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
+                self._lire_carnet(symbole, carnet)
 
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
@@ -8843,10 +8795,21 @@ class Historique:
         if self.timeframe.peut_etre_ancre:
             ancre = self.fiche.ancre_ms if self.fiche.couverts else await self._apprendre_ancre()
             self.timeframe = self.timeframe.ancrer(ancre)
+        if self.connexion.avance_douteuse_ms:
+            await self._lire_l_heure_aux_bougies()
         heure = self.connexion.heure_ms()
         self.demande = borner(self.plage, self.timeframe, self.serie.limite, heure, self.fiche)
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
+
+    async def _lire_l_heure_aux_bougies(self) -> None:
+        """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
+        heure = self.connexion.heure_ms()
+        fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
+        if ouvertures:
+            self.connexion.noter_instants(ouvertures)
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
@@ -11083,7 +11046,7 @@ class Flux:
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
-        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].groupe))
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
         for fil in fils:
             par_nature[fil.serie.nature].append(fil)
@@ -11276,26 +11239,24 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
     return lire
 
 
-def lire_secondes(valeur: Any, maximum: float = math.inf) -> float:
+def lire_secondes(maximum: float = math.inf) -> Lire:
     """Une durée en secondes, positive ou nulle."""
-    try:
-        secondes = float(valeur)
-    except (TypeError, ValueError, OverflowError):
-        secondes = math.nan
-    if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
-        raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
-    if secondes > maximum:
-        raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
-    return secondes
+
+    def lire(valeur: Any) -> float:
+        try:
+            secondes = float(valeur)
+        except (TypeError, ValueError, OverflowError):
+            secondes = math.nan
+        if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
+            raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
+        if secondes > maximum:
+            raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
+        return secondes
+
+    return lire
 
 
-GRACE_MAX_S = 86_400.0  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
-
-
-def lire_grace(valeur: Any) -> float:
-    """Une durée en secondes, d'un jour au plus."""
-    return lire_secondes(valeur, GRACE_MAX_S)
-
+lire_grace = lire_secondes(86_400.0)  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
 
 _BOOLEENS = {**dict.fromkeys(("true", "oui", "yes", "on"), True), **dict.fromkeys(("false", "non", "no", "off"), False)}
 
@@ -11323,18 +11284,17 @@ def lire_choix(choix: Iterable[str]) -> Lire:
     return lire
 
 
-def lire_plusieurs(valeur: Any, lire: Callable[[Any], str], quoi: str) -> tuple[str, ...]:
-    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire` ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    lus = tuple(dict.fromkeys(lire(e) for e in elements if str(e).strip()))
-    if not lus:
-        raise ValueError(f"au moins un {quoi} est attendu")
-    return lus
+def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
+    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
+    def lire(valeur: Any) -> tuple[str, ...]:
+        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
+        if not lus:
+            raise ValueError(f"au moins un {quoi} est attendu")
+        return lus
 
-def lire_symboles(valeur: Any) -> tuple[str, ...]:
-    """Des symboles : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_texte, "symbole")
+    return lire
 
 
 def lire_code_timeframe(valeur: Any) -> str:
@@ -11342,11 +11302,6 @@ def lire_code_timeframe(valeur: Any) -> str:
     if "," in str(valeur):
         raise ValueError(f"plusieurs timeframes se donnent par « timeframes » (--timeframes {valeur})")
     return Timeframe.lire(str(valeur).strip()).code
-
-
-def lire_timeframes(valeur: Any) -> tuple[str, ...]:
-    """Des timeframes : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_code_timeframe, "timeframe")
 
 
 def lire_date(valeur: Any) -> int:
@@ -11518,14 +11473,14 @@ class Tache:
         aide="mode de marge")
     symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
-    symbols: tuple[str, ...] = option((), lire=lire_symboles, groupe="marché", valeur="A,B", synonymes=("symboles",),
-        aide="plusieurs symboles, séparés par des virgules")
+    symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
+        synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
     donnee: str = option("ohlcv", choix=HISTOIRES, groupe="marché",
         aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
-    timeframes: tuple[str, ...] = option((), lire=lire_timeframes, groupe="marché", valeur="A,B",
-        aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
+    timeframes: tuple[str, ...] = option((), lire=lire_plusieurs(lire_code_timeframe, "timeframe"), groupe="marché",
+        valeur="A,B", aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
         aide="prix des bougies")
     date_debut: int | None = option(lire=lire_date, groupe="intervalle", valeur="DATE",
@@ -11545,7 +11500,7 @@ class Tache:
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
         aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
-    duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
+    duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
         aide="lignes gardées avant écriture, 5 s au plus")
@@ -11553,7 +11508,7 @@ class Tache:
         aide="niveaux du carnet")
     bougies_vides: str = option("omettre", choix=BOUGIES_VIDES, groupe="flux",
         aide="minutes sans trade, agrégées de trades : absentes, ou plates à la clôture précédente")
-    silence: float = option(60.0, lire=lire_secondes, groupe="flux", valeur="S",
+    silence: float = option(60.0, lire=lire_secondes(), groupe="flux", valeur="S",
         aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
@@ -12971,17 +12926,12 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     return table.filter(gardees)
 
 
-def _une_boucle_tourne() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
-    if not _une_boucle_tourne():
+    boucle = None
+    with contextlib.suppress(RuntimeError):
+        boucle = asyncio.get_running_loop()
+    if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
     with concurrent.futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
@@ -13194,7 +13144,6 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
-    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(min(getattr(logging, nom.upper()) for nom in (niveau, *niveaux_des_taches)))
     journal.propagate = False
@@ -13204,17 +13153,12 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
 
 
 class _Forme(logging.Formatter):
-    """Une ligne de journal, dont rien ne pilote le terminal ; seuls nos sauts de ligne y restent."""
+    """Une ligne de journal, au nom de sa tâche dans un lot ; rien n'y pilote le terminal, seuls nos sauts de ligne."""
 
     def format(self, record: logging.LogRecord) -> str:
+        nom = getattr(record, "nom_tache", None) or TACHE_COURANTE.get()
+        record.tache = f"{nom} : " if nom else ""
         return neutraliser(super().format(record), sauf="\n")
-
-
-def _nommer_tache(ligne: logging.LogRecord) -> bool:
-    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
-    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
-    ligne.tache = f"{nom} : " if nom else ""
-    return True
 
 
 class Progression:
@@ -13403,19 +13347,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     return bilan.code
 
 
-class CompteRendu(Protocol):
-    """Ce qu'une commande remplit : le bilan d'une tâche, ou celui d'un lot."""
-
-    code: int
-
-    def refuser(self, erreur: ErreurCollecte) -> None:
-        """La commande s'est arrêtée sur cette erreur."""
-
-    def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté la commande."""
-
-    def en_dict(self) -> dict[str, Any]:
-        """Le bilan, en types JSON."""
+CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:

@@ -11,6 +11,7 @@
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `configuration` : contrôler `config_ccxt` ;
+- `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `journaux` : reprendre le journal de reprise d'une version d'avant.
 
