@@ -7543,6 +7543,7 @@ class Ecoute:
                 delais = delais_backoff()
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
+                self._relire_les_carnets(arguments[0])
 
     # --- données
 
@@ -7625,6 +7626,13 @@ class Ecoute:
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
         self._recevoir(symbole, lignes, maintenant_ms())
+
+    def _relire_les_carnets(self, demande: str | list[str]) -> None:
+        """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
+        for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
+            carnet = self.api.orderbooks.get(symbole)
+            if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
+                self._lire_carnet(symbole, carnet)
 
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
