@@ -10719,6 +10719,7 @@ class FilInstantanes(Fil):
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
+ARRONDI_DE_MOYENNE = 1e-9  # d'un quotient de volumes
 
 
 class FilTicker(FilInstantanes):
@@ -10733,9 +10734,14 @@ class FilTicker(FilInstantanes):
     )  # fmt: skip
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
-        valeurs = [_en_nombre(donnee.get(champ)) for champ in self._CHAMPS]
-        finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
-        return finies if any(v is not None for v in finies) else None
+        valeurs = {champ: _en_nombre(donnee.get(champ)) for champ in self._CHAMPS}
+        finies = {champ: v if v is not None and math.isfinite(v) else None for champ, v in valeurs.items()}
+        bas, haut, vwap = finies["low"], finies["high"], finies["vwap"]
+        # D'un inverse de bybit, ccxt divise des bitcoins par des dollars : 0,00006 pour un prix de 16 597.
+        if bas is not None and haut is not None and vwap is not None:
+            marge = ARRONDI_DE_MOYENNE * abs(haut)
+            finies["vwap"] = vwap if bas - marge <= vwap <= haut + marge else None
+        return tuple(finies.values()) if any(v is not None for v in finies.values()) else None
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
