@@ -49,49 +49,31 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import bisect
 import codecs
 import collections
-import concurrent.futures
 import contextlib
 import contextvars
-import csv
 import dataclasses
 import datetime as dt
 import decimal
-import difflib
-import email.utils
 import errno
 import functools
 import gc
-import gzip
-import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import io
 import itertools
-import json
 import logging
 import math
 import operator
 import os
-import random
 import re
-import shlex
-import shutil
-import signal
-import sqlite3
 import stat
 import struct
-import subprocess
 import sys
 import threading
 import time
 import urllib.parse
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -226,21 +208,22 @@ class SortieOccupee(ErreurSortie):
 
 
 class _ModuleParesseux:
-    """Importe une dépendance lourde au premier usage, et dit comment l'installer si elle manque.
+    """Importe un module au premier usage, puis lui laisse son nom ; dit comment l'installer s'il manque.
 
-    ccxt coûte 0,5 s d'import et pyarrow 0,1 s : `--help` et l'import du module ne les paient pas.
+    pyarrow coûte 0,1 s et asyncio 0,03 s : `--help` et l'import du module ne les paient pas.
     """
 
-    def __init__(self, nom: str, usage: str) -> None:
+    def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
 
     def __getattr__(self, attribut: str) -> Any:
-        setattr(self, attribut, valeur := getattr(self.charger(), attribut))
-        return valeur
+        return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        return importer(self._nom, self._usage)
+        module = importer(self._nom, self._usage)
+        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
+        return module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -275,9 +258,46 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 if TYPE_CHECKING:
+    import argparse
+    import asyncio
+    import bisect
+    import csv
+    import difflib
+    import email.utils as email_utils
+    import gzip
+    import hashlib
+    import importlib.metadata as metadonnees
+    import json
+    import random
+    import shlex
+    import shutil
+    import signal
+    import sqlite3
+    import subprocess
+    import zlib
+    from concurrent import futures
+
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
+    argparse = _ModuleParesseux("argparse")
+    asyncio = _ModuleParesseux("asyncio")
+    bisect = _ModuleParesseux("bisect")
+    csv = _ModuleParesseux("csv")
+    difflib = _ModuleParesseux("difflib")
+    email_utils = _ModuleParesseux("email.utils")
+    futures = _ModuleParesseux("concurrent.futures")
+    gzip = _ModuleParesseux("gzip")
+    hashlib = _ModuleParesseux("hashlib")
+    json = _ModuleParesseux("json")
+    metadonnees = _ModuleParesseux("importlib.metadata")
+    random = _ModuleParesseux("random")
+    shlex = _ModuleParesseux("shlex")
+    shutil = _ModuleParesseux("shutil")
+    signal = _ModuleParesseux("signal")
+    sqlite3 = _ModuleParesseux("sqlite3")
+    subprocess = _ModuleParesseux("subprocess")
+    zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
     pc = _ModuleParesseux("pyarrow.compute", "Mettre les lignes en table")
 
@@ -2004,8 +2024,13 @@ Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+def hasard() -> float:
+    """Un nombre de [0, 1[."""
+    return random.random()
+
+
 def delais_backoff(
-    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = random.random
+    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = hasard
 ) -> Iterator[float]:
     """Suite sans fin des attentes entre essais, en s : double à chaque fois, plafonnée, tirée entre sa moitié et elle.
 
@@ -2044,7 +2069,7 @@ async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
 class Frein:
     """La pause commune à toutes les requêtes vers un exchange : un 429 reçu par l'une les arrête toutes."""
 
-    def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dormir: Dormir = pause, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
         self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
@@ -2086,7 +2111,7 @@ class Limiteur:
         self,
         par_s: float,
         fenetre_s: float = 0.0,
-        dormir: Dormir = asyncio.sleep,
+        dormir: Dormir = pause,
         horloge: Callable[[], float] = time.monotonic,
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
@@ -2176,8 +2201,8 @@ class Essais:
     nombre: int = 8
     frein: Frein = field(default_factory=Frein)
     noter: Callable[[int, int, ErreurTemporaire, float], None] = lambda _essai, _sur, _erreur, _attente: None
-    dormir: Dormir = asyncio.sleep
-    alea: Callable[[], float] = random.random
+    dormir: Dormir = pause
+    alea: Callable[[], float] = hasard
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
         """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée."""
@@ -2988,8 +3013,8 @@ def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, p
 def _versions() -> dict[str, str]:
     """Ce qui a écrit le fichier ; n'entre jamais dans la comparaison qui décide d'une réécriture."""
     try:
-        ccxt = importlib.metadata.version("ccxt")
-    except importlib.metadata.PackageNotFoundError:
+        ccxt = metadonnees.version("ccxt")
+    except metadonnees.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
 
@@ -3262,7 +3287,7 @@ def lire_a_part(quoi: str, chemin: Path, *suite: object) -> str:
     delai = DELAI_A_PART_S + chemin.stat().st_size / 1e6
     try:
         # Sa propre session : un Ctrl-C le tuerait, et le fichier passerait pour abîmé.
-        fin = subprocess.run(  # noqa: S603  nos arguments, sans shell
+        fin = subprocess.run(  # nos arguments, sans shell
             arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=delai, start_new_session=True, check=False
         )
     except subprocess.TimeoutExpired:
@@ -5176,26 +5201,24 @@ class FormatSqlite:
 
 
 
-_CAUSES_SQLITE = {
-    sqlite3.SQLITE_FULL: "le disque est plein",
-    sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-    sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-    sqlite3.SQLITE_PERM: "l'accès est refusé",
-    sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-    sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-    sqlite3.SQLITE_NOMEM: "la mémoire manque",
-    sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-    sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-}
-
-
 def cause_sqlite(erreur: sqlite3.Error) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
     code = getattr(erreur, "sqlite_errorcode", None)
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
         pages = type(erreur) is sqlite3.DatabaseError
         return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    return _CAUSES_SQLITE.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
+    causes = {
+        sqlite3.SQLITE_FULL: "le disque est plein",
+        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+        sqlite3.SQLITE_PERM: "l'accès est refusé",
+        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+        sqlite3.SQLITE_NOMEM: "la mémoire manque",
+        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+    }
+    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
 
 
 class SortieSqlite(Sortie):
@@ -5754,15 +5777,14 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-@dataclass(frozen=True)
-class Particularite:
+class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
     # La demande d'une page de bougies
-    limites: Mapping[str, int] = field(default_factory=dict)  # bougies par page, par genre de marché
+    limites: Mapping[str, int] = MappingProxyType({})  # bougies par page, par genre de marché
     # (timeframe, marché) -> vrai là où `limit` fait ignorer la fenêtre, ou la fait refuser
     sans_limite: Callable[[Timeframe, Mapping[str, Any]], bool] | None = None
-    relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
+    relecture: Mapping[str, Any] = MappingProxyType({})  # paramètres d'une page redemandée
     # (debut, fin incluse, timeframe) -> les bornes sous leurs vrais noms, là où la classe écrit mal `until`
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
@@ -5771,9 +5793,9 @@ class Particularite:
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
-    options: Mapping[str, Any] = field(default_factory=dict)  # options de la classe ccxt, sous celles de l'utilisateur
+    options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    timeframes: Mapping[str, Any] = field(default_factory=dict)  # corrections de ceux de la classe ; None : ôté
+    timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
     unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
@@ -5781,7 +5803,7 @@ class Particularite:
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    trades_detail: Mapping[str, str] = field(default_factory=dict)  # par nature : la méthode qui ne les réunit pas
+    trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -6624,7 +6646,7 @@ def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | N
 def _date_http(texte: str | None) -> int | None:
     """Un en-tête de date HTTP en ms, ou None."""
     try:
-        return _instant_de_date(email.utils.parsedate_to_datetime(texte or ""))
+        return _instant_de_date(email_utils.parsedate_to_datetime(texte or ""))
     except (TypeError, ValueError):
         return None
 
@@ -7521,8 +7543,7 @@ def _nom_de_pause(reglages: Reglages) -> str:
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
-@dataclass(frozen=True)
-class Canal:
+class Canal(NamedTuple):
     """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
 
     capacite: str
@@ -7990,8 +8011,7 @@ class Question(NamedTuple):
     fin: int
 
 
-@dataclass(frozen=True)
-class Reponse:
+class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
 
     question: Question  # son timeframe est ancré comme la page
@@ -8279,7 +8299,7 @@ class Pages:
             )  # fmt: skip
             page = page.departager()
         reponse = self._retenir(Question(timeframe, debut, fin), page)
-        return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[]) if douteuse else reponse
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
         """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
@@ -8964,8 +8984,7 @@ class _EnVol:
 # --- Plan et reprise ---
 
 
-@dataclass(frozen=True)
-class Plage:
+class Plage(NamedTuple):
     """Ce qui est demandé d'une série ; un bord None : ce qui est déjà là, ou le plus récent."""
 
     debut: int | None = None
@@ -9456,11 +9475,10 @@ HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera
 FILS_PAR_ECOUTE = 100
 
 
-@dataclass(frozen=True)
-class ReglagesFlux:
+class ReglagesFlux(NamedTuple):
     """Les réglages d'un flux, en valeurs simples."""
 
-    plage: Plage = field(default_factory=Plage)
+    plage: Plage = Plage()
     silence_s: float = 60.0
     profondeur: int = 20
     concurrence: int = EN_VOL
@@ -10220,9 +10238,9 @@ class FilBougies(Fil):
 
     async def _rattraper(self) -> None:
         couverture = self.couverture
-        plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
+        plage = self.reglages.plage._replace(debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+            plage = plage._replace(relecture=0)  # le flux vit : seules les bougies absentes sont à lire
         histoire = Historique(
             self.connexion, self.serie, plage, self.fiche.copie(), self._places, self.reglages.concurrence
         )
@@ -12283,8 +12301,7 @@ class Memoire:
 # --- Contexte d'une tâche ---
 
 
-@dataclass(frozen=True)
-class Contexte:
+class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
 
     `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
@@ -12548,7 +12565,8 @@ async def executer_async(
     async with ouvrir_tache(tache, contexte) as connexion:
         try:
             async with groupe_de_taches() as taches:
-                taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
+                # 60 ms de CPU, pendant que l'exchange répond
+                taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
             series = resoudre_series(connexion, tache, bilan)
             ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
@@ -13022,7 +13040,7 @@ class _ExecutionFlux(_Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), concurrent.futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -13247,7 +13265,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
     if not _une_boucle_tourne():
         return asyncio.run(fabrique())
-    with concurrent.futures.ThreadPoolExecutor(1) as fil:
+    with futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
@@ -13287,45 +13305,51 @@ DESCRIPTION = (
 )
 
 
-class AnalyseurFr(argparse.ArgumentParser):
-    """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
+@functools.cache
+def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
+    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
 
-    _TEXTES: ClassVar = {
-        "usage: ": "utilisation : ",
-        "\noptions:\n": "\noptions :\n",
-        "show this help message and exit": "affiche cette aide et sort",
-    }
-    _FAUTES: ClassVar = (
-        (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-        (
-            re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-            r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-        ),
-    )
+    class AnalyseurFr(argparse.ArgumentParser):
+        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-    def format_usage(self) -> str:
-        """L'usage, en français."""
-        return self._traduire(super().format_usage())
+        _TEXTES: ClassVar = {
+            "usage: ": "utilisation : ",
+            "\noptions:\n": "\noptions :\n",
+            "show this help message and exit": "affiche cette aide et sort",
+        }
+        _FAUTES: ClassVar = (
+            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
+            (
+                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
+                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
+            ),
+        )
 
-    def format_help(self) -> str:
-        """L'aide, en français."""
-        return self._traduire(super().format_help())
+        def format_usage(self) -> str:
+            """L'usage, en français."""
+            return self._traduire(super().format_usage())
 
-    def _traduire(self, texte: str) -> str:
-        for anglais, francais in self._TEXTES.items():
-            texte = texte.replace(anglais, francais)
-        return texte
+        def format_help(self) -> str:
+            """L'aide, en français."""
+            return self._traduire(super().format_help())
 
-    def error(self, message: str) -> Any:
-        """Une faute de frappe dans les options."""
-        for motif, francais in self._FAUTES:
-            message = motif.sub(francais, message)
-        raise ErreurDemande(message, "L'aide : --help.")
+        def _traduire(self, texte: str) -> str:
+            for anglais, francais in self._TEXTES.items():
+                texte = texte.replace(anglais, francais)
+            return texte
+
+        def error(self, message: str) -> Any:
+            """Une faute de frappe dans les options."""
+            for motif, francais in self._FAUTES:
+                message = motif.sub(francais, message)
+            raise ErreurDemande(message, "L'aide : --help.")
+
+    return AnalyseurFr
 
 
-def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = AnalyseurFr(
+    resultat = _classe_d_analyseur()(
         prog=programme,
         description=description,
         epilog=(
