@@ -49,6 +49,7 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import collections
 import contextlib
@@ -7623,8 +7624,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonces = (message.get("event"), message.get("type"), message.get("status"))
-    return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
+    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
+    return annonce or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -9896,7 +9897,7 @@ class BougiesDites:
 
     def adopter(self, lot: Lot) -> Lot:
         """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état est d'avant."""
-        lues = [t for t in sorted(self._ouvertes) if croiser(lot.couverts, [(t, t + 1)])]
+        lues = [t for t in sorted(self._ouvertes) if any(debut <= t < fin for debut, fin in lot.couverts)]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
         return lot
 
@@ -13654,6 +13655,7 @@ def preparer_terminal() -> None:
             flux.reconfigure(errors="backslashreplace")
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
     gc.set_threshold(20_000, 20, 20)
+    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -13704,10 +13706,32 @@ class CompteRendu(Protocol):
         """Le bilan, en types JSON."""
 
 
+class _SansPandas:
+    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
+
+    @staticmethod
+    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
+        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
+        if nom == "pandas":
+            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
+
+
+@contextlib.contextmanager
+def _sans_pandas() -> Iterator[None]:
+    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
+    sys.meta_path.insert(0, _SansPandas)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_SansPandas)
+
+
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        imprimer(_sous_signaux(commande))
+        with _sans_pandas():
+            lignes = _sous_signaux(commande)
+        imprimer(lignes)
     except ErreurCollecte as erreur:
         bilan.refuser(erreur)
         journal.error("%s", erreur.complet())

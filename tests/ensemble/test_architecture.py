@@ -502,6 +502,19 @@ print(json.dumps({{"code": code, "lourds": sorted(n for n in {LOURDS!r} if n in 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_une_commande_n_importe_pas_pandas_et_n_en_prive_personne(tmp_path: Path) -> None:
+    """À la première colonne, pyarrow l'importerait ; qui le veut ensuite, dans le même processus, l'a."""
+    code = """
+import json
+import module_ccxt_fr_v2 as m
+code = m.principal(["--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "2026-01-01", "--date-fin",
+                    "2026-01-01T01:00", "--sortie", "une.parquet", "--journal", "error"])
+importe = "pandas" in sys.modules
+print(json.dumps({"code": code, "importe": importe, "lignes": len(m.lire("une.parquet").to_pandas())}))
+"""
+    assert dans_un_processus(code, tmp_path) == {"code": 0, "importe": False, "lignes": 60}
+
+
 # Ce que le vérificateur lui-même sait voir
 
 
