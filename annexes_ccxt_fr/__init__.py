@@ -1,6 +1,7 @@
 """Ce qui sert autour du collecteur, une idée par fichier ; le module les charge au premier usage.
 
 - `verification` : contrôler une sortie, la réparer ;
+- `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `lot` : un fichier YAML de tâches, son plan, son exécution ;
 - `cluster` : un lot sur un cluster Dask ;

@@ -83,19 +83,23 @@ def seul_en_ligne(seul: Path, arguments: list[str]) -> None:
 
 def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     """Il ouvre l'exchange, lit l'historique, suit un flux, agrège ses trades, écrit et relit, sans rien du dépôt."""
-    bougies, trades = seul.with_name("bougies.parquet"), seul.with_name("trades.csv")
+    bougies, trades, faites = (seul.with_name(nom) for nom in ("bougies.parquet", "trades.csv", "faites.csv"))
     with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
         fin = bourse.maintenant_ms() // HEURE * HEURE
         seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
         seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
+        seul_en_ligne(
+            seul, commande(bourse, faites, None, "--stream", "trades", "--trades-vers-ohlcv", "--duree", "4")
+        )
     code = CACHER + (
         "import module_ccxt_fr_v2 as m\n"
-        "print(m.lire('bougies.parquet').num_rows, *map(len, m.agreger_trades(m.lire('trades.csv'), ['1m']).values()))"
+        "print(*(m.lire(nom).num_rows for nom in ('bougies.parquet', 'trades.csv', 'faites.csv')))"
     )
     fini = lancer(seul, "-c", code)
     assert (fini.returncode, fini.stderr) == (0, "")
-    lues, agregees = map(int, fini.stdout.split())
+    lues, suivis, agregees = map(int, fini.stdout.split())
     assert lues == 60
+    assert suivis >= 1
     assert agregees >= 1
 
 
@@ -113,7 +117,9 @@ def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments:
     assert {f.name for f in seul.parent.iterdir()} <= {seul.name, "__pycache__"}
 
 
-@pytest.mark.parametrize("nom", ["verifier", "Rapport", "executer_lot", "executer_lot_async", "BilanLot"])
+@pytest.mark.parametrize(
+    "nom", ["verifier", "Rapport", "agreger_trades", "executer_lot", "executer_lot_async", "BilanLot"]
+)
 def test_copie_seul_un_nom_d_annexe_est_une_demande_refusee(seul: Path, nom: str) -> None:
     """En bibliothèque aussi : une ErreurDemande (code 2), pas un ImportError nu ; un nom inventé reste inconnu."""
     code = CACHER + (
