@@ -8,7 +8,8 @@
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
 - `rapport` : une page à regarder ;
-- `journaux` : reprendre le journal de reprise d'une version d'avant.
+- `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
 de son fichier.

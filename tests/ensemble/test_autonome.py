@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande
+from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
 
 from bourse_locale import Bourse
@@ -101,6 +101,50 @@ def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     assert lues == 60
     assert suivis >= 1
     assert agregees >= 1
+
+
+def test_copie_seul_il_reprend_son_flux_tue(seul: Path) -> None:
+    """Tué, le CSV a des lignes que sa fiche ne connaît pas, et une coupée : relues strictement, la suite s'y ajoute."""
+    trades = seul.with_name("trades.csv")
+    with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
+        suivre = commande(bourse, trades, None, "--stream", "trades", "--duree", "30", "--flush", "1")
+        env = {nom: valeur for nom, valeur in os.environ.items() if nom not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+        with subprocess.Popen(
+            [sys.executable, "-c", SANS_VOISINS, seul.name, *suivre], cwd=seul.parent, env=env, stderr=subprocess.PIPE
+        ) as tue:
+            jusqua(lambda: trades.exists() and trades.read_bytes().count(b"\n") > 20)
+            tue.kill()
+        trades.write_bytes(trades.read_bytes() + b"binance,BTC/U")
+        avant = trades.read_bytes().splitlines()[1:-1]
+        assert trades.with_name("trades.csv.journal").exists()
+        suite = commande(bourse, trades, None, "--stream", "trades", "--duree", "2")
+        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+    assert fini.returncode == 0, fini.stderr
+    assert "dernière ligne incomplète, retirée" in fini.stderr
+    apres = trades.read_bytes().splitlines()[1:]
+    assert len(apres) > len(avant) > 15
+    assert set(avant) <= set(apres)
+    assert len({ligne.split(b",")[3] for ligne in apres}) == len(apres), "un trade y est deux fois"
+
+
+@pytest.mark.parametrize("comment", ["lignes", "fiche"])
+def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, comment: str) -> None:
+    """Le remettre en ordre est l'affaire d'une annexe : il la nomme, code 2, et n'écrit rien par-dessus le doute."""
+    sortie = seul.with_name("b.csv")
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        demande = commande(bourse, sortie, (HEURE_BOURSE - 2 * HEURE, HEURE_BOURSE - HEURE))
+        seul_en_ligne(seul, demande)
+        seul_en_ligne(seul, demande)
+        if comment == "lignes":
+            sortie.write_bytes(sortie.read_bytes().replace(b"BTC/USDT", b"BTC/USDU", 3))
+        else:
+            sortie.with_name("b.csv.fiche.json").unlink()
+        avant = sortie.read_bytes()
+        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *demande)
+    assert fini.returncode == 2
+    assert "« annexes_ccxt_fr »" in fini.stderr
+    assert "Traceback" not in fini.stderr
+    assert sortie.read_bytes() == avant
 
 
 @pytest.mark.parametrize(
