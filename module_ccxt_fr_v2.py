@@ -80,14 +80,12 @@ import operator
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import sqlite3
 import stat
 import struct
 import sys
-import threading
 import time
 import urllib.parse
 import zlib
@@ -108,7 +106,7 @@ from collections.abc import (
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 __version__ = "2.0.0"
@@ -192,6 +190,10 @@ class DependanceAbsente(ErreurDemande):
 
 class ErreurTemporaire(ErreurCollecte):
     """Passagère : réessayer suffit d'ordinaire ; levée pour de bon quand les essais sont épuisés."""
+
+
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class LimiteDeDebit(ErreurTemporaire):
@@ -379,20 +381,21 @@ class Timeframe:
         """La même grille, décalée."""
         return dataclasses.replace(self, ancre_ms=ancre_ms)
 
+    @functools.cached_property
     def _origine_ms(self) -> int:
         return self.ancre_ms + (PREMIER_LUNDI_MS if self.unite == "w" else 0)
 
     def _rang(self, instant_ms: int) -> int:
         """Numéro de la bougie qui contient l'instant."""
         if not self.mois:
-            return (instant_ms - self._origine_ms()) // self.pas_ms
+            return (instant_ms - self._origine_ms) // self.pas_ms
         jour = EPOQUE + dt.timedelta(milliseconds=instant_ms - self.ancre_ms)
         return ((jour.year - 1970) * 12 + jour.month - 1) // self.mois
 
     def _ouverture(self, rang: int) -> int:
         """Instant d'ouverture de la bougie de ce numéro."""
         if not self.mois:
-            return self._origine_ms() + rang * self.pas_ms
+            return self._origine_ms + rang * self.pas_ms
         annees, mois = divmod(rang * self.mois, 12)
         jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.UTC)
         return self.ancre_ms + (jour - EPOQUE) // dt.timedelta(milliseconds=1)
@@ -1332,6 +1335,11 @@ class Trade(NamedTuple):
         return self.id == autre.id
 
 
+def cle_de_trade(trade: Trade) -> tuple[int, int]:
+    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
+    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
+
+
 def trade_de(brut: Mapping[str, Any], recu: int | None) -> Trade | None:
     """Le trade d'un dictionnaire de ccxt ; None s'il ne peut être vrai."""
     instant, prix, quantite = brut.get("timestamp"), brut.get("price"), brut.get("amount")
@@ -1493,7 +1501,8 @@ class Dedoublonneur:
             self._observer_id(trade)
             self._tait_ecrit |= trade.est_anonyme
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
-            if self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""):
+            connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
+            if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
                 self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
 
     def recommencer(self) -> None:
@@ -1815,6 +1824,7 @@ DELAI_INITIAL_S = 0.3
 DELAI_MAX_S = 30.0
 ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu de tenir le processus
 PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
+REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
 PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
@@ -2002,9 +2012,13 @@ class Essais:
     alea: Callable[[], float] = random.random
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
-        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée."""
+        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée.
+
+        Un refus redit de suite, aux nombres près (une date, une requête), n'attend pas le dernier essai.
+        """
         delais = delais_backoff(alea=self.alea)
         nombre = nombre or self.nombre
+        refus: list[str] = []
         essai = 0
         while True:
             essai += 1
@@ -2018,7 +2032,9 @@ class Essais:
                     raise
                 self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
-                if essai >= nombre:
+                refus = [*refus, re.sub(r"\d+", "", str(erreur))] if isinstance(erreur, RefusProbable) else []
+                redit = len(refus) >= REFUS_PAREILS and len({*refus[-REFUS_PAREILS:]}) == 1
+                if essai >= nombre or redit:
                     raise
                 attente = next(delais)
                 self.noter(essai, nombre, erreur, attente)
@@ -5311,6 +5327,7 @@ class Particularite:
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
+    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
@@ -5464,7 +5481,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
     "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
-    "krakenfutures": Particularite(unite_inverse="USD"),  # un contrat vaut un dollar : 319 499 en une heure
+    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
+    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
     "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
@@ -5704,11 +5722,14 @@ class _Bruyante:
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
+        reconnue = True
         try:
             suite = super().handle_errors(code, raison, url, methode, entetes, corps, *reste)  # type: ignore[misc]
+            reconnue = False  # la classe n'y a rien vu : le code HTTP en décide
             self.handle_http_status_code(code, raison, url, methode, corps)  # type: ignore[attr-defined]
         except Exception as erreur:
             erreur.statut_http, erreur.entetes_http = code, dict(entetes or {})  # type: ignore[attr-defined]
+            erreur.reconnue = reconnue  # type: ignore[attr-defined]
             raise
         return suite
 
@@ -5719,86 +5740,11 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    if not lignes or type(lignes[0]) not in (list, dict):
+    try:
+        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
+    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
         return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    # Une par marché : d'un marché à l'autre, une classe peut multiplier le volume par la taille du contrat.
-    connues: dict[object, _Disposition] = vars(self).setdefault("dispositions", collections.defaultdict(_Disposition))
-    symbole = market.get("symbol") if isinstance(market, Mapping) else None
-    disposition = connues[symbole, type(lignes[0]), len(lignes[0])]
-    return disposition.lire(lignes, lambda ligne: self.parse_ohlcv(ligne, market))
-
-
-class _Disposition:
-    """Où sont, dans les lignes d'un exchange, les six nombres d'une bougie ; de quoi les lire par colonnes.
-
-    `parse_ohlcv` coûte 4,5 µs par ligne, la moitié d'une page. Une page entière, lue par elle, dit quelle colonne donne
-    chaque nombre ; la disposition n'est suivie que si une seule le peut, et trois lignes de chaque page, relues par la
-    classe, en restent témoins. Au moindre écart, elle lit tout le reste. La première page n'apprend rien : de beaucoup
-    de marchés, il n'y en a qu'une.
-    """
-
-    PAGES_MAX: ClassVar = 8  # d'un marché figé, plusieurs colonnes se valent : la page suivante en dira plus, ou non
-    LISIBLES: ClassVar = frozenset({int, float, str})
-    # Un instant est une colonne d'entiers, de ms ou de s ; une valeur, une colonne de nombres.
-    LECTURES: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "ms": int, "s": lambda texte: int(texte) * 1000, "nombre": float
-    }  # fmt: skip
-
-    def __init__(self) -> None:
-        self._possibles: list[set[tuple[Any, str]]] | None = None  # par nombre d'une bougie : (colonne, lecture)
-        self._pages = 0
-        self._suivie = False
-
-    def lire(self, lignes: Sequence[Any], lire_une: Callable[[Any], list[Any]]) -> list[list[Any]]:
-        """Les bougies de ces lignes : ce que `lire_une` rendrait de chacune."""
-        if self._suivie and (lues := self._par_colonnes(lignes)) is not None:
-            temoins = {0, len(lignes) // 2, len(lignes) - 1}
-            if all(lire_une(lignes[rang]) == lues[rang] for rang in temoins):
-                return lues
-            self._suivie, self._pages = False, self.PAGES_MAX
-            journal.info("Une page ne se lit pas comme les précédentes : la classe ccxt lit la suite, ligne à ligne.")
-        lues = [lire_une(ligne) for ligne in lignes]
-        if not self._suivie and 0 < self._pages < self.PAGES_MAX:
-            self._apprendre(lignes, lues)
-        self._pages += 1
-        return lues
-
-    def _par_colonnes(self, lignes: Sequence[Any]) -> list[list[Any]] | None:
-        """None si une ligne n'a pas la forme des autres, ou si une valeur n'est pas un nombre."""
-        if len(set(map(len, lignes))) != 1:
-            return None
-        colonnes = [self._colonne(lignes, *next(iter(possibles))) for possibles in self._possibles or ()]
-        if any(colonne is None for colonne in colonnes):
-            return None
-        return list(map(list, zip(*colonnes, strict=True)))
-
-    def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
-        try:
-            brute = list(map(operator.itemgetter(cle), lignes))
-            natures = set(map(type, brute))
-            if not natures <= self.LISIBLES or (lecture != "nombre" and float in natures):
-                return None
-            return list(map(self.LECTURES[lecture], brute))
-        except (LookupError, ValueError, OverflowError):
-            return None
-
-    def _apprendre(self, lignes: Sequence[Any], lues: Sequence[Sequence[Any]]) -> None:
-        """Ne garde que les colonnes qui donnent, sur toute cette page aussi, ce que la classe y a lu."""
-        if len(set(map(len, lignes))) != 1 or {len(lue) for lue in lues} != {6}:
-            return
-        cles = lignes[0].keys() if isinstance(lignes[0], dict) else range(len(lignes[0]))
-        for rang, attendue in enumerate(map(list, zip(*lues, strict=True))):
-            candidats = {
-                (cle, lecture)
-                for cle in cles
-                for lecture in (("nombre",) if rang else ("ms", "s"))
-                if self._colonne(lignes, cle, lecture) == attendue
-            }
-            if self._possibles is None or len(self._possibles) <= rang:
-                self._possibles = [*(self._possibles or []), candidats]
-            else:
-                self._possibles[rang] &= candidats
-        self._suivie = [len(possibles) for possibles in self._possibles or ()] == [1] * 6
+    return lues
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -5877,89 +5823,18 @@ def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
     return lire
 
 
-class _PaquetDiffere(ModuleType):
-    """Un paquet de ccxt dont l'`__init__`, qui importe une centaine de classes, n'est pas encore exécuté.
-
-    Les trois paquets coûtent une seconde de CPU ; une classe et ses parentes, un quart. Tant que `_classe_de_ccxt` en
-    importe une, un nom demandé ici est celui d'une classe, cherchée dans son module. Au premier autre accès, d'où qu'il
-    vienne, l'`__init__` est exécuté, et le paquet redevient celui que tout autre code attend.
-    """
-
-    # Ce que la machinerie d'import lit et pose d'un paquet, sans rien vouloir de son contenu.
-    MACHINERIE: ClassVar = frozenset(
-        {"__name__", "__spec__", "__path__", "__loader__", "__package__", "__file__", "__cached__", "__class__"}
-    )
-    verrou: ClassVar = threading.RLock()
-    charges: ClassVar[list[str]] = []  # les classes que le fil qui tient le verrou importe
-    executes: ClassVar[list[ModuleType]] = []  # les paquets dont il exécute l'`__init__`
-
-    def __getattribute__(self, nom: str) -> Any:
-        lire = functools.partial(ModuleType.__getattribute__, self)  # pas `super()` : la classe change en route
-        if nom in _PaquetDiffere.MACHINERIE:
-            return lire(nom)
-        with _PaquetDiffere.verrou:
-            if type(self) is _PaquetDiffere and self not in _PaquetDiffere.executes:
-                trouve = _sans_l_executer(self, nom) if _PaquetDiffere.charges else None
-                if trouve is not None:
-                    return trouve
-                _executer_paquet(self)
-            return lire(nom)
-
-    def __setattr__(self, nom: str, valeur: Any) -> None:
-        pose_par_l_import = isinstance(valeur, ModuleType) and valeur.__name__ == f"{self.__name__}.{nom}"
-        if nom not in _PaquetDiffere.MACHINERIE and not pose_par_l_import:
-            vars(self)  # l'exécute : il écraserait ce qu'on pose ici
-        ModuleType.__setattr__(self, nom, valeur)
-
-
-def _sans_l_executer(paquet: ModuleType, nom: str) -> Any:
-    """Ce qu'un paquet différé, exécuté, donnerait sous ce nom : sous-paquet, classe, erreur ; None : l'exécuter."""
-    if nom.startswith("__"):
-        return None
-    chemin = f"{paquet.__name__}.{nom}"
-    if importlib.util.find_spec(chemin) is None:
-        module = f"{paquet.__name__}.base.exchange" if nom == "Exchange" else "ccxt.base.errors"
-        return getattr(importlib.import_module(module), nom, None)
-    sous_module = importlib.import_module(chemin)
-    return sous_module if hasattr(sous_module, "__path__") else getattr(sous_module, nom, None)
-
-
-def _executer_paquet(paquet: ModuleType) -> None:
-    """Rend un paquet différé à lui-même."""
-    _PaquetDiffere.executes.append(paquet)
-    try:
-        paquet.__spec__.loader.exec_module(paquet)  # type: ignore[union-attr]  # `_differer` a vu qu'il en a un
-        paquet.__class__ = ModuleType
-    finally:
-        _PaquetDiffere.executes.remove(paquet)
-
-
-def _differer(nom: str) -> None:
-    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas déjà importé."""
-    if nom in sys.modules or (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
-        return
-    paquet = importlib.util.module_from_spec(spec)
-    paquet.__class__ = _PaquetDiffere
-    sys.modules[nom] = paquet
-    parent, _, dernier = nom.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], dernier, paquet)
-
-
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
-    """La classe d'un exchange dans un paquet de ccxt, sans importer les autres ; None s'il n'en a pas de ce nom."""
-    with _PaquetDiffere.verrou:
-        for nom in ("ccxt", "ccxt.async_support", "ccxt.pro"):
-            _differer(nom)
-        importer(paquet, "Parler à un exchange")
-        _PaquetDiffere.charges.append(exchange)
-        try:
-            socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
-            if not exchange.isidentifier() or importlib.util.find_spec(f"{paquet}.{exchange}") is None:
-                return None
-            classe = getattr(importer(f"{paquet}.{exchange}", "Parler à un exchange"), exchange, None)
-        finally:
-            _PaquetDiffere.charges.pop()
+    """La classe d'un exchange dans un paquet de ccxt ; None s'il n'en a pas de ce nom.
+
+    L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
+    """
+    try:
+        paquets = annexe("paquets", "Un démarrage rapide")
+    except DependanceAbsente:  # copié seul
+        entier = importer(paquet, "Parler à un exchange")
+        return getattr(entier, exchange) if exchange in entier.exchanges else None
+    classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
+    socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
@@ -6003,6 +5878,7 @@ def _classe(exchange: str) -> Any:
 _CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
+_CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
@@ -6047,13 +5923,15 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
     ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("BadRequest", ErreurDefinitive, "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."),
+    ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
     ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
     ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
+
+REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
 _RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
@@ -6087,12 +5965,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     classe, conseil = _classe_traduite(erreur)
     if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
+    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+        classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     if not statut and (cause := _cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
     return classe(message, conseil)
+
+
+def _est_un_refus(erreur: Exception, statut: int) -> bool:
+    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
 def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
@@ -6189,14 +6075,12 @@ def _config(reglages: Reglages) -> dict[str, Any]:
     return fondre_dicts(config, reglages.config_ccxt)
 
 
-RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
-
-
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt:
-        _controler_config(reglages.config_ccxt, _modele(reglages.exchange))
+        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
+            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6214,78 +6098,6 @@ def instancier(reglages: Reglages) -> Any:
             )
         api.set_sandbox_mode(True)
     return api
-
-
-@functools.lru_cache(8)
-def _modele(exchange: str) -> Any:
-    """Une instance sans réglage, qui ne sert qu'à comparer les natures."""
-    return _classe(exchange)()
-
-
-def _controler_config(config: Mapping[str, Any], modele: Any) -> None:
-    """Refuse ce dont ccxt ne se plaindrait qu'à la première requête, ou jamais."""
-    for nom, valeur in config.items():
-        attendu = _attendu(nom, valeur, getattr(modele, nom, None))
-        if attendu:
-            raise ErreurDemande(
-                f"config_ccxt : « {neutraliser(nom)} » ne convient pas à {modele.id} : {attendu} est attendu",
-                "Corrigez cette valeur, ou ôtez-la.",
-            )
-
-
-def _attendu(nom: str, valeur: Any, actuel: Any) -> str:
-    """Ce que devrait être une valeur de configuration, d'après celle que la classe a d'office ; vide si elle va."""
-    if nom in _ATTENDUS:
-        convient, dit = _ATTENDUS[nom]
-    elif nom.lower().endswith("proxy"):
-        convient, dit = (lambda v: v is None or isinstance(v, str)), "une URL"
-    else:
-        natures = (n for n in _NATURES if (callable(actuel) if n[0] is Callable else isinstance(actuel, n[0])))
-        _, convient, dit = next(natures, (object, lambda _: True, ""))
-    return "" if convient(valeur) and (nom != "urls" or _memes_formes(valeur, actuel)) else dit
-
-
-def _est_un_nombre(valeur: Any) -> bool:
-    return isinstance(valeur, int | float) and not isinstance(valeur, bool) and 0 <= valeur < math.inf
-
-
-def _sont_des_entetes(valeur: Any) -> bool:
-    return isinstance(valeur, Mapping) and all(
-        isinstance(mot, str) and mot.isprintable() for paire in valeur.items() for mot in paire
-    )
-
-
-def _memes_formes(valeur: Mapping[str, Any], actuel: Mapping[str, Any]) -> bool:
-    """Vrai si chaque adresse en reste une, et chaque groupe d'adresses un groupe."""
-    for nom in valeur.keys() & actuel.keys():
-        dite, connue = valeur[nom], actuel[nom]
-        if isinstance(connue, Mapping):
-            if not isinstance(dite, Mapping) or not _memes_formes(dite, connue):
-                return False
-        elif isinstance(connue, str) and not isinstance(dite, str):
-            return False
-    return True
-
-
-_OBJET = (lambda v: not isinstance(v, str | int | float | list), "un objet")
-# Ce qu'attend ccxt : pour certains noms, puis d'après la nature de la valeur d'office, la première qui convient.
-_ATTENDUS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "rateLimit": (
-        lambda v: _est_un_nombre(v) and v <= RATE_LIMIT_MAX_MS,
-        f"un nombre entre 0 et {RATE_LIMIT_MAX_MS:.0f}",
-    ),
-    "timeout": (lambda v: _est_un_nombre(v) and v > 0, "un nombre de ms"),
-    "hostname": (lambda v: isinstance(v, str), "un texte"),
-    "headers": (_sont_des_entetes, "un objet de textes, chacun sur une ligne,"),
-    **dict.fromkeys(("session", "asyncio_loop", "ssl_context", "tcp_connector", "throttler", "markets"), _OBJET),
-}
-_NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
-    (Callable, callable, "rien, c'est une méthode de ccxt,"),
-    (bool, lambda v: isinstance(v, bool), "true ou false"),
-    (int | float, _est_un_nombre, "un nombre"),
-    (str, lambda v: isinstance(v, str), "un texte"),
-    (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
-)
 
 
 class NatureMarche(NamedTuple):
@@ -6377,7 +6189,7 @@ class Debit:
             maintenant = maintenant_ms()
             passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
             self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
-        api.throttler = self.limiteur
+        api.throttler, api.frein = self.limiteur, self.frein
 
     def respecter_la_pause(self, exchange: str) -> None:
         """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
@@ -6412,42 +6224,7 @@ class Debit:
             self._pauses.noter_passages(self._nom, passages)
 
 
-class SessionPartagee:
-    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
-
-    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
-    """
-
-    def __init__(self, reglages: Reglages, debit: Debit) -> None:
-        self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
-        self.debit = debit
-        self.natures: set[NatureMarche] = set()
-        self.verrou = asyncio.Lock()  # une lecture des marchés à la fois
-
-    def equiper(self, api: Any) -> None:
-        """Prête la session et le débit à une instance neuve."""
-        self.debit.brancher(api)
-        api.session, api.own_session = self._souche.session, False
-        api.ssl_context = self._souche.ssl_context  # lire les certificats coûte 25 ms
-
-    def preter_marches(self, api: Any) -> None:
-        """Donne à une instance les marchés déjà chargés."""
-        if self._souche.markets:
-            _passer_marches(self._souche, api)
-
-    def garder_marches(self, api: Any) -> None:
-        """Garde pour les suivantes les marchés d'une instance."""
-        _passer_marches(api, self._souche)
-
-    async def __aenter__(self) -> Self:
-        await self._souche.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._souche.close()
-
-
-def _passer_marches(source: Any, cible: Any) -> None:
+def passer_marches(source: Any, cible: Any) -> None:
     """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
@@ -6583,6 +6360,10 @@ class Marches:
             )
 
 
+def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
+    return contextlib.nullcontext(set())
+
+
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
@@ -6591,7 +6372,7 @@ class Connexion:
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
 
-    def __init__(self, reglages: Reglages, fonds: SessionPartagee | None = None) -> None:
+    def __init__(self, reglages: Reglages, debit: Debit | None = None) -> None:
         self.reglages = reglages
         self.api = instancier(reglages)
         self.particularite: Particularite = self.api.particularite
@@ -6600,12 +6381,12 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
-        self.essais = Essais(reglages.essais, fonds.debit.frein if fonds else Frein(), self._noter_essai)
+        self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
+        debit = debit or Debit()
+        debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = 0
-        self.api.frein = self.essais.frein
-        self._fonds = fonds
-        if fonds is not None:
-            fonds.equiper(self.api)
+        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
 
     @property
@@ -6615,7 +6396,8 @@ class Connexion:
 
     # --- parler à l'exchange
 
-    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+    def noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
+        """Compte un essai de plus, et le dit."""
         self.nombre_essais += 1
         attente = decimal_lisible(f"{attente_s:.1f}")
         journal.warning("%s Nouvel essai %d/%d dans %s s.", f"{erreur}".rstrip(".") + ".", essai + 1, sur, attente)
@@ -6677,7 +6459,7 @@ class Connexion:
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
-                    self._heure_lue = True
+                    self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -6691,8 +6473,16 @@ class Connexion:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
-        else:
-            self._noter_decalage(date - self.api.date_recue_ms)
+            return
+        ecart = date - self.api.date_recue_ms
+        # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
+        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS:
+            journal.warning(
+                "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
+                "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
+            )  # fmt: skip
+        self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -6722,13 +6512,8 @@ class Connexion:
 
         Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
         """
-        if self._fonds is None:
-            await self._charger(symboles, set())
-            return
-        async with self._fonds.verrou:
-            self._fonds.preter_marches(self.api)
-            await self._charger(symboles, self._fonds.natures)
-            self._fonds.garder_marches(self.api)
+        async with self.marches_communs() as natures:
+            await self._charger(symboles, natures)
 
     async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
         """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
@@ -6791,7 +6576,7 @@ class Connexion:
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
 
     def controler_canal(self, canal: str) -> None:
         """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
@@ -6935,8 +6720,12 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
-        recu = maintenant_ms()
-        return [{**trade, "recu": recu} for trade in sorted(page, key=_rang_de_trade)]
+        ajouts = {"recu": maintenant_ms()}
+        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
+
+    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
+        info, champ = brut.get("info"), self.particularite.quantite_tue
+        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -6965,121 +6754,47 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, fonds: SessionPartagee | None = None) -> AsyncIterator[Connexion]:
+async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
     """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, fonds)
+    connexion = Connexion(reglages, debit)
     try:
         yield connexion
     finally:
         await connexion.fermer()
 
 
-# --- Le parc : ce que partagent les connexions d'une même exécution ---
+def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
+    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
 
-
-class Parc:
-    """Les exchanges ouverts d'une exécution : une session et des marchés par réglages, un débit par exchange.
-
-    `pauses` : celles qu'un exchange a demandées lors d'une exécution précédente, et où noter celles de celle-ci.
+    Hors ligne, rien n'est laissé à l'exécution suivante.
     """
-
-    def __init__(self, pauses: Pauses | None = None) -> None:
-        self._pauses = pauses
-        self._pile = contextlib.AsyncExitStack()
-        self._verrou = asyncio.Lock()
-        self._fonds: list[tuple[Reglages, SessionPartagee]] = []
-        self._debits: dict[object, Debit] = {}
-        self._partages: dict[object, Any] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pile.aclose()
-        for debit in self._debits.values():
-            debit.laisser()
-        if self._pauses is not None:
-            self._pauses.nettoyer()
-
-    async def partager(self, cle: object, ouvrir: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> T:
-        """Ce que rend `ouvrir`, appelé une fois par clé ; refermé avec le parc."""
-        async with self._verrou:
-            if cle not in self._partages:
-                self._partages[cle] = await self._pile.enter_async_context(ouvrir())
-            partage: T = self._partages[cle]
-        return partage
-
-    @contextlib.asynccontextmanager
-    async def connecter(self, reglages: Reglages, serveur: object = None) -> AsyncIterator[Connexion]:
-        """Une connexion neuve sur ce qui est déjà ouvert ; LimiteDeDebit si l'exchange a demandé une longue pause.
-
-        `serveur` distingue ceux d'un même exchange qui ne comptent pas ensemble : l'embarqué a deux allures.
-        """
-        async with self._verrou:
-            fonds = await self._fonds_de(reglages, serveur)
-        fonds.debit.respecter_la_pause(reglages.exchange)
-        async with connecter(reglages, fonds) as connexion:
-            yield connexion
-
-    async def _fonds_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
-        for connus, fonds in self._fonds:
-            if connus == reglages:
-                return fonds
-        nouveau = await self._pile.enter_async_context(SessionPartagee(reglages, self._debit_de(reglages, serveur)))
-        self._fonds.append((reglages, nouveau))
-        return nouveau
-
-    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
-        """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
-        cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
-        if cle not in self._debits:
-            self._debits[cle] = Debit(_nom_de_pause(reglages), None if reglages.hors_ligne else self._pauses)
-        return self._debits[cle]
-
-
-def _nom_de_pause(reglages: Reglages) -> str:
-    """Un exchange, vu d'une adresse : un proxy a les siennes ; son URL, qui peut porter un mot de passe, se tait."""
-    if reglages.proxy is None:
-        return reglages.exchange
-    return f"{reglages.exchange}@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    nom = reglages.exchange
+    if reglages.proxy is not None:
+        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    return Debit(nom, None if reglages.hors_ligne else pauses)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
-@dataclass(frozen=True)
-class Canal:
-    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+class Canal(NamedTuple):
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, sous leur nom dans `has`."""
 
-    capacite: str
-    methode: str
-    capacite_groupee: str
-    methode_groupee: str
-    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+    seul: str
+    groupe: str
+    pause_s: float = 0.05  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
 
-
-PAUSE_APPEL_S = 0.05
 
 # Ajouter un canal : une ligne ici, sa classe de fil (§ 9) dans `ouvrir_fil` (§ 11), son type dans TYPES (§ 3).
 CANAUX: Mapping[str, Canal] = {
-    "ohlcv": Canal(
-        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "trades": Canal(
-        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
-    "orderbook": Canal(
-        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
-    ),
+    "ohlcv": Canal("watchOHLCV", "watchOHLCVForSymbols"),
+    "trades": Canal("watchTrades", "watchTradesForSymbols"),
+    "ticker": Canal("watchTicker", "watchTickers"),
+    "orderbook": Canal("watchOrderBook", "watchOrderBookForSymbols", pause_s=0.02),
 }
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
 """(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
-
-
-class RefusProbable(ErreurTemporaire):
-    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class CanalInconnu(ErreurDefinitive):
@@ -7271,7 +6986,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
-        _passer_marches(connexion.api, self.api)
+        passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
 
@@ -7329,13 +7044,13 @@ class Ecoute:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
         symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
-            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
+            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
+            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
@@ -7566,9 +7281,12 @@ class Reponse:
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
     """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    instants = [i for r in reponses if r.de_la_serie for i in r.instants]
-    avant = [i for i in (*instants, manque.gauche) if i is not None and i < manque.debut]
-    apres = [i for i in (*instants, manque.droite) if i is not None and i >= manque.fin]
+    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+    for instants in (r.instants for r in reponses if r.de_la_serie):
+        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+        avant += instants[dernier - 1 : dernier] if dernier else []
+        apres += instants[premier : premier + 1]
     return max(avant, default=None), min(apres, default=None)
 
 
@@ -8147,8 +7865,8 @@ def _dans_ces_bougies(
     """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
     avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
     for ouverture, cloture in vives:
-        gauche, droite = voisines(manque, reponses)
-        if ouverture < manque.debut < cloture and gauche is None:  # ses transactions : avant le vide, ou dedans ?
+        if ouverture < manque.debut < cloture and voisines(manque, reponses)[0] is None:
+            # Ses transactions : avant le vide, ou dedans ?
             yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
             if (gauche := voisines(manque, reponses)[0]) is not None:
                 yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
@@ -8156,7 +7874,7 @@ def _dans_ces_bougies(
         elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
             yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
-        elif ouverture < manque.fin < cloture and droite is None:
+        elif ouverture < manque.fin < cloture and voisines(manque, reponses)[1] is None:
             yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
             if (droite := voisines(manque, reponses)[1]) is not None:
                 yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
@@ -8595,10 +8313,21 @@ class Historique:
         if self.timeframe.peut_etre_ancre:
             ancre = self.fiche.ancre_ms if self.fiche.couverts else await self._apprendre_ancre()
             self.timeframe = self.timeframe.ancrer(ancre)
+        if self.connexion.avance_douteuse_ms:
+            await self._lire_l_heure_aux_bougies()
         heure = self.connexion.heure_ms()
         self.demande = borner(self.plage, self.timeframe, self.serie.limite, heure, self.fiche)
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
+
+    async def _lire_l_heure_aux_bougies(self) -> None:
+        """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
+        heure = self.connexion.heure_ms()
+        fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
+        if ouvertures:
+            self.connexion.noter_instants(ouvertures)
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
@@ -8723,123 +8452,231 @@ PAGES_DE_TRADES_MAX = 500
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
 
-LireTrades = Callable[[int | None, Mapping[str, Any]], Awaitable[list[dict[str, Any]]]]
-"""(depuis, paramètres) -> une page de trades de ccxt, du plus ancien au plus récent ; `recu` y dit sa réception."""
+class Lacune(NamedTuple):
+    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
+
+    dernier: Trade
+    jusqua: Trade | None
+    saut: bool = False
+
+    def etendue(self, a_defaut: int) -> Intervalle:
+        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
+
+        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
+        entourent la prouvent, à moins qu'ils n'en aient qu'une.
+        """
+        debut = self.dernier.timestamp + self.saut
+        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
+        bord = self.jusqua.timestamp if self.jusqua else fin
+        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
+
+    def trou(self, a_defaut: int, raison: str) -> list[Trou]:
+        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
+        debut, fin = self._replace(saut=False).etendue(a_defaut)
+        return [Trou(debut, fin, raison)] if debut < fin else []
+
+    def numeros(self) -> list[Intervalle]:
+        """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
+        avant, apres = rangs_de(self.dernier.id), rangs_de(self.jusqua.id if self.jusqua else None)
+        return [(avant[1] + 1, apres[0])] if avant and apres and avant[1] + 1 < apres[0] else []
 
 
-class Combleur:
-    """Relit par REST les trades entre le dernier reçu avant une coupure et le premier reçu après.
+class Relu(NamedTuple):
+    """Ce qu'une relecture a prouvé.
 
-    Après `pages` : `accroche`, la lecture part bien du dernier reçu ; `rejoint`, elle atteint le premier d'après.
+    `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
     """
 
-    def __init__(
-        self,
-        lire: LireTrades,
-        arriere: Mapping[str, Any] | None,
-        heure: Callable[[], int],
-        *,
-        sait_until: bool = False,
-        grain_ms: int = 1,
-    ) -> None:
-        self._lire, self._arriere, self._heure, self._sait_until = lire, arriere, heure, sait_until
-        self._grain_flux, self._precis = grain_ms, False  # ce que disent les instants du flux ; de ces pages
-        self.accroche = self.rejoint = False
-        self.premier: Trade | None = None
-        self.dernier: Trade | None = None
+    trous: list[Trou]
+    complet: bool
+    rejoint: bool
+    sautent: bool
+    dernier: Trade | None
 
-    def pages(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """Les pages de trades, dans l'ordre, les deux bords compris ; `jusqua` None : jusqu'à maintenant."""
-        return self._reculer(dernier, jusqua) if self._arriere is not None else self._avancer(dernier, jusqua)
 
-    def trous(self, dernier: Trade, jusqua: Trade | None) -> list[Trou]:
-        """Ce que la lecture n'a pu combler, et pourquoi ; d'autres partageaient la milliseconde de ses bords."""
-        fin = jusqua.timestamp + 1 if jusqua else self._heure()
-        if self.premier is None or self.dernier is None:
+class RelectureTrades:
+    """Relit une fois, par REST, les trades d'une lacune : des `pages`, puis un `resultat`.
+
+    Chaque page doit partir d'où finit la précédente, la première du dernier trade reçu : là où `since` est ignoré, il
+    peut en passer plus d'une page entre deux demandes (phemex ne sert que ses 200 derniers). `memoire` : ce qui fut
+    reçu ou relu, qui ne sera pas rendu.
+    """
+
+    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+        self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
+        self._lire = functools.partial(connexion.lire_trades, serie)
+        self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
+        self._precis = False  # les instants de ces pages disent plus que la seconde
+        self._accroche = self._rejoint = False
+        self._dernier: Trade | None = None
+        self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
+        self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
+        self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+
+    async def pages(self) -> AsyncGenerator[list[Trade]]:
+        """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
+        lues = self._avancer() if self._connexion.particularite.trades_arriere is None else self._reculer()
+        async with contextlib.aclosing(lues) as pages:
+            async for lue in pages:
+                page = await self._detailler([t for t in lue if _est_entre(t, dernier, jusqua, self._grain_ms)])
+                if self._lacune.saut:
+                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                attendus = [trade for trade in page if self._attend_encore(trade)]
+                self._attendus += attendus
+                dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
+                if neufs := self._memoire.nouveaux(filter(None, dits), relecture=True):
+                    yield neufs
+
+    def resultat(self) -> Relu:
+        """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
+        fin = jusqua.timestamp + 1 if jusqua else self._connexion.heure_ms()
+        if self._dernier is None:
             trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
             # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
-            debut = min(self.premier.timestamp + self._grain_ms, fin)
-            avant = [] if self.accroche else [Trou(dernier.timestamp, debut, HORS_FENETRE_API)]
-            suite = max(self.dernier.timestamp, dernier.timestamp)
-            trous = avant + ([] if self.rejoint else [Trou(suite, fin, ECHEC)])
-        return [trou for trou in trous if trou.debut < trou.fin]
+            bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
+            trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
+            if not self._rejoint:
+                trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
+        trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
+        trous = [trou for trou in trous if trou.debut < trou.fin]
+        complet = self._accroche and self._rejoint and not trous
+        # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
+        vus = self._numeros
+        servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
 
     @property
     def _grain_ms(self) -> int:
         """Ce qui sépare à coup sûr deux instants : bitstamp n'en dit que la seconde, en REST."""
-        return self._grain_flux if self._precis else SECONDE_MS
+        return self._memoire.grain_flux_ms if self._precis else SECONDE_MS
 
-    async def _avancer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """De page en page vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+    # --- une page
+
+    def _noter(self, brutes: Sequence[Mapping[str, Any]]) -> list[Trade]:
+        """La page, mise en trades."""
+        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
+        if page and (self._dernier is None or not page[-1].precede(self._dernier)):
+            self._dernier = page[-1]
+        return page
+
+    def _part_de(self, bord: Trade, page: Sequence[Trade]) -> bool:
+        """Vrai si cette page prouve que rien ne manque entre ce trade et elle."""
+        part = any(_touche(trade, bord, self._grain_ms) for trade in page)
+        self._accroche = self._accroche or part
+        return part
+
+    def _va_jusqu_au_bout(self, page: Sequence[Trade]) -> bool:
+        jusqua = self._lacune.jusqua
+        if jusqua is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
+            return bool(page) and page[-1].timestamp >= self._maintenant
+        return any(_atteint(trade, jusqua, self._grain_ms) for trade in page)
+
+    # --- de page en page
+
+    async def _avancer(self) -> AsyncGenerator[list[Trade]]:
+        """Vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
+        bord = self._lacune.dernier
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
-        depuis: int | None = dernier.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
+        depuis: int | None = bord.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
-        for rang in range(PAGES_DE_TRADES_MAX):
+        for _ in range(PAGES_DE_TRADES_MAX):
             brutes = await self._lire(depuis, params)
-            page = self._noter(brutes, dernier, jusqua)
-            if rang == 0 and dernier.id is None and not self.accroche:
-                for ancienne in await self._encadrer(dernier, jusqua):
-                    yield ancienne
-            if self.premier is not None and not self.accroche and self._sait_until:
-                for ancienne in reversed(await self._remonter(dernier, jusqua)):
+            page = self._noter(brutes)
+            suivie = bool(params) or self._part_de(bord, page)
+            if not suivie and (page or bord.id is None):
+                for ancienne in await self._relier(bord, page):
                     yield ancienne
             if page:
                 yield page
-            if self.rejoint:
-                return
-            suite = self._suite(brutes, depuis, params)
-            if suite is None:  # à la fin, ou devant une seconde qui tient plus d'une page
-                dits = [trade_de(brut, None) for brut in brutes]
-                atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
-                self.rejoint = atteint and len(brutes) < PAGE_PLEINE
-                return
+                bord = page[-1].nomme()
+            self._rejoint = self._va_jusqu_au_bout(page)
+            suite = None if self._rejoint else self._suite(brutes, page, depuis, params)
+            if suite is None:
+                break
             depuis, params = suite
+        else:
+            return
+        if not self._rejoint:  # à la fin, ou devant une seconde qui tient plus d'une page
+            jusqua, dits = self._lacune.jusqua, [trade_de(brut, None) for brut in brutes]
+            atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+            self._rejoint = atteint and len(brutes) < PAGE_PLEINE
 
-    async def _encadrer(self, debut: Trade, jusqua: Trade | None) -> list[list[Trade]]:
-        """Là où commence l'écoute, il n'y a pas de trade à retrouver.
+    async def _relier(self, bord: Trade, page: Sequence[Trade]) -> list[list[Trade]]:
+        """Les pages qui mènent de ce trade à celle-ci, qui ne le touche pas ; s'il n'y en a pas, c'est une cassure.
 
-        Une page qui en a un plus ancien, si loin soit-il, et qui rejoint ceux qu'on tient, prouve que rien ne manque.
+        Là où commence l'écoute, il n'y a pas de trade à retrouver : une page qui en a un plus ancien, si loin soit-il,
+        et qui rejoint ceux qu'on tient, suffit. De même là où un trade n'a pas d'id, ou si `since` exclut son instant.
         """
         pages: list[list[Trade]] = []
-        rejoint, premier = self.rejoint, self.premier
-        for recul in RECULS_MS:
-            brutes = await self._lire(debut.timestamp // SECONDE_MS * SECONDE_MS - recul, {})
-            pages.append(self._noter(brutes, debut, premier or jusqua))
-            if self.accroche:
-                lu = max(_en_instant(brut.get("timestamp")) or 0 for brut in brutes) // self._grain_ms
-                if premier is not None and lu < premier.timestamp // self._grain_ms:
-                    self.accroche, self.premier = False, premier  # trop loin : elle s'arrête avant eux
+        debuts = list(page[:1])
+        if bord.id is None or any(trade.est_anonyme for trade in (bord, *page[:1])):
+            reculs = RECULS_MS
+        else:
+            reculs = () if bord is self._lacune.dernier else RECULS_MS[:1]
+        for recul in reculs:
+            pages.append(self._noter(await self._lire(bord.timestamp // SECONDE_MS * SECONDE_MS - recul, {})))
+            if self._part_de(bord, pages[-1]):
+                if not page or self._mene_a(page[0], bord, pages[-1]):
+                    return pages
+                self._accroche = False  # trop loin : elle s'arrête avant eux
                 break
-        self.rejoint = rejoint
+            debuts += pages[-1][:1]
+        if page and self._connexion.trades_jusqua:
+            anciennes = await self._remonter(bord, page[0])
+            pages += reversed(anciennes)
+            if self._part_de(bord, anciennes[-1]):
+                return pages
+            debuts += [ancienne[0] for ancienne in anciennes if ancienne]
+        if debuts:
+            self._cassures.append((bord, min(debuts, key=cle_de_trade)))
         return pages
 
-    async def _remonter(self, dernier: Trade, jusqua: Trade | None) -> list[list[Trade]]:
-        """L'exchange rend les trades les plus récents : on le relit vers le passé, de la page déjà lue à `dernier`.
+    def _mene_a(self, premier: Trade, bord: Trade, page: Sequence[Trade]) -> bool:
+        """Vrai si cette page va jusqu'à ce trade ; ou s'arrête au bord faute de place dans sa fenêtre (binance)."""
+        grain = self._grain_ms
+        rien_apres = bord.id is not None and len(page) < PAGE_PLEINE and not bord.precede(page[-1])
+        return page[-1].timestamp // grain >= premier.timestamp // grain or rien_apres
+
+    async def _remonter(self, bord: Trade, premier: Trade) -> list[list[Trade]]:
+        """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
         La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
         """
         pages: list[list[Trade]] = []
-        rejoint, recul = self.rejoint, SECONDE_MS
-        while self.premier is not None and not self.accroche and len(pages) < PAGES_DE_TRADES_MAX:
-            avant = self.premier
-            brutes = await self._lire(dernier.timestamp, {"until": avant.timestamp + recul})
-            pages.append(self._noter(brutes, dernier, jusqua))
-            if self.premier is avant:
-                if not recul:
-                    break
+        recul = SECONDE_MS
+        while len(pages) < PAGES_DE_TRADES_MAX:
+            pages.append(self._noter(await self._lire(bord.timestamp, {"until": premier.timestamp + recul})))
+            if self._part_de(bord, pages[-1]):
+                break
+            if pages[-1] and pages[-1][0].precede(premier):
+                premier = pages[-1][0]
+            elif recul:
                 recul = 0
-        self.rejoint = rejoint
+            else:
+                break
         return pages
 
     def _suite(
-        self, brutes: Sequence[Mapping[str, Any]], depuis: int | None, params: Mapping[str, Any]
+        self,
+        brutes: Sequence[Mapping[str, Any]],
+        page: Sequence[Trade],
+        depuis: int | None,
+        params: Mapping[str, Any],
     ) -> tuple[int | None, Mapping[str, Any]] | None:
         """D'où demander la page suivante ; None quand l'exchange n'a plus rien, ou répète."""
         if not brutes:
             # binance borne sa réponse à une heure : une heure sans trade n'est pas la fin.
-            return (depuis + HEURE_MS, {}) if depuis is not None and depuis + HEURE_MS < self._heure() else None
+            suite = (depuis or 0) + HEURE_MS
+            return (suite, {}) if depuis is not None and suite < self._connexion.heure_ms() else None
         info, instant = brutes[-1].get("info"), _en_instant(brutes[-1].get("timestamp"))
+        if page and page[-1].est_anonyme:  # un plus ancien que lui dira qu'elles se suivent
+            bord = page[-1].timestamp // self._grain_ms * self._grain_ms
+            instant = max((trade.timestamp for trade in page if trade.timestamp < bord), default=instant)
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
         if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
             nouvelle = None, {"fromId": int(info["a"]) + 1}
@@ -8849,35 +8686,52 @@ class Combleur:
             return None
         return None if nouvelle == (depuis, params) else nouvelle
 
-    async def _reculer(self, dernier: Trade, jusqua: Trade | None) -> AsyncGenerator[list[Trade]]:
-        """De page en page vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+    async def _reculer(self) -> AsyncGenerator[list[Trade]]:
+        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
-        params = dict(self._arriere or {}) | ({"after": jusqua.id} if jusqua else {})
+        params = {**(self._connexion.particularite.trades_arriere or {}), **({"after": jusqua.id} if jusqua else {})}
         for _ in range(PAGES_DE_TRADES_MAX):
-            page = self._noter(await self._lire(None, params), dernier, None)
-            pages.append(page)
-            if self.accroche or not page:
+            pages.append(self._noter(await self._lire(None, params)))
+            if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
-            params["after"] = page[0].id
-        self.rejoint = self.dernier is not None
+            params["after"] = pages[-1][0].id
+        self._rejoint = self._dernier is not None
+        if not self._accroche and (debuts := [page[0] for page in pages if page]):
+            self._cassures.append((dernier, debuts[-1]))
         for page in reversed(pages):
             yield page
 
-    def _noter(self, brutes: Sequence[Mapping[str, Any]], dernier: Trade, jusqua: Trade | None) -> list[Trade]:
-        """La page, mise en trades ; ce qu'elle prouve des deux bords."""
-        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
-        if not page:
-            return []
-        self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
-        grain = self._grain_ms
-        # Seule la page la plus ancienne accroche : les suivantes commencent après ce qu'on tient déjà.
-        self.accroche = self.accroche or any(_touche(trade, dernier, grain) for trade in page)
-        self.rejoint = jusqua is not None and any(_atteint(trade, jusqua, grain) for trade in page)
-        if self.premier is None or page[0].precede(self.premier):
-            self.premier = page[0]
-        if self.dernier is None or not page[-1].precede(self.dernier):
-            self.dernier = page[-1]
-        return [trade for trade in page if _est_entre(trade, dernier, jusqua, grain)]
+    # --- les trades réunis
+
+    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
+        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
+        nature = self._serie.nature
+        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
+        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
+        if not groupes or methode is None:
+            return list(page)
+        try:
+            bruts = await self._lire(None, {"fetchTradesMethod": methode}, essais=1)
+        except (ErreurTemporaire, ErreurDefinitive) as erreur:
+            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
+            return list(page)
+        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
+        detailles: list[Trade] = []
+        for trade in page:
+            debut, fin = groupes.get(trade.id, (0, -1))
+            numeros = range(debut, fin + 1)
+            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
+        return detailles
+
+    def _attend_encore(self, groupe: Trade) -> bool:
+        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
+        jusqua = self._lacune.jusqua
+        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
+            return False
+        dits = self._memoire.recents
+        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
 
 
 def curseur_en_ns(info: Any) -> str:
@@ -8888,8 +8742,8 @@ def curseur_en_ns(info: Any) -> str:
 
 def _touche(trade: Trade, dernier: Trade, grain_ms: int) -> bool:
     """Ce trade relu prouve que rien ne manque entre le dernier reçu et lui : c'est lui, un d'avant, ou son suivant."""
-    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (dernier.id and trade.est(dernier, grain_ms)):
-        return True
+    if trade.timestamp // grain_ms < dernier.timestamp // grain_ms or (trade.id and trade.id == dernier.id):
+        return True  # anonyme, un autre, identique, l'a peut-être suivi
     rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
     return rangs is not None and bord is not None and rangs[0] <= bord[1] + 1 <= rangs[1] + 1
 
@@ -9294,8 +9148,8 @@ class Confrontation:
             self.crues = False
             journal.warning(
                 "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %g).",
-                self._cle, dite, lue, (_en_nombre(dite[-1]) or 0.0) / lue[-1],
+                "(volumes dans un rapport de %s).",
+                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
     def retenir(self, lot: Lot) -> Lot:
@@ -9448,8 +9302,8 @@ class BougiesFaites:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
-        self.continuite = Continuite()
-        self.continuite.sans_juge = not couverture.relisible
+        self.suite_d_ids = SuiteDIds()
+        self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
         self._rendues: list[BougieTrades] = []
@@ -9469,7 +9323,7 @@ class BougiesFaites:
             self._compteurs.retards += self._agregateur.retards
             self._compteurs.perdus += self._agregateur.perdus
             self._compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self.fiable, self.continuite = None, INSTANT_MAX_MS, Continuite(self.continuite)
+        self._agregateur, self.fiable, self.suite_d_ids = None, INSTANT_MAX_MS, SuiteDIds(self.suite_d_ids)
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -9494,12 +9348,12 @@ class BougiesFaites:
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self.continuite.noter(trade, self._horloge(), self.grace_s)
+        avant = self.suite_d_ids.noter(trade, self._horloge(), self.grace_s)
         if avant is not None:
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
-        ordonne = trade if self.continuite.croissants else trade._replace(id=f"#{trade.id}")
+        ordonne = trade if self.suite_d_ids.croissants else trade._replace(id=f"#{trade.id}")
         self._rendues += agregateur.ajouter([ordonne])
         if agregateur.perdus > perdus and self._couverture.relisible:
             self._couverture.desavouer(trade.timestamp)
@@ -9532,9 +9386,9 @@ class BougiesFaites:
         if self._agregateur is None:
             return ()
         self._rendues += self._agregateur.clore(heure)
-        if avant := self.continuite.echu(self._horloge(), self.grace_s):
+        if avant := self.suite_d_ids.echu(self._horloge(), self.grace_s):
             self._douter(avant.timestamp, self.derniere)
-        attendu = self.continuite.en_attente
+        attendu = self.suite_d_ids.en_attente
         seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
         dernieres = {bougie.timestamp: bougie[:6] for bougie in self._rendues if bougie.timestamp < seuil}
         self._rendues = [bougie for bougie in self._rendues if bougie.timestamp >= seuil]
@@ -9566,12 +9420,12 @@ class BougiesFaites:
             return None
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
         heure = self._couverture.connexion.heure_ms()
-        return min(close, self.continuite.echeance(heure, self._horloge(), self.grace_s))
+        return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
 
     @property
     def se_prouvent(self) -> bool:
         """Vrai si un trade manquant se verrait : par des identifiants qui se suivent, pas par ceux de bybit."""
-        return self._vides is not None and self.continuite.se_suivent
+        return self._vides is not None and self.suite_d_ids.se_suivent
 
     async def a_bouge(self, ecoute_depuis: int) -> bool:
         """Vrai si le REST connaît un trade que le flux n'a pas dit."""
@@ -9595,7 +9449,7 @@ class BougiesFaites:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
-                self.continuite.juger(manquaient=not memes_volumes([recu], [volume]))
+                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
 
     def _retenir(self, lot: Lot) -> None:
         self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
@@ -9787,7 +9641,7 @@ def sans_queue(lot: Lot, fin: int) -> Lot:
 # --- Trades
 
 
-class Continuite:
+class SuiteDIds:
     """Surveille la suite des identifiants, là où ils se suivent : un saut qui dure est un trade perdu.
 
     Seul le REST sait qu'un saut est vain, ses propres trades sautant eux aussi : plusieurs de suite, et plus rien n'est
@@ -9796,7 +9650,7 @@ class Continuite:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, avant: Continuite | None = None) -> None:
+    def __init__(self, avant: SuiteDIds | None = None) -> None:
         self.vains: int = avant.vains if avant else 0
         self.croissants: bool = avant.croissants if avant else True
         self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
@@ -9887,149 +9741,40 @@ class Continuite:
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
-class Rupture(NamedTuple):
-    """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
-
-    dernier: Trade
-    jusqua: Trade | None
-    saut: bool = False
-
-    def etendue(self, a_defaut: int) -> Intervalle:
-        """Ce qui reste à prouver ; jusqu'à `a_defaut` si aucun trade n'est encore venu après.
-
-        La milliseconde des deux bords en est, que des trades manqués ont pu partager ; sans coupure, ceux qui les
-        entourent la prouvent, à moins qu'ils n'en aient qu'une.
-        """
-        debut = self.dernier.timestamp + self.saut
-        fin = self.jusqua.timestamp + (not self.saut) if self.jusqua else a_defaut
-        bord = self.jusqua.timestamp if self.jusqua else fin
-        return (debut, fin) if self.jusqua is None or debut < fin else (bord, bord + 1)
-
-    def trou(self, a_defaut: int, raison: str) -> list[Trou]:
-        """Ce trou-là, si elle a une étendue ; un saut a pu commencer ou finir dans la milliseconde de ses bords."""
-        debut, fin = self._replace(saut=False).etendue(a_defaut)
-        return [Trou(debut, fin, raison)] if debut < fin else []
-
-    def numeros(self) -> list[Intervalle]:
-        """Les identifiants qui séparent ces deux trades, [début, fin[ ; aucun s'ils ne sont pas une séquence."""
-        avant, apres = rangs_de(self.dernier.id), rangs_de(self.jusqua.id if self.jusqua else None)
-        return [(avant[1] + 1, apres[0])] if avant and apres and avant[1] + 1 < apres[0] else []
-
-
-class Relecteur:
-    """Relit par REST les trades d'une rupture, et n'en rend que ce que le flux n'a pas dit.
-
-    Après `relire` : `trous`, ce que l'exchange n'a pas rendu ; `complet`, il a tout rendu ; `sautent`, ses identifiants
-    sautent eux aussi. `memoire` : ce qui fut reçu.
-    """
-
-    def __init__(self, connexion: Connexion, serie: Serie, connus: Sequence[Trade]) -> None:
-        self._connexion, self._serie = connexion, serie
-        self.trous: list[Trou] = []
-        self.sautent = self.complet = self._rejoint = False
-        self.memoire = Dedoublonneur()
-        self.memoire.montrer(connus)
-        self.dernier: Trade | None = None  # le plus récent que le REST ait rendu
-
-    async def relire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        """Les trades manqués, page par page ; insiste un peu : le REST de certains est en retard sur leur flux."""
-        for attente_s in (0.0, *RETARDS_REST_S):
-            await pause(attente_s)
-            self.trous = []
-            async for page in self._lire(rupture):
-                restes = [reste for trade in page if (reste := separer(trade, self.memoire.connu))]
-                if neufs := self.memoire.nouveaux(restes, relecture=True):
-                    yield neufs
-            en_retard = any(trou.raison == ECHEC for trou in self.trous)
-            if rupture.jusqua is None or (self._rejoint and not en_retard):
-                return
-
-    async def _lire(self, rupture: Rupture) -> AsyncGenerator[list[Trade]]:
-        combleur = Combleur(
-            functools.partial(self._connexion.lire_trades, self._serie),
-            self._connexion.particularite.trades_arriere,
-            self._connexion.heure_ms,
-            sait_until=self._connexion.trades_jusqua,
-            grain_ms=self.memoire.grain_flux_ms,
-        )
-        vus: list[Intervalle] = []
-        async with contextlib.aclosing(combleur.pages(rupture.dernier, rupture.jusqua)) as pages:
-            async for page in pages:
-                lus = await self._detailler(page)
-                if rupture.saut:
-                    vus = unir(vus, ((r[0], r[1] + 1) for t in lus if (r := rangs_de(t.id))))
-                attendus = [trade for trade in lus if self._attend_encore(trade, rupture.jusqua)]
-                self.trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in attendus]
-                yield [trade for trade in lus if trade not in attendus]
-        self.trous += combleur.trous(rupture.dernier, rupture.jusqua)
-        self._rejoint, self.dernier = combleur.rejoint, combleur.dernier
-        self.complet = combleur.accroche and combleur.rejoint and not self.trous
-        # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
-        servis = rupture.numeros() if self.complet else [(vus[0][0], vus[-1][1])] if vus else []
-        self.sautent = bool(oter(servis, vus))
-
-    async def _detailler(self, page: Sequence[Trade]) -> list[Trade]:
-        """La page, les trades réunis remplacés par leur détail là où l'exchange le sert (binance : mille trades)."""
-        nature = self._serie.nature
-        methode = self._connexion.particularite.trades_detail.get(nature.sous_type or nature.type_marche)
-        groupes = {t.id: rangs for t in page if (rangs := rangs_de(t.id)) and rangs[0] < rangs[1]}
-        if not groupes or methode is None:
-            return list(page)
-        try:
-            bruts = await self._connexion.lire_trades(self._serie, None, {"fetchTradesMethod": methode}, essais=1)
-        except (ErreurTemporaire, ErreurDefinitive) as erreur:
-            journal.debug("%s : le détail des trades réunis n'est pas servi. %s", self._serie.cle, erreur)
-            return list(page)
-        lus = {int(t.id): t for b in bruts if (t := trade_de(b, b.get("recu"))) and t.id and t.id.isdecimal()}
-        detailles: list[Trade] = []
-        for trade in page:
-            debut, fin = groupes.get(trade.id, (0, -1))
-            numeros = range(debut, fin + 1)
-            detailles += [lus[n] for n in numeros] if numeros and all(n in lus for n in numeros) else [trade]
-        return detailles
-
-    def _attend_encore(self, groupe: Trade, jusqua: Trade | None) -> bool:
-        """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
-        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
-        if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
-            return False
-        dits = self.memoire.recents
-        return not all(str(numero) in dits for numero in range(max(rangs[0], bord[0]), rangs[1] + 1))
-
-
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
 
     Ceux qui se suivent font une suite, couverte à mesure qu'elle est rendue. Ce qui la rompt (une écoute neuve, un saut
-    d'identifiants) est une rupture, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
+    d'identifiants) est une lacune, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
     """
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._relecteur = Relecteur(connexion, serie, connus)
+        self._memoire = Dedoublonneur()
+        self._memoire.montrer(connus)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._continuite = Continuite()
+        self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # De la suite sans rupture en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
+        # De la suite sans lacune en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
         self._suite: Intervalle | None = None
         self._couverts: list[Intervalle] = []  # des suites finies, de même
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
-        self._ruptures = collections.deque(self._oubliees(connus))
+        self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
 
-    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Rupture]:
+    def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
             avant = dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
-                yield Rupture(avant, apres)
+                yield Lacune(avant, apres)
 
     # --- l'écoute
 
@@ -10050,11 +9795,11 @@ class FilTrades(Fil):
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
         self._rompu = True
-        self._relecteur.memoire.recommencer()
+        self._memoire.recommencer()
         self._confirmer()
-        if (avant := self._continuite.en_attente) is not None:
-            self._ruptures.append(Rupture(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._continuite = Continuite(self._continuite)
+        if (avant := self._suite_d_ids.en_attente) is not None:
+            self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
+        self._suite_d_ids = SuiteDIds(self._suite_d_ids)
 
     # --- un trade arrive
 
@@ -10072,8 +9817,8 @@ class FilTrades(Fil):
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._continuite.prolonger(trades[-1], fin, len(trades))
-        return suite and self._relecteur.memoire.prolonger(trades, fin)
+        suite = vrais and self._suite_d_ids.prolonger(trades[-1], fin, len(trades))
+        return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
@@ -10084,7 +9829,7 @@ class FilTrades(Fil):
             return False
         if self._attendre(trade, recu, self._dernier):
             return False
-        neufs = self._relecteur.memoire.nouveaux([trade])
+        neufs = self._memoire.nouveaux([trade])
         if not neufs:
             self.compteurs.doublons += 1
             self._renouer(trade)
@@ -10102,14 +9847,14 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._continuite.noter(self._dernier, self._horloge(), self._grace_s)
+            self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._continuite.noter(trade, self._horloge(), self._grace_s)
+        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
@@ -10118,11 +9863,11 @@ class FilTrades(Fil):
                 self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Rupture(self._dernier, trade))
+                self._relire(Lacune(self._dernier, trade))
         elif avant is not None:
-            self._relire(Rupture(avant, trade, saut=True))
+            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
-            self._relire(Rupture(trade._replace(id=None), trade, saut=True))
+            self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
         # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
@@ -10134,7 +9879,7 @@ class FilTrades(Fil):
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._continuite.surveille:
+        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
             return False
         self._suite = dernier.timestamp, trade.timestamp
         return True
@@ -10142,9 +9887,9 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._continuite.echu(self._horloge(), self._grace_s)) is not None:
-            self._relire(Rupture(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._ruptures) and self._horloge() < self._retenir_jusqua
+        if (avant := self._suite_d_ids.echu(self._horloge(), self._grace_s)) is not None:
+            self._relire(Lacune(avant, self._dernier, saut=True))
+        retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
         trades = self._recus if self._en_ordre else self._ordonner(self._recus)
@@ -10176,20 +9921,20 @@ class FilTrades(Fil):
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
-        depuis = (self._continuite.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Rupture(trade, None, saut=True) for trade in depuis if trade is not None)
-        ruptures = (*ouvertes, *(rupture for rupture in self._ruptures if not self._est_caduque(rupture)))
-        return [rupture.etendue(INSTANT_MAX_MS) for rupture in ruptures]
+        depuis = (self._suite_d_ids.en_attente, self._confirme if self._a_confirmer else None, *attentes)
+        ouvertes = (Lacune(trade, None, saut=True) for trade in depuis if trade is not None)
+        lacunes = (*ouvertes, *(lacune for lacune in self._lacunes if not self._est_caduque(lacune)))
+        return [lacune.etendue(INSTANT_MAX_MS) for lacune in lacunes]
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
-        return sorted(trades, key=cle_de_trade if self._continuite.croissants else lambda trade: (trade.timestamp, 0))
+        return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
 
     def echeance(self) -> int | None:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._continuite.echeance(heure, self._horloge(), self._grace_s))
+        return min(retenue, self._suite_d_ids.echeance(heure, self._horloge(), self._grace_s))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -10197,12 +9942,12 @@ class FilTrades(Fil):
 
     # --- ce qui est à relire
 
-    def _relire(self, rupture: Rupture) -> None:
-        avant = self._ruptures[-1] if len(self._ruptures) > 1 else None  # la première est peut-être déjà en lecture
-        if avant is not None and avant.saut and rupture.saut and avant.jusqua is rupture.dernier:
-            self._ruptures.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
-            rupture = Rupture(avant.dernier, rupture.jusqua, saut=True)
-        self._ruptures.append(rupture)
+    def _relire(self, lacune: Lacune) -> None:
+        avant = self._lacunes[-1] if len(self._lacunes) > 1 else None  # la première est peut-être déjà en lecture
+        if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+            self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
+            lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
+        self._lacunes.append(lacune)
         self.rattraper()
 
     def _relire_depuis(self, avant: Trade | None) -> None:
@@ -10210,7 +9955,7 @@ class FilTrades(Fil):
         if avant is None or self._dernier is None or avant.est(self._dernier):
             self._rompu = True
         else:
-            self._ruptures.append(Rupture(avant, self._dernier))
+            self._lacunes.append(Lacune(avant, self._dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
@@ -10220,16 +9965,16 @@ class FilTrades(Fil):
     @property
     def _a_confirmer(self) -> bool:
         """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
-        return self.connexion.particularite.trades_a_confirmer > 0 and not self._continuite.se_suivent
+        return self.connexion.particularite.trades_a_confirmer > 0 and not self._suite_d_ids.se_suivent
 
     def _confirmer(self) -> None:
         """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
         if self._a_confirmer and self._confirme is not None and self._dernier is not None:
-            self._relire(Rupture(self._confirme, self._dernier, saut=True))
+            self._relire(Lacune(self._confirme, self._dernier, saut=True))
         self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
 
     def _veiller(self) -> None:
-        if self._ruptures:
+        if self._lacunes:
             self.relancer()
         else:
             self._apaiser()
@@ -10237,66 +9982,72 @@ class FilTrades(Fil):
     @property
     def _est_en_suspens(self) -> bool:
         """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
-        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._ruptures)
+        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         return self._rompu and not self._queue_entendue and not en_file
 
-    def _est_caduque(self, rupture: Rupture) -> bool:
-        """Vrai d'une rupture sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return rupture.jusqua is None and rupture.dernier is not self._dernier
+    def _est_caduque(self, lacune: Lacune) -> bool:
+        """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
+        return lacune.jusqua is None and lacune.dernier is not self._dernier
 
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
-            self._ruptures.append(Rupture(self._dernier, None))
-        while self._ruptures:
-            rupture = self._ruptures[0]
+            self._lacunes.append(Lacune(self._dernier, None))
+        while self._lacunes:
+            lacune = self._lacunes[0]
             try:
-                await self._combler(rupture)
+                await self._combler(lacune)
             except ErreurDefinitive as erreur:
                 journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                self._continuite.sans_juge = True
-                if rupture.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                    self._renoncer(rupture, HORS_FENETRE_API)
-            self._ruptures.remove(rupture)
+                self._suite_d_ids.sans_juge = True
+                if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                    self._renoncer(lacune, HORS_FENETRE_API)
+            self._lacunes.remove(lacune)
 
-    async def _combler(self, rupture: Rupture) -> None:
+    async def _combler(self, lacune: Lacune) -> None:
+        """Rend ce que le REST sert de cette lacune ; insiste un peu : il est parfois en retard sur le flux."""
         heure, neufs = self.connexion.heure_ms(), 0
-        async for page in self._relecteur.relire(rupture):
-            neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
-            self.reveiller()
-        relu = self._relecteur
-        if rupture.saut and (relu.complet or relu.sautent):
-            self._continuite.juger(manquaient=neufs > 0 or not relu.sautent)
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+            async for page in relecture.pages():
+                neufs += len(page)
+                self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+                self.reveiller()
+            relu = relecture.resultat()
+            if lacune.jusqua is None or (relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)):
+                break
+        if lacune.saut and (relu.complet or relu.sautent):
+            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
         trous = relu.trous
-        if not (relu.complet or trous) and rupture.jusqua is not None:
-            trous = rupture.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        if not (relu.complet or trous) and lacune.jusqua is not None:
+            trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.complet and relu.dernier else rupture.dernier
-        if servi.precede(rupture.dernier):
-            servi = rupture.dernier
-        elif servi is not rupture.dernier and rupture.jusqua is None and rupture.dernier is self._dernier:
+        servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        if servi.precede(lacune.dernier):
+            servi = lacune.dernier
+        elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
             self._dernier = servi.nomme()
-        self._conclure(rupture, rupture.etendue(servi.timestamp)[1], trous)
+        self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
 
-    def _renoncer(self, rupture: Rupture, raison: str) -> None:
+    def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        entendue = self._est_caduque(rupture) or (rupture.jusqua is None and self._queue_entendue)
+        entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
         heure = self.connexion.heure_ms()
-        (debut, fin), trous = rupture.etendue(heure), [] if entendue else rupture.trou(heure, raison)
-        if rupture.dernier.id is None and rupture.jusqua is not None and raison == HORS_FENETRE_API:
+        (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
+        if lacune.dernier.id is None and lacune.jusqua is not None and raison == HORS_FENETRE_API:
             # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
-            fin = max(debut, min(rupture.jusqua.timestamp, self.ecoute_depuis))
+            fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(rupture, debut if entendue else fin, trous)
+        self._conclure(lacune, debut if entendue else fin, trous)
 
-    def _conclure(self, rupture: Rupture, fin: int, trous: Sequence[Trou]) -> None:
+    def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
-        debut = rupture.etendue(fin)[0]
-        if rupture.dernier.id and not rupture.saut and not self._est_prouve(debut):
+        debut = lacune.etendue(fin)[0]
+        if lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
-        if rupture.saut and not self._continuite.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+        if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
-                debut = max(debut, rupture.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
+                debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
         self._solder()
         self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
@@ -10316,9 +10067,9 @@ class FilTrades(Fil):
         await super().arreter()
         self._retenir_jusqua = 0.0
         if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._ruptures.append(Rupture(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
-        while self._ruptures:
-            self._renoncer(self._ruptures.popleft(), ECHEC)
+            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        while self._lacunes:
+            self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
 
 
@@ -10337,11 +10088,6 @@ def fin_de_la_suite(trades: Sequence[Any]) -> int | None:
         return None
     debut = int(ids[0])
     return debut + len(ids) if list(map(int, ids)) == list(range(debut, debut + len(ids))) else None
-
-
-def cle_de_trade(trade: Trade) -> tuple[int, int]:
-    """L'ordre de l'exchange : l'instant, puis la séquence de l'id s'il en est une (à défaut, l'ordre d'arrivée)."""
-    return trade.timestamp, (rangs_de(trade.id) or (0, 0))[0]
 
 
 def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
@@ -10816,7 +10562,7 @@ class Flux:
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
-        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].groupe))
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
         for fil in fils:
             par_nature[fil.serie.nature].append(fil)
@@ -11009,26 +10755,24 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
     return lire
 
 
-def lire_secondes(valeur: Any, maximum: float = math.inf) -> float:
+def lire_secondes(maximum: float = math.inf) -> Lire:
     """Une durée en secondes, positive ou nulle."""
-    try:
-        secondes = float(valeur)
-    except (TypeError, ValueError, OverflowError):
-        secondes = math.nan
-    if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
-        raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
-    if secondes > maximum:
-        raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
-    return secondes
+
+    def lire(valeur: Any) -> float:
+        try:
+            secondes = float(valeur)
+        except (TypeError, ValueError, OverflowError):
+            secondes = math.nan
+        if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
+            raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
+        if secondes > maximum:
+            raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
+        return secondes
+
+    return lire
 
 
-GRACE_MAX_S = 86_400.0  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
-
-
-def lire_grace(valeur: Any) -> float:
-    """Une durée en secondes, d'un jour au plus."""
-    return lire_secondes(valeur, GRACE_MAX_S)
-
+lire_grace = lire_secondes(86_400.0)  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
 
 _BOOLEENS = {**dict.fromkeys(("true", "oui", "yes", "on"), True), **dict.fromkeys(("false", "non", "no", "off"), False)}
 
@@ -11056,18 +10800,17 @@ def lire_choix(choix: Iterable[str]) -> Lire:
     return lire
 
 
-def lire_plusieurs(valeur: Any, lire: Callable[[Any], str], quoi: str) -> tuple[str, ...]:
-    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire` ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    lus = tuple(dict.fromkeys(lire(e) for e in elements if str(e).strip()))
-    if not lus:
-        raise ValueError(f"au moins un {quoi} est attendu")
-    return lus
+def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
+    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
+    def lire(valeur: Any) -> tuple[str, ...]:
+        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
+        if not lus:
+            raise ValueError(f"au moins un {quoi} est attendu")
+        return lus
 
-def lire_symboles(valeur: Any) -> tuple[str, ...]:
-    """Des symboles : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_texte, "symbole")
+    return lire
 
 
 def lire_code_timeframe(valeur: Any) -> str:
@@ -11075,11 +10818,6 @@ def lire_code_timeframe(valeur: Any) -> str:
     if "," in str(valeur):
         raise ValueError(f"plusieurs timeframes se donnent par « timeframes » (--timeframes {valeur})")
     return Timeframe.lire(str(valeur).strip()).code
-
-
-def lire_timeframes(valeur: Any) -> tuple[str, ...]:
-    """Des timeframes : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_code_timeframe, "timeframe")
 
 
 def lire_date(valeur: Any) -> int:
@@ -11251,14 +10989,14 @@ class Tache:
         aide="mode de marge")
     symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
-    symbols: tuple[str, ...] = option((), lire=lire_symboles, groupe="marché", valeur="A,B", synonymes=("symboles",),
-        aide="plusieurs symboles, séparés par des virgules")
+    symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
+        synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
     donnee: str = option("ohlcv", choix=HISTOIRES, groupe="marché",
         aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
-    timeframes: tuple[str, ...] = option((), lire=lire_timeframes, groupe="marché", valeur="A,B",
-        aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
+    timeframes: tuple[str, ...] = option((), lire=lire_plusieurs(lire_code_timeframe, "timeframe"), groupe="marché",
+        valeur="A,B", aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
         aide="prix des bougies")
     date_debut: int | None = option(lire=lire_date, groupe="intervalle", valeur="DATE",
@@ -11278,7 +11016,7 @@ class Tache:
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
         aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
-    duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
+    duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
         aide="lignes gardées avant écriture, 5 s au plus")
@@ -11286,7 +11024,7 @@ class Tache:
         aide="niveaux du carnet")
     bougies_vides: str = option("omettre", choix=BOUGIES_VIDES, groupe="flux",
         aide="minutes sans trade, agrégées de trades : absentes, ou plates à la clôture précédente")
-    silence: float = option(60.0, lire=lire_secondes, groupe="flux", valeur="S",
+    silence: float = option(60.0, lire=lire_secondes(), groupe="flux", valeur="S",
         aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
@@ -11320,7 +11058,7 @@ class Tache:
         secret=True, aide="configuration fondue dans celle du constructeur ccxt : objet JSON, ou @fichier.json")
 
     def __repr__(self) -> str:
-        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in _dites(self))
+        dites = (f"{c.name}={'…' if c.metadata['secret'] else repr(v)}" for c, v in options_dites(self))
         return f"{type(self).__name__}({', '.join(dites)})"
 
     @property
@@ -11485,7 +11223,7 @@ class Declaration(Protocol):
 Modele = TypeVar("Modele", bound=Declaration)
 
 
-def _dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
         defaut = champ.default if champ.default is not MISSING else {}
@@ -11539,39 +11277,30 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str]
+    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
 ) -> tuple[Modele | None, list[str]]:
-    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`."""
+    """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
+
+    `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
+    """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += fautes_ensemble(objet, fautes)
+    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
-def construire(valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str) -> Tache:
+def construire(
+    valeurs: Mapping[str, Any], nommer: Callable[[str], str] = str, facultatives: Sequence[str] = ()
+) -> Tache:
     """La tâche que décrivent ces options (noms du YAML) ; ErreurDemande avec toutes les fautes d'un coup."""
-    tache, fautes = lire_options(Tache, valeurs, nommer)
+    tache, fautes = lire_options(Tache, valeurs, nommer, facultatives)
     if tache is None:
         raise ErreurDemande("\n".join(fautes))
     return tache
 
 
-def ecrire_commande(tache: Tache) -> str:
-    """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
-    mots = ["python", "module_ccxt_fr_v2.py"]
-    for champ, valeur in _dites(tache):
-        if champ.metadata["secret"]:
-            continue
-        mots.append(drapeau(champ.name))
-        if champ.name.startswith("date_"):
-            mots.append(en_iso(valeur))
-        elif not isinstance(valeur, bool):
-            mots.append(",".join(valeur) if isinstance(valeur, tuple) else str(valeur))
-    return shlex.join(mots)
-
-
 # Ceux qu'argparse exécute lui-même ; les mêmes à toute ligne de commande du projet.
-_DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("--version",): {
         "action": "version", "version": f"%(prog)s {__version__}", "help": "affiche la version et sort",
     },
@@ -11579,25 +11308,13 @@ _DRAPEAUX_COMMUNS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def table_options(*modeles: type[Any]) -> str:
-    """Le tableau Markdown des options, pour docs/options.md (un test vérifie qu'il y est)."""
-    lignes = ["| option | valeur | défaut | sens |", "|---|---|---|---|"]
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        declaration = champ.metadata
-        noms = ", ".join(f"`{drapeau(nom)}`" for nom in (champ.name, *declaration["synonymes"]))
-        valeur = " ".join(f"`{c}`" for c in declaration["choix"]) or declaration["valeur"] or "drapeau"
-        lignes.append(f"| {noms} | {valeur} | {_defaut_lisible(champ)} | {declaration['aide']} |")
-    for noms_de_drapeau, reglages in _DRAPEAUX_COMMUNS.items():
-        lignes.append(f"| {', '.join(f'`{nom}`' for nom in noms_de_drapeau)} | drapeau | non | {reglages['help']} |")
-    return "\n".join(lignes)
-
-
 def drapeau(nom: str) -> str:
     """`date_debut` -> `--date-debut`."""
     return "--" + nom.replace("_", "-")
 
 
-def _defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
+    """Le défaut d'une option, tel que l'aide le dit."""
     if champ.metadata["defaut_aide"]:
         return str(champ.metadata["defaut_aide"])
     if champ.default in (None, MISSING, ()):
@@ -11623,7 +11340,8 @@ ETATS = {
     "interrompue": CODE_ECHEC,
     "echec": CODE_ECHEC,
 }
-GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_ECHEC, CODE_OCCUPE, CODE_DEMANDE)
+# Du moins au plus grave : une sortie occupée passe d'elle-même, et ne cache pas l'échec d'une autre tâche.
+GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_OCCUPE, CODE_ECHEC, CODE_DEMANDE)
 
 
 @dataclass
@@ -11804,19 +11522,23 @@ class Memoire:
         return trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *self._tables]), self.type_donnee)
 
 
+Ecrivain: TypeAlias = Sortie | Memoire
+
 # --- Contexte d'une tâche ---
 
 
 @dataclass(frozen=True)
 class Contexte:
-    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, exchanges déjà ouverts s'il y en a.
+    """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `a_relire` : d'une réparation, tout ce qu'il faut demander. `seule` : ces exchanges ne serviront à aucune autre.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
+    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
     env: Path = Path(".env")
-    parc: Parc | None = None
+    pauses: Pauses | None = None
+    ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
     a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
 
@@ -11882,7 +11604,7 @@ def _nom_de_fichier(symbole: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
+async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
     if not tache.hors_ligne:
         yield {}
@@ -11906,43 +11628,40 @@ def module_embarque(exchange: str) -> Any:
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
-    return Reglages(
-        exchange=tache.exchange,
-        type_marche=tache.type_marche,
-        sous_type=tache.sous_type,
-        mode_marge=tache.mode_marge,
-        timeout=tache.timeout,
-        essais=tache.essais,
-        sandbox=tache.sandbox,
-        hors_ligne=tache.hors_ligne,
-        proxy=tache.proxy,
-        options=tache.options,
-        params=tache.params,
-        config_ccxt=fondre_dicts(config, tache.config_ccxt),
-        identifiants={} if tache.hors_ligne else lire_identifiants(tache.exchange, env),
-        secrets=() if tache.hors_ligne else secrets_connus(env),
-    )
+    reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
+    reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
+    if not tache.hors_ligne:
+        reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
+    return Reglages(**reglages)
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
     """La connexion d'une tâche, à l'exchange vrai ou embarqué ; fermée quoi qu'il arrive."""
-    if contexte is None or contexte.parc is None:
-        async with _bourse_embarquee(tache) as config, connecter(reglages_de(tache, config)) as connexion:
+    contexte = contexte or Contexte()
+    if contexte.ouvrir is not None:
+        async with contexte.ouvrir(tache, contexte.env) as connexion:
             yield connexion
         return
-    allure = (tache.hors_ligne, tache.exchange, tache.stream is not None)
-    config = await contexte.parc.partager(allure, lambda: _bourse_embarquee(tache))
-    reglages = reglages_de(tache, config, contexte.env)
-    async with contexte.parc.connecter(reglages, tache.hors_ligne and tache.stream) as connexion:
-        yield connexion
+    async with bourse_embarquee(tache) as config:
+        reglages = reglages_de(tache, config, contexte.env)
+        debit = debit_de(reglages, contexte.pauses)
+        debit.respecter_la_pause(tache.exchange)
+        try:
+            async with connecter(reglages, debit) as connexion:
+                yield connexion
+        finally:
+            debit.laisser()
+            if contexte.pauses is not None:
+                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
 async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncIterator[Connexion]:
-    """La connexion d'une tâche, demande contrôlée sans requête."""
+    """La connexion d'une tâche, demande contrôlée sans requête, pour tous ses timeframes."""
     async with ouvrir_connexion(tache, contexte) as connexion:
-        controler_demande(connexion, tache)
+        for partie in tache.parties:
+            controler_demande(connexion, partie)
         yield connexion
 
 
@@ -11988,7 +11707,7 @@ def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Co
 
     La session est fermée à la sortie, erreur et annulation comprises. Lève ErreurDemande.
     """
-    return ouvrir_connexion(construire({"symbole": "-", **options}))
+    return ouvrir_connexion(construire(options, facultatives=("symbole",)))
 
 
 def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Serie]:
@@ -12063,116 +11782,74 @@ async def executer_async(
     à mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
-    bilan = bilan or Bilan(tache.exchange)
+    bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
-    if tache.timeframes:
-        await _executer_parties(tache, bilan, suivi, puits, contexte)
-        return bilan
-    depart = time.monotonic()
+    depart_s = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
-        try:
+        with compter(connexion, bilan, depart_s):
             async with groupe_de_taches() as taches:
                 taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            series = resoudre_series(connexion, tache, bilan)
-            ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
-            with ecrivain:
-                presse = True
-                try:
-                    execution = _ExecutionFlux if tache.stream else _Execution
-                    lecture = execution(connexion, tache, ecrivain, bilan, suivi or (lambda _: None))
-                    lecture.a_relire = contexte.a_relire
-                    await lecture.lire(series)
-                    presse = False
-                finally:
-                    bilan.modifie = ecrivain.finir(presse=presse)
-                    bilan.octets = ecrivain.octets
-        finally:
-            bilan.requetes, bilan.essais = connexion.requetes, connexion.nombre_essais
-            bilan.duree_s = time.monotonic() - depart
+            if tache.en_une_passe:
+                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
+                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
+            elif tache.timeframes:
+                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            else:
+                await _executer(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
 
+@contextlib.contextmanager
+def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan | None = None) -> Iterator[None]:
+    """Porte au bilan les requêtes et les essais d'une connexion, sauf ceux déjà portés `ailleurs`, et le temps."""
+    try:
+        yield
+    finally:
+        bilan.requetes = connexion.requetes - (ailleurs.requetes if ailleurs else 0)
+        bilan.essais = connexion.nombre_essais - (ailleurs.essais if ailleurs else 0)
+        bilan.duree_s = time.monotonic() - depart_s
+
+
 async def _executer_parties(
-    tache: Tache, bilan: Bilan, suivi: Suivi | None, puits: Memoire | None, contexte: Contexte
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    """Un timeframe après l'autre, ou tous ensemble ; un seul que l'exchange ne sert pas, et rien n'est écrit."""
-    for partie in tache.parties:
-        async with ouvrir_tache(partie, contexte):
-            pass
-    if tache.en_une_passe:
-        await _executer_en_une_passe(tache, bilan, suivi or (lambda _: None), contexte)
-        return
+    """Un timeframe après l'autre ; chacun a son bilan."""
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
         try:
-            await executer_async(partie, suivi=suivi, puits=puits, bilan=sien, contexte=contexte)
+            with compter(connexion, sien, time.monotonic(), bilan):
+                await _executer(connexion, partie, sien, suivi, contexte)
+            sien.conclure()
         finally:
             bilan.absorber(sien)
-    bilan.conclure()
 
 
-async def _executer_en_une_passe(tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Les timeframes d'une même histoire de trades, lue une fois ; chacun a son bilan, et son fichier ou sa base."""
-    depart = time.monotonic()
-    siens = [Bilan(tache.exchange) for _ in tache.parties]
-    async with ouvrir_tache(tache.parties[0], contexte) as connexion:
-        ecrivains: dict[Path, Sortie] = {}
+async def _executer(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
+) -> None:
+    """Une tâche d'un seul timeframe, sur une connexion prête."""
+    series = resoudre_series(connexion, tache, bilan)
+    execution = ExecutionFlux if tache.stream else Execution
+    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
+        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+
+
+@contextlib.contextmanager
+def tenir(ecrivain: Ecrivain, bilan: Bilan) -> Iterator[Ecrivain]:
+    """La sortie, tenue ; elle est finie quoi qu'il arrive, et au plus court après une erreur ou un signal."""
+    with ecrivain:
+        presse = True
         try:
-            await connexion.preparer(tache.demandes, seuls=contexte.seule)
-            executions = []
-            for partie, sien in zip(tache.parties, siens, strict=True):
-                series = resoudre_series(connexion, partie, sien)
-                ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
-                ecrivain = ecrivains.setdefault(ecrivain.chemin, ecrivain)  # une base les tient tous
-                executions.append((_Execution(connexion, partie, ecrivain, sien, suivi), series))
-            with contextlib.ExitStack() as pile:
-                for ecrivain in ecrivains.values():
-                    pile.enter_context(ecrivain)
-                presse = True
-                try:
-                    await _lire_ensemble(executions)
-                    presse = False
-                finally:
-                    for chemin, ecrivain in ecrivains.items():
-                        premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
-                        premier.modifie, premier.octets = ecrivain.finir(presse=presse), ecrivain.octets
+            yield ecrivain
+            presse = False
         finally:
-            siens[0].requetes, siens[0].essais = connexion.requetes, connexion.nombre_essais
-            siens[0].duree_s = time.monotonic() - depart
-            for sien in siens:
-                sien.conclure()
-                bilan.absorber(sien)
-    bilan.conclure()
-
-
-async def _lire_ensemble(executions: Sequence[tuple[_Execution, Sequence[Serie]]]) -> None:
-    """Chaque symbole une fois, pour tous ses timeframes."""
-    par_symbole: dict[str, list[tuple[_Execution, Serie]]] = {}
-    for execution, series in executions:
-        for serie in series:
-            par_symbole.setdefault(serie.cle.symbole, []).append((execution, serie))
-    async with groupe_de_taches() as taches:
-        for membres in par_symbole.values():
-            bilans = [execution.suivre(serie) for execution, serie in membres]
-            taches.create_task(executions[0][0].sous_garde(_copier_ensemble(membres, bilans), bilans))
-
-
-async def _copier_ensemble(membres: Sequence[tuple[_Execution, Serie]], bilans: Sequence[BilanSerie]) -> None:
-    """D'une même lecture à chaque écrivain, lot par lot."""
-    copies = [await e.preparer(serie, bilan) for (e, serie), bilan in zip(membres, bilans, strict=True)]
-    sources = [copie.source for copie in copies]
-    ensemble = histoires("trades").lots_ensemble(sources, [copie.intervalles for copie in copies])
-    async with contextlib.aclosing(ensemble) as lots:
-        async for rang, lot in lots:
-            membres[rang][0].prendre(copies[rang], lot)
-    for (execution, _), copie in zip(membres, copies, strict=True):
-        execution.achever(copie)
+            bilan.modifie, bilan.octets = ecrivain.finir(presse=presse), ecrivain.octets
 
 
 @dataclass
-class _Copie:
+class Copie:
     """Une série en cours de lecture : d'où elle vient, ce qui en est à lire, ce qu'elle a donné."""
 
     bilan: BilanSerie
@@ -12181,15 +11858,20 @@ class _Copie:
     intervalles: list[Intervalle]
 
 
-class _Execution:
+class Execution:
     """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
 
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
-
     def __init__(
-        self, connexion: Connexion, tache: Tache, ecrivain: Sortie | Memoire, bilan: Bilan, suivi: Suivi
+        self,
+        connexion: Connexion,
+        tache: Tache,
+        ecrivain: Ecrivain,
+        bilan: Bilan,
+        suivi: Suivi,
+        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
     ) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
+        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -12236,7 +11918,7 @@ class _Execution:
                 self.prendre(copie, lot)
         self.achever(copie)
 
-    async def preparer(self, serie: Serie, bilan: BilanSerie) -> _Copie:
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> Copie:
         """Ouvre la source d'une série, et fixe ce qui en est à lire."""
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
@@ -12245,9 +11927,9 @@ class _Execution:
             permis = [source.demande] if isinstance(source, Historique) else intervalles
             intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
-        return _Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, intervalles)
 
-    def prendre(self, copie: _Copie, lot: Lot) -> None:
+    def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
@@ -12255,7 +11937,7 @@ class _Execution:
             lignes, series = lot.lignes.num_rows, len(self.bilan.series)
             self.suivi(Avancement(lot.cle, atteint, copie.source.demande, lignes, series))
 
-    def achever(self, copie: _Copie) -> None:
+    def achever(self, copie: Copie) -> None:
         """Conclut une série lue jusqu'au bout."""
         bilan, demande = copie.bilan, copie.source.demande
         bilan.demande = demande
@@ -12350,17 +12032,10 @@ class _Execution:
 
     def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
         """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        tache = self.tache
-        hors = any(trou.raison == HORS_FENETRE_API for trou in partiels)
-        if not (hors and cle.a_une_grille and cle.prix == "last" and self.connexion.particularite.portee):
-            return ""
-        if tache.stream or tache.donnee != "ohlcv":
-            return ""
-        with contextlib.suppress(DependanceAbsente):
-            if histoires("trades").sert_les_trades(self.connexion, self.connexion.api.markets[cle.symbole]):
-                seule = dataclasses.replace(tache, symbole=cle.symbole, symbols=(), sortie=self.bilan.sortie)
-                commande = f"{ecrire_commande(seule)} --donnee trades --trades-vers-ohlcv"
-                return f". Ses trades remontent plus loin, et font ces bougies : {commande}"
+        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
+        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
+            with contextlib.suppress(DependanceAbsente):
+                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
         return ""
 
 
@@ -12525,7 +12200,7 @@ class Allure:
         return ", ".join(morceaux)
 
 
-class _ExecutionFlux(_Execution):
+class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
     async def lire(self, series: Sequence[Serie]) -> None:
@@ -12550,23 +12225,23 @@ class _ExecutionFlux(_Execution):
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
-        echeance = math.inf if self.tache.duree is None else self._boucle.time() + self.tache.duree
         try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - self._boucle.time()) > 0:
-                attente = max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
-                self._garder(await flux.suivants(min(reste, attente)))
-                await self._ecrire_si_du()
-                self._battre(flux)
-            self._garder(await flux.conclure())
+            async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
+                async for lots in recus:
+                    self._garder(lots)
+                    await self._ecrire_si_du()
+                    self._battre(flux)
         finally:
-            await flux.arreter()
             self._garder(flux.collecter())
             if self._ecriture is not None:
                 await asyncio.wait([self._ecriture])
             self._ecrire_tampon(self._tampon)
             for fil in flux.fils:
                 self._conclure_fil(fil)
+
+    def _attente(self) -> float:
+        """Le temps que le tampon admet avant d'être écrit."""
+        return max(0.0, self._depuis + FLUSH_MAX_S - self._boucle.time()) if self._tampon else FLUSH_MAX_S
 
     def _garder(self, lots: Sequence[Lot]) -> None:
         if lots and not self._tampon:
@@ -12655,6 +12330,21 @@ class _ExecutionFlux(_Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
+async def suivre_flux(
+    flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
+) -> AsyncGenerator[list[Lot]]:
+    """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
+    try:
+        flux.demarrer()
+        while flux.vivant and (reste := echeance - horloge()) > 0:
+            yield await flux.suivants(min(reste, attente()))
+        yield await flux.conclure()
+    finally:
+        await flux.arreter()
+
+
 def _trades_de(table: pa.Table) -> list[Trade]:
     valeurs = en_tuples(table, ("id", "side", "price", "amount"))
     return [Trade(instant, *lues) for instant, lues in zip(instants_de(table), valeurs, strict=True)]
@@ -12674,17 +12364,10 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
         series = resoudre_series(connexion, tache, bilan)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
-        horloge = asyncio.get_running_loop().time
-        echeance = math.inf if tache.duree is None else horloge() + tache.duree
-        try:
-            flux.demarrer()
-            while flux.vivant and (reste := echeance - horloge()) > 0:
-                for lot in await flux.suivants(min(reste, FLUSH_MAX_S)):
+        async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
+            async for lots in recus:
+                for lot in lots:
                     yield lot
-            for lot in await flux.conclure():
-                yield lot
-        finally:
-            await flux.arreter()
 
 
 # --- Bibliothèque ---
@@ -12749,27 +12432,22 @@ def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -
 def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     """Les lignes des séries demandées, dans leurs bornes."""
     instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.array([False] * 0, pa.bool_()) if not table.num_rows else None
+    gardees = pa.repeat(False, table.num_rows)
     for serie in series:
         debut, fin = serie.demande or (0, 0)
         masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
         for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
             masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = masque if gardees is None else pc.or_(gardees, masque)
-    return table.filter(gardees) if gardees is not None else table.slice(0, 0)
-
-
-def _une_boucle_tourne() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        gardees = pc.or_(gardees, masque)
+    return table.filter(gardees)
 
 
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
-    if not _une_boucle_tourne():
+    boucle = None
+    with contextlib.suppress(RuntimeError):
+        boucle = asyncio.get_running_loop()
+    if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
     with concurrent.futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
@@ -12871,7 +12549,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
         groupes[nom] = groupe
         _ajouter_drapeau(groupe, champ)
     divers = resultat.add_argument_group("divers")
-    for noms, reglages in _DRAPEAUX_COMMUNS.items():
+    for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)
     return resultat
 
@@ -12879,7 +12557,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> Analyseu
 def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     """Un drapeau par option ; argparse ne fait que découper, `lire_options` contrôle."""
     declaration = champ.metadata
-    defaut = _defaut_lisible(champ)
+    defaut = defaut_lisible(champ)
     aide = declaration["aide"].replace("%", "%%") + ("" if defaut in ("–", "non") else f" (défaut : {defaut})")
     noms = [drapeau(nom) for nom in (champ.name, *declaration["synonymes"])]
     if isinstance(champ.default, bool):
@@ -12927,10 +12605,9 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
     )
     de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    if (valeurs.get("lister") or valeurs.get("verifier")) and "symbols" not in de_tache:  # même mal écrits
-        de_tache.setdefault("symbole", "-")
     forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau)
+    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
+    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
     if forme is not None and forme not in FORMES_DE_LISTE:
         choix = ", ".join(FORMES_DE_LISTE)
         inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
@@ -12985,7 +12662,6 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
-    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(min(getattr(logging, nom.upper()) for nom in (niveau, *niveaux_des_taches)))
     journal.propagate = False
@@ -12995,17 +12671,12 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
 
 
 class _Forme(logging.Formatter):
-    """Une ligne de journal, dont rien ne pilote le terminal ; seuls nos sauts de ligne y restent."""
+    """Une ligne de journal, au nom de sa tâche dans un lot ; rien n'y pilote le terminal, seuls nos sauts de ligne."""
 
     def format(self, record: logging.LogRecord) -> str:
+        nom = getattr(record, "nom_tache", None) or TACHE_COURANTE.get()
+        record.tache = f"{nom} : " if nom else ""
         return neutraliser(super().format(record), sauf="\n")
-
-
-def _nommer_tache(ligne: logging.LogRecord) -> bool:
-    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
-    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
-    ligne.tache = f"{nom} : " if nom else ""
-    return True
 
 
 class Progression:
@@ -13093,10 +12764,9 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     progression = Progression(active=journal.isEnabledFor(logging.INFO))
-    pauses = Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent)
+    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
     try:
-        async with Parc(pauses) as parc:
-            await executer_async(tache, suivi=progression, bilan=bilan, contexte=Contexte(parc=parc, seule=True))
+        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
     finally:
         progression.fermer()
     dire_la_fin(bilan)
@@ -13170,6 +12840,9 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
+RAPPORT = ("rapport", "Une page --rapport")
+
+
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
@@ -13184,26 +12857,15 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:
-        echec = ecrire_rapport(execution.rapport, [("", bilan)], tache.sqlite_table)
+        page, bilans = execution.rapport, [("", bilan)]
+        echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
     if execution.bilan is not None:
         return ecrire_bilan(execution.bilan, bilan)
     return bilan.code
 
 
-class CompteRendu(Protocol):
-    """Ce qu'une commande remplit : le bilan d'une tâche, ou celui d'un lot."""
-
-    code: int
-
-    def refuser(self, erreur: ErreurCollecte) -> None:
-        """La commande s'est arrêtée sur cette erreur."""
-
-    def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté la commande."""
-
-    def en_dict(self) -> dict[str, Any]:
-        """Le bilan, en types JSON."""
+CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
@@ -13225,7 +12887,7 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
     if execution.rapport is not None:
-        annexe("rapport", USAGE_RAPPORT)  # ce qui manquerait se dit avant de télécharger
+        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     lignes: list[str] = []
@@ -13255,22 +12917,6 @@ def imprimer(lignes: Iterable[str]) -> None:
 def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
     """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
     return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-USAGE_RAPPORT = "Une page --rapport"
-
-
-def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
-    """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
-    try:
-        page = annexe("rapport", USAGE_RAPPORT).rediger(bilans, table=table)
-        octets = page.encode(errors="backslashreplace")
-        ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
-    except ErreurCollecte as refus:
-        journal.error("%s", refus.complet())
-        return CODE_ECHEC
-    journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
-    return CODE_SUCCES
 
 
 def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:

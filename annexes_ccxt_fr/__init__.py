@@ -4,10 +4,16 @@
 - `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `lot` : un fichier YAML de tâches, son plan, son exécution ;
+- `parc` : ce que partagent les connexions de plusieurs tâches ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
+- `passe` : plusieurs timeframes d'une même histoire de trades ;
+- `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
+- `configuration` : contrôler `config_ccxt` ;
+- `colonnes` : lire une page de bougies deux fois plus vite ;
+- `paquets` : importer une classe de ccxt sans les cent autres ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -46,7 +47,6 @@ from module_ccxt_fr_v2 import (
     Intervalle,
     Lot,
     OptionsExecution,
-    Parc,
     PasLeNotre,
     Pauses,
     Progression,
@@ -762,7 +762,7 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
         progression = Progression(active=journal.isEnabledFor(logging.INFO))
         try:
             async with Parc(Pauses(chemin.parent)) as parc:
-                rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(parc=parc))
+                rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(ouvrir=parc.ouvrir))
         finally:
             progression.fermer()
         partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
