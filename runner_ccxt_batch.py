@@ -124,7 +124,7 @@ def conduire(demande: lot.OptionsLot, plan: lot.Plan) -> int:
         echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
         bilan.code = bilan.code or echec or collecte.CODE_SUCCES
     for page, taches in lot.rapports(plan, bilan, demande.rapport).items():
-        echec = collecte.ecrire_rapport(page, taches)
+        echec = collecte.annexe(*collecte.RAPPORT).ecrire_rapport(page, taches)
         bilan.code = bilan.code or echec
     if demande.bilan is not None:
         bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)

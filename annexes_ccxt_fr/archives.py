@@ -123,7 +123,6 @@ JOUR = Timeframe.lire("1d")
 MOIS = Timeframe.lire("1M")
 JOURS_SEULS = 3  # de si peu de jours, les fichiers d'un jour coûtent moins que celui du mois
 TRADES_SEULS = 15  # un mois de trades pèse ce que pèsent ses jours : il faut en vouloir la moitié
-PART_MIN = 0.25  # de la période d'un fichier de trades : en deçà, l'API coûte moins
 RETARD_JOUR_MS, RETARD_MOIS_MS = 3 * JOUR_MS, 35 * JOUR_MS  # en deçà, un fichier absent n'est pas encore paru
 FENETRE_INVERSE_MS = 200 * JOUR_MS  # ce que l'API des contrats inverses admet entre début et fin
 ECART_DE_VOLUME = 1e-12  # deux sommes des mêmes flottants, dans un autre ordre
@@ -179,6 +178,11 @@ class Depot:
         self.connexion = connexion
         self.octets = 0
         self.latence_s = 0.0  # la plus courte réponse
+
+    @property
+    def attente_s(self) -> float:
+        """Ce que suppose une estimation avant chaque réponse : la plus courte vue, et pas moins que d'usage."""
+        return max(self.latence_s, LATENCE_SUPPOSEE_S)
 
     async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
         """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas."""
@@ -266,14 +270,10 @@ class DepotHttp(Depot):
         super().__init__(connexion)
         self.hote = hote
         self._places = asyncio.Semaphore(CONNEXIONS)
-        self._essais = Essais(ESSAIS, noter=self._noter_essai)
+        self._essais = Essais(ESSAIS, noter=connexion.noter_essai)
         self._a_repondu = False
         self._echecs = 0
         self._muet = False
-
-    def _noter_essai(self, essai: int, sur: int, erreur: ErreurTemporaire, attente_s: float) -> None:
-        self.connexion.nombre_essais += 1
-        journal.warning("%s. Nouvel essai %d/%d dans %.1f s.", erreur, essai + 1, sur, attente_s)
 
     async def prendre(self, cle: str, vers: IO[bytes]) -> str | None:
         """Copie ce fichier et rend sa somme SHA-256 ; None s'il n'existe pas. Silence si l'hôte ne répond plus."""
@@ -504,13 +504,13 @@ def _membre(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def _texte_de(fichier: IO[bytes]) -> bytes:
-    """Le CSV d'un zip, en entier. Lève Ecarte."""
+    """Le CSV d'un zip, en entier, sans son en-tête. Lève Ecarte."""
     try:
         with zipfile.ZipFile(fichier) as archive:
             membre = _membre(archive)
             if membre.file_size > CSV_MAX:
                 raise Ecarte(f"il pèse {taille_lisible(membre.file_size)} décompressé")
-            return archive.read(membre)
+            return _sans_entete(archive.read(membre))
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
 
@@ -530,20 +530,21 @@ def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_vo
     return table
 
 
+def _sans_entete(texte: bytes) -> bytes:
+    """Un CSV sans son en-tête, qui est là ou non selon les années : son premier octet le dit."""
+    return texte if texte[:1].isdigit() else texte.partition(b"\n")[2]
+
+
 def _lire_csv(texte: bytes, natures: Mapping[str, pa.DataType]) -> pa.Table:
-    """Les colonnes f0, f1… d'un CSV dont l'en-tête, selon les années, est là ou non : son premier octet le dit."""
-    if not texte.strip():
+    """Les colonnes f0, f1… d'un CSV sans en-tête. Lève Ecarte."""
+    if not texte or texte.isspace():
         return pa.table({nom: pa.array([], nature) for nom, nature in natures.items()})
-    entete = not texte[:1].isdigit()
-    lecture = pyarrow.csv.ReadOptions(
-        autogenerate_column_names=True, skip_rows=int(entete), use_threads=False, block_size=8 << 20
-    )
+    lecture = pyarrow.csv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=8 << 20)
     conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
+    texte += b"" if texte.endswith(b"\n") else b"\n"  # d'une seule ligne qui ne finit pas, Arrow dit « vide »
     try:
         return pyarrow.csv.read_csv(pa.BufferReader(texte), read_options=lecture, convert_options=conversion)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
-        if entete and not texte.partition(b"\n")[2].strip():
-            return _lire_csv(b"", natures)
         raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
 
 
@@ -760,7 +761,7 @@ class SourceArchives:
         bougies = [self.timeframe.compter(*intervalle) for intervalle in intervalles]
         requetes = sum(math.ceil(nombre / limite) for nombre in bougies)
         bride_s = bride_de(self._historique.connexion, self._serie, "klines", requetes, limite)
-        octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._latence_s / PAGES_DE_FRONT
+        octets, attente_s = OCTETS_ZIP * sum(bougies), requetes * self._depot.attente_s / PAGES_DE_FRONT
         return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 
     def _devis_archives(self, debut: int, fin: int, plan: _Plan) -> Devis:
@@ -774,13 +775,9 @@ class SourceArchives:
         )
         requetes = 2 * len(plan.tranches) + avant
         # La liste et les jours de l'API d'abord ; puis chaque somme de contrôle, puis son fichier.
-        attente_s = self._latence_s * (avant + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
+        attente_s = self._depot.attente_s * (avant + max(2.0, 2 * len(plan.tranches) / CONNEXIONS))
         duree_s = attente_s + octets / DEBIT_SUPPOSE
         return Devis(requetes + reste.requetes, octets + reste.octets, duree_s + reste.duree_s)
-
-    @property
-    def _latence_s(self) -> float:
-        return max(self._depot.latence_s, LATENCE_SUPPOSEE_S)
 
     def _poids(self, tranche: Tranche, plan: _Plan) -> int:
         """La taille que dit la liste, sinon une estimation."""
@@ -934,7 +931,8 @@ def _somme(devis: Sequence[Devis]) -> Devis:
 
 # --- Les trades ---
 
-LIGNES_PAR_LOT = 100_000
+LIGNES_PAR_LOT = 50_000
+BLOC_CSV = 1 << 20  # de texte, lu d'un coup
 # D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
 OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
 _COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
@@ -951,35 +949,39 @@ def lire_trades(fichier: IO[bytes], natures: Mapping[str, pa.DataType] = _NATURE
     """
     noms = [_COLONNES_TRADES[colonne] for colonne in natures]
     try:
-        with zipfile.ZipFile(fichier) as archive:
-            membre = _membre(archive)
-            with archive.open(membre) as tete:
-                premier = tete.read(1)
-            if not premier:
-                return
-            lecture = pyarrow.csv.ReadOptions(
-                autogenerate_column_names=True, skip_rows=int(not premier.isdigit()), use_threads=False,
-                block_size=1 << 20,
-            )  # fmt: skip
-            conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
-            with archive.open(membre) as flux:
-                blocs: list[pa.RecordBatch] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
-                for bloc in pyarrow.csv.open_csv(flux, read_options=lecture, convert_options=conversion):
-                    blocs.append(bloc)
-                    if sum(map(len, blocs)) >= LIGNES_PAR_LOT:
-                        yield _trades_lus(blocs, noms)
-                        blocs = []
-                if any(map(len, blocs)):
+        with zipfile.ZipFile(fichier) as archive, archive.open(_membre(archive)) as flux:
+            blocs: list[pa.Table] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
+            for texte in _par_lignes_entieres(flux):
+                blocs.append(_lire_csv(texte, natures))
+                if sum(bloc.num_rows for bloc in blocs) >= LIGNES_PAR_LOT:
                     yield _trades_lus(blocs, noms)
+                    blocs = []
+            if any(bloc.num_rows for bloc in blocs):
+                yield _trades_lus(blocs, noms)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
         raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
-        raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
 
 
-def _trades_lus(blocs: Sequence[pa.RecordBatch], noms: Sequence[str]) -> pa.Table:
+def _par_lignes_entieres(flux: IO[bytes]) -> Iterator[bytes]:
+    """Le texte d'un CSV, sans son en-tête, par blocs qui ne coupent aucune ligne.
+
+    Lu ici : laissé aux fils d'Arrow, chacun d'eux gardait sa part de mémoire.
+    """
+    reste = _sans_entete(flux.readline(BLOC_CSV))
+    while octets := flux.read(BLOC_CSV):
+        coupe = octets.rfind(b"\n") + 1
+        if coupe:
+            yield reste + octets[:coupe]
+            reste = b""
+        reste += octets[coupe:]
+        if len(reste) > BLOC_CSV:
+            raise Ecarte("une ligne n'y finit pas")
+    yield reste
+
+
+def _trades_lus(blocs: Sequence[pa.Table], noms: Sequence[str]) -> pa.Table:
     """Des blocs d'un CSV en une table, les instants en ms. Lève Ecarte."""
-    table = pa.Table.from_batches(blocs).rename_columns(list(noms))
+    table = pa.concat_tables(blocs).rename_columns(list(noms))
     if any(colonne.null_count for colonne in table.columns):
         raise Ecarte("il y manque une valeur")
     return table.set_column(3, "timestamp", en_ms(table["timestamp"]))
@@ -1054,6 +1056,11 @@ class _HistoireDesArchives:
         return reste_a_lire(self.demande, self._histoire.fiche, ailleurs=True)
 
 
+def _est_entamee(tranche: Tranche) -> bool:
+    """Vrai d'un fichier dont on ne veut qu'une part."""
+    return (tranche.debut, tranche.fin) != tranche.periode
+
+
 class TradesDesArchives(_HistoireDesArchives):
     """Les trades d'une série, lus dans les fichiers publics, et par l'API pour le reste.
 
@@ -1062,7 +1069,7 @@ class TradesDesArchives(_HistoireDesArchives):
     """
 
     def __init__(self, histoire: Histoire, depot: Depot, source: str) -> None:
-        """`source` : « archives », ou « auto » pour n'ouvrir que les fichiers dont on veut assez."""
+        """`source` : « archives », ou « auto » pour n'ouvrir que les fichiers qui coûtent moins que l'API."""
         super().__init__(histoire, depot, source)
         genre = genre_de(self._serie.marche)
         self._suivis = genre == "spot"
@@ -1078,10 +1085,9 @@ class TradesDesArchives(_HistoireDesArchives):
         """Les lots des fichiers, et entre eux ceux de l'API pour ce qu'ils n'ont pas prouvé : dans l'ordre du temps."""
         if not self._lisible:
             journal.info("%s : les trades de ce marché se lisent à l'API.", self._serie.cle)
-        for debut, fin in intervalles:
-            tranches = await self._planifier(debut, fin) if self._lisible else []
+        for intervalle, tranches in zip(intervalles, await self._planifier(intervalles), strict=True):
             await self._lire_les_volumes(tranches)
-            async with contextlib.aclosing(self._entre(debut, fin, tranches)) as lots:
+            async with contextlib.aclosing(self._entre(*intervalle, tranches)) as lots:
                 async for lot in lots:
                     yield lot
 
@@ -1109,20 +1115,41 @@ class TradesDesArchives(_HistoireDesArchives):
             async for lot in lots:
                 yield lot
 
-    async def _planifier(self, debut: int, fin: int) -> list[Tranche]:
-        heure = self._connexion.heure_ms()
-        possibles = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, None, TRADES_SEULS)
+    async def _planifier(self, intervalles: Sequence[Intervalle]) -> list[list[Tranche]]:
+        """Les fichiers où lire chaque intervalle ; `auto` laisse à l'API ce qu'elle rendrait à moindre coût."""
+        if not self._lisible:
+            return [[] for _ in intervalles]
         mois: set[str] | None = None
-        if any(tranche.cadence == "monthly" for tranche in possibles):
+        if any(t.cadence == "monthly" for intervalle in intervalles for t in self._tranches(intervalle, None)):
             mois = await parus(self._depot, self._rayon.prefixe("monthly"))
+        plans = [self._tranches(intervalle, mois) for intervalle in intervalles]
+        if self._source == AUTO and any(_est_entamee(tranche) for plan in plans for tranche in plan):
+            debut, fin = intervalles[0][0], intervalles[-1][1]
+            par_ms = await self._histoire.parcours.compter(debut, fin) / (fin - debut)
+            plans = [[t for t in plan if self._vaut_son_fichier(t, par_ms)] for plan in plans]
+        return plans
+
+    def _tranches(self, intervalle: Intervalle, mois: set[str] | None) -> list[Tranche]:
+        """Ce que l'on veut de chaque fichier qui touche cet intervalle."""
+        debut, fin = intervalle
+        heure = self._connexion.heure_ms()
         entieres = decouper(JOUR.plancher(debut), JOUR.plafond(fin), JOUR, heure, mois, TRADES_SEULS)
-        voulues = [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
-        part = PART_MIN if self._source == AUTO else 0.0  # d'un jour de deux millions de trades, une heure est à l'API
-        return [t for t in voulues if t.fin - t.debut >= part * (t.periode[1] - t.periode[0])]
+        return [t._replace(debut=max(t.debut, debut), fin=min(t.fin, fin)) for t in entieres]
+
+    def _vaut_son_fichier(self, tranche: Tranche, par_ms: float) -> bool:
+        """Vrai d'un fichier voulu entier, ou qui coûte moins que d'en demander à l'API ce qu'on en veut.
+
+        D'un jour de deux millions de trades, une heure est à l'API. Ce qu'elle ne sert plus n'est qu'aux fichiers.
+        """
+        if not par_ms or not _est_entamee(tranche):
+            return True
+        debut, fin = tranche.periode
+        fichier_s = 2 * self._depot.attente_s + OCTETS_ZIP_TRADE * par_ms * (fin - debut) / DEBIT_SUPPOSE
+        return fichier_s < self._devis_api(round(par_ms * (tranche.fin - tranche.debut)), 1).duree_s
 
     async def devis(self, intervalles: Sequence[Intervalle], nombre: int) -> tuple[Devis, Devis]:
         """Ce que coûteraient `nombre` trades par l'API seule, et par les fichiers que lirait cette source."""
-        tranches = [t for i in intervalles for t in (await self._planifier(*i) if self._lisible else [])]
+        tranches = [tranche for plan in await self._planifier(intervalles) for tranche in plan]
         duree = sum(fin - debut for debut, fin in intervalles)
         par_ms = nombre / max(duree, 1)
         reste = max(0, duree - sum(t.fin - t.debut for t in tranches))
@@ -1137,15 +1164,14 @@ class TradesDesArchives(_HistoireDesArchives):
         api = self._devis_api(nombre, len(intervalles))
         du_reste = self._devis_api(round(par_ms * reste), len(intervalles) if reste else 0)
         requetes = 2 * len(tranches) + len({t.cadence for t in tranches})
-        attente_s = max(self._depot.latence_s, LATENCE_SUPPOSEE_S) * requetes / CONNEXIONS
-        duree_s = attente_s + octets / DEBIT_SUPPOSE + du_reste.duree_s
+        duree_s = self._depot.attente_s * requetes / CONNEXIONS + octets / DEBIT_SUPPOSE + du_reste.duree_s
         return api, Devis(requetes + du_reste.requetes, octets + du_reste.octets, duree_s)
 
     def _devis_api(self, nombre: int, departs: int) -> Devis:
         """Une page après l'autre : l'id de la suivante est dans la précédente."""
         requetes = departs + math.ceil(nombre / TRADES_PAR_PAGE)
         bride_s = bride_de(self._connexion, self._serie, "aggTrades", requetes, TRADES_PAR_PAGE)
-        attente_s = requetes * max(self._depot.latence_s, LATENCE_SUPPOSEE_S)
+        attente_s = requetes * self._depot.attente_s
         octets = OCTETS_JSON_TRADE * nombre
         return Devis(requetes, octets, max(bride_s, attente_s) + octets / DEBIT_SUPPOSE)
 

@@ -19,6 +19,7 @@ from annexes_ccxt_fr.lot import (
     executer_tache,
     finies_puis_sans_fin,
 )
+from annexes_ccxt_fr.parc import Parc
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
     CODE_ECHEC,
@@ -30,7 +31,6 @@ from module_ccxt_fr_v2 import (
     Contexte,
     ErreurDemande,
     ErreurTemporaire,
-    Parc,
     Pauses,
     en_une_ligne,
     importer,
@@ -180,7 +180,7 @@ async def _executer_sous_arret(part: Part, arret: Any) -> BilanTache:
     if await asyncio.to_thread(arret.is_set):
         return resultat
     async with Parc(Pauses(part.env.parent)) as parc:
-        contexte = Contexte(part.planifiee.dossier, part.env, parc)
+        contexte = Contexte(part.planifiee.dossier, part.env, ouvrir=parc.ouvrir)
         tache = asyncio.ensure_future(executer_tache(part.planifiee, resultat, contexte))
         while not tache.done():
             await asyncio.wait({tache}, timeout=ECOUTE_ARRET_S)

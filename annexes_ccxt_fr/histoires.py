@@ -586,13 +586,6 @@ def _lire_ordinaire(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     return trade
 
 
-def _lire_krakenfutures(brut: Mapping[str, Any]) -> Trade | Impossible | None:
-    """Celui d'un contrat : d'un inverse, ccxt tait la quantité, que l'exchange compte en contrats."""
-    info = brut.get("info")
-    en_contrats = info.get("quantity") if brut.get("amount") is None and isinstance(info, dict) else None
-    return _lire_ordinaire(brut if en_contrats is None else {**brut, "amount": en_contrats})
-
-
 def _lire_kraken(brut: Mapping[str, Any]) -> Trade | Impossible | None:
     """Celui de kraken ; d'une ligne sans id, ccxt prend pour tel le curseur qu'il a mis au bout de la page."""
     info = brut.get("info")
@@ -710,8 +703,7 @@ SERVICES: Mapping[str, Service] = {
     "deribit": Service(par_fenetre(HEURE_MS), "un jour environ"),
     # Des ids tirés au hasard : dans une milliseconde, l'ordre est celui de la réponse.
     "krakenfutures": Service(
-        VoieParInstant, "ce que l'exchange en garde", page=0, genres=frozenset({"linear", "inverse"}),
-        lecture=_lire_krakenfutures,
+        VoieParInstant, "ce que l'exchange en garde", page=0, genres=frozenset({"linear", "inverse"})
     ),
 }
 # Ce que servent ceux dont l'histoire des trades ne se remonte pas.

@@ -207,10 +207,10 @@ async def marches(connexion: Connexion, tache: Tache) -> list[dict[str, Any]]:
     """Les marchés de l'exchange que la demande ne filtre pas ; ErreurDemande si aucun ne reste.
 
     `type_marche` vide : tous. `symbole` ou `symbols` : des motifs (`BTC*`, `*/USDT`), sans égard à la casse, comparés
-    au symbole, à sa forme courte et à l'identifiant de l'exchange ; « - » : tous.
+    au symbole, à sa forme courte et à l'identifiant de l'exchange ; aucun : tous.
     """
     await connexion.charger_marches()
-    motifs = [motif.upper() for motif in tache.demandes if motif != "-"]
+    motifs = [motif.upper() for motif in tache.demandes]
     tous = [marche for _, marche in sorted(connexion.api.markets.items())]
     gardes = [marche for marche in tous if _est_du_type(marche, tache) and _convient(marche, motifs)]
     if not gardes:

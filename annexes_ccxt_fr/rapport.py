@@ -383,6 +383,18 @@ def _trous_traces(vue: Vue) -> dict[str, Any]:
 # --- La page ---
 
 
+def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str | None = None) -> int:
+    """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
+    try:
+        octets = rediger(bilans, table=table).encode(errors="backslashreplace")
+        collecte.ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+    except collecte.ErreurCollecte as refus:
+        collecte.journal.error("%s", refus.complet())
+        return collecte.CODE_ECHEC
+    collecte.journal.info("Rapport : %s (%s).", chemin, collecte.taille_lisible(len(octets)))
+    return collecte.CODE_SUCCES
+
+
 def rediger(bilans: Iterable[tuple[str, Bilan]], *, titre: str = "", table: str | None = None) -> str:
     """La page de ces exécutions (nom de la tâche, bilan), en HTML.
 

@@ -5,9 +5,16 @@
 À la main : `python -m bourse_locale --port 8000`.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from bourse_locale.marche import Bougie, Instrument, Marche, Trade
 from bourse_locale.pannes import Panne
-from bourse_locale.rejeu import Rejeu
 from bourse_locale.serveur import PROTOCOLES, Bourse
 
-__all__ = ["PROTOCOLES", "Bougie", "Bourse", "Instrument", "Marche", "Panne", "Rejeu", "Trade"]
+__all__ = ["PROTOCOLES", "Bougie", "Bourse", "Instrument", "Marche", "Panne", "Trade"]
+
+# Ajouter un exchange : un dossier ici, son `rest.py`, son `flux.py`, et un `__init__.py` qui l'enregistre.
+for _module in iter_modules(__path__):
+    if _module.ispkg:
+        import_module(f"{__name__}.{_module.name}")

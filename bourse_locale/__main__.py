@@ -9,8 +9,8 @@ import re
 import signal
 import sys
 
+from bourse_locale.kraken.rejeu import Rejeu
 from bourse_locale.pannes import NATURES, Panne
-from bourse_locale.rejeu import Rejeu
 from bourse_locale.serveur import PROTOCOLES, Bourse
 
 REGLAGES_PANNE = ("chemin", "fois", "sauter", "probabilite")

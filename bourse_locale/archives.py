@@ -34,7 +34,7 @@ from bourse_locale.serveur import INTROUVABLE, Appel, Reponse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bourse_locale.binance import Binance
+    from bourse_locale.binance.rest import Binance
     from bourse_locale.marche import Bougie, Pas, Trade
     from bourse_locale.pannes import Panne
 

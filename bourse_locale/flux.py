@@ -1,7 +1,7 @@
 """Le côté WebSocket : ce qu'un protocole doit dire, et ce que chaque canal doit émettre au fil de l'horloge.
 
-Brancher un protocole : une sous-classe de `Flux` (dans son fichier), nommée au registre (`serveur.PROTOCOLES`) ; hors
-du registre, `Protocole.flux()` la rend. La session (session.py) fait le reste : lire, émettre, pannes, pings.
+Brancher un protocole : une sous-classe de `Flux`, dans le `flux.py` de son dossier, que celui-ci enregistre ; non
+enregistrée, `Protocole.flux()` la rend. La session (session.py) fait le reste : lire, émettre, pannes, pings.
 
 - `contexte(chemin)` : un chemin connu (sans le nom de l'exchange) -> texte libre (famille…), None -> 404.
 - `recevoir(session, texte)` : toute trame de texte du client, pings du protocole compris. Il répond par

@@ -889,24 +889,21 @@ def _future(instrument: Instrument) -> Instrument:
     return replace(instrument, type_marche="future", cotation_ms=_DEBUT_FUTURE, fin_ms=_ECHEANCE)
 
 
-def _jeu(quotes: Sequence[str], *, bases: Sequence[str] = tuple(_BASES)) -> list[Instrument]:
+def jeu(quotes: Sequence[str], *, bases: Sequence[str] = tuple(_BASES)) -> list[Instrument]:
+    """Rend ces bases, au comptant, contre chacune de ces monnaies."""
     return [_spot(base, quote) for quote in quotes for base in bases]
 
 
-def _contrats(taille_linear: float, taille_inverse: float) -> list[Instrument]:
+def contrats(taille_linear: float, taille_inverse: float) -> list[Instrument]:
+    """Rend des perpétuels et des échéances de ces tailles ; un inverse d'ether vaut dix fois moins, et un au moins."""
     linear = [_swap(base, taille_contrat=taille_linear) for base in ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")]
-    # Chez bybit, un contrat inverse vaut un dollar quelle que soit la base ; ailleurs, dix fois moins pour l'ether.
     autres = max(1.0, taille_inverse / 10)
     inverse = [_inverse(base, taille_inverse if base == "BTC" else autres) for base in ("BTC", "ETH")]
     return [*linear, *inverse, _future(linear[0]), _future(inverse[0])]
 
 
-INSTRUMENTS_PAR_DEFAUT: dict[str, list[Instrument]] = {
-    "binance": [*_jeu(("USDT", "USDC")), *_contrats(1.0, 100.0)],
-    "okx": [*_jeu(("USDT", "USDC")), *_contrats(0.01, 100.0)],
-    "bybit": [*_jeu(("USDT", "USDC")), *_contrats(1.0, 1.0)],
-    "kraken": _jeu(("USD", "USDT", "EUR")),
-}
+INSTRUMENTS_PAR_DEFAUT: dict[str, list[Instrument]] = {}
+"""Ce que chaque exchange cote, tel qu'il s'est enregistré."""
 
 
 def garnir(instruments: list[Instrument], nombre: int) -> list[Instrument]:

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from bourse_locale.marche import (
     HEURE_MS,
+    INSTRUMENTS_PAR_DEFAUT,
     JOUR_MS,
     MINUTE_MS,
     Bougie,
@@ -385,19 +386,30 @@ def cle_de_page(appel: Appel) -> str:
 class Embarque(NamedTuple):
     """Où sont les deux côtés d'un exchange : son REST ne connaît que le noyau, son WebSocket connaît aussi son REST."""
 
-    module: str
+    paquet: str
     protocole: str
-    module_flux: str
     flux: str
 
+    def charger(self) -> type[Protocole]:
+        """Rend la classe de son REST."""
+        trouvee: type[Protocole] = getattr(import_module(f"{self.paquet}.rest"), self.protocole)
+        return trouvee
 
-# Ajouter un exchange : ses deux fichiers, et une ligne ici. Chargés seulement s'il est demandé.
-PROTOCOLES: dict[str, Embarque] = {
-    "binance": Embarque("bourse_locale.binance", "Binance", "bourse_locale.binance_flux", "FluxBinance"),
-    "okx": Embarque("bourse_locale.okx", "Okx", "bourse_locale.okx_flux", "FluxOkx"),
-    "bybit": Embarque("bourse_locale.bybit", "Bybit", "bourse_locale.bybit_flux", "FluxBybit"),
-    "kraken": Embarque("bourse_locale.kraken", "Kraken", "bourse_locale.kraken_flux", "FluxKraken"),
-}
+    def ouvrir_flux(self, protocole: Protocole) -> Flux:
+        """Rend le WebSocket de ce protocole."""
+        trouve: Flux = getattr(import_module(f"{self.paquet}.flux"), self.flux)(protocole)
+        return trouve
+
+
+PROTOCOLES: dict[str, Embarque] = {}
+"""Les exchanges qui se sont enregistrés ; leurs classes ne sont chargées que s'ils sont demandés."""
+
+
+def enregistrer(paquet: str, protocole: str, flux: str, instruments: list[Instrument]) -> None:
+    """Ajoute l'exchange d'un dossier, qui porte son nom : les classes de son `rest.py` et de son `flux.py`."""
+    nom = paquet.rpartition(".")[2]
+    PROTOCOLES[nom] = Embarque(paquet, protocole, flux)
+    INSTRUMENTS_PAR_DEFAUT[nom] = instruments
 
 
 def charger_protocole(nom: str) -> type[Protocole]:
@@ -405,20 +417,17 @@ def charger_protocole(nom: str) -> type[Protocole]:
     if nom not in PROTOCOLES:
         message = f"Exchange sans protocole embarqué : « {nom} ». Connus : {', '.join(PROTOCOLES)}."
         raise ValueError(message)
-    embarque = PROTOCOLES[nom]
-    trouvee: type[Protocole] = getattr(import_module(embarque.module), embarque.protocole)
-    return trouvee
+    return PROTOCOLES[nom].charger()
 
 
 def ouvrir_flux(protocole: Protocole) -> Flux | None:
-    """Rend le côté WebSocket d'un protocole : le sien, sinon celui que le registre donne à sa classe ; ou None."""
+    """Rend le côté WebSocket d'un protocole : le sien, sinon celui qui fut enregistré avec sa classe ; ou None."""
     if (sien := protocole.flux()) is not None:
         return sien
     lignee = {(classe.__module__, classe.__name__) for classe in type(protocole).__mro__}
     for embarque in PROTOCOLES.values():
-        if (embarque.module, embarque.protocole) in lignee:
-            trouve: Flux = getattr(import_module(embarque.module_flux), embarque.flux)(protocole)
-            return trouve
+        if (f"{embarque.paquet}.rest", embarque.protocole) in lignee:
+            return embarque.ouvrir_flux(protocole)
     return None
 
 
@@ -457,7 +466,7 @@ class Bourse:
     """Un serveur de plusieurs exchanges sur un port libre de la boucle locale.
 
     Paramètres :
-        exchanges: noms pris dans PROTOCOLES, ou fabriques de protocole (le rejeu en fournit).
+        exchanges: noms pris dans PROTOCOLES (None : tous), ou fabriques de protocole (le rejeu en fournit).
         marche: le marché simulé ; sinon un marché neuf de cette graine.
         port: 0 pour un port libre.
         latence_s: attente ajoutée à chaque réponse.
@@ -471,7 +480,7 @@ class Bourse:
 
     def __init__(  # noqa: PLR0913 - objet d'options : chaque réglage est indépendant et nommé
         self,
-        exchanges: Sequence[str | Callable[[Bourse], Protocole]] = ("binance", "okx", "bybit", "kraken"),
+        exchanges: Sequence[str | Callable[[Bourse], Protocole]] | None = None,
         marche: Marche | None = None,
         graine: int = 1,
         port: int = 0,
@@ -500,7 +509,8 @@ class Bourse:
         self._runner: web.AppRunner | None = None
         self._arret = asyncio.Event()
         self._service: asyncio.AbstractEventLoop | None = None
-        fabriques = [charger_protocole(e) if isinstance(e, str) else e for e in exchanges]
+        demandes = tuple(PROTOCOLES) if exchanges is None else exchanges
+        fabriques = [charger_protocole(e) if isinstance(e, str) else e for e in demandes]
         self.protocoles = {protocole.nom: protocole for protocole in (fabrique(self) for fabrique in fabriques)}
         self.flux = {nom: ouvrir_flux(protocole) for nom, protocole in self.protocoles.items()}
 

@@ -1034,3 +1034,65 @@ def test_les_releves_d_un_miroir(depot: Bourse, tmp_path: Path) -> None:
     assert lignes_de(table) == vrais(depot, 5 * MINUTE_MS, *bornes.values())
     assert fiche(table)["trous"] == []
     assert depot.compter("/archives") == 0
+
+
+ENTETE_DE_TRADES = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"
+
+
+def zip_de_trades(chemin: Path, *lignes: str, entete: str = "") -> Path:
+    with zipfile.ZipFile(chemin, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("t.csv", entete + "".join(lignes))
+    return chemin
+
+
+@pytest.mark.parametrize("entete", ["", ENTETE_DE_TRADES])
+@pytest.mark.parametrize("bloc", [7, 64, 200, 1 << 20])
+def test_les_blocs_d_un_fichier_de_trades_n_en_coupent_aucun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entete: str, bloc: int
+) -> None:
+    monkeypatch.setattr(archives, "BLOC_CSV", bloc + len(ENTETE_DE_TRADES))  # une ligne y tient toujours
+    lignes = [f"{n},{'9' * (n % 7 + 1)}.5,0.{n + 1},1,1,{1_704_067_200_000 + n},true\n" for n in range(60)]
+    with zip_de_trades(tmp_path / "t.zip", *lignes[:-1], lignes[-1].rstrip("\n"), entete=entete).open("rb") as fichier:
+        lus = pa.concat_tables(archives.lire_trades(fichier)).to_pydict()
+    assert lus["id"] == list(range(60))
+    assert lus["price"] == [f"{'9' * (n % 7 + 1)}.5" for n in range(60)]
+    assert lus["timestamp"] == [1_704_067_200_000 + n for n in range(60)]
+
+
+@pytest.mark.parametrize("rang", [0, 1, 20, 39])
+def test_un_en_tete_n_est_qu_en_tete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rang: int) -> None:
+    """Ailleurs, une ligne qui n'est pas un trade écarte le fichier, fût-elle la première de son bloc."""
+    monkeypatch.setattr(archives, "BLOC_CSV", 100)
+    lignes = [f"{n},1.5,0.1,1,1,{1_704_067_200_000 + n},true\n" for n in range(40)]
+    lignes.insert(rang, "x,1.5,0.1,1,1,1704067200000,true\n")
+    with zip_de_trades(tmp_path / "t.zip", *lignes).open("rb") as fichier:
+        if not rang:
+            assert sum(lot.num_rows for lot in archives.lire_trades(fichier)) == 40
+            return
+        with pytest.raises(archives.Ecarte):
+            list(archives.lire_trades(fichier))
+
+
+def test_une_ligne_sans_fin_n_emplit_pas_la_memoire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "BLOC_CSV", 1000)
+    with (
+        zip_de_trades(tmp_path / "t.zip", "1" * 10_000_000).open("rb") as fichier,
+        pytest.raises(archives.Ecarte, match="une ligne n'y finit pas"),
+    ):
+        list(archives.lire_trades(fichier))
+
+
+def test_une_seule_bougie_sans_fin_de_ligne_se_lit(tmp_path: Path) -> None:
+    """Le fichier d'un jour en 1d n'a qu'une ligne."""
+    ligne = "1704844800000,1,2,0.5,1.5,10,1704931199999,15,3,1,2,0"
+    with zip_de_trades(tmp_path / "t.zip", ligne).open("rb") as fichier:
+        assert archives.lire_bougies(fichier, Timeframe.lire("1d"), "last", 5)["close"].to_pylist() == [1.5]
+
+
+def test_auto_compare_des_couts_de_trades(depot: Bourse) -> None:
+    """D'un jour chargé, un vingtième suffit pour que son fichier coûte moins que les pages de l'API ; moins, non."""
+    fichier = ["BTCUSDT-aggTrades-2024-01-10"]
+    for fin, attendus in (("2024-01-10T12:02Z", []), ("2024-01-10T18:00Z", fichier)):
+        depot.requetes.clear()
+        lire_les_trades(depot, "auto", date_debut="2024-01-10T12:00Z", date_fin=fin)
+        assert servis(depot) == attendus

@@ -20,9 +20,9 @@ from annexes_ccxt_fr import histoires as h
 from bourse_locale import Bourse, Panne
 from bourse_locale import Marche as MarcheSimule
 from bourse_locale.financement import financements, interets
-from bourse_locale.kraken import Kraken, ligne_trade, lire_ns, lire_since, succes
+from bourse_locale.kraken.rest import Kraken, ligne_trade, lire_ns, lire_since, succes
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Instrument
-from bourse_locale.okx import TRADES_JOURS as OKX_JOURS
+from bourse_locale.okx.rest import TRADES_JOURS as OKX_JOURS
 from bourse_locale.pages import premiers_trades
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,24 @@ def test_tous_les_trades_d_un_tiers(tmp_path: Path, nom: str) -> None:
         assert (code, fiche.couverts) == (0, [large])
         assert m.instants_de(m.lire(sortie)) == [t.ts for t in tiers.marche.trades(tiers.instrument, *large)]
     assert m.verifier(sortie).code == 0
+
+
+def test_la_quantite_que_la_classe_tait_est_lue_pour_un_flux_aussi() -> None:
+    """krakenfutures, contrat inverse : None de ccxt en REST, et chaque coupure du flux restait un trou."""
+    nom = "krakenfutures_inverse"
+    tiers = tierce(nom, TRADES[nom], FIN - 2 * JOUR)
+
+    async def lire_une_page() -> list[dict[str, object]]:
+        config = tiers.config | {"rateLimit": 1}
+        async with m.ouvrir_exchange(exchange=tiers.nom, type_marche="swap", config_ccxt=config) as connexion:
+            await connexion.charger_marches([tiers.symbole])
+            return await connexion.lire_trades(connexion.ouvrir_evenements(tiers.symbole), FIN - HEURE, {})
+
+    with tiers.en_fil():
+        lus = [m.trade_de(brut, None) for brut in asyncio.run(lire_une_page())]
+        vrais = tiers.marche.trades(tiers.instrument, FIN - HEURE, maintenant_ms())
+    assert len(lus) > 100
+    assert {t and (t.timestamp, t.amount) for t in lus} <= {(t.ts, float(tiers.quantite(t))) for t in vrais}
 
 
 @pytest.mark.parametrize("nom", ["deribit", "krakenfutures", "bitflyer", "gate"])

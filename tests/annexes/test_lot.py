@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import attendre
 from lots_yaml import (
     DEBUT,
     HEURE,
@@ -24,7 +25,6 @@ from lots_yaml import (
     RUNNER,
     Fin,
     Lot,
-    attendre_que,
     etats,
     finir,
     metriques,
@@ -35,6 +35,7 @@ import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
 from annexes_ccxt_fr import lot as annexe_lot
 from annexes_ccxt_fr import metriques as annexe_metriques
+from annexes_ccxt_fr.parc import Parc
 from bourse_locale import Panne
 
 if TYPE_CHECKING:
@@ -357,7 +358,7 @@ def test_les_reglages_differents_partagent_encore_le_debit() -> None:
     """Deux types de marché, deux listes ; mais un limiteur et une pause, puisque l'exchange compte par adresse."""
 
     async def ouvrir() -> list[Any]:
-        async with module.Parc() as parc:
+        async with Parc() as parc:
             vus = []
             for options in ({}, {"type_marche": "swap"}, {"exchange": "okx"}, {"proxy": "http://127.0.0.1:9"}):
                 tache = module.construire({"symbole": "A/B", **options})
@@ -377,7 +378,7 @@ def test_chaque_tache_a_son_instance_sur_la_meme_session() -> None:
 
     async def ouvrir() -> None:
         reglages = module.reglages_de(module.construire({"symbole": "A/B"}), {})
-        async with module.Parc() as parc:
+        async with Parc() as parc:
             async with parc.connecter(reglages) as une, parc.connecter(reglages) as autre:
                 assert une.api is not autre.api
                 assert une.api.session is autre.api.session is not None
@@ -450,7 +451,7 @@ def test_deux_executions_du_meme_lot_ne_se_chevauchent_pas(lot: Lot, bourse: Bou
     """La seconde rend 75 tout de suite et nomme la première, qui finit comme si de rien n'était."""
     lot.ecrire(LENT)
     with lot.demarrer() as premiere:
-        attendre_que(lambda: bourse.compter("klines") >= 1)
+        attendre(lambda: bourse.compter("klines") >= 1)
         bourse.latence_s = 2.0  # la première en a pour dix secondes
         with lot.demarrer("--bilan", "b.json") as seconde:
             fin = finir(seconde)
@@ -469,9 +470,9 @@ def test_un_signal_en_plein_lot(lot: Lot, bourse: Bourse, numero: signal.Signals
     """La tâche courante écrit tout, les suivantes sont dites non exécutées ; la relance reprend."""
     lot.ecrire(BTC, LENT, ETH)
     with lot.demarrer("--bilan", str(lot.dossier / "b.json")) as processus:
-        attendre_que((lot.dossier / "donnees/btc.parquet").exists)
+        attendre((lot.dossier / "donnees/btc.parquet").exists)
         bourse.latence_s = 0.1
-        attendre_que(lambda: bourse.compter("klines") >= 12)
+        attendre(lambda: bourse.compter("klines") >= 12)
         depart = time.monotonic()
         processus.send_signal(numero)
         fin = finir(processus)
@@ -532,6 +533,23 @@ def test_une_sortie_tenue_par_une_autre_commande_est_dite_occupee(lot: Lot) -> N
         verrou.rendre()
     assert fin.code == 75
     assert etats(lot.bilan()) == {"btc": "occupee", "eth": "complete"}
+
+
+@pytest.mark.parametrize("echec", ["avant", "apres"])
+def test_une_sortie_occupee_ne_cache_pas_l_echec_d_une_autre_tache(lot: Lot, bourse: Bourse, echec: str) -> None:
+    """75 dit « repassez » : un cron qui l'admet ne verrait jamais l'échec. Le lot rend 1, dans les deux ordres."""
+    bourse.pannes.ajouter(Panne("html", "klines", symbole="ETHUSDT"))
+    tenue, fautive = BTC, {**ETH, "essais": 1}
+    lot.ecrire(*((fautive, tenue) if echec == "avant" else (tenue, fautive)))
+    (lot.dossier / "donnees").mkdir()
+    verrou = module.Verrou(lot.dossier / "donnees/btc.parquet")
+    verrou.prendre()
+    try:
+        fin = lot.lancer("--bilan", str(lot.dossier / "b.json"))
+    finally:
+        verrou.rendre()
+    assert etats(lot.bilan()) == {"btc": "occupee", "eth": "echec"}
+    assert (fin.code, lot.bilan()["code"]) == (1, 1)
 
 
 # Ordre des flux (l'exécution d'un flux est éprouvée ailleurs)

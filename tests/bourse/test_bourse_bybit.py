@@ -10,7 +10,7 @@ import ccxt.async_support as ccxt
 import pytest
 from marche_simule import SANS_LIMITEUR, marche_commun
 
-from bourse_locale.bybit import LimiteBybit
+from bourse_locale.bybit.rest import LimiteBybit
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
 from bourse_locale.pannes import Panne
 from bourse_locale.serveur import Bourse

@@ -9,12 +9,14 @@ from zlib import crc32
 
 import pytest
 
-from bourse_locale import bybit_flux, kraken_flux, okx_flux
-from bourse_locale.bybit import ligne_trade as ligne_trade_bybit
+from bourse_locale.bybit import flux as bybit_flux
+from bourse_locale.bybit.rest import ligne_trade as ligne_trade_bybit
 from bourse_locale.carnet import PAS_CARNET_MS, Carnet, Niveau, carnet, ecarts, statistiques_24h
 from bourse_locale.flux import Resume
+from bourse_locale.kraken import flux as kraken_flux
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, MINUTE_MS, Instrument, Marche, instant_ms
-from bourse_locale.okx import inst_id
+from bourse_locale.okx import flux as okx_flux
+from bourse_locale.okx.rest import inst_id
 
 T0 = instant_ms("2026-07-01T12:00:17")
 MARCHE = Marche(5)

@@ -9,7 +9,7 @@ import ccxt.async_support as ccxt
 import pytest
 from marche_simule import SANS_LIMITEUR, marche_commun
 
-from bourse_locale.kraken import LimiteKraken
+from bourse_locale.kraken.rest import LimiteKraken
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
 from bourse_locale.pannes import Panne
 from bourse_locale.serveur import Bourse

@@ -22,8 +22,9 @@ import ccxt.async_support
 import pytest
 from marche_simule import SANS_LIMITEUR, marche_commun
 
-from bourse_locale import Bourse, Marche, Panne, Rejeu
+from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.__main__ import lire_panne, main
+from bourse_locale.kraken.rejeu import Rejeu
 from bourse_locale.marche import HEURE_MS, JOUR_MS, MINUTE_MS, instant_ms
 from bourse_locale.pannes import NATURES_PAGE, Pannes
 from bourse_locale.serveur import Limite

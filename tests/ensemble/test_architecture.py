@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.lot import OptionsLot
+from bourse_locale import PROTOCOLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -386,6 +388,51 @@ def test_aucun_cercle_d_imports(piece: str) -> None:
     while libres := {nom for nom, appuis in restent.items() if not appuis & restent.keys()}:
         restent = {nom: appuis for nom, appuis in restent.items() if nom not in libres}
     assert not restent
+
+
+# L'exchange embarqué : ce qu'un exchange ignore des autres, ce que le noyau ignore de tous
+NOYAU = ("carnet", "financement", "flux", "marche", "pages", "pannes", "serveur", "session")
+
+
+def test_le_noyau_ne_nomme_aucun_exchange() -> None:
+    """Ni import ni texte, docstrings exceptées : le nom d'un exchange ne vient que du dossier qui l'enregistre."""
+    fichiers = fichiers_de("bourse_locale")
+    for nom in NOYAU:
+        arbre = ast.parse(fichiers[f"bourse_locale.{nom}"].read_text(encoding="utf-8"))
+        isoles = {id(n.value) for n in ast.walk(arbre) if isinstance(n, ast.Expr)}
+        textes = [n.value for n in ast.walk(arbre) if isinstance(n, ast.Constant) and id(n) not in isoles]
+        noms = [n.id for n in ast.walk(arbre) if isinstance(n, ast.Name)] + sorted(importes(ast.unparse(arbre)))
+        dits = " ".join(str(mot).lower() for mot in [*textes, *noms])
+        assert [exchange for exchange in PROTOCOLES if exchange in dits] == [], nom
+
+
+@pytest.mark.parametrize("exchange", PROTOCOLES)
+def test_un_exchange_embarque_n_en_connait_pas_d_autre(exchange: str) -> None:
+    """Son dossier ne s'appuie que sur le noyau, sur lui-même, et sur ce qui sert autour (les archives)."""
+    for nom, chemin in fichiers_de("bourse_locale").items():
+        if nom.startswith(f"bourse_locale.{exchange}."):
+            importe = importes(chemin.read_text(encoding="utf-8"))
+            appuis = {mot.split(".")[1] for mot in importe if mot.startswith("bourse_locale.")}
+            assert appuis <= {*NOYAU, "archives", exchange}, nom
+
+
+def test_un_dossier_suffit_a_embarquer_un_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Posé à côté des autres, il est trouvé au chargement, sert ses marchés, et rien d'autre n'a changé."""
+    copie = tmp_path / "bourse_locale"
+    shutil.copytree(RACINE / "bourse_locale", copie, ignore=shutil.ignore_patterns("__pycache__"))
+    (copie / "jouet").mkdir()
+    (copie / "jouet/__init__.py").write_text(
+        "from bourse_locale.marche import jeu\nfrom bourse_locale.serveur import enregistrer\n"
+        'enregistrer(__name__, "Jouet", "FluxKraken", jeu(("JPY",)))\n'
+    )
+    (copie / "jouet/rest.py").write_text(
+        'from bourse_locale.kraken.rest import Kraken\nclass Jouet(Kraken):\n    nom = "jouet"\n'
+    )
+    (copie / "jouet/flux.py").write_text("from bourse_locale.kraken.flux import FluxKraken\n")
+    dit = "from bourse_locale import *; b = Bourse(); print(*PROTOCOLES, b.protocoles['jouet'].instruments[0].quote)"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    sortie = subprocess.run([sys.executable, "-c", dit], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert sortie.stdout.split() == [*sorted([*PROTOCOLES, "jouet"]), "JPY"]
 
 
 def test_le_module_n_atteint_une_annexe_que_par_une_fonction() -> None:

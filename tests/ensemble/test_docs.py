@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from tableau_options import table_options
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import lot as annexe_lot
-from module_ccxt_fr_v2 import table_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

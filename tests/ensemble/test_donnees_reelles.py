@@ -11,7 +11,7 @@ import pytest
 from ligne_de_commande import EXTENSIONS, MODULE, commande, fiche, finir, lancer, lignes, telecharger
 
 import module_ccxt_fr_v2 as m
-from bourse_locale import Rejeu
+from bourse_locale.kraken.rejeu import Rejeu
 
 DOSSIER = Path(os.environ.get("DONNEES_REELLES", MODULE.parent.parent / "shared" / "donnees_reelles"))
 KRAKEN = DOSSIER / "kraken_XBTUSDT"

@@ -19,6 +19,7 @@ RACINE = Path(m.__file__).parent
 PROJET: dict[str, Any] = tomllib.loads((RACINE / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS, SCRIPTS = PROJET["tool"]["setuptools"], PROJET["project"]["scripts"]
 LIGNES = re.sub(r"\\\n", " ", (RACINE / "Dockerfile").read_text(encoding="utf-8")).splitlines()
+PAQUETS = [motif for motif in SETUPTOOLS["packages"]["find"]["include"] if "." not in motif]
 INSTRUCTIONS = [ligne.partition(" ") for ligne in LIGNES if ligne and not ligne.startswith("#")]
 
 
@@ -31,9 +32,11 @@ def test_le_wheel_a_chaque_fichier_du_programme() -> None:
     """Modules, paquets, et ce qui n'est pas du Python : un wheel sans `rapport.js` ferait une page morte."""
     for module in SETUPTOOLS["py-modules"]:
         assert (RACINE / f"{module}.py").is_file()
-    for paquet in SETUPTOOLS["packages"]:
+    for paquet in PAQUETS:
         motifs = ["*.py", *SETUPTOOLS["package-data"].get(paquet, [])]
-        emportes = {fichier for motif in motifs for fichier in (RACINE / paquet).glob(motif)}
+        dossiers = {init.parent for init in (RACINE / paquet).rglob("__init__.py")}
+        emportes = {fichier for dossier in dossiers for motif in motifs for fichier in dossier.glob(motif)}
+        assert len(dossiers) == 1 or f"{paquet}.*" in SETUPTOOLS["packages"]["find"]["include"]
         presents = {f for f in (RACINE / paquet).rglob("*") if f.is_file() and "__pycache__" not in f.parts}
         assert presents == emportes, paquet
 
@@ -49,7 +52,7 @@ def test_le_dockerfile_copie_tout_ce_que_le_wheel_demande() -> None:
     copies = {mot for reste in instructions("COPY") for mot in reste.split()[:-1]}
     assert all((RACINE / copie).exists() for copie in copies)
     exiges = {"pyproject.toml", PROJET["project"]["readme"], *SETUPTOOLS["dynamic"]["dependencies"]["file"]}
-    exiges |= {f"{module}.py" for module in SETUPTOOLS["py-modules"]} | set(SETUPTOOLS["packages"])
+    exiges |= {f"{module}.py" for module in SETUPTOOLS["py-modules"]} | set(PAQUETS)
     assert exiges == copies
     ignores = (RACINE / ".dockerignore").read_text(encoding="utf-8").split()
     assert not copies & set(ignores)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.parc import Parc
 from bourse_locale import Bourse, Panne
 from module_ccxt_fr_v2 import ALLURE_GOUTTE, PART_DE_FENETRE, RALENTI, Limiteur
 
@@ -243,7 +244,7 @@ def test_l_execution_suivante_sait_ce_qui_pese_encore(tmp_path: Path) -> None:
 
         async def suivante() -> float:
             reglages = module.Reglages("kraken")
-            parc = module.Parc(module.Pauses(tmp_path))
+            parc = Parc(module.Pauses(tmp_path))
             async with parc, parc.connecter(reglages) as connexion:
                 return float(sum(poids for _, poids in connexion.api.throttler.passages()))
 

@@ -94,4 +94,4 @@ import ccxt.pro
 listes = {"async_support": sorted(ccxt.async_support.exchanges), "pro": sorted(ccxt.pro.exchanges)}
 print(json.dumps({"genres": genres, "ecarts": [p for p in listes if listes[p] != trouvees[p]]}))
 """
-    assert dans_un_processus(code) == {"genres": ["_PaquetDiffere"] * 3, "ecarts": []}
+    assert dans_un_processus(code) == {"genres": ["PaquetDiffere"] * 3, "ecarts": []}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from options_tirees import SYMBOLES, VALEURS, en_drapeaux
+from tableau_options import table_options
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import lot as annexe_lot
@@ -543,7 +544,7 @@ def test_les_defauts_sont_ceux_du_contrat() -> None:
 @pytest.mark.parametrize("modeles", [(module.Tache, module.OptionsExecution), (annexe_lot.OptionsLot,)])
 def test_la_table_a_une_ligne_par_option(modeles: tuple[type[Any], ...]) -> None:
     """Quatre colonnes partout : aucune aide ne contient de barre verticale."""
-    lignes = module.table_options(*modeles).splitlines()
+    lignes = table_options(*modeles).splitlines()
     assert len(lignes) == 2 + sum(len(fields(modele)) for modele in modeles) + 2
     assert lignes[-2].startswith("| `--version` | ")
     assert lignes[-1].startswith("| `-h`, `--help`, `--aide` | ")

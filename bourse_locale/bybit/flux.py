@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bourse_locale.bybit import INTERVALLES, categorie, identifiant_trade, symbole_bybit, volumes
+from bourse_locale.bybit.rest import INTERVALLES, categorie, identifiant_trade, symbole_bybit, volumes
 from bourse_locale.carnet import vivant
 from bourse_locale.flux import Abonnement, Canal, Chandelle, Flux
 from bourse_locale.marche import HEURE_MS, MINUTE_MS, Instrument, Marche, NaturePrix, Pas, Trade, suivante

@@ -17,7 +17,7 @@ from zlib import crc32
 
 from bourse_locale.carnet import vivant
 from bourse_locale.flux import Abonnement, Canal, Chandelle, Flux, resume
-from bourse_locale.kraken import INTERVALLES, instant_ns, texte_volume
+from bourse_locale.kraken.rest import INTERVALLES, instant_ns, texte_volume
 from bourse_locale.marche import MINUTE_MS, Bougie, Instrument, ouverture, reculer, suivante, texte_decimal
 from bourse_locale.pages import derniers_trades
 

@@ -11,7 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from bourse_locale.binance import TIMEFRAMES_BINANCE, Binance, lignes_klines, textes_niveaux, textes_ticker
+from bourse_locale.binance.rest import TIMEFRAMES_BINANCE, Binance, lignes_klines, textes_niveaux, textes_ticker
 from bourse_locale.flux import Abonnement, Flux
 from bourse_locale.marche import HEURE_MS, MINUTE_MS, Instrument
 

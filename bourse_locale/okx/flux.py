@@ -18,7 +18,7 @@ from zlib import crc32
 from bourse_locale.carnet import vivant
 from bourse_locale.flux import Abonnement, Chandelle, Flux
 from bourse_locale.marche import JOUR_MS, Instrument, Marche, Pas, Trade, plancher, suivante
-from bourse_locale.okx import BARRES, HONG_KONG_MS, genre_okx, inst_id, ligne, ligne_trade, volumes
+from bourse_locale.okx.rest import BARRES, HONG_KONG_MS, genre_okx, inst_id, ligne, ligne_trade, volumes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,37 @@
+"""Proposer les trades là où les bougies ne remontent plus : la commande entière, prête à coller."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING
+
+from module_ccxt_fr_v2 import CleSerie, Connexion, Tache, drapeau, en_iso, histoires, options_dites
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def offrir(connexion: Connexion, tache: Tache, cle: CleSerie, sortie: Path | None) -> str:
+    """La suite d'un message qui dit les bougies hors d'atteinte ; vide si les trades ne le sont pas moins."""
+    if not connexion.particularite.portee:
+        return ""
+    if not histoires("trades").sert_les_trades(connexion, connexion.api.markets[cle.symbole]):
+        return ""
+    seule = dataclasses.replace(tache, symbole=cle.symbole, symbols=(), sortie=sortie)
+    commande = f"{ecrire_commande(seule)} --donnee trades --trades-vers-ohlcv"
+    return f". Ses trades remontent plus loin, et font ces bougies : {commande}"
+
+
+def ecrire_commande(tache: Tache) -> str:
+    """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
+    mots = ["python", "module_ccxt_fr_v2.py"]
+    for champ, valeur in options_dites(tache):
+        if champ.metadata["secret"]:
+            continue
+        mots.append(drapeau(champ.name))
+        if champ.name.startswith("date_"):
+            mots.append(en_iso(valeur))
+        elif not isinstance(valeur, bool):
+            mots.append(",".join(valeur) if isinstance(valeur, tuple) else str(valeur))
+    return shlex.join(mots)

@@ -1,0 +1,77 @@
+"""Plusieurs timeframes faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from module_ccxt_fr_v2 import (
+    Bilan,
+    BilanSerie,
+    Connexion,
+    Contexte,
+    Execution,
+    Serie,
+    Sortie,
+    Suivi,
+    Tache,
+    compter,
+    groupe_de_taches,
+    histoires,
+    ouvrir_ecrivain,
+    resoudre_series,
+    tenir,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+async def executer_en_une_passe(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
+) -> None:
+    """Chaque timeframe a son bilan, et son fichier ou la base qui les tient tous."""
+    siens = [Bilan(tache.exchange) for _ in tache.parties]
+    ecrivains: dict[Path, Sortie] = {}
+    executions = []
+    try:
+        with compter(connexion, siens[0], time.monotonic(), bilan), contextlib.ExitStack() as pile:
+            for partie, sien in zip(tache.parties, siens, strict=True):
+                series = resoudre_series(connexion, partie, sien)
+                ecrivain = ouvrir_ecrivain(partie, series, sien, contexte.sorties)
+                ecrivain = ecrivains.setdefault(ecrivain.chemin, ecrivain)
+                executions.append((Execution(connexion, partie, ecrivain, sien, suivi), series))
+            for chemin, ecrivain in ecrivains.items():
+                premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
+                pile.enter_context(tenir(ecrivain, premier))
+            await _lire_ensemble(executions)
+    finally:
+        for sien in siens:
+            sien.conclure()
+            bilan.absorber(sien)
+
+
+async def _lire_ensemble(executions: Sequence[tuple[Execution, Sequence[Serie]]]) -> None:
+    """Chaque symbole une fois, pour tous ses timeframes."""
+    par_symbole: dict[str, list[tuple[Execution, Serie]]] = {}
+    for execution, series in executions:
+        for serie in series:
+            par_symbole.setdefault(serie.cle.symbole, []).append((execution, serie))
+    async with groupe_de_taches() as taches:
+        for membres in par_symbole.values():
+            bilans = [execution.suivre(serie) for execution, serie in membres]
+            taches.create_task(executions[0][0].sous_garde(_copier_ensemble(membres, bilans), bilans))
+
+
+async def _copier_ensemble(membres: Sequence[tuple[Execution, Serie]], bilans: Sequence[BilanSerie]) -> None:
+    """D'une même lecture à chaque écrivain, lot par lot."""
+    copies = [await e.preparer(serie, bilan) for (e, serie), bilan in zip(membres, bilans, strict=True)]
+    sources = [copie.source for copie in copies]
+    ensemble = histoires("trades").lots_ensemble(sources, [copie.intervalles for copie in copies])
+    async with contextlib.aclosing(ensemble) as lots:
+        async for rang, lot in lots:
+            membres[rang][0].prendre(copies[rang], lot)
+    for (execution, _), copie in zip(membres, copies, strict=True):
+        execution.achever(copie)
