@@ -7507,8 +7507,9 @@ class Ecoute:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
-        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
-            traduite = RefusProbable(str(traduite), traduite.conseil)
+        elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
+            classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
+            traduite = classe(str(traduite), traduite.conseil)
         connexion.taire(traduite)
         return traduite
 
