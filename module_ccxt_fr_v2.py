@@ -5961,6 +5961,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
 
