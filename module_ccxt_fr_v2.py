@@ -5191,7 +5191,6 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-
 _CAUSES_SQLITE = {
     sqlite3.SQLITE_FULL: "le disque est plein",
     sqlite3.SQLITE_LOCKED: "un autre programme la tient",
@@ -7736,6 +7735,10 @@ class Reponse:
         """Vrai si une ligne du manque y est."""
         return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
 
+    def repond_a(self, question: Question) -> bool:
+        """Vrai si c'est cette question-là qui fut posée."""
+        return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
+
     def tait(self, connue: int) -> bool:
         """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
         ouverture = self.question.timeframe.plancher(connue)
@@ -7938,6 +7941,14 @@ class Pages:
         """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
         return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
+    def borner(self, question: Question) -> Question:
+        """La question, sans ce qui n'a pas encore ouvert."""
+        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
+
+    def va_a_maintenant(self, fin: int) -> bool:
+        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
+        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
+
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
         return [t.code for t in self.longues[-1:]] == [timeframe.code]
@@ -7952,12 +7963,13 @@ class Pages:
 
     async def temoigner(self, question: Question) -> Reponse:
         """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
-        if question.timeframe.code == self.timeframe.code:
+        if question.timeframe.code == self.timeframe.code and question.debut < question.fin:
             try:
                 return await self.lire(question.debut, question.fin, relecture=True)
             except HorsFenetre:
                 return _sans_rien(question, de_la_serie=True, refusee=True)
-        if question.timeframe.code in self._recuses:
+        # Un timeframe remonte moins loin qu'un plus long : rien à lui demander.
+        if question.timeframe.code in self._recuses or question.debut >= question.fin:
             return _sans_rien(question, refusee=True)
         try:
             reponse = await self._page(question, relecture=True)
@@ -7974,8 +7986,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
-        timeframe, debut, fin = question
-        fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
+        timeframe, debut, fin = self.borner(question)
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
@@ -8160,24 +8171,40 @@ def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool =
 
 
 def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qu'il reste à demander pour expliquer un manque ; `reponses` grandit entre deux questions."""
-    yield from _cadrages(manque, reponses, pages)
-    tete = not _plus_ancien(manque, reponses)
-    if tete:
+    """Ce qu'il reste à demander pour expliquer un manque.
+
+    `reponses` grandit entre deux questions ; une question dont elles tiennent la réponse n'est pas posée.
+    """
+    serie = (pages.timeframe, manque, reponses, pages)
+    yield from _cadre(*serie)
+    yield from _sans_elles(*serie)
+    if None in voisines(manque, reponses):
+        yield from _avec_elles(*serie)
+    yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
+    if not _plus_ancien(manque, reponses):
         for question in _vers_la_cotation(manque, reponses, pages):
             yield question
             if _plus_ancien(manque, reponses):
                 break  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-    # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
-    if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
-        yield from _de_plus_loin(manque, reponses, pages)
-        gauche, droite = voisines(manque, reponses)
-        if gauche is not None and droite is not None:  # chaque bord, relu avec sa voisine
-            avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-            yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
-            yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
-        if tete and voisines(manque, reponses)[0] is None:
-            yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
+    if pages.va_a_maintenant(manque.fin):
+        return  # rien ne le suit : aucune question ne l'encadrerait
+    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
+    page_ms = pages.capacite(pages.timeframe) * pages.timeframe.pas_ms
+    gauche, droite = voisines(manque, reponses)
+    debut = manque.debut - page_ms if gauche is None else gauche
+    fin = manque.fin + page_ms if droite is None else droite
+    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin - debut]:
+        for question in _cadre(timeframe, manque, reponses, pages):
+            yield question
+            yield from _dans_ces_bougies(reponses[-1].vives, manque, reponses, pages)
+        if timeframe.pas_ms > page_ms:
+            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
+            entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
+            yield from _sans_elles(entre_deux, manque, reponses, pages)
+            yield from _avec_elles(entre_deux, manque, reponses, pages)
+        yield from _sans_elles(*serie)
+    yield from _cadre(*serie)
+    yield from _avec_elles(*serie)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -8192,37 +8219,66 @@ def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Dans le timeframe de la série : serré autour du manque ; une page vers la gauche, une vers la droite, sans marge.
+def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Le manque et ses voisines d'un seul regard, s'il tient dans une page.
 
-    Deux bougies de marge : un `since` ou un `until` exclusif rend encore la voisine. Sans marge : une page plafonnée à
-    une ou deux bougies ne rendrait que la marge. D'un manque plus long qu'une page, les bords seulement.
+    La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
+    exclusif rend encore la voisine.
     """
-    pas, avancer, place = pages.timeframe, pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    gauche, droite = avancer(manque.debut, -MARGE), avancer(manque.fin, MARGE)
-    serree = Question(pas, gauche, droite)
-    a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
-    sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
-    if pas.compter(gauche, droite) > place:
-        if None not in (connues := voisines(manque, reponses)):  # les pages qui les ont rendues sont là
-            yield from _sans_elles(pas, connues, pages)
+    gauche, droite = voisines(manque, reponses)
+    place = pages.capacite(timeframe)
+    if gauche is not None and timeframe.compter(gauche, manque.debut) > place // 2:
+        gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
+    debut, fin = manque.debut if gauche is None else gauche, manque.fin if droite is None else droite
+    libre = place - timeframe.compter(debut, fin) - MARGE - 1
+    if libre >= 0 or pages.est_le_plus_long(timeframe):
+        marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
+        avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
+        yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+
+
+def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse]) -> Intervalle:
+    """Ce qui sépare les voisines d'un manque, sans elles ; ce qui le borne, là où aucune n'est connue."""
+    gauche, droite = voisines(manque, reponses)
+    debut = timeframe.plafond(manque.debut) if gauche is None else timeframe.avancer(gauche, 1)
+    return debut, timeframe.plancher(manque.fin if droite is None else droite)
+
+
+def _sans_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Ce qui précède juste la voisine de droite, ce qui suit juste celle de gauche : jusqu'à l'autre, ou une page.
+
+    Une page plafonnée à une bougie ne rendrait qu'elles ; et la preuve veut que ces questions-là soient muettes.
+    """
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    gauche, droite = voisines(manque, reponses)
+    plus_tot, plus_tard = timeframe.avancer(fin, -place), timeframe.avancer(debut, place)
+    if droite is not None:
+        yield Question(timeframe, plus_tot if gauche is None else max(debut, plus_tot), fin)
+    yield Question(timeframe, debut, plus_tard if droite is None else min(fin, plus_tard))
+
+
+def _avec_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Chaque bord d'un manque plus long qu'une page, avec sa voisine."""
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    if timeframe.compter(debut, fin) > place - MARGE - 1:
+        yield Question(timeframe, timeframe.avancer(debut, -MARGE), timeframe.avancer(debut, place - MARGE))
+        yield Question(timeframe, timeframe.avancer(fin, MARGE - place), timeframe.avancer(fin, MARGE))
+
+
+def _dans_ces_bougies(
+    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
+) -> Iterator[Question]:
+    """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
+    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+    for ouverture, cloture in vives:
+        gauche, droite = voisines(manque, reponses)
+        if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
+            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
+        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
+            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
-        yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
-    elif manque.droite is None:
-        yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
-    elif manque.gauche is None:
-        yield from (a_gauche, serree, sans_marge)
-    else:
-        yield from (serree, a_gauche, sans_marge, a_droite)
-    voisine, suivante = voisines(manque, reponses)
-    if suivante is None and manque.fin >= pas.plancher(pages.horizon_ms):
-        return  # rien ne l'encadrera
-    if voisine is not None and suivante is not None and pas.compter(voisine, suivante) <= place - 2 * MARGE:
-        # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
-        if (voisine, suivante) != (manque.gauche, manque.droite):
-            yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
-        return
-    yield from _sans_elles(pas, (voisine, suivante), pages)  # aucune page ne les rend ensemble
+        elif ouverture < manque.fin < cloture and droite is None:
+            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -8231,7 +8287,6 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
     Ce qui finit juste avant la première rendue est redemandé, tant qu'il en vient de plus anciennes.
     """
     depuis, borne = PREMIER_MARCHE_MS, voisines(manque, reponses)[1]
-    eprouvee = borne
     if borne is not None:
         yield from _au_bord(borne, pages)
         if not pages.obeit:
@@ -8256,8 +8311,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         if pages.est_le_plus_long(timeframe):
             yield from _plus_loin_encore(question, pages)
         depuis, borne = vive[0], vive[1] if borne is None else min(borne, vive[1])
-    premiere = voisines(manque, reponses)[1]
-    if premiere is not None and premiere != eprouvee:
+    if (premiere := voisines(manque, reponses)[1]) is not None:
         yield from _au_bord(premiere, pages)
 
 
@@ -8295,75 +8349,6 @@ def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
     return echelle
 
 
-def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Un timeframe plus long encadre ce qu'une page de la série ne peut encadrer : le plus fin d'abord."""
-    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    gauche, droite = voisines(manque, reponses)
-    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    debut_du_vide = avancer(manque.debut, -place) if gauche is None else gauche
-    fin_du_vide = avancer(manque.fin, place) if droite is None else droite
-    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin_du_vide - debut_du_vide]:
-        gauche, droite = voisines(manque, reponses)
-        voisine = gauche
-        if gauche is not None and timeframe.compter(gauche, manque.debut) > pages.capacite(timeframe) // 2:
-            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
-        debut = manque.debut if gauche is None else gauche
-        fin = manque.fin if droite is None else droite
-        libre = pages.capacite(timeframe) - timeframe.compter(debut, fin) - 3
-        if libre < 0 and not pages.est_le_plus_long(timeframe):
-            continue
-        # La place qui reste va du côté où aucune voisine n'est connue.
-        cotes = (gauche is None) + (droite is None)
-        marge = max(libre, MARGE) // cotes if cotes else 0
-        debut = timeframe.avancer(debut, -marge if gauche is None else -1)
-        yield Question(timeframe, debut, timeframe.avancer(fin, MARGE + (marge if droite is None else 0)))
-        vives = reponses[-1].vives
-        if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
-            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
-            bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
-            yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
-            yield from _sans_elles(bord, (voisine, droite), pages)
-        yield from _dans_ces_bougies(vives, manque, reponses, pages)
-
-
-def _sans_elles(
-    timeframe: Timeframe, connues: tuple[int | None, int | None], pages: Pages
-) -> Iterator[Question]:
-    """Ce qui sépare deux bougies connues, sans elles ; les bords seulement, si c'est plus long qu'une page."""
-    avancer, place = timeframe.avancer, pages.capacite(timeframe)
-    debut, fin = (None if i is None else avancer(i, rang) for i, rang in zip(connues, (1, 0), strict=True))
-    if debut is not None:
-        suite = avancer(debut, place)
-        yield Question(timeframe, debut, suite if fin is None else min(suite, fin))
-        if fin is not None and fin <= suite:
-            return
-    if fin is not None:
-        yield Question(timeframe, avancer(fin, -place), fin)
-
-
-def _dans_ces_bougies(
-    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
-) -> Iterator[Question]:
-    """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
-    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    for ouverture, cloture in vives:
-        if ouverture < manque.debut < cloture and voisines(manque, reponses)[0] is None:
-            # Ses transactions : avant le vide, ou dedans ?
-            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-            if (gauche := voisines(manque, reponses)[0]) is not None:
-                yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
-                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
-        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-            return
-        elif ouverture < manque.fin < cloture and voisines(manque, reponses)[1] is None:
-            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
-            if (droite := voisines(manque, reponses)[1]) is not None:
-                yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
-                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
-
-
 class Enquete:
     """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
 
@@ -8377,42 +8362,44 @@ class Enquete:
         """
         tables: list[pa.Table] = []
         trous: list[Trou] = []
-        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+        reponses, a_voir = [*connues], [manque]
         while a_voir:
-            manque, vues = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, [*vues])
+            manque = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, reponses)
             if trouvee is None:
                 trous += juges
                 continue
             lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
+            a_voir = restes + a_voir
         return tables, trous
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        trouvees = (r for r in reponses if r.rend(manque))
-        if trouvee := next(trouvees, None):
+        posees = 0
+        if trouvee := next((r for r in reponses if r.rend(manque)), None):
             return trouvee, []
         trous = self._juger(manque, reponses)
-        for posees, question in enumerate(questions(manque, reponses, self.pages)):
+        for question in map(self.pages.borner, questions(manque, reponses, self.pages)):
             figee = self.pages.est_figee and manque.gauche is None
             if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
-            if question.debut >= question.fin:  # un timeframe remonte moins loin qu'un plus long : rien à demander
-                reponses.append(_sans_rien(question, refusee=True))
-                continue
-            reponse = await self.pages.temoigner(question)
-            if not reponse.instants and any(
-                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
-            ):
-                reponse = await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
+            reponse = next((r for r in reponses if r.repond_a(question)), None)
+            if reponse is None:
+                posees += 1
+                reponse = await self._poser(question, voisines(manque, reponses))
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
             trous = self._juger(manque, reponses)
         return None, trous
+
+    async def _poser(self, question: Question, connues: Iterable[int | None]) -> Reponse:
+        reponse = await self.pages.temoigner(question)
+        if reponse.instants or not any(c is not None and question.debut < c < question.fin for c in connues):
+            return reponse
+        return await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
 
     def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
         return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
@@ -8571,6 +8558,13 @@ class _Recherche:
             return await pages.premier_servi(debut, fin)
         return debut
 
+    async def _demander(self, question: Question) -> Reponse:
+        """Une page d'un timeframe long ; celle qu'on tient déjà n'est pas redemandée."""
+        if (vue := next((r for r in self.vues if r.repond_a(question)), None)) is None:
+            vue = await self.pages.temoigner(question)
+            self._garder(vue)
+        return vue
+
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
             self.vues.append(reponse)
@@ -8618,10 +8612,9 @@ class _Recherche:
             depart = max(PREMIER_MARCHE_MS, min(depart, avancer(arrivee, -pages.capacite(timeframe))))
         vives: list[Intervalle] = []
         for _ in range(RECULS_MAX):
-            reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
+            reponse = await self._demander(Question(timeframe, depart, arrivee))
             if not reponse.vives and not vives:
-                reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
-            self._garder(reponse)
+                reponse = await self._demander(reponse.question)
             nouvelles = [v for v in reponse.vives if not vives or v[0] < vives[0][0]]
             vives = nouvelles + vives
             if not nouvelles or vives[0][0] <= debut:
@@ -8630,8 +8623,7 @@ class _Recherche:
         if not vives:
             raise _Muet
         if vives[-1][0] < debut:  # une page d'une seule bougie n'aurait rendu que celle-là
-            suite = await pages.temoigner(Question(timeframe, vives[-1][1], avancer(fin, 1)))
-            self._garder(suite)
+            suite = await self._demander(Question(timeframe, vives[-1][1], avancer(fin, 1)))
             vives += [v for v in suite.vives if v[0] > vives[-1][0]]
         return vives
 
@@ -8934,6 +8926,7 @@ class Historique:
 PAGES_DE_TRADES_MAX = 500
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
+
 
 class Lacune(NamedTuple):
     """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
@@ -12297,9 +12290,7 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def _executer_parties(
-    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
-) -> None:
+async def _executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
     """Un timeframe après l'autre ; chacun a son bilan."""
     for partie in tache.parties:
         sien = Bilan(tache.exchange)

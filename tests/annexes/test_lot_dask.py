@@ -163,7 +163,8 @@ def test_un_cluster_qui_ne_convient_pas_est_dit(lot: Lot, ressources: dict[str, 
     if ressources is None:
         fin = lot.lancer("--dask", "tcp://127.0.0.1:9")
     else:
-        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as sans:
+        # Son worker est un fil de ce processus : il ne lui est demandé que ce qu'il offre.
+        with distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as sans:
             fin = lot.lancer("--dask", sans.scheduler_address)
     assert (fin.code, fin.out) == (1, "")
     assert phrase in fin.err

@@ -494,10 +494,21 @@ def test_doublons_et_desordre_se_reparent_sans_reseau(
     assert format_ != "csv" or chemin.read_bytes() == octets
 
 
+def evenements_a_reparer() -> Iterator[tuple[str, str, Callable[[list[Rangee]], None], str]]:
+    """Chaque faute de chaque type, et chaque type dans chaque format : la réparation ne les mêle pas.
+
+    Que la faute se trouve dans chaque format, `test_une_ligne_fautive_est_trouvee_a_son_instant` le prouve.
+    """
+    for nom in (nom for nom in m.TYPES if nom != "ohlcv"):
+        siennes = [ligne for ligne in LIGNES if ligne[0] == nom]
+        for rang, (_, nature, abimer, formats, _) in enumerate(siennes):
+            yield nom, nature, abimer, formats[rang % len(formats)]
+
+
 @pytest.mark.usefixtures("_lu_dans_ce_processus")
 @pytest.mark.parametrize(
     ("nom", "nature", "abimer", "format_"),
-    [(n, nature, abimer, f) for n, nature, abimer, formats, _ in LIGNES for f in formats if n != "ohlcv"],
+    list(evenements_a_reparer()),
 )
 def test_un_evenement_ote_devient_un_trou_dit(
     nom: str, nature: str, abimer: Callable[[list[Rangee]], None], format_: str, tmp_path: Path
