@@ -181,7 +181,7 @@ def date_http(instant_ms: int) -> str:
     ],
 )
 def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) -> None:
-    """`Retry-After` en secondes ou en date, « banned until » en ms : cet instant, plus ce que notre heure a de doute."""
+    """`Retry-After` en secondes ou en date, « banned until » en ms : cet instant, plus le doute de notre heure."""
     traduite = module.traduire(erreur, "Bougies", HEURE)
     assert isinstance(traduite, module.LimiteDeDebit)
     assert traduite.attente_s == attente_s
