@@ -5487,6 +5487,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
 
@@ -6021,16 +6022,19 @@ def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     return ErreurTemporaire, _CONSEIL_RESEAU
 
 
+MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
+
+
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
     if banni := _BANNI.search(texte):
-        return max(0.0, (int(banni[1]) - heure_ms) / 1000)
+        return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", demande):
         return float(demande)
     date = _date_http(demande)
-    return None if date is None else max(0.0, (date - heure_ms) / 1000)
+    return None if date is None else max(0.0, (date + MARGE_D_HEURE_MS - heure_ms) / 1000)
 
 
 def _date_http(texte: str | None) -> int | None:
