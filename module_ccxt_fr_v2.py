@@ -5509,6 +5509,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
 
@@ -6043,16 +6044,19 @@ def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     return ErreurTemporaire, _CONSEIL_RESEAU
 
 
+MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
+
+
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
     if banni := _BANNI.search(texte):
-        return max(0.0, (int(banni[1]) - heure_ms) / 1000)
+        return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", demande):
         return float(demande)
     date = _date_http(demande)
-    return None if date is None else max(0.0, (date - heure_ms) / 1000)
+    return None if date is None else max(0.0, (date + MARGE_D_HEURE_MS - heure_ms) / 1000)
 
 
 def _date_http(texte: str | None) -> int | None:
@@ -7055,8 +7059,9 @@ class Ecoute:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
-        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
-            traduite = RefusProbable(str(traduite), traduite.conseil)
+        elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
+            classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
+            traduite = classe(str(traduite), traduite.conseil)
         connexion.taire(traduite)
         return traduite
 
@@ -12501,8 +12506,6 @@ else:
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
-PERIODE_PROGRESSION_S = 10.0
-PERIODE_BARRE_S = 0.1
 COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
     "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque. "
@@ -12660,7 +12663,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     return colles
 
 
-# --- Journal et progression ---
+# --- Journal ---
 
 NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niveau_courant", default=None)
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
@@ -12704,65 +12707,6 @@ class _Forme(logging.Formatter):
         return neutraliser(super().format(record), sauf="\n")
 
 
-class Progression:
-    """Une barre sur un terminal, une ligne de journal de temps en temps sinon ; `taches` : celles du lot."""
-
-    def __init__(self, *, active: bool, taches: Sequence[str] = ()) -> None:
-        self._taches = list(taches)
-        self._parts: dict[CleSerie, float] = {}
-        self._nom = ""
-        self._lignes = 0
-        self._derniere = time.monotonic()
-        self._barre: Any = None
-        if active and sys.stderr is not None and sys.stderr.isatty():
-            tqdm = importer("tqdm", "La barre de progression").tqdm
-            # Ni part ni barre avant le premier pas : un flux, ou une connexion lente, semblerait figé à 0 %.
-            self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
-            SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
-
-    FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
-    FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer
-
-    def __call__(self, pas: Avancement) -> None:
-        """Un pas de plus."""
-        nom = TACHE_COURANTE.get() or ""
-        if nom != self._nom:  # la tâche suivante du lot : ses séries, même de mêmes noms, sont à faire
-            self._nom, self._lignes = nom, 0
-            self._parts.clear()
-        if pas.demande is None:
-            self._montrer(pas.allure, self.FORME_FLUX)
-            return
-        debut, fin = pas.demande
-        self._parts[pas.cle] = min(1.0, max(0.0, (pas.instant - debut) / (fin - debut))) if fin > debut else 1.0
-        self._lignes += pas.lignes
-        if self._barre is not None:
-            self._barre.n = round(100 * self._part(pas.series), 1)
-            self._montrer(f"{nombre_de(self._lignes, 'ligne')}, {pas.cle.symbole} à {en_iso(pas.instant)}", self.FORME)
-        elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
-            self._derniere = time.monotonic()
-            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part(pas.series))
-            journal.info("%s : %s, jusqu'à %s (%d %%).", pas.cle, lignes, en_iso(pas.instant), part)
-
-    def _montrer(self, phrase: str, forme: str) -> None:
-        if self._barre is not None and time.monotonic() - self._derniere > PERIODE_BARRE_S:
-            self._derniere = time.monotonic()
-            self._barre.bar_format = forme
-            self._barre.set_description_str(f"{self._nom} : {phrase}" if self._nom else phrase)
-
-    def _part(self, series: int) -> float:
-        """La part faite : les tâches d'avant, et celle des séries de la tâche en cours."""
-        part = sum(self._parts.values()) / max(series, len(self._parts))
-        if self._nom not in self._taches:
-            return part
-        return (self._taches.index(self._nom) + part) / len(self._taches)
-
-    def fermer(self) -> None:
-        """Efface la barre."""
-        SortieJournal.hors_de_la_barre = contextlib.nullcontext
-        if self._barre is not None:
-            self._barre.close()
-
-
 # --- Commandes ---
 
 
@@ -12788,13 +12732,19 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    progression = Progression(active=journal.isEnabledFor(logging.INFO))
     contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    try:
-        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
-    finally:
-        progression.fermer()
+    with _progression() as suivi:
+        await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
+
+
+def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
+    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
+    try:
+        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
+    except DependanceAbsente:
+        return contextlib.nullcontext()
+    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
