@@ -1,4 +1,4 @@
-"""Les pièces du flux qui se jugent seules : combleur, continuité, fils nourris à la main, santé, mise bout à bout."""
+"""Les pièces du flux qui se jugent seules : trades relus, suites d'ids, fils nourris à la main, santé, enchaînement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_les_rangs_d_un_identifiant() -> None:
     assert m.rangs_de(None) is None
 
 
-# --- Combleur
+# --- Trades relus
 
 
 def brut(numero: int, instant: int, **autres: Any) -> dict[str, Any]:
@@ -67,27 +67,33 @@ def trade(numero: int, instant: int, ident: str | None = None) -> m.Trade:
 def combler(
     lire: Callable[[int | None, Any], Awaitable[list[dict[str, Any]]]], dernier: m.Trade, jusqua: m.Trade | None,
     arriere: dict[str, Any] | None = None, heure: int = T0 + 60 * MINUTE,
-) -> tuple[list[str | None], list[m.Trou], m.Combleur]:  # fmt: skip
-    """Les identifiants relus, les trous, et le combleur."""
+) -> tuple[list[str | None], m.Relu]:  # fmt: skip
+    """Les identifiants relus, et ce que la relecture a prouvé."""
+    connexion: Any = SimpleNamespace(
+        lire_trades=lambda _serie, depuis, params, **_: lire(depuis, params), heure_ms=lambda: heure,
+        trades_jusqua=False, particularite=m.Particularite(trades_arriere=arriere),
+    )  # fmt: skip
+    serie = m.Serie(m.CleSerie("ailleurs", "BTC/USDT"), {"type": "spot"}, UNE_MINUTE, 0)
+    memoire = m.Dedoublonneur()
+    memoire.nouveaux(filter(None, (dernier, jusqua)))
 
-    async def tout() -> tuple[list[str | None], list[m.Trou], m.Combleur]:
-        combleur = m.Combleur(lire, arriere, lambda: heure)
-        lus = [t.id async for page in combleur.pages(dernier, jusqua) for t in page]
-        return lus, combleur.trous(dernier, jusqua), combleur
+    async def tout() -> tuple[list[str | None], m.Relu]:
+        relecture = m.RelectureTrades(connexion, serie, m.Lacune(dernier, jusqua), memoire)
+        return [t.id async for page in relecture.pages() for t in page], relecture.resultat()
 
     return asyncio.run(tout())
 
 
-def test_le_combleur_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
+def test_une_relecture_avance_de_page_en_page_jusqu_au_premier_d_apres() -> None:
     """Ni les trades des bords, ni ceux d'au-delà ne sont rendus deux fois."""
     marche = [brut(n, T0 + n * 1000) for n in range(100)]
 
     async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
         return [t for t in marche if t["timestamp"] >= (depuis or 0)][:10]
 
-    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    lus, relu = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert list(dict.fromkeys(lus)) == [str(n) for n in range(21, 55)]
-    assert trous == []
+    assert relu.trous == []
 
 
 def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
@@ -97,9 +103,9 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou() -> None:
     async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
         return [t for t in marche if t["timestamp"] >= (depuis or 0)]
 
-    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    lus, relu = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert lus == [str(n) for n in range(40, 55)]
-    assert trous == [m.Trou(T0 + 20_000, T0 + 41_000, m.HORS_FENETRE_API)]
+    assert relu.trous == [m.Trou(T0 + 20_000, T0 + 41_000, m.HORS_FENETRE_API)]
 
 
 def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
@@ -110,10 +116,10 @@ def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
         appels += 1
         return [brut(20, T0 + 20_000)]
 
-    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
+    lus, relu = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000))
     assert appels <= 2
     assert lus == []
-    assert [t.raison for t in trous] == [m.ECHEC]
+    assert [t.raison for t in relu.trous] == [m.ECHEC]
 
 
 def test_des_trades_reunis_par_le_rest_ne_doublent_pas_ceux_du_flux() -> None:
@@ -126,13 +132,13 @@ def test_des_trades_reunis_par_le_rest_ne_doublent_pas_ceux_du_flux() -> None:
     async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
         return [t for t in marche if t["info"]["a"] >= params.get("fromId", 0)]
 
-    lus, trous, combleur = combler(lire, trade(20, T0), trade(30, T0 + 3))
+    lus, relu = combler(lire, trade(20, T0), trade(30, T0 + 3))
     assert lus == ["21-24", "25-29"]
-    assert trous == []
-    assert combleur.rejoint
+    assert relu.trous == []
+    assert relu.rejoint
 
 
-def test_le_combleur_recule_par_identifiant() -> None:
+def test_une_relecture_recule_par_identifiant() -> None:
     """Okx : `since` y est ignoré ; les pages sont rendues dans l'ordre du temps."""
     marche = [brut(n, T0 + n * 1000) for n in range(100)]
 
@@ -140,9 +146,9 @@ def test_le_combleur_recule_par_identifiant() -> None:
         apres = int(params.get("after", 100))
         return [t for t in marche if int(t["id"]) < apres][-10:]
 
-    lus, trous, _ = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000), arriere={"type": "1"})
+    lus, relu = combler(lire, trade(20, T0 + 20_000), trade(55, T0 + 55_000), arriere={"type": "1"})
     assert lus == [str(n) for n in range(21, 55)]
-    assert trous == []
+    assert relu.trous == []
 
 
 def test_une_heure_sans_trade_n_est_pas_la_fin() -> None:
@@ -152,68 +158,115 @@ def test_une_heure_sans_trade_n_est_pas_la_fin() -> None:
     async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
         return [t for t in marche if (depuis or 0) < t["timestamp"] < (depuis or 0) + m.HEURE_MS]
 
-    lus, _, _ = combler(lire, trade(1, T0), trade(3, T0 + 151 * MINUTE), heure=T0 + 152 * MINUTE)
+    lus, _ = combler(lire, trade(1, T0), trade(3, T0 + 151 * MINUTE), heure=T0 + 152 * MINUTE)
     assert lus == ["2"]
 
 
-# --- Continuité
+@pytest.mark.parametrize("nomme", [True, False])
+def test_plus_d_une_page_entre_deux_demandes_est_un_trou(nomme: bool) -> None:
+    """Phemex ne sert que ses 200 derniers, quel que soit `since` : deux pages de suite ne se touchent pas forcément."""
+    marche = [brut(n, T0 + n * 1000, price=float(n), **({} if nomme else {"id": None})) for n in range(100)]
+    vus = [25, 90]  # il y eut soixante-cinq trades entre deux demandes
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        fin = vus.pop(0) if len(vus) > 1 else vus[0]
+        return [t for t in marche[:fin][-10:] if t["timestamp"] >= (depuis or 0)]
+
+    dernier = trade(20, T0 + 20_000) if nomme else m.trade_de(marche[20], None)
+    assert dernier is not None
+    lus, relu = combler(lire, dernier.nomme(), None, heure=T0 + 95_000)
+    instants = list(range(T0 + 20_000, T0 + 25_000, 1000)) + list(range(T0 + 80_000, T0 + 90_000, 1000))
+    assert len(lus) >= len(instants) - 1
+    assert relu.trous == [m.Trou(T0 + 24_000, T0 + 81_000, m.HORS_FENETRE_API)]
+
+
+def test_un_since_exclu_ne_rompt_pas_la_suite_des_pages() -> None:
+    """Là où `since` exclut son instant, la page suivante ne redit pas le dernier trade : elle le suit pourtant."""
+    marche = [brut(7 * n, T0 + n * 1000) for n in range(100)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] > (depuis or 0)][:10]
+
+    lus, relu = combler(lire, trade(140, T0 + 20_000), trade(385, T0 + 55_000))
+    assert list(dict.fromkeys(lus)) == [str(7 * n) for n in range(21, 55)]
+    assert relu.trous == []
+    assert relu.rejoint
+
+
+def test_relire_jusqu_a_maintenant_ne_poursuit_pas_un_marche_qui_court() -> None:
+    """Un trade de plus entre deux demandes, sans fin : « maintenant » est l'heure à laquelle on a commencé."""
+    vus = 0
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        nonlocal vus
+        vus += 1
+        marche = [brut(7 * n, T0 + n * 1000) for n in range(20 + vus)]
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)][-10:]
+
+    _, relu = combler(lire, trade(7 * 15, T0 + 15_000), None, heure=T0 + 21_000)
+    assert vus <= 3
+    assert relu.trous == []
+    assert relu.rejoint
+
+
+# --- Suite d'identifiants
 
 
 def test_un_saut_n_est_dit_qu_apres_la_grace_et_une_fois() -> None:
-    continuite = m.Continuite()
-    assert continuite.noter(trade(1, T0), 0.0, 2.0) is None
-    assert continuite.noter(trade(4, T0), 1.0, 2.0) is None
-    assert continuite.en_attente == trade(1, T0)
-    assert continuite.noter(trade(5, T0), 2.9, 2.0) is None
-    assert continuite.noter(trade(6, T0), 3.0, 2.0) == trade(1, T0)
-    assert continuite.noter(trade(7, T0), 9.0, 2.0) is None
+    suite_d_ids = m.SuiteDIds()
+    assert suite_d_ids.noter(trade(1, T0), 0.0, 2.0) is None
+    assert suite_d_ids.noter(trade(4, T0), 1.0, 2.0) is None
+    assert suite_d_ids.en_attente == trade(1, T0)
+    assert suite_d_ids.noter(trade(5, T0), 2.9, 2.0) is None
+    assert suite_d_ids.noter(trade(6, T0), 3.0, 2.0) == trade(1, T0)
+    assert suite_d_ids.noter(trade(7, T0), 9.0, 2.0) is None
 
 
 def test_un_retardataire_comble_le_saut() -> None:
-    continuite = m.Continuite()
+    suite_d_ids = m.SuiteDIds()
     for numero in (1, 3, 2, 4):
-        assert continuite.noter(trade(numero, T0), 0.0, 2.0) is None
-    assert continuite.echu(99.0, 2.0) is None
+        assert suite_d_ids.noter(trade(numero, T0), 0.0, 2.0) is None
+    assert suite_d_ids.echu(99.0, 2.0) is None
 
 
 def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
-    continuite = m.Continuite()
-    continuite.noter(trade(1, T0), 0.0, 2.0)
-    continuite.noter(trade(3, T0), 0.0, 2.0)
-    assert continuite.reste_s(0.5, 2.0) == 1.5
-    assert continuite.echu(2.0, 2.0) == trade(1, T0)
+    suite_d_ids = m.SuiteDIds()
+    suite_d_ids.noter(trade(1, T0), 0.0, 2.0)
+    suite_d_ids.noter(trade(3, T0), 0.0, 2.0)
+    assert suite_d_ids.reste_s(0.5, 2.0) == 1.5
+    assert suite_d_ids.echu(2.0, 2.0) == trade(1, T0)
 
 
 def test_des_trades_reunis_se_suivent() -> None:
     """Okx : « 128-130 » suit 127."""
-    continuite = m.Continuite()
+    suite_d_ids = m.SuiteDIds()
     for ident in ("127", "128-130", "131"):
-        continuite.noter(trade(0, T0, ident), 0.0, 0.0)
-    assert continuite.en_attente is None
+        suite_d_ids.noter(trade(0, T0, ident), 0.0, 0.0)
+    assert suite_d_ids.en_attente is None
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    avant = m.Continuite()
+    avant = m.SuiteDIds()
     avant.vains = m.SAUTS_VAINS_MAX
-    continuite = m.Continuite(avant)
-    assert [continuite.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
+    suite_d_ids = m.SuiteDIds(avant)
+    assert [suite_d_ids.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
 def test_des_sauts_sans_une_suite_restent_surveilles() -> None:
     """Un flux qui perd un trade sur deux dès le premier : seul le REST peut dire que ces sauts sont vains."""
-    continuite = m.Continuite()
-    dits = [continuite.noter(trade(n, T0), float(n), 0.0) for n in range(1, 30, 2)]
+    suite_d_ids = m.SuiteDIds()
+    dits = [suite_d_ids.noter(trade(n, T0), float(n), 0.0) for n in range(1, 30, 2)]
     assert dits == [None, *(trade(n, T0) for n in range(1, 28, 2))]
 
 
 def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
-    continuite = m.Continuite()
-    continuite.noter(trade(1, T0), 0.0, 2.0)
-    assert continuite.noter(trade(10**15, T0), 0.0, 2.0) == trade(1, T0), "il n'est pas attendu"
+    suite_d_ids = m.SuiteDIds()
+    suite_d_ids.noter(trade(1, T0), 0.0, 2.0)
+    assert suite_d_ids.noter(trade(10**15, T0), 0.0, 2.0) == trade(1, T0), "il n'est pas attendu"
     for numero in range(1, 20):
-        continuite.noter(trade(10**15 + numero * 1_000, T0), 1.0, 2.0)
-    assert len(continuite._manquants) <= m.MANQUANTS_MAX
-    assert continuite.echu(3.0, 2.0) == trade(10**15, T0)
+        suite_d_ids.noter(trade(10**15 + numero * 1_000, T0), 1.0, 2.0)
+    assert len(suite_d_ids._manquants) <= m.MANQUANTS_MAX
+    assert suite_d_ids.echu(3.0, 2.0) == trade(10**15, T0)
 
 
 # --- Lots
@@ -593,7 +646,7 @@ def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
             for relue in fil.collecter(fil.connexion.heure):
                 assert instants([relue]) == []
             fil.source.adopter(lot(bougie(minute - 1)))
-        assert fil.source.continuite.vains >= m.SAUTS_VAINS_MAX
+        assert fil.source.suite_d_ids.vains >= m.SAUTS_VAINS_MAX
 
     a_la_main(essai)
 
@@ -754,7 +807,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
             fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}, 0)
             fil.collecter(connexion.heure)
             await fil.rattraper()
-        assert len(fil._ruptures) <= 3
+        assert len(fil._lacunes) <= 3
         perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
         dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
         connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
@@ -810,7 +863,7 @@ def test_des_identifiants_partages_ne_sont_relus_que_trois_fois() -> None:
         demandes = servir(fil.connexion, *numeros)
         assert await suivre_en_perdant(fil, numeros) == list(map(str, numeros))
         assert len(demandes) == 1 + m.SAUTS_VAINS_MAX, "celle du premier trade, puis celles des sauts"
-        assert not fil._continuite.surveille
+        assert not fil._suite_d_ids.surveille
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -829,7 +882,7 @@ def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> No
             fil._grace_s = 0.0
             fil.collecter(fil.connexion.heure)  # le saut est échu
             rendus += await suivre_en_perdant(fil, (retardataire,))
-        assert fil._continuite.surveille
+        assert fil._suite_d_ids.surveille
         rendus += await suivre_en_perdant(fil, (45, 47))
         assert "46" in rendus
         assert len(rendus) == len(set(rendus))
@@ -1029,7 +1082,7 @@ def test_un_detail_deja_rendu_n_est_pas_redit_par_son_groupe() -> None:
 
 def test_sans_rest_le_nombre_des_sauts_decide() -> None:
     """Des identifiants qui ne font que sauter ne sont plus surveillés ; ceux qui sautent parfois le sont."""
-    partages, suivis = m.Continuite(), m.Continuite()
+    partages, suivis = m.SuiteDIds(), m.SuiteDIds()
     partages.sans_juge = suivis.sans_juge = True
     for rang in range(20):
         partages.noter(trade(rang * 7, T0), float(rang), 0.0)

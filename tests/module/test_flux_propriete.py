@@ -79,6 +79,7 @@ class Marche:
     trades: list[m.Trade]
     heure: int = T0
     pannes: int = 0  # requêtes REST à venir qui échouent
+    lenteur: int = 0  # temps que prend chaque page du REST : le marché y court
     particularite: m.Particularite = field(default_factory=m.Particularite)
     trades_jusqua: bool = False
 
@@ -101,6 +102,7 @@ class Marche:
     async def lire_trades(self, _serie: Any, depuis: int | None, _params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
         """Une page."""
         await asyncio.sleep(0)
+        self.heure += self.lenteur
         if self.style.rest == "aucun":
             raise m.ErreurDefinitive("pas de trades par REST")
         if self.pannes:
@@ -136,6 +138,7 @@ class Jeu:
         self.fiche = m.Fiche(CLE)
         self.rendus: list[m.Trade] = []
         self.debut: int | None = None
+        self.fin = 0  # la durée est écoulée : ce qui a lieu ensuite, pendant qu'on relit, n'est plus dû
         self.fil = self.ouvrir([])
         self.entendu = 0  # combien de trades du marché le flux a dits, ou tus pour toujours
         self.branche = False
@@ -198,7 +201,7 @@ class Jeu:
 
     async def finir(self) -> None:
         """La durée est écoulée."""
-        self.fil.conclut = True
+        self.fil.conclut, self.fin = True, self.marche.heure
         self.collecter()
         self.fil.rompre()
         await self.fil.rattraper_a_fond()
@@ -277,7 +280,7 @@ def juger(jeu: Jeu) -> None:
         dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in instants]
         en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in instants]
         assert not all(dans), f"couvert, mais absent : {trade}"
-        du = (jeu.debut or 0) < trade.timestamp < jeu.marche.heure  # ni avant l'écoute, ni à la fin, exclue
+        du = (jeu.debut or 0) < trade.timestamp < jeu.fin  # ni avant l'écoute, ni à la fin, exclue
         assert any(en_trou) or not du, f"ni écrit, ni en trou : {trade}"
 
 
@@ -305,9 +308,12 @@ def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch:
         st.lists(GESTES, max_size=14),
         FIN,
         st.sampled_from((0, 0, 9)),
+        st.sampled_from((0, 0, 900, 7_000)),
     )
-    def eprouver(pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]], fin: tuple[Any, ...], pannes: int) -> None:
-        marche = Marche(style, un_marche(style, pas))
+    def eprouver(
+        pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]], fin: tuple[Any, ...], pannes: int, lenteur: int
+    ) -> None:
+        marche = Marche(style, un_marche(style, pas), lenteur=lenteur)
         monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
         juger(asyncio.run(jouer(marche, [*gestes, *[("panne",)] * pannes, fin])))
 
