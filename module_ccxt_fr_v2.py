@@ -9597,6 +9597,7 @@ class Couverture:
         if debut is None and derniers:
             debut = min(derniers + fiche.a_relire())[0]
         self.debut = None if debut is None else self.timeframe.plafond(debut)
+        self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
     def close(self, age_ms: int = 0) -> int:
         """Toute bougie ouverte avant cet instant est close pour de bon, depuis ce temps au moins."""
@@ -9605,7 +9606,9 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
+        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
+        self.fiche.couverts = oter(self.fiche.couverts, oublies)
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -10144,7 +10147,9 @@ class FilBougies(Fil):
         connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        if manques := oter(self.couverture.manques(fin), connus):
+        # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
+        desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
+        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
             self._inscrire(manques, ECHEC)
 
 
