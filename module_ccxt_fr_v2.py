@@ -10292,6 +10292,7 @@ class FilTrades(Fil):
         self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+        self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -10548,6 +10549,7 @@ class FilTrades(Fil):
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
@@ -10591,8 +10593,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
+            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit

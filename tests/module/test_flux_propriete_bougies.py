@@ -11,13 +11,16 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 MINUTE = 60_000
 T0 = 1_704_459_600_000
@@ -276,8 +279,12 @@ async def jouer_sans_finir(marche: Marche, gestes: list[Geste]) -> Jeu:
     """Joue ces gestes."""
     jeu = Jeu(marche)
     jeu.abonner()
-    attendus = {"avancer": jeu.avancer, "jusqu_a": jeu.jusqu_a, "relire": jeu.relire, "relancer": jeu.relancer}
-    directs = {"lacher": jeu.lacher, "mentir": jeu.mentir, "panne": marche.tomber, "reviser": jeu.reviser}
+    attendus: dict[str, Callable[..., Awaitable[None]]] = {
+        "avancer": jeu.avancer, "jusqu_a": jeu.jusqu_a, "relire": jeu.relire, "relancer": jeu.relancer,
+    }  # fmt: skip
+    directs: dict[str, Callable[..., None]] = {
+        "lacher": jeu.lacher, "mentir": jeu.mentir, "panne": marche.tomber, "reviser": jeu.reviser,
+    }  # fmt: skip
     for nom, *valeurs in gestes:
         if nom in attendus:
             await attendus[nom](*valeurs)
@@ -319,7 +326,7 @@ def test_ce_qui_est_ecrit_est_le_marche_ou_un_trou(
 
     monkeypatch.setattr(m, "pause", aussitot)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(
         st.lists(st.lists(st.integers(1, 9), max_size=10), min_size=25, max_size=40),
         GESTES,
