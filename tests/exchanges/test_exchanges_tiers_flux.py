@@ -437,7 +437,7 @@ def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
 
 
 @pytest.mark.parametrize(("code", "acceleration", "dit"), [
-    ("1s", 2.0, "ccxt garde le flux « ohlcv » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies"),
+    ("1s", 15.0, "ccxt garde le flux « ohlcv » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies"),
     ("3m", 60.0, "watchOHLCV does not support3m candle"),
 ])  # fmt: skip
 def test_un_seul_timeframe_a_un_canal(
