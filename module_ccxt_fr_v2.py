@@ -9433,12 +9433,8 @@ class Fil(ABC):
         self._reprendre()
         self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
-    def recevoir(self, donnee: Any, recu: int) -> None:
-        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        self.recevoir_toutes([donnee], recu)
-
-    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
-        """Range des données de ccxt, dans l'ordre."""
+    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre ; compte comme un progrès celles qui apprennent quelque chose."""
         self._reprendre()
         self._compter(self._ranger_toutes(donnees, recu))
 
@@ -10986,7 +10982,7 @@ class Abonnement:
             return  # il est suivi par une autre connexion
         avant = fil.recus
         self._entendus.add(symbole)
-        fil.recevoir_toutes(donnees, recu)
+        fil.recevoir(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)

@@ -142,7 +142,7 @@ class Jeu:
             for instant, *_, volume in etats:
                 if instant <= self.marche.heure:
                     self.dits[int(instant)] = max(self.dits.get(int(instant), 0.0), volume / self.marche.facteur)
-            self.fil.recevoir_toutes(etats, self.marche.heure)
+            self.fil.recevoir(etats, self.marche.heure)
 
     async def avancer(self, pas: int, sort: str) -> None:
         """Le temps passe, par dixièmes de minute ; chaque trame arrive, se perd, se double ou tarde."""
