@@ -49,47 +49,31 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import bisect
+import atexit
 import codecs
 import collections
-import concurrent.futures
 import contextlib
 import contextvars
-import csv
 import dataclasses
 import datetime as dt
 import decimal
-import difflib
-import email.utils
 import errno
 import functools
 import gc
-import gzip
-import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import io
 import itertools
-import json
 import logging
 import math
 import operator
 import os
-import random
 import re
-import shutil
-import signal
-import sqlite3
 import stat
 import struct
-import subprocess
 import sys
 import time
 import urllib.parse
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -193,6 +177,10 @@ class ErreurTemporaire(ErreurCollecte):
     """Passagère : réessayer suffit d'ordinaire ; levée pour de bon quand les essais sont épuisés."""
 
 
+class RefusProbable(ErreurTemporaire):
+    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
+
+
 class LimiteDeDebit(ErreurTemporaire):
     """L'exchange demande d'attendre : plus aucune requête vers lui avant `attente_s` (None : il ne l'a pas dit)."""
 
@@ -224,21 +212,22 @@ class SortieOccupee(ErreurSortie):
 
 
 class _ModuleParesseux:
-    """Importe une dépendance lourde au premier usage, et dit comment l'installer si elle manque.
+    """Importe un module au premier usage, puis lui laisse son nom ; dit comment l'installer s'il manque.
 
-    ccxt coûte 0,5 s d'import et pyarrow 0,1 s : `--help` et l'import du module ne les paient pas.
+    pyarrow coûte 0,1 s et asyncio 0,03 s : `--help` et l'import du module ne les paient pas.
     """
 
-    def __init__(self, nom: str, usage: str) -> None:
+    def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
 
     def __getattr__(self, attribut: str) -> Any:
-        setattr(self, attribut, valeur := getattr(self.charger(), attribut))
-        return valeur
+        return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        return importer(self._nom, self._usage)
+        module = importer(self._nom, self._usage)
+        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
+        return module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -273,9 +262,42 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 if TYPE_CHECKING:
+    import argparse
+    import asyncio
+    import bisect
+    import csv
+    import difflib
+    import email.utils as email_utils
+    import gzip
+    import hashlib
+    import importlib.metadata as metadonnees
+    import json
+    import random
+    import shutil
+    import signal
+    import sqlite3
+    import zlib
+    from concurrent import futures
+
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
+    argparse = _ModuleParesseux("argparse")
+    asyncio = _ModuleParesseux("asyncio")
+    bisect = _ModuleParesseux("bisect")
+    csv = _ModuleParesseux("csv")
+    difflib = _ModuleParesseux("difflib")
+    email_utils = _ModuleParesseux("email.utils")
+    futures = _ModuleParesseux("concurrent.futures")
+    gzip = _ModuleParesseux("gzip")
+    hashlib = _ModuleParesseux("hashlib")
+    json = _ModuleParesseux("json")
+    metadonnees = _ModuleParesseux("importlib.metadata")
+    random = _ModuleParesseux("random")
+    shutil = _ModuleParesseux("shutil")
+    signal = _ModuleParesseux("signal")
+    sqlite3 = _ModuleParesseux("sqlite3")
+    zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
     pc = _ModuleParesseux("pyarrow.compute", "Mettre les lignes en table")
 
@@ -378,20 +400,21 @@ class Timeframe:
         """La même grille, décalée."""
         return dataclasses.replace(self, ancre_ms=ancre_ms)
 
+    @functools.cached_property
     def _origine_ms(self) -> int:
         return self.ancre_ms + (PREMIER_LUNDI_MS if self.unite == "w" else 0)
 
     def _rang(self, instant_ms: int) -> int:
         """Numéro de la bougie qui contient l'instant."""
         if not self.mois:
-            return (instant_ms - self._origine_ms()) // self.pas_ms
+            return (instant_ms - self._origine_ms) // self.pas_ms
         jour = EPOQUE + dt.timedelta(milliseconds=instant_ms - self.ancre_ms)
         return ((jour.year - 1970) * 12 + jour.month - 1) // self.mois
 
     def _ouverture(self, rang: int) -> int:
         """Instant d'ouverture de la bougie de ce numéro."""
         if not self.mois:
-            return self._origine_ms() + rang * self.pas_ms
+            return self._origine_ms + rang * self.pas_ms
         annees, mois = divmod(rang * self.mois, 12)
         jour = dt.datetime(1970 + annees, mois + 1, 1, tzinfo=dt.UTC)
         return self.ancre_ms + (jour - EPOQUE) // dt.timedelta(milliseconds=1)
@@ -938,7 +961,7 @@ class Fiche:
             horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
             marche_id=str(donnees.get("marche_id", "")),
             identifiants=str(donnees.get("identifiants", "")),
-            origine=_origine_lue(donnees),
+            origine=origine_lue(donnees),
             sources=[
                 Provenance(lire_instant(p["debut"], 0), lire_instant(p["fin"], 0), str(p["source"]))
                 for p in donnees.get("sources", ())
@@ -947,7 +970,7 @@ class Fiche:
         )
 
 
-def _origine_lue(donnees: Mapping[str, Any]) -> str:
+def origine_lue(donnees: Mapping[str, Any]) -> str:
     """L'origine que dit une fiche ; réelle, celle d'une fiche d'avant, ou qui ne se comprend pas."""
     origine = donnees.get("origine")
     return origine if origine in ORIGINES else REEL
@@ -1207,74 +1230,6 @@ def _niveau_possible(niveau: Niveau) -> bool:
     return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
-def _finis(nombres: Any, comparer: Any = None) -> Any:
-    """Masque des nombres finis et, si on le demande, plus grands (ou égaux : `comparer`) que zéro ; nul d'un nul."""
-    finis = pc.is_finite(nombres)
-    return finis if comparer is None else pc.and_(finis, comparer(nombres, constante(0.0)))
-
-
-def _trades_possibles(lignes: pa.Table) -> Any:
-    """Un prix, une quantité, et des textes sans caractère de contrôle : `trade_de` n'en laisse pas."""
-    abimes = [pc.match_substring_regex(lignes[nom], "[[:cntrl:]]") for nom in ("id", "side")]
-    nombres = pc.and_(_finis(lignes["price"], pc.greater), _finis(lignes["amount"], pc.greater_equal))
-    return pc.and_not(nombres, pc.or_(*(pc.fill_null(abime, constante(False)) for abime in abimes)))
-
-
-def _tickers_possibles(lignes: pa.Table) -> Any:
-    finis = [_finis(lignes[nom]) for nom, nature in TICKER.colonnes if nature == "nombre"]
-    presents = functools.reduce(pc.or_, map(pc.is_valid, finis))
-    return functools.reduce(pc.and_, (pc.fill_null(fini, constante(True)) for fini in finis), presents)
-
-
-def _financements_possibles(lignes: pa.Table) -> Any:
-    return pc.and_(
-        _finis(lignes["funding_rate"]), pc.fill_null(_finis(lignes["mark_price"], pc.greater), constante(True))
-    )
-
-
-def _interets_possibles(lignes: pa.Table) -> Any:
-    """Une quantité ou une valeur, finies et non négatives : bybit, d'un contrat inverse, n'a que la valeur."""
-    vraies = [_finis(lignes[nom], pc.greater_equal) for nom in ("amount", "value")]
-    presente = functools.reduce(pc.or_, map(pc.is_valid, vraies))
-    return functools.reduce(pc.and_, (pc.fill_null(vraie, constante(True)) for vraie in vraies), presente)
-
-
-def _carnets_possibles(lignes: pa.Table) -> Any:
-    """Ce que dit `defaut_de_carnet`, de tous les carnets à la fois : un à un, dix Mo en prendraient trois secondes."""
-    fautifs, meilleurs = set[int](), list[dict[int, float]]()
-    for nom, mieux in (("bids", pc.greater), ("asks", pc.less)):
-        cote = en_un_bloc(lignes[nom])
-        rangs, niveaux = pc.list_parent_indices(cote), pc.list_flatten(cote)
-        prix, quantites = (pc.struct_field(niveaux, champ) for champ in ("price", "amount"))
-        vrais = pc.and_(_finis(prix, pc.greater), _finis(quantites, pc.greater))
-        suivants = pc.equal(rangs[1:], rangs[:-1])
-        mal_tries = pc.and_not(suivants, pc.fill_null(mieux(prix[:-1], prix[1:]), constante(False)))
-        fautifs |= {*rangs.filter(pc.invert(pc.fill_null(vrais, constante(False)))).to_pylist()}
-        fautifs |= {*rangs[1:].filter(mal_tries).to_pylist()}
-        tete = pa.array([True] * bool(len(rangs)), pa.bool_())
-        premiers = pc.indices_nonzero(pa.concat_arrays([tete, pc.invert(suivants)]))
-        meilleurs.append(dict(zip(rangs.take(premiers).to_pylist(), prix.take(premiers).to_pylist(), strict=True)))
-    achats, ventes = meilleurs
-    fautifs |= {rang for rang in range(lignes.num_rows) if rang not in achats and rang not in ventes}
-    fautifs |= {rang for rang in (achats.keys() & ventes.keys()) - fautifs if achats[rang] >= ventes[rang]}
-    return pc.invert(pc.is_in(pa.array(range(lignes.num_rows), pa.int64()), pa.array(sorted(fautifs), pa.int64())))
-
-
-_POSSIBLES: Mapping[str, Callable[[pa.Table], Any]] = {
-    TRADES.nom: _trades_possibles,
-    TICKER.nom: _tickers_possibles,
-    ORDERBOOK.nom: _carnets_possibles,
-    FUNDING.nom: _financements_possibles,
-    OPEN_INTEREST.nom: _interets_possibles,
-}
-
-
-def possibles(lignes: pa.Table, prix: str, donnee: TypeDonnee) -> pa.Array:
-    """Masque des lignes d'une série (de ce prix) dont les nombres peuvent être vrais."""
-    masque = prix_possibles(lignes, prix) if donnee is OHLCV else _POSSIBLES[donnee.nom](lignes)
-    return en_un_bloc(pa.chunked_array(pc.fill_null(masque, constante(False))))
-
-
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
     """Ajoute aux valeurs d'une page les colonnes de sa série : la forme écrite sur le disque."""
     constantes = [pa.repeat(constante(texte), lignes.num_rows) for texte in cle]
@@ -1343,7 +1298,6 @@ CLES_RETENUES = 200_000
 RECENTS_GARDES = 5000  # trades
 RECENTS_AGREGES = 500
 PERDUS_RETENUS = 10
-TRADES_PAR_LOT = 65_536
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
@@ -1728,6 +1682,13 @@ class BougieTrades(NamedTuple):
     revision: bool = False
 
 
+def plates(debut: int, fin: int, prix: float, timeframe: Timeframe) -> Iterator[BougieTrades]:
+    """Des minutes sans trade, de [debut, fin[, à la clôture de celle d'avant : ce que « reporter » veut dire."""
+    while debut < fin:
+        yield BougieTrades(debut, prix, prix, prix, prix, 0.0)
+        debut = timeframe.avancer(debut, 1)
+
+
 class _BougieVive:
     """Une bougie que des trades peuvent encore changer."""
 
@@ -1868,125 +1829,10 @@ class Agregateur:
     def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
         """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
         prix = bougie.dernier.price
-        ouverture = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
+        depuis = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
         bougie.reportee = prix
-        while ouverture < limite:
-            yield BougieTrades(ouverture, prix, prix, prix, prix, 0.0, ouverture < avant)
-            ouverture = self._timeframe.avancer(ouverture, 1)
-
-
-def agreger_trades(
-    trades: pa.Table | pa.RecordBatch | Iterable[pa.Table | pa.RecordBatch | Trade],
-    timeframes: Iterable[str | Timeframe],
-    *,
-    bougies_vides: str = "omettre",
-    taille_contrat: float | None = None,
-    inverse: bool = False,
-    entieres: bool = True,
-) -> dict[str, pa.Table]:
-    """Les bougies de ces trades (une seule série), par timeframe : timestamp (ms), open, high, low, close, volume.
-
-    Une passe, en mémoire bornée : des trades, seuls le lot en main et les ids récents sont gardés. `entieres` écarte la
-    première bougie, peut-être entamée, et la dernière, peut-être en cours. Un désordre de plus d'une heure d'un
-    morceau au suivant (dans une table, aucun désordre ne compte) est une ErreurDemande.
-    """
-    volume = mesure_en_base(taille_contrat, inverse)
-    try:
-        grilles = [grille if isinstance(grille, Timeframe) else Timeframe.lire(grille) for grille in timeframes]
-    except ValueError as erreur:
-        raise ErreurDemande(str(erreur)) from None
-    recoltes = {grille.code: _Recolte(grille, bougies_vides, volume) for grille in grilles}
-    for lot in _lots_de_trades(trades):
-        for recolte in recoltes.values():
-            recolte.prendre(lot)
-    return {code: recolte.table(entieres) for code, recolte in recoltes.items()}
-
-
-class _Recolte:
-    """Les bougies d'un timeframe ; les définitives passent en Arrow à mesure."""
-
-    def __init__(self, timeframe: Timeframe, bougies_vides: str, volume: Callable[[Trade], Decimal]) -> None:
-        self._agregateur = Agregateur(timeframe, grace_ms=HEURE_MS, bougies_vides=bougies_vides, volume=volume)
-        self._bougies: dict[int, BougieTrades] = {}
-        self._tables: list[pa.Table] = []
-
-    def prendre(self, lot: Iterable[Trade]) -> None:
-        """Agrège un lot de trades ; ErreurDemande si l'un vient trop tard pour sa bougie."""
-        self._bougies.update((bougie.timestamp, bougie) for bougie in self._agregateur.ajouter(lot))
-        if self._agregateur.perdus:
-            tardif = self._agregateur.derniers_perdus[0]
-            raise ErreurDemande(
-                f"trades en désordre : celui de {en_iso(tardif.timestamp)} vient plus d'une heure après sa bougie",
-                "Rangez les morceaux par instant",
-            )
-        if len(self._bougies) >= TRADES_PAR_LOT:
-            self._mettre_en_table(self._agregateur.fin_prouvee)
-
-    def table(self, entieres: bool) -> pa.Table:
-        """Tout ce qui fut récolté."""
-        if (en_cours := self._agregateur.en_cours) and not entieres:
-            self._bougies[en_cours.timestamp] = en_cours
-        if self._agregateur.impossibles:
-            ecartes = nombre_de(self._agregateur.impossibles, "trade impossible")
-            journal.warning("%s (prix ou quantité), à l'écart", ecartes)
-        self._mettre_en_table(INSTANT_MAX_MS)
-        return pa.concat_tables(self._tables).slice(int(entieres))
-
-    def _mettre_en_table(self, fin_ms: int) -> None:
-        pretes = sorted(instant for instant in self._bougies if instant < fin_ms)
-        self._tables.append(en_colonnes([self._bougies.pop(instant) for instant in pretes]))
-
-
-def _lots_de_trades(trades: pa.Table | pa.RecordBatch | Iterable[Any]) -> Iterator[list[Trade]]:
-    """Les trades par lots, rangés par instant dans chaque morceau ; ErreurDemande si plusieurs séries s'y mêlent."""
-    series: set[tuple[tuple[str, Any], ...]] = set()
-    morceaux = [trades] if isinstance(trades, (pa.Table, pa.RecordBatch)) else trades
-    for sont_nus, suite in itertools.groupby(morceaux, key=lambda morceau: isinstance(morceau, Trade)):
-        if sont_nus:
-            while lot := list(itertools.islice(suite, TRADES_PAR_LOT)):
-                yield sorted(lot, key=lambda trade: trade.timestamp)
-            continue
-        for morceau in suite:
-            table = morceau if isinstance(morceau, pa.Table) else pa.Table.from_batches([morceau])
-            series |= {tuple(serie.items()) for serie in _series_de(table)}
-            if len(series) > 1:
-                raise _series_melees([dict(serie) for serie in series])
-            yield from _lots_de_table(table)
-
-
-def _series_melees(series: Sequence[Mapping[str, Any]]) -> ErreurDemande:
-    """Un contrat n'a pas la taille d'un autre : une série à la fois, et voici comment l'obtenir."""
-    for colonne in ("symbole", "exchange"):
-        valeurs = sorted({str(serie.get(colonne, "")) for serie in series})
-        if len(valeurs) > 1:
-            break
-    exemple = f'trades.filter(pyarrow.compute.field("{colonne}") == "{valeurs[-1]}")'
-    return ErreurDemande(
-        f"plusieurs séries de trades mêlées : la colonne « {colonne} » tient {', '.join(valeurs)}",
-        f"Une série à la fois : {exemple}",
-    )
-
-
-def _series_de(table: pa.Table) -> list[dict[str, Any]]:
-    noms = [nom for nom in ("exchange", "symbole") if nom in table.schema.names]
-    return list(table.select(noms).group_by(noms).aggregate([]).to_pylist()) if noms else []
-
-
-def _lots_de_table(table: pa.Table) -> Iterator[list[Trade]]:
-    natures = (pa.timestamp("ms", tz="UTC"), pa.string(), pa.string(), pa.float64(), pa.float64())
-    noms = list(Trade._fields[: len(natures)])  # le coût et la réception ne font pas de bougies
-    if absentes := [nom for nom in noms if nom not in table.schema.names]:
-        raise ErreurDemande(f"table de trades sans colonne {', '.join(absentes)}")
-    colonnes = [table[nom].cast(nature, safe=False) for nom, nature in zip(noms, natures, strict=True)]
-    if colonnes[0].null_count:
-        raise ErreurDemande(f"{colonnes[0].null_count} trades sans instant")
-    nombres = [pc.fill_null(colonne, constante(math.nan)) for colonne in colonnes[3:]]
-    lignes = pa.table([colonnes[0].cast(pa.int64()), *colonnes[1:3], *nombres], names=noms)
-    if not pc.all(pc.less_equal(lignes["timestamp"][:-1], lignes["timestamp"][1:])).as_py():
-        lignes = lignes.sort_by("timestamp")
-    for debut in range(0, lignes.num_rows, TRADES_PAR_LOT):
-        lot = lignes.slice(debut, TRADES_PAR_LOT)
-        yield list(itertools.starmap(Trade, zip(*(colonne.to_pylist() for colonne in lot.columns), strict=True)))
+        for plate in plates(depuis, limite, prix, self._timeframe):
+            yield plate._replace(revision=plate.timestamp < avant)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1997,6 +1843,7 @@ DELAI_INITIAL_S = 0.3
 DELAI_MAX_S = 30.0
 ATTENTE_MAX_S = 900.0  # 15 min : au-delà, un bannissement rend la main au lieu de tenir le processus
 PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en 9999 » n'en est pas un
+REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
 PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
@@ -2008,8 +1855,13 @@ Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+def hasard() -> float:
+    """Un nombre de [0, 1[."""
+    return random.random()
+
+
 def delais_backoff(
-    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = random.random
+    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = hasard
 ) -> Iterator[float]:
     """Suite sans fin des attentes entre essais, en s : double à chaque fois, plafonnée, tirée entre sa moitié et elle.
 
@@ -2048,7 +1900,7 @@ async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
 class Frein:
     """La pause commune à toutes les requêtes vers un exchange : un 429 reçu par l'une les arrête toutes."""
 
-    def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dormir: Dormir = pause, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
         self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
@@ -2090,7 +1942,7 @@ class Limiteur:
         self,
         par_s: float,
         fenetre_s: float = 0.0,
-        dormir: Dormir = asyncio.sleep,
+        dormir: Dormir = pause,
         horloge: Callable[[], float] = time.monotonic,
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
@@ -2180,13 +2032,17 @@ class Essais:
     nombre: int = 8
     frein: Frein = field(default_factory=Frein)
     noter: Callable[[int, int, ErreurTemporaire, float], None] = lambda _essai, _sur, _erreur, _attente: None
-    dormir: Dormir = asyncio.sleep
-    alea: Callable[[], float] = random.random
+    dormir: Dormir = pause
+    alea: Callable[[], float] = hasard
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
-        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée."""
+        """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée.
+
+        Un refus redit de suite, aux nombres près (une date, une requête), n'attend pas le dernier essai.
+        """
         delais = delais_backoff(alea=self.alea)
         nombre = nombre or self.nombre
+        refus: list[str] = []
         essai = 0
         while True:
             essai += 1
@@ -2200,7 +2056,9 @@ class Essais:
                     raise
                 self.noter(essai, nombre, erreur, attente)
             except ErreurTemporaire as erreur:
-                if essai >= nombre:
+                refus = [*refus, re.sub(r"\d+", "", str(erreur))] if isinstance(erreur, RefusProbable) else []
+                redit = len(refus) >= REFUS_PAREILS and len({*refus[-REFUS_PAREILS:]}) == 1
+                if essai >= nombre or redit:
                     raise
                 attente = next(delais)
                 self.noter(essai, nombre, erreur, attente)
@@ -2244,7 +2102,8 @@ JOURNAL_MAX = 16 << 20  # au-delà, et d'un huitième du fichier, il est fondu
 MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
 DEBUT_DE_FLUX_ARROW = b"\xff\xff\xff\xff"
-REPRISE_D_AVANT = ("journaux", "Reprendre le journal d'une version d'avant")
+REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
+REPRISE_D_AVANT = ("octets_douteux", "Reprendre le journal d'une version d'avant")
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -2307,7 +2166,7 @@ def _disque(action: str, chemin: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lecture(chemin: Path) -> Iterator[None]:
+def en_lisant(chemin: Path) -> Iterator[None]:
     """Comme `_disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
     try:
         with _disque("Lire", chemin):
@@ -2396,7 +2255,7 @@ def _nom_de_cote(chemin: Path, motif: str) -> Path:
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
+def copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
     """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
     cible = _nom_de_cote(chemin, "corrompu")
     with _disque("Copier", chemin):
@@ -2883,32 +2742,6 @@ def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
     fiche.lignes = lignes
 
 
-def decouvrir(fiches: Mapping[CleSerie, Fiche], table: pa.Table, gardes: Sequence[int]) -> None:
-    """Des événements ôtés seront redemandés : aucune grille ne dirait qu'ils manquent.
-
-    Ce qui va d'une ligne gardée à la suivante n'est plus couvert, leurs deux instants compris.
-    """
-
-    def voisine(rang: int) -> tuple[CleSerie, int] | None:
-        if not 0 <= rang < table.num_rows:
-            return None
-        ligne = table.slice(rang, 1)
-        valeurs = ligne.to_pylist()[0]
-        return CleSerie(*(valeurs.get(champ, "") for champ in CleSerie._fields)), instants_de(ligne)[0]
-
-    for avant, apres in itertools.pairwise([-1, *gardes, table.num_rows]):
-        if apres - avant == 1:
-            continue
-        gauche, droite = voisine(avant), voisine(apres)
-        for cle, fiche in fiches.items():
-            debut = gauche[1] if gauche and gauche[0] == cle else None
-            fin = droite[1] if droite and droite[0] == cle else None
-            if debut is not None or fin is not None or not (gauche or droite):
-                # Un CSV de flux n'est trié que par symbole.
-                bornes = sorted((0 if debut is None else debut, INSTANT_MAX_MS - 1 if fin is None else fin))
-                fiche.couverts = oter(fiche.couverts, [(bornes[0], bornes[1] + 1)])
-
-
 def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
@@ -2934,47 +2767,6 @@ def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
     return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
 
 
-AVANCE_ADMISE_MS = JOUR_MS  # une horloge locale en retard, un exchange embarqué qui va soixante fois plus vite
-
-
-def rangs_sains(lot: pa.Table, donnee: TypeDonnee, fiches: Mapping[CleSerie, Fiche]) -> pa.Array:
-    """Les rangs des lignes qui peuvent être vraies, et d'une série que la fiche (s'il y en a une) connaît."""
-    repere = pa.array(range(lot.num_rows), pa.int64())
-    presents = functools.reduce(pc.and_, (en_un_bloc(pc.is_valid(lot[nom])) for nom in donnee.obligatoires))
-    lot = lot.select(donnee.noms).append_column("rang", repere).filter(presents)
-    gardes = [pa.array([], pa.int64())]
-    for cle, lignes in par_serie(lot, donnee):
-        if not fiches or cle in fiches:
-            gardes.append(en_un_bloc(lignes["rang"].filter(_sont_possibles(lignes, cle, fiches.get(cle), donnee))))
-    tous = pa.concat_arrays(gardes)
-    return tous.take(pc.sort_indices(tous))
-
-
-def _sont_possibles(lignes: pa.Table, cle: CleSerie, fiche: Fiche | None, donnee: TypeDonnee) -> pa.Array:
-    instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-    masque = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
-    masque = pc.and_(masque, possibles(lignes, cle.prix, donnee))
-    if donnee.a_une_grille:
-        try:
-            pas = grille(fiche or fiche_de_rien(cle, instants.filter(masque)))
-        except (ValueError, OverflowError, IndexError):  # un timeframe abîmé, ou rien de possible
-            return pa.repeat(constante(False), len(instants))
-        bornes = pc.if_else(masque, instants, 0)  # aucun calendrier ne va partout
-        masque = pc.and_(masque, en_un_bloc(sur_grille(pa.chunked_array([bornes]), pas)))
-        if fiche is not None and fiche.couverts:  # un octet de sa date l'a menée ailleurs ; ou c'est la courante
-            masque = pc.and_(masque, _sont_connues(instants, fiche))
-    return masque
-
-
-def _sont_connues(instants: pa.Array, fiche: Fiche) -> pa.Array:
-    """Masque des bougies de ce que la fiche connaît, et de celle, courante, qui suit."""
-    courante = (fiche.couverts[-1][1], grille(fiche).avancer(fiche.couverts[-1][1], 1))
-    connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous), [courante])
-    rangs = (bisect.bisect_right(connus, (instant, INSTANT_MAX_MS)) - 1 for instant in instants.to_pylist())
-    fins = [connus[rang][1] if rang >= 0 else INSTANT_MIN_MS for rang in rangs]
-    return pc.less(instants, pa.array(fins, pa.int64()))
-
-
 def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
     """Les lignes de chaque série de la table."""
     champs = list(donnee.serie)
@@ -2992,8 +2784,8 @@ def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, p
 def _versions() -> dict[str, str]:
     """Ce qui a écrit le fichier ; n'entre jamais dans la comparaison qui décide d'une réécriture."""
     try:
-        ccxt = importlib.metadata.version("ccxt")
-    except importlib.metadata.PackageNotFoundError:
+        ccxt = metadonnees.version("ccxt")
+    except metadonnees.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
 
@@ -3249,60 +3041,11 @@ class JournalDeReprise:
 # Un fichier Arrow ou Parquet abîmé peut tuer la bibliothèque qui le lit, et le processus avec elle. Les nôtres portent
 # donc un sceau, les sommes de contrôle de leurs octets, juste avant leur pied : les autres lecteurs, qui trouvent le
 # pied par la fin du fichier, ne le voient pas. Un fichier sans sceau (d'avant, ou récrit par un autre outil) est lu une
-# fois, en entier, dans un processus à part.
+# fois, en entier, dans un processus à part : l'annexe `octets_douteux`.
 
 TAILLE_DE_BLOC = 1 << 16  # ce qu'un octet abîmé fait perdre, au plus, d'un lot de lignes
 MARQUE_DU_SCEAU = b"\xf7sceau\r\n"
 BOUT_DU_SCEAU = struct.Struct("<QII8s")  # octets scellés, somme des sommes, somme du pied, marque
-DELAI_A_PART_S = 60.0  # et une seconde par Mo : dix fois ce que prend un disque lent
-SIGNAUX_DE_CRASH = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP"}
-
-
-def lire_a_part(quoi: str, chemin: Path, *suite: object) -> str:
-    """Fait lire des octets douteux par un processus à part ; rend ce qui ne va pas, en peu de mots."""
-    ici = Path(__file__)
-    code = f"import sys; sys.path.insert(0, sys.argv[1]); import {ici.stem} as m; m.repondre_a_part(*sys.argv[2:])"
-    arguments = [sys.executable, "-P", "-c", code, str(ici.parent.resolve()), quoi, str(chemin), *map(str, suite)]
-    delai = DELAI_A_PART_S + chemin.stat().st_size / 1e6
-    try:
-        # Sa propre session : un Ctrl-C le tuerait, et le fichier passerait pour abîmé.
-        fin = subprocess.run(  # noqa: S603  nos arguments, sans shell
-            arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=delai, start_new_session=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"sa lecture n'a pas fini en {delai:.0f} s"
-    if fin.returncode in (0, CODE_FAUTES):
-        return fin.stdout.decode(errors="replace")
-    tue_par = signal.Signals(-fin.returncode).name if fin.returncode < 0 else ""
-    if tue_par in SIGNAUX_DE_CRASH or fin.returncode > (1 << 30):  # sous Windows, un code d'exception
-        return f"la bibliothèque qui le lit s'y est arrêtée net ({tue_par or hex(fin.returncode)})"
-    derniere_ligne = fin.stderr.decode(errors="replace").split("\n")[-1]
-    raise ErreurSortie(
-        f"Lire « {chemin} » dans un processus à part a échoué : {tue_par or derniere_ligne}",
-        "Relancez ; si cela se répète, vérifiez la mémoire libre et l'installation de Python.",
-    )
-
-
-@functools.lru_cache(64)
-def _epreuve(quoi: str, chemin: Path, _etat: tuple[int, ...]) -> str:
-    """Ce qui ne va pas d'un fichier dans cet état (inode, taille, date) : une exécution ne l'éprouve qu'une fois."""
-    return lire_a_part(quoi, chemin)
-
-
-def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
-    """Dans le processus à part : lit tout, le valide, et dit sur stdout ce qui ne va pas."""
-    try:
-        if quoi == "journal":
-            nom, copie = suite
-            annexe(*REPRISE_D_AVANT).recopier(Path(chemin), Path(copie), TYPES[nom])
-        else:
-            codec: Any = ECRIVAINS[quoi]
-            codec.eprouver(Path(chemin))
-    except (ImportError, DependanceAbsente, MemoryError):
-        raise  # le fichier n'y est pour rien
-    except Exception as erreur:
-        os.write(1, en_une_ligne(erreur).encode())
-        raise SystemExit(CODE_FAUTES) from erreur
 
 
 def _debut_du_pied(fichier: BinaryIO, signature: bytes) -> int:
@@ -3420,18 +3163,6 @@ class FichierScelle(io.RawIOBase):
 # Rien ailleurs : les options, la déduction du format et la suite de conformité en partent.
 
 
-class Brut(NamedTuple):
-    """Une sortie telle qu'elle est : ni triée, ni réparée, ni refusée."""
-
-    lots: Iterator[pa.Table]  # une cellule illisible est nulle
-    fiches: list[Fiche]
-    defauts: list[tuple[str, str]]  # de sa forme : (nature, ce qui ne va pas)
-    schema: pa.Schema | None = None  # celui que porte le fichier
-    famille_unique: bool = True  # un fichier n'en tient qu'une
-    entrelace: bool = False  # ses symboles ne se suivent pas, et c'est permis
-    en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
-
-
 _DONNEES_DE = {
     REEL: "des données réelles",
     HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
@@ -3481,7 +3212,7 @@ class Sortie(ABC):
         self.origine = origine  # de ce qui va être écrit ; None : celle de la sortie, quelle qu'elle soit
         self.fiches: dict[CleSerie, Fiche] = {}
         self._fins_connues: dict[CleSerie, int] = {}  # où finissait, à l'ouverture, ce qui est couvert
-        self._a_change = False  # depuis la dernière fin
+        self.a_change = False  # depuis la dernière fin
         self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
 
@@ -3492,17 +3223,18 @@ class Sortie(ABC):
         """Taille de la sortie ; 0 si elle n'existe pas."""
         return self.chemin.stat().st_size if self.chemin.exists() else 0
 
-    def _existe(self) -> bool:
-        return self.octets > 0  # vide : comme absent
+    def existe(self) -> bool:
+        """Vrai d'une sortie qui a des octets : vide, elle est comme absente."""
+        return self.octets > 0
 
     @abstractmethod
-    def _reconnaitre(self) -> bool:
+    def reconnaitre(self) -> bool:
         """Vrai si la sortie, qui existe, a nos lignes ; PasLeNotre ou SortieIllisible si c'est autre chose."""
 
     def est_le_sien(self) -> bool:
         """Vrai si la sortie tient des lignes de notre type."""
         try:
-            return self._existe() and self._reconnaitre()
+            return self.existe() and self.reconnaitre()
         except (PasLeNotre, SortieIllisible):
             return False
 
@@ -3513,14 +3245,6 @@ class Sortie(ABC):
     @abstractmethod
     def lire_fiches(self) -> list[Fiche]:
         """Les fiches de la sortie ; sans fiche écrite, ce que ses lignes disent."""
-
-    @abstractmethod
-    def brut(self) -> contextlib.AbstractContextManager[Brut]:
-        """La sortie telle qu'elle est, pour la contrôler ; PasLeNotre ou SortieIllisible si elle ne se lit pas."""
-
-    @abstractmethod
-    def fiches_portees(self) -> list[Fiche]:
-        """Les fiches que la sortie porte encore, ses lignes fussent-elles illisibles."""
 
     @abstractmethod
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
@@ -3607,10 +3331,6 @@ class Sortie(ABC):
     @abstractmethod
     def ecarter(self) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
-
-    @abstractmethod
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        """Sous verrou, d'un coup : la sortie n'a plus que les lignes gardées, triées, et ces fiches."""
 
     # L'emploi.
 
@@ -3715,7 +3435,7 @@ class Sortie(ABC):
             return False
         with self._garde():
             self._finir()
-        change, self._a_change = self._a_change, False
+        change, self.a_change = self.a_change, False
         return change
 
     def fermer(self) -> None:
@@ -3852,14 +3572,14 @@ class Codec(ABC):
     def compression_de(self, chemin: Path) -> str | None:
         """La compression que le nom ou les octets du fichier imposent ; None s'ils laissent le choix."""
 
-    def blocs(self, chemin: Path, donnee: TypeDonnee) -> Iterator[pa.Table]:
-        """Les lignes du fichier, dans son ordre, pour les contrôler ; une cellule illisible est nulle."""
-        return self.lots(chemin, donnee)
-
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
     # Un texte, dont les lignes s'ajoutent au bout (`tail -f`).
+
+    def textes(self, chemin: Path) -> Iterator[list[bytes]] | None:  # noqa: ARG002
+        """Ses lignes entières, telles quelles, par paquets ; None d'un fichier qui n'est pas un texte en colonnes."""
+        return None
 
     def s_allonge(self, chemin: Path) -> bool:  # noqa: ARG002
         """Vrai si l'on peut ajouter des lignes au bout du fichier, tel qu'il est, sans le récrire."""
@@ -3931,6 +3651,11 @@ class Bout:
             self._fichier = None
 
 
+def somme_de_la_fiche(entete: Mapping[str, Any]) -> str:
+    """La somme de contrôle de ce que dit une fiche à part, quelle que soit sa mise en page."""
+    return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
+
+
 class SortieFichier(Sortie):
     """Un fichier, quel que soit son codec : les lots vont au journal, fondu dans le fichier à la fin, et dans un flux.
 
@@ -3944,8 +3669,8 @@ class SortieFichier(Sortie):
         self.codec = codec
         if reglages.get("compression") is None:
             self.compression = codec.compression_de(self.chemin) or self.compression
-        self._nom_journal = self.chemin.with_name(f"{self.chemin.name}.journal")
-        self._nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
+        self.nom_journal = self.chemin.with_name(f"{self.chemin.name}.journal")
+        self.nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
         self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
         self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
         self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
@@ -3958,7 +3683,7 @@ class SortieFichier(Sortie):
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self._nom_journal, self.type_donnee, self._synchroniser_lignes)
+        return JournalDeReprise(self.nom_journal, self.type_donnee, self._synchroniser_lignes)
 
     def _synchroniser_lignes(self) -> None:
         """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
@@ -3970,42 +3695,50 @@ class SortieFichier(Sortie):
 
     # Lire.
 
-    def _reconnaitre(self) -> bool:
-        with _lecture(self.chemin):
+    def reconnaitre(self) -> bool:
+        with en_lisant(self.chemin):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
 
-    def _lire_entete(self) -> dict[str, Any] | None:
-        """La fiche, telle qu'écrite par `_entete_json` ; None s'il n'y en a pas."""
+    def lire_entete(self) -> dict[str, Any] | None:
+        """La fiche, telle qu'écrite par `_entete` ; None s'il n'y en a pas, ou qu'elle est abîmée."""
         if not self.codec.fiche_a_part:
-            with _lecture(self.chemin):
+            with en_lisant(self.chemin):
                 return self.codec.entete(self.chemin)
         try:
-            lu = json.loads(self._nom_fiche.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
+            lu = json.loads(self.nom_fiche.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            lu = None
-        if not isinstance(lu, dict):
-            journal.warning("« %s » est illisible : la fiche sera refaite d'après les lignes.", self._nom_fiche)
             return None
-        return lu
+        somme = lu.pop("somme", None) if isinstance(lu, dict) else ""
+        return lu if somme in (None, somme_de_la_fiche(lu)) else None  # une fiche d'avant n'en a pas
+
+    def fiche_abimee(self) -> bool:
+        """Vrai d'une fiche à part qui n'est pas telle qu'elle fut écrite : rien de ce qu'elle dit n'est cru."""
+        return self.codec.fiche_a_part and self.nom_fiche.exists() and self.fiches_ecrites(self.lire_entete()) is None
+
+    def origine_lisible(self) -> str | None:
+        """L'origine que dit encore une fiche abîmée ; None si rien ne dit que ses lignes ne sont pas inventées."""
+        with _disque("Lire", self.nom_fiche):
+            texte = self.nom_fiche.read_bytes().decode(errors="replace")
+        return next((origine for origine in reversed(ORIGINES) if f'"{origine}"' in texte), None)
 
     def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
-        with _lecture(self.chemin):
+        with en_lisant(self.chemin):
             yield from self.codec.lots(self.chemin, self.type_donnee, depuis, colonnes)
 
-    def _lots(self, depuis: Borne | None = None) -> Iterator[pa.Table]:
+    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
-        return self._demeler(depuis[0] if depuis else "") if self._entrelace else sans_couper(self._tables(depuis))
+        if self._entrelace:
+            return self._demeler(depuis[0] if depuis else "")
+        return sans_couper(self._tables(depuis, colonnes))
 
     @functools.cached_property
     def _entrelace(self) -> bool:
         """Vrai d'un fichier de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
-        if not (self.codec.s_allonge(self.chemin) and self._existe()):
+        if not (self.codec.s_allonge(self.chemin) and self.existe()):
             return False
-        if (entete := self._lire_entete()) is not None:
+        if (entete := self.lire_entete()) is not None:
             return bool(entete.get("entrelace"))
         recensement = self._recenser({})
         return recensement.entrelace and recensement.en_ordre
@@ -4026,47 +3759,19 @@ class SortieFichier(Sortie):
                 yield trier(pa.concat_tables(tables), self.type_donnee)
 
     def lire_tout(self) -> Iterator[pa.Table]:
-        if self._existe():
-            self._reconnaitre()
+        if self.existe():
+            self.reconnaitre()
             yield from self._lots()
 
     def lire_fiches(self) -> list[Fiche]:
-        if not self._existe():
+        if not self.existe():
             return []
-        self._reconnaitre()
-        fiches = self._fiches_ecrites(self._lire_entete())
+        self.reconnaitre()
+        fiches = self.fiches_ecrites(self.lire_entete())
         return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
-    @contextlib.contextmanager
-    def brut(self) -> Iterator[Brut]:
-        if not self._existe():
-            raise SortieIllisible(f"« {self.chemin} » est vide")
-        self._reconnaitre()
-        entete = self._lire_entete()
-        fiches = self._fiches_ecrites(entete) or []
-        entrelace = self.codec.s_allonge(self.chemin) and (entete is None or bool(entete.get("entrelace")))
-        deja, defauts = self._nom_journal.exists(), list[tuple[str, str]]()
-        # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
-        if not deja and self.codec.est_coupe(self.chemin):
-            defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
-
-        def en_attente() -> bool:
-            return deja or self._nom_journal.exists()  # né pendant la lecture, il compte aussi
-
-        with _lecture(self.chemin):
-            schema = self.codec.schema(self.chemin)
-        yield Brut(self._blocs(), fiches, defauts, schema, entrelace=entrelace, en_attente=en_attente)
-
-    def _blocs(self) -> Iterator[pa.Table]:
-        with _lecture(self.chemin):
-            yield from self.codec.blocs(self.chemin, self.type_donnee)
-
-    def fiches_portees(self) -> list[Fiche]:
-        with contextlib.suppress(SortieIllisible):
-            return self._fiches_ecrites(self._lire_entete()) or []
-        return []
-
-    def _fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
+    def fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
+        """Les fiches que dit un en-tête ; None s'il n'y en a pas, ou qu'elles ne se comprennent pas."""
         try:
             return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
         except (KeyError, TypeError, ValueError):
@@ -4080,7 +3785,7 @@ class SortieFichier(Sortie):
             if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
             recensement.compter(table)
-        dire = not self._nom_journal.exists()  # ce qui manque est peut-être au journal
+        dire = not self.nom_journal.exists()  # ce qui manque est peut-être au journal
         for cle, fiche in recensement.fiches.items():
             if cle not in fiches:
                 fiche.couverts = unir(recensement.presents.get(cle, []))
@@ -4102,7 +3807,7 @@ class SortieFichier(Sortie):
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         """Illisibles, le fichier et le journal n'en tiennent pas ; tuée, une exécution a pu n'écrire qu'au journal."""
         fiches: dict[CleSerie, Fiche] = {}
-        for note in self._notes():
+        for note in self.notes():
             cle = CleSerie(*note["cle"])
             fiches[cle] = Fiche(cle, **note["fiche"])
         with contextlib.suppress(SortieIllisible):
@@ -4112,36 +3817,52 @@ class SortieFichier(Sortie):
     def _origines(self) -> set[str]:
         origines: set[str] = set()
         with contextlib.suppress(SortieIllisible):
-            if self._existe():  # un fichier qui n'en dit aucune est réel
-                series = (self._lire_entete() or {}).get("series")
+            if self.existe():  # un fichier qui n'en dit aucune est réel
+                series = (self.lire_entete() or {}).get("series")
                 dites = series if isinstance(series, list) else []
-                origines |= {_origine_lue(serie) for serie in dites if isinstance(serie, dict)} or {REEL}
-        return origines | {_origine_lue(note["fiche"]) for note in itertools.islice(self._notes(), 1)}
+                lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
+                if not lues and self.fiche_abimee():
+                    origines |= {origine for origine in (self.origine_lisible(),) if origine}
+                else:
+                    origines |= lues or {REEL}
+        return origines | {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
 
-    def _notes(self) -> Iterator[dict[str, Any]]:
+    def notes(self) -> Iterator[dict[str, Any]]:
         """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
-        with contextlib.suppress(SortieIllisible), _lecture(self._nom_journal):
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
             yield from self._journal.notes()
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self._nom_fiche,) if self.codec.fiche_a_part else ()
+        return (self.nom_fiche,) if self.codec.fiche_a_part else ()
 
     def _voisins(self) -> tuple[Path, ...]:
-        return (*self._annexes(), self._nom_journal)
+        return (*self._annexes(), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
         self._effacer_temporaires()
-        if self._existe():
+        if self.existe():
             try:
-                self._reconnaitre()
+                self.reconnaitre()
                 self._reparer()
-                self._accorder(self._lire_entete())
+                sans_preuve = self._ecarter_la_fiche()
+                self._accorder(self.lire_entete())
+                if sans_preuve:
+                    self._ne_rien_croire()
             except SortieIllisible:
                 self.ecarter()
         self._rejouer_journal()
+
+    def _ecarter_la_fiche(self) -> bool:
+        """Met de côté une fiche abîmée : les lignes restent, sans preuve, et tout sera redemandé."""
+        if not self.fiche_abimee():
+            return False
+        if self.origine_lisible() is None:
+            raise SortieIllisible(f"« {self.nom_fiche} » est abîmée, et ne dit plus d'où viennent les lignes")
+        mettre_de_cote(self.nom_fiche, cause="est abîmée, tout ce qu'elle couvrait sera redemandé")
+        return True
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
@@ -4159,63 +3880,58 @@ class SortieFichier(Sortie):
                 os.truncate(self.chemin, self.codec.fin_des_lignes(self.chemin))
 
     def _accorder(self, entete: Mapping[str, Any] | None) -> None:
-        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier retouché à la main."""
-        ecrites = self._fiches_ecrites(entete)
+        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier qui n'est pas ce qu'elle en dit."""
+        ecrites, fidele = self.fiches_ecrites(entete), False
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         if ecrites is not None and entete is not None:
             reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
             self._connue = (reste, {cle: fiche.copie() for cle, fiche in self.fiches.items()})
-            if self._est_fidele(ecrites, entete):
+            fidele = self._est_fidele(ecrites, entete)
+            # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
+            if fidele and self._bout is None and not entete.get("entrelace"):
                 return
-            if entete.get("scelle") and not self.type_donnee.a_une_grille:
+            if not fidele and entete.get("scelle") and not self.type_donnee.a_une_grille:
                 journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", self.chemin)
-                for fiche in self.fiches.values():
-                    fiche.couverts = []
-        self._assainir()
+                self._ne_rien_croire()
+        if not fidele:
+            self._assainir()
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
-        if self._aucune_ligne() is not None:
+        if not self.type_donnee.a_une_grille:
             for cle, fiche in self.fiches.items():
                 denombrer(fiche, recensement.lignes[cle])
         self._ordonner(recensement)
 
-    def _aucune_ligne(self) -> int | None:
-        return super()._aucune_ligne() if self.codec.fiche_a_part else None  # un sceau en dit davantage
+    def _ne_rien_croire(self) -> None:
+        for fiche in self.fiches.values():
+            fiche.couverts = []
 
     def _assainir(self) -> None:
-        """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
-        if self.octets > SOMMES_MAX:
-            return
-        connues = dict(self.fiches)
-        if connues and self._nom_journal.exists():  # tuée, une exécution laisse des lignes que son journal seul connaît
-            connues = {cle: dataclasses.replace(fiche, couverts=[]) for cle, fiche in connues.items()}
-            for note in self._notes():
-                connues.setdefault(cle := CleSerie(*note["cle"]), Fiche(cle, **note["fiche"]))
-        if all(len(rangs_sains(bloc, self.type_donnee, connues)) == bloc.num_rows for bloc in self._blocs()):
-            return
-        table = pa.concat_tables(bloc.select(self.type_donnee.noms) for bloc in self._blocs())
-        gardes = rangs_sains(table, self.type_donnee, connues)
-        _copier_de_cote(self.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(self.chemin, cible))
-        if not self.type_donnee.a_une_grille:
-            decouvrir(self.fiches, table, gardes.to_pylist())
-            if table.num_rows < sum(fiche.lignes or 0 for fiche in self.fiches.values()):  # d'autres manquent aussi
-                for fiche in self.fiches.values():
-                    fiche.couverts = []
-        self._recrire([trier(table.take(gardes), self.type_donnee)])
+        """Ôte ce qui ne peut être vrai ; copié seul, le module ne reprend que son propre CSV, d'un flux tué."""
+        try:
+            remise_en_ordre = annexe(*REMISE_EN_ORDRE)
+        except DependanceAbsente:
+            if not self.nom_journal.exists():
+                raise
+            connues = {*self.fiches, *(CleSerie(*note["cle"]) for note in self.notes())}
+            for table in self._tables():  # entières : une cellule qui ne se lit pas y est une faute
+                if {cle for cle, _ in par_serie(table, self.type_donnee)} - connues:
+                    raise SortieIllisible(f"« {self.chemin} » tient des lignes d'une série inconnue") from None
+        else:
+            remise_en_ordre.assainir_fichier(self)
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
         """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""
         if self.codec.fiche_a_part:
             intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
             self._a_jour = intact and bool(entete.get(self.codec.marque))
-            # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-            return intact and self._bout is None and not entete.get("entrelace")
-        with _lecture(self.chemin):
+            return intact
+        with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
             if not self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX):
                 return False
-            # D'événements, rien ne dit combien il devrait y en avoir.
+            # D'événements, le sceau suffit.
             return not self.type_donnee.a_une_grille or (
                 sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
             )
@@ -4232,10 +3948,9 @@ class SortieFichier(Sortie):
         self._entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            self._recrire([trier(pa.concat_tables(self._tables()), self.type_donnee)])
+            self.recrire([trier(pa.concat_tables(self._tables()), self.type_donnee)])
         elif permis and self._bout is None:
-            self._recrire(self._lots())
-            self._entrelace = False
+            self.recrire(self._lots())
 
     def ecarter(self) -> None:
         if self._bout is not None:
@@ -4244,7 +3959,7 @@ class SortieFichier(Sortie):
         self._entrelace = self._a_jour = False
         mettre_de_cote(self.chemin, *self._annexes())
         self.fiches, self._connue = {}, None
-        for note in self._notes():
+        for note in self.notes():
             self._apprendre(note)
         self._s_en_tenir_au_journal()
         if self._bout is not None:
@@ -4256,13 +3971,13 @@ class SortieFichier(Sortie):
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         lots = 0
         try:
-            with _lecture(self._nom_journal):
+            with en_lisant(self.nom_journal):
                 for note in self._journal.reprendre():
                     self._apprendre(note)
                     lots += 1
                 self._s_en_tenir_au_journal()
         except SortieIllisible:
-            mettre_de_cote(self._nom_journal)
+            mettre_de_cote(self.nom_journal)
             del self._journal
             return
         if lots:
@@ -4272,7 +3987,7 @@ class SortieFichier(Sortie):
 
     def _s_en_tenir_au_journal(self) -> None:
         """Sans fichier, un lot ne prouve que les lignes qu'il porte : il tait celles que le fichier avait déjà."""
-        if self._existe() or not self.type_donnee.a_une_grille:
+        if self.existe() or not self.type_donnee.a_une_grille:
             return
         presents: dict[CleSerie, list[Intervalle]] = {}
         for table in self._journal.flot():
@@ -4286,7 +4001,7 @@ class SortieFichier(Sortie):
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        if self._existe() or not note.get("fichier"):
+        if self.existe() or not note.get("fichier"):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             self.fiches[cle].noter(couverts, trous, note.get("source"))
 
@@ -4297,7 +4012,7 @@ class SortieFichier(Sortie):
 
         Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
         """
-        if not self._existe():
+        if not self.existe():
             return
         with self._garde():
             defilement = _Defilement(self._lots)
@@ -4310,7 +4025,7 @@ class SortieFichier(Sortie):
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         anciennes: Iterable[pa.Table] = ()
-        if self._existe():
+        if self.existe():
             depuis, queue = self._queues.get(cle.symbole, (INSTANT_MAX_MS, []))
             gardees = depuis <= debut and self._empreinte() == self._etat_des_queues
             anciennes = queue if gardees else self._lots(bornes[0])
@@ -4347,7 +4062,7 @@ class SortieFichier(Sortie):
         derniers = max(bout.fins, default="")
         place = bout.place(symbole, lignes)
         if place < lignes.num_rows:
-            if not self._existe():
+            if not self.existe():
                 titre = self.codec.titre(self.type_donnee)
                 ecrire_atomique(self.chemin, lambda fichier: fichier.write(titre))
                 self._a_jour = True
@@ -4360,7 +4075,7 @@ class SortieFichier(Sortie):
         """Le dit dans la fiche, avant le fait : un lecteur la croit."""
         self._entrelace = True
         try:
-            self._ecrire_fiche()
+            self.ecrire_fiche()
         except BaseException:
             self._entrelace = False
             raise
@@ -4380,13 +4095,13 @@ class SortieFichier(Sortie):
             self._fondre_journal()
         elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
             self._synchroniser_lignes()
-            self._ecrire_fiche()
+            self.ecrire_fiche()
             if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
                 self._journal.vider()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
-        if not self._existe() or self._est_gros():
+        if not self.existe() or self._est_gros():
             return True
         age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
@@ -4406,17 +4121,17 @@ class SortieFichier(Sortie):
         if not self._journal.lignes:
             return 0.0
         # Recopier un fichier trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
-        recopie = self._a_jour and self._s_allonge() and not self._entrelace
-        return self.octets / OCTETS_PAR_S * (0.1 if recopie else self.codec.lenteurs.get(self.compression, 1.0))
+        lenteur = 0.1 if self._se_recopie() else self.codec.lenteurs.get(self.compression, 1.0)
+        return self.octets / OCTETS_PAR_S * lenteur
 
     def _finir(self) -> None:
         self._fondre_journal()
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
-        lignes_changees = bool(self._journal.entrees) or not self._existe()
+        lignes_changees = bool(self._journal.entrees) or not self.existe()
         if self.fiches and (lignes_changees or self._en_dit_plus()):
-            with _disque("Écrire", self._nom_journal):
+            with _disque("Écrire", self.nom_journal):
                 self._journal.synchroniser()
             recus = self._journal.lignes * self.codec.octets_par_ligne
             _exiger_place(
@@ -4425,7 +4140,7 @@ class SortieFichier(Sortie):
             self._fondre(lignes_changees=lignes_changees)
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self._connue = self._reste_de_l_entete(), {cle: fiche.copie() for cle, fiche in self.fiches.items()}
-            self._a_change = True
+            self.a_change = True
         self._journal.supprimer()
 
     def _fondre(self, *, lignes_changees: bool) -> None:
@@ -4434,21 +4149,26 @@ class SortieFichier(Sortie):
             self._bout.synchroniser()
             self._bout.fermer()
         if lignes_changees or not self.codec.fiche_a_part:
-            ecrire_atomique(self.chemin, self._prolonger)
+            prolonger = self._se_recopie() and bool(self._journal.entrees)
+            ecrire_atomique(self.chemin, self._prolonger if prolonger else self._refaire)
             self._entrelace, self._a_jour = False, True
             if self._bout is not None:
                 self._bout.retenir(self._journal.flot())
         if self.codec.fiche_a_part:
-            self._ecrire_fiche()
+            self.ecrire_fiche()
+
+    def _refaire(self, fichier: BinaryIO) -> None:
+        """Le fichier entier, ancien et journal fusionnés."""
+        self._composer(fichier, self._fusion(), self._fusion(self.type_donnee.reperes))
+
+    def _se_recopie(self) -> bool:
+        """Vrai d'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
+        return self.existe() and self._a_jour and not self._entrelace and self._s_allonge()
 
     def _prolonger(self, fichier: BinaryIO) -> None:
-        """Si le fichier s'allonge, recopie ses octets d'avant la première ligne nouvelle ; puis la suite, fusionnée."""
-        premiere = min(((entree.symbole, entree.debut) for entree in self._journal.entrees), default=None)
-        recopiable = self._existe() and self._a_jour and not self._entrelace and self._s_allonge()
-        if premiere is None or not recopiable:
-            self._composer(fichier, self._fusion())
-            return
-        with _lecture(self.chemin):
+        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée."""
+        premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
+        with en_lisant(self.chemin):
             reste = self.codec.octet(self.chemin, self.type_donnee, premiere)
         with self.chemin.open("rb") as ancien:
             while reste:
@@ -4461,30 +4181,43 @@ class SortieFichier(Sortie):
             if fiche.lignes is not None:
                 fiche.lignes += self._ecrites[cle.symbole] - avant[cle.symbole]
 
-    def _fusion(self) -> Iterator[pa.Table]:
-        return fusionner(self._lots() if self._existe() else (), self._journal.flot(), self.type_donnee)
+    def _fusion(self, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        anciennes = self._lots(colonnes=colonnes) if self.existe() else ()
+        nouvelles = self._journal.flot()
+        reduites = (table.select(colonnes) for table in nouvelles) if colonnes else nouvelles
+        return fusionner(anciennes, reduites, self.type_donnee)
 
-    def _recrire(self, lots: Iterable[pa.Table]) -> None:
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots))
+    def recrire(self, lots: Iterable[pa.Table]) -> None:
+        """Remplace le fichier, et sa fiche, par ces lignes, triées : une liste si le fichier porte sa fiche."""
+        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots, lots))
+        self._entrelace = False
 
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table]) -> None:
-        entete = "" if self.codec.fiche_a_part else self._entete_json()
+    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche y est portée."""
+        entete = ""
+        if not self.codec.fiche_a_part:
+            if not self.type_donnee.a_une_grille:
+                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
+                self._denombrer()
+            entete = self._entete_json()
         compte = self._compter(lots, self._ecrites)
         self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
         self._lignes = self._ecrites.total()
-        if self._aucune_ligne() is not None:
+        self._denombrer()
+
+    def _denombrer(self) -> None:
+        """La fiche d'une série d'événements en tient le compte : rien d'autre ne dit qu'il en manque."""
+        if not self.type_donnee.a_une_grille:
             for cle, fiche in self.fiches.items():
                 fiche.lignes = self._ecrites[cle.symbole]
 
-    def _compter(self, lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
-        """Les mêmes tables ; `comptes` en apprend les lignes : par symbole, si la fiche tient le compte de chacun."""
+    @staticmethod
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
+        """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
-            if self._aucune_ligne() is None:
-                comptes[""] += lot.num_rows
-            else:
-                for compte in pc.value_counts(en_un_bloc(lot["symbole"])).to_pylist():
-                    comptes[compte["values"]] += compte["counts"]
+            for compte in pc.value_counts(en_un_bloc(lot["symbole"])).to_pylist():
+                comptes[compte["values"]] += compte["counts"]
             yield lot
 
     def _exiger_lignes(self, relues: int | None) -> None:
@@ -4515,23 +4248,20 @@ class SortieFichier(Sortie):
             reste |= self._empreinte()
         return reste
 
-    def _entete_json(self, indent: int | None = None) -> str:
+    def _entete(self) -> dict[str, Any]:
         series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        scelle = {} if self.codec.fiche_a_part else {"scelle": True}  # sans son sceau, un autre l'a récrit
-        entete = {**_versions(), **self._reste_de_l_entete(), **scelle, "series": series}
-        return json.dumps(entete, ensure_ascii=False, indent=indent)
+        return {**_versions(), **self._reste_de_l_entete(), "series": series}
 
-    def _ecrire_fiche(self) -> None:
-        texte = self._entete_json(indent=1) + "\n"
-        ecrire_atomique(self._nom_fiche, lambda fichier: fichier.write(texte.encode()))
+    def _entete_json(self) -> str:
+        """La fiche que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
+        return json.dumps({**self._entete(), "scelle": True}, ensure_ascii=False)
+
+    def ecrire_fiche(self) -> None:
+        """Récrit la fiche à part, et sa somme de contrôle."""
+        entete = self._entete()
+        texte = json.dumps({"somme": somme_de_la_fiche(entete), **entete}, ensure_ascii=False, indent=1) + "\n"
+        ecrire_atomique(self.nom_fiche, lambda fichier: fichier.write(texte.encode()))
         self._fiche_ecrite = time.monotonic()
-
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        self.fiches = dict(fiches)
-        self._recrire([trier(pa.concat_tables([self.type_donnee.schema.empty_table(), *retenus]), self.type_donnee)])
-        if self.codec.fiche_a_part:
-            self._entrelace = False
-            self._ecrire_fiche()
 
     def fermer(self) -> None:
         if self._bout is not None:
@@ -4545,72 +4275,18 @@ class SortieFichier(Sortie):
 
 
 @functools.cache
-def _instant_lu() -> pa.DataType:
+def instant_lu() -> pa.DataType:
     """Le type d'un instant lu d'un texte : polars récrit des dates avec six décimales."""
     return pa.timestamp("us", "UTC")
 
 
-def _conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
+def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
     """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte."""
     natures = tuple((nom, "texte" if nature in ("niveaux", "entier") else nature) for nom, nature in donnee.colonnes)
-    types = {c.name: _instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
+    types = {c.name: instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
     return pa_csv.ConvertOptions(
         column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
     )
-
-
-def lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
-    """Des lignes de CSV en table ; une cellule qui ne se lit pas est nulle, et toutes celles d'une ligne mal coupée."""
-    octets = b"".join(lignes)
-    with contextlib.suppress(ValueError, pa.ArrowException):
-        lecture = pa_csv.ReadOptions(column_names=donnee.noms, block_size=len(octets) + 1, use_threads=False)
-        lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), _conversions(donnee))
-        return depuis_textes(lue, donnee)
-    cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
-    return convertir_colonnes([pa.array(colonne, pa.string()) for colonne in cellules], donnee)
-
-
-def convertir_colonnes(brutes: Sequence[Sequence[Any] | pa.Array], donnee: TypeDonnee) -> pa.Table:
-    """La table de ces colonnes ; une cellule qui ne se lit pas rend nulles les valeurs de sa ligne, repères à part.
-
-    Nulle elle seule, elle passerait pour absente là où elle peut l'être : la ligne serait saine, le fichier illisible.
-    """
-    colonnes = [convertir_ou_nul(brute, champ.type) for brute, champ in zip(brutes, donnee.schema, strict=True)]
-    absents = (b.is_null() if isinstance(b, pa.Array) else pa.array([v is None for v in b]) for b in brutes)
-    lues = functools.reduce(pc.and_, (pc.or_(c.is_valid(), vide) for c, vide in zip(colonnes, absents, strict=True)))
-    rangs = pc.if_else(lues, pa.array(range(len(lues)), pa.int64()), pa.scalar(None, pa.int64()))
-    gardees = [
-        colonne if champ.name in donnee.obligatoires else colonne.take(rangs)
-        for colonne, champ in zip(colonnes, donnee.schema, strict=True)
-    ]
-    return pa.table(gardees, donnee.schema)
-
-
-def _cellules(ligne: bytes, nombre: int) -> list[str | None]:
-    """Les cellules d'une ligne, vides ôtées ; toutes vides si elle n'en a pas ce nombre."""
-    try:
-        cellules = next(csv.reader([ligne.decode()], strict=True))
-    except (UnicodeDecodeError, csv.Error, StopIteration):
-        cellules = []
-    return [cellule or None for cellule in cellules] if len(cellules) == nombre else [None] * nombre
-
-
-def convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> pa.Array:
-    """Les valeurs converties, nulles celles qui ne peuvent l'être : elles sont rares, une dichotomie les trouve."""
-    try:
-        if pa.types.is_list(voulu):
-            return niveaux_du_texte(pa.array(valeurs, pa.string())).cast(voulu)
-        if isinstance(valeurs, pa.StringArray):
-            if pa.types.is_integer(voulu):
-                return entiers_du_texte(valeurs)
-            if pa.types.is_timestamp(voulu):
-                valeurs = valeurs.cast(_instant_lu())
-        return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
-    except (ValueError, TypeError, OverflowError, pa.ArrowException):
-        if len(valeurs) == 1:
-            return pa.nulls(1, voulu)
-        milieu = len(valeurs) // 2
-        return pa.concat_arrays([convertir_ou_nul(moitie, voulu) for moitie in (valeurs[:milieu], valeurs[milieu:])])
 
 
 class CodecCsv(Codec):
@@ -4693,13 +4369,13 @@ class CodecCsv(Codec):
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
-    def blocs(self, chemin: Path, donnee: TypeDonnee) -> Iterator[pa.Table]:
+    def textes(self, chemin: Path) -> Iterator[list[bytes]]:
         with self._ouvrir(chemin) as fichier:
             fichier.readline()
             while lignes := fichier.readlines(1 << 20):
                 entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
                 if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
-                    yield lignes_du_csv(pleines, donnee)
+                    yield pleines
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
@@ -4717,7 +4393,7 @@ class CodecCsv(Codec):
                 texte,
                 pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
                 pa_csv.ParseOptions(),
-                _conversions(donnee, colonnes),
+                conversions(donnee, colonnes),
             )
             for lot in lecteur:
                 yield depuis_textes(pa.Table.from_batches([lot]), donnee)
@@ -4877,7 +4553,8 @@ class _CodecArrow(Codec):
                     yield source
                 return
             etat = os.fstat(fichier.fileno())
-        if plainte := _epreuve(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
+        epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
+        if plainte := epreuves.eprouver(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
             raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
         with pa.OSFile(str(chemin)) as source:
             yield source
@@ -5098,7 +4775,7 @@ _AJOUTEES_SQLITE = {
 _SERIE_SQLITE = "exchange=? AND symbole=? AND timeframe=? AND prix=?"  # dans les tables de fiches
 
 
-def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
+def tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
     """Les quatre tables (nom, colonnes) : les lignes, et leur fiche."""
     natures = {"texte": "TEXT", "instant": "INTEGER", "nombre": "REAL", "entier": "INTEGER", "niveaux": "TEXT"}
     exigees = dict.fromkeys(donnee.obligatoires, " NOT NULL")
@@ -5112,17 +4789,6 @@ def _tables_sqlite(donnee: TypeDonnee, table: str) -> dict[str, str]:
         f"{table}_intervalles": f"{cle}, {bornes}",
         f"{table}_trous": f"{cle}, {bornes}, raison TEXT NOT NULL",
     }
-
-
-_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
-# Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
-_DOUTES_SQL = {
-    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
-    TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
-    ORDERBOOK.nom: "TRUE",
-    FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",
-    OPEN_INTEREST.nom: "coalesce(amount, value) IS NULL OR amount < 0 OR value < 0",
-}
 
 
 def _sequence_sqlite(donnee: TypeDonnee) -> str:
@@ -5142,7 +4808,7 @@ def _mene_a(lien: Path, chemin: Path) -> bool:
     return False
 
 
-def _fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
+def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     """Les fiches des séries d'une table."""
     if not base.execute("SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE", (f"{table}_series",)).fetchone():
         return []
@@ -5154,7 +4820,7 @@ def _fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
         fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
         fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
         fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
-        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), _origine_lue(serie)
+        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), origine_lue(serie)
         fiche.identifiants = serie.get("identifiants", "")
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
@@ -5180,26 +4846,24 @@ class FormatSqlite:
 
 
 
-_CAUSES_SQLITE = {
-    sqlite3.SQLITE_FULL: "le disque est plein",
-    sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-    sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-    sqlite3.SQLITE_PERM: "l'accès est refusé",
-    sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-    sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-    sqlite3.SQLITE_NOMEM: "la mémoire manque",
-    sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-    sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-}
-
-
 def cause_sqlite(erreur: sqlite3.Error) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
     code = getattr(erreur, "sqlite_errorcode", None)
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
         pages = type(erreur) is sqlite3.DatabaseError
         return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    return _CAUSES_SQLITE.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
+    causes = {
+        sqlite3.SQLITE_FULL: "le disque est plein",
+        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+        sqlite3.SQLITE_PERM: "l'accès est refusé",
+        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+        sqlite3.SQLITE_NOMEM: "la mémoire manque",
+        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+    }
+    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
 
 
 class SortieSqlite(Sortie):
@@ -5222,16 +4886,16 @@ class SortieSqlite(Sortie):
             )
         # Des morceaux de requêtes ; le nom de la table y reste entre guillemets.
         donnee = self.type_donnee
-        self._colonnes = ", ".join(f'"{nom}"' for nom in donnee.noms)
-        self._series = ", ".join(donnee.serie)
-        self._d_une_serie = " AND ".join(f"{champ}=?" for champ in donnee.serie)
-        self._ordre = f"{self._series}, timestamp{_sequence_sqlite(donnee)}"
+        self.colonnes = ", ".join(f'"{nom}"' for nom in donnee.noms)
+        self.series = ", ".join(donnee.serie)
+        self.d_une_serie = " AND ".join(f"{champ}=?" for champ in donnee.serie)
+        self._ordre = f"{self.series}, timestamp{_sequence_sqlite(donnee)}"
         # Deux nuls seraient différents dans l'index unique, sans ce qui les remplace.
         self._cle = ", ".join(
             f'"{nom}"' if nom in donnee.obligatoires else f"ifnull(\"{nom}\", '')" for nom in donnee.cle
         )
         self._base: sqlite3.Connection | None = None
-        self._inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
+        self.inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
         self._prete = False
 
     @contextlib.contextmanager
@@ -5272,7 +4936,7 @@ class SortieSqlite(Sortie):
         )
 
     @contextlib.contextmanager
-    def _lecteur(self) -> Iterator[sqlite3.Connection]:
+    def lecteur(self) -> Iterator[sqlite3.Connection]:
         """La connexion ouverte, ou une autre le temps d'une lecture, qui ne crée rien."""
         with self._erreurs("Lire"):
             if self._base is not None:
@@ -5290,13 +4954,17 @@ class SortieSqlite(Sortie):
     def _pas_le_notre(self, contenu: str) -> PasLeNotre:
         return pas_le_notre(self.decrit, self.chemin, self.type_donnee, contenu)
 
-    def _reconnaitre(self) -> bool:
+    def sans_table(self) -> PasLeNotre:
+        """Le refus d'une base qui n'a pas notre table."""
+        return self._pas_le_notre(f"une base sans table « {self.table} »")
+
+    def reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
         refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
-        with self._lecteur() as base:
+        with self.lecteur() as base:
             presentes = {nom.lower() for nom in _tables_de(base)}
-            for nom, definition in _tables_sqlite(self.type_donnee, self.table).items():
+            for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
                     contenu = dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
@@ -5313,9 +4981,9 @@ class SortieSqlite(Sortie):
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
-            if self._existe() and self._reconnaitre():
-                with self._lecteur() as base:
-                    return {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
+            if self.existe() and self.reconnaitre():
+                with self.lecteur() as base:
+                    return {fiche.cle: fiche for fiche in fiches_sqlite(base, self.table)}
         return {}
 
     def _origines(self) -> set[str]:
@@ -5325,17 +4993,17 @@ class SortieSqlite(Sortie):
         """
         origines: set[str] = set()
         with contextlib.suppress(SortieIllisible):
-            for table in self.tables() if self._existe() else ():
-                with self._lecteur() as base:
-                    lues = {fiche.origine for fiche in _fiches_sqlite(base, table)}
+            for table in self.tables() if self.existe() else ():
+                with self.lecteur() as base:
+                    lues = {fiche.origine for fiche in fiches_sqlite(base, table)}
                     origines |= lues or {REEL for _ in base.execute(f'SELECT 1 FROM "{table}" LIMIT 1')}
         return origines
 
     def origine_a_ecarter(self) -> str | None:
         if (origine := super().origine_a_ecarter()) is None:
             return None
-        notres = {nom.lower() for table in self.tables() for nom in _tables_sqlite(self.type_donnee, table)}
-        with self._lecteur() as base:
+        notres = {nom.lower() for table in self.tables() for nom in tables_sqlite(self.type_donnee, table)}
+        with self.lecteur() as base:
             autres = [nom for nom in _tables_de(base) if nom.lower() not in notres and not nom.startswith("sqlite_")]
         if autres:  # mettre la base de côté les emporterait
             raise ErreurDemande(
@@ -5347,7 +5015,7 @@ class SortieSqlite(Sortie):
     def _voisins(self) -> tuple[Path, ...]:
         return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
-    def _lire_lignes(
+    def lire_lignes(
         self, base: sqlite3.Connection, colonnes: str, ou: str = "", valeurs: Sequence[object] = ()
     ) -> Iterator[list[tuple[Any, ...]]]:
         """Ces colonnes des lignes voulues, dans l'ordre, par paquets."""
@@ -5360,57 +5028,37 @@ class SortieSqlite(Sortie):
         natures = [
             pa.string() if nature == "niveaux" else donnee.schema.field(nom).type for nom, nature in donnee.colonnes
         ]
-        for lignes in self._lire_lignes(base, self._colonnes, ou, valeurs):
+        for lignes in self.lire_lignes(base, self.colonnes, ou, valeurs):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
             yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
 
-    def _lots_bruts(self, base: sqlite3.Connection) -> Iterator[pa.Table]:
-        """Les lignes ; nulle, une valeur qui n'est pas de sa colonne."""
-        for lignes in self._lire_lignes(base, self._colonnes):
-            yield convertir_colonnes(list(zip(*lignes, strict=True)), self.type_donnee)
-
-    @contextlib.contextmanager
-    def brut(self) -> Iterator[Brut]:
-        if not self._reconnaitre():
-            raise self._pas_le_notre(f"une base sans table « {self.table} »")
-        with self._lecteur() as base:
-            base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
-            defauts = [("illisible", faute) for (faute,) in base.execute("PRAGMA integrity_check(3)") if faute != "ok"]
-            fiches = _fiches_sqlite(base, self.table)
-            yield Brut(self._lots_bruts(base), fiches, defauts, famille_unique=False, entrelace=True)
-
-    def fiches_portees(self) -> list[Fiche]:
-        with contextlib.suppress(ErreurSortie), self._lecteur() as base:
-            return _fiches_sqlite(base, self.table)
-        return []
-
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
-        with self._lecteur() as base:
+        with self.lecteur() as base:
             noms = _tables_de(base)
             types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
         return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
 
     def lire_tout(self) -> Iterator[pa.Table]:
-        if not self._existe():
+        if not self.existe():
             return
-        if not self._reconnaitre():
-            raise self._pas_le_notre(f"une base sans table « {self.table} »")
-        with self._lecteur() as base:
+        if not self.reconnaitre():
+            raise self.sans_table()
+        with self.lecteur() as base:
             yield from self._lots(base)
 
     def lire_fiches(self) -> list[Fiche]:
-        if not (self._existe() and self._reconnaitre()):
+        if not (self.existe() and self.reconnaitre()):
             return []
-        with self._lecteur() as base:
+        with self.lecteur() as base:
             self._accorder(base)
         return list(self.fiches.values())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         if self._base is None:
             return self.type_donnee.schema.empty_table()
-        ou = f"WHERE {self._d_une_serie} AND timestamp >= ? AND timestamp < ?"
-        with self._lecteur() as base:
+        ou = f"WHERE {self.d_une_serie} AND timestamp >= ? AND timestamp < ?"
+        with self.lecteur() as base:
             lots = self._lots(base, ou, (*cle[: len(self.type_donnee.serie)], debut, fin))
             return pa.concat_tables([self.type_donnee.schema.empty_table(), *lots])
 
@@ -5419,13 +5067,14 @@ class SortieSqlite(Sortie):
     def _reprendre(self) -> None:
         try:
             self._effacer_le_reste()
-            if self._existe() and self._reconnaitre():
+            if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
                     if self.octets <= RELECTURE_MAX:
                         if (faute := self._base.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
                             raise sqlite3.DatabaseError(*faute)
-                        self._assainir(self._base)
+                        with contextlib.suppress(DependanceAbsente):  # copié seul, il s'en remet aux contraintes
+                            annexe(*REMISE_EN_ORDRE).assainir_base(self, self._base)
                     self._accorder(self._base)
         except SortieIllisible:
             self.ecarter()
@@ -5433,7 +5082,7 @@ class SortieSqlite(Sortie):
     def _effacer_le_reste(self) -> None:
         """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
         if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self._existe():
+            if self.existe():
                 refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
             with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
                 for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
@@ -5441,113 +5090,45 @@ class SortieSqlite(Sortie):
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
-        self.fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
-        self._inscrites = set(self.fiches)
-        lignes = self._compter(base)
+        self.fiches = {fiche.cle: fiche for fiche in fiches_sqlite(base, self.table)}
+        self.inscrites = set(self.fiches)
+        lignes = self.compter(base)
         for cle in {**self.fiches, **lignes}:
             if not self.type_donnee.a_une_grille:
                 fiche = self.fiches.setdefault(cle, Fiche(cle))
                 if fiche.lignes != lignes[cle]:
-                    self._inscrites.discard(cle)
+                    self.inscrites.discard(cle)
                 denombrer(fiche, lignes[cle])
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
                 self._recenser(base, cle)
 
-    def _compter(self, base: sqlite3.Connection) -> collections.Counter[CleSerie]:
-        comptes = base.execute(f'SELECT COUNT(*), {self._series} FROM "{self.table}" GROUP BY {self._series}')
+    def compter(self, base: sqlite3.Connection) -> collections.Counter[CleSerie]:
+        """Les lignes de chaque série de la table."""
+        comptes = base.execute(f'SELECT COUNT(*), {self.series} FROM "{self.table}" GROUP BY {self.series}')
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
-        for lot in self._lire_lignes(base, "timestamp", f"WHERE {self._d_une_serie}", cle):
+        for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
             fiche = fiche or fiche_de_rien(cle, instants)
             presents += plages(instants, grille(fiche))
-        self._inscrites.discard(cle)  # sa fiche sera récrite entière
+        self.inscrites.discard(cle)  # sa fiche sera récrite entière
         if cle in self.fiches:
             confronter(self.fiches[cle], presents)
         elif fiche is not None:
             self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
-    def _assainir(self, base: sqlite3.Connection) -> None:
-        """Ôte ce qui ne peut être vrai : une base n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
-        fiches = {fiche.cle: fiche for fiche in _fiches_sqlite(base, self.table)}
-        lues = base.execute(f'SELECT DISTINCT {self._series} FROM "{self.table}"')
-        series = {CleSerie(*map(str, serie)) for serie in lues}
-        douteuse = f'SELECT 1 FROM "{self.table}" WHERE {self._doute(fiches.values())} LIMIT 1'
-        if not (fiches and series - fiches.keys()) and base.execute(douteuse).fetchone() is None:
-            return
-        table = pa.concat_tables(self._lots_bruts(base))
-        gardes = rangs_sains(table, self.type_donnee, fiches)
-        otees = table.filter(pc.invert(pc.is_in(pa.array(range(table.num_rows), pa.int64()), value_set=gardes)))
-        if otees.num_rows:
-            _copier_de_cote(self.chemin, otees.num_rows, functools.partial(self._sauver, base))
-            decouvertes = {} if self.type_donnee.a_une_grille else fiches
-            if decouvertes:
-                decouvrir(fiches, table, gardes.to_pylist())
-                self._decompter(fiches, otees)
-            with self._transaction():
-                self._ne_garder_que(base, [table.take(gardes)])
-                for cle, fiche in decouvertes.items():
-                    self._inscrire(base, fiche, Lot(cle, table[:0], [], []))
-            self._a_change = True
-
-    def _decompter(self, fiches: Mapping[CleSerie, Fiche], otees: pa.Table) -> None:
-        """Seule une ligne à sa place dit quels instants redemander ; des autres, le compte dira qu'elles manquent."""
-        presents = functools.reduce(pc.and_, (pc.is_valid(otees[nom]) for nom in self.type_donnee.obligatoires))
-        instants = otees["timestamp"].cast(pa.int64())
-        datees = pc.and_(pc.greater_equal(instants, 0), pc.less_equal(instants, maintenant_ms() + AVANCE_ADMISE_MS))
-        situees = 0
-        for cle, lignes in par_serie(otees.filter(pc.and_(presents, datees)), self.type_donnee):
-            fiche = fiches.get(cle)
-            situees += lignes.num_rows if fiche else 0
-            if fiche and fiche.lignes is not None:
-                fiche.lignes -= lignes.num_rows
-        for fiche in fiches.values() if situees < otees.num_rows else ():
-            if fiche.lignes is None:  # une base d'avant ne compte pas
-                fiche.couverts = []
-
-    @staticmethod
-    def _sauver(base: sqlite3.Connection, cible: Path) -> None:
-        with contextlib.closing(sqlite3.connect(cible)) as copie:
-            base.backup(copie)
-
-    def _doute(self, fiches: Iterable[Fiche]) -> str:
-        """La condition SQL d'une ligne à regarder de plus près."""
-        natures = {"texte": "'text'", "instant": "'integer'", "nombre": "'real', 'integer'", "entier": "'integer'"}
-        doutes = [
-            f'typeof("{nom}") NOT IN ({natures.get(nature, natures["texte"])}'
-            + (")" if nom in self.type_donnee.obligatoires else ", 'null')")
-            for nom, nature in self.type_donnee.colonnes
-        ]
-        doutes.append(f"timestamp NOT BETWEEN 0 AND {maintenant_ms() + AVANCE_ADMISE_MS}")
-        if self.type_donnee is OHLCV:
-            signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
-            doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
-            doutes.append("prix = 'last' AND volume IS NULL")
-            pas = {g for f in fiches if not (g := grille(f)).mois}
-            doutes += [
-                f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
-                for g in pas
-            ]
-            lus = [intervalle for f in fiches for intervalle in f.couverts]
-            if lus:
-                doutes.append(f"timestamp NOT BETWEEN {min(lus)[0]} AND {max(fin for _, fin in lus)}")
-        else:
-            nombres = [nom for nom, nature in self.type_donnee.colonnes if nature == "nombre"]
-            doutes += [f'"{nom}" IN (9e999, -9e999)' for nom in nombres]
-            doutes.append(_DOUTES_SQL[self.type_donnee.nom])
-        return " OR ".join(f"({doute})" for doute in doutes)
-
     def ecarter(self) -> None:
         self._deconnecter()
         mettre_de_cote(self.chemin, *self._voisins())
-        self.fiches, self._inscrites = {}, set()
+        self.fiches, self.inscrites = {}, set()
 
     # Écrire.
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """La base, en écriture, nos tables créées au besoin : tout, ou rien si le bloc échoue."""
         with self._erreurs("Écrire"):
             base = self._base = self._base or self._connecter("mode=rwc")
             if not self._prete:
@@ -5570,7 +5151,7 @@ class SortieSqlite(Sortie):
         donnee, table = self.type_donnee, self.table
         se_range_par_cle = {*donnee.serie, "timestamp"} == set(donnee.cle) <= set(donnee.obligatoires)
         par_cle = {table: f", PRIMARY KEY ({self._cle})) WITHOUT ROWID"} if se_range_par_cle else {}
-        for nom, definition in _tables_sqlite(donnee, table).items():
+        for nom, definition in tables_sqlite(donnee, table).items():
             base.execute(f'CREATE TABLE IF NOT EXISTS "{nom}" ({definition}{par_cle.get(nom, ")")}')
         presentes = [nom for nom, _ in _colonnes_sqlite(base, f"{table}_series")]
         for nom, definition in _AJOUTEES_SQLITE.items():
@@ -5582,19 +5163,19 @@ class SortieSqlite(Sortie):
             champs = ", ".join(CleSerie._fields)
             base.execute(f'CREATE INDEX IF NOT EXISTS "{liste}_serie" ON "{liste}" ({champs}, debut)')
         if "timestamp" not in donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
-            base.execute(f'CREATE INDEX IF NOT EXISTS "{table}_ordre" ON "{table}" ({self._series}, timestamp)')
+            base.execute(f'CREATE INDEX IF NOT EXISTS "{table}_ordre" ON "{table}" ({self.series}, timestamp)')
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        with self._transaction() as base:
+        with self.transaction() as base:
             avant = self._nombre(base, lot)
-            self._mettre(base, lot.lignes)
+            self.mettre(base, lot.lignes)
             if apres.lignes is not None:
                 apres.lignes += self._nombre(base, lot) - avant
-            self._inscrire(base, apres, lot)
-        self._a_change = True
-        self._inscrites.add(lot.cle)
+            self.inscrire(base, apres, lot)
+        self.a_change = True
+        self.inscrites.add(lot.cle)
 
-    def _mettre(self, base: sqlite3.Connection, lignes: pa.Table) -> None:
+    def mettre(self, base: sqlite3.Connection, lignes: pa.Table) -> None:
         """Insère les lignes ; entières, celles de même clé sont remplacées."""
         convertir = {"instant": lambda instants: instants.cast(pa.int64()), "niveaux": niveaux_en_texte}
         colonnes = [
@@ -5603,26 +5184,18 @@ class SortieSqlite(Sortie):
         ]
         valeurs = ", ".join(f'"{n}" = excluded."{n}"' for n in self.type_donnee.noms if n not in self.type_donnee.cle)
         places = ", ".join("?" * len(colonnes))
-        mettre = f'INSERT INTO "{self.table}" ({self._colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
+        mettre = f'INSERT INTO "{self.table}" ({self.colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
         base.executemany(f"{mettre} SET {valeurs}", zip(*colonnes, strict=True))
-
-    def _ne_garder_que(self, base: sqlite3.Connection, lots: Sequence[pa.Table]) -> None:
-        """Récrit la table, si elle a d'autres lignes."""
-        (nombre,) = base.execute(f'SELECT COUNT(*) FROM "{self.table}"').fetchone()
-        if nombre != sum(map(len, lots)):
-            base.execute(f'DELETE FROM "{self.table}"')
-            for lot in lots:
-                self._mettre(base, lot)
 
     def _nombre(self, base: sqlite3.Connection, lot: Lot) -> int:
         """Les événements de la série, entre les bornes du lot, que tient la base."""
         if self.type_donnee.a_une_grille or not lot.lignes.num_rows:
             return 0
-        compter = f'SELECT COUNT(*) FROM "{self.table}" WHERE {self._d_une_serie} AND timestamp BETWEEN ? AND ?'
+        compter = f'SELECT COUNT(*) FROM "{self.table}" WHERE {self.d_une_serie} AND timestamp BETWEEN ? AND ?'
         bornes = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1]
         return int(base.execute(compter, (*lot.cle[: len(self.type_donnee.serie)], *bornes)).fetchone()[0])
 
-    def _inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
+    def inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
         """Récrit la fiche, et de ses intervalles ceux qui touchent le lot seulement : elle peut en avoir cent mille."""
         valeurs = {
             **fiche.cle._asdict(),
@@ -5636,7 +5209,7 @@ class SortieSqlite(Sortie):
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
         remplacer = f'INSERT OR REPLACE INTO "{self.table}_series" ({champs}) VALUES ({places})'
         base.execute(remplacer, tuple(valeurs.values()))
-        neuve = fiche.cle not in self._inscrites
+        neuve = fiche.cle not in self.inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
@@ -5652,18 +5225,6 @@ class SortieSqlite(Sortie):
             base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
             mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
-
-    def remplacer(self, retenus: Sequence[pa.Table], fiches: Mapping[CleSerie, Fiche]) -> None:
-        with self._transaction() as base:
-            self._ne_garder_que(base, retenus)
-            self.fiches, self._inscrites = dict(fiches), set()
-            lignes = self._compter(base)
-            for cle, fiche in fiches.items():
-                fiche.lignes = None if self.type_donnee.a_une_grille else lignes[cle]
-                vide = self.type_donnee.schema.empty_table()
-                self._inscrire(base, fiche, Lot(cle, vide, fiche.couverts, fiche.trous))
-        self._a_change = True
-        self._finir()
 
     def _finir(self) -> None:
         if self._base is not None:
@@ -5758,15 +5319,14 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-@dataclass(frozen=True)
-class Particularite:
+class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
     # La demande d'une page de bougies
-    limites: Mapping[str, int] = field(default_factory=dict)  # bougies par page, par genre de marché
+    limites: Mapping[str, int] = MappingProxyType({})  # bougies par page, par genre de marché
     # (timeframe, marché) -> vrai là où `limit` fait ignorer la fenêtre, ou la fait refuser
     sans_limite: Callable[[Timeframe, Mapping[str, Any]], bool] | None = None
-    relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
+    relecture: Mapping[str, Any] = MappingProxyType({})  # paramètres d'une page redemandée
     # (debut, fin incluse, timeframe) -> les bornes sous leurs vrais noms, là où la classe écrit mal `until`
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
@@ -5775,9 +5335,9 @@ class Particularite:
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
-    options: Mapping[str, Any] = field(default_factory=dict)  # options de la classe ccxt, sous celles de l'utilisateur
+    options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    timeframes: Mapping[str, Any] = field(default_factory=dict)  # corrections de ceux de la classe ; None : ôté
+    timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
     unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
@@ -5785,7 +5345,7 @@ class Particularite:
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    trades_detail: Mapping[str, str] = field(default_factory=dict)  # par nature : la méthode qui ne les réunit pas
+    trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -5949,6 +5509,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
 
@@ -6184,11 +5745,14 @@ class _Bruyante:
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
+        reconnue = True
         try:
             suite = super().handle_errors(code, raison, url, methode, entetes, corps, *reste)  # type: ignore[misc]
+            reconnue = False  # la classe n'y a rien vu : le code HTTP en décide
             self.handle_http_status_code(code, raison, url, methode, corps)  # type: ignore[attr-defined]
         except Exception as erreur:
             erreur.statut_http, erreur.entetes_http = code, dict(entetes or {})  # type: ignore[attr-defined]
+            erreur.reconnue = reconnue  # type: ignore[attr-defined]
             raise
         return suite
 
@@ -6199,86 +5763,11 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    if not lignes or type(lignes[0]) not in (list, dict):
+    try:
+        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
+    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
         return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    # Une par marché : d'un marché à l'autre, une classe peut multiplier le volume par la taille du contrat.
-    connues: dict[object, _Disposition] = vars(self).setdefault("dispositions", collections.defaultdict(_Disposition))
-    symbole = market.get("symbol") if isinstance(market, Mapping) else None
-    disposition = connues[symbole, type(lignes[0]), len(lignes[0])]
-    return disposition.lire(lignes, lambda ligne: self.parse_ohlcv(ligne, market))
-
-
-class _Disposition:
-    """Où sont, dans les lignes d'un exchange, les six nombres d'une bougie ; de quoi les lire par colonnes.
-
-    `parse_ohlcv` coûte 4,5 µs par ligne, la moitié d'une page. Une page entière, lue par elle, dit quelle colonne donne
-    chaque nombre ; la disposition n'est suivie que si une seule le peut, et trois lignes de chaque page, relues par la
-    classe, en restent témoins. Au moindre écart, elle lit tout le reste. La première page n'apprend rien : de beaucoup
-    de marchés, il n'y en a qu'une.
-    """
-
-    PAGES_MAX: ClassVar = 8  # d'un marché figé, plusieurs colonnes se valent : la page suivante en dira plus, ou non
-    LISIBLES: ClassVar = frozenset({int, float, str})
-    # Un instant est une colonne d'entiers, de ms ou de s ; une valeur, une colonne de nombres.
-    LECTURES: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "ms": int, "s": lambda texte: int(texte) * 1000, "nombre": float
-    }  # fmt: skip
-
-    def __init__(self) -> None:
-        self._possibles: list[set[tuple[Any, str]]] | None = None  # par nombre d'une bougie : (colonne, lecture)
-        self._pages = 0
-        self._suivie = False
-
-    def lire(self, lignes: Sequence[Any], lire_une: Callable[[Any], list[Any]]) -> list[list[Any]]:
-        """Les bougies de ces lignes : ce que `lire_une` rendrait de chacune."""
-        if self._suivie and (lues := self._par_colonnes(lignes)) is not None:
-            temoins = {0, len(lignes) // 2, len(lignes) - 1}
-            if all(lire_une(lignes[rang]) == lues[rang] for rang in temoins):
-                return lues
-            self._suivie, self._pages = False, self.PAGES_MAX
-            journal.info("Une page ne se lit pas comme les précédentes : la classe ccxt lit la suite, ligne à ligne.")
-        lues = [lire_une(ligne) for ligne in lignes]
-        if not self._suivie and 0 < self._pages < self.PAGES_MAX:
-            self._apprendre(lignes, lues)
-        self._pages += 1
-        return lues
-
-    def _par_colonnes(self, lignes: Sequence[Any]) -> list[list[Any]] | None:
-        """None si une ligne n'a pas la forme des autres, ou si une valeur n'est pas un nombre."""
-        if len(set(map(len, lignes))) != 1:
-            return None
-        colonnes = [self._colonne(lignes, *next(iter(possibles))) for possibles in self._possibles or ()]
-        if any(colonne is None for colonne in colonnes):
-            return None
-        return list(map(list, zip(*colonnes, strict=True)))
-
-    def _colonne(self, lignes: Sequence[Any], cle: Any, lecture: str) -> list[Any] | None:
-        try:
-            brute = list(map(operator.itemgetter(cle), lignes))
-            natures = set(map(type, brute))
-            if not natures <= self.LISIBLES or (lecture != "nombre" and float in natures):
-                return None
-            return list(map(self.LECTURES[lecture], brute))
-        except (LookupError, ValueError, OverflowError):
-            return None
-
-    def _apprendre(self, lignes: Sequence[Any], lues: Sequence[Sequence[Any]]) -> None:
-        """Ne garde que les colonnes qui donnent, sur toute cette page aussi, ce que la classe y a lu."""
-        if len(set(map(len, lignes))) != 1 or {len(lue) for lue in lues} != {6}:
-            return
-        cles = lignes[0].keys() if isinstance(lignes[0], dict) else range(len(lignes[0]))
-        for rang, attendue in enumerate(map(list, zip(*lues, strict=True))):
-            candidats = {
-                (cle, lecture)
-                for cle in cles
-                for lecture in (("nombre",) if rang else ("ms", "s"))
-                if self._colonne(lignes, cle, lecture) == attendue
-            }
-            if self._possibles is None or len(self._possibles) <= rang:
-                self._possibles = [*(self._possibles or []), candidats]
-            else:
-                self._possibles[rang] &= candidats
-        self._suivie = [len(possibles) for possibles in self._possibles or ()] == [1] * 6
+    return lues
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -6412,6 +5901,7 @@ def _classe(exchange: str) -> Any:
 _CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
+_CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
@@ -6456,13 +5946,15 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
     ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("BadRequest", ErreurDefinitive, "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."),
+    ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
     ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
     ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
+
+REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
 _RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
@@ -6496,12 +5988,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     classe, conseil = _classe_traduite(erreur)
     if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
+    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+        classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     if not statut and (cause := _cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
     return classe(message, conseil)
+
+
+def _est_un_refus(erreur: Exception, statut: int) -> bool:
+    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
 def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
@@ -6544,22 +6044,25 @@ def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     return ErreurTemporaire, _CONSEIL_RESEAU
 
 
+MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
+
+
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
     if banni := _BANNI.search(texte):
-        return max(0.0, (int(banni[1]) - heure_ms) / 1000)
+        return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", demande):
         return float(demande)
     date = _date_http(demande)
-    return None if date is None else max(0.0, (date - heure_ms) / 1000)
+    return None if date is None else max(0.0, (date + MARGE_D_HEURE_MS - heure_ms) / 1000)
 
 
 def _date_http(texte: str | None) -> int | None:
     """Un en-tête de date HTTP en ms, ou None."""
     try:
-        return _instant_de_date(email.utils.parsedate_to_datetime(texte or ""))
+        return _instant_de_date(email_utils.parsedate_to_datetime(texte or ""))
     except (TypeError, ValueError):
         return None
 
@@ -6904,6 +6407,7 @@ class Connexion:
         self.heure_ms, self.noter_instant = self._horloge.heure_ms, self._horloge.noter_instant
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
+        self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
         debit = debit or Debit()
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
@@ -6981,7 +6485,7 @@ class Connexion:
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
                     self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
-                    self._heure_lue = True
+                    self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -6995,8 +6499,16 @@ class Connexion:
             journal.warning(
                 "%s ne donne pas son heure : l'horloge locale décide des bougies closes.", self.reglages.exchange
             )
-        else:
-            self._noter_decalage(date - self.api.date_recue_ms)
+            return
+        ecart = date - self.api.date_recue_ms
+        # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
+        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS:
+            journal.warning(
+                "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
+                "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
+            )  # fmt: skip
+        self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -7090,7 +6602,7 @@ class Connexion:
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.capacite)]
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
 
     def controler_canal(self, canal: str) -> None:
         """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
@@ -7291,39 +6803,24 @@ def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
-@dataclass(frozen=True)
-class Canal:
-    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, avec leur nom dans `has`."""
+class Canal(NamedTuple):
+    """Un canal de ccxt.pro : sa méthode par symbole et sa méthode groupée, sous leur nom dans `has`."""
 
-    capacite: str
-    methode: str
-    capacite_groupee: str
-    methode_groupee: str
-    pause_s: float = 0.0  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
+    seul: str
+    groupe: str
+    pause_s: float = 0.05  # entre deux appels : les lignes arrivent par les prises, l'appel ne fait qu'entretenir
 
-
-PAUSE_APPEL_S = 0.05
 
 # Ajouter un canal : une ligne ici, sa classe de fil (§ 9) dans `ouvrir_fil` (§ 11), son type dans TYPES (§ 3).
 CANAUX: Mapping[str, Canal] = {
-    "ohlcv": Canal(
-        "watchOHLCV", "watch_ohlcv", "watchOHLCVForSymbols", "watch_ohlcv_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "trades": Canal(
-        "watchTrades", "watch_trades", "watchTradesForSymbols", "watch_trades_for_symbols", pause_s=PAUSE_APPEL_S
-    ),
-    "ticker": Canal("watchTicker", "watch_ticker", "watchTickers", "watch_tickers", pause_s=PAUSE_APPEL_S),
-    "orderbook": Canal(
-        "watchOrderBook", "watch_order_book", "watchOrderBookForSymbols", "watch_order_book_for_symbols", pause_s=0.02
-    ),
+    "ohlcv": Canal("watchOHLCV", "watchOHLCVForSymbols"),
+    "trades": Canal("watchTrades", "watchTradesForSymbols"),
+    "ticker": Canal("watchTicker", "watchTickers"),
+    "orderbook": Canal("watchOrderBook", "watchOrderBookForSymbols", pause_s=0.02),
 }
 
 Recevoir = Callable[[str, Sequence[Any], int], None]
 """(symbole, données de ccxt dans l'ordre, instant de réception en ms) ; un trade possible est déjà un `Trade`."""
-
-
-class RefusProbable(ErreurTemporaire):
-    """L'exchange a répondu par une erreur qui n'est pas du réseau : passagère une fois, un refus si elle se répète."""
 
 
 class CanalInconnu(ErreurDefinitive):
@@ -7372,8 +6869,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonces = (message.get("event"), message.get("type"), message.get("status"))
-    return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
+    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
+    return annonce or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -7562,8 +7059,9 @@ class Ecoute:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
-        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
-            traduite = RefusProbable(str(traduite), traduite.conseil)
+        elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
+            classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
+            traduite = classe(str(traduite), traduite.conseil)
         connexion.taire(traduite)
         return traduite
 
@@ -7573,13 +7071,13 @@ class Ecoute:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
         symboles, params = list(self.series), dict(self._connexion.reglages.params)
         if not groupe:
-            return [(self.canal.methode, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
+            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
         taille = self._connexion.particularite.sujets_par_appel
         paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
         couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
         premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
         return [
-            (self.canal.methode_groupee, _arguments(self._nom, premier, self.series[paquet[0]], params))
+            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
             for premier, paquet in zip(premiers, paquets, strict=True)
         ]
 
@@ -7599,6 +7097,7 @@ class Ecoute:
                 delais = delais_backoff()
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
+                self._relire_les_carnets(arguments[0])
 
     # --- données
 
@@ -7682,6 +7181,13 @@ class Ecoute:
             )  # fmt: skip
         self._recevoir(symbole, lignes, maintenant_ms())
 
+    def _relire_les_carnets(self, demande: str | list[str]) -> None:
+        """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
+        for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
+            carnet = self.api.orderbooks.get(symbole)
+            if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
+                self._lire_carnet(symbole, carnet)
+
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
             return
@@ -7760,8 +7266,7 @@ class Question(NamedTuple):
     fin: int
 
 
-@dataclass(frozen=True)
-class Reponse:
+class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
 
     question: Question  # son timeframe est ancré comme la page
@@ -7781,6 +7286,10 @@ class Reponse:
     def rend(self, manque: Manque) -> bool:
         """Vrai si une ligne du manque y est."""
         return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
+
+    def repond_a(self, question: Question) -> bool:
+        """Vrai si c'est cette question-là qui fut posée."""
+        return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
 
     def tait(self, connue: int) -> bool:
         """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
@@ -7984,6 +7493,14 @@ class Pages:
         """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
         return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
+    def borner(self, question: Question) -> Question:
+        """La question, sans ce qui n'a pas encore ouvert."""
+        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
+
+    def va_a_maintenant(self, fin: int) -> bool:
+        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
+        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
+
     def est_le_plus_long(self, timeframe: Timeframe) -> bool:
         """Vrai du plus long timeframe qui témoigne encore."""
         return [t.code for t in self.longues[-1:]] == [timeframe.code]
@@ -7998,12 +7515,13 @@ class Pages:
 
     async def temoigner(self, question: Question) -> Reponse:
         """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
-        if question.timeframe.code == self.timeframe.code:
+        if question.timeframe.code == self.timeframe.code and question.debut < question.fin:
             try:
                 return await self.lire(question.debut, question.fin, relecture=True)
             except HorsFenetre:
                 return _sans_rien(question, de_la_serie=True, refusee=True)
-        if question.timeframe.code in self._recuses:
+        # Un timeframe remonte moins loin qu'un plus long : rien à lui demander.
+        if question.timeframe.code in self._recuses or question.debut >= question.fin:
             return _sans_rien(question, refusee=True)
         try:
             reponse = await self._page(question, relecture=True)
@@ -8020,8 +7538,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si elle porte l'impossible."""
-        timeframe, debut, fin = question
-        fin = min(fin, self.timeframe.avancer(self.horizon_ms, 1))
+        timeframe, debut, fin = self.borner(question)
         brutes = await self._demander(timeframe, debut, fin, relecture)
         instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
@@ -8052,7 +7569,7 @@ class Pages:
             )  # fmt: skip
             page = page.departager()
         reponse = self._retenir(Question(timeframe, debut, fin), page)
-        return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[]) if douteuse else reponse
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
         """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
@@ -8206,24 +7723,40 @@ def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool =
 
 
 def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qu'il reste à demander pour expliquer un manque ; `reponses` grandit entre deux questions."""
-    yield from _cadrages(manque, reponses, pages)
-    tete = not _plus_ancien(manque, reponses)
-    if tete:
+    """Ce qu'il reste à demander pour expliquer un manque.
+
+    `reponses` grandit entre deux questions ; une question dont elles tiennent la réponse n'est pas posée.
+    """
+    serie = (pages.timeframe, manque, reponses, pages)
+    yield from _cadre(*serie)
+    yield from _sans_elles(*serie)
+    if None in voisines(manque, reponses):
+        yield from _avec_elles(*serie)
+    yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
+    if not _plus_ancien(manque, reponses):
         for question in _vers_la_cotation(manque, reponses, pages):
             yield question
             if _plus_ancien(manque, reponses):
                 break  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-    # Rien ne peut suivre un vide qui va jusqu'à maintenant : aucune question ne le prouverait.
-    if manque.fin < pages.timeframe.plancher(pages.horizon_ms):
-        yield from _de_plus_loin(manque, reponses, pages)
-        gauche, droite = voisines(manque, reponses)
-        if gauche is not None and droite is not None:  # chaque bord, relu avec sa voisine
-            avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-            yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
-            yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
-        if tete and voisines(manque, reponses)[0] is None:
-            yield from _vers_la_cotation(manque, reponses, pages)  # l'exchange ne sert que la suite : depuis quand ?
+    if pages.va_a_maintenant(manque.fin):
+        return  # rien ne le suit : aucune question ne l'encadrerait
+    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
+    page_ms = pages.capacite(pages.timeframe) * pages.timeframe.pas_ms
+    gauche, droite = voisines(manque, reponses)
+    debut = manque.debut - page_ms if gauche is None else gauche
+    fin = manque.fin + page_ms if droite is None else droite
+    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin - debut]:
+        for question in _cadre(timeframe, manque, reponses, pages):
+            yield question
+            yield from _dans_ces_bougies(reponses[-1].vives, manque, reponses, pages)
+        if timeframe.pas_ms > page_ms:
+            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
+            entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
+            yield from _sans_elles(entre_deux, manque, reponses, pages)
+            yield from _avec_elles(entre_deux, manque, reponses, pages)
+        yield from _sans_elles(*serie)
+    yield from _cadre(*serie)
+    yield from _avec_elles(*serie)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -8238,37 +7771,66 @@ def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def _cadrages(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Dans le timeframe de la série : serré autour du manque ; une page vers la gauche, une vers la droite, sans marge.
+def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Le manque et ses voisines d'un seul regard, s'il tient dans une page.
 
-    Deux bougies de marge : un `since` ou un `until` exclusif rend encore la voisine. Sans marge : une page plafonnée à
-    une ou deux bougies ne rendrait que la marge. D'un manque plus long qu'une page, les bords seulement.
+    La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
+    exclusif rend encore la voisine.
     """
-    pas, avancer, place = pages.timeframe, pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    gauche, droite = avancer(manque.debut, -MARGE), avancer(manque.fin, MARGE)
-    serree = Question(pas, gauche, droite)
-    a_gauche, a_droite = Question(pas, avancer(droite, -place), droite), Question(pas, gauche, avancer(gauche, place))
-    sans_marge = Question(pas, manque.debut, max(droite, avancer(manque.debut, place)))
-    if pas.compter(gauche, droite) > place:
-        if None not in (connues := voisines(manque, reponses)):  # les pages qui les ont rendues sont là
-            yield from _sans_elles(pas, connues, pages)
+    gauche, droite = voisines(manque, reponses)
+    place = pages.capacite(timeframe)
+    if gauche is not None and timeframe.compter(gauche, manque.debut) > place // 2:
+        gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
+    debut, fin = manque.debut if gauche is None else gauche, manque.fin if droite is None else droite
+    libre = place - timeframe.compter(debut, fin) - MARGE - 1
+    if libre >= 0 or pages.est_le_plus_long(timeframe):
+        marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
+        avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
+        yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+
+
+def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse]) -> Intervalle:
+    """Ce qui sépare les voisines d'un manque, sans elles ; ce qui le borne, là où aucune n'est connue."""
+    gauche, droite = voisines(manque, reponses)
+    debut = timeframe.plafond(manque.debut) if gauche is None else timeframe.avancer(gauche, 1)
+    return debut, timeframe.plancher(manque.fin if droite is None else droite)
+
+
+def _sans_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Ce qui précède juste la voisine de droite, ce qui suit juste celle de gauche : jusqu'à l'autre, ou une page.
+
+    Une page plafonnée à une bougie ne rendrait qu'elles ; et la preuve veut que ces questions-là soient muettes.
+    """
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    gauche, droite = voisines(manque, reponses)
+    plus_tot, plus_tard = timeframe.avancer(fin, -place), timeframe.avancer(debut, place)
+    if droite is not None:
+        yield Question(timeframe, plus_tot if gauche is None else max(debut, plus_tot), fin)
+    yield Question(timeframe, debut, plus_tard if droite is None else min(fin, plus_tard))
+
+
+def _avec_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
+    """Chaque bord d'un manque plus long qu'une page, avec sa voisine."""
+    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    if timeframe.compter(debut, fin) > place - MARGE - 1:
+        yield Question(timeframe, timeframe.avancer(debut, -MARGE), timeframe.avancer(debut, place - MARGE))
+        yield Question(timeframe, timeframe.avancer(fin, MARGE - place), timeframe.avancer(fin, MARGE))
+
+
+def _dans_ces_bougies(
+    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
+) -> Iterator[Question]:
+    """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
+    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+    for ouverture, cloture in vives:
+        gauche, droite = voisines(manque, reponses)
+        if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
+            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
+        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
+            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
             return
-        yield from (a_gauche, a_droite, sans_marge._replace(fin=avancer(manque.debut, place)))
-    elif manque.droite is None:
-        yield from (a_droite, serree, sans_marge) if manque.gauche is not None else (a_droite, a_gauche, sans_marge)
-    elif manque.gauche is None:
-        yield from (a_gauche, serree, sans_marge)
-    else:
-        yield from (serree, a_gauche, sans_marge, a_droite)
-    voisine, suivante = voisines(manque, reponses)
-    if suivante is None and manque.fin >= pas.plancher(pages.horizon_ms):
-        return  # rien ne l'encadrera
-    if voisine is not None and suivante is not None and pas.compter(voisine, suivante) <= place - 2 * MARGE:
-        # Les voisines trouvées hors du manque, ensemble : un `until` exclusif taisait celle de droite.
-        if (voisine, suivante) != (manque.gauche, manque.droite):
-            yield Question(pas, avancer(voisine, -MARGE), avancer(suivante, MARGE + 1))
-        return
-    yield from _sans_elles(pas, (voisine, suivante), pages)  # aucune page ne les rend ensemble
+        elif ouverture < manque.fin < cloture and droite is None:
+            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
 
 
 def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
@@ -8277,7 +7839,6 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
     Ce qui finit juste avant la première rendue est redemandé, tant qu'il en vient de plus anciennes.
     """
     depuis, borne = PREMIER_MARCHE_MS, voisines(manque, reponses)[1]
-    eprouvee = borne
     if borne is not None:
         yield from _au_bord(borne, pages)
         if not pages.obeit:
@@ -8302,8 +7863,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         if pages.est_le_plus_long(timeframe):
             yield from _plus_loin_encore(question, pages)
         depuis, borne = vive[0], vive[1] if borne is None else min(borne, vive[1])
-    premiere = voisines(manque, reponses)[1]
-    if premiere is not None and premiere != eprouvee:
+    if (premiere := voisines(manque, reponses)[1]) is not None:
         yield from _au_bord(premiere, pages)
 
 
@@ -8341,75 +7901,6 @@ def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
     return echelle
 
 
-def _de_plus_loin(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Un timeframe plus long encadre ce qu'une page de la série ne peut encadrer : le plus fin d'abord."""
-    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    gauche, droite = voisines(manque, reponses)
-    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    debut_du_vide = avancer(manque.debut, -place) if gauche is None else gauche
-    fin_du_vide = avancer(manque.fin, place) if droite is None else droite
-    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin_du_vide - debut_du_vide]:
-        gauche, droite = voisines(manque, reponses)
-        voisine = gauche
-        if gauche is not None and timeframe.compter(gauche, manque.debut) > pages.capacite(timeframe) // 2:
-            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
-        debut = manque.debut if gauche is None else gauche
-        fin = manque.fin if droite is None else droite
-        libre = pages.capacite(timeframe) - timeframe.compter(debut, fin) - 3
-        if libre < 0 and not pages.est_le_plus_long(timeframe):
-            continue
-        # La place qui reste va du côté où aucune voisine n'est connue.
-        cotes = (gauche is None) + (droite is None)
-        marge = max(libre, MARGE) // cotes if cotes else 0
-        debut = timeframe.avancer(debut, -marge if gauche is None else -1)
-        yield Question(timeframe, debut, timeframe.avancer(fin, MARGE + (marge if droite is None else 0)))
-        vives = reponses[-1].vives
-        if timeframe.pas_ms > place * pages.timeframe.pas_ms and voisine is not None and droite is not None:
-            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
-            bord = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield Question(bord, bord.avancer(voisine, -1), bord.avancer(voisine, pages.capacite(bord) - 1))
-            yield Question(bord, bord.avancer(droite, 1 - pages.capacite(bord)), bord.avancer(droite, 1))
-            yield from _sans_elles(bord, (voisine, droite), pages)
-        yield from _dans_ces_bougies(vives, manque, reponses, pages)
-
-
-def _sans_elles(
-    timeframe: Timeframe, connues: tuple[int | None, int | None], pages: Pages
-) -> Iterator[Question]:
-    """Ce qui sépare deux bougies connues, sans elles ; les bords seulement, si c'est plus long qu'une page."""
-    avancer, place = timeframe.avancer, pages.capacite(timeframe)
-    debut, fin = (None if i is None else avancer(i, rang) for i, rang in zip(connues, (1, 0), strict=True))
-    if debut is not None:
-        suite = avancer(debut, place)
-        yield Question(timeframe, debut, suite if fin is None else min(suite, fin))
-        if fin is not None and fin <= suite:
-            return
-    if fin is not None:
-        yield Question(timeframe, avancer(fin, -place), fin)
-
-
-def _dans_ces_bougies(
-    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
-) -> Iterator[Question]:
-    """Où chercher, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
-    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    for ouverture, cloture in vives:
-        if ouverture < manque.debut < cloture and voisines(manque, reponses)[0] is None:
-            # Ses transactions : avant le vide, ou dedans ?
-            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-            if (gauche := voisines(manque, reponses)[0]) is not None:
-                yield Question(pages.timeframe, avancer(gauche, -1), avancer(gauche, place - 1))
-                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
-        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-            return
-        elif ouverture < manque.fin < cloture and voisines(manque, reponses)[1] is None:
-            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
-            if (droite := voisines(manque, reponses)[1]) is not None:
-                yield Question(pages.timeframe, avancer(droite, 1 - place), avancer(droite, 1))
-                yield from _sans_elles(pages.timeframe, voisines(manque, reponses), pages)
-
-
 class Enquete:
     """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
 
@@ -8423,42 +7914,44 @@ class Enquete:
         """
         tables: list[pa.Table] = []
         trous: list[Trou] = []
-        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+        reponses, a_voir = [*connues], [manque]
         while a_voir:
-            manque, vues = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, [*vues])
+            manque = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, reponses)
             if trouvee is None:
                 trous += juges
                 continue
             lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
+            a_voir = restes + a_voir
         return tables, trous
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        trouvees = (r for r in reponses if r.rend(manque))
-        if trouvee := next(trouvees, None):
+        posees = 0
+        if trouvee := next((r for r in reponses if r.rend(manque)), None):
             return trouvee, []
         trous = self._juger(manque, reponses)
-        for posees, question in enumerate(questions(manque, reponses, self.pages)):
+        for question in map(self.pages.borner, questions(manque, reponses, self.pages)):
             figee = self.pages.est_figee and manque.gauche is None
             if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
                 break
-            if question.debut >= question.fin:  # un timeframe remonte moins loin qu'un plus long : rien à demander
-                reponses.append(_sans_rien(question, refusee=True))
-                continue
-            reponse = await self.pages.temoigner(question)
-            if not reponse.instants and any(
-                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
-            ):
-                reponse = await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
+            reponse = next((r for r in reponses if r.repond_a(question)), None)
+            if reponse is None:
+                posees += 1
+                reponse = await self._poser(question, voisines(manque, reponses))
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
             trous = self._juger(manque, reponses)
         return None, trous
+
+    async def _poser(self, question: Question, connues: Iterable[int | None]) -> Reponse:
+        reponse = await self.pages.temoigner(question)
+        if reponse.instants or not any(c is not None and question.debut < c < question.fin for c in connues):
+            return reponse
+        return await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
 
     def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
         return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
@@ -8617,6 +8110,13 @@ class _Recherche:
             return await pages.premier_servi(debut, fin)
         return debut
 
+    async def _demander(self, question: Question) -> Reponse:
+        """Une page d'un timeframe long ; celle qu'on tient déjà n'est pas redemandée."""
+        if (vue := next((r for r in self.vues if r.repond_a(question)), None)) is None:
+            vue = await self.pages.temoigner(question)
+            self._garder(vue)
+        return vue
+
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
             self.vues.append(reponse)
@@ -8664,10 +8164,9 @@ class _Recherche:
             depart = max(PREMIER_MARCHE_MS, min(depart, avancer(arrivee, -pages.capacite(timeframe))))
         vives: list[Intervalle] = []
         for _ in range(RECULS_MAX):
-            reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
+            reponse = await self._demander(Question(timeframe, depart, arrivee))
             if not reponse.vives and not vives:
-                reponse = await pages.temoigner(Question(timeframe, depart, arrivee))
-            self._garder(reponse)
+                reponse = await self._demander(reponse.question)
             nouvelles = [v for v in reponse.vives if not vives or v[0] < vives[0][0]]
             vives = nouvelles + vives
             if not nouvelles or vives[0][0] <= debut:
@@ -8676,8 +8175,7 @@ class _Recherche:
         if not vives:
             raise _Muet
         if vives[-1][0] < debut:  # une page d'une seule bougie n'aurait rendu que celle-là
-            suite = await pages.temoigner(Question(timeframe, vives[-1][1], avancer(fin, 1)))
-            self._garder(suite)
+            suite = await self._demander(Question(timeframe, vives[-1][1], avancer(fin, 1)))
             vives += [v for v in suite.vives if v[0] > vives[-1][0]]
         return vives
 
@@ -8737,8 +8235,7 @@ class _EnVol:
 # --- Plan et reprise ---
 
 
-@dataclass(frozen=True)
-class Plage:
+class Plage(NamedTuple):
     """Ce qui est demandé d'une série ; un bord None : ce qui est déjà là, ou le plus récent."""
 
     debut: int | None = None
@@ -8842,10 +8339,21 @@ class Historique:
         if self.timeframe.peut_etre_ancre:
             ancre = self.fiche.ancre_ms if self.fiche.couverts else await self._apprendre_ancre()
             self.timeframe = self.timeframe.ancrer(ancre)
+        if self.connexion.avance_douteuse_ms:
+            await self._lire_l_heure_aux_bougies()
         heure = self.connexion.heure_ms()
         self.demande = borner(self.plage, self.timeframe, self.serie.limite, heure, self.fiche)
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
+
+    async def _lire_l_heure_aux_bougies(self) -> None:
+        """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
+        heure = self.connexion.heure_ms()
+        fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
+        if ouvertures:
+            self.connexion.noter_instants(ouvertures)
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
@@ -8969,6 +8477,7 @@ class Historique:
 PAGES_DE_TRADES_MAX = 500
 PAGE_PLEINE = 50  # trades : aucun exchange ne coupe les siennes plus court
 RECULS_MS = tuple(MINUTE_MS * 8**rang for rang in range(5))  # d'une minute à trois jours
+
 
 class Lacune(NamedTuple):
     """Des trades peut-être perdus entre ces deux-là ; `saut` : des identifiants manquent, sans coupure."""
@@ -9354,11 +8863,10 @@ HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera
 FILS_PAR_ECOUTE = 100
 
 
-@dataclass(frozen=True)
-class ReglagesFlux:
+class ReglagesFlux(NamedTuple):
     """Les réglages d'un flux, en valeurs simples."""
 
-    plage: Plage = field(default_factory=Plage)
+    plage: Plage = Plage()
     silence_s: float = 60.0
     profondeur: int = 20
     concurrence: int = EN_VOL
@@ -9775,7 +9283,7 @@ class BougiesDites:
 
     def adopter(self, lot: Lot) -> Lot:
         """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état est d'avant."""
-        lues = [t for t in sorted(self._ouvertes) if croiser(lot.couverts, [(t, t + 1)])]
+        lues = [t for t in sorted(self._ouvertes) if any(debut <= t < fin for debut, fin in lot.couverts)]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
         return lot
 
@@ -9996,20 +9504,18 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
     `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
     """
     connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
-    plates: list[list[float]] = []
+    reportees: list[BougieTrades] = []
     restes: list[Trou] = []
     for trou in lot.trous:
         prix = connues.get(timeframe.avancer(trou.debut, -1))
         if trou.raison != SANS_TRANSACTION or prix is None:
             restes.append(trou)
             continue
-        instant = trou.debut
-        while instant < trou.fin:
-            plates.append([instant, prix, prix, prix, prix, 0.0])
-            connues[instant] = prix
-            instant = timeframe.avancer(instant, 1)
-    ajout = habiller(lot.cle, en_colonnes(plates))
-    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if plates else lot.lignes
+        ajoutees = list(plates(trou.debut, trou.fin, prix, timeframe))
+        connues |= dict.fromkeys((plate.timestamp for plate in ajoutees), prix)
+        reportees += ajoutees
+    ajout = habiller(lot.cle, en_colonnes([plate[:6] for plate in reportees]))
+    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if reportees else lot.lignes
     return lot._replace(lignes=lignes, trous=restes)
 
 
@@ -10117,9 +9623,9 @@ class FilBougies(Fil):
 
     async def _rattraper(self) -> None:
         couverture = self.couverture
-        plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
+        plage = self.reglages.plage._replace(debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+            plage = plage._replace(relecture=0)  # le flux vit : seules les bougies absentes sont à lire
         histoire = Historique(
             self.connexion, self.serie, plage, self.fiche.copie(), self._places, self.reglages.concurrence
         )
@@ -11086,7 +10592,7 @@ class Flux:
 
     def _repartir(self, canal: str, fils: Sequence[Fil]) -> None:
         """Autant d'écoutes qu'il faut : d'un même type de marché (binance et bybit l'exigent), de cent fils au plus."""
-        groupable = bool(self.connexion.api.has.get(CANAUX[canal].capacite_groupee))
+        groupable = bool(self.connexion.api.has.get(CANAUX[canal].groupe))
         par_nature: dict[NatureMarche, list[Fil]] = collections.defaultdict(list)
         for fil in fils:
             par_nature[fil.serie.nature].append(fil)
@@ -11279,26 +10785,24 @@ def lire_entier(minimum: int = 1, maximum: int = 10**9) -> Lire:
     return lire
 
 
-def lire_secondes(valeur: Any, maximum: float = math.inf) -> float:
+def lire_secondes(maximum: float = math.inf) -> Lire:
     """Une durée en secondes, positive ou nulle."""
-    try:
-        secondes = float(valeur)
-    except (TypeError, ValueError, OverflowError):
-        secondes = math.nan
-    if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
-        raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
-    if secondes > maximum:
-        raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
-    return secondes
+
+    def lire(valeur: Any) -> float:
+        try:
+            secondes = float(valeur)
+        except (TypeError, ValueError, OverflowError):
+            secondes = math.nan
+        if isinstance(valeur, bool) or not 0 <= secondes < math.inf:
+            raise ValueError(f"un nombre de secondes est attendu, pas « {valeur} »")
+        if secondes > maximum:
+            raise ValueError(f"{valeur} s dépasse {duree_lisible(maximum)}")
+        return secondes
+
+    return lire
 
 
-GRACE_MAX_S = 86_400.0  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
-
-
-def lire_grace(valeur: Any) -> float:
-    """Une durée en secondes, d'un jour au plus."""
-    return lire_secondes(valeur, GRACE_MAX_S)
-
+lire_grace = lire_secondes(86_400.0)  # un retard d'un jour ; au-delà, l'intervalle demandé sortirait du calendrier
 
 _BOOLEENS = {**dict.fromkeys(("true", "oui", "yes", "on"), True), **dict.fromkeys(("false", "non", "no", "off"), False)}
 
@@ -11326,18 +10830,17 @@ def lire_choix(choix: Iterable[str]) -> Lire:
     return lire
 
 
-def lire_plusieurs(valeur: Any, lire: Callable[[Any], str], quoi: str) -> tuple[str, ...]:
-    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire` ; les répétitions sont ôtées."""
-    elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
-    lus = tuple(dict.fromkeys(lire(e) for e in elements if str(e).strip()))
-    if not lus:
-        raise ValueError(f"au moins un {quoi} est attendu")
-    return lus
+def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
+    """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
+    def lire(valeur: Any) -> tuple[str, ...]:
+        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
+        if not lus:
+            raise ValueError(f"au moins un {quoi} est attendu")
+        return lus
 
-def lire_symboles(valeur: Any) -> tuple[str, ...]:
-    """Des symboles : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_texte, "symbole")
+    return lire
 
 
 def lire_code_timeframe(valeur: Any) -> str:
@@ -11345,11 +10848,6 @@ def lire_code_timeframe(valeur: Any) -> str:
     if "," in str(valeur):
         raise ValueError(f"plusieurs timeframes se donnent par « timeframes » (--timeframes {valeur})")
     return Timeframe.lire(str(valeur).strip()).code
-
-
-def lire_timeframes(valeur: Any) -> tuple[str, ...]:
-    """Des timeframes : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_code_timeframe, "timeframe")
 
 
 def lire_date(valeur: Any) -> int:
@@ -11521,14 +11019,14 @@ class Tache:
         aide="mode de marge")
     symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
-    symbols: tuple[str, ...] = option((), lire=lire_symboles, groupe="marché", valeur="A,B", synonymes=("symboles",),
-        aide="plusieurs symboles, séparés par des virgules")
+    symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
+        synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
     donnee: str = option("ohlcv", choix=HISTOIRES, groupe="marché",
         aide="ce que l'historique lit, sans --stream")
     timeframe: str = option("1m", lire=lire_code_timeframe, groupe="marché", valeur="TF",
         aide="durée d'une bougie (1m, 1h, 1d, 1w, 1M)")
-    timeframes: tuple[str, ...] = option((), lire=lire_timeframes, groupe="marché", valeur="A,B",
-        aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
+    timeframes: tuple[str, ...] = option((), lire=lire_plusieurs(lire_code_timeframe, "timeframe"), groupe="marché",
+        valeur="A,B", aide="plusieurs timeframes, l'un après l'autre ; un fichier chacun, ou une base SQLite")
     prix_ohlcv: str = option("last", choix=PRIX, groupe="marché",
         aide="prix des bougies")
     date_debut: int | None = option(lire=lire_date, groupe="intervalle", valeur="DATE",
@@ -11548,7 +11046,7 @@ class Tache:
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
         aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
-    duree: float | None = option(lire=lire_secondes, groupe="flux", valeur="S",
+    duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
         aide="lignes gardées avant écriture, 5 s au plus")
@@ -11556,7 +11054,7 @@ class Tache:
         aide="niveaux du carnet")
     bougies_vides: str = option("omettre", choix=BOUGIES_VIDES, groupe="flux",
         aide="minutes sans trade, agrégées de trades : absentes, ou plates à la clôture précédente")
-    silence: float = option(60.0, lire=lire_secondes, groupe="flux", valeur="S",
+    silence: float = option(60.0, lire=lire_secondes(), groupe="flux", valeur="S",
         aide="secondes sans donnée fraîche d'un symbole avant de vérifier et de se reconnecter")
     limite: int | None = option(lire=lire_entier(), groupe="requêtes", valeur="N",
         defaut_aide="maximum de l'exchange", aide="bougies par requête")
@@ -12059,8 +11557,7 @@ Ecrivain: TypeAlias = Sortie | Memoire
 # --- Contexte d'une tâche ---
 
 
-@dataclass(frozen=True)
-class Contexte:
+class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
     `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
@@ -12320,7 +11817,8 @@ async def executer_async(
     async with ouvrir_tache(tache, contexte) as connexion:
         with compter(connexion, bilan, depart_s):
             async with groupe_de_taches() as taches:
-                taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
+                # 60 ms de CPU, pendant que l'exchange répond
+                taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
             if tache.en_une_passe:
                 passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
@@ -12344,9 +11842,7 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def _executer_parties(
-    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
-) -> None:
+async def _executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
     """Un timeframe après l'autre ; chacun a son bilan."""
     for partie in tache.parties:
         sien = Bilan(tache.exchange)
@@ -12753,7 +12249,7 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), concurrent.futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -12974,19 +12470,14 @@ def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
     return table.filter(gardees)
 
 
-def _une_boucle_tourne() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Exécute une coroutine jusqu'au bout ; dans un fil à part si une boucle tourne déjà dans celui-ci."""
-    if not _une_boucle_tourne():
+    boucle = None
+    with contextlib.suppress(RuntimeError):
+        boucle = asyncio.get_running_loop()
+    if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
-    with concurrent.futures.ThreadPoolExecutor(1) as fil:
+    with futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
@@ -12996,6 +12487,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 DANS_LES_ANNEXES = {
     "Rapport": ("verification", "Vérifier une sortie"),
+    "agreger_trades": ("agregation", "Agréger des trades déjà écrits"),
     "verifier": ("verification", "Vérifier une sortie"),
     "BilanLot": ("lot", "Exécuter un lot"),
     "executer_lot": ("lot", "Exécuter un lot"),
@@ -13003,6 +12495,7 @@ DANS_LES_ANNEXES = {
 }
 
 if TYPE_CHECKING:
+    from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
     from annexes_ccxt_fr.verification import Rapport, verifier
 else:
@@ -13017,8 +12510,6 @@ else:
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
-PERIODE_PROGRESSION_S = 10.0
-PERIODE_BARRE_S = 0.1
 COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
     "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque. "
@@ -13026,45 +12517,51 @@ DESCRIPTION = (
 )
 
 
-class AnalyseurFr(argparse.ArgumentParser):
-    """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
+@functools.cache
+def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
+    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
 
-    _TEXTES: ClassVar = {
-        "usage: ": "utilisation : ",
-        "\noptions:\n": "\noptions :\n",
-        "show this help message and exit": "affiche cette aide et sort",
-    }
-    _FAUTES: ClassVar = (
-        (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-        (
-            re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-            r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-        ),
-    )
+    class AnalyseurFr(argparse.ArgumentParser):
+        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-    def format_usage(self) -> str:
-        """L'usage, en français."""
-        return self._traduire(super().format_usage())
+        _TEXTES: ClassVar = {
+            "usage: ": "utilisation : ",
+            "\noptions:\n": "\noptions :\n",
+            "show this help message and exit": "affiche cette aide et sort",
+        }
+        _FAUTES: ClassVar = (
+            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
+            (
+                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
+                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
+            ),
+        )
 
-    def format_help(self) -> str:
-        """L'aide, en français."""
-        return self._traduire(super().format_help())
+        def format_usage(self) -> str:
+            """L'usage, en français."""
+            return self._traduire(super().format_usage())
 
-    def _traduire(self, texte: str) -> str:
-        for anglais, francais in self._TEXTES.items():
-            texte = texte.replace(anglais, francais)
-        return texte
+        def format_help(self) -> str:
+            """L'aide, en français."""
+            return self._traduire(super().format_help())
 
-    def error(self, message: str) -> Any:
-        """Une faute de frappe dans les options."""
-        for motif, francais in self._FAUTES:
-            message = motif.sub(francais, message)
-        raise ErreurDemande(message, "L'aide : --help.")
+        def _traduire(self, texte: str) -> str:
+            for anglais, francais in self._TEXTES.items():
+                texte = texte.replace(anglais, francais)
+            return texte
+
+        def error(self, message: str) -> Any:
+            """Une faute de frappe dans les options."""
+            for motif, francais in self._FAUTES:
+                message = motif.sub(francais, message)
+            raise ErreurDemande(message, "L'aide : --help.")
+
+    return AnalyseurFr
 
 
-def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = AnalyseurFr(
+    resultat = _classe_d_analyseur()(
         prog=programme,
         description=description,
         epilog=(
@@ -13170,7 +12667,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     return colles
 
 
-# --- Journal et progression ---
+# --- Journal ---
 
 NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niveau_courant", default=None)
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
@@ -13197,7 +12694,6 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
     sortie.setFormatter(forme)
-    sortie.addFilter(_nommer_tache)
     journal.handlers[:] = [sortie]
     journal.setLevel(min(getattr(logging, nom.upper()) for nom in (niveau, *niveaux_des_taches)))
     journal.propagate = False
@@ -13207,76 +12703,12 @@ def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> No
 
 
 class _Forme(logging.Formatter):
-    """Une ligne de journal, dont rien ne pilote le terminal ; seuls nos sauts de ligne y restent."""
+    """Une ligne de journal, au nom de sa tâche dans un lot ; rien n'y pilote le terminal, seuls nos sauts de ligne."""
 
     def format(self, record: logging.LogRecord) -> str:
+        nom = getattr(record, "nom_tache", None) or TACHE_COURANTE.get()
+        record.tache = f"{nom} : " if nom else ""
         return neutraliser(super().format(record), sauf="\n")
-
-
-def _nommer_tache(ligne: logging.LogRecord) -> bool:
-    """Dans un lot, une ligne de journal porte le nom de sa tâche."""
-    nom = getattr(ligne, "nom_tache", None) or TACHE_COURANTE.get()
-    ligne.tache = f"{nom} : " if nom else ""
-    return True
-
-
-class Progression:
-    """Une barre sur un terminal, une ligne de journal de temps en temps sinon ; `taches` : celles du lot."""
-
-    def __init__(self, *, active: bool, taches: Sequence[str] = ()) -> None:
-        self._taches = list(taches)
-        self._parts: dict[CleSerie, float] = {}
-        self._nom = ""
-        self._lignes = 0
-        self._derniere = time.monotonic()
-        self._barre: Any = None
-        if active and sys.stderr is not None and sys.stderr.isatty():
-            tqdm = importer("tqdm", "La barre de progression").tqdm
-            # Ni part ni barre avant le premier pas : un flux, ou une connexion lente, semblerait figé à 0 %.
-            self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
-            SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
-
-    FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
-    FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer
-
-    def __call__(self, pas: Avancement) -> None:
-        """Un pas de plus."""
-        nom = TACHE_COURANTE.get() or ""
-        if nom != self._nom:  # la tâche suivante du lot : ses séries, même de mêmes noms, sont à faire
-            self._nom, self._lignes = nom, 0
-            self._parts.clear()
-        if pas.demande is None:
-            self._montrer(pas.allure, self.FORME_FLUX)
-            return
-        debut, fin = pas.demande
-        self._parts[pas.cle] = min(1.0, max(0.0, (pas.instant - debut) / (fin - debut))) if fin > debut else 1.0
-        self._lignes += pas.lignes
-        if self._barre is not None:
-            self._barre.n = round(100 * self._part(pas.series), 1)
-            self._montrer(f"{nombre_de(self._lignes, 'ligne')}, {pas.cle.symbole} à {en_iso(pas.instant)}", self.FORME)
-        elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
-            self._derniere = time.monotonic()
-            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part(pas.series))
-            journal.info("%s : %s, jusqu'à %s (%d %%).", pas.cle, lignes, en_iso(pas.instant), part)
-
-    def _montrer(self, phrase: str, forme: str) -> None:
-        if self._barre is not None and time.monotonic() - self._derniere > PERIODE_BARRE_S:
-            self._derniere = time.monotonic()
-            self._barre.bar_format = forme
-            self._barre.set_description_str(f"{self._nom} : {phrase}" if self._nom else phrase)
-
-    def _part(self, series: int) -> float:
-        """La part faite : les tâches d'avant, et celle des séries de la tâche en cours."""
-        part = sum(self._parts.values()) / max(series, len(self._parts))
-        if self._nom not in self._taches:
-            return part
-        return (self._taches.index(self._nom) + part) / len(self._taches)
-
-    def fermer(self) -> None:
-        """Efface la barre."""
-        SortieJournal.hors_de_la_barre = contextlib.nullcontext
-        if self._barre is not None:
-            self._barre.close()
 
 
 # --- Commandes ---
@@ -13304,13 +12736,19 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    progression = Progression(active=journal.isEnabledFor(logging.INFO))
     contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    try:
-        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
-    finally:
-        progression.fermer()
+    with _progression() as suivi:
+        await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
+
+
+def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
+    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
+    try:
+        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
+    except DependanceAbsente:
+        return contextlib.nullcontext()
+    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
@@ -13367,6 +12805,7 @@ def preparer_terminal() -> None:
             flux.reconfigure(errors="backslashreplace")
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
     gc.set_threshold(20_000, 20, 20)
+    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -13406,25 +12845,35 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     return bilan.code
 
 
-class CompteRendu(Protocol):
-    """Ce qu'une commande remplit : le bilan d'une tâche, ou celui d'un lot."""
+CompteRendu: TypeAlias = "Bilan | BilanLot"
 
-    code: int
 
-    def refuser(self, erreur: ErreurCollecte) -> None:
-        """La commande s'est arrêtée sur cette erreur."""
+class _SansPandas:
+    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
 
-    def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté la commande."""
+    @staticmethod
+    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
+        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
+        if nom == "pandas":
+            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
 
-    def en_dict(self) -> dict[str, Any]:
-        """Le bilan, en types JSON."""
+
+@contextlib.contextmanager
+def _sans_pandas() -> Iterator[None]:
+    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
+    sys.meta_path.insert(0, _SansPandas)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_SansPandas)
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        imprimer(_sous_signaux(commande))
+        with _sans_pandas():
+            lignes = _sous_signaux(commande)
+        imprimer(lignes)
     except ErreurCollecte as erreur:
         bilan.refuser(erreur)
         journal.error("%s", erreur.complet())

@@ -1,6 +1,7 @@
 """Ce qui sert autour du collecteur, une idée par fichier ; le module les charge au premier usage.
 
 - `verification` : contrôler une sortie, la réparer ;
+- `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `lot` : un fichier YAML de tâches, son plan, son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
@@ -10,9 +11,12 @@
 - `passe` : plusieurs timeframes d'une même histoire de trades ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
+- `progression` : dire où l'on en est ;
 - `configuration` : contrôler `config_ccxt` ;
+- `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
-- `journaux` : reprendre le journal de reprise d'une version d'avant.
+- `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
 de son fichier.

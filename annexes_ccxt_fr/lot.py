@@ -96,11 +96,6 @@ def lire_nom(valeur: Any) -> str:
     return nom
 
 
-def lire_noms(valeur: Any) -> tuple[str, ...]:
-    """Des noms de tâches : voir `lire_plusieurs`."""
-    return lire_plusieurs(valeur, lire_nom, "nom de tâche")
-
-
 def lire_dask(valeur: Any) -> str:
     """L'adresse d'un cluster Dask, ou `local:N`."""
     texte = lire_texte(valeur)
@@ -131,15 +126,15 @@ class OptionsLot:
 
     yaml: Path | None = option(lire=lire_chemin, groupe="lot", valeur="CHEMIN",
         aide="fichier des tâches ; ses chemins relatifs le sont à son dossier, où est aussi lu le .env")
-    taches: tuple[str, ...] = option((), lire=lire_noms, groupe="lot", valeur="A,B", defaut_aide="toutes",
-        aide="les tâches à exécuter, par leur nom")
+    taches: tuple[str, ...] = option((), lire=lire_plusieurs(lire_nom, "nom de tâche"), groupe="lot", valeur="A,B",
+        defaut_aide="toutes", aide="les tâches à exécuter, par leur nom")
     valider: bool = option(False, lire=lire_booleen, groupe="lot",
         aide="contrôle tout le fichier, dit le nombre de tâches et sort")
     simulation: bool = option(False, lire=lire_booleen, groupe="lot",
         aide="dit ce que chaque tâche ferait (bornes, requêtes, durée, taille) et sort")
     hors_ligne: bool = option(False, lire=lire_booleen, groupe="lot",
         aide="l'exchange embarqué répond à la place du vrai ; sans --duree-max, 10 s par flux")
-    duree_max: float | None = option(lire=lire_secondes, groupe="lot", valeur="S",
+    duree_max: float | None = option(lire=lire_secondes(), groupe="lot", valeur="S",
         aide="plafonne la durée de chaque flux, en secondes")
     dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
         aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")

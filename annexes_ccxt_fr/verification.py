@@ -13,14 +13,15 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from annexes_ccxt_fr import remise_en_ordre
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.progression import montrer
+from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
-    AVANCE_ADMISE_MS,
     AVANT_COTATION,
     CODE_FAUTES,
     CODE_PARTIEL,
@@ -38,7 +39,6 @@ from module_ccxt_fr_v2 import (
     SANS_TRANSACTION,
     VALEURS_OHLCV,
     Bilan,
-    Brut,
     CleSerie,
     Contexte,
     ErreurDemande,
@@ -49,7 +49,6 @@ from module_ccxt_fr_v2 import (
     OptionsExecution,
     PasLeNotre,
     Pauses,
-    Progression,
     Sortie,
     SortieIllisible,
     Suivi,
@@ -81,7 +80,6 @@ from module_ccxt_fr_v2 import (
     pas_a_pas,
     pas_le_notre,
     plages,
-    possibles,
     prolonger,
     sur_grille,
     type_des_colonnes,
@@ -414,6 +412,12 @@ class Examen:
             fiche.noter([], [trou._replace(raison=ECHEC)])
         return fiche
 
+    def sans_preuve(self) -> Fiche:
+        """La fiche d'une série dont rien ne dit plus ce qu'elle couvrait : tout ce qui est écrit est à relire."""
+        etendue = [(i, (self.etat.derniere or i) + 1) for i in (self.etat.premiere,) if i is not None]
+        couverts = unir(self.presents, self.perdus) if self.donnee.a_une_grille else etendue
+        return accordee(dataclasses.replace(self.fiche, couverts=couverts), [], couverts)
+
     def _accordee(self, *, en_attente: bool) -> Fiche:
         if en_attente or not self.donnee.a_une_grille:
             return accordee(self.fiche, self.fiche.couverts, self.perdus)
@@ -528,6 +532,8 @@ class Controle:
 
     def fiches(self) -> dict[CleSerie, Fiche]:
         """Les fiches, d'accord avec les lignes gardées ; d'événements, ce qui suivait une coupure est dit perdu."""
+        if self.rapport.fautes[FICHE_ABIMEE]:
+            return {cle: examen.sans_preuve() for cle, examen in self.examens.items()}
         coupee = {"ligne_coupee", "illisible"} & set(self.rapport.fautes)
         for examen in self.examens.values() if coupee and not self.donnee.a_une_grille else ():
             examen.perdus.append((examen.etat.derniere or 0, INSTANT_MAX_MS))
@@ -559,18 +565,25 @@ def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
 
 
 def _controler(
-    ecrivain: Sortie, rapport: Rapport, retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None
+    ecrivain: Sortie,
+    rapport: Rapport,
+    retenir: Callable[[pa.Table, pa.Array], object] = lambda *_: None,
+    *,
+    sauver: bool = False,
 ) -> Controle | None:
-    """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire."""
+    """Le contrôle d'une sortie, au rapport ; `retenir` reçoit ses lots et les rangs à garder. None : rien à y lire.
+
+    `sauver` : voir `remise_en_ordre.brut`.
+    """
     controle = None
     try:
-        with ecrivain.brut() as brut:
+        with remise_en_ordre.brut(ecrivain, sauver=sauver) as brut:
             controle = Controle(brut, ecrivain.type_donnee, rapport, None if brut.famille_unique else ecrivain.table)
             for lot in brut.lots:
                 retenir(lot, controle.lire(lot))
             controle.conclure()
     except (PasLeNotre, SortieIllisible) as refus:
-        if isinstance(refus, PasLeNotre) and not ecrivain.fiches_portees():
+        if isinstance(refus, PasLeNotre) and not remise_en_ordre.fiches_portees(ecrivain):
             raise
         nature = "colonnes" if isinstance(refus, PasLeNotre) else "illisible"
         rapport.noter([Constat(nature, None, None, None, str(refus))])
@@ -591,7 +604,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             en_attente = en_attente or (controle is not None and controle.en_attente)
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
-                lecteur.remplacer(*_retenir(lecteur))
+                remise_en_ordre.remplacer(lecteur, *_retenir(lecteur))
         if rapport.fautes.keys() & ILLISIBLES:
             _refaire(a_lire)
     if rapport.fautes:
@@ -607,9 +620,9 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
 def _retenir(lecteur: Sortie) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
     """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
     retenus: list[pa.Table] = []
-    fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in lecteur.fiches_portees()}
+    fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in remise_en_ordre.fiches_portees(lecteur)}
     rapport = Rapport(lecteur.chemin, lecteur.format)
-    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(lot.take(gardees)))
+    controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(lot.take(gardees)), sauver=True)
     return retenus, controle.fiches() if controle is not None else fiches
 
 
@@ -679,7 +692,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
         for relecture, a_relire in _relectures(lecteur, tache):
             try:
                 lu = await executer_async(
-                    relecture, suivi=suivi, contexte=dataclasses.replace(contexte, a_relire=a_relire)
+                    relecture, suivi=suivi, contexte=contexte._replace(a_relire=a_relire)
                 )
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
@@ -711,7 +724,7 @@ def _relectures(lecteur: Sortie, tache: Tache) -> Iterator[tuple[Tache, dict[Cle
     """Les trous d'une sortie qu'un historique sait relire, en autant de tâches qu'elle a de familles."""
     par_famille: dict[tuple[str, ...], dict[CleSerie, list[Intervalle]]] = {}
     donnee = lecteur.type_donnee.nom
-    for fiche in lecteur.fiches_portees() if donnee in HISTOIRES else ():
+    for fiche in remise_en_ordre.fiches_portees(lecteur) if donnee in HISTOIRES else ():
         if trous := a_redemander(fiche):
             famille = (fiche.origine, fiche.cle.exchange, fiche.type_marche, fiche.cle.timeframe, fiche.cle.prix)
             par_famille.setdefault(famille, {})[fiche.cle] = trous
@@ -745,12 +758,9 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
         rapport = controler_sortie(chemin, tache.sqlite_table)
         bilan.code = rapport.code
     else:
-        progression = Progression(active=journal.isEnabledFor(logging.INFO))
-        try:
+        with montrer() as progression:
             async with Parc(Pauses(chemin.parent)) as parc:
                 rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(ouvrir=parc.ouvrir))
-        finally:
-            progression.fermer()
         partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
         bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
     bilan.format, bilan.verification = rapport.format, rapport

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import attendre
 from lots_yaml import (
     DEBUT,
     HEURE,
@@ -24,7 +25,6 @@ from lots_yaml import (
     RUNNER,
     Fin,
     Lot,
-    attendre_que,
     etats,
     finir,
     metriques,
@@ -451,7 +451,7 @@ def test_deux_executions_du_meme_lot_ne_se_chevauchent_pas(lot: Lot, bourse: Bou
     """La seconde rend 75 tout de suite et nomme la première, qui finit comme si de rien n'était."""
     lot.ecrire(LENT)
     with lot.demarrer() as premiere:
-        attendre_que(lambda: bourse.compter("klines") >= 1)
+        attendre(lambda: bourse.compter("klines") >= 1)
         bourse.latence_s = 2.0  # la première en a pour dix secondes
         with lot.demarrer("--bilan", "b.json") as seconde:
             fin = finir(seconde)
@@ -470,9 +470,9 @@ def test_un_signal_en_plein_lot(lot: Lot, bourse: Bourse, numero: signal.Signals
     """La tâche courante écrit tout, les suivantes sont dites non exécutées ; la relance reprend."""
     lot.ecrire(BTC, LENT, ETH)
     with lot.demarrer("--bilan", str(lot.dossier / "b.json")) as processus:
-        attendre_que((lot.dossier / "donnees/btc.parquet").exists)
+        attendre((lot.dossier / "donnees/btc.parquet").exists)
         bourse.latence_s = 0.1
-        attendre_que(lambda: bourse.compter("klines") >= 12)
+        attendre(lambda: bourse.compter("klines") >= 12)
         depart = time.monotonic()
         processus.send_signal(numero)
         fin = finir(processus)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lots_yaml import MINUTE, NOMS_DE_CLES, Lot, attendre_que, etats, finir
+from attente import attendre
+from lots_yaml import MINUTE, NOMS_DE_CLES, Lot, etats, finir
 
 from annexes_ccxt_fr import cluster as annexe_cluster
 from annexes_ccxt_fr import lot as annexe_lot
@@ -117,7 +118,7 @@ def test_un_worker_tue_en_pleine_tache(lot: Lot, bourse: Bourse) -> None:
     lot.ecrire(LENT)
     bourse.latence_s = 0.15
     with lot.demarrer("--dask", "local:2", "--bilan", str(lot.dossier / "b.json")) as processus:
-        attendre_que(lambda: bourse.compter("klines") >= 12)
+        attendre(lambda: bourse.compter("klines") >= 12)
         victime = int((lot.dossier / "lent.parquet.verrou.pid").read_text())
         assert victime != processus.pid
         os.kill(victime, signal.SIGKILL)
@@ -141,7 +142,7 @@ def test_un_signal_annule_sur_le_cluster(lot: Lot, bourse: Bourse, numero: signa
     bourse.latence_s = 0.15
     lot.ecrire(LENT, BTC)
     with lot.demarrer("--dask", "local:1", "--bilan", str(lot.dossier / "b.json"), groupe=True) as processus:
-        attendre_que(lambda: bourse.compter("klines") >= 12)
+        attendre(lambda: bourse.compter("klines") >= 12)
         depart = time.monotonic()
         os.killpg(processus.pid, numero)
         fin = finir(processus)
@@ -162,7 +163,8 @@ def test_un_cluster_qui_ne_convient_pas_est_dit(lot: Lot, ressources: dict[str, 
     if ressources is None:
         fin = lot.lancer("--dask", "tcp://127.0.0.1:9")
     else:
-        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as sans:
+        # Son worker est un fil de ce processus : il ne lui est demandé que ce qu'il offre.
+        with distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as sans:
             fin = lot.lancer("--dask", sans.scheduler_address)
     assert (fin.code, fin.out) == (1, "")
     assert phrase in fin.err

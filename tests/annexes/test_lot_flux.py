@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 import pytest
-from lots_yaml import MINUTE, RUNNER, Lot, attendre_que, etats, finir, sans_trace
+from attente import attendre
+from lots_yaml import MINUTE, RUNNER, Lot, etats, finir, sans_trace
 from marche_simule import marche_commun
 
 import module_ccxt_fr_v2 as module
@@ -125,7 +126,7 @@ def test_les_flux_sans_fin_tournent_ensemble_jusqu_au_signal(
     """
     ecrire(lot, *SANS_FIN, HEURE_FINIE)
     with lot.demarrer("--bilan", str(lot.dossier / "bilan.json")) as processus:
-        attendre_que(lambda: au_moins(lot, "a.csv", "b.csv"))
+        attendre(lambda: au_moins(lot, "a.csv", "b.csv"))
         assert (lot.dossier / "fini.parquet").exists()
         depart = time.monotonic()
         processus.send_signal(numero)
@@ -155,7 +156,7 @@ def test_un_flux_sans_fin_sur_un_cluster(lot: Lot) -> None:
     pytest.importorskip("distributed")
     ecrire(lot, *SANS_FIN, HEURE_FINIE)
     with lot.demarrer("--dask", "local:2", "--bilan", str(lot.dossier / "bilan.json"), groupe=True) as processus:
-        attendre_que(lambda: au_moins(lot, "a.csv", "b.csv"), 60)
+        attendre(lambda: au_moins(lot, "a.csv", "b.csv"))
         os.killpg(processus.pid, signal.SIGTERM)
         fin = sans_trace(finir(processus))
     assert fin.code == 143, fin.err

@@ -22,7 +22,7 @@ from sorties_modeles import creer
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import verification
+from annexes_ccxt_fr import octets_douteux, remise_en_ordre, verification
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.eprouver(chemin)
         return ""
 
-    monkeypatch.setattr(m, "lire_a_part", lire)
+    monkeypatch.setattr(octets_douteux, "lire_a_part", lire)
 
 
 # Les fautes, à la ligne 20
@@ -218,10 +218,10 @@ def refaire_fiche(chemin: Path, **champs: Any) -> None:
     """Remplace des champs de la fiche, lignes intactes."""
     lecteur = m.lecteur_de(chemin, None)
     fiches = [dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
-    with lecteur.tenue(), lecteur.brut() as brut:
+    with lecteur.tenue(), remise_en_ordre.brut(lecteur) as brut:
         retenus = list(brut.lots)
     with lecteur.tenue():
-        lecteur.remplacer(retenus, {fiche.cle: fiche for fiche in fiches})
+        remise_en_ordre.remplacer(lecteur, retenus, {fiche.cle: fiche for fiche in fiches})
 
 
 TOUT = (instant(0), instant(NOMBRE))
@@ -317,7 +317,7 @@ def test_une_valeur_de_texte_dans_une_base_est_une_ligne_impossible(tmp_path: Pa
 def test_une_fiche_perdue_est_un_avertissement(format_: str, tmp_path: Path) -> None:
     chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.OHLCV)
     if format_ == "csv":
-        (tmp_path / "s.csv.fiche.json").write_text("{")
+        (tmp_path / "s.csv.fiche.json").unlink()
     elif format_ == "parquet":
         pq.write_table(pq.read_table(chemin).replace_schema_metadata({}), chemin)
     elif format_ == "feather":
@@ -494,10 +494,21 @@ def test_doublons_et_desordre_se_reparent_sans_reseau(
     assert format_ != "csv" or chemin.read_bytes() == octets
 
 
+def evenements_a_reparer() -> Iterator[tuple[str, str, Callable[[list[Rangee]], None], str]]:
+    """Chaque faute de chaque type, et chaque type dans chaque format : la réparation ne les mêle pas.
+
+    Que la faute se trouve dans chaque format, `test_une_ligne_fautive_est_trouvee_a_son_instant` le prouve.
+    """
+    for nom in (nom for nom in m.TYPES if nom != "ohlcv"):
+        siennes = [ligne for ligne in LIGNES if ligne[0] == nom]
+        for rang, (_, nature, abimer, formats, _) in enumerate(siennes):
+            yield nom, nature, abimer, formats[rang % len(formats)]
+
+
 @pytest.mark.usefixtures("_lu_dans_ce_processus")
 @pytest.mark.parametrize(
     ("nom", "nature", "abimer", "format_"),
-    [(n, nature, abimer, f) for n, nature, abimer, formats, _ in LIGNES for f in formats if n != "ohlcv"],
+    list(evenements_a_reparer()),
 )
 def test_un_evenement_ote_devient_un_trou_dit(
     nom: str, nature: str, abimer: Callable[[list[Rangee]], None], format_: str, tmp_path: Path
@@ -630,6 +641,30 @@ def test_une_base_a_plusieurs_tables_se_repare_toute(tmp_path: Path) -> None:
     assert reparer(chemin) == 1  # le REST, muet, n'a pu redire le trade
     assert m.verifier(chemin).code == 0
     assert [m.lire(chemin, table=nom).num_rows for nom in m.TYPES] == [40, 39, 40, 39, 40, 40]
+
+
+@pytest.mark.parametrize("donnee", ["ohlcv", "trades"])
+def test_une_base_aux_pages_nulles_garde_les_autres(donnee: str, bourse: Bourse, tmp_path: Path) -> None:
+    """Rangée par sa clé ou par son rowid : seules les lignes des pages perdues sont redemandées."""
+    chemin = tmp_path / "s.sqlite"
+    assert telecharger(bourse, chemin, (DEBUT, DEBUT + 2 * 60 * MINUTE), "--donnee", donnee) == 0
+    original, octets = m.lire(chemin), bytearray(chemin.read_bytes())
+    with contextlib.closing(sqlite3.connect(chemin)) as base:
+        try:
+            lues = base.execute("SELECT pageno, pagetype, name FROM dbstat").fetchall()
+        except sqlite3.OperationalError:
+            pytest.skip("ce SQLite ne dit pas où sont ses pages")
+    feuilles = [page for page, nature, nom in lues if nature == "leaf" and nom == donnee]
+    assert len(feuilles) > 2
+    perdue = feuilles[1] - 1
+    octets[perdue * 4096 : perdue * 4096 + 4096] = bytes(4096)
+    chemin.write_bytes(octets)
+    assert m.verifier(chemin).fautes.keys() == {"illisible"}
+    assert reparer(chemin) == 1
+    assert original.num_rows // 2 < m.lire(chemin).num_rows < original.num_rows
+    assert reparer(chemin, bourse) == 0
+    assert m.lire(chemin).equals(original)
+    assert m.verifier(chemin).code == 0
 
 
 @pytest.mark.parametrize("format_", ["parquet", "feather"])

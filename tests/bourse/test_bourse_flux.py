@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import ccxt.pro
 import pytest
+from attente import PLAFOND_S, attendre_ici
 from marche_simule import SANS_LIMITEUR, marche_commun
 
 from bourse_locale import Bourse, Marche, Panne
@@ -59,7 +60,7 @@ def jouer(essai: Callable[[Bourse, Any], Coroutine[Any, Any, None]], **reglages:
     """Joue un essai avec une bourse et un client dont les marchés sont lus."""
 
     async def dedans() -> None:
-        async with bourse(**reglages) as b, client(b) as exchange, asyncio.timeout(20):
+        async with bourse(**reglages) as b, client(b) as exchange, asyncio.timeout(PLAFOND_S):
             await exchange.load_markets()
             await essai(b, exchange)
 
@@ -75,7 +76,7 @@ class Brut:
 
     async def lire(self) -> aiohttp.WSMessage:
         """Rend la trame suivante ; un message de données est décodé et gardé."""
-        trame = await asyncio.wait_for(self.ws.receive(), 5)
+        trame = await asyncio.wait_for(self.ws.receive(), PLAFOND_S)
         if trame.type is aiohttp.WSMsgType.TEXT:
             self.messages.append(json.loads(trame.data))
         return trame
@@ -99,7 +100,7 @@ def jouer_brut(
     """Joue un essai avec un client nu ; rend la bourse fermée."""
 
     async def dedans() -> Bourse:
-        async with bourse(**reglages) as b, aiohttp.ClientSession() as http, asyncio.timeout(20):
+        async with bourse(**reglages) as b, aiohttp.ClientSession() as http, asyncio.timeout(PLAFOND_S):
             async with http.ws_connect(f"{b.url}/binance/{hote}/0", autoping=False) as ws:
                 await essai(b, Brut(ws))
                 b.couper("binance")
@@ -108,18 +109,11 @@ def jouer_brut(
     return asyncio.run(dedans())
 
 
-async def attendre(condition: Callable[[], object], plafond_s: float = 5.0) -> None:
-    """Attend qu'une condition soit vraie, ou échoue au plafond."""
-    async with asyncio.timeout(plafond_s):
-        while not condition():  # noqa: ASYNC110 - ce qui est attendu est un état de ccxt : rien ne le signale
-            await asyncio.sleep(0.002)
-
-
 async def suivre(b: Bourse, attente: Coroutine[Any, Any, Any], nombre: int = 1) -> asyncio.Task[Any]:
     """Lance un watch et attend que la bourse ait accepté son abonnement ; rend la tâche."""
     avant = sum(len(c.abonnements) for c in b.connexions)
     tache = asyncio.ensure_future(attente)
-    await attendre(lambda: sum(len(c.abonnements) for c in b.connexions) >= avant + nombre or tache.done())
+    await attendre_ici(lambda: sum(len(c.abonnements) for c in b.connexions) >= avant + nombre or tache.done())
     return tache
 
 
@@ -151,7 +145,7 @@ def test_trades_du_flux_et_du_rest_sont_les_memes(symbole: str, nom: str) -> Non
         await suivre(b, x.watch_trades(symbole, params={"name": nom}))
         b.avancer(30 * MINUTE_MS)
         dus = trades_de(b, symbole, MAINTENANT, b.maintenant_ms())
-        await attendre(lambda: len(x.trades.get(symbole, ())) >= len(dus))
+        await attendre_ici(lambda: len(x.trades.get(symbole, ())) >= len(dus))
         rest = await x.fetch_trades(symbole, MAINTENANT + 1, 1000)
         champs = ("id", "timestamp", "price", "amount", "side")
         assert [[t[c] for c in champs] for t in x.trades[symbole]] == [[t[c] for c in champs] for t in rest]
@@ -167,7 +161,7 @@ def test_trades_de_plusieurs_symboles_en_un_abonnement() -> None:
         b.avancer(10 * MINUTE_MS)
         for symbole in symboles:
             dus = trades_de(b, symbole, MAINTENANT, b.maintenant_ms())
-            await attendre(lambda s=symbole, d=dus: len(x.trades.get(s, ())) == len(d))  # type: ignore[misc]
+            await attendre_ici(lambda s=symbole, d=dus: len(x.trades.get(s, ())) == len(d))  # type: ignore[misc]
         assert [len(c.abonnements) for c in b.connexions] == [3]
 
     jouer(essai)
@@ -242,7 +236,7 @@ def test_bougies_de_ccxt_egales_a_l_oracle(symbole: str) -> None:
         await suivre(b, x.watch_ohlcv(symbole, "1m"))
         b.avancer(90 * MINUTE_MS + 777)
         courante = b.maintenant_ms() - b.maintenant_ms() % MINUTE_MS
-        await attendre(lambda: symbole in x.ohlcvs and x.ohlcvs[symbole]["1m"][-1][0] == courante)
+        await attendre_ici(lambda: symbole in x.ohlcvs and x.ohlcvs[symbole]["1m"][-1][0] == courante)
         debut = MAINTENANT - MAINTENANT % MINUTE_MS
         instrument = b.marche.instrument("binance", symbole)
         lues = b.protocoles["binance"].lire(instrument, (MINUTE_MS, 0), debut, courante + 1)
@@ -309,7 +303,7 @@ def test_bougies_de_plusieurs_symboles_et_desabonnement() -> None:
         demandes = [["BTC/USDT", "1m"], ["ETH/USDT", "5m"]]
         await suivre(b, x.watch_ohlcv_for_symbols(demandes), 2)
         b.avancer(HEURE_MS)
-        await attendre(lambda: len(x.ohlcvs.get("ETH/USDT", {}).get("5m", ())) == 13)
+        await attendre_ici(lambda: len(x.ohlcvs.get("ETH/USDT", {}).get("5m", ())) == 13)
         await x.un_watch_ohlcv_for_symbols([demandes[0]])
         assert b.connexions[0].actifs == {"ethusdt@kline_5m"}
 
@@ -337,7 +331,7 @@ def _cotes(carnet_ccxt: Any) -> list[list[list[float]]]:
 
 async def carnet_a_jour(x: Any, symbole: str, rest: Any) -> None:
     """Attend que le carnet de ccxt soit à la séquence du REST, et contrôle qu'il lui est égal."""
-    await attendre(lambda: x.orderbooks[symbole]["nonce"] == rest["nonce"])
+    await attendre_ici(lambda: x.orderbooks[symbole]["nonce"] == rest["nonce"])
     assert _cotes(x.orderbooks[symbole]) == _cotes(rest)
 
 
@@ -361,7 +355,7 @@ def test_carnets_de_plusieurs_symboles() -> None:
     async def essai(b: Bourse, x: Any) -> None:
         symboles = ["BTC/USDT", "ETH/USDT"]
         await suivre(b, x.watch_order_book_for_symbols(symboles), 2)
-        await attendre(lambda: all(s in x.orderbooks and x.orderbooks[s]["nonce"] for s in symboles))
+        await attendre_ici(lambda: all(s in x.orderbooks and x.orderbooks[s]["nonce"] for s in symboles))
         b.avancer(1000)
         for symbole in symboles:
             await carnet_a_jour(x, symbole, await x.fetch_order_book(symbole))
@@ -393,7 +387,7 @@ def test_ticker_du_flux_et_du_rest(symbole: str, nom: str) -> None:
     async def essai(b: Bourse, x: Any) -> None:
         await suivre(b, x.watch_tickers([symbole], {"name": nom}))
         b.avancer(MINUTE_MS)
-        await attendre(lambda: x.tickers.get(symbole, {"timestamp": 0})["timestamp"] == b.maintenant_ms())
+        await attendre_ici(lambda: x.tickers.get(symbole, {"timestamp": 0})["timestamp"] == b.maintenant_ms())
         rest, vu = await x.fetch_ticker(symbole), x.tickers[symbole]
         assert [vu[c] for c in ("last", "open", "high", "low")] == [rest[c] for c in ("last", "open", "high", "low")]
         assert vu["baseVolume"] == rest["baseVolume"]
@@ -405,7 +399,7 @@ def test_meilleurs_prix_sont_ceux_du_carnet() -> None:
     async def essai(b: Bourse, x: Any) -> None:
         await suivre(b, x.watch_bids_asks(["BTC/USDT"]))
         rest = await x.fetch_order_book("BTC/USDT")
-        await attendre(lambda: "BTC/USDT" in x.bidsasks)
+        await attendre_ici(lambda: "BTC/USDT" in x.bidsasks)
         vu = x.bidsasks["BTC/USDT"]
         assert [[vu["bid"], vu["bidVolume"]], [vu["ask"], vu["askVolume"]]] == [rest["bids"][0], rest["asks"][0]]
 
@@ -415,7 +409,7 @@ def test_meilleurs_prix_sont_ceux_du_carnet() -> None:
 def test_tickers_de_tous_les_marches() -> None:
     async def essai(b: Bourse, x: Any) -> None:
         await suivre(b, x.watch_tickers())
-        await attendre(lambda: len(x.tickers) == 16)
+        await attendre_ici(lambda: len(x.tickers) == 16)
         assert {x.markets[s]["type"] for s in x.tickers} == {"spot"}
 
     jouer(essai)

@@ -9,6 +9,7 @@ from typing import Any
 
 import cas_de_flux as outils
 import pytest
+from attente import PLAFOND_S
 from cas_de_flux import Banc, jouer
 from ccxt.base.errors import BadRequest, ExchangeError
 
@@ -146,7 +147,7 @@ def test_onze_sujets_spot_sont_refuses() -> None:
         await banc.abonne()
         onze = [f"{base}/{quote}" for quote in ("USDT", "USDC") for base in ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")]
         with pytest.raises(ExchangeError, match="args size >10"):
-            await asyncio.wait_for(banc.exchange.watch_trades_for_symbols(onze[:11]), outils.PLAFOND_S)
+            await asyncio.wait_for(banc.exchange.watch_trades_for_symbols(onze[:11]), PLAFOND_S)
         assert not banc.erreurs
         banc.suivre("watch_trades_for_symbols", onze[:10])
         await banc.abonne(11)
@@ -181,7 +182,7 @@ def test_un_contrat_echu_fait_refuser_toute_la_demande() -> None:
         banc.bourse.avancer(echeance - banc.maintenant)
         demandes = ["ETH/USDT:USDT", "BTC/USDT:USDT-261225"]
         with pytest.raises(ExchangeError, match=r"handler not found,topic:publicTrade\.BTCUSDT-25DEC26"):
-            await asyncio.wait_for(banc.exchange.watch_trades_for_symbols(demandes), outils.PLAFOND_S)
+            await asyncio.wait_for(banc.exchange.watch_trades_for_symbols(demandes), PLAFOND_S)
         assert not banc.erreurs
         assert [c.abonnements for c in banc.bourse.connexions] == [["publicTrade.SOLUSDT"]]
 
@@ -231,7 +232,7 @@ def test_desabonnement() -> None:
     async def scenario(banc: Banc) -> None:
         banc.suivre("watch_trades", "BTC/USDT")
         await banc.abonne()
-        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), outils.PLAFOND_S)
+        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), PLAFOND_S)
         (connexion,) = banc.bourse.connexions
         assert not connexion.actifs
 

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import cas_de_flux as outils
 import pytest
+from attente import PLAFOND_S
 from cas_de_flux import Banc, jouer
 
 from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche
@@ -204,7 +205,7 @@ def test_un_seul_intervalle_par_marche_et_par_connexion() -> None:
         attente = asyncio.ensure_future(banc.exchange.watch_ohlcv("ETH/EUR", "5m"))
         await asyncio.sleep(0)
         banc.bourse.avancer(MINUTE_MS)
-        demandee_en_5m = await asyncio.wait_for(attente, outils.PLAFOND_S)
+        demandee_en_5m = await asyncio.wait_for(attente, PLAFOND_S)
         assert {b[0] for b in demandee_en_5m} <= {b[0] for b in banc.exchange.ohlcvs["ETH/EUR"]["1m"]}
         assert banc.bourse.connexions[1].abonnements == ["ohlc:ETH/EUR"]
 
@@ -216,7 +217,7 @@ def test_les_trades_n_ont_un_instantane_que_sur_demande() -> None:
 
     async def scenario(banc: Banc) -> None:
         trades = await asyncio.wait_for(
-            banc.exchange.watch_trades("BTC/USD", None, None, {"snapshot": True}), outils.PLAFOND_S
+            banc.exchange.watch_trades("BTC/USD", None, None, {"snapshot": True}), PLAFOND_S
         )
         assert outils.lus(trades) == banc.oracle_trades("BTC/USD", banc.maintenant - 60 * MINUTE_MS)[-50:]
 

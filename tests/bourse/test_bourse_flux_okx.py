@@ -8,6 +8,7 @@ from typing import Any
 
 import cas_de_flux as outils
 import pytest
+from attente import PLAFOND_S
 from cas_de_flux import MAINTENANT, Banc, jouer
 from ccxt.base.errors import BadRequest, InvalidNonce
 
@@ -66,7 +67,7 @@ def test_les_bougies_longues_s_ouvrent_a_16h_utc(timeframe: str, ouverture: str)
     """Sans suffixe utc, que ccxt n'ajoute qu'en REST, 6 h et plus se comptent de 16:00 UTC."""
 
     async def scenario(banc: Banc) -> None:
-        (bougie,) = await asyncio.wait_for(banc.exchange.watch_ohlcv("BTC/USDT", timeframe), outils.PLAFOND_S)
+        (bougie,) = await asyncio.wait_for(banc.exchange.watch_ohlcv("BTC/USDT", timeframe), PLAFOND_S)
         decalage = 8 * HEURE_MS if timeframe == "1M" else 0
         assert bougie[0] == instant_ms(f"2026-11-{ouverture}:00:00") - decalage
         instrument = banc.instrument("BTC/USDT")
@@ -170,7 +171,7 @@ def test_un_refus_rejette_toutes_les_attentes_de_la_connexion() -> None:
         await banc.abonne()
         banc.bourse.avancer(echeance - banc.maintenant)
         with pytest.raises(BadRequest, match="60018"):
-            await asyncio.wait_for(banc.exchange.watch_trades("BTC/USDT:USDT-261225"), outils.PLAFOND_S)
+            await asyncio.wait_for(banc.exchange.watch_trades("BTC/USDT:USDT-261225"), PLAFOND_S)
         with pytest.raises(BadRequest, match="BTC-USDT-261225 doesn't exist"):
             await banc.attendre(lambda: False)
 
@@ -219,7 +220,7 @@ def test_desabonnement() -> None:
     async def scenario(banc: Banc) -> None:
         banc.suivre("watch_trades", "BTC/USDT")
         await banc.abonne()
-        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), outils.PLAFOND_S)
+        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), PLAFOND_S)
         (connexion,) = banc.bourse.connexions
         assert not connexion.actifs
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande
+from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
 
 from bourse_locale import Bourse
@@ -83,20 +83,68 @@ def seul_en_ligne(seul: Path, arguments: list[str]) -> None:
 
 def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     """Il ouvre l'exchange, lit l'historique, suit un flux, agrège ses trades, écrit et relit, sans rien du dépôt."""
-    bougies, trades = seul.with_name("bougies.parquet"), seul.with_name("trades.csv")
+    bougies, trades, faites = (seul.with_name(nom) for nom in ("bougies.parquet", "trades.csv", "faites.csv"))
     with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
         fin = bourse.maintenant_ms() // HEURE * HEURE
         seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
         seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
+        seul_en_ligne(
+            seul, commande(bourse, faites, None, "--stream", "trades", "--trades-vers-ohlcv", "--duree", "4")
+        )
     code = CACHER + (
         "import module_ccxt_fr_v2 as m\n"
-        "print(m.lire('bougies.parquet').num_rows, *map(len, m.agreger_trades(m.lire('trades.csv'), ['1m']).values()))"
+        "print(*(m.lire(nom).num_rows for nom in ('bougies.parquet', 'trades.csv', 'faites.csv')))"
     )
     fini = lancer(seul, "-c", code)
     assert (fini.returncode, fini.stderr) == (0, "")
-    lues, agregees = map(int, fini.stdout.split())
+    lues, suivis, agregees = map(int, fini.stdout.split())
     assert lues == 60
+    assert suivis >= 1
     assert agregees >= 1
+
+
+def test_copie_seul_il_reprend_son_flux_tue(seul: Path) -> None:
+    """Tué, le CSV a des lignes que sa fiche ne connaît pas, et une coupée : relues strictement, la suite s'y ajoute."""
+    trades = seul.with_name("trades.csv")
+    with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
+        suivre = commande(bourse, trades, None, "--stream", "trades", "--duree", "30", "--flush", "1")
+        env = {nom: valeur for nom, valeur in os.environ.items() if nom not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+        with subprocess.Popen(
+            [sys.executable, "-c", SANS_VOISINS, seul.name, *suivre], cwd=seul.parent, env=env, stderr=subprocess.PIPE
+        ) as tue:
+            jusqua(lambda: trades.exists() and trades.read_bytes().count(b"\n") > 20)
+            tue.kill()
+        trades.write_bytes(trades.read_bytes() + b"binance,BTC/U")
+        avant = trades.read_bytes().splitlines()[1:-1]
+        assert trades.with_name("trades.csv.journal").exists()
+        suite = commande(bourse, trades, None, "--stream", "trades", "--duree", "2")
+        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+    assert fini.returncode == 0, fini.stderr
+    assert "dernière ligne incomplète, retirée" in fini.stderr
+    apres = trades.read_bytes().splitlines()[1:]
+    assert len(apres) > len(avant) > 15
+    assert set(avant) <= set(apres)
+    assert len({ligne.split(b",")[3] for ligne in apres}) == len(apres), "un trade y est deux fois"
+
+
+@pytest.mark.parametrize("comment", ["lignes", "fiche"])
+def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, comment: str) -> None:
+    """Le remettre en ordre est l'affaire d'une annexe : il la nomme, code 2, et n'écrit rien par-dessus le doute."""
+    sortie = seul.with_name("b.csv")
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        demande = commande(bourse, sortie, (HEURE_BOURSE - 2 * HEURE, HEURE_BOURSE - HEURE))
+        seul_en_ligne(seul, demande)
+        seul_en_ligne(seul, demande)
+        if comment == "lignes":
+            sortie.write_bytes(sortie.read_bytes().replace(b"BTC/USDT", b"BTC/USDU", 3))
+        else:
+            sortie.with_name("b.csv.fiche.json").unlink()
+        avant = sortie.read_bytes()
+        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *demande)
+    assert fini.returncode == 2
+    assert "« annexes_ccxt_fr »" in fini.stderr
+    assert "Traceback" not in fini.stderr
+    assert sortie.read_bytes() == avant
 
 
 @pytest.mark.parametrize(
@@ -113,7 +161,9 @@ def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments:
     assert {f.name for f in seul.parent.iterdir()} <= {seul.name, "__pycache__"}
 
 
-@pytest.mark.parametrize("nom", ["verifier", "Rapport", "executer_lot", "executer_lot_async", "BilanLot"])
+@pytest.mark.parametrize(
+    "nom", ["verifier", "Rapport", "agreger_trades", "executer_lot", "executer_lot_async", "BilanLot"]
+)
 def test_copie_seul_un_nom_d_annexe_est_une_demande_refusee(seul: Path, nom: str) -> None:
     """En bibliothèque aussi : une ErreurDemande (code 2), pas un ImportError nu ; un nom inventé reste inconnu."""
     code = CACHER + (

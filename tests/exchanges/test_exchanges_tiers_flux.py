@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.compute as pc
 import pytest
+from aiohttp import web
 from bourses_tierces_flux import BASES, DEPART_MS, FLUX, FluxTiers, Tiers, TradeLu, ouvrir, tiers_de
 
 import module_ccxt_fr_v2 as m
@@ -474,6 +475,45 @@ def test_un_carnet_a_un_seul_cote_est_un_etat(caplog: pytest.LogCaptureFixture) 
         assert {bool(ligne["asks"]) for ligne in lignes} == {base == "AAA"}
         assert releve.trous == []
     assert not [ligne for ligne in caplog.messages if "flux coupé" in ligne]
+
+
+def test_le_dernier_etat_d_un_carnet_est_lu_meme_s_il_arrive_entre_deux_appels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une mise à jour pendant la pause, puis plus rien : l'avant-dernier état restait le dernier écrit."""
+    canaux = {**m.CANAUX, "orderbook": m.CANAUX["orderbook"]._replace(pause_s=0.3)}
+    monkeypatch.setattr(m, "CANAUX", canaux)
+    marche = {"symbol": "PI_XBTUSD", "type": "futures_inverse", "contractSize": 1, "tickSize": 0.5, "tradeable": True}
+    mise_a_jour = {"feed": "book", "product_id": "PI_XBTUSD", "side": "buy", "price": 101, "qty": 7, "timestamp": 2000}
+
+    async def repondre(requete: web.Request) -> web.StreamResponse:
+        if not requete.path.endswith("/ws"):
+            return web.json_response({"result": "success", "instruments": [marche]})
+        session = web.WebSocketResponse()
+        await session.prepare(requete)
+        async for _ in session:
+            cotes = {"bids": [{"price": 100, "qty": 1}], "asks": [{"price": 102, "qty": 1}]}
+            await session.send_json({**mise_a_jour, **cotes, "feed": "book_snapshot", "timestamp": 1000})
+            await asyncio.sleep(0.1)
+            await session.send_json(mise_a_jour)
+        return session
+
+    async def meilleurs() -> list[float]:
+        application = web.Application()
+        application.router.add_route("*", "/{chemin:.*}", repondre)
+        serveur = web.AppRunner(application, shutdown_timeout=0)
+        await serveur.setup()
+        await web.TCPSite(serveur, "127.0.0.1", 0).start()
+        hote = f"127.0.0.1:{serveur.addresses[0][1]}"
+        api = {"public": f"http://{hote}/", "ws": f"ws://{hote}/ws"}
+        lus: list[float] = []
+        demande = {"exchange": "krakenfutures", "type_marche": "swap", "symbole": "BTC/USD:BTC", "stream": "orderbook"}
+        async for lot in m.suivre(**demande, duree=20, config_ccxt={"urls": {"api": api}}):
+            lus += [niveaux[0]["price"] for niveaux in lot.lignes["bids"].to_pylist()]
+            if len(lus) == 2:
+                break
+        await serveur.cleanup()
+        return lus
+
+    assert asyncio.run(meilleurs()) == [100, 101]
 
 
 # --- Par la ligne de commande ---

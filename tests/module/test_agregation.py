@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import agregation
 from module_ccxt_fr_v2 import (
     HEURE_MS,
     JOUR_MS,
@@ -625,7 +626,7 @@ def test_toute_forme_de_trades_donne_les_memes_bougies(
     forme: str, taille: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Et des lots petits ou grands : les bougies passent alors en Arrow en plusieurs fois."""
-    monkeypatch.setattr(m, "TRADES_PAR_LOT", taille)
+    monkeypatch.setattr(agregation, "TRADES_PAR_LOT", taille)
     trades = marche_fixe()
     rendues = agreger_trades(FORMES[forme](trades), ["1m"], bougies_vides="reporter", entieres=False)["1m"]
     assert en_dict(rendues) == avec_plates(naif(trades), trades[-1].timestamp)
@@ -715,7 +716,7 @@ def test_un_timeframe_ancre_se_donne_tel_quel_et_les_bougies_s_habillent() -> No
 
 def test_un_desordre_de_moins_d_une_heure_entre_morceaux_est_range(monkeypatch: pytest.MonkeyPatch) -> None:
     """Même quand les bougies passent en Arrow à mesure : seules les définitives y passent."""
-    monkeypatch.setattr(m, "TRADES_PAR_LOT", 8)
+    monkeypatch.setattr(agregation, "TRADES_PAR_LOT", 8)
     trades = [trade(n * 10_000, 100.0 + n * 31 % 17, 1.0, str(n)) for n in range(2_000)]
     desordre = sorted(trades, key=lambda t: t.timestamp + int(t.id or "") * 7919 % HEURE_MS)
     assert desordre != trades

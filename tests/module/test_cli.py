@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from attente import attendre
 from ligne_de_commande import commande
 
 import module_ccxt_fr_v2 as module
@@ -370,7 +371,7 @@ def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
     """Un tube ou un périphérique (`/dev/null`, `/dev/stdout`) : refusé, jamais attendu sans fin ni remplacé."""
     os.mkfifo(dossier / "tube")
     with demarrer(*vers("binance"), "--symbole", "BTC/USDT", *HEURE_LUE, option, "tube") as processus:
-        attendre_que(lambda: processus.poll() is not None)
+        attendre(lambda: processus.poll() is not None)
     assert processus.returncode in (1, 2)
     assert (dossier / "tube").is_fifo()
 
@@ -799,14 +800,6 @@ def demarrer(*mots: str) -> Any:
             processus.kill()
 
 
-def attendre_que(condition: Callable[[], bool], delai_s: float = 20.0) -> None:
-    """Attend un fait observable ; son absence est un échec, pas un hasard."""
-    limite = time.monotonic() + delai_s
-    while not condition():
-        assert time.monotonic() < limite, "le fait attendu n'est pas arrivé"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("nom", ["a.parquet", "a.sqlite"])
 def test_un_signal_arrete_proprement(
@@ -817,7 +810,7 @@ def test_un_signal_arrete_proprement(
     dix_jours = ("--date-debut", "2024-01-01", "--date-fin", "2024-01-31")
     mots = (*vers("binance"), "--symbole", "BTC/USDT", *dix_jours, "--sortie", nom, "--bilan", "b.json")
     with demarrer(*mots, "--concurrence", "2") as processus:
-        attendre_que(lambda: bourse.compter("klines") >= 12)
+        attendre(lambda: bourse.compter("klines") >= 12)
         depart = time.monotonic()
         processus.send_signal(numero)
         _, err = processus.communicate(timeout=10)
@@ -843,7 +836,7 @@ def test_un_signal_pendant_une_reponse_muette(
     """Rien n'est encore reçu, l'exchange se tait : l'arrêt est immédiat et ne laisse rien."""
     bourse.pannes.ajouter(Panne("muet", "exchangeInfo", delai_s=20.0))
     with demarrer(*vers("binance"), "--symbole", "BTC/USDT", *HEURE_LUE) as processus:
-        attendre_que(lambda: bourse.compter("exchangeInfo") >= 1)
+        attendre(lambda: bourse.compter("exchangeInfo") >= 1)
         depart = time.monotonic()
         processus.send_signal(signal.SIGTERM)
         out, err = processus.communicate(timeout=10)

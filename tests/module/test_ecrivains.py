@@ -40,6 +40,7 @@ from sorties_modeles import (
 )
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import remise_en_ordre
 
 if TYPE_CHECKING:
     from sorties_modeles import Modele
@@ -349,16 +350,60 @@ def test_fiche_perdue(sortie: Path) -> None:
     assert contenu(sortie) == {BTC: {r: bougie(r) for r in range(30)}}
 
 
+def abimer_la_fiche(chemin: Path, ancien: bytes, neuf: bytes) -> None:
+    voisine = chemin.with_name(f"{chemin.name}.fiche.json")
+    assert ancien in voisine.read_bytes()
+    voisine.write_bytes(voisine.read_bytes().replace(ancien, neuf, 1))
+
+
+@pytest.mark.parametrize(
+    ("ancien", "neuf"),
+    [
+        (b'"last"', b'"lasp"'),  # une autre série, disait-on : code 2, et la fiche à ôter à la main
+        (b"00:11Z", b"00:01Z"),
+        (b'"trous"', b'"trouS"'),
+        (b'"series": [', b'"series": '),
+        (b"{", b"\xff"),
+    ],
+)
+def test_une_fiche_abimee_n_est_pas_crue(tmp_path: Path, ancien: bytes, neuf: bytes) -> None:
+    """Mise de côté ; les lignes restent, rien n'est plus couvert, et la même commande redemande tout."""
+    chemin = tmp_path / "a.csv"
+    ecrire(chemin, lot(range(10), couverts=[(instant(0), instant(9)), (instant(9), instant(11))]))
+    abimer_la_fiche(chemin, ancien, neuf)
+    assert creer(chemin).fiche_abimee()  # type: ignore[attr-defined]
+    with creer(chemin) as ecrivain:
+        ecrivain.controler([BTC])
+        assert ecrivain.fiches[BTC].couverts == []
+        assert ecrivain.fiches[BTC].trous == []
+        assert ecrivain.finir()
+    assert contenu(chemin) == {BTC: {r: bougie(r) for r in range(10)}}
+    assert len(list(tmp_path.glob("a.csv.fiche.json.corrompu-*"))) == 1
+    assert not creer(chemin).fiche_abimee()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("texte", ["{", "[]", '{"series": [{}]}', "\x00\x01"])
-def test_fiche_csv_abimee(tmp_path: Path, texte: str) -> None:
-    """Une fiche illisible vaut une fiche perdue."""
+def test_sans_son_origine_une_fiche_abimee_emporte_ses_lignes(tmp_path: Path, texte: str) -> None:
+    """Rien ne dit plus que les lignes ne sont pas inventées : le fichier est mis de côté avec elle."""
     chemin = tmp_path / "a.csv"
     ecrire(chemin, lot(range(10)))
     chemin.with_name("a.csv.fiche.json").write_text(texte, encoding="utf-8")
     with creer(chemin) as ecrivain:
-        assert ecrivain.fiches[BTC].couverts == [plage(0, 10)]
-        assert ecrivain.finir()
+        assert ecrivain.fiches == {}
+    assert len(list(tmp_path.glob("a.csv.corrompu-*"))) == len(list(tmp_path.glob("a.csv.fiche.json.corrompu-*"))) == 1
+    ecrire(chemin, lot(range(10)))
     assert json.loads(chemin.with_name("a.csv.fiche.json").read_text())["series"]
+
+
+def test_une_fiche_remise_en_page_reste_crue(tmp_path: Path) -> None:
+    """La somme est celle de ce que la fiche dit ; une fiche d'avant n'en a pas."""
+    chemin = tmp_path / "a.csv"
+    ecrire(chemin, lot(range(10)))
+    voisine = chemin.with_name("a.csv.fiche.json")
+    dite = json.loads(voisine.read_text())
+    for garde in (dite, {nom: valeur for nom, valeur in dite.items() if nom != "somme"}):
+        voisine.write_text(json.dumps(garde))
+        assert couverts(chemin) == [plage(0, 10)]
 
 
 def test_fichier_en_desordre_remis_en_ordre(tmp_path: Path) -> None:
@@ -548,7 +593,7 @@ def test_sqlite_table_d_un_autre(tmp_path: Path, definition: str) -> None:
     chemin = tmp_path / "a.db"
     with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         if definition == "SANS CLE":
-            definition = "(" + m._tables_sqlite(m.OHLCV, "ohlcv")["ohlcv"] + ")"
+            definition = "(" + m.tables_sqlite(m.OHLCV, "ohlcv")["ohlcv"] + ")"
         base.execute(f"CREATE TABLE ohlcv {definition}")
     avant = chemin.read_bytes()
     with pytest.raises(m.ErreurDemande, match="ohlcv"):
@@ -623,7 +668,7 @@ def test_sqlite_table_compacte_et_rangee(tmp_path: Path) -> None:
 def test_sqlite_table_d_avant(tmp_path: Path) -> None:
     """Une table d'avant (rowid, index unique, base en WAL) continue, telle qu'elle est."""
     chemin = tmp_path / "a.db"
-    tables = m._tables_sqlite(m.OHLCV, "ohlcv")
+    tables = m.tables_sqlite(m.OHLCV, "ohlcv")
     with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute(f"CREATE TABLE ohlcv ({tables['ohlcv']})")
@@ -643,11 +688,11 @@ def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("UPDATE ohlcv SET timestamp = 'abc' WHERE timestamp = ?", (instant(3),))
     with creer(chemin).tenue() as ecrivain:
-        with ecrivain.brut() as brut:
+        with remise_en_ordre.brut(ecrivain) as brut:
             (lignes,) = brut.lots
             rangs = pa.array([r for r, i in enumerate(lignes["timestamp"].to_pylist()) if i is not None], pa.int64())
             retenu = lignes.take(rangs)
-        ecrivain.remplacer([retenu], {fiche().cle: fiche()})
+        remise_en_ordre.remplacer(ecrivain, [retenu], {fiche().cle: fiche()})
     with contextlib.closing(sqlite3.connect(chemin)) as base:
         lus = [t for (t,) in base.execute("SELECT timestamp FROM ohlcv")]
     assert lus == [instant(rang) for rang in (0, 1, 2, 4, 5, 6, 7, 8)]
@@ -655,10 +700,10 @@ def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
 
 def oter_la_troisieme(chemin: Path) -> None:
     with creer(chemin).tenue() as ecrivain:
-        with ecrivain.brut() as brut:
+        with remise_en_ordre.brut(ecrivain) as brut:
             (lignes,) = brut.lots
             retenu = lignes.take(pa.array([r for r in range(9) if r != 3], pa.int64()))
-        ecrivain.remplacer([retenu], {fiche().cle: fiche()})
+        remise_en_ordre.remplacer(ecrivain, [retenu], {fiche().cle: fiche()})
     assert sorted(contenu(chemin)[BTC]) == [0, 1, 2, 4, 5, 6, 7, 8]
 
 

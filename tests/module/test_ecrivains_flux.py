@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from sorties_modeles import (
     DEBUT,
     MINUTE,
     VARIANTES,
-    attendre,
+    attendre_de,
     cles,
     contenu_de,
     creer,
@@ -31,6 +32,7 @@ from sorties_modeles import (
     ligne,
     lot_de,
     modele_de,
+    pese,
     restes,
     suivre_sans_fin,
 )
@@ -532,7 +534,7 @@ def test_tuer_un_flux(naissances: Any, tmp_path: Path, suffixe: str) -> None:
         processus = naissances.Process(target=suivre_sans_fin, args=(chemin, donnee.nom, essai, temoin), daemon=True)
         processus.start()
         vise = alea.randrange(0, 40)
-        attendre(lambda vise=vise, temoin=temoin: temoin.stat().st_size >= vise, processus)
+        attendre_de(processus, partial(pese, temoin, vise))
         time.sleep(alea.uniform(0, 0.003))
         processus.kill()
         processus.join()

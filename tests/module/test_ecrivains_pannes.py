@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from sorties_modeles import (
     ETH,
     MINUTE,
     VARIANTES,
-    attendre,
+    attendre_de,
     bougie,
     contenu,
     couverts,
@@ -38,6 +39,7 @@ from sorties_modeles import (
     instant,
     lot,
     lots_a_tuer,
+    pese,
     plage,
     restes,
     tenir,
@@ -107,7 +109,7 @@ def test_tuer_a_n_importe_quel_instant(naissances: Any, tmp_path: Path, suffixe:
         processus = naissances.Process(target=ecrire_sans_fin, args=(chemin, essai, temoin), daemon=True)
         processus.start()
         vise = alea.randrange(0, 30)
-        attendre(lambda vise=vise, temoin=temoin: temoin.stat().st_size >= vise, processus)
+        attendre_de(processus, partial(pese, temoin, vise))
         time.sleep(alea.uniform(0, 0.004))
         processus.kill()
         processus.join()
@@ -209,7 +211,7 @@ def test_verrou_d_un_autre_processus(naissances: Any, sortie: Path) -> None:
     pret = sortie.with_name("pret")
     processus = naissances.Process(target=tenir, args=(sortie, pret), daemon=True)
     processus.start()
-    attendre(lambda: pret.exists() and pret.read_text(), processus)
+    attendre_de(processus, lambda: pret.exists() and pret.read_text())
     pret.unlink()
     for _ in range(2):  # le premier refus n'efface pas le nom du tenant
         with pytest.raises(m.SortieOccupee, match=str(processus.pid)) as erreur:
@@ -592,8 +594,9 @@ def test_gzip_deterministe(tmp_path: Path) -> None:
     """Deux CSV compressés des mêmes lignes ont les mêmes octets."""
     for nom in ("a.csv.gz", "b.csv.gz"):
         ecrire(tmp_path / nom, lot(range(50)))
-        time.sleep(0.01)
-    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+    octets = (tmp_path / "a.csv.gz").read_bytes()
+    assert octets == (tmp_path / "b.csv.gz").read_bytes()
+    assert octets[4:8] == bytes(4), "pas d'heure : deux secondes différentes donneraient deux fichiers"
     assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).endswith(b"\n")
     assert couverts(tmp_path / "a.csv.gz") == [plage(0, 50)]
 

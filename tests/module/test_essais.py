@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from horloge_simulee import Temps
@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     Frein,
     HorsFenetre,
     LimiteDeDebit,
+    RefusProbable,
     attendre,
     delais_backoff,
 )
@@ -57,6 +58,19 @@ def suite(
 
 
 PANNE = ErreurTemporaire("panne")
+
+
+@pytest.mark.parametrize(
+    ("dits", "appels"),
+    [(["non 1", "non 2", "non 3", "non 4"], 3), (["non", "oui", "non", "oui"], 8), (["non", PANNE, "non", "non"], 5)],
+)
+def test_un_refus_redit_de_suite_n_attend_pas_le_dernier_essai(dits: list[Any], appels: int) -> None:
+    """Trois fois la même réponse, aux nombres près et sans rien entre elles."""
+    temps, faits = Temps(), list[float]()
+    reponses = [dit if isinstance(dit, Exception) else RefusProbable(dit) for dit in dits] * 3
+    (levee,) = jouer(temps, essais(temps).tenter(suite(*reponses, appels=faits, temps=temps)))
+    assert isinstance(levee, ErreurTemporaire)
+    assert len(faits) == appels
 
 
 # --- Délais ---

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
+import json
 import logging
 import socket
 import ssl
@@ -22,10 +24,11 @@ import pytest
 from ccxt.base import errors as erreurs_ccxt
 
 import module_ccxt_fr_v2 as module
-from bourse_locale import Bourse, Panne
+from bourse_locale import Bourse, Panne, serveur
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 T = TypeVar("T")
 HEURE = 1_767_225_600_000  # 2026-01-01
@@ -168,17 +171,17 @@ def date_http(instant_ms: int) -> str:
     [
         (avec_http(erreurs_ccxt.RateLimitExceeded("lent"), 429, Retry_After="7"), 7.0),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 418, retry_after=" 2.5 "), 2.5),
-        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, RETRY_AFTER=date_http(HEURE + 90_000)), 90.0),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, RETRY_AFTER=date_http(HEURE + 90_000)), 90.5),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After=date_http(HEURE - 90_000)), 0.0),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After="bientôt"), None),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429), None),
-        (erreurs_ccxt.DDoSProtection(f'{{"msg":"IP banned until {HEURE + 61_500}. Use websocket"}}'), 61.5),
-        (avec_http(erreurs_ccxt.DDoSProtection(f"banned until {HEURE + 5000}"), 418, Retry_After="1"), 5.0),
+        (erreurs_ccxt.DDoSProtection(f'{{"msg":"IP banned until {HEURE + 61_500}. Use websocket"}}'), 62.0),
+        (avec_http(erreurs_ccxt.DDoSProtection(f"banned until {HEURE + 5000}"), 418, Retry_After="1"), 5.5),
         (erreurs_ccxt.DDoSProtection(f"banned until {HEURE - 5000}"), 0.0),
     ],
 )
 def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) -> None:
-    """`Retry-After` en secondes ou en date, « banned until » en ms : l'instant que donne l'exchange."""
+    """`Retry-After` en secondes ou en date, « banned until » en ms : cet instant, plus le doute de notre heure."""
     traduite = module.traduire(erreur, "Bougies", HEURE)
     assert isinstance(traduite, module.LimiteDeDebit)
     assert traduite.attente_s == attente_s
@@ -753,6 +756,25 @@ def test_l_heure_est_celle_de_l_exchange(bourse: Bourse, caplog: pytest.LogCaptu
     assert ("10 min 00 s" in caplog.text) == bool(decalage_ms)
 
 
+@pytest.mark.parametrize(
+    ("corps", "requetes"), [({"msg": "no such thing, request {rang}"}, 3), ({"msg": "wait", "code": -1007}, 8)]
+)
+def test_un_refus_que_la_classe_ne_reconnait_pas_n_est_pas_redit_huit_fois(
+    bourse: Bourse, corps: dict[str, Any], requetes: int
+) -> None:
+    """Un code 400, la même réponse aux nombres près : trois fois suffisent. Ce que la classe sait passager, huit."""
+    bourse.pannes.ajouter(Panne("http", "klines", code=400, corps=json.dumps(corps)))
+
+    async def scenario(connexion: module.Connexion) -> str:
+        with pytest.raises(module.ErreurTemporaire) as levee:
+            await connexion.appeler("Bougies", "fetch_ohlcv", "BTC/USDT", "1m", HEURE, 10)
+        return levee.value.conseil
+
+    conseil = jouer(bourse, "binance", scenario)
+    assert bourse.compter("klines") == requetes
+    assert ("refuse cette demande" in conseil) is (requetes == 3)
+
+
 @pytest.mark.parametrize("panne", [None, Panne("http", "time", code=503)])
 def test_sans_heure_d_exchange_l_en_tete_date_suffit(
     bourse: Bourse, caplog: pytest.LogCaptureFixture, panne: Panne | None
@@ -772,6 +794,39 @@ def test_sans_heure_d_exchange_l_en_tete_date_suffit(
         return connexion.heure_ms() - module.maintenant_ms()
 
     assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)
+
+
+@pytest.mark.parametrize(
+    ("entete_ms", "locale_ms", "retard"),
+    [(0, 0, 1), (480 * MINUTE, 0, 1), (0, -10 * MINUTE, 3), (-60 * MINUTE, 0, 61)],
+    ids=["justes", "en-tête à l'heure locale", "horloge d'ici en retard", "en-tête en retard"],
+)
+def test_sans_heure_d_exchange_la_bougie_en_cours_n_est_pas_close(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entete_ms: int, locale_ms: int, retard: int
+) -> None:
+    """Des deux horloges, la plus en retard clôt ; les bougies servies lèvent le doute, aux dernières près.
+
+    Un serveur date parfois ses réponses à l'heure de sa ville : la bougie en cours était écrite.
+    """
+    vraie, envoyer = module.maintenant_ms, serveur.envoyer
+
+    def envoyer_date(reponse: serveur.Reponse, requete: Any) -> Any:
+        date = formatdate((vraie() + entete_ms) / 1000, usegmt=True)
+        return envoyer(dataclasses.replace(reponse, entetes={**reponse.entetes, "Date": date}), requete)
+
+    monkeypatch.setattr(serveur, "envoyer", envoyer_date)
+    monkeypatch.setattr(module, "maintenant_ms", lambda: vraie() + locale_ms)
+    with Bourse(("binance",)).en_fil() as bourse:
+        config = module.fondre_dicts(bourse.config_ccxt("binance"), {"has": {"fetchTime": False}})
+        options = {"symbole": "BTC/USDT", "date_debut": vraie() - 120 * MINUTE, "config_ccxt": config}
+        tache = module.construire({**options, "sortie": tmp_path / "b.csv"})
+        avant = bourse.maintenant_ms()
+        bilan = module.executer(tache)
+        apres = bourse.maintenant_ms()
+    assert bilan.code == 0
+    close = module.instants_de(module.lire(tmp_path / "b.csv"))[-1] + MINUTE
+    assert avant // MINUTE * MINUTE - (retard - 1) * MINUTE <= close + MINUTE
+    assert close <= apres
 
 
 # --- Ce qu'une erreur de réseau dit ---

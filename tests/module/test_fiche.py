@@ -80,6 +80,7 @@ def vieillir(chemin: Path, table: str = "ohlcv") -> None:
 
     def vieille(texte: bytes | str) -> str:
         entete = json.loads(texte)
+        entete.pop("somme", None)
         for serie in entete["series"]:
             del serie["marche_id"], serie["origine"]
         return json.dumps(entete)
@@ -416,7 +417,7 @@ def sans_points(chemin: Path) -> None:
     chemin.write_bytes(chemin.read_bytes().replace(b".0,", b",").replace(b".0\n", b"\n"))
     voisine = chemin.with_name(f"{chemin.name}.fiche.json")
     entete = json.loads(voisine.read_text())
-    del entete["nombres_a_point"]
+    del entete["nombres_a_point"], entete["somme"]
     entete |= {"octets": chemin.stat().st_size, "modifie_ns": chemin.stat().st_mtime_ns}
     assert entete["modifie_ns"] != avant
     voisine.write_text(json.dumps(entete))
@@ -520,7 +521,7 @@ def test_une_mise_de_cote_tardive_ne_perd_rien(figee: Bourse, tmp_path: Path, mo
     voisine = chemin.with_name("s.csv.fiche.json")
     touche = {"octets": chemin.stat().st_size, "modifie_ns": chemin.stat().st_mtime_ns}
     entete = json.loads(voisine.read_text()) | touche
-    del entete["nombres_a_point"]  # un fichier d'avant : sa fonte le relit tout
+    del entete["nombres_a_point"], entete["somme"]  # un fichier d'avant : sa fonte le relit tout
     voisine.write_text(json.dumps(entete))
     monkeypatch.setattr(m, "RELECTURE_MAX", 0)  # un gros fichier : l'ouverture ne le relit pas
     assert [telecharger(figee, chemin, large) for _ in range(2)] == [1, 0]

@@ -11,7 +11,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, jusqua, niveaux, options, ouvrir, recolter
+from attente import attendre_ici
+from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options, ouvrir, recolter
 from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
@@ -614,7 +615,7 @@ def test_un_socket_demi_ouvert_est_trouve_a_temps() -> None:
                 await asyncio.sleep(1.0)
                 debut = asyncio.get_running_loop().time()
                 bourse.couper(exchange, "silence")
-                await jusqua(lambda: len(bourse.connexions) > 1)
+                await attendre_ici(lambda: len(bourse.connexions) > 1)
                 delai.append(asyncio.get_running_loop().time() - debut)
 
             # Une grâce d'une seconde réelle : le silence est reconnu avant que l'horloge ne close une bougie inachevée.
@@ -701,11 +702,11 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
                 await asyncio.sleep(0.5)
                 bourse.refuser_connexions("okx", 2)
                 bourse.couper("okx")
-                await jusqua(lambda: len(bourse.connexions) == 4)
-                await jusqua(lambda: any("flux rétabli après" in ligne for ligne in niveaux(caplog.records)))
+                await attendre_ici(lambda: len(bourse.connexions) == 4)
+                await attendre_ici(lambda: any("flux rétabli après" in ligne for ligne in niveaux(caplog.records)))
                 await asyncio.sleep(0.5)  # des données coulent
                 bourse.couper("okx")
-                await jusqua(lambda: len(bourse.connexions) == 5)
+                await attendre_ici(lambda: len(bourse.connexions) == 5)
 
             def retabli(recolte: Recolte) -> bool:
                 rendus = sum(lot.lignes.num_rows for lot in recolte.lots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from dataclasses import dataclass
 from itertools import pairwise
@@ -69,7 +70,7 @@ class Recolte:
     morceaux: list[Morceau]
     appels: int
 
-    @property
+    @functools.cached_property
     def lignes(self) -> list[tuple[Any, ...]]:
         """Toutes les lignes, dans l'ordre rendu."""
         tables = [m.lignes for m in self.morceaux]
@@ -205,7 +206,9 @@ MARCHES: dict[str, Callable[[int, int], bool]] = {
 }
 
 
+@functools.cache
 def marche(nom: str, code: str) -> Monde:
+    """Un marché ; il n'a d'état que ses bougies, faites une fois : une page servie en est une copie."""
     vivante, points = MARCHES[nom], POINTS[code]
     return monde(code, lambda rang: vivante(rang, points))
 
@@ -502,12 +505,18 @@ def test_une_panne_passagere_ne_laisse_aucune_trace(nom: str, caractere: str) ->
     """Première, dernière, une du milieu ou deux de suite abîmées : le résultat est celui d'un exchange sain."""
     plage = plage_de("1m")[1:]
     for nom_marche in ("plein", "petites_pannes"):
-        sain = lire(Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere]), "1m", plage)
+        sain = lu_sain(nom_marche, caractere)
         for numeros in ((1,), (2,), (5,), (8,), (3, 4)):
             panne = a_l_appel(*numeros)(PASSAGERES[nom])
             malade = lire(Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere], panne=panne), "1m", plage)
             assert malade.lignes == sain.lignes, numeros
             assert unifies(malade.trous) == unifies(sain.trous), numeros
+
+
+@functools.cache
+def lu_sain(nom_marche: str, caractere: str) -> Recolte:
+    """Ce que rend un exchange sans panne."""
+    return lire(Serveur(marche(nom_marche, "1m"), PERSONNALITES[caractere]), "1m", plage_de("1m")[1:])
 
 
 def unifies(trous: list[Trou]) -> dict[str, list[Intervalle]]:

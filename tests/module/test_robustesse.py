@@ -27,10 +27,11 @@ from pyarrow import feather
 from sorties_modeles import BTC, ETH, cles, creer, fiche, lot, lot_de
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import remise_en_ordre
 from bourse_locale import Panne
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bourse_locale import Bourse
@@ -655,6 +656,42 @@ def test_un_evenement_abime_d_une_base_est_redemande(
     assert m.verifier(sortie).code == 0
 
 
+FICHES_ABIMEES: dict[str, Callable[[bytes], bytes]] = {
+    "un bit": lambda texte: texte.replace(b'"BTC', b'"BTB'),
+    "une date": lambda texte: texte.replace(b"2024-01-01T00:00Z", b"2024-01-01T01:00Z"),
+    "coupee": lambda texte: texte[:-20],
+    "rien": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("par", ["relance", "reparer"])
+@pytest.mark.parametrize("comment", FICHES_ABIMEES)
+def test_une_fiche_abimee_se_voit_et_se_refait(
+    comment: str, par: str, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--verifier` 4 ; la même commande, ou `--reparer`, redemande tout ; pas lui si rien ne dit d'où elles sont."""
+    sortie = tmp_path / "f.csv"
+    assert m.principal(financements(bourse, sortie)) == 0
+    entiere, fiches = m.lire(sortie), m.lire_fiches(sortie)
+    voisine = sortie.with_name("f.csv.fiche.json")
+    voisine.write_bytes(FICHES_ABIMEES[comment](voisine.read_bytes()))
+    assert m.verifier(sortie).code == 4
+    bourse.requetes.clear()
+    if par == "reparer":
+        config = json.dumps(bourse.config_ccxt("binance"))
+        refuse = comment == "rien"
+        assert m.principal(["--verifier", str(sortie), "--reparer", "--config-ccxt", config]) == (2 if refuse else 0)
+    else:
+        refuse = False
+        assert m.principal(financements(bourse, sortie)) == 0
+        assert "mis de côté" in capsys.readouterr().err
+        assert m.lire_fiches(sortie) == fiches
+    if not refuse:
+        assert any("fundingRate" in r.chemin for r in bourse.requetes)
+        assert m.lire(sortie).equals(entiere)
+        assert m.verifier(sortie).code == 0
+
+
 def oter_une_ligne(sortie: Path) -> None:
     """Une ligne du milieu ôtée par un éditeur, ou un autre outil qui garde la fiche."""
     if sortie.suffix == ".sqlite":
@@ -683,9 +720,8 @@ def test_un_evenement_ote_a_la_main_est_redemande(
     entiere = m.lire(sortie)
     oter_une_ligne(sortie)
     assert m.lire(sortie).num_rows == entiere.num_rows - 1
-    if suffixe not in (".parquet", ".feather"):  # ils n'ont que leur sceau, et un autre outil l'ôte sans rien changer
-        rapport = m.verifier(sortie)
-        assert (rapport.code, dict(rapport.fautes)) == (4, {"absente": 1})
+    rapport = m.verifier(sortie)
+    assert (rapport.code, dict(rapport.fautes)) == (4, {"absente": 1})
     capsys.readouterr()
     assert m.principal(financements(bourse, sortie)) == 0
     assert "rien n'est plus tenu pour couvert" in capsys.readouterr().err
@@ -698,7 +734,7 @@ def test_un_evenement_ote_a_la_main_est_redemande(
     assert financees == [r for r in bourse.requetes if "fundingRate" in r.chemin]
 
 
-@pytest.mark.parametrize("suffixe", [".csv", ".sqlite"])
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".feather", ".sqlite"])
 def test_reparer_redemande_un_evenement_ote_a_la_main(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
     sortie = tmp_path / f"f{suffixe}"
     assert m.principal(financements(bourse, sortie)) == 0
@@ -709,7 +745,7 @@ def test_reparer_redemande_un_evenement_ote_a_la_main(suffixe: str, bourse: Bour
     assert m.lire(sortie).equals(entiere)
 
 
-@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".sqlite"])
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".parquet", ".feather", ".sqlite"])
 @pytest.mark.parametrize("flux", [False, True], ids=["lot", "flux"])
 @pytest.mark.parametrize("donnee", [m.TRADES, m.TICKER, m.ORDERBOOK], ids=lambda d: d.nom)
 def test_le_compte_des_evenements_est_celui_des_lignes(
@@ -826,4 +862,5 @@ def test_les_carnets_possibles_sont_ceux_sans_defaut(carnets: list[Any]) -> None
         [{"bids": bids or None, "asks": asks} for bids, asks in cotes],
         schema=pa.schema([m.ORDERBOOK.schema.field("bids"), m.ORDERBOOK.schema.field("asks")]),
     )
-    assert m.possibles(table, "", m.ORDERBOOK).to_pylist() == [not m.defaut_de_carnet(*carnet) for carnet in carnets]
+    justes = [not m.defaut_de_carnet(*carnet) for carnet in carnets]
+    assert remise_en_ordre.possibles(table, "", m.ORDERBOOK).to_pylist() == justes

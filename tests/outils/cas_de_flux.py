@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import ccxt.pro as ccxt
+from attente import attendre_ici
 from ccxt.base.errors import NetworkError
 from marche_simule import SANS_LIMITEUR, marche_commun
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     """(exchange, symbole, dernier trade vu, premier trade de la reprise) -> les trades de REST entre les deux."""
 
 MAINTENANT = instant_ms("2026-11-20T12:34:30")
-PLAFOND_S = 15.0
 
 
 @dataclass
@@ -75,12 +74,13 @@ class Banc:
 
     async def attendre(self, condition: Callable[[], object], quoi: str = "") -> None:
         """Attend qu'une condition devienne vraie, avec un plafond ; une erreur d'un suivi s'y montre."""
-        limite = time.monotonic() + PLAFOND_S
-        while not condition():
-            if self.erreurs:
+
+        def vue() -> object:
+            if not (vrai := condition()) and self.erreurs:
                 raise self.erreurs[0]
-            assert time.monotonic() < limite, f"jamais venu : {quoi or condition}"
-            await asyncio.sleep(0.003)
+            return vrai
+
+        await attendre_ici(vue, sinon=lambda: quoi)
 
     async def attendre_egal(self, lire: Callable[[], object], voulu: object, quoi: str) -> None:
         """Attend qu'une lecture rende la valeur voulue."""

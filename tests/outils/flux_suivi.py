@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from attente import attendre_ici
 from ligne_de_commande import HEURE_BOURSE
 from marche_simule import marche_commun
 
@@ -150,7 +151,7 @@ async def recolter(
     recolte = Recolte(bourse, exchange)
 
     async def jouer_des_que_possible(scenario: Callable[[], Awaitable[object]]) -> None:
-        await jusqua(lambda: any(connexion.abonnements for connexion in bourse.connexions), 30)
+        await attendre_ici(lambda: any(connexion.abonnements for connexion in bourse.connexions))
         await scenario()
 
     joue = asyncio.ensure_future(jouer_des_que_possible(scenario)) if scenario else None
@@ -200,14 +201,6 @@ def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:
     rendu = asyncio.run(surveille())
     assert plaintes == []
     return rendu
-
-
-async def jusqua(vrai: Callable[[], object], plafond_s: float = 10.0) -> None:
-    """Attend qu'une condition devienne vraie ; échoue au-delà du plafond."""
-    limite = asyncio.get_running_loop().time() + plafond_s
-    while not vrai():
-        assert asyncio.get_running_loop().time() < limite, "la condition attendue n'est jamais venue"
-        await asyncio.sleep(0.005)
 
 
 def niveaux(messages: Iterable[Any]) -> list[str]:

@@ -7,9 +7,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from attente import attendre
 
 import module_ccxt_fr_v2 as m
 
@@ -97,12 +98,9 @@ def autopsie() -> str:
     return "\n".join(dits)
 
 
-def jusqua(vrai: Callable[[], bool], plafond_s: float = 60.0) -> None:
-    """Attend qu'une condition devienne vraie ; échoue au-delà du plafond."""
-    limite = time.monotonic() + plafond_s
-    while not vrai():
-        assert time.monotonic() < limite, f"la condition attendue n'est jamais venue\n{autopsie()}"
-        time.sleep(0.002)
+def jusqua(vrai: Callable[[], object]) -> None:
+    """Attend qu'une condition devienne vraie ; sinon, dit ce que font les processus lancés."""
+    attendre(vrai, sinon=autopsie)
 
 
 def octets(sortie: Path) -> int:

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +15,6 @@ import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     import pytest
 
@@ -110,14 +108,6 @@ def finir(processus: subprocess.Popen[str], delai_s: float = 30.0) -> Fin:
     """Attend la fin d'un processus."""
     out, err = processus.communicate(timeout=delai_s)
     return sans_trace(Fin(processus.returncode, out, err))
-
-
-def attendre_que(condition: Callable[[], bool], delai_s: float = 30.0) -> None:
-    """Attend un fait observable ; son absence est un échec, pas un hasard."""
-    limite = time.monotonic() + delai_s
-    while not condition():
-        assert time.monotonic() < limite, "le fait attendu n'est pas arrivé"
-        time.sleep(0.02)
 
 
 def metriques(chemin: Path) -> dict[tuple[str, str, str], float]:

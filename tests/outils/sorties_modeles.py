@@ -6,15 +6,15 @@ import importlib
 import os
 import random
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from attente import attendre
 
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
@@ -268,10 +268,18 @@ def tenir(chemin: Path, pret: Path) -> None:
         threading.Event().wait()
 
 
-def attendre(condition: Any, processus: BaseProcess) -> None:
-    """Attend une condition, vingt secondes au plus, tant que le processus vit."""
-    limite = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limite, "le processus n'avance pas"
-        assert processus.is_alive() or condition(), f"le processus est mort : {processus.exitcode}"
-        time.sleep(0.001)
+def pese(chemin: Path, octets: int) -> bool:
+    """Vrai quand le fichier pèse autant."""
+    return chemin.stat().st_size >= octets
+
+
+def attendre_de(processus: BaseProcess, condition: Callable[[], object]) -> None:
+    """Attend une condition, tant que vit le processus dont elle dépend."""
+
+    def vue() -> object:
+        vivant = processus.is_alive()
+        if not (vrai := condition()):
+            assert vivant, f"le processus est mort : {processus.exitcode}"
+        return vrai
+
+    attendre(vue)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.process import BaseProcess
 
-IMPORTS_FAITS = ("sorties_modeles", "pyarrow.parquet", "pyarrow.csv", "pyarrow.feather", "filelock", "ccxt.pro")
+# pandas : pyarrow l'importe à la première table faite d'objets, s'il est installé, un tiers de seconde.
+IMPORTS_FAITS = (
+    "sorties_modeles", "pyarrow.parquet", "pyarrow.csv", "pyarrow.feather", "pandas", "filelock", "ccxt.pro",
+)  # fmt: skip
 
 
 def processus_neufs() -> Any:
