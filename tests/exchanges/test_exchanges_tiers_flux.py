@@ -305,7 +305,7 @@ def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
 
 
 JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
-SANS_HEURE = ("bitstamp", "phemex", "ndax")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
+SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
 
 
 @functools.cache

@@ -266,7 +266,7 @@ class Ndax(Simulateur):
         if chemin == "/GetTickerHistory":
             debut, fin = (_ms(params[nom].replace(" ", "T") + "+00:00") for nom in ("FromDate", "ToDate"))
             page = self.bougies(self.codes()[str(params["Interval"])], debut, fin + 1)
-            return [self.rediger_bougie(b, b.volume) for b in self.servir(page)]
+            return [self.rediger_bougie(b, b.volume, 1000 * int(params["Interval"])) for b in self.servir(page)]
         if chemin == "/GetLastTrades":
             return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(100, int(params.get("Count", 100))))]
         raise RefusError(404, {"errormsg": chemin})
@@ -276,10 +276,10 @@ class Ndax(Simulateur):
         quantite, prix = float(self.quantite(t)), float(self.prix(t.prix))
         return [t.id, self.numero, quantite, prix, 0, 0, t.ts, 0, int(t.sens == "sell"), 0, 0]
 
-    def rediger_bougie(self, b: Bougie, volume: int) -> list[object]:
-        """Haut, bas, ouverture, clôture, et ce volume."""
+    def rediger_bougie(self, b: Bougie, volume: int, pas_ms: int = 60_000) -> list[object]:
+        """Sa fin, haut, bas, ouverture, clôture, ce volume, et au bout son début, que la classe ccxt ne lit pas."""
         o, h, low, c = (float(self.prix(v)) for v in b[1:5])
-        return [b.ts, h, low, o, c, float(self.instrument.texte_quantite(volume)), 0, 0, self.numero]
+        return [b.ts + pas_ms, h, low, o, c, float(self.instrument.texte_quantite(volume)), 0, 0, self.numero, b.ts]
 
 
 class Alpaca(Simulateur):
