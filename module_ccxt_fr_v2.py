@@ -7292,11 +7292,23 @@ class Reponse(NamedTuple):
         return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
 
     def tait(self, connue: int) -> bool:
-        """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
+        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
+
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle.
+        """
         ouverture = self.question.timeframe.plancher(connue)
         rang = bisect.bisect_left(self.instants, ouverture)
         suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        return rang > 0 and self.question.timeframe.plancher(suivante) != ouverture
+        saute = bool(self.instants) and self.instants[0] >= self.question.fin and self.question.debut < ouverture
+        return (rang > 0 or saute) and self.question.timeframe.plancher(suivante) != ouverture
+
+    def est_fausse(self, connues: Iterable[int | None]) -> bool:
+        """Vrai si, muette, elle l'est aussi sur une ligne connue, ailleurs qu'à ses bords (un exchange les exclut)."""
+        timeframe, debut, fin = self.question
+        dedans = (
+            c for c in connues if c is not None and debut < timeframe.plancher(c) and timeframe.avancer(c, 1) < fin
+        )
+        return self.se_tait and not self.instants and any(dedans)
 
     def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
@@ -7346,10 +7358,17 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
     | une queue : rien ne la suit                                                         | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien.
+    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien ; et d'un timeframe muet sur une
+    ligne connue, aucun silence ne l'est.
     """
     gauche, droite = voisines(manque, reponses)
-    temoins = [r for r in reponses if not any(c is not None and r.tait(c) for c in (gauche, droite))]
+    menteurs = {r.question.timeframe.code for r in reponses if r.est_fausse((gauche, droite))}
+    temoins = [
+        r
+        for r in reponses
+        if not any(c is not None and r.tait(c) for c in (gauche, droite))
+        and not (r.se_tait and r.question.timeframe.code in menteurs)
+    ]
     en_tete = gauche is None and not manque.ancien
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
@@ -7392,7 +7411,7 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], 
     Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
-    muettes = [r.question for r in reponses if r.se_tait]
+    muettes = [r.question for r in temoins if r.se_tait]
     premieres = [
         (r.vives[0][0], r)
         for r in temoins
@@ -7741,7 +7760,8 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     if pages.va_a_maintenant(manque.fin):
         return  # rien ne le suit : aucune question ne l'encadrerait
     # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    page_ms = pages.capacite(pages.timeframe) * pages.timeframe.pas_ms
+    page = pages.capacite(pages.timeframe)
+    page_ms = page * pages.timeframe.pas_ms
     gauche, droite = voisines(manque, reponses)
     debut = manque.debut - page_ms if gauche is None else gauche
     fin = manque.fin + page_ms if droite is None else droite
@@ -7914,17 +7934,18 @@ class Enquete:
         """
         tables: list[pa.Table] = []
         trous: list[Trou] = []
-        reponses, a_voir = [*connues], [manque]
+        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
         while a_voir:
-            manque = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, reponses)
+            manque, vues = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, [*vues])
             if trouvee is None:
                 trous += juges
                 continue
             lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = restes + a_voir
+            # Une page qui mentait d'un manque n'est pas témoin du suivant.
+            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
         return tables, trous
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
@@ -7940,18 +7961,18 @@ class Enquete:
             reponse = next((r for r in reponses if r.repond_a(question)), None)
             if reponse is None:
                 posees += 1
-                reponse = await self._poser(question, voisines(manque, reponses))
+                reponse = await self.pages.temoigner(question)
+                if not reponse.instants and any(
+                    connue is not None and question.debut < connue < question.fin
+                    for connue in voisines(manque, reponses)
+                ):
+                    reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
+                    reponse = await self.pages.temoigner(question)
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
             trous = self._juger(manque, reponses)
         return None, trous
-
-    async def _poser(self, question: Question, connues: Iterable[int | None]) -> Reponse:
-        reponse = await self.pages.temoigner(question)
-        if reponse.instants or not any(c is not None and question.debut < c < question.fin for c in connues):
-            return reponse
-        return await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
 
     def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
         return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
@@ -10252,6 +10273,7 @@ class FilInstantanes(Fil):
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
+ARRONDI_DE_MOYENNE = 1e-9  # d'un quotient de volumes
 
 
 class FilTicker(FilInstantanes):
@@ -10266,9 +10288,14 @@ class FilTicker(FilInstantanes):
     )  # fmt: skip
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
-        valeurs = [_en_nombre(donnee.get(champ)) for champ in self._CHAMPS]
-        finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
-        return finies if any(v is not None for v in finies) else None
+        valeurs = {champ: _en_nombre(donnee.get(champ)) for champ in self._CHAMPS}
+        finies = {champ: v if v is not None and math.isfinite(v) else None for champ, v in valeurs.items()}
+        bas, haut, vwap = finies["low"], finies["high"], finies["vwap"]
+        # D'un inverse de bybit, ccxt divise des bitcoins par des dollars : 0,00006 pour un prix de 16 597.
+        if bas is not None and haut is not None and vwap is not None:
+            marge = ARRONDI_DE_MOYENNE * abs(haut)
+            finies["vwap"] = vwap if bas - marge <= vwap <= haut + marge else None
+        return tuple(finies.values()) if any(v is not None for v in finies.values()) else None
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""

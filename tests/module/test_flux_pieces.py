@@ -1282,6 +1282,21 @@ def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(
+    ("vwap", "ecrit"), [(6.03e-05, None), (9.0, 9.0), (12.0, 12.0), (12.000000000000002,) * 2, (13.0, None)]
+)
+def test_un_prix_moyen_hors_des_extremes_n_en_est_pas_un(vwap: float, ecrit: float | None) -> None:
+    """Celui que ccxt donne à un inverse de bybit : des bitcoins divisés par des dollars."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.recevoir({**ticker(10.0, T0 + 1), "low": 9.0, "high": 12.0, "vwap": vwap}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["vwap"].to_pylist() == [ecrit]
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".sqlite"])
 def test_des_tickers_rendus_en_desordre_sont_ranges_a_leur_place(suffixe: str, tmp_path: Path) -> None:
     """Une machine chargée rend un état, puis un autre du même instant, ou d'avant : la sortie reste juste."""
