@@ -692,7 +692,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
         for relecture, a_relire in _relectures(lecteur, tache):
             try:
                 lu = await executer_async(
-                    relecture, suivi=suivi, contexte=dataclasses.replace(contexte, a_relire=a_relire)
+                    relecture, suivi=suivi, contexte=contexte._replace(a_relire=a_relire)
                 )
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
