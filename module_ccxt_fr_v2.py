@@ -8939,12 +8939,8 @@ class Fil(ABC):
         self._reprendre()
         self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
-    def recevoir(self, donnee: Any, recu: int) -> None:
-        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        self.recevoir_toutes([donnee], recu)
-
-    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
-        """Range des données de ccxt, dans l'ordre."""
+    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre ; compte comme un progrès celles qui apprennent quelque chose."""
         self._reprendre()
         self._compter(self._ranger_toutes(donnees, recu))
 
@@ -9103,6 +9099,7 @@ class Couverture:
         if debut is None and derniers:
             debut = min(derniers + fiche.a_relire())[0]
         self.debut = None if debut is None else self.timeframe.plafond(debut)
+        self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
     def close(self, age_ms: int = 0) -> int:
         """Toute bougie ouverte avant cet instant est close pour de bon, depuis ce temps au moins."""
@@ -9111,7 +9108,9 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
+        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
+        self.fiche.couverts = oter(self.fiche.couverts, oublies)
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9648,7 +9647,9 @@ class FilBougies(Fil):
         connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        if manques := oter(self.couverture.manques(fin), connus):
+        # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
+        desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
+        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
             self._inscrire(manques, ECHEC)
 
 
@@ -9791,6 +9792,7 @@ class FilTrades(Fil):
         self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+        self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -10047,6 +10049,7 @@ class FilTrades(Fil):
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
@@ -10090,8 +10093,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
+            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
@@ -10488,7 +10492,7 @@ class Abonnement:
             return  # il est suivi par une autre connexion
         avant = fil.recus
         self._entendus.add(symbole)
-        fil.recevoir_toutes(donnees, recu)
+        fil.recevoir(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
