@@ -1059,7 +1059,9 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(map(timeframe.plancher, uniques))]
     facteur = math.gcd(*rangs)
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
-    if facteur > 1 and (regulieres or len(rangs) * math.log10(facteur) >= surete):
+    # Qui ouvrent à ses heures rondes : un hasard de plus, dont une page de six lignes a besoin.
+    hasards = len(rangs) + (surete == SUR_AU_MILLIARDIEME and uniques[0] % (facteur * timeframe.pas_ms) == 0)
+    if facteur > 1 and (regulieres or hasards * math.log10(facteur) >= surete):
         return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
     return ""
 
