@@ -7843,7 +7843,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         yield from _au_bord(borne, pages)
         if not pages.obeit:
             return  # rien de ce qu'il rendrait ne prouverait une cotation
-    for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
+    for timeframe in _descente(pages):
         avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
         fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
         vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
@@ -7887,6 +7887,18 @@ def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
         fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
         yield Question(timeframe, debut, fin)
+
+
+def _descente(pages: Pages) -> Iterator[Timeframe]:
+    """L'échelle ; d'un barreau qui refuse de témoigner (hyperliquid : 1M, 1w), elle repart du plus long d'après."""
+    restes = [pages.timeframe, *pages.longues]
+    while restes:
+        for timeframe in _echelle(restes, pages):
+            yield timeframe
+            if timeframe is not pages.timeframe and timeframe not in pages.longues:
+                break
+        plus_courts = (t for t in pages.longues if t.pas_ms < timeframe.pas_ms)
+        restes = [] if timeframe is pages.timeframe else [pages.timeframe, *plus_courts]
 
 
 def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
