@@ -402,15 +402,15 @@ def _avec_cles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_avec_cles")
 @pytest.mark.parametrize("nom", ["ndax", "alpaca"])
-def test_des_bougies_rangees_autrement_sont_exactes(nom: str) -> None:
+def test_des_bougies_rangees_autrement_sont_exactes(nom: str, caplog: pytest.LogCaptureFixture) -> None:
     """Ndax récrit sa liste et somme les volumes ; alpaca range un cache sans timeframe."""
     for base in BASES:
         releve = a_sa_facon(nom, "bougies")[nom, "bougies", base]
-        if nom not in SANS_HEURE:
-            bougies_exactes(releve, au_moins=2)
+        bougies_exactes(releve, au_moins=2)
         vraies = {ligne[0]: ligne for ligne in releve.tiers.simulateurs[base].attendu("1m", 0, 2**53)}
         assert releve.bougies(), "pas même celles du flux"
         assert releve.bougies() == [pytest.approx(vraies[int(ligne[0])], rel=1e-9) for ligne in releve.bougies()]
+    assert not [ligne for ligne in caplog.messages if "flux coupé" in ligne], "le REST les dirait seul"
 
 
 def test_un_sujet_de_trop_passe_sous_silence_a_sa_connexion() -> None:
