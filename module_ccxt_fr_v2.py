@@ -7292,11 +7292,23 @@ class Reponse(NamedTuple):
         return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
 
     def tait(self, connue: int) -> bool:
-        """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
+        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
+
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle.
+        """
         ouverture = self.question.timeframe.plancher(connue)
         rang = bisect.bisect_left(self.instants, ouverture)
         suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        return rang > 0 and self.question.timeframe.plancher(suivante) != ouverture
+        saute = bool(self.instants) and self.instants[0] >= self.question.fin and self.question.debut < ouverture
+        return (rang > 0 or saute) and self.question.timeframe.plancher(suivante) != ouverture
+
+    def est_fausse(self, connues: Iterable[int | None]) -> bool:
+        """Vrai si, muette, elle l'est aussi sur une ligne connue, ailleurs qu'à ses bords (un exchange les exclut)."""
+        timeframe, debut, fin = self.question
+        dedans = (
+            c for c in connues if c is not None and debut < timeframe.plancher(c) and timeframe.avancer(c, 1) < fin
+        )
+        return self.se_tait and not self.instants and any(dedans)
 
     def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
@@ -7346,10 +7358,17 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
     | une queue : rien ne la suit                                                         | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien.
+    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien ; et d'un timeframe muet sur une
+    ligne connue, aucun silence ne l'est.
     """
     gauche, droite = voisines(manque, reponses)
-    temoins = [r for r in reponses if not any(c is not None and r.tait(c) for c in (gauche, droite))]
+    menteurs = {r.question.timeframe.code for r in reponses if r.est_fausse((gauche, droite))}
+    temoins = [
+        r
+        for r in reponses
+        if not any(c is not None and r.tait(c) for c in (gauche, droite))
+        and not (r.se_tait and r.question.timeframe.code in menteurs)
+    ]
     en_tete = gauche is None and not manque.ancien
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
@@ -7392,7 +7411,7 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], 
     Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
-    muettes = [r.question for r in reponses if r.se_tait]
+    muettes = [r.question for r in temoins if r.se_tait]
     premieres = [
         (r.vives[0][0], r)
         for r in temoins
@@ -7741,7 +7760,8 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     if pages.va_a_maintenant(manque.fin):
         return  # rien ne le suit : aucune question ne l'encadrerait
     # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    page_ms = pages.capacite(pages.timeframe) * pages.timeframe.pas_ms
+    page = pages.capacite(pages.timeframe)
+    page_ms = page * pages.timeframe.pas_ms
     gauche, droite = voisines(manque, reponses)
     debut = manque.debut - page_ms if gauche is None else gauche
     fin = manque.fin + page_ms if droite is None else droite
@@ -7914,17 +7934,18 @@ class Enquete:
         """
         tables: list[pa.Table] = []
         trous: list[Trou] = []
-        reponses, a_voir = [*connues], [manque]
+        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
         while a_voir:
-            manque = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, reponses)
+            manque, vues = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, [*vues])
             if trouvee is None:
                 trous += juges
                 continue
             lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = restes + a_voir
+            # Une page qui mentait d'un manque n'est pas témoin du suivant.
+            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
         return tables, trous
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
@@ -7940,18 +7961,18 @@ class Enquete:
             reponse = next((r for r in reponses if r.repond_a(question)), None)
             if reponse is None:
                 posees += 1
-                reponse = await self._poser(question, voisines(manque, reponses))
+                reponse = await self.pages.temoigner(question)
+                if not reponse.instants and any(
+                    connue is not None and question.debut < connue < question.fin
+                    for connue in voisines(manque, reponses)
+                ):
+                    reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
+                    reponse = await self.pages.temoigner(question)
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
             trous = self._juger(manque, reponses)
         return None, trous
-
-    async def _poser(self, question: Question, connues: Iterable[int | None]) -> Reponse:
-        reponse = await self.pages.temoigner(question)
-        if reponse.instants or not any(c is not None and question.debut < c < question.fin for c in connues):
-            return reponse
-        return await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
 
     def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
         return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
@@ -8941,12 +8962,8 @@ class Fil(ABC):
         self._reprendre()
         self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
-    def recevoir(self, donnee: Any, recu: int) -> None:
-        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        self.recevoir_toutes([donnee], recu)
-
-    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
-        """Range des données de ccxt, dans l'ordre."""
+    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre ; compte comme un progrès celles qui apprennent quelque chose."""
         self._reprendre()
         self._compter(self._ranger_toutes(donnees, recu))
 
@@ -9105,6 +9122,7 @@ class Couverture:
         if debut is None and derniers:
             debut = min(derniers + fiche.a_relire())[0]
         self.debut = None if debut is None else self.timeframe.plafond(debut)
+        self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
     def close(self, age_ms: int = 0) -> int:
         """Toute bougie ouverte avant cet instant est close pour de bon, depuis ce temps au moins."""
@@ -9113,7 +9131,9 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
+        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
+        self.fiche.couverts = oter(self.fiche.couverts, oublies)
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9650,7 +9670,9 @@ class FilBougies(Fil):
         connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        if manques := oter(self.couverture.manques(fin), connus):
+        # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
+        desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
+        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
             self._inscrire(manques, ECHEC)
 
 
@@ -9793,6 +9815,7 @@ class FilTrades(Fil):
         self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+        self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -10049,6 +10072,7 @@ class FilTrades(Fil):
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
@@ -10092,8 +10116,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
+            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
@@ -10490,7 +10515,7 @@ class Abonnement:
             return  # il est suivi par une autre connexion
         avant = fil.recus
         self._entendus.add(symbole)
-        fil.recevoir_toutes(donnees, recu)
+        fil.recevoir(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
