@@ -667,12 +667,14 @@ def test_une_base_aux_pages_nulles_garde_les_autres(donnee: str, bourse: Bourse,
     assert m.verifier(chemin).code == 0
 
 
-@pytest.mark.parametrize("format_", ["parquet", "feather"])
+@pytest.mark.parametrize("format_", ["parquet", "feather", "sqlite"])
 def test_illisible_et_sans_fiche_on_dit_quoi_faire(
     format_: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.OHLCV)
-    chemin.write_bytes(chemin.read_bytes()[:-200])
+    octets = chemin.read_bytes()
+    chemin.write_bytes(bytes(4096) + octets[4096:] if format_ == "sqlite" else octets[:-200])
+    assert m.verifier(chemin).fautes == {"illisible": 1}
     avant = empreintes(tmp_path)
     assert reparer(chemin) == 2
     assert "relancez la commande" in capsys.readouterr().err
