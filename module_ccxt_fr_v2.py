@@ -71,6 +71,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import io
 import itertools
 import json
@@ -98,6 +99,7 @@ from collections.abc import (
     Collection,
     Container,
     Coroutine,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -3489,6 +3491,9 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
 # --- Une sortie qui est un fichier
 
 
+Entete: TypeAlias = Callable[[], str]
+
+
 class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
@@ -3525,11 +3530,11 @@ class Codec(ABC):
 
     @abstractmethod
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         """Écrit un fichier entier ; rend le nombre de lignes qu'il y relit, None s'il ne relit pas.
 
-        `entete` : la fiche, à porter si elle n'est pas à part.
+        `entete` rend la fiche, à porter si elle n'est pas à part : sans frais une fois tous les lots lus.
         """
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
@@ -4169,14 +4174,15 @@ class SortieFichier(Sortie):
         self._entrelace = False
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche y est portée."""
-        entete = ""
-        if not self.codec.fiche_a_part:
-            if not self.type_donnee.a_une_grille:
-                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
-                self._denombrer()
-            entete = self._entete_json()
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
         compte = self._compter(lots, self._ecrites)
+
+        def entete() -> str:
+            if not self.type_donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
+            self._denombrer()
+            return self._entete_json()
+
         self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
         self._lignes = self._ecrites.total()
         self._denombrer()
@@ -4188,7 +4194,7 @@ class SortieFichier(Sortie):
                 fiche.lignes = self._ecrites[cle.symbole]
 
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
@@ -4400,7 +4406,7 @@ class CodecCsv(Codec):
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         del entete  # elle est à part
         if compression != "gzip":
@@ -4629,7 +4635,7 @@ class CodecParquet(_CodecArrow):
                         yield _aux_normes(lot, donnee)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         textes = [nom for nom, nature in donnee.colonnes if nature == "texte" and nom not in donnee.rang]
         with pq.ParquetWriter(
@@ -4642,7 +4648,7 @@ class CodecParquet(_CodecArrow):
         ) as graveur:
             for table in regrouper(lots, LIGNES_PAR_GROUPE):
                 graveur.write_table(table, LIGNES_PAR_GROUPE)
-            graveur.add_key_value_metadata({"fiche": entete})
+            graveur.add_key_value_metadata({"fiche": entete()})
         relues = int(pq.read_metadata(fichier).num_rows)
         sceller(fichier, self.signature)
         return relues
@@ -4702,10 +4708,10 @@ class CodecFeather(_CodecArrow):
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         codec = None if compression == "none" else compression
-        schema = donnee.schema.with_metadata({"fiche": entete})
+        schema = donnee.schema.with_metadata({"fiche": entete()})
         with pa.ipc.new_file(fichier, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as graveur:
             for table in regrouper(lots, LIGNES_PAR_LOT):
                 graveur.write_table(table.replace_schema_metadata(schema.metadata), LIGNES_PAR_LOT)
