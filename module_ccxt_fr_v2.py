@@ -49,47 +49,32 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import bisect
+import atexit
 import codecs
 import collections
-import concurrent.futures
 import contextlib
 import contextvars
-import csv
 import dataclasses
 import datetime as dt
 import decimal
-import difflib
-import email.utils
 import errno
 import functools
 import gc
-import gzip
-import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import io
 import itertools
-import json
 import logging
 import math
 import operator
 import os
-import random
 import re
-import shutil
-import signal
-import sqlite3
 import stat
 import struct
 import sys
 import time
 import urllib.parse
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -229,21 +214,22 @@ class SortieOccupee(ErreurSortie):
 
 
 class _ModuleParesseux:
-    """Importe une dépendance lourde au premier usage, et dit comment l'installer si elle manque.
+    """Importe un module au premier usage, puis lui laisse son nom ; dit comment l'installer s'il manque.
 
-    ccxt coûte 0,5 s d'import et pyarrow 0,1 s : `--help` et l'import du module ne les paient pas.
+    pyarrow coûte 0,1 s et asyncio 0,03 s : `--help` et l'import du module ne les paient pas.
     """
 
-    def __init__(self, nom: str, usage: str) -> None:
+    def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
 
     def __getattr__(self, attribut: str) -> Any:
-        setattr(self, attribut, valeur := getattr(self.charger(), attribut))
-        return valeur
+        return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        return importer(self._nom, self._usage)
+        module = importer(self._nom, self._usage)
+        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
+        return module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -278,9 +264,42 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 if TYPE_CHECKING:
+    import argparse
+    import asyncio
+    import bisect
+    import csv
+    import difflib
+    import email.utils as email_utils
+    import gzip
+    import hashlib
+    import importlib.metadata as metadonnees
+    import json
+    import random
+    import shutil
+    import signal
+    import sqlite3
+    import zlib
+    from concurrent import futures
+
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
+    argparse = _ModuleParesseux("argparse")
+    asyncio = _ModuleParesseux("asyncio")
+    bisect = _ModuleParesseux("bisect")
+    csv = _ModuleParesseux("csv")
+    difflib = _ModuleParesseux("difflib")
+    email_utils = _ModuleParesseux("email.utils")
+    futures = _ModuleParesseux("concurrent.futures")
+    gzip = _ModuleParesseux("gzip")
+    hashlib = _ModuleParesseux("hashlib")
+    json = _ModuleParesseux("json")
+    metadonnees = _ModuleParesseux("importlib.metadata")
+    random = _ModuleParesseux("random")
+    shutil = _ModuleParesseux("shutil")
+    signal = _ModuleParesseux("signal")
+    sqlite3 = _ModuleParesseux("sqlite3")
+    zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
     pc = _ModuleParesseux("pyarrow.compute", "Mettre les lignes en table")
 
@@ -1838,8 +1857,13 @@ Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 
 
+def hasard() -> float:
+    """Un nombre de [0, 1[."""
+    return random.random()
+
+
 def delais_backoff(
-    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = random.random
+    initial_s: float = DELAI_INITIAL_S, plafond_s: float = DELAI_MAX_S, alea: Callable[[], float] = hasard
 ) -> Iterator[float]:
     """Suite sans fin des attentes entre essais, en s : double à chaque fois, plafonnée, tirée entre sa moitié et elle.
 
@@ -1878,7 +1902,7 @@ async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
 class Frein:
     """La pause commune à toutes les requêtes vers un exchange : un 429 reçu par l'une les arrête toutes."""
 
-    def __init__(self, dormir: Dormir = asyncio.sleep, horloge: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dormir: Dormir = pause, horloge: Callable[[], float] = time.monotonic) -> None:
         self._dormir, self._horloge = dormir, horloge
         self._jusqua = 0.0
         self.prevenir: Callable[[float], None] = lambda _reste: None  # appelé avec les secondes d'une pause posée
@@ -1920,7 +1944,7 @@ class Limiteur:
         self,
         par_s: float,
         fenetre_s: float = 0.0,
-        dormir: Dormir = asyncio.sleep,
+        dormir: Dormir = pause,
         horloge: Callable[[], float] = time.monotonic,
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
@@ -2010,8 +2034,8 @@ class Essais:
     nombre: int = 8
     frein: Frein = field(default_factory=Frein)
     noter: Callable[[int, int, ErreurTemporaire, float], None] = lambda _essai, _sur, _erreur, _attente: None
-    dormir: Dormir = asyncio.sleep
-    alea: Callable[[], float] = random.random
+    dormir: Dormir = pause
+    alea: Callable[[], float] = hasard
 
     async def tenter(self, appel: Callable[[], Awaitable[T]], nombre: int | None = None) -> T:
         """Appelle jusqu'à `nombre` fois ; seule une ErreurTemporaire est réessayée, la dernière est relevée.
@@ -2762,8 +2786,8 @@ def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, p
 def _versions() -> dict[str, str]:
     """Ce qui a écrit le fichier ; n'entre jamais dans la comparaison qui décide d'une réécriture."""
     try:
-        ccxt = importlib.metadata.version("ccxt")
-    except importlib.metadata.PackageNotFoundError:
+        ccxt = metadonnees.version("ccxt")
+    except metadonnees.PackageNotFoundError:
         ccxt = ""
     return {"outil": f"module_ccxt_fr_v2 {__version__}", "ccxt": ccxt}
 
@@ -4827,18 +4851,6 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-_CAUSES_SQLITE = {
-    sqlite3.SQLITE_FULL: "le disque est plein",
-    sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-    sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-    sqlite3.SQLITE_PERM: "l'accès est refusé",
-    sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-    sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-    sqlite3.SQLITE_NOMEM: "la mémoire manque",
-    sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-    sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-}
-
 
 def cause_sqlite(erreur: sqlite3.Error) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
@@ -4846,7 +4858,18 @@ def cause_sqlite(erreur: sqlite3.Error) -> str:
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
         pages = type(erreur) is sqlite3.DatabaseError
         return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    return _CAUSES_SQLITE.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
+    causes = {
+        sqlite3.SQLITE_FULL: "le disque est plein",
+        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+        sqlite3.SQLITE_PERM: "l'accès est refusé",
+        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+        sqlite3.SQLITE_NOMEM: "la mémoire manque",
+        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+    }
+    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
 
 
 class SortieSqlite(Sortie):
@@ -5302,15 +5325,14 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-@dataclass(frozen=True)
-class Particularite:
+class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
     # La demande d'une page de bougies
-    limites: Mapping[str, int] = field(default_factory=dict)  # bougies par page, par genre de marché
+    limites: Mapping[str, int] = MappingProxyType({})  # bougies par page, par genre de marché
     # (timeframe, marché) -> vrai là où `limit` fait ignorer la fenêtre, ou la fait refuser
     sans_limite: Callable[[Timeframe, Mapping[str, Any]], bool] | None = None
-    relecture: Mapping[str, Any] = field(default_factory=dict)  # paramètres d'une page redemandée
+    relecture: Mapping[str, Any] = MappingProxyType({})  # paramètres d'une page redemandée
     # (debut, fin incluse, timeframe) -> les bornes sous leurs vrais noms, là où la classe écrit mal `until`
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
@@ -5319,9 +5341,9 @@ class Particularite:
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
-    options: Mapping[str, Any] = field(default_factory=dict)  # options de la classe ccxt, sous celles de l'utilisateur
+    options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    timeframes: Mapping[str, Any] = field(default_factory=dict)  # corrections de ceux de la classe ; None : ôté
+    timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
     unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
@@ -5329,7 +5351,7 @@ class Particularite:
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    trades_detail: Mapping[str, str] = field(default_factory=dict)  # par nature : la méthode qui ne les réunit pas
+    trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
@@ -5493,6 +5515,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
 
@@ -6027,22 +6050,25 @@ def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     return ErreurTemporaire, _CONSEIL_RESEAU
 
 
+MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
+
+
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
     if banni := _BANNI.search(texte):
-        return max(0.0, (int(banni[1]) - heure_ms) / 1000)
+        return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", demande):
         return float(demande)
     date = _date_http(demande)
-    return None if date is None else max(0.0, (date - heure_ms) / 1000)
+    return None if date is None else max(0.0, (date + MARGE_D_HEURE_MS - heure_ms) / 1000)
 
 
 def _date_http(texte: str | None) -> int | None:
     """Un en-tête de date HTTP en ms, ou None."""
     try:
-        return _instant_de_date(email.utils.parsedate_to_datetime(texte or ""))
+        return _instant_de_date(email_utils.parsedate_to_datetime(texte or ""))
     except (TypeError, ValueError):
         return None
 
@@ -6849,8 +6875,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonces = (message.get("event"), message.get("type"), message.get("status"))
-    return bool({"error", "bts:error"} & set(map(str, annonces))) or isinstance(message.get("error"), dict)
+    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
+    return annonce or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -7039,8 +7065,9 @@ class Ecoute:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
-        elif type(traduite) is ErreurTemporaire and "ExchangeError" in parentes:
-            traduite = RefusProbable(str(traduite), traduite.conseil)
+        elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
+            classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
+            traduite = classe(str(traduite), traduite.conseil)
         connexion.taire(traduite)
         return traduite
 
@@ -7245,8 +7272,7 @@ class Question(NamedTuple):
     fin: int
 
 
-@dataclass(frozen=True)
-class Reponse:
+class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
 
     question: Question  # son timeframe est ancré comme la page
@@ -7272,11 +7298,23 @@ class Reponse:
         return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
 
     def tait(self, connue: int) -> bool:
-        """Vrai si elle rend des bougies de part et d'autre d'une ligne connue, et pas elle : elle accuse l'exchange."""
+        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
+
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle.
+        """
         ouverture = self.question.timeframe.plancher(connue)
         rang = bisect.bisect_left(self.instants, ouverture)
         suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        return rang > 0 and self.question.timeframe.plancher(suivante) != ouverture
+        saute = bool(self.instants) and self.instants[0] >= self.question.fin and self.question.debut < ouverture
+        return (rang > 0 or saute) and self.question.timeframe.plancher(suivante) != ouverture
+
+    def est_fausse(self, connues: Iterable[int | None]) -> bool:
+        """Vrai si, muette, elle l'est aussi sur une ligne connue, ailleurs qu'à ses bords (un exchange les exclut)."""
+        timeframe, debut, fin = self.question
+        dedans = (
+            c for c in connues if c is not None and debut < timeframe.plancher(c) and timeframe.avancer(c, 1) < fin
+        )
+        return self.se_tait and not self.instants and any(dedans)
 
     def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
         """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
@@ -7326,10 +7364,17 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
     | une queue : rien ne la suit                                                         | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien.
+    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien ; et d'un timeframe muet sur une
+    ligne connue, aucun silence ne l'est.
     """
     gauche, droite = voisines(manque, reponses)
-    temoins = [r for r in reponses if not any(c is not None and r.tait(c) for c in (gauche, droite))]
+    menteurs = {r.question.timeframe.code for r in reponses if r.est_fausse((gauche, droite))}
+    temoins = [
+        r
+        for r in reponses
+        if not any(c is not None and r.tait(c) for c in (gauche, droite))
+        and not (r.se_tait and r.question.timeframe.code in menteurs)
+    ]
     en_tete = gauche is None and not manque.ancien
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
@@ -7372,7 +7417,7 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], 
     Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
-    muettes = [r.question for r in reponses if r.se_tait]
+    muettes = [r.question for r in temoins if r.se_tait]
     premieres = [
         (r.vives[0][0], r)
         for r in temoins
@@ -7549,7 +7594,7 @@ class Pages:
             )  # fmt: skip
             page = page.departager()
         reponse = self._retenir(Question(timeframe, debut, fin), page)
-        return dataclasses.replace(reponse, vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[]) if douteuse else reponse
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
         """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
@@ -7721,7 +7766,8 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     if pages.va_a_maintenant(manque.fin):
         return  # rien ne le suit : aucune question ne l'encadrerait
     # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    page_ms = pages.capacite(pages.timeframe) * pages.timeframe.pas_ms
+    page = pages.capacite(pages.timeframe)
+    page_ms = page * pages.timeframe.pas_ms
     gauche, droite = voisines(manque, reponses)
     debut = manque.debut - page_ms if gauche is None else gauche
     fin = manque.fin + page_ms if droite is None else droite
@@ -7894,17 +7940,18 @@ class Enquete:
         """
         tables: list[pa.Table] = []
         trous: list[Trou] = []
-        reponses, a_voir = [*connues], [manque]
+        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
         while a_voir:
-            manque = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, reponses)
+            manque, vues = a_voir.pop(0)
+            trouvee, juges = await self._interroger(manque, [*vues])
             if trouvee is None:
                 trous += juges
                 continue
             lignes, constates, restes = deplier(trouvee, manque)
             tables.append(lignes)
             trous += constates
-            a_voir = restes + a_voir
+            # Une page qui mentait d'un manque n'est pas témoin du suivant.
+            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
         return tables, trous
 
     async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
@@ -7920,18 +7967,18 @@ class Enquete:
             reponse = next((r for r in reponses if r.repond_a(question)), None)
             if reponse is None:
                 posees += 1
-                reponse = await self._poser(question, voisines(manque, reponses))
+                reponse = await self.pages.temoigner(question)
+                if not reponse.instants and any(
+                    connue is not None and question.debut < connue < question.fin
+                    for connue in voisines(manque, reponses)
+                ):
+                    reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
+                    reponse = await self.pages.temoigner(question)
             reponses.append(reponse)
             if reponse.rend(manque):
                 return reponse, []
             trous = self._juger(manque, reponses)
         return None, trous
-
-    async def _poser(self, question: Question, connues: Iterable[int | None]) -> Reponse:
-        reponse = await self.pages.temoigner(question)
-        if reponse.instants or not any(c is not None and question.debut < c < question.fin for c in connues):
-            return reponse
-        return await self.pages.temoigner(question)  # muette sur une ligne connue : une panne, peut-être
 
     def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
         return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
@@ -8215,8 +8262,7 @@ class _EnVol:
 # --- Plan et reprise ---
 
 
-@dataclass(frozen=True)
-class Plage:
+class Plage(NamedTuple):
     """Ce qui est demandé d'une série ; un bord None : ce qui est déjà là, ou le plus récent."""
 
     debut: int | None = None
@@ -8844,11 +8890,10 @@ HORS_SUITE = -1  # un identifiant qu'aucun trade ne porte : celui-là n'arrivera
 FILS_PAR_ECOUTE = 100
 
 
-@dataclass(frozen=True)
-class ReglagesFlux:
+class ReglagesFlux(NamedTuple):
     """Les réglages d'un flux, en valeurs simples."""
 
-    plage: Plage = field(default_factory=Plage)
+    plage: Plage = Plage()
     silence_s: float = 60.0
     profondeur: int = 20
     concurrence: int = EN_VOL
@@ -9266,7 +9311,7 @@ class BougiesDites:
 
     def adopter(self, lot: Lot) -> Lot:
         """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état est d'avant."""
-        lues = [t for t in sorted(self._ouvertes) if croiser(lot.couverts, [(t, t + 1)])]
+        lues = [t for t in sorted(self._ouvertes) if any(debut <= t < fin for debut, fin in lot.couverts)]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
         return lot
 
@@ -9606,9 +9651,9 @@ class FilBougies(Fil):
 
     async def _rattraper(self) -> None:
         couverture = self.couverture
-        plage = dataclasses.replace(self.reglages.plage, debut=couverture.debut, courante=False)
+        plage = self.reglages.plage._replace(debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
-            plage = dataclasses.replace(plage, relecture=0)  # le flux vit : seules les bougies absentes sont à lire
+            plage = plage._replace(relecture=0)  # le flux vit : seules les bougies absentes sont à lire
         histoire = Historique(
             self.connexion, self.serie, plage, self.fiche.copie(), self._places, self.reglages.concurrence
         )
@@ -10230,6 +10275,7 @@ class FilInstantanes(Fil):
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
+ARRONDI_DE_MOYENNE = 1e-9  # d'un quotient de volumes
 
 
 class FilTicker(FilInstantanes):
@@ -10244,9 +10290,14 @@ class FilTicker(FilInstantanes):
     )  # fmt: skip
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
-        valeurs = [_en_nombre(donnee.get(champ)) for champ in self._CHAMPS]
-        finies = tuple(v if v is not None and math.isfinite(v) else None for v in valeurs)
-        return finies if any(v is not None for v in finies) else None
+        valeurs = {champ: _en_nombre(donnee.get(champ)) for champ in self._CHAMPS}
+        finies = {champ: v if v is not None and math.isfinite(v) else None for champ, v in valeurs.items()}
+        bas, haut, vwap = finies["low"], finies["high"], finies["vwap"]
+        # D'un inverse de bybit, ccxt divise des bitcoins par des dollars : 0,00006 pour un prix de 16 597.
+        if bas is not None and haut is not None and vwap is not None:
+            marge = ARRONDI_DE_MOYENNE * abs(haut)
+            finies["vwap"] = vwap if bas - marge <= vwap <= haut + marge else None
+        return tuple(finies.values()) if any(v is not None for v in finies.values()) else None
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Ce flux dit-il un meilleur prix qui change seul ? coinbaseexchange ne parle qu'à chaque trade."""
@@ -11535,8 +11586,7 @@ Ecrivain: TypeAlias = Sortie | Memoire
 # --- Contexte d'une tâche ---
 
 
-@dataclass(frozen=True)
-class Contexte:
+class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
     `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
@@ -11796,7 +11846,8 @@ async def executer_async(
     async with ouvrir_tache(tache, contexte) as connexion:
         with compter(connexion, bilan, depart_s):
             async with groupe_de_taches() as taches:
-                taches.create_task(asyncio.to_thread(pc.charger))  # 60 ms de CPU, pendant que l'exchange répond
+                # 60 ms de CPU, pendant que l'exchange répond
+                taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
             if tache.en_une_passe:
                 passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
@@ -12227,7 +12278,7 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), concurrent.futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -12455,7 +12506,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         boucle = asyncio.get_running_loop()
     if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
-    with concurrent.futures.ThreadPoolExecutor(1) as fil:
+    with futures.ThreadPoolExecutor(1) as fil:
         return fil.submit(lambda: asyncio.run(fabrique())).result()
 
 
@@ -12488,8 +12539,6 @@ else:
 # § 12  Ligne de commande
 # ----------------------------------------------------------------------------------------------------------------------
 
-PERIODE_PROGRESSION_S = 10.0
-PERIODE_BARRE_S = 0.1
 COMMANDES = ("ccxt-fr", "ccxt-fr-lot")  # celles qu'installe pyproject.toml
 DESCRIPTION = (
     "Télécharge des bougies OHLCV vraies et complètes de n'importe quel exchange ccxt, et les range sur le disque. "
@@ -12497,45 +12546,51 @@ DESCRIPTION = (
 )
 
 
-class AnalyseurFr(argparse.ArgumentParser):
-    """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
+@functools.cache
+def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
+    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
 
-    _TEXTES: ClassVar = {
-        "usage: ": "utilisation : ",
-        "\noptions:\n": "\noptions :\n",
-        "show this help message and exit": "affiche cette aide et sort",
-    }
-    _FAUTES: ClassVar = (
-        (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-        (
-            re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-            r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-        ),
-    )
+    class AnalyseurFr(argparse.ArgumentParser):
+        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-    def format_usage(self) -> str:
-        """L'usage, en français."""
-        return self._traduire(super().format_usage())
+        _TEXTES: ClassVar = {
+            "usage: ": "utilisation : ",
+            "\noptions:\n": "\noptions :\n",
+            "show this help message and exit": "affiche cette aide et sort",
+        }
+        _FAUTES: ClassVar = (
+            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
+            (
+                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
+                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
+            ),
+        )
 
-    def format_help(self) -> str:
-        """L'aide, en français."""
-        return self._traduire(super().format_help())
+        def format_usage(self) -> str:
+            """L'usage, en français."""
+            return self._traduire(super().format_usage())
 
-    def _traduire(self, texte: str) -> str:
-        for anglais, francais in self._TEXTES.items():
-            texte = texte.replace(anglais, francais)
-        return texte
+        def format_help(self) -> str:
+            """L'aide, en français."""
+            return self._traduire(super().format_help())
 
-    def error(self, message: str) -> Any:
-        """Une faute de frappe dans les options."""
-        for motif, francais in self._FAUTES:
-            message = motif.sub(francais, message)
-        raise ErreurDemande(message, "L'aide : --help.")
+        def _traduire(self, texte: str) -> str:
+            for anglais, francais in self._TEXTES.items():
+                texte = texte.replace(anglais, francais)
+            return texte
+
+        def error(self, message: str) -> Any:
+            """Une faute de frappe dans les options."""
+            for motif, francais in self._FAUTES:
+                message = motif.sub(francais, message)
+            raise ErreurDemande(message, "L'aide : --help.")
+
+    return AnalyseurFr
 
 
-def analyseur(programme: str, description: str, *modeles: type[Any]) -> AnalyseurFr:
+def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = AnalyseurFr(
+    resultat = _classe_d_analyseur()(
         prog=programme,
         description=description,
         epilog=(
@@ -12641,7 +12696,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     return colles
 
 
-# --- Journal et progression ---
+# --- Journal ---
 
 NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niveau_courant", default=None)
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
@@ -12685,65 +12740,6 @@ class _Forme(logging.Formatter):
         return neutraliser(super().format(record), sauf="\n")
 
 
-class Progression:
-    """Une barre sur un terminal, une ligne de journal de temps en temps sinon ; `taches` : celles du lot."""
-
-    def __init__(self, *, active: bool, taches: Sequence[str] = ()) -> None:
-        self._taches = list(taches)
-        self._parts: dict[CleSerie, float] = {}
-        self._nom = ""
-        self._lignes = 0
-        self._derniere = time.monotonic()
-        self._barre: Any = None
-        if active and sys.stderr is not None and sys.stderr.isatty():
-            tqdm = importer("tqdm", "La barre de progression").tqdm
-            # Ni part ni barre avant le premier pas : un flux, ou une connexion lente, semblerait figé à 0 %.
-            self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
-            SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
-
-    FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
-    FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer
-
-    def __call__(self, pas: Avancement) -> None:
-        """Un pas de plus."""
-        nom = TACHE_COURANTE.get() or ""
-        if nom != self._nom:  # la tâche suivante du lot : ses séries, même de mêmes noms, sont à faire
-            self._nom, self._lignes = nom, 0
-            self._parts.clear()
-        if pas.demande is None:
-            self._montrer(pas.allure, self.FORME_FLUX)
-            return
-        debut, fin = pas.demande
-        self._parts[pas.cle] = min(1.0, max(0.0, (pas.instant - debut) / (fin - debut))) if fin > debut else 1.0
-        self._lignes += pas.lignes
-        if self._barre is not None:
-            self._barre.n = round(100 * self._part(pas.series), 1)
-            self._montrer(f"{nombre_de(self._lignes, 'ligne')}, {pas.cle.symbole} à {en_iso(pas.instant)}", self.FORME)
-        elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
-            self._derniere = time.monotonic()
-            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part(pas.series))
-            journal.info("%s : %s, jusqu'à %s (%d %%).", pas.cle, lignes, en_iso(pas.instant), part)
-
-    def _montrer(self, phrase: str, forme: str) -> None:
-        if self._barre is not None and time.monotonic() - self._derniere > PERIODE_BARRE_S:
-            self._derniere = time.monotonic()
-            self._barre.bar_format = forme
-            self._barre.set_description_str(f"{self._nom} : {phrase}" if self._nom else phrase)
-
-    def _part(self, series: int) -> float:
-        """La part faite : les tâches d'avant, et celle des séries de la tâche en cours."""
-        part = sum(self._parts.values()) / max(series, len(self._parts))
-        if self._nom not in self._taches:
-            return part
-        return (self._taches.index(self._nom) + part) / len(self._taches)
-
-    def fermer(self) -> None:
-        """Efface la barre."""
-        SortieJournal.hors_de_la_barre = contextlib.nullcontext
-        if self._barre is not None:
-            self._barre.close()
-
-
 # --- Commandes ---
 
 
@@ -12769,13 +12765,19 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    progression = Progression(active=journal.isEnabledFor(logging.INFO))
     contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    try:
-        await executer_async(tache, suivi=progression, bilan=bilan, contexte=contexte)
-    finally:
-        progression.fermer()
+    with _progression() as suivi:
+        await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
+
+
+def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
+    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
+    try:
+        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
+    except DependanceAbsente:
+        return contextlib.nullcontext()
+    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
@@ -12832,6 +12834,7 @@ def preparer_terminal() -> None:
             flux.reconfigure(errors="backslashreplace")
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
     gc.set_threshold(20_000, 20, 20)
+    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -12874,10 +12877,32 @@ def principal(arguments: Sequence[str] | None = None) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
+class _SansPandas:
+    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
+
+    @staticmethod
+    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
+        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
+        if nom == "pandas":
+            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
+
+
+@contextlib.contextmanager
+def _sans_pandas() -> Iterator[None]:
+    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
+    sys.meta_path.insert(0, _SansPandas)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_SansPandas)
+
+
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        imprimer(_sous_signaux(commande))
+        with _sans_pandas():
+            lignes = _sous_signaux(commande)
+        imprimer(lignes)
     except ErreurCollecte as erreur:
         bilan.refuser(erreur)
         journal.error("%s", erreur.complet())

@@ -10,7 +10,6 @@ module, le plus grave des tâches l'emporte.
 from __future__ import annotations
 
 import collections
-import logging
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import module_ccxt_fr_v2 as collecte
 
 try:
-    from annexes_ccxt_fr import lot, metriques
+    from annexes_ccxt_fr import lot, metriques, progression
 except ModuleNotFoundError as absente:
     if absente.name != "annexes_ccxt_fr":
         raise
@@ -102,11 +101,8 @@ async def simuler(plan: lot.Plan, bilan: lot.BilanLot) -> list[str]:
 async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> list[str]:
     """Le travail ; le tableau s'imprime après, même interrompu."""
     noms = [planifiee.nom for planifiee in plan.taches]
-    progression = collecte.Progression(active=collecte.journal.isEnabledFor(logging.INFO), taches=noms)
-    try:
-        await lot.executer_plan(plan, bilan, suivi=progression, dask=cluster)
-    finally:
-        progression.fermer()
+    with progression.montrer(noms) as suivi:
+        await lot.executer_plan(plan, bilan, suivi=suivi, dask=cluster)
     return []
 
 

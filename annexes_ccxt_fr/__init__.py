@@ -11,6 +11,7 @@
 - `passe` : plusieurs timeframes d'une même histoire de trades ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
+- `progression` : dire où l'on en est ;
 - `configuration` : contrôler `config_ccxt` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;

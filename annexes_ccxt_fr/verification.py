@@ -13,13 +13,13 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annexes_ccxt_fr import remise_en_ordre
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -49,7 +49,6 @@ from module_ccxt_fr_v2 import (
     OptionsExecution,
     PasLeNotre,
     Pauses,
-    Progression,
     Sortie,
     SortieIllisible,
     Suivi,
@@ -694,7 +693,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
         for relecture, a_relire in _relectures(lecteur, tache):
             try:
                 lu = await executer_async(
-                    relecture, suivi=suivi, contexte=dataclasses.replace(contexte, a_relire=a_relire)
+                    relecture, suivi=suivi, contexte=contexte._replace(a_relire=a_relire)
                 )
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
@@ -760,12 +759,9 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
         rapport = controler_sortie(chemin, tache.sqlite_table)
         bilan.code = rapport.code
     else:
-        progression = Progression(active=journal.isEnabledFor(logging.INFO))
-        try:
+        with montrer() as progression:
             async with Parc(Pauses(chemin.parent)) as parc:
                 rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(ouvrir=parc.ouvrir))
-        finally:
-            progression.fermer()
         partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
         bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
     bilan.format, bilan.verification = rapport.format, rapport

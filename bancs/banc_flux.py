@@ -214,7 +214,26 @@ def mesurer_charge(reglages: Reglages) -> Iterator[Mesure]:
     yield from _mesurer_trades(reglages, messages, 50)
 
 
+def _bougies_nues(messages: int, nombre: int) -> float:
+    """Les µs de CPU par trame d'une boucle nue : ce que ccxt et aiohttp prennent, quoi qu'on en fasse."""
+    with arretee(nombre_marches=260, acceleration=600.0).en_fil() as bourse:
+        symboles = comptants(bourse, nombre)
+        enfant = Enfant("nu_bougies", config=config_de(bourse), symboles=symboles)
+        attendre_abonnes(bourse, len(symboles))
+        enfant.partir()
+        avant = sum(session.donnees for session in bourse.sessions_ouvertes)
+        bourse.horloge.regler(600.0)
+        while enfant.vit and sum(session.donnees for session in bourse.sessions_ouvertes) < avant + messages:
+            time.sleep(0.01)
+        bourse.horloge.regler(0.0)
+        enfant.attendre_le_repos()
+        trames = sum(session.donnees for session in bourse.sessions_ouvertes) - avant
+        enfant.partir()
+        return 1e6 * float(enfant.finir()["cpu"]) / trames
+
+
 def _mesurer_bougies(reglages: Reglages, messages: int, nombre: int) -> Iterator[Mesure]:
+    nu_us = _bougies_nues(messages // 10, nombre)
     sortie = reglages.dossier / "bougies.parquet"
     with arretee(nombre_marches=260, acceleration=600.0).en_fil() as bourse:
         symboles = comptants(bourse, nombre)
@@ -243,6 +262,7 @@ def _mesurer_bougies(reglages: Reglages, messages: int, nombre: int) -> Iterator
         f"{len(symboles)} symboles × bougies, {connexions} connexions, {lignes} bougies closes", resultat,
         (manquants, doubles), messages,
     )  # fmt: skip
+    yield Mesure("… CPU par trame d'une boucle `watch_ohlcv_for_symbols` nue", f"{nu_us:.0f} µs", "≤ 120 µs, le nôtre")
 
 
 def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[Mesure]:

@@ -1,11 +1,12 @@
-"""Vitesse, contre un commit d'avant et une boucle ccxt nue, en rapports d'une même exécution.
+"""Vitesse, contre un commit d'avant, une boucle ccxt nue et freqtrade, en rapports d'une même exécution.
 
-    python bancs/banc_vitesse.py [depart] [debit] [symboles] [--avant 32cd470]
+    python bancs/banc_vitesse.py [depart] [debit] [symboles] [--avant 32cd470] [--freqtrade DOSSIER]
 
 Face à l'exchange embarqué, 100 ms de latence, 2 000 marchés et les vraies limites de binance :
 1. départ : `--version`, `--help`, l'import du module, une relance sans rien de neuf ;
 2. débit : deux mois puis un an de 1m vers Parquet, la boucle nue à 8 pages en vol qui ne garde rien, trois processus à
-   la fois ;
+   la fois ; pour les deux mois, `freqtrade download-data`, installé dans son propre environnement (gardé, et repris
+   la fois suivante, si `--freqtrade` dit où), qui ne lit que l'API et écrit aussi du Parquet ;
 3. symboles : 200 symboles relancés, dans chaque format.
 
 Chaque mesure est la meilleure de plusieurs processus neufs, alternés ; CPU : user + sys du processus. Une seule
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 AVANT = "32cd470"  # avant la rafale, l'import d'une seule classe et la lecture par colonnes
+FREQTRADE = "2026.9"
 LATENCE_S = 0.1
 EN_VOL_NU = 8
 JOUR = 86_400_000
@@ -61,6 +63,9 @@ asyncio.run(boucle(*map(json.loads, sys.argv[1:])))
 """
 
 
+COMPTER = "import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)"
+
+
 class Mesure(NamedTuple):
     """Un processus : temps de mur, CPU, et ce qu'il a dit."""
 
@@ -69,11 +74,11 @@ class Mesure(NamedTuple):
     sortie: str
 
 
-def lancer(*mots: object, dossier: Path = RACINE) -> Mesure:
-    """Un processus Python neuf, mené à son terme."""
+def lancer(*mots: object, dossier: Path = RACINE, programme: str | Path = sys.executable) -> Mesure:
+    """Un processus neuf, de Python d'ordinaire, mené à son terme."""
     avant, depart = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     fini = subprocess.run(
-        [sys.executable, *map(str, mots)], cwd=dossier, check=True, capture_output=True, text=True,
+        [str(programme), *map(str, mots)], cwd=dossier, check=True, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(dossier), "PYTHONDONTWRITEBYTECODE": ""},
     )  # fmt: skip
     mur_s, apres = time.perf_counter() - depart, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -91,10 +96,10 @@ def meilleures(fois: int, *actions: Callable[[], Mesure]) -> list[Mesure]:
 
 
 class Terrain:
-    """L'exchange ouvert, les deux états du module, et où écrire."""
+    """L'exchange ouvert, les deux états du module, où écrire, et l'environnement de freqtrade."""
 
-    def __init__(self, bourse: Any, avant: Path, dossier: Path) -> None:
-        self.bourse, self.avant, self.dossier = bourse, avant, dossier
+    def __init__(self, bourse: Any, avant: Path, dossier: Path, freqtrade: Path) -> None:
+        self.bourse, self.avant, self.dossier, self._freqtrade = bourse, avant, dossier, freqtrade
         self.config = dossier / "config.json"
         self.config.write_text(json.dumps(bourse.config_ccxt("binance")))
 
@@ -118,6 +123,36 @@ class Terrain:
         """La boucle nue, qui ne garde rien."""
         arguments = (symboles, timeframe, debut, fin, EN_VOL_NU)
         return lancer("-c", NU, self.config.read_text(), *map(json.dumps, arguments))
+
+    def installer_freqtrade(self) -> None:
+        """Dans son propre environnement, s'il n'y est pas déjà : ses dépendances ne sont pas les nôtres."""
+        python = self._freqtrade / "bin" / "python"
+        if not (self._freqtrade / "bin" / "freqtrade").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(self._freqtrade)], check=True)
+            paquet = f"freqtrade=={FREQTRADE}"
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", paquet], check=True, stdout=sys.stderr)
+
+    def freqtrade(self, symbole: str, debut: int, fin: int) -> Mesure:
+        """`freqtrade download-data`, sans les archives de binance, vers un Parquet neuf ; il va jusqu'à maintenant."""
+        dossier = Path(tempfile.mkdtemp(dir=self.dossier))
+        cote = {"price_side": "same", "use_order_book": False}
+        reglages = {
+            "dry_run": True, "trading_mode": "spot", "stake_currency": "USDT", "stake_amount": 100,
+            "max_open_trades": 1,
+            "exchange": {"name": "binance", "only_from_ccxt": True, "pair_whitelist": [symbole],
+                         "ccxt_config": json.loads(self.config.read_text())},
+            "pairlists": [{"method": "StaticPairList"}], "entry_pricing": cote, "exit_pricing": cote,
+        }  # fmt: skip
+        (dossier / "config.json").write_text(json.dumps(reglages))
+        mesure = lancer(
+            "download-data", "--config", "config.json", "--userdir", ".", "--datadir", ".", "--pairs", symbole,
+            "-t", "1m", "--timerange", f"{debut // 1000}-{fin // 1000}", "--data-format-ohlcv", "parquet",
+            dossier=dossier, programme=self._freqtrade / "bin" / "freqtrade",
+        )  # fmt: skip
+        lignes = lancer("-c", COMPTER, *dossier.glob("*.parquet"), programme=self._freqtrade / "bin" / "python").sortie
+        if int(lignes) < (fin - debut) // 60_000:
+            raise SystemExit(f"freqtrade n'a écrit que {lignes} bougies : la comparaison ne vaudrait rien")
+        return mesure
 
 
 def rapport(valeur: float, reference: float) -> str:
@@ -163,10 +198,20 @@ def debit(terrain: Terrain) -> list[list[str]]:
         terrain.nue(["BTC/USDT"], "1m", debut, FIN)  # l'exchange calcule son marché : personne n'a à le payer
         terrain.bourse.latence_s = LATENCE_S
         mots = ("--symbole", "BTC/USDT", "--date-debut", debut, "--date-fin", FIN)
-        avant, ici, nue = terrain.comparer(
-            fois, partial(terrain.module, sortie="debit.parquet", options=mots, neuf=True),
-            partial(terrain.nue, ["BTC/USDT"], "1m", debut, FIN),
-        )  # fmt: skip
+        ecrire = partial(terrain.module, sortie="debit.parquet", options=mots, neuf=True)
+        nue_seule = partial(terrain.nue, ["BTC/USDT"], "1m", debut, FIN)
+        if nom == "deux mois":
+            terrain.installer_freqtrade()
+            rival = partial(terrain.freqtrade, "BTC/USDT", debut, FIN)
+            avant, ici, nue, autre = meilleures(
+                fois, partial(ecrire, terrain.avant), partial(ecrire, RACINE), nue_seule, rival
+            )
+            for quoi, cle, vise in (("processus entier", "mur_s", " (≤ 0.35 ×)"), ("CPU", "cpu_s", "")):
+                sien, notre = getattr(autre, cle), getattr(ici, cle)
+                lignes.append([f"{nom}, {quoi}, freqtrade {FREQTRADE} dans « avant »", f"{sien:.1f} s",
+                               f"{notre:.1f} s", "—", "—", rapport(notre, sien) + vise])  # fmt: skip
+        else:
+            avant, ici, nue = terrain.comparer(fois, ecrire, nue_seule)
         pages = math.ceil(jours * 1440 / 1000)
         donnees = [json.loads(m.sortie)["duree_s"] for m in (avant, ici)]
         borne = f"{LATENCE_S * pages / 32:.1f} s"
@@ -180,10 +225,10 @@ def debit(terrain: Terrain) -> list[list[str]]:
         ]  # fmt: skip
     terrain.bourse.violations = 0
     mots = ("--symbole", "BTC/USDT", "--date-debut", FIN - 365 * JOUR, "--date-fin", FIN)
-    ecrire = "--config-ccxt", f"@{terrain.config}", "--journal", "error"
+    communs = "--config-ccxt", f"@{terrain.config}", "--journal", "error"
     depart_s = time.perf_counter()
     enfants = [
-        subprocess.Popen([sys.executable, RACINE / "module_ccxt_fr_v2.py", *map(str, (*mots, *ecrire)),
+        subprocess.Popen([sys.executable, RACINE / "module_ccxt_fr_v2.py", *map(str, (*mots, *communs)),
                           "--sortie", terrain.dossier / f"trois-{n}.parquet"]) for n in range(3)
     ]  # fmt: skip
     codes = [enfant.wait() for enfant in enfants]
@@ -229,6 +274,7 @@ def principal() -> None:
     analyseur = argparse.ArgumentParser(description=__doc__)
     analyseur.add_argument("parties", nargs="*", default=list(PARTIES), help=", ".join(PARTIES))
     analyseur.add_argument("--avant", default=AVANT, help="le commit auquel se comparer")
+    analyseur.add_argument("--freqtrade", type=Path, help="l'environnement de freqtrade, gardé ; créé s'il n'y est pas")
     options = analyseur.parse_args()
     exchange = Bourse(exchanges=("binance",), latence_s=LATENCE_S, nombre_marches=2000)
     with tempfile.TemporaryDirectory() as dossier, exchange.en_fil() as bourse:
@@ -238,7 +284,7 @@ def principal() -> None:
         octets = subprocess.run(archive, cwd=RACINE, check=True, capture_output=True).stdout
         with tarfile.open(fileobj=io.BytesIO(octets)) as contenu:
             contenu.extractall(avant, filter="data")
-        terrain = Terrain(bourse, avant, Path(dossier))
+        terrain = Terrain(bourse, avant, Path(dossier), (options.freqtrade or Path(dossier) / "freqtrade").absolute())
         lignes = []
         for nom in options.parties:
             for ligne in PARTIES[nom](terrain):

@@ -64,6 +64,32 @@ async def nu(reglages: dict[str, Any]) -> dict[str, Any]:
     return resultat
 
 
+async def nu_bougies(reglages: dict[str, Any]) -> dict[str, Any]:
+    """`while True: await watch_ohlcv_for_symbols()`, une instance par cent symboles, qui ne garde rien."""
+    import ccxt.pro
+
+    async def boucler(exchange: Any, couples: list[list[str]]) -> None:
+        while True:
+            await exchange.watch_ohlcv_for_symbols(couples)
+
+    symboles, exchanges, boucles = reglages["symboles"], [], []
+    for debut in range(0, len(symboles), 100):
+        exchanges.append(ccxt.pro.binance(reglages["config"]))
+        await exchanges[-1].load_markets()
+        couples = [[symbole, "1m"] for symbole in symboles[debut : debut + 100]]
+        boucles.append(asyncio.ensure_future(boucler(exchanges[-1], couples)))
+    await signal_du_banc()
+    cpu = time.process_time()
+    await signal_du_banc()
+    resultat = {"cpu": time.process_time() - cpu}
+    for boucle in boucles:
+        boucle.cancel()
+    await asyncio.gather(*boucles, return_exceptions=True)
+    for exchange in exchanges:
+        await exchange.close()
+    return resultat
+
+
 async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
     """Le pipeline entier, jusqu'à `attendus` données reçues, puis l'annulation, qui écrit tout."""
     import module_ccxt_fr_v2 as collecte
@@ -206,7 +232,7 @@ def lot_de_trades(cle: Any, rang: int, lignes: int) -> Any:
     return collecte.Lot(cle, collecte.tabler_trades(cle, trades), [(debut, debut + 5_000)], [])
 
 
-EN_BOUCLE = {f.__name__: f for f in (nu, suivi, latence)}
+EN_BOUCLE = {f.__name__: f for f in (nu, nu_bougies, suivi, latence)}
 SIMPLES = {f.__name__: f for f in (amplification, petits_lots)}
 
 

@@ -503,6 +503,8 @@ LOURDS = (
     "ccxt", "pyarrow", "aiohttp", "numpy", "pandas", "tqdm", "yaml", "bourse_locale", "dotenv", "filelock",
     "distributed",
 )  # fmt: skip
+# De la bibliothèque standard : ensemble, plus de la moitié de l'import, pour ce qu'un import n'emploie pas.
+DIFFERES = ("argparse", "asyncio", "email", "importlib.metadata", "sqlite3", "ssl", "subprocess")
 
 
 def dans_un_processus(code: str, dossier: Path) -> dict[str, object]:
@@ -519,7 +521,7 @@ CHARGER = f"""
 import json, logging
 import module_ccxt_fr_v2 as m
 etat = {{
-    "lourds": sorted(n for n in {LOURDS!r} if n in sys.modules),
+    "lourds": sorted(n for n in {LOURDS + DIFFERES!r} if n in sys.modules),
     "racine": len(logging.getLogger().handlers),
     "notre": [type(h).__name__ for h in m.journal.handlers],
 }}
@@ -528,7 +530,7 @@ print(json.dumps(etat))
 
 
 def test_importer_le_module_ne_fait_rien_d_autre(tmp_path: Path) -> None:
-    """Ni ccxt ni pyarrow importés, aucun gestionnaire de journal posé à la racine, aucun dossier créé."""
+    """Ni ccxt, ni pyarrow, ni asyncio importés, aucun gestionnaire de journal posé à la racine, aucun dossier créé."""
     assert dans_un_processus(CHARGER, tmp_path) == {"lourds": [], "racine": 0, "notre": ["NullHandler"]}
     assert list(tmp_path.iterdir()) == []
 
@@ -545,6 +547,19 @@ print(json.dumps({{"code": code, "lourds": sorted(n for n in {LOURDS!r} if n in 
 """
     assert dans_un_processus(code, tmp_path) == {"code": 0, "lourds": []}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_une_commande_n_importe_pas_pandas_et_n_en_prive_personne(tmp_path: Path) -> None:
+    """À la première colonne, pyarrow l'importerait ; qui le veut ensuite, dans le même processus, l'a."""
+    code = """
+import json
+import module_ccxt_fr_v2 as m
+code = m.principal(["--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "2026-01-01", "--date-fin",
+                    "2026-01-01T01:00", "--sortie", "une.parquet", "--journal", "error"])
+importe = "pandas" in sys.modules
+print(json.dumps({"code": code, "importe": importe, "lignes": len(m.lire("une.parquet").to_pandas())}))
+"""
+    assert dans_un_processus(code, tmp_path) == {"code": 0, "importe": False, "lignes": 60}
 
 
 # Ce que le vérificateur lui-même sait voir

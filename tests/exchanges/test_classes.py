@@ -461,6 +461,8 @@ def test_l_unite_du_volume_est_prouvee_ou_inconnue(nom: str, genre: str, unite: 
         ("deribit", {"contractSize": 0.0001}, "AAA", 0.24),
         ("deribit", {"contractSize": 10.0, "inverse": True}, "BBB", 0.0048),  # 0,24 dollar à 50
         ("deribit", {"contractSize": 1.0, "inverse": True, "option": True}, "AAA", 0.24),
+        ("xt", {"contractSize": 0.0001}, "AAA", 0.24),  # déjà multiplié par la classe
+        ("xt", {"contractSize": 10.0, "inverse": True}, "BBB", 0.0048),
         ("btse", {"contractSize": 0.001}, "contrats", 0.012),  # 0,00024 de base, à 50
         ("kucoin", {"contractSize": 0.001}, "contrats", 0.00024),  # inconnue : supposée de base, à comparer au REST
     ],
@@ -475,6 +477,12 @@ def test_le_volume_d_un_trade_est_dans_l_unite_du_rest(
     mesurer = connexion.mesure_des_trades(entier)
     assert float(mesurer(module.Trade(0, "1", "buy", 50.0, 0.24))) == pytest.approx(volume)
     assert connexion.unite_des_trades({"base": "AAA", "quote": "BBB"}) == "AAA"
+
+
+def test_xt_rend_les_trades_d_un_contrat_en_monnaie() -> None:
+    """Le fait pour lequel ils ne sont pas dits « contrats » : trois contrats de 0,0001."""
+    marche = {"id": "a_b", "symbol": "A/B:B", "type": "swap", "spot": False, "contract": True, "contractSize": 0.0001}
+    assert ccxt.xt().parse_trade({"t": 1, "p": "50", "a": "3", "m": "BID"}, marche)["amount"] == 0.0003
 
 
 @pytest.mark.parametrize("nom", AVEC_BOUGIES)

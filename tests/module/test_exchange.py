@@ -171,17 +171,17 @@ def date_http(instant_ms: int) -> str:
     [
         (avec_http(erreurs_ccxt.RateLimitExceeded("lent"), 429, Retry_After="7"), 7.0),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 418, retry_after=" 2.5 "), 2.5),
-        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, RETRY_AFTER=date_http(HEURE + 90_000)), 90.0),
+        (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, RETRY_AFTER=date_http(HEURE + 90_000)), 90.5),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After=date_http(HEURE - 90_000)), 0.0),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429, Retry_After="bientôt"), None),
         (avec_http(erreurs_ccxt.DDoSProtection("lent"), 429), None),
-        (erreurs_ccxt.DDoSProtection(f'{{"msg":"IP banned until {HEURE + 61_500}. Use websocket"}}'), 61.5),
-        (avec_http(erreurs_ccxt.DDoSProtection(f"banned until {HEURE + 5000}"), 418, Retry_After="1"), 5.0),
+        (erreurs_ccxt.DDoSProtection(f'{{"msg":"IP banned until {HEURE + 61_500}. Use websocket"}}'), 62.0),
+        (avec_http(erreurs_ccxt.DDoSProtection(f"banned until {HEURE + 5000}"), 418, Retry_After="1"), 5.5),
         (erreurs_ccxt.DDoSProtection(f"banned until {HEURE - 5000}"), 0.0),
     ],
 )
 def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) -> None:
-    """`Retry-After` en secondes ou en date, « banned until » en ms : l'instant que donne l'exchange."""
+    """`Retry-After` en secondes ou en date, « banned until » en ms : cet instant, plus le doute de notre heure."""
     traduite = module.traduire(erreur, "Bougies", HEURE)
     assert isinstance(traduite, module.LimiteDeDebit)
     assert traduite.attente_s == attente_s

@@ -673,7 +673,7 @@ def test_une_unite_inconnue_se_compare_au_rest(
             rendus += fil.collecter(connexion.heure)
             fil.confrontation.apprendre(fil.source.adopter(lot(bougie(minute - 1, facteur))), 0)
         assert instants(rendus) == rendues
-        assert ("rapport de 0.001" in caplog.text) == (not rendues)
+        assert ("rapport de 0,001" in caplog.text) == (not rendues)
 
     a_la_main(essai)
 
@@ -1278,6 +1278,21 @@ def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
         (rendu,) = fil.collecter(T0)
         assert rendu.lignes["last"].to_pylist() == [10.0, 11.0]
         assert fil.recus == 2
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(
+    ("vwap", "ecrit"), [(6.03e-05, None), (9.0, 9.0), (12.0, 12.0), (12.000000000000002,) * 2, (13.0, None)]
+)
+def test_un_prix_moyen_hors_des_extremes_n_en_est_pas_un(vwap: float, ecrit: float | None) -> None:
+    """Celui que ccxt donne à un inverse de bybit : des bitcoins divisés par des dollars."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.recevoir({**ticker(10.0, T0 + 1), "low": 9.0, "high": 12.0, "vwap": vwap}, T0)
+        (rendu,) = fil.collecter(T0)
+        assert rendu.lignes["vwap"].to_pylist() == [ecrit]
 
     a_la_main(essai)
 

@@ -15,6 +15,7 @@ import pytest
 from sorties_modeles import BTC, ETH, MINUTE, instant, lot, plage
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import progression as annexe_progression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,16 +45,16 @@ class Terminal(io.StringIO):
 
 
 @contextlib.contextmanager
-def sur_terminal(taches: Sequence[str] = ()) -> Iterator[tuple[Terminal, m.Progression]]:
+def sur_terminal(taches: Sequence[str] = ()) -> Iterator[tuple[Terminal, annexe_progression.Progression]]:
     """Le journal et une barre sur un terminal ; dans le test même, car pytest remplace stderr après ses fixtures."""
     ecran = Terminal()
     with pytest.MonkeyPatch.context() as milieu:
         milieu.setattr(sys, "stderr", ecran)
-        milieu.setattr(m, "PERIODE_BARRE_S", -1.0)
+        milieu.setattr(annexe_progression, "PERIODE_BARRE_S", -1.0)
         for nom in ("handlers", "level", "propagate"):
             milieu.setattr(m.journal, nom, getattr(m.journal, nom))
         m.installer_journal("info")
-        progression = m.Progression(active=True, taches=taches)
+        progression = annexe_progression.Progression(active=True, taches=taches)
         try:
             yield ecran, progression
         finally:
