@@ -341,9 +341,22 @@ CONSEILS = """## À savoir
 - CSV, `id` : un outil qui devine les types en fait un entier. Lisez-le en texte :
   `pl.read_csv(f, schema_overrides={"id": pl.String})`, `pd.read_csv(f, dtype={"id": str})`,
   `SELECT * FROM read_csv('f.csv', types={'id': 'VARCHAR'})`.
-- DuckDB affiche un instant dans le fuseau de la session : `SET TimeZone = 'UTC'`. fastparquet le rend sans fuseau
-  (c'est de l'UTC), pandas et polars en texte depuis un CSV.
-- SQLite tient ses instants en ms : `datetime(timestamp / 1000, 'unixepoch')`. D'un autre programme, en lecture seule :
+- DuckDB affiche un instant dans le fuseau de la session, et `date_trunc('day', …)` ou `::date` y coupent les jours :
+  `SET TimeZone = 'UTC'` d'abord. fastparquet le rend sans fuseau (c'est de l'UTC), pandas et polars en texte depuis
+  un CSV.
+- pandas garde l'unité du fichier (ms en Parquet, µs en CSV) : `.dt.as_unit("ms")` avant d'en faire des entiers, ou
+  d'en réunir de deux fichiers (`concat` en ferait des objets).
+- Un volume vide (mark, index) n'est pas zéro : pandas et polars le somment en `0.0`. `sum(min_count=1)`, ou
+  `pl.when(pl.col("volume").count() > 0).then(pl.col("volume").sum())`, le laissent vide.
+- La clôture d'une bougie faite de trades : plusieurs tombent dans la même milliseconde, et
+  `arg_max(price, timestamp)` (DuckDB), `sort_by("timestamp").last()` (polars) en prennent le premier.
+  `arg_max(price, id::BIGINT)`, là où les ids sont des nombres ; le fichier étant trié, `.last()` de pandas et de
+  polars, sans tri.
+- De cotations du même instant, `ASOF JOIN` de DuckDB prend la première, les autres outils la dernière : n'en gardez
+  qu'une par instant.
+- SQLite tient ses instants en ms : `datetime(timestamp / 1000, 'unixepoch')`,
+  `timestamp >= unixepoch('2024-01-02') * 1000`. Comparé à une date en texte ou à `strftime('%s', …)`, un entier est
+  toujours plus petit, sans erreur. D'un autre programme, en lecture seule :
   `sqlite3.connect("file:f.db?mode=ro", uri=True)` ; un flux qui écrit ne gêne pas.
 - Un fichier récrit par pandas, polars ou DuckDB se continue : sa fiche est perdue, `--verifier` le dit.
 """

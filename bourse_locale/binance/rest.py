@@ -189,6 +189,7 @@ class Binance(Protocole):
     def routes(self) -> dict[tuple[str, str], Route]:
         """Rend les routes des trois familles, et celles que la classe ccxt appelle quand elle a des clés."""
         table: dict[tuple[str, str], Route] = {("GET", f"/sapi/v1/{nom}"): _liste_vide for nom in ROUTES_DES_CLES}
+        table["GET", "/sapi/v1/system/status"] = _etat
         for famille in FAMILLES.values():
             communes: dict[str, Route] = {
                 "ping": _ping,
@@ -573,6 +574,10 @@ def urls_ws(base_url: str) -> dict[str, object]:
 
 def _liste_vide(_appel: Appel) -> Reponse:
     return Reponse([])
+
+
+def _etat(_appel: Appel) -> Reponse:
+    return Reponse({"status": 0, "msg": "normal"})
 
 
 def _ping(_appel: Appel) -> Reponse:

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cas_de_rest
 import ccxt.async_support as ccxt
 import pytest
-from marche_simule import SANS_LIMITEUR, marche_commun
+from cas_de_rest import HEURE, JOUR, MAINTENANT, MINUTE, PASSE, attendu
 
 from bourse_locale.bybit.rest import LimiteBybit
-from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
+from bourse_locale.marche import Marche, instant_ms
 from bourse_locale.pannes import Panne
-from bourse_locale.serveur import Bourse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from bourse_locale.serveur import Bourse
 
-MAINTENANT = instant_ms("2026-11-20T12:34:30")
-MINUTE, HEURE, JOUR = 60_000, 3_600_000, 86_400_000
-PASSE = instant_ms("2024-03-05T10:00:00")
-
-
-def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) -> Any:
-    """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
-
-    async def derouler() -> Any:
-        communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
-        options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
-        async with Bourse(("bybit",), **options) as bourse:
-            exchange = ccxt.bybit({**bourse.config_ccxt("bybit"), **SANS_LIMITEUR})
-            exchange.milliseconds = bourse.maintenant_ms
-            try:
-                return await scenario(bourse, exchange)
-            finally:
-                await exchange.close()
-
-    return asyncio.run(derouler())
-
-
-def attendu(bourse: Bourse, symbole: str, timeframe: str, debut: int, fin: int, prix: Any = "last") -> list[list[Any]]:
-    return [list(ligne) for ligne in bourse.attendu("bybit", symbole, timeframe, debut, fin, prix)]
+jouer = partial(cas_de_rest.jouer, "bybit")
 
 
 async def kline(exchange: Any, **params: Any) -> list[int]:
@@ -50,18 +28,15 @@ async def kline(exchange: Any, **params: Any) -> list[int]:
     return [int(ligne[0]) for ligne in reponse["result"]["list"]]
 
 
-def test_tous_les_marches_par_defaut_sont_lus() -> None:
+def test_les_marches_ont_leurs_noms_et_leurs_echeances() -> None:
     async def scenario(_bourse: Bourse, exchange: Any) -> None:
         marches = await exchange.load_markets()
-        assert set(marches) == {i.symbole for i in INSTRUMENTS_PAR_DEFAUT["bybit"]}
         assert marches["BTC/USDT"]["id"] == marches["BTC/USDT:USDT"]["id"] == "BTCUSDT"
         assert marches["BTC/USD:BTC"]["id"] == "BTCUSD"
         assert marches["BTC/USD:BTC"]["contractSize"] == marches["ETH/USD:ETH"]["contractSize"] == 1.0
         assert marches["BTC/USD:BTC-261225"]["id"] == "BTCUSDZ26"
         assert marches["BTC/USDT:USDT-261225"]["id"] == "BTCUSDT-25DEC26"
         assert marches["BTC/USDT:USDT-261225"]["expiry"] == instant_ms("2026-12-25T08:00:00")
-        assert await exchange.fetch_time() == MAINTENANT
-        assert (await exchange.fetch_status())["status"] == "ok"
 
     jouer(scenario)
 
@@ -93,27 +68,6 @@ def test_un_contrat_echu_n_est_plus_liste() -> None:
         marches = await exchange.load_markets()
         assert "BTC/USD:BTC" in marches
         assert "BTC/USD:BTC-261225" not in marches
-
-    jouer(scenario)
-
-
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "ETH/USD:ETH", "XRP/USDT"])
-def test_une_page_ancienne_est_celle_de_l_oracle(symbole: str) -> None:
-    async def scenario(bourse: Bourse, exchange: Any) -> None:
-        recues = await exchange.fetch_ohlcv(symbole, "1m", PASSE, 1000)
-        assert recues == attendu(bourse, symbole, "1m", PASSE, PASSE + 1000 * MINUTE)
-        assert len(recues) == 1000
-
-    jouer(scenario)
-
-
-@pytest.mark.parametrize("timeframe", ["1m", "3m", "30m", "1h", "4h", "6h", "12h", "1d", "1w", "1M"])
-def test_chaque_timeframe_finit_par_la_bougie_en_cours(timeframe: str) -> None:
-    async def scenario(bourse: Bourse, exchange: Any) -> None:
-        recues = await exchange.fetch_ohlcv("ETH/USDT:USDT", timeframe, None, 12)
-        assert recues == attendu(bourse, "ETH/USDT:USDT", timeframe, recues[0][0], MAINTENANT + 1)
-        assert len(recues) == 12
-        assert recues[-1] == attendu(bourse, "ETH/USDT:USDT", timeframe, MAINTENANT - 40 * JOUR, MAINTENANT + 1)[-1]
 
     jouer(scenario)
 
@@ -275,18 +229,8 @@ def test_le_bannissement_arrive_jusqu_a_ccxt() -> None:
     jouer(scenario, limites=True)
 
 
-@pytest.mark.parametrize(
-    ("panne", "nombre"),
-    [
-        (Panne("plafond", "kline", n=40), 40),
-        (Panne("trou", "kline", k=5), 195),
-        (Panne("page_vide", "kline"), 0),
-        (Panne("chevauchement", "kline", k=2), 204),
-    ],
-    ids=lambda valeur: valeur.nature if isinstance(valeur, Panne) else None,
-)
-def test_les_pannes_de_page_touchent_la_page(panne: Panne, nombre: int) -> None:
+def test_une_page_qui_en_chevauche_une_autre_en_repete_les_bords() -> None:
     async def scenario(_bourse: Bourse, exchange: Any) -> None:
-        assert len(await kline(exchange, end=PASSE)) == nombre
+        assert len(await kline(exchange, end=PASSE)) == 204
 
-    jouer(scenario, pannes=[panne])
+    jouer(scenario, pannes=[Panne("chevauchement", "kline", k=2)])

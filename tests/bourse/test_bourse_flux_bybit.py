@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import Any
 
 import cas_de_flux as outils
 import pytest
@@ -14,34 +13,35 @@ from cas_de_flux import Banc, jouer
 from ccxt.base.errors import BadRequest, ExchangeError
 
 from bourse_locale.bybit import flux as bybit_flux
-from bourse_locale.marche import MINUTE_MS, Marche, instant_ms
+from bourse_locale.marche import MINUTE_MS, instant_ms
 
 SYMBOLES = ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225", "BTC/USD:BTC-261225"]
 SPOTS = ["BTC/USDT", "ETH/USDT", "XRP/USDC"]
 
 
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_trades(symbole: str) -> None:
-    """Chaque genre de marché reçoit ses trades ; REST les rend sous le même identifiant, uuid compris."""
+@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT"])
+def test_seuls_les_trades_des_contrats_ont_un_uuid(symbole: str) -> None:
+    """Au comptant, un nombre ; ailleurs, un uuid, dont l'ordre ne dit rien."""
 
     async def scenario(banc: Banc) -> None:
-        await outils.trades_exacts(banc, symbole)
-        premier = banc.exchange.trades[symbole][0]["id"]
-        assert ("-" in premier) is (symbole != "BTC/USDT")
+        banc.suivre("watch_trades", symbole)
+        await banc.abonne()
+        await banc.avancer(2 * MINUTE_MS, 5000)
+        await banc.attendre(lambda: banc.trades(symbole), "trades")
+        assert ("-" in banc.exchange.trades[symbole][0]["id"]) is (symbole != "BTC/USDT")
 
     jouer("bybit", scenario)
 
 
-@pytest.mark.parametrize("symboles", [SPOTS, ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USDT:USDT-261225"]])
-def test_trades_de_plusieurs_marches(symboles: list[str]) -> None:
-    """Un abonnement porte plusieurs marchés d'une même catégorie."""
-    jouer("bybit", lambda banc: outils.trades_exacts(banc, *symboles))
+def test_trades_de_plusieurs_contrats() -> None:
+    """Un abonnement porte plusieurs marchés d'une même catégorie, échéances comprises."""
+    contrats = ("BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USDT:USDT-261225")
+    jouer("bybit", lambda banc: outils.trades_exacts(banc, *contrats))
 
 
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_bougies(symbole: str) -> None:
-    """Les bougies closes sont celles du REST, volume d'un inverse en monnaie de base compris."""
-    jouer("bybit", lambda banc: outils.bougies_exactes(banc, symbole))
+def test_pongs_des_contrats() -> None:
+    """Le pong des contrats n'a pas la forme de celui du comptant ; ccxt lit les deux."""
+    jouer("bybit", lambda banc: outils.pongs(banc, "BTC/USDT:USDT"), ccxt={"streaming": {"keepAlive": 250}})
 
 
 def test_bougies_de_plusieurs_marches() -> None:
@@ -58,18 +58,6 @@ def test_bougies_de_plusieurs_marches() -> None:
             await banc.attendre_egal(lire, voulues, "bougies")
 
     jouer("bybit", scenario)
-
-
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USD:BTC"])
-@pytest.mark.parametrize(("limite", "profondeur"), [(None, 50), (1, 1), (200, 200)])
-def test_carnet(symbole: str, limite: int | None, profondeur: int) -> None:
-    """Instantané et deltas (ou carnets entiers en profondeur 1) donnent le carnet de la bourse."""
-    jouer("bybit", lambda banc: outils.carnets_exacts(banc, profondeur, symbole, limite=limite))
-
-
-def test_carnets_de_plusieurs_marches() -> None:
-    """Un carnet par marché."""
-    jouer("bybit", lambda banc: outils.carnets_exacts(banc, 50, *SPOTS))
 
 
 def test_les_numeros_d_un_carnet_se_suivent() -> None:
@@ -89,54 +77,6 @@ def test_les_numeros_d_un_carnet_se_suivent() -> None:
             assert [r["data"]["seq"] for r in recus] == sorted({r["data"]["seq"] for r in recus})
 
     jouer("bybit", scenario)
-
-
-def test_carnet_croise() -> None:
-    """Un carnet croisé passe, puis se répare."""
-    jouer("bybit", lambda banc: outils.carnet_croise(banc, 50, "BTC/USDT:USDT"))
-
-
-def test_trades_doubles() -> None:
-    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
-    jouer("bybit", lambda banc: outils.trades_doubles(banc, "BTC/USDT:USDT"))
-
-
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_ticker(symbole: str) -> None:
-    """Un ticker suit le marché, entier en spot, par différences sur les contrats."""
-    jouer("bybit", lambda banc: outils.ticker_exact(banc, symbole))
-
-
-def test_tickers() -> None:
-    """Plusieurs tickers en un abonnement."""
-    jouer("bybit", lambda banc: outils.ticker_exact(banc, *SPOTS))
-
-
-def test_minutes_vides() -> None:
-    """Une minute sans trade est envoyée plate."""
-    jouer("bybit", lambda b: outils.minutes_vides(b, "BTC/USDT", plates=True), marche=Marche(3, taux_vide=0.4))
-
-
-async def derniers(exchange: Any, symbole: str, _dernier: Any, _premier: Any) -> list[Any]:
-    """Rend tout ce que recent-trade sait : soixante trades en spot, mille sur les contrats."""
-    return list(await exchange.fetch_trades(symbole, None, 1000 if ":" in symbole else 60))
-
-
-@pytest.mark.parametrize(("symbole", "minutes"), [("BTC/USDT", 5), ("BTC/USDT:USDT", 150), ("BTC/USD:BTC", 150)])
-def test_coupure_comblee(symbole: str, minutes: int) -> None:
-    """Une page de recent-trade comble une coupure, par les mêmes identifiants (uuid sur les contrats)."""
-    jouer("bybit", lambda banc: outils.coupure_comblee(banc, symbole, minutes * MINUTE_MS, derniers))
-
-
-def test_horloge_acceleree() -> None:
-    """À 120 minutes par minute, rien ne se perd."""
-    jouer("bybit", lambda banc: outils.horloge_acceleree(banc, "BTC/USDT:USDT"), acceleration=120.0)
-
-
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT"])
-def test_pongs(symbole: str) -> None:
-    """Le pong du spot et celui des contrats n'ont pas la même forme ; ccxt lit les deux."""
-    jouer("bybit", lambda banc: outils.pongs(banc, symbole), ccxt={"streaming": {"keepAlive": 250}})
 
 
 def test_onze_sujets_spot_sont_refuses() -> None:
@@ -224,16 +164,3 @@ def test_longueur_des_sujets_d_une_connexion(monkeypatch: pytest.MonkeyPatch) ->
             assert verdicts == [True, True, False]
 
     jouer("bybit", scenario, limites=True)
-
-
-def test_desabonnement() -> None:
-    """Après un_watch_trades, plus rien n'est émis."""
-
-    async def scenario(banc: Banc) -> None:
-        banc.suivre("watch_trades", "BTC/USDT")
-        await banc.abonne()
-        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), PLAFOND_S)
-        (connexion,) = banc.bourse.connexions
-        assert not connexion.actifs
-
-    jouer("bybit", scenario)

@@ -13,27 +13,10 @@ import pytest
 from attente import PLAFOND_S
 from cas_de_flux import Banc, jouer
 
-from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche
+from bourse_locale.marche import MINUTE_MS
 from bourse_locale.pannes import Panne
 
 SYMBOLES = ["BTC/USD", "ETH/EUR", "DOGE/USDT"]
-
-
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_trades(symbole: str) -> None:
-    """Les trades reçus sont ceux du marché ; REST les rend sous le même trade_id, à la même milliseconde."""
-    jouer("kraken", lambda banc: outils.trades_exacts(banc, symbole))
-
-
-def test_trades_de_plusieurs_marches() -> None:
-    """Un abonnement porte plusieurs marchés ; kraken répond marché par marché."""
-    jouer("kraken", lambda banc: outils.trades_exacts(banc, *SYMBOLES))
-
-
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_bougies(symbole: str) -> None:
-    """Les bougies closes sont celles du REST, sans message de clôture."""
-    jouer("kraken", lambda banc: outils.bougies_exactes(banc, symbole))
 
 
 def test_l_instantane_rend_les_dernieres_bougies() -> None:
@@ -48,17 +31,6 @@ def test_l_instantane_rend_les_dernieres_bougies() -> None:
         assert [list(b) for b in banc.rendus[0]][:-1] == closes
 
     jouer("kraken", scenario)
-
-
-@pytest.mark.parametrize("profondeur", [10, 25, 100])
-def test_carnet(profondeur: int) -> None:
-    """Instantané et écarts tronqués donnent le carnet de la bourse."""
-    jouer("kraken", lambda banc: outils.carnets_exacts(banc, profondeur, "BTC/USD", limite=profondeur))
-
-
-def test_carnets_de_plusieurs_marches() -> None:
-    """Un carnet par marché, dix niveaux par défaut."""
-    jouer("kraken", lambda banc: outils.carnets_exacts(banc, 10, *SYMBOLES))
 
 
 def texte(nombre: str) -> str:
@@ -98,59 +70,6 @@ async def lire_carnet(ws: Any, livre: dict[str, dict[str, str]]) -> bool:
         livre[cote] = dict(sorted(vivants, key=lambda v: float(v[0]), reverse=cote == "bids")[:10])
     textes = [texte(t) for cote in ("asks", "bids") for niveau in livre[cote].items() for t in niveau]
     return bool(crc32("".join(textes).encode()) == donnee["checksum"])
-
-
-def test_carnet_croise() -> None:
-    """Un carnet croisé passe, puis se répare."""
-    jouer("kraken", lambda banc: outils.carnet_croise(banc, 10, "ETH/EUR"))
-
-
-def test_trades_doubles() -> None:
-    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
-    jouer("kraken", lambda banc: outils.trades_doubles(banc, "ETH/EUR"))
-
-
-def test_ticker() -> None:
-    """Un ticker suit le marché."""
-    jouer("kraken", lambda banc: outils.ticker_exact(banc, "BTC/USD"))
-
-
-def test_tickers() -> None:
-    """Plusieurs tickers en un abonnement."""
-    jouer("kraken", lambda banc: outils.ticker_exact(banc, *SYMBOLES))
-
-
-def test_minutes_vides() -> None:
-    """Une minute sans trade n'est pas envoyée, alors que REST la rend plate."""
-    jouer("kraken", lambda b: outils.minutes_vides(b, "BTC/USD", plates=False), marche=Marche(3, taux_vide=0.4))
-
-
-async def avancer_en_ns(exchange: Any, symbole: str, dernier: Any, premier: Any) -> list[Any]:
-    """Avance dans Trades par un curseur en nanosecondes, mille par page, jusqu'au premier trade de la reprise."""
-    trouves: list[Any] = []
-    curseur = str(dernier["timestamp"] * 1_000_000 - 1)
-    while not trouves or trouves[-1]["timestamp"] < premier["timestamp"]:
-        page = await exchange.fetch_trades(symbole, None, None, {"since": curseur})
-        trouves += page
-        # ccxt pose le curseur suivant au bout de `info` du dernier trade.
-        curseur = page[-1]["info"][-1]
-    return trouves
-
-
-@pytest.mark.parametrize("heures", [1, 5])
-def test_coupure_comblee(heures: int) -> None:
-    """Des pages de Trades comblent une coupure, par les mêmes trade_id."""
-    jouer("kraken", lambda banc: outils.coupure_comblee(banc, "BTC/USD", heures * HEURE_MS, avancer_en_ns))
-
-
-def test_horloge_acceleree() -> None:
-    """À 120 minutes par minute, rien ne se perd."""
-    jouer("kraken", lambda banc: outils.horloge_acceleree(banc, "BTC/USD"), acceleration=120.0)
-
-
-def test_pongs() -> None:
-    """Le ping est une méthode, le pong une autre."""
-    jouer("kraken", lambda banc: outils.pongs(banc, "BTC/USD"), ccxt={"streaming": {"keepAlive": 250}})
 
 
 def test_un_refus_ne_rend_jamais_la_main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import cas_de_flux as outils
 import pytest
@@ -12,29 +11,18 @@ from attente import PLAFOND_S
 from cas_de_flux import MAINTENANT, Banc, jouer
 from ccxt.base.errors import BadRequest, InvalidNonce
 
-from bourse_locale.marche import HEURE_MS, MINUTE_MS, Marche, instant_ms
+from bourse_locale.marche import HEURE_MS, MINUTE_MS, instant_ms
 from bourse_locale.pannes import Panne
 
 SYMBOLES = ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225"]
 
 
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_trades(symbole: str) -> None:
-    """Chaque genre de marché reçoit ses trades, retrouvés en REST."""
-    jouer("okx", lambda banc: outils.trades_exacts(banc, symbole))
-
-
-def test_trades_de_plusieurs_marches() -> None:
-    """Un seul abonnement porte des marchés de genres différents."""
-    jouer("okx", lambda banc: outils.trades_exacts(banc, *SYMBOLES))
-
-
-@pytest.mark.parametrize("symbole", SYMBOLES)
-def test_bougies(symbole: str) -> None:
-    """Les bougies closes sont celles du REST ; elles passent par l'adresse « business »."""
+def test_les_bougies_passent_par_l_adresse_business() -> None:
+    """Une autre connexion que celle des trades."""
 
     async def scenario(banc: Banc) -> None:
-        await outils.bougies_exactes(banc, symbole)
+        banc.suivre("watch_ohlcv", "BTC/USDT", "1m")
+        await banc.abonne()
         assert [c.chemin for c in banc.bourse.connexions] == ["/okx/ws/v5/business"]
 
     jouer("okx", scenario)
@@ -80,17 +68,6 @@ def test_les_bougies_longues_s_ouvrent_a_16h_utc(timeframe: str, ouverture: str)
     jouer("okx", scenario)
 
 
-@pytest.mark.parametrize(("limite", "profondeur"), [(None, 400), (5, 5), (1, 1)])
-def test_carnet(limite: int | None, profondeur: int) -> None:
-    """Les canaux books (400 niveaux, écarts), books5 et bbo-tbt (carnets entiers) donnent le carnet de la bourse."""
-    jouer("okx", lambda banc: outils.carnets_exacts(banc, profondeur, "BTC/USDT", limite=limite))
-
-
-def test_carnets_de_plusieurs_marches() -> None:
-    """Un carnet par marché, chacun à sa séquence."""
-    jouer("okx", lambda banc: outils.carnets_exacts(banc, 400, "BTC/USDT", "BTC/USD:BTC"))
-
-
 def test_une_sequence_faussee_est_vue_puis_reprise() -> None:
     """Une séquence rompue est rejetée par ccxt (qui ignore la somme) ; l'appel suivant redemande un instantané."""
 
@@ -109,57 +86,6 @@ def test_une_sequence_faussee_est_vue_puis_reprise() -> None:
         await banc.attendre(lambda: banc.carnet("BTC/USDT") == banc.oracle_carnet("BTC/USDT", 400))
 
     jouer("okx", scenario)
-
-
-def test_carnet_croise() -> None:
-    """Un carnet croisé passe, puis se répare."""
-    jouer("okx", lambda banc: outils.carnet_croise(banc, 400, "BTC/USD:BTC"))
-
-
-def test_trades_doubles() -> None:
-    """Des trades envoyés deux fois se reconnaissent à leur identifiant."""
-    jouer("okx", lambda banc: outils.trades_doubles(banc, "BTC/USD:BTC"))
-
-
-def test_ticker() -> None:
-    """Un ticker suit le marché."""
-    jouer("okx", lambda banc: outils.ticker_exact(banc, "BTC/USD:BTC"))
-
-
-def test_tickers() -> None:
-    """Plusieurs tickers en un abonnement."""
-    jouer("okx", lambda banc: outils.ticker_exact(banc, *SYMBOLES))
-
-
-def test_minutes_vides() -> None:
-    """Une minute sans trade est envoyée plate."""
-    jouer("okx", lambda b: outils.minutes_vides(b, "BTC/USDT", plates=True), marche=Marche(3, taux_vide=0.4))
-
-
-async def remonter(exchange: Any, symbole: str, dernier: Any, premier: Any) -> list[Any]:
-    """Remonte history-trades par identifiant, cent par page, jusqu'au dernier trade vu."""
-    marche, trouves, curseur = exchange.market(symbole), [], premier["id"]
-    while int(curseur) > int(dernier["id"]):
-        page = await exchange.publicGetMarketHistoryTrades({"instId": marche["id"], "after": curseur})
-        trouves += exchange.parse_trades(page["data"], marche)
-        curseur = page["data"][-1]["tradeId"]
-    return trouves
-
-
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USD:BTC"])
-def test_coupure_comblee(symbole: str) -> None:
-    """Des pages de history-trades comblent une heure de coupure."""
-    jouer("okx", lambda banc: outils.coupure_comblee(banc, symbole, HEURE_MS, remonter))
-
-
-def test_horloge_acceleree() -> None:
-    """À 120 minutes par minute, rien ne se perd."""
-    jouer("okx", lambda banc: outils.horloge_acceleree(banc, "BTC/USDT"), acceleration=120.0)
-
-
-def test_pongs() -> None:
-    """Le ping est le texte « ping »."""
-    jouer("okx", lambda banc: outils.pongs(banc, "BTC/USDT"), ccxt={"streaming": {"keepAlive": 250}})
 
 
 def test_un_refus_rejette_toutes_les_attentes_de_la_connexion() -> None:
@@ -212,16 +138,3 @@ def test_480_demandes_par_heure_et_par_connexion() -> None:
             assert recus[480]["code"] == "60014"
 
     jouer("okx", scenario, limites=True)
-
-
-def test_desabonnement() -> None:
-    """Après un_watch_trades, plus rien n'est émis."""
-
-    async def scenario(banc: Banc) -> None:
-        banc.suivre("watch_trades", "BTC/USDT")
-        await banc.abonne()
-        await asyncio.wait_for(banc.exchange.un_watch_trades("BTC/USDT"), PLAFOND_S)
-        (connexion,) = banc.bourse.connexions
-        assert not connexion.actifs
-
-    jouer("okx", scenario)

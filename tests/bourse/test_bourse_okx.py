@@ -3,85 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cas_de_rest
 import ccxt.async_support as ccxt
 import pytest
-from marche_simule import SANS_LIMITEUR, marche_commun
+from cas_de_rest import HEURE, JOUR, MAINTENANT, MINUTE, PASSE, attendu
 
-from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche, instant_ms
+from bourse_locale.marche import Marche, instant_ms
 from bourse_locale.pannes import Panne
-from bourse_locale.serveur import Bourse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from bourse_locale.serveur import Bourse
 
-MAINTENANT = instant_ms("2026-11-20T12:34:30")
-MINUTE, HEURE, JOUR = 60_000, 3_600_000, 86_400_000
-PASSE = instant_ms("2024-03-05T10:00:00")
-
-
-def jouer(scenario: Callable[[Bourse, Any], Awaitable[Any]], **reglages: Any) -> Any:
-    """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
-
-    async def derouler() -> Any:
-        communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
-        options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
-        async with Bourse(("okx",), **options) as bourse:
-            limiteur = {**SANS_LIMITEUR, "enableRateLimit": bool(options["limites"])}
-            exchange = ccxt.okx({**bourse.config_ccxt("okx"), **limiteur})
-            exchange.milliseconds = bourse.maintenant_ms
-            try:
-                return await scenario(bourse, exchange)
-            finally:
-                await exchange.close()
-
-    return asyncio.run(derouler())
-
-
-def attendu(bourse: Bourse, symbole: str, timeframe: str, debut: int, fin: int, prix: Any = "last") -> list[list[Any]]:
-    return [list(ligne) for ligne in bourse.attendu("okx", symbole, timeframe, debut, fin, prix)]
+jouer = partial(cas_de_rest.jouer, "okx")
 
 
 async def brut(exchange: Any, methode: str, **params: Any) -> list[list[str]]:
     return list((await getattr(exchange, methode)(params))["data"])
 
 
-def test_tous_les_marches_par_defaut_sont_lus() -> None:
+def test_les_marches_ont_leurs_noms_et_leurs_contrats() -> None:
     async def scenario(_bourse: Bourse, exchange: Any) -> None:
         marches = await exchange.load_markets()
-        assert set(marches) == {i.symbole for i in INSTRUMENTS_PAR_DEFAUT["okx"]}
         perpetuel, inverse = marches["BTC/USDT:USDT"], marches["BTC/USD:BTC"]
         assert (perpetuel["id"], perpetuel["linear"], perpetuel["contractSize"]) == ("BTC-USDT-SWAP", True, 0.01)
         assert (inverse["id"], inverse["inverse"], inverse["contractSize"]) == ("BTC-USD-SWAP", True, 100.0)
         echeance = marches["BTC/USD:BTC-261225"]
         assert (echeance["id"], echeance["expiry"]) == ("BTC-USD-261225", instant_ms("2026-12-25T08:00:00"))
         assert marches["BTC/USDT"]["precision"] == {"amount": 1e-05, "price": 0.01}
-        assert await exchange.fetch_time() == MAINTENANT
-        assert (await exchange.fetch_status())["status"] == "ok"
-
-    jouer(scenario)
-
-
-@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "ETH/USD:ETH", "XRP/USDT"])
-def test_une_page_ancienne_est_celle_de_l_oracle(symbole: str) -> None:
-    async def scenario(bourse: Bourse, exchange: Any) -> None:
-        recues = await exchange.fetch_ohlcv(symbole, "1m", PASSE, 300)
-        assert recues == attendu(bourse, symbole, "1m", PASSE, PASSE + 300 * MINUTE)
-        assert len(recues) == 300
-        assert bourse.compter("history-candles") == 1
-
-    jouer(scenario)
-
-
-@pytest.mark.parametrize("timeframe", ["1m", "3m", "15m", "1h", "4h", "6h", "12h", "1d", "1w", "1M"])
-def test_chaque_timeframe_s_ouvre_a_minuit_utc(timeframe: str) -> None:
-    async def scenario(bourse: Bourse, exchange: Any) -> None:
-        recues = await exchange.fetch_ohlcv("ETH/USDT", timeframe, None, 12)
-        fin = MAINTENANT + 1
-        assert recues == attendu(bourse, "ETH/USDT", timeframe, recues[0][0], fin)
-        assert len(recues) == 12
-        assert recues[-1][0] <= MAINTENANT
 
     jouer(scenario)
 
@@ -271,7 +222,6 @@ def test_les_refus_sont_ceux_que_ccxt_connait() -> None:
 
 def test_le_debit_est_compte_par_route() -> None:
     async def scenario(bourse: Bourse, exchange: Any) -> None:
-        exchange.enableRateLimit = False
         demandes = [exchange.publicGetMarketHistoryCandles({"instId": "BTC-USDT", "limit": 1}) for _ in range(60)]
         reponses = await asyncio.gather(*demandes, return_exceptions=True)
         refus = [r for r in reponses if isinstance(r, ccxt.RateLimitExceeded)]
@@ -281,25 +231,6 @@ def test_le_debit_est_compte_par_route() -> None:
         assert len((await exchange.publicGetMarketCandles({"instId": "BTC-USDT"}))["data"]) == 100
 
     jouer(scenario, limites=True)
-
-
-@pytest.mark.parametrize(
-    ("panne", "nombre"),
-    [
-        (Panne("plafond", "candles", n=40), 40),
-        (Panne("trou", "candles", k=5), 95),
-        (Panne("page_vide", "candles"), 0),
-        (Panne("doublons", "candles", k=2), 102),
-    ],
-    ids=lambda valeur: valeur.nature if isinstance(valeur, Panne) else None,
-)
-def test_les_pannes_de_page_touchent_la_page(panne: Panne, nombre: int) -> None:
-    async def scenario(_bourse: Bourse, exchange: Any) -> None:
-        lignes = await brut(exchange, "publicGetMarketHistoryCandles", instId="BTC-USDT", after=PASSE)
-        assert len(lignes) == nombre
-        assert nombre != 40 or int(lignes[0][0]) == PASSE - MINUTE
-
-    jouer(scenario, pannes=[panne])
 
 
 def test_un_volume_abime_l_est_dans_la_colonne_que_lit_ccxt() -> None:

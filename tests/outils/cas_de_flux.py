@@ -1,4 +1,4 @@
-"""Les cas communs aux flux d'okx, bybit et kraken, joués par la vraie classe ccxt.pro sur la bourse embarquée.
+"""Les cas communs aux flux de tout exchange embarqué, joués par la vraie classe ccxt.pro sur la bourse embarquée.
 
 L'horloge de la bourse est arrêtée et avancée à la main : ce qui est émis ne dépend pas de la vitesse de la machine. Les
 attentes portent sur une condition, avec plafond. Les données reçues se lisent dans les caches de ccxt, qui ne perdent
