@@ -4851,7 +4851,6 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-
 def cause_sqlite(erreur: sqlite3.Error) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
     code = getattr(erreur, "sqlite_errorcode", None)
@@ -7754,9 +7753,7 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     """
     serie = (pages.timeframe, manque, reponses, pages)
     yield from _cadre(*serie)
-    yield from _sans_elles(*serie)
-    if None in voisines(manque, reponses):
-        yield from _avec_elles(*serie)
+    yield from _bords(*serie, avec_elles=None in voisines(manque, reponses))
     yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
     if not _plus_ancien(manque, reponses):
         for question in _vers_la_cotation(manque, reponses, pages):
@@ -7778,11 +7775,10 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
         if timeframe.pas_ms > page_ms:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield from _sans_elles(entre_deux, manque, reponses, pages)
-            yield from _avec_elles(entre_deux, manque, reponses, pages)
-        yield from _sans_elles(*serie)
+            yield from _bords(entre_deux, manque, reponses, pages, avec_elles=True)
+        yield from _bords(*serie)
     yield from _cadre(*serie)
-    yield from _avec_elles(*serie)
+    yield from _bords(*serie, avec_elles=True)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -7815,32 +7811,24 @@ def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pa
         yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
 
 
-def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse]) -> Intervalle:
-    """Ce qui sépare les voisines d'un manque, sans elles ; ce qui le borne, là où aucune n'est connue."""
-    gauche, droite = voisines(manque, reponses)
-    debut = timeframe.plafond(manque.debut) if gauche is None else timeframe.avancer(gauche, 1)
-    return debut, timeframe.plancher(manque.fin if droite is None else droite)
+def _bords(
+    timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages, *, avec_elles: bool = False
+) -> Iterator[Question]:
+    """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
-
-def _sans_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qui précède juste la voisine de droite, ce qui suit juste celle de gauche : jusqu'à l'autre, ou une page.
-
-    Une page plafonnée à une bougie ne rendrait qu'elles ; et la preuve veut que ces questions-là soient muettes.
+    Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve veut
+    que ces questions-là soient muettes. Puis, de ce qui est plus long qu'une page, chaque bord `avec_elles`.
     """
-    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    avancer, place = timeframe.avancer, pages.capacite(timeframe)
     gauche, droite = voisines(manque, reponses)
-    plus_tot, plus_tard = timeframe.avancer(fin, -place), timeframe.avancer(debut, place)
+    debut = timeframe.plafond(manque.debut) if gauche is None else avancer(gauche, 1)
+    fin = timeframe.plancher(manque.fin if droite is None else droite)
     if droite is not None:
-        yield Question(timeframe, plus_tot if gauche is None else max(debut, plus_tot), fin)
-    yield Question(timeframe, debut, plus_tard if droite is None else min(fin, plus_tard))
-
-
-def _avec_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Chaque bord d'un manque plus long qu'une page, avec sa voisine."""
-    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
-    if timeframe.compter(debut, fin) > place - MARGE - 1:
-        yield Question(timeframe, timeframe.avancer(debut, -MARGE), timeframe.avancer(debut, place - MARGE))
-        yield Question(timeframe, timeframe.avancer(fin, MARGE - place), timeframe.avancer(fin, MARGE))
+        yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
+    yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
+    if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
+        yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
+        yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
 
 def _dans_ces_bougies(
@@ -7927,61 +7915,51 @@ def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
     return echelle
 
 
-class Enquete:
-    """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
+async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
+    """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
 
-    def __init__(self, pages: Pages) -> None:
-        self.pages = pages
+    `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
+    """
+    tables: list[pa.Table] = []
+    trous: list[Trou] = []
+    a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+    while a_voir:
+        manque, vues = a_voir.pop(0)
+        trouvee, juges = await _interroger(pages, manque, [*vues])
+        if trouvee is None:
+            trous += juges
+            continue
+        lignes, constates, restes = deplier(trouvee, manque)
+        tables.append(lignes)
+        trous += constates
+        # Une page qui mentait d'un manque n'est pas témoin du suivant.
+        a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
+    return tables, trous
 
-    async def resoudre(self, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
-        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
 
-        `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
-        """
-        tables: list[pa.Table] = []
-        trous: list[Trou] = []
-        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
-        while a_voir:
-            manque, vues = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, [*vues])
-            if trouvee is None:
-                trous += juges
-                continue
-            lignes, constates, restes = deplier(trouvee, manque)
-            tables.append(lignes)
-            trous += constates
-            # Une page qui mentait d'un manque n'est pas témoin du suivant.
-            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
-        return tables, trous
-
-    async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
-        """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        posees = 0
-        if trouvee := next((r for r in reponses if r.rend(manque)), None):
-            return trouvee, []
-        trous = self._juger(manque, reponses)
-        for question in map(self.pages.borner, questions(manque, reponses, self.pages)):
-            figee = self.pages.est_figee and manque.gauche is None
-            if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
-                break
-            reponse = next((r for r in reponses if r.repond_a(question)), None)
-            if reponse is None:
-                posees += 1
-                reponse = await self.pages.temoigner(question)
-                if not reponse.instants and any(
-                    connue is not None and question.debut < connue < question.fin
-                    for connue in voisines(manque, reponses)
-                ):
-                    reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
-                    reponse = await self.pages.temoigner(question)
-            reponses.append(reponse)
-            if reponse.rend(manque):
-                return reponse, []
-            trous = self._juger(manque, reponses)
-        return None, trous
-
-    def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
-        return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
+async def _interroger(pages: Pages, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
+    """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
+    if trouvee := next((r for r in reponses if r.rend(manque)), None):
+        return trouvee, []
+    posees, trous = 0, juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
+    for question in map(pages.borner, questions(manque, reponses, pages)):
+        figee = pages.est_figee and manque.gauche is None
+        if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
+            break
+        reponse = next((r for r in reponses if r.repond_a(question)), None)
+        if reponse is None:
+            posees += 1
+            reponse = await pages.temoigner(question)
+            if not reponse.instants and any(
+                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
+            ):
+                reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
+                reponse = await pages.temoigner(question)
+        reponses.append(reponse)
+        if reponse.rend(manque):
+            return reponse, []
+        trous = juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
+    return None, trous
 
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
@@ -8012,7 +7990,6 @@ class Lecteur:
 
     def __init__(self, pages: Pages, concurrence: int = EN_VOL) -> None:
         self.pages, self.concurrence = pages, concurrence
-        self.enquete = Enquete(pages)
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, tete_libre: bool = False
@@ -8064,7 +8041,7 @@ class Lecteur:
         """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
         tables = [lignes]
         for reste in restes:
-            trouvees, juges = await self.enquete.resoudre(reste, vues)
+            trouvees, juges = await resoudre(self.pages, reste, vues)
             if vues and any(t.num_rows for t in trouvees):
                 self.pages.noter_plafond(len(vues[-1].instants))
             tables += trouvees
@@ -8968,12 +8945,8 @@ class Fil(ABC):
         self._reprendre()
         self._en_avance.clear()  # ce que rien n'a confirmé sera relu avec la coupure
 
-    def recevoir(self, donnee: Any, recu: int) -> None:
-        """Range une donnée de ccxt ; la compte comme un progrès si elle apprend quelque chose."""
-        self.recevoir_toutes([donnee], recu)
-
-    def recevoir_toutes(self, donnees: Sequence[Any], recu: int) -> None:
-        """Range des données de ccxt, dans l'ordre."""
+    def recevoir(self, donnees: Sequence[Any], recu: int) -> None:
+        """Range des données de ccxt, dans l'ordre ; compte comme un progrès celles qui apprennent quelque chose."""
         self._reprendre()
         self._compter(self._ranger_toutes(donnees, recu))
 
@@ -9132,6 +9105,7 @@ class Couverture:
         if debut is None and derniers:
             debut = min(derniers + fiche.a_relire())[0]
         self.debut = None if debut is None else self.timeframe.plafond(debut)
+        self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
     def close(self, age_ms: int = 0) -> int:
         """Toute bougie ouverte avant cet instant est close pour de bon, depuis ce temps au moins."""
@@ -9140,7 +9114,9 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        self.fiche.couverts = oter(self.fiche.couverts, [(debut, fin or self.timeframe.avancer(debut, 1))])
+        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
+        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
+        self.fiche.couverts = oter(self.fiche.couverts, oublies)
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9677,7 +9653,9 @@ class FilBougies(Fil):
         connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        if manques := oter(self.couverture.manques(fin), connus):
+        # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
+        desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
+        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
             self._inscrire(manques, ECHEC)
 
 
@@ -9820,6 +9798,7 @@ class FilTrades(Fil):
         self._lacunes = collections.deque(self._oubliees(connus))
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
+        self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
@@ -10076,6 +10055,7 @@ class FilTrades(Fil):
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
@@ -10119,8 +10099,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        if self._est_en_suspens and self._dernier is not None and self._dernier.id is None and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # rien ne fut entendu : la relance n'en saurait rien
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
+            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
@@ -10517,7 +10498,7 @@ class Abonnement:
             return  # il est suivi par une autre connexion
         avant = fil.recus
         self._entendus.add(symbole)
-        fil.recevoir_toutes(donnees, recu)
+        fil.recevoir(donnees, recu)
         if fil.recus != avant:
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
