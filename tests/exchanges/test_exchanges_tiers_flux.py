@@ -34,8 +34,9 @@ MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
 A_PART = {"bithumb", "ndax", "alpaca", "luno", "mexc", "mexc_swap", "bitopro",
           "coinbaseexchange"}  # une façon à eux, un test à eux
-TOUS = sorted(set(FLUX) - A_PART)
-MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
+RANGES = sorted(set(FLUX) - A_PART)
+MOITIES = [RANGES[::2], RANGES[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
+TOUS = [*MOITIES[0], *MOITIES[1]]  # une moitié d'affilée : quatre processus ne rejouent pas chacun les deux
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
@@ -213,7 +214,7 @@ def jouer_une_fois(nom: str, moitie: int) -> Scenario:
 
 def scenario(nom: str, exchange: str) -> Scenario:
     """Le scénario où joue cet exchange."""
-    return jouer_une_fois(nom, TOUS.index(exchange) % 2)
+    return jouer_une_fois(nom, int(exchange in MOITIES[1]))
 
 
 # --- Ce qui est rendu est vrai ---
