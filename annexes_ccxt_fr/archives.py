@@ -1525,6 +1525,9 @@ class InteretDesArchives(_HistoireDesArchives):
     la date : un fichier que l'API sert encore lui est confronté ; d'un autre, les instants sont gardés tels qu'écrits.
     """
 
+    _servis: Sequence[Intervalle] = ()  # ce que l'API sert encore de ce qui est demandé
+    _dits: dict[int, Valeurs] | None = None
+
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, puis ce que ni eux ni l'API n'ont, puis les lots de l'API."""
         symbole = str(self._serie.marche["id"])
@@ -1534,6 +1537,7 @@ class InteretDesArchives(_HistoireDesArchives):
         bord = await self._bord(reste)
         sur = bord + bool(bord) * HEURE_MS  # le bord avance pendant la lecture
         a_lire = croiser(reste, [(0, sur)]) if self._source == AUTO else reste
+        self._servis, self._dits = oter(reste, [(0, sur)]), None
         periodes = await liasse.voulus(self._jours(a_lire))
         tels_quels = False
         async with contextlib.aclosing(dans_l_ordre(liasse.charger, periodes)) as feuilles:
@@ -1581,11 +1585,7 @@ class InteretDesArchives(_HistoireDesArchives):
         """Le fichier, à l'heure de l'API ; None si elle le dément. Tel qu'écrit là où elle ne sert plus rien."""
         if not recents or not feuille.lignes:
             return feuille
-        dits: dict[int, Valeurs] = {}
-        async with contextlib.aclosing(self._histoire.lots(recents)) as lots:
-            async for lot in lots:
-                valeurs = zip(*(lot.lignes[nom].to_pylist() for nom in ("amount", "value")), strict=True)
-                dits |= dict(zip(instants_de(lot.lignes), valeurs, strict=True))
+        dits = await self._dits_de_l_api()
         for decalage in (0, METRICS_MS):
             decalees = {instant + decalage: valeurs for instant, valeurs in feuille.lignes.items()}
             lues = _parmi(self._sur_la_grille(decalees), recents)
@@ -1595,6 +1595,17 @@ class InteretDesArchives(_HistoireDesArchives):
                 return feuille._replace(lignes=decalees, faux=[instant + decalage for instant in feuille.faux])
         journal.warning("Archives : %s écarté : il diffère de l'API.", cle)
         return None
+
+    async def _dits_de_l_api(self) -> Mapping[int, Valeurs]:
+        """Ce qu'elle rend de tout ce qu'elle sert encore : lu une fois, et non à chaque fichier."""
+        if self._dits is None:
+            dits: dict[int, Valeurs] = {}
+            async with contextlib.aclosing(self._histoire.lots(self._servis)) as lots:
+                async for lot in lots:
+                    valeurs = zip(*(lot.lignes[nom].to_pylist() for nom in ("amount", "value")), strict=True)
+                    dits |= dict(zip(instants_de(lot.lignes), valeurs, strict=True))
+            self._dits = dits
+        return self._dits
 
     def _sur_la_grille(self, lignes: Mapping[int, Valeurs]) -> dict[int, Valeurs]:
         return {instant: v for instant, v in lignes.items() if self._serie.timeframe.est_sur_grille(instant)}

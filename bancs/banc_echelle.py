@@ -1,10 +1,13 @@
-"""Trois exchanges et cinq cents symboles à la fois, pannes au hasard : `python bancs/banc_echelle.py [--duree S]`.
+"""Une heure de marché, trois exchanges, cinq cents symboles, des pannes au hasard : `python bancs/banc_echelle.py`.
+
+L'heure est jouée six fois trop vite : dix minutes, une ou deux de plus pour juger ; une exécution qui n'aurait pas fini
+trois minutes après son heure est tuée, et c'est une perte.
 
 Face à l'exchange embarqué, dans ce processus ; trois exécutions de la ligne de commande (binance, okx, kraken) suivent
 les trades de leurs symboles. À la fin, chaque sortie est comparée à l'oracle : ce que la fiche dit couvert est écrit,
 une fois et juste. Code 1 si une donnée couverte a manqué, fut doublée ou fausse.
 
-`--symboles` : en tout ; `--acceleration` : minutes de marché par minute réelle (60 : une heure en une minute, plus que
+`--heures` : de marché ; `--symboles` : en tout ; `--acceleration` : minutes de marché par minute réelle (60, plus que
 deux cœurs n'en supportent à cette échelle) ; `--pannes` : par minute réelle et par exchange.
 """
 
@@ -33,6 +36,7 @@ from bourse_locale import Bourse, Marche, Panne  # noqa: E402
 EXCHANGES = ("binance", "okx", "kraken")
 DEPART = 1_767_225_630_000  # 2026-01-01T00:00:30Z
 TIC_S = 0.01
+RETARD_MAX_S = 180.0  # qu'une exécution peut prendre à finir, durée écoulée
 
 
 @dataclass
@@ -84,14 +88,20 @@ def frapper(bourse: Bourse, suivi: Suivi, alea: random.Random) -> str:
     return nature
 
 
-def suivre(bourse: Bourse, suivis: list[Suivi], pannes_par_min: float, alea: random.Random) -> collections.Counter[str]:
-    """Jusqu'à ce que tous aient fini : relève chaque seconde, frappe au hasard ; rend les pannes."""
+def suivre(
+    bourse: Bourse, suivis: list[Suivi], duree_s: float, pannes_par_min: float, alea: random.Random
+) -> collections.Counter[str]:
+    """Jusqu'à ce que tous aient fini, ou soient tués : relève chaque seconde, frappe au hasard ; rend les pannes."""
     frappees: collections.Counter[str] = collections.Counter()
+    fin = time.monotonic() + duree_s + RETARD_MAX_S
     while vivants := [suivi for suivi in suivis if suivi.processus.poll() is None]:
         for suivi in vivants:
             suivi.relever()
             if alea.random() < pannes_par_min / 60:
                 frappees[frapper(bourse, suivi, alea)] += 1
+        if time.monotonic() > fin:
+            for suivi in vivants:
+                suivi.processus.kill()
         time.sleep(1.0)
     return frappees
 
@@ -142,7 +152,7 @@ def mesurer(bourse: Bourse, suivi: Suivi) -> list[Mesure]:
             "manquants parmi les couverts, doublés, faux ; trous",
             ", ".join(map(str, fautes.values())) + f" ; {comptes['trous']}",
             "0, 0, 0",
-            perte=any(fautes.values()),
+            perte=any(fautes.values()) or suivi.processus.returncode not in (0, 3),
         ),
         Mesure(
             f"… mémoire des deuxième et dernier tiers ; CPU par ligne ; {len(suivi.memoire_mo)} s",
@@ -156,19 +166,20 @@ def mesurer(bourse: Bourse, suivi: Suivi) -> list[Mesure]:
 def principal() -> int:
     """Lance, suit, juge."""
     analyseur = argparse.ArgumentParser(description=__doc__)
-    analyseur.add_argument("--duree", type=float, default=3600.0, help="secondes réelles")
+    analyseur.add_argument("--heures", type=float, default=1.0, help="de marché")
     analyseur.add_argument("--symboles", type=int, default=500)
-    analyseur.add_argument("--acceleration", type=float, default=1.0)
-    analyseur.add_argument("--pannes", type=float, default=1.0, help="par minute et par exchange")
+    analyseur.add_argument("--acceleration", type=float, default=6.0)
+    analyseur.add_argument("--pannes", type=float, default=4.0, help="par minute et par exchange")
     analyseur.add_argument("--graine", type=int, default=1)
     choix = analyseur.parse_args()
     alea, mesures = random.Random(choix.graine), []
+    duree_s = 3600 * choix.heures / choix.acceleration
     par_exchange = -(-choix.symboles // len(EXCHANGES))
     bourse = Bourse(EXCHANGES, Marche(choix.graine), limites=False, maintenant_ms=DEPART,
                     acceleration=choix.acceleration, nombre_marches=2 * par_exchange)  # fmt: skip
     with tempfile.TemporaryDirectory() as dossier, bourse.en_fil():
-        suivis = [lancer(bourse, nom, par_exchange, choix.duree, Path(dossier)) for nom in EXCHANGES]
-        frappees = suivre(bourse, suivis, choix.pannes, alea)
+        suivis = [lancer(bourse, nom, par_exchange, duree_s, Path(dossier)) for nom in EXCHANGES]
+        frappees = suivre(bourse, suivis, duree_s, choix.pannes, alea)
         for suivi in suivis:
             mesures += mesurer(bourse, suivi)
             if suivi.processus.returncode not in (0, 3):

@@ -344,7 +344,8 @@ CONSEILS = """## À savoir
 - DuckDB affiche un instant dans le fuseau de la session, et `date_trunc('day', …)` ou `::date` y coupent les jours :
   `SET TimeZone = 'UTC'` d'abord. fastparquet le rend sans fuseau (c'est de l'UTC), pandas et polars en texte depuis
   un CSV.
-- pandas garde l'unité du fichier (ms en Parquet, µs en CSV) : `.dt.as_unit("ms")` avant d'en faire des entiers.
+- pandas garde l'unité du fichier (ms en Parquet, µs en CSV) : `.dt.as_unit("ms")` avant d'en faire des entiers, ou
+  d'en réunir de deux fichiers (`concat` en ferait des objets).
 - Un volume vide (mark, index) n'est pas zéro : pandas et polars le somment en `0.0`. `sum(min_count=1)`, ou
   `pl.when(pl.col("volume").count() > 0).then(pl.col("volume").sum())`, le laissent vide.
 - La clôture d'une bougie faite de trades : plusieurs tombent dans la même milliseconde, et

@@ -877,9 +877,11 @@ def test_l_interet_ouvert_est_celui_de_l_api(depot: Bourse, timeframe: str) -> N
     """Là où l'un et l'autre le servent ; `auto` n'ouvre alors aucun fichier."""
     demande = {**INTERET, "timeframe": timeframe, "date_debut": "2024-02-20T00:30Z", "date_fin": "2024-02-24T07:00Z"}
     attendus = lire_les_releves(depot, "api", **demande)
+    par_api = depot.compter("openInterestHist")
     table = lire_les_releves(depot, **demande)
 
     assert table.equals(attendus)
+    assert depot.compter("openInterestHist") <= 3 * par_api  # confrontés en une lecture, et non jour par jour
     assert table.num_rows >= 4
     assert servis(depot, "daily/metrics")
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
+import itertools
 import json
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.compute as pc
 import pytest
 from aiohttp import web
-from bourses_tierces_flux import BASES, FLUX, Tiers, TradeLu, ouvrir, tiers_de
+from bourses_tierces_flux import BASES, DEPART_MS, FLUX, FluxTiers, Tiers, TradeLu, ouvrir, tiers_de
 
 import module_ccxt_fr_v2 as m
 from bourse_locale.pannes import Panne
@@ -31,14 +32,17 @@ if TYPE_CHECKING:
 
 MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
-A_PART = {"bithumb", "ndax", "alpaca", "luno", "mexc", "mexc_swap", "bitopro"}  # une façon à eux, un test à eux
-TOUS = sorted(set(FLUX) - A_PART)
-MOITIES = [TOUS[::2], TOUS[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
+A_PART = {"bithumb", "ndax", "alpaca", "luno", "mexc", "mexc_swap", "bitopro",
+          "coinbaseexchange"}  # une façon à eux, un test à eux
+RANGES = sorted(set(FLUX) - A_PART)
+MOITIES = [RANGES[::2], RANGES[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
+TOUS = [*MOITIES[0], *MOITIES[1]]  # une moitié d'affilée : quatre processus ne rejouent pas chacun les deux
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
     "agregat": {"stream": "trades", "trades_vers_ohlcv": True},
     "carnet": {"stream": "orderbook", "profondeur": 5},
+    "ticker": {"stream": "ticker"},
 }
 SANS_RELECTURE = ("hyperliquid",)  # pas de trades par REST
 DERNIERS_SEULEMENT = {"kucoin": 100, "htx": 2000, "htx_swap": 2000, "hyperliquid": 10,
@@ -117,10 +121,11 @@ def jouer(
     modes: tuple[str, ...],
     noms: list[str],
     vide: float = 0.1,
+    acceleration: float = ACCELERATION,
     **options: Any,
 ) -> Scenario:
     """Ces exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
-    with ouvrir(*noms, acceleration=ACCELERATION, vide=vide).en_fil() as bourse:
+    with ouvrir(*noms, acceleration=acceleration, vide=vide).en_fil() as bourse:
         releves: Scenario = {}
 
         async def suivre(cas: Cas) -> None:
@@ -209,17 +214,18 @@ def jouer_une_fois(nom: str, moitie: int) -> Scenario:
 
 def scenario(nom: str, exchange: str) -> Scenario:
     """Le scénario où joue cet exchange."""
-    return jouer_une_fois(nom, TOUS.index(exchange) % 2)
+    return jouer_une_fois(nom, int(exchange in MOITIES[1]))
 
 
 # --- Ce qui est rendu est vrai ---
 
 
-def bougies_exactes(releve: Releve, au_moins: int, *, sans_vides: bool = False) -> None:
-    """Mêmes minutes, mêmes prix, même unité de volume que le REST ; rien ne manque."""
+def bougies_exactes(releve: Releve, au_moins: int, *, sans_vides: bool = False, code: str = "1m") -> None:
+    """Mêmes ouvertures, mêmes prix, même unité de volume que le REST ; rien ne manque."""
     lues = releve.bougies()
     assert len(lues) >= au_moins
-    attendues = releve.tiers.simulateurs[releve.base].attendu("1m", int(lues[0][0]), int(lues[-1][0]) + MINUTE)
+    fin = m.Timeframe.lire(code).avancer(int(lues[-1][0]), 1)
+    attendues = releve.tiers.simulateurs[releve.base].attendu(code, int(lues[0][0]), fin)
     attendues = [ligne for ligne in attendues if ligne[5] or not sans_vides]
     assert [ligne[0] for ligne in lues] == [ligne[0] for ligne in attendues]
     assert lues == [pytest.approx(ligne, rel=1e-9) for ligne in attendues]
@@ -300,7 +306,7 @@ def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
 
 
 JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
-SANS_HEURE = ("bitstamp", "phemex", "ndax")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
+SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
 
 
 @functools.cache
@@ -347,6 +353,39 @@ def test_un_abonnement_qui_remplace_le_precedent_laisse_chacun_a_sa_connexion(
     assert sum("suivi par une autre connexion" in ligne for ligne in caplog.messages) == 1
 
 
+def impossibles(monkeypatch: pytest.MonkeyPatch, *classes: type[FluxTiers]) -> None:
+    """Toutes les trames du second marché portent des lignes impossibles : prix nuls, haut sous le bas."""
+
+    def abimer(redigee: Any) -> Any:
+        champs = {"price": "0", "px": "0", "h": "1", "l": "2"}
+        if isinstance(redigee, list):
+            return [abimer(element) for element in redigee]
+        if isinstance(redigee, dict):
+            return {nom: champs[nom] if nom in champs else abimer(valeur) for nom, valeur in redigee.items()}
+        return redigee
+
+    for classe, methode in itertools.product(classes, ("trades", "une_bougie")):
+        if methode in vars(classe):
+            vraie = getattr(classe, methode)
+
+            def rediger(soi: Any, abonnement: Any, *reste: Any, vraie: Any = vraie) -> Any:
+                redigee = vraie(soi, abonnement, *reste)
+                return abimer(redigee) if abonnement.instrument.base == "BBB" else redigee
+
+            monkeypatch.setattr(classe, methode, rediger)
+
+
+def test_un_marche_dont_toutes_les_lignes_sont_refusees_est_lu_par_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Il parle, mais rien n'en est écrit : le REST dit tout, ou c'est un trou ; l'autre n'en souffre pas."""
+    impossibles(monkeypatch, FLUX["gate"], FLUX["hyperliquid"])
+    releves = jouer(5.0, rien, ("trades", "bougies"), ["gate", "hyperliquid"], silence=60.0)
+    for nom in ("gate", "hyperliquid"):
+        trades_exacts(releves[nom, "trades", "AAA"], au_moins=3)
+        exige_du_rest(releves[nom, "trades", "BBB"])
+        for base in BASES:
+            bougies_exactes(releves[nom, "bougies", base], au_moins=1)
+
+
 @functools.cache
 def a_sa_facon(nom: str, mode: str) -> Scenario:
     """Quelques minutes sans panne d'un exchange à part ; sans minute vide, que leur REST ne prouve pas tous."""
@@ -355,23 +394,24 @@ def a_sa_facon(nom: str, mode: str) -> Scenario:
 
 @pytest.fixture
 def _avec_cles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deux classes en exigent, même pour ce qui est public."""
-    for nom in ("ALPACA", "LUNO"):
+    """Trois classes en exigent, même pour ce qui est public (coinbaseexchange, pour ses carnets)."""
+    for nom in ("ALPACA", "LUNO", "COINBASEEXCHANGE"):
         monkeypatch.setenv(f"{nom}_API_KEY", "cle")
-        monkeypatch.setenv(f"{nom}_API_SECRET", "secret")
+        monkeypatch.setenv(f"{nom}_API_SECRET", "c2VjcmV0")
+        monkeypatch.setenv(f"{nom}_API_PASSWORD", "passe")
 
 
 @pytest.mark.usefixtures("_avec_cles")
 @pytest.mark.parametrize("nom", ["ndax", "alpaca"])
-def test_des_bougies_rangees_autrement_sont_exactes(nom: str) -> None:
+def test_des_bougies_rangees_autrement_sont_exactes(nom: str, caplog: pytest.LogCaptureFixture) -> None:
     """Ndax récrit sa liste et somme les volumes ; alpaca range un cache sans timeframe."""
     for base in BASES:
         releve = a_sa_facon(nom, "bougies")[nom, "bougies", base]
-        if nom not in SANS_HEURE:
-            bougies_exactes(releve, au_moins=2)
+        bougies_exactes(releve, au_moins=2)
         vraies = {ligne[0]: ligne for ligne in releve.tiers.simulateurs[base].attendu("1m", 0, 2**53)}
         assert releve.bougies(), "pas même celles du flux"
         assert releve.bougies() == [pytest.approx(vraies[int(ligne[0])], rel=1e-9) for ligne in releve.bougies()]
+    assert not [ligne for ligne in caplog.messages if "flux coupé" in ligne], "le REST les dirait seul"
 
 
 def test_un_sujet_de_trop_passe_sous_silence_a_sa_connexion() -> None:
@@ -396,6 +436,46 @@ def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
     for base in BASES:
         lots = a_sa_facon("bitopro", "carnet")["bitopro", "carnet", base].lots
         assert sum(lot.lignes.num_rows for lot in lots) >= 5
+
+
+@pytest.mark.parametrize(("code", "acceleration", "dit"), [
+    ("1s", 15.0, "ccxt garde le flux « ohlcv » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies"),
+    ("3m", 60.0, "watchOHLCV does not support3m candle"),
+])  # fmt: skip
+def test_un_seul_timeframe_a_un_canal(
+    code: str, acceleration: float, dit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Upbit suit des bougies d'une seconde, que sa classe ne range nulle part ; les autres sont faites des trades."""
+    releves = jouer(
+        7.0, rien, ("bougies",), ["upbit"], vide=0.0, acceleration=acceleration, timeframe=code, silence=30.0
+    )
+    for base in BASES:
+        bougies_exactes(releves["upbit", "bougies", base], au_moins=1, code=code)
+    assert sum(dit in ligne for ligne in caplog.messages) == 1
+
+
+def test_un_ticker_calme_n_est_pas_un_flux_mort(caplog: pytest.LogCaptureFixture) -> None:
+    """Coinbaseexchange n'en dit qu'à chaque trade ; entre deux, le REST a d'autres prix d'achat et de vente."""
+    releves = jouer(6.0, rien, ("ticker",), ["coinbaseexchange"], vide=0.9, silence=0.6)
+    for base in BASES:
+        releve = releves["coinbaseexchange", "ticker", base]
+        assert sum(lot.lignes.num_rows for lot in releve.lots) >= 1
+        assert releve.trous == []
+    assert not [ligne for ligne in caplog.messages if "flux coupé" in ligne]
+
+
+@pytest.mark.usefixtures("_avec_cles")
+def test_un_carnet_a_un_seul_cote_est_un_etat(caplog: pytest.LogCaptureFixture) -> None:
+    """Un marché suspendu n'a plus de vendeurs : son carnet est écrit, ce côté vide ; l'autre marché a les deux."""
+    releves = jouer(3.0, rien, ("carnet",), ["coinbaseexchange"], silence=60.0)
+    for base in BASES:
+        releve = releves["coinbaseexchange", "carnet", base]
+        lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]
+        assert len(lignes) >= 5
+        assert all(ligne["bids"] for ligne in lignes)
+        assert {bool(ligne["asks"]) for ligne in lignes} == {base == "AAA"}
+        assert releve.trous == []
+    assert not [ligne for ligne in caplog.messages if "flux coupé" in ligne]
 
 
 def test_le_dernier_etat_d_un_carnet_est_lu_meme_s_il_arrive_entre_deux_appels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,6 +537,35 @@ def lancer(bourse: Bourse, nom: str, sortie: Path, *mots: str) -> tuple[int, lis
         "--bilan", str(bilan), *mots,
     ])  # fmt: skip
     return code, json.loads(bilan.read_text(encoding="utf-8"))["series"]
+
+
+def test_des_lignes_toutes_refusees_sans_rest_rendent_trois(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hyperliquid ne sert pas ses trades par REST : de ce marché-là, tout est un trou."""
+    impossibles(monkeypatch, FLUX["hyperliquid"])
+    with vive("hyperliquid") as bourse:
+        code, series = lancer(bourse, "hyperliquid", tmp_path / "flux.csv", "--stream", "trades", "--duree", "3")
+    assert code == 3
+    assert [bool(serie["trous"]) for serie in series] == [False, True]
+    assert [serie["lignes_recues"] > 0 for serie in series] == [True, False]
+
+
+@pytest.mark.parametrize("nom", ["gate", "kucoin", "phemex", "hyperliquid"])
+def test_une_seance_sans_un_trade_n_est_pas_un_trou(nom: str, tmp_path: Path) -> None:
+    """Rien n'eut lieu : le dernier trade du REST est d'avant l'écoute, ou l'instantané du flux le redit."""
+    with ouvrir(nom, depart_ms=instant_calme(nom), acceleration=1.0).en_fil() as bourse:
+        code, series = lancer(bourse, nom, tmp_path / "flux.csv", "--stream", "trades", "--duree", "2")
+    assert [serie["trous"] for serie in series] == [[], []]
+    assert [serie["lignes_recues"] for serie in series] == [FLUX[nom].instantane_trades] * 2
+    assert code == 0
+
+
+def instant_calme(nom: str, duree_ms: int = 60_000) -> int:
+    """D'où partir pour qu'aucun des deux marchés n'ait un trade de sitôt."""
+    tiers = tiers_de(ouvrir(nom), nom)
+    for depart in range(DEPART_MS, DEPART_MS + 12 * HEURE, 5_000):
+        if not any(tiers.trades_attendus(base, depart - 1000, depart + duree_ms) for base in BASES):
+            return depart
+    raise AssertionError("aucun moment calme")
 
 
 @pytest.mark.parametrize(("nom", "format_"), [("gate", "csv"), ("hyperliquid", "parquet")])

@@ -477,7 +477,7 @@ def test_la_premiere_bougie_n_est_jamais_rendue_telle_quelle() -> None:
         lances = sans_rattrapage(fil)
         for minute in range(4):
             connexion.heure = T0 + minute * MINUTE + 10_000
-            fil.recevoir(bougie(minute), 0)
+            fil.recevoir([bougie(minute)], 0)
             assert instants(fil.collecter(connexion.heure)) == [m_ for m_ in [minute - 1] if m_ >= 1]
         assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
         assert lances  # la minute 0
@@ -494,7 +494,7 @@ def test_une_bougie_close_par_l_horloge_puis_une_coupure_n_est_plus_crue() -> No
         sans_rattrapage(fil)
         for minute in (0, 1, 2):
             connexion.heure = T0 + minute * MINUTE + 10_000
-            fil.recevoir(bougie(minute), 0)
+            fil.recevoir([bougie(minute)], 0)
             fil.collecter(connexion.heure)
         connexion.heure = T0 + 3 * MINUTE + 2_000
         assert fil.echeance() == connexion.heure
@@ -510,9 +510,9 @@ def test_une_bougie_n_est_close_par_l_horloge_qu_apres_la_grace() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilBougies, connexion)
         sans_rattrapage(fil)
-        fil.recevoir(bougie(0), 0)
+        fil.recevoir([bougie(0)], 0)
         connexion.heure = T0 + MINUTE + 10
-        fil.recevoir(bougie(1), 0)
+        fil.recevoir([bougie(1)], 0)
         fil.collecter(connexion.heure)
         assert instants(fil.collecter(T0 + 2 * MINUTE + 1_999)) == []
         assert instants(fil.collecter(T0 + 2 * MINUTE + 2_000)) == [1]
@@ -529,11 +529,11 @@ def test_une_revision_apres_la_cloture_fait_relire_la_bougie() -> None:
         sans_rattrapage(fil)
         for minute in (0, 1, 2, 3):
             connexion.heure = T0 + minute * MINUTE + 10_000
-            fil.recevoir(bougie(minute, 5.0), 0)
+            fil.recevoir([bougie(minute, 5.0)], 0)
             fil.collecter(connexion.heure)
-        fil.recevoir(bougie(2, 5.0), 0)
+        fil.recevoir([bougie(2, 5.0)], 0)
         assert fil.fiche.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
-        fil.recevoir(bougie(1, 6.0), 0)
+        fil.recevoir([bougie(1, 6.0)], 0)
         assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
         assert instants(fil.collecter(connexion.heure)) == []
         assert fil.compteurs.retards == 1
@@ -548,10 +548,10 @@ def test_un_volume_qui_recule_rend_la_bougie_douteuse() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilBougies, connexion)
         sans_rattrapage(fil)
-        fil.recevoir(bougie(0), 0)
+        fil.recevoir([bougie(0)], 0)
         for minute, volume in ((1, 2.0), (1, 5.0), (1, 3.0), (2, 1.0), (3, 1.0)):
             connexion.heure = T0 + minute * MINUTE + 10_000
-            fil.recevoir(bougie(minute, volume), 0)
+            fil.recevoir([bougie(minute, volume)], 0)
         assert instants(fil.collecter(connexion.heure)) == [2]
 
     a_la_main(essai)
@@ -564,7 +564,7 @@ def test_une_bougie_du_futur_ne_clot_pas_celle_en_cours() -> None:
         sans_rattrapage(fil)
         connexion.heure = T0 + MINUTE + 10_000
         for minute in (0, 1, 30):
-            fil.recevoir(bougie(minute), 0)
+            fil.recevoir([bougie(minute)], 0)
         assert fil.collecter(connexion.heure) == []
 
     a_la_main(essai)
@@ -578,7 +578,7 @@ def test_sans_rest_ce_qui_manque_est_un_trou() -> None:
         fil = ouvrir_fil(m.FilBougies, connexion)
         for minute in (0, 1, 2):
             connexion.heure = T0 + minute * MINUTE + 10_000
-            fil.recevoir(bougie(minute), 0)
+            fil.recevoir([bougie(minute)], 0)
             fil.collecter(connexion.heure)
         fil.collecter(connexion.heure)
         assert fil.fiche.trous == [m.Trou(T0, T0 + MINUTE, m.HORS_FENETRE_API)]
@@ -591,7 +591,7 @@ def nourrir(fil: Any, *numeros_instants: tuple[int, int]) -> None:
     """Donne des trades à un fil, à leur heure."""
     for numero, instant in numeros_instants:
         fil.connexion.heure = max(fil.connexion.heure, T0 + instant)
-        fil.recevoir(brut(numero, T0 + instant), T0 + instant)
+        fil.recevoir([brut(numero, T0 + instant)], T0 + instant)
 
 
 def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
@@ -621,7 +621,7 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
         sans_rattrapage(fil)
         for minute in range(3):
             connexion.heure = T0 + minute * MINUTE + 1
-            fil.recevoir([T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0], connexion.heure)
+            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
         rendus = fil.collecter(connexion.heure)
         connexion.heure = T0 + 60 * MINUTE
         fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
@@ -685,7 +685,7 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
         fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
         nourrir(fil, (1, 1_000), (2, 61_000))
-        fil.recevoir(brut(3, T0 + 60 * MINUTE), 0)
+        fil.recevoir([brut(3, T0 + 60 * MINUTE)], 0)
         nourrir(fil, (4, 62_000), (5, 121_000), (6, 181_000), (7, 241_000))
         assert instants(fil.collecter(fil.connexion.heure)) == [2, 3]
         assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 4 * MINUTE)]
@@ -724,7 +724,7 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
         sans_rattrapage(fil)
         for _ in range(2):
-            fil.recevoir({**brut(0, T0), "id": None}, T0)
+            fil.recevoir([{**brut(0, T0), "id": None}], T0)
         (rendu,) = fil.collecter(T0)
         assert rendu.lignes["id"].to_pylist() == [f"~{T0}-buy-10.0-1.0-0", f"~{T0}-buy-10.0-1.0-1"]
 
@@ -804,7 +804,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
         for numero in range(1, 41):
             connexion.heure = T0 + numero * 1_000
             connexion.pages = [m.ErreurTemporaire("502")]
-            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}, 0)
+            fil.recevoir([{**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}], 0)
             fil.collecter(connexion.heure)
             await fil.rattraper()
         assert len(fil._lacunes) <= 3
@@ -943,7 +943,7 @@ def test_des_trades_recus_par_paquets_sont_des_suites() -> None:
         await suivre_en_perdant(fil, (1,))
         for numeros in ((2, 3), (4,), (10,)):
             fil.connexion.heure = T0 + numeros[-1] * 1_000
-            fil.recevoir_toutes([trade(n, T0 + n * 1_000) for n in numeros], T0)
+            fil.recevoir([trade(n, T0 + n * 1_000) for n in numeros], T0)
         await suivre_en_perdant(fil, (11,))
         assert fil.fiche.trous == [m.Trou(T0 + 4_000, T0 + 9_000, m.HORS_FENETRE_API)]
 
@@ -1049,7 +1049,7 @@ def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
         await naitre(fil, 1)
         for ident, instant in (("2-3", 2_000), ("6-8", 8_000), ("9", 9_000)):
             fil.connexion.heure = T0 + instant
-            fil.recevoir({**brut(0, T0 + instant), "id": ident}, 0)
+            fil.recevoir([{**brut(0, T0 + instant), "id": ident}], 0)
         fil._grace_s = 0.0
         servir(fil.connexion, *range(1, 10))
         fil.collecter(fil.connexion.heure)
@@ -1143,12 +1143,12 @@ def test_des_trades_a_confirmer_ne_sont_couverts_qu_une_fois_confirmes() -> None
         fil = ouvrir_fil(m.FilTrades, connexion)
         servis = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(4)]
         connexion.heure, connexion.pages = T0 + 1_000, [servis[:2]]
-        fil.recevoir(servis[1], 0)
+        fil.recevoir([servis[1]], 0)
         await fil.rattraper()
         for numero in (1, 2, 3):
             connexion.heure = T0 + numero * 1_000
             connexion.pages = [m.ErreurTemporaire("502")]
-            fil.recevoir({**brut(numero, connexion.heure), "id": f"{numero}-uuid"}, 0)
+            fil.recevoir([{**brut(numero, connexion.heure), "id": f"{numero}-uuid"}], 0)
             fil.collecter(connexion.heure)
             # Au troisième, le REST est demandé, et muet.
             assert fil.fiche.couverts == [(T0 + 1_000, T0 + 1_001)] * (numero > 1)
@@ -1226,7 +1226,7 @@ def test_un_trade_du_futur_attend_puis_est_laisse_au_rest() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
         await naitre(fil, 1, 2)
-        fil.recevoir(brut(3, T0 + m.HEURE_MS), T0)
+        fil.recevoir([brut(3, T0 + m.HEURE_MS)], T0)
         assert ids(fil.collecter(fil.connexion.heure)) == []
         assert fil.doute
         fil._horloge = lambda: 10.0**9
@@ -1244,7 +1244,7 @@ def test_un_trade_du_futur_attend_puis_est_laisse_au_rest() -> None:
 def test_un_trade_impossible_est_compte_et_ecarte(impossible: dict[str, Any]) -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil.recevoir({**brut(1, T0), **impossible}, T0)
+        fil.recevoir([{**brut(1, T0), **impossible}], T0)
         assert fil.collecter(T0) == []
         assert fil.compteurs.impossibles == 1
 
@@ -1262,7 +1262,7 @@ def test_un_ticker_sans_horodatage_prend_l_instant_de_reception() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTicker, connexion)
-        fil.recevoir(ticker(10.0, None), T0 + 900 * m.JOUR_MS)
+        fil.recevoir([ticker(10.0, None)], T0 + 900 * m.JOUR_MS)
         (rendu,) = fil.collecter(T0)
         assert m.instants_de(rendu.lignes) == [T0]
         assert fil.fiche.horodatage == "reception"
@@ -1274,7 +1274,7 @@ def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         for instant, prix in ((1, 10.0), (2, 10.0), (3, 11.0), (4, float("nan"))):
-            fil.recevoir(ticker(prix, T0 + instant), T0)
+            fil.recevoir([ticker(prix, T0 + instant)], T0)
         (rendu,) = fil.collecter(T0)
         assert rendu.lignes["last"].to_pylist() == [10.0, 11.0]
         assert fil.recus == 2
@@ -1305,7 +1305,7 @@ def test_des_tickers_rendus_en_desordre_sont_ranges_a_leur_place(suffixe: str, t
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         with creer(tmp_path / f"t{suffixe}", m.TICKER, flux=True) as ecrivain:
             for instant, prix in ((5, 1.0), (5, 2.0), (9, 3.0), (7, 4.0), (9, 5.0)):
-                fil.recevoir(ticker(prix, T0 + instant), T0)
+                fil.recevoir([ticker(prix, T0 + instant)], T0)
                 for rendu in fil.collecter(T0):
                     ecrivain.ecrire(rendu, fil.fiche)
             ecrivain.finir()
@@ -1321,7 +1321,7 @@ def test_deux_etats_du_meme_instant_ne_repetent_pas_la_ligne_d_avant() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         for instant, prix in ((0, 1.0), (1, 2.0), (1, 1.0)):
-            fil.recevoir(ticker(prix, T0 + instant), T0)
+            fil.recevoir([ticker(prix, T0 + instant)], T0)
         (rendu,) = fil.collecter(T0)
         assert rendu.lignes["last"].to_pylist() == [1.0]
 
@@ -1334,11 +1334,11 @@ def test_deux_coupures_d_un_ticker_sont_deux_trous() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         fil.connexion.heure = T0 + 10_000
-        fil.recevoir(ticker(1.0, T0), T0)
+        fil.recevoir([ticker(1.0, T0)], T0)
         fil.collecter(T0)
         for rang in (1, 2):
             fil.rompre()
-            fil.recevoir(ticker(1.0 + rang, T0 + rang * 1_000), T0)
+            fil.recevoir([ticker(1.0 + rang, T0 + rang * 1_000)], T0)
         fil.collecter(T0)
         assert [t.raison for t in fil.fiche.trous] == [m.HORS_FENETRE_API] * len(fil.fiche.trous)
         assert [(t.debut - T0, t.fin - T0) for t in fil.fiche.trous] in ([(1, 1_000), (1_001, 2_000)], [(1, 2_000)])
@@ -1355,10 +1355,10 @@ def carnet(bid: float, ask: float, instant: int | None = T0) -> dict[str, Any]:
 def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: float) -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
-        fil.recevoir(carnet(bid, ask), T0)
+        fil.recevoir([carnet(bid, ask)], T0)
         assert fil.collecter(T0) == []
         assert (fil.compteurs.carnets_ecartes, fil.croises, fil.recus) == (1, 1, 0)
-        fil.recevoir(carnet(9.0, 10.0), T0)
+        fil.recevoir([carnet(9.0, 10.0)], T0)
         assert fil.croises == 0
 
     a_la_main(essai)
@@ -1370,8 +1370,8 @@ def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) 
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
-        fil.recevoir({"timestamp": T0, "nonce": 1, "bids": [], "asks": []}, T0)
-        fil.recevoir({"timestamp": T0, "nonce": 2, "bids": bids, "asks": asks}, T0)
+        fil.recevoir([{"timestamp": T0, "nonce": 1, "bids": [], "asks": []}], T0)
+        fil.recevoir([{"timestamp": T0, "nonce": 2, "bids": bids, "asks": asks}], T0)
         (rendu,) = fil.collecter(T0)
         assert [len(rendu.lignes[cote].to_pylist()[0]) for cote in ("bids", "asks")] == [len(bids), len(asks)]
         servi = {"timestamp": None, "nonce": None, "bids": bids, "asks": asks}
@@ -1392,7 +1392,7 @@ def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
-        fil.recevoir({**ticker(10.0, T0), "bid": 9.0, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        fil.recevoir([{**ticker(10.0, T0), "bid": 9.0, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}], T0)
         servi = {**ticker(10.0, T0 + 60_000), "bid": 9.5, "ask": 11.0, "baseVolume": 4.0}
 
         async def servir_le_ticker(*_: Any) -> dict[str, Any]:
@@ -1403,7 +1403,7 @@ def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
         servi["last"] = 10.5
         assert await fil.a_bouge()
         servi["last"] = 10.0
-        fil.recevoir({**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}, T0)
+        fil.recevoir([{**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}], T0)
         assert await fil.a_bouge(), "celui-ci le dit seul : il l'aurait dit"
 
     a_la_main(essai)
@@ -1434,7 +1434,7 @@ def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
         fil = ouvrir_fil(m.FilTicker, connexion)
         fil.ecouter()
         connexion.heure = T0 + 5_000
-        fil.recevoir(ticker(10.0, T0 + 5_000), 0)
+        fil.recevoir([ticker(10.0, T0 + 5_000)], 0)
         fil.collecter(connexion.heure)
         fil.conclut = True
         fil.rompre()

@@ -168,7 +168,7 @@ class Jeu:
         if trades and self.faux:
             self.faux, trades = False, [trades[0]._replace(timestamp=trades[0].timestamp + AVANCE_MS), *trades[1:]]
         if trades:
-            self.fil.recevoir_toutes([m.trade_de(self.marche.dire(trade), 0) for trade in trades], self.marche.heure)
+            self.fil.recevoir([m.trade_de(self.marche.dire(trade), 0) for trade in trades], self.marche.heure)
 
     def avancer(self, duree: int, redits: int, tus: int = 0) -> None:
         """Le temps passe, et le flux dit ce qui a lieu, en redisant parfois ; il meurt avant d'avoir dit les `tus`."""

@@ -1,21 +1,26 @@
 """Quoi que fasse un flux de bougies, ce qui est écrit est ce que dit le REST, une fois relu ; le reste est en trou.
 
 L'oracle est le marché. Le fil est le vrai, et l'histoire qu'il relit aussi ; seules la connexion et l'horloge sont
-tenues ici : coupures, trames perdues, doublées, en retard, dépassées, REST en panne.
+tenues ici : coupures, trames perdues, doublées, en retard, dépassées, instants faux, révisions d'après la clôture,
+signaux et relances, REST en panne ou en retard.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 MINUTE = 60_000
 T0 = 1_704_459_600_000
@@ -32,8 +37,11 @@ class Marche:
     relisible: bool = True
     heure: int = T0 + 1
     pannes: int = 0
+    revisee: bool = False  # une bougie au moins le fut
+    retard: int = 0  # son REST répond comme il l'aurait fait il y a ce temps
     particularite: m.Particularite = field(default_factory=m.Particularite)
     requetes: int = 0
+    avance_douteuse_ms: int = 0  # l'heure est connue
 
     def __post_init__(self) -> None:
         horloge = m.Horloge()  # celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas)
@@ -54,11 +62,27 @@ class Marche:
         prix = [100.0 + minute + volume for volume in passes]
         return T0 + minute * MINUTE, prix[0], max(prix), min(prix), prix[-1], sum(passes) * facteur
 
-    def toutes(self, facteur: float = 1.0) -> list[tuple[float, ...]]:
+    def toutes(self, heure: int | None = None) -> list[tuple[float, ...]]:
         """Les bougies closes, et celle en cours."""
-        minutes = range(-30, (self.heure - T0) // MINUTE + 1)
-        lues = (self._ancienne(n) if n < 0 else self.bougie(n, self.heure, facteur) for n in minutes)
+        heure = heure or self.heure
+        minutes = range(-30, (heure - T0) // MINUTE + 1)
+        lues = (self._ancienne(n) if n < 0 else self.bougie(n, heure) for n in minutes)
         return [bougie for bougie in lues if bougie]
+
+    def vraies(self) -> dict[int, tuple[float, ...]]:
+        """Ouverture -> valeurs."""
+        return {int(bougie[0]): bougie[1:] for bougie in self.toutes()}
+
+    def tomber(self) -> None:
+        """La prochaine requête échouera."""
+        self.pannes += 1
+
+    def reviser(self) -> None:
+        """L'exchange corrige, aussitôt close, sa dernière bougie (kraken, le volume)."""
+        minute = (self.heure - T0) // MINUTE - 1
+        if 0 <= minute < len(self.tailles) and self.tailles[minute] and (self.heure - T0) % MINUTE < MINUTE // 3:
+            self.revisee = True
+            self.tailles[minute] = [*self.tailles[minute][:-1], self.tailles[minute][-1] + 10]
 
     @staticmethod
     def _ancienne(minute: int) -> tuple[float, ...]:
@@ -79,22 +103,28 @@ class Marche:
         if self.pannes:
             self.pannes -= 1
             raise m.ErreurTemporaire("502")
-        return [list(bougie) for bougie in self.toutes() if debut <= bougie[0] < fin]
+        return [list(bougie) for bougie in self.toutes(self.heure - self.retard) if debut <= bougie[0] < fin]
 
 
 class Jeu:
     """Un fil qu'on nourrit, coupe et relit ; ce qu'il a rendu."""
 
     def __init__(self, marche: Marche) -> None:
-        self.marche, self.fiche = marche, m.Fiche(CLE)
+        self.marche, self.fiche = marche, m.Fiche(CLE)  # celle de la sortie : le fil n'en a qu'une copie
         self.lignes: dict[int, tuple[float, ...]] = {}
         self.branche = self.infidele = False  # des trames se sont perdues, ou sont venues trop tard
         self.retenues: list[tuple[float, ...]] = []  # trames en retard
+        self.dits: dict[int, float] = {}  # ouverture -> le plus grand volume que l'écoute en ait dit
+        self.fil = self.ouvrir()
+
+    def ouvrir(self) -> m.FilBougies:
+        """Le fil d'une exécution neuve."""
         serie = m.Serie(CLE, {"type": "spot", "symbol": "AAA/USDT"}, UNE_MINUTE, 100)
-        connexion: Any = marche
-        self.fil = m.FilBougies(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=2_000)))
-        self.fil._horloge = lambda: self.marche.heure / 1000
-        self.fil._prochain_essai = 0.0
+        connexion: Any = self.marche
+        fil = m.FilBougies(connexion, serie, self.fiche.copie(), m.ReglagesFlux(m.Plage(grace_ms=2_000)))
+        fil._horloge = lambda: self.marche.heure / 1000
+        fil._prochain_essai = 0.0
+        return fil
 
     def abonner(self) -> None:
         """Une écoute commence, par l'état de la bougie en cours."""
@@ -110,27 +140,44 @@ class Jeu:
     def dire(self, etats: list[tuple[float, ...]]) -> None:
         """Le flux parle."""
         if self.branche and etats:
-            self.fil.recevoir_toutes(etats, self.marche.heure)
+            for instant, *_, volume in etats:
+                if instant <= self.marche.heure:
+                    self.dits[int(instant)] = max(self.dits.get(int(instant), 0.0), volume / self.marche.facteur)
+            self.fil.recevoir(etats, self.marche.heure)
 
     async def avancer(self, pas: int, sort: str) -> None:
         """Le temps passe, par dixièmes de minute ; chaque trame arrive, se perd, se double ou tarde."""
-        self.infidele |= sort in ("perdue", "tarde")
+        self.infidele |= sort in ("perdue", "tarde", "rien")
         for _ in range(pas):
             self.marche.heure += MINUTE // 10
             etats = self.etats(self.marche.heure - MINUTE // 10, self.marche.heure)
             if sort == "tarde":
                 self.retenues += etats
-            elif sort != "perdue":
+            elif sort not in ("perdue", "rien"):
                 self.dire([etat for etat in etats for _ in range(1 + (sort == "double"))])
             self.collecter()
             for _ in range(20):
                 await asyncio.sleep(0)  # une relecture court pendant que le flux parle
             self.collecter()
 
+    async def jusqu_a(self, reste: int, sort: str) -> None:
+        """Le temps passe, jusqu'à tant de dixièmes de la fin de la minute."""
+        await self.avancer((10 - reste - (self.marche.heure - T0) // (MINUTE // 10)) % 10, sort)
+
     def lacher(self) -> None:
         """Les trames en retard arrivent."""
         self.dire(self.retenues)
         self.retenues = []
+
+    def reviser(self, dite: bool) -> None:
+        """La bougie qui vient de se clore est corrigée ; le flux le dit, ou non."""
+        self.marche.reviser()
+        if dite:
+            self.dire(self.etats(self.marche.heure - MINUTE // 2, self.marche.heure)[:1])
+
+    def mentir(self) -> None:
+        """Une trame d'un instant futur."""
+        self.dire([(T0 + (self.marche.heure - T0) // MINUTE * MINUTE + 3 * MINUTE, 9.0, 9.0, 9.0, 9.0, 9.0)])
 
     def couper(self) -> None:
         """L'écoute meurt."""
@@ -140,13 +187,33 @@ class Jeu:
     def collecter(self) -> None:
         """Ce qui est sûr est écrit."""
         for lot in self.fil.collecter(self.marche.heure):
+            self.fiche.noter(lot.couverts, lot.trous)
             colonnes = zip(*(lot.lignes[nom].to_pylist() for nom in m.VALEURS_OHLCV), strict=True)
-            self.lignes |= dict(zip(m.instants_de(lot.lignes), colonnes, strict=True))
+            rendues = dict(zip(m.instants_de(lot.lignes), colonnes, strict=True))
+            assert self.marche.retard or all(ligne[-1] >= self.dits.get(i, 0.0) for i, ligne in rendues.items()), (
+                "rendue dans un état que le flux a dépassé"
+            )
+            douteuses = self.marche.retard or self.marche.revisee or self.infidele
+            assert douteuses or rendues.items() <= self.marche.vraies().items(), "fausse"
+            self.lignes |= rendues
 
     async def relire(self) -> None:
         """Le REST est interrogé."""
         await self.fil.rattraper()
         self.collecter()
+
+    async def signaler(self) -> None:
+        """Un signal : ce qui est sûr est écrit, plus rien n'est relu."""
+        self.collecter()
+        if self.branche:
+            self.couper()
+        await self.fil.arreter()
+        self.collecter()
+
+    async def relancer(self) -> None:
+        """Un signal, puis la même commande."""
+        await self.signaler()
+        self.fil = self.ouvrir()
 
     async def finir(self) -> None:
         """La durée est écoulée : après la grâce, ce qui manque est relu."""
@@ -160,56 +227,88 @@ class Jeu:
         self.collecter()
 
 
-GESTES = st.one_of(
+Geste = tuple[Any, ...]
+
+
+def vise(*gestes: Geste) -> st.SearchStrategy[list[Geste]]:
+    """Une suite de gestes où tout se joue à la clôture ; le hasard ne la trouverait pas."""
+    return st.just([("jusqu_a", 2, "vient"), *gestes])
+
+
+VISES = st.one_of(
+    vise(("avancer", 3, "perdue"), ("avancer", 5, "vient")),  # la fin de la minute est perdue
+    vise(("avancer", 3, "perdue"), ("avancer", 12, "rien")),  # et l'horloge la clôt
+    vise(("avancer", 3, "perdue"), ("avancer", 2, "rien"), ("relancer",), ("abonner",)),  # puis un signal
+    vise(("couper",), ("avancer", 3, "vient"), ("abonner",), ("avancer", 4, "vient")),  # une coupure à cheval
+    vise(("avancer", 3, "vient"), ("couper",), ("avancer", 1, "vient"), ("abonner",)),  # peu après la clôture
+    vise(("avancer", 3, "tarde"), ("avancer", 1, "vient"), ("lacher",), ("avancer", 5, "vient")),  # le désordre
+    vise(("avancer", 3, "vient"), ("reviser", True), ("avancer", 5, "vient")),
+    vise(("avancer", 3, "vient"), ("reviser", False), ("relire",), ("avancer", 5, "vient")),
+    vise(("couper",), ("avancer", 3, "vient"), ("relire",), ("reviser", False), ("abonner",), ("avancer", 25, "vient"),
+         ("avancer", 25, "vient")),  # relue trop tôt : le REST ne disait pas encore son dernier mot
+    vise(("avancer", 1, "tarde"), ("avancer", 1, "vient"), ("lacher",), ("avancer", 12, "rien")),  # dépassée
+    vise(("mentir",), ("avancer", 4, "vient")),
+    vise(("mentir",), ("mentir",), ("avancer", 3, "perdue"), ("relancer",), ("abonner",), ("avancer", 12, "vient")),
+    vise(("relire",), ("avancer", 3, "vient"), ("relire",), ("avancer", 8, "vient")),  # relue encore ouverte
+)  # fmt: skip
+SIMPLES = st.one_of(
     st.tuples(st.just("avancer"), st.integers(1, 25), st.sampled_from(("vient", "vient", "double", "perdue", "tarde"))),
-    st.tuples(st.sampled_from(("abonner", "couper", "lacher", "relire", "panne"))),
-)
+    st.tuples(st.sampled_from(("abonner", "couper", "lacher", "relire", "panne", "mentir", "relancer"))),
+).map(lambda geste: [geste])
+GESTES = st.lists(st.one_of(VISES, VISES, SIMPLES), max_size=9).map(lambda suites: list(itertools.chain(*suites)))
 
 
-CRUES = [("avancer", 25, "vient"), ("relire",)]
+CRUES: list[Geste] = [("avancer", 25, "vient"), ("relire",)]
 """De quoi voir le flux égal au REST : ses bougies sont désormais rendues sans l'attendre."""
 
-SUITE = [("avancer", 25, "vient"), ("avancer", 25, "vient")]
-SCENARIOS: dict[str, list[tuple[Any, ...]]] = {
+SUITE: list[Geste] = [("avancer", 25, "vient"), ("avancer", 25, "vient")]
+SCENARIOS: dict[str, list[Geste]] = {
     "une fin de minute perdue": [*CRUES, ("avancer", 16, "vient"), ("avancer", 9, "perdue"), *SUITE],
     "des trames dépassées": [*CRUES, ("avancer", 18, "vient"), ("avancer", 12, "tarde"), ("lacher",), *SUITE],
     "une coupure": [*CRUES, ("avancer", 16, "perdue"), ("couper",), ("avancer", 8, "vient"), ("abonner",), *SUITE],
 }
 
 
-async def jouer(marche: Marche, gestes: list[tuple[Any, ...]]) -> Jeu:
+async def jouer(marche: Marche, gestes: list[Geste]) -> Jeu:
     """Joue ces gestes, puis conclut."""
+    jeu = await jouer_sans_finir(marche, gestes)
+    await jeu.finir()
+    return jeu
+
+
+async def jouer_sans_finir(marche: Marche, gestes: list[Geste]) -> Jeu:
+    """Joue ces gestes."""
     jeu = Jeu(marche)
     jeu.abonner()
+    attendus: dict[str, Callable[..., Awaitable[None]]] = {
+        "avancer": jeu.avancer, "jusqu_a": jeu.jusqu_a, "relire": jeu.relire, "relancer": jeu.relancer,
+    }  # fmt: skip
+    directs: dict[str, Callable[..., None]] = {
+        "lacher": jeu.lacher, "mentir": jeu.mentir, "panne": marche.tomber, "reviser": jeu.reviser,
+    }  # fmt: skip
     for nom, *valeurs in gestes:
-        if nom == "avancer":
-            await jeu.avancer(*valeurs)
-        elif nom == "abonner" and not jeu.branche:
-            jeu.abonner()
-        elif nom == "couper" and jeu.branche:
-            jeu.couper()
-        elif nom == "lacher":
-            jeu.lacher()
-        elif nom == "relire":
-            await jeu.relire()
-        elif nom == "panne":
-            marche.pannes += 1
-    await jeu.finir()
+        if nom in attendus:
+            await attendus[nom](*valeurs)
+        elif nom in directs:
+            directs[nom](*valeurs)
+        elif jeu.branche != (nom == "abonner"):
+            jeu.abonner() if nom == "abonner" else jeu.couper()
     return jeu
 
 
 def juger(jeu: Jeu) -> None:
     """Le REST ayant répondu, chaque bougie est la sienne ; sinon, ce qui n'est pas écrit est un trou, ou à la fin."""
-    vraies = {int(bougie[0]): bougie[1:] for bougie in jeu.marche.toutes()}
+    vraies = jeu.marche.vraies()
     close = UNE_MINUTE.plancher(jeu.marche.heure - 2_000)
+    sure = UNE_MINUTE.plancher(jeu.marche.heure - 2_000 - jeu.marche.retard)  # le REST l'a dite close
     # Sans relecture, rien ne trahit une trame perdue ; mais de trames toutes venues, rien de faux ne peut sortir.
     juste = jeu.fil.echec is None if jeu.marche.relisible else not jeu.infidele
     assert set(jeu.lignes) <= {instant for instant in vraies if instant < close}, "inventée, ou pas encore close"
     if juste or not (jeu.infidele or jeu.marche.facteur != 1):
-        fausses = {i: (ligne, vraies[i]) for i, ligne in jeu.lignes.items() if ligne != vraies[i]}
+        fausses = {i: (ligne, vraies[i]) for i, ligne in jeu.lignes.items() if i < sure and ligne != vraies[i]}
         assert fausses == {}, "fausse après sa relecture"
     for instant in vraies:
-        if instant < T0 or instant >= close or instant in jeu.lignes:
+        if instant < T0 or instant >= sure or instant in jeu.lignes:
             continue
         couverte = any(debut <= instant < fin for debut, fin in jeu.fiche.couverts)
         en_trou = any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous)
@@ -231,14 +330,15 @@ def test_ce_qui_est_ecrit_est_le_marche_ou_un_trou(
     @settings(max_examples=40, deadline=None)
     @given(
         st.lists(st.lists(st.integers(1, 9), max_size=10), min_size=25, max_size=40),
-        st.lists(GESTES, max_size=12),
+        GESTES,
         st.sampled_from((0, 0, 9)),
-        st.sampled_from(([], CRUES)),
+        st.sampled_from(([], CRUES, CRUES)),
+        st.sampled_from((0, 0, 1_500, 20_000)),
     )
     def eprouver(
-        tailles: list[list[int]], gestes: list[tuple[Any, ...]], pannes: int, debut: list[tuple[Any, ...]]
+        tailles: list[list[int]], gestes: list[Geste], pannes: int, debut: list[Geste], retard: int
     ) -> None:
-        marche = Marche(tailles, facteur, relisible)
+        marche = Marche(tailles, facteur, relisible, retard=retard)
         monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
         juger(asyncio.run(jouer(marche, [*debut, *gestes, *[("panne",)] * pannes])))
 
@@ -258,4 +358,25 @@ def test_une_bougie_rendue_fausse_est_corrigee(nom: str, monkeypatch: pytest.Mon
     jeu = asyncio.run(jouer(marche, SCENARIOS[nom]))
     assert jeu.fil.confrontation.crues
     assert jeu.fil.echec is None
+    juger(jeu)
+
+
+def test_ce_que_l_horloge_a_clos_avant_un_signal_est_a_relire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendue sans sa fin, sans que rien ne la suive : la fiche ne la tient plus pour prouvée, la relance la corrige."""
+    marche = Marche([[1] * 10] * 40)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+
+    async def derouler() -> tuple[Jeu, list[m.Trou]]:
+        jeu = await jouer_sans_finir(marche, [*CRUES, ("jusqu_a", 2, "vient"), ("avancer", 3, "perdue")])
+        await jeu.signaler()
+        trous = list(jeu.fiche.trous)
+        jeu.fil = jeu.ouvrir()
+        jeu.abonner()
+        await jeu.avancer(25, "vient")
+        await jeu.finir()
+        return jeu, trous
+
+    jeu, trous = asyncio.run(derouler())
+    assert [(trou.debut, trou.fin, trou.raison) for trou in trous] == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.ECHEC)]
+    assert jeu.fiche.trous == []
     juger(jeu)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import ccxt.async_support as ccxt
 from aiohttp import web
 
+from bourse_locale.flux import resume
 from bourse_locale.marche import JOUR_MS, SEMAINE_MS, Bougie, Instrument, Marche, Pas, Trade, instant_ms
 from bourse_locale.pages import derniers_trades, premiers_trades
 
@@ -437,6 +438,10 @@ class CoinbaseExchange(Simulateur):
                 raise RefusError(400, {"message": f"granularity too small for the requested time range. {trop}"})
             page = self.servir(self.bougies(self.codes()[params["granularity"]], debut, fin + 1))
             return [self._rediger(b) for b in reversed(page)]
+        if chemin == "/products/AAA-USD/ticker" and (lu := resume(self.marche, self.instrument, self.maintenant_ms())):
+            # Le haut du carnet bouge sans qu'un trade ait lieu, et le volume est celui des 24 dernières heures.
+            return {"ask": self.prix(lu.ask.prix), "bid": self.prix(lu.bid.prix), "volume": self.volume(lu.jour),
+                    "price": self.prix(lu.dernier.prix), "trade_id": lu.dernier.id, "time": "2024-01-05T00:00:00Z"}
         raise RefusError(404, {"message": "NotFound"})
 
     def _rediger(self, b: Bougie) -> object:

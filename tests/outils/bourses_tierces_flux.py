@@ -22,13 +22,13 @@ from bourse_locale import Bourse
 from bourse_locale.flux import Abonnement, Flux
 from bourse_locale.marche import JOUR_MS, MINUTE_MS, Instrument, Marche, instant_ms
 from bourse_locale.pages import derniers_trades
-from bourse_locale.serveur import Appel, Protocole, Reponse
+from bourse_locale.serveur import TIMEFRAMES, Appel, Protocole, Reponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bourse_locale.flux import Canal, Chandelle, MajCarnet, Resume
-    from bourse_locale.marche import Bougie, Trade
+    from bourse_locale.marche import Bougie, Pas, Trade
     from bourse_locale.session import Session
 
 BASES = ("AAA", "BBB")
@@ -61,6 +61,8 @@ def doubler(objet: Any) -> Any:
 
 class Tiers(Protocole):
     """Un exchange tiers dans la bourse : le REST d'un simulateur, et son flux."""
+
+    timeframes: ClassVar[dict[str, tuple[Pas, int]]] = {**TIMEFRAMES, "1s": (1000, 0)}
 
     def __init__(self, bourse: Bourse, nom: str, cotation_ms: int) -> None:
         """Deux marchés, cotés depuis cet instant."""
@@ -454,6 +456,45 @@ class FluxCoinbase(FluxTiers):
                  "events": [{"type": "update", "trades": ecrits}]}]  # fmt: skip
 
 
+class FluxCoinbaseExchange(FluxTiers):
+    """Un ticker par trade, et rien entre deux ; le second marché est suspendu : son carnet n'a que des acheteurs."""
+
+    SUSPENDU: ClassVar[str] = "BBB"
+
+    def demander(self, session: Session, demande: Objet) -> None:
+        """`product_ids` : des marchés."""
+        session.repondre({"type": "subscriptions", "channels": []})
+        canal: Canal = "ticker" if "ticker" in demande["channels"] else "carnet"
+        self.abonner(session, canal, self.instruments(" ".join(demande["product_ids"])))
+
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Ils ne sont pas servis ici."""
+        return []
+
+    def ticker(self, abonnement: Abonnement, lu: Resume, maintenant_ms: int) -> list[object]:  # noqa: ARG002
+        """Celui du dernier trade, une fois."""
+        if abonnement.nom == str(lu.dernier.id):
+            return []
+        abonnement.nom = str(lu.dernier.id)
+        o, h, low, c, v = self.textes(abonnement, lu.jour)
+        i = abonnement.instrument
+        return [{"type": "ticker", "product_id": f"{i.base}-USD", "price": c, "open_24h": o, "high_24h": h,
+                 "low_24h": low, "volume_24h": v, "best_bid": i.texte_prix(lu.bid.prix), "trade_id": lu.dernier.id,
+                 "best_ask": i.texte_prix(lu.ask.prix), "time": f"{en_iso(lu.dernier.ts)}Z"}]  # fmt: skip
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:
+        """Un instantané, puis des écarts."""
+        i = abonnement.instrument
+        bids, asks = maj.niveaux
+        cotes = {"buy": bids, "sell": () if i.base == self.SUSPENDU else asks}
+        ecrits = {c: [[i.texte_prix(n.prix), i.texte_quantite(n.quantite)] for n in cotes[c]] for c in cotes}
+        entete = {"product_id": f"{i.base}-USD", "time": f"{en_iso(maintenant_ms)}Z"}
+        if maj.avant is None:
+            return [{"type": "snapshot", **entete, "bids": ecrits["buy"], "asks": ecrits["sell"]}]
+        changes = [[cote, *niveau] for cote, niveaux in ecrits.items() for niveau in niveaux]
+        return [{"type": "l2update", **entete, "changes": changes}]
+
+
 class FluxHyperliquid(FluxTiers):
     """Pas de trades par REST ; leurs identifiants, tirés au hasard, ne sont uniques qu'avec l'instant ; dix anciens."""
 
@@ -744,7 +785,18 @@ class FluxUpbit(FluxTiers):
             return
         for cle in list(session.abonnements):
             session.desabonner(cle)
-        self.abonner(session, "trades", voulus)
+        for sujet in demande[1:]:
+            trouves = self.instruments(" ".join(sujet.get("codes", ())))
+            if sujet["type"] == "candle.1s":
+                self.abonner(session, "bougies", trouves, "1s")
+            else:
+                self.abonner(session, "trades", trouves)
+
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
+        """D'une seconde ; la classe ccxt la rend, et ne la range nulle part."""
+        ecrite = self.rest_de(abonnement).rediger_bougie(chandelle.bougie)
+        code = en(abonnement.instrument.base, ecrite["market"])
+        return {"type": "candle.1s", "code": code, **ecrite, "timestamp": maintenant_ms}
 
     def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
         """Un par trame."""
@@ -806,7 +858,7 @@ class FluxAlpaca(FluxTiers):
     @staticmethod
     def urls(rest: Any, ws: str) -> Objet:
         """Une adresse par genre."""
-        return {**rest, "ws": {"crypto": ws, "trading": ws}}
+        return {**rest, "ws": {"crypto": f"{ws}/crypto", "trading": ws}}
 
     def demander(self, session: Session, demande: Objet) -> None:
         """`bars` : des marchés."""
@@ -925,6 +977,7 @@ FLUX: dict[str, type[FluxTiers]] = {
     "kucoin": FluxKucoin,
     "bitget": FluxBitget,
     "coinbase": FluxCoinbase,
+    "coinbaseexchange": FluxCoinbaseExchange,
     "hyperliquid": FluxHyperliquid,
     "htx": FluxHtx,
     "htx_swap": FluxHtx,

@@ -195,17 +195,18 @@ class Upbit(Simulateur):
         return {"public": base}
 
     def codes(self) -> dict[str, str]:
-        """La minute suffit."""
-        return {"1": "1m"}
+        """Des minutes, et la seconde."""
+        return {"1": "1m", "3": "3m", "1s": "1s"}
 
     def repondre(self, chemin: str, params: Params) -> object:
         """Marchés, bougies, trades."""
         if chemin == "/v1/market/all":
             return [{"market": "USDT-AAA", "korean_name": "", "english_name": ""}]
-        if chemin == "/v1/candles/minutes/1":
+        if chemin.startswith("/v1/candles/"):
+            code = self.codes()["1s" if chemin.endswith("seconds") else chemin.rpartition("/")[2]]
             fin = _ms(params["to"]) if "to" in params else INSTANT_MAX
-            page = self.servir(self.dernieres("1m", min(fin, self.maintenant_ms() + 1), min(200, int(params["count"]))))
-            return [self._rediger(b) for b in reversed(page)]
+            page = self.servir(self.dernieres(code, min(fin, self.maintenant_ms() + 1), min(200, int(params["count"]))))
+            return [self.rediger_bougie(b) for b in reversed(page)]
         if chemin == "/v1/trades/ticks":
             return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(500, int(params["count"])))]
         raise RefusError(404, {"error": {"name": "not_found", "message": chemin}})
@@ -218,7 +219,8 @@ class Upbit(Simulateur):
             "sequential_id": t.ts * 10_000 + t.id % 10_000,
         }  # fmt: skip
 
-    def _rediger(self, b: Bougie) -> object:
+    def rediger_bougie(self, b: Bougie) -> Params:
+        """La même partout."""
         o, h, low, c = (float(self.prix(v)) for v in b[1:5])
         date = datetime.fromtimestamp(b.ts / 1000, UTC).isoformat().replace("+00:00", "")
         return {
@@ -264,7 +266,7 @@ class Ndax(Simulateur):
         if chemin == "/GetTickerHistory":
             debut, fin = (_ms(params[nom].replace(" ", "T") + "+00:00") for nom in ("FromDate", "ToDate"))
             page = self.bougies(self.codes()[str(params["Interval"])], debut, fin + 1)
-            return [self.rediger_bougie(b, b.volume) for b in self.servir(page)]
+            return [self.rediger_bougie(b, b.volume, 1000 * int(params["Interval"])) for b in self.servir(page)]
         if chemin == "/GetLastTrades":
             return [self.rediger_trade(t) for t in self.trades(0, INSTANT_MAX, min(100, int(params.get("Count", 100))))]
         raise RefusError(404, {"errormsg": chemin})
@@ -274,10 +276,10 @@ class Ndax(Simulateur):
         quantite, prix = float(self.quantite(t)), float(self.prix(t.prix))
         return [t.id, self.numero, quantite, prix, 0, 0, t.ts, 0, int(t.sens == "sell"), 0, 0]
 
-    def rediger_bougie(self, b: Bougie, volume: int) -> list[object]:
-        """Haut, bas, ouverture, clôture, et ce volume."""
+    def rediger_bougie(self, b: Bougie, volume: int, pas_ms: int = 60_000) -> list[object]:
+        """Sa fin, haut, bas, ouverture, clôture, ce volume, et au bout son début, que la classe ccxt ne lit pas."""
         o, h, low, c = (float(self.prix(v)) for v in b[1:5])
-        return [b.ts, h, low, o, c, float(self.instrument.texte_quantite(volume)), 0, 0, self.numero]
+        return [b.ts + pas_ms, h, low, o, c, float(self.instrument.texte_quantite(volume)), 0, 0, self.numero, b.ts]
 
 
 class Alpaca(Simulateur):
