@@ -62,6 +62,7 @@ import functools
 import gc
 import importlib
 import importlib.util
+import inspect
 import io
 import itertools
 import logging
@@ -83,6 +84,7 @@ from collections.abc import (
     Collection,
     Container,
     Coroutine,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -3513,6 +3515,9 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
 # --- Une sortie qui est un fichier
 
 
+Entete: TypeAlias = Callable[[], str]
+
+
 class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
@@ -3549,11 +3554,11 @@ class Codec(ABC):
 
     @abstractmethod
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         """Écrit un fichier entier ; rend le nombre de lignes qu'il y relit, None s'il ne relit pas.
 
-        `entete` : la fiche, à porter si elle n'est pas à part.
+        `entete` rend la fiche, à porter si elle n'est pas à part : sans frais une fois tous les lots lus.
         """
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
@@ -4193,14 +4198,15 @@ class SortieFichier(Sortie):
         self._entrelace = False
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche y est portée."""
-        entete = ""
-        if not self.codec.fiche_a_part:
-            if not self.type_donnee.a_une_grille:
-                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
-                self._denombrer()
-            entete = self._entete_json()
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
         compte = self._compter(lots, self._ecrites)
+
+        def entete() -> str:
+            if not self.type_donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
+            self._denombrer()
+            return self._entete_json()
+
         self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
         self._lignes = self._ecrites.total()
         self._denombrer()
@@ -4212,7 +4218,7 @@ class SortieFichier(Sortie):
                 fiche.lignes = self._ecrites[cle.symbole]
 
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
@@ -4424,7 +4430,7 @@ class CodecCsv(Codec):
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         del entete  # elle est à part
         if compression != "gzip":
@@ -4653,7 +4659,7 @@ class CodecParquet(_CodecArrow):
                         yield _aux_normes(lot, donnee)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         textes = [nom for nom, nature in donnee.colonnes if nature == "texte" and nom not in donnee.rang]
         with pq.ParquetWriter(
@@ -4666,7 +4672,7 @@ class CodecParquet(_CodecArrow):
         ) as graveur:
             for table in regrouper(lots, LIGNES_PAR_GROUPE):
                 graveur.write_table(table, LIGNES_PAR_GROUPE)
-            graveur.add_key_value_metadata({"fiche": entete})
+            graveur.add_key_value_metadata({"fiche": entete()})
         relues = int(pq.read_metadata(fichier).num_rows)
         sceller(fichier, self.signature)
         return relues
@@ -4726,10 +4732,10 @@ class CodecFeather(_CodecArrow):
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         codec = None if compression == "none" else compression
-        schema = donnee.schema.with_metadata({"fiche": entete})
+        schema = donnee.schema.with_metadata({"fiche": entete()})
         with pa.ipc.new_file(fichier, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as graveur:
             for table in regrouper(lots, LIGNES_PAR_LOT):
                 graveur.write_table(table.replace_schema_metadata(schema.metadata), LIGNES_PAR_LOT)
@@ -4843,7 +4849,6 @@ class FormatSqlite:
     def __call__(self, chemin: Path, **reglages: Any) -> SortieSqlite:
         """La sortie de ce format ; mêmes réglages que `Sortie`."""
         return SortieSqlite(self, chemin, **reglages)
-
 
 
 def cause_sqlite(erreur: sqlite3.Error) -> str:
@@ -7748,9 +7753,7 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
     """
     serie = (pages.timeframe, manque, reponses, pages)
     yield from _cadre(*serie)
-    yield from _sans_elles(*serie)
-    if None in voisines(manque, reponses):
-        yield from _avec_elles(*serie)
+    yield from _bords(*serie, avec_elles=None in voisines(manque, reponses))
     yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
     if not _plus_ancien(manque, reponses):
         for question in _vers_la_cotation(manque, reponses, pages):
@@ -7772,11 +7775,10 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
         if timeframe.pas_ms > page_ms:
             # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
             entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield from _sans_elles(entre_deux, manque, reponses, pages)
-            yield from _avec_elles(entre_deux, manque, reponses, pages)
-        yield from _sans_elles(*serie)
+            yield from _bords(entre_deux, manque, reponses, pages, avec_elles=True)
+        yield from _bords(*serie)
     yield from _cadre(*serie)
-    yield from _avec_elles(*serie)
+    yield from _bords(*serie, avec_elles=True)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -7809,32 +7811,24 @@ def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pa
         yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
 
 
-def _bords(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse]) -> Intervalle:
-    """Ce qui sépare les voisines d'un manque, sans elles ; ce qui le borne, là où aucune n'est connue."""
-    gauche, droite = voisines(manque, reponses)
-    debut = timeframe.plafond(manque.debut) if gauche is None else timeframe.avancer(gauche, 1)
-    return debut, timeframe.plancher(manque.fin if droite is None else droite)
+def _bords(
+    timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages, *, avec_elles: bool = False
+) -> Iterator[Question]:
+    """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
-
-def _sans_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qui précède juste la voisine de droite, ce qui suit juste celle de gauche : jusqu'à l'autre, ou une page.
-
-    Une page plafonnée à une bougie ne rendrait qu'elles ; et la preuve veut que ces questions-là soient muettes.
+    Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve veut
+    que ces questions-là soient muettes. Puis, de ce qui est plus long qu'une page, chaque bord `avec_elles`.
     """
-    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
+    avancer, place = timeframe.avancer, pages.capacite(timeframe)
     gauche, droite = voisines(manque, reponses)
-    plus_tot, plus_tard = timeframe.avancer(fin, -place), timeframe.avancer(debut, place)
+    debut = timeframe.plafond(manque.debut) if gauche is None else avancer(gauche, 1)
+    fin = timeframe.plancher(manque.fin if droite is None else droite)
     if droite is not None:
-        yield Question(timeframe, plus_tot if gauche is None else max(debut, plus_tot), fin)
-    yield Question(timeframe, debut, plus_tard if droite is None else min(fin, plus_tard))
-
-
-def _avec_elles(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Chaque bord d'un manque plus long qu'une page, avec sa voisine."""
-    (debut, fin), place = _bords(timeframe, manque, reponses), pages.capacite(timeframe)
-    if timeframe.compter(debut, fin) > place - MARGE - 1:
-        yield Question(timeframe, timeframe.avancer(debut, -MARGE), timeframe.avancer(debut, place - MARGE))
-        yield Question(timeframe, timeframe.avancer(fin, MARGE - place), timeframe.avancer(fin, MARGE))
+        yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
+    yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
+    if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
+        yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
+        yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
 
 def _dans_ces_bougies(
@@ -7863,7 +7857,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         yield from _au_bord(borne, pages)
         if not pages.obeit:
             return  # rien de ce qu'il rendrait ne prouverait une cotation
-    for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
+    for timeframe in _descente(pages):
         avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
         fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
         vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
@@ -7909,6 +7903,18 @@ def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
         yield Question(timeframe, debut, fin)
 
 
+def _descente(pages: Pages) -> Iterator[Timeframe]:
+    """L'échelle ; d'un barreau qui refuse de témoigner (hyperliquid : 1M, 1w), elle repart du plus long d'après."""
+    restes = [pages.timeframe, *pages.longues]
+    while restes:
+        for timeframe in _echelle(restes, pages):
+            yield timeframe
+            if timeframe is not pages.timeframe and timeframe not in pages.longues:
+                break
+        plus_courts = (t for t in pages.longues if t.pas_ms < timeframe.pas_ms)
+        restes = [] if timeframe is pages.timeframe else [pages.timeframe, *plus_courts]
+
+
 def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
     """Du plus long au plus court, les timeframes qu'il faut : une page de chacun couvre deux bougies du précédent."""
     echelle = [timeframes[-1]]
@@ -7921,61 +7927,51 @@ def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
     return echelle
 
 
-class Enquete:
-    """Explique chaque bougie absente d'un intervalle : retrouvée, absente pour une raison, ou échec."""
+async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
+    """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
 
-    def __init__(self, pages: Pages) -> None:
-        self.pages = pages
+    `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
+    """
+    tables: list[pa.Table] = []
+    trous: list[Trou] = []
+    a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+    while a_voir:
+        manque, vues = a_voir.pop(0)
+        trouvee, juges = await _interroger(pages, manque, [*vues])
+        if trouvee is None:
+            trous += juges
+            continue
+        lignes, constates, restes = deplier(trouvee, manque)
+        tables.append(lignes)
+        trous += constates
+        # Une page qui mentait d'un manque n'est pas témoin du suivant.
+        a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
+    return tables, trous
 
-    async def resoudre(self, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
-        """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
 
-        `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
-        """
-        tables: list[pa.Table] = []
-        trous: list[Trou] = []
-        a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
-        while a_voir:
-            manque, vues = a_voir.pop(0)
-            trouvee, juges = await self._interroger(manque, [*vues])
-            if trouvee is None:
-                trous += juges
-                continue
-            lignes, constates, restes = deplier(trouvee, manque)
-            tables.append(lignes)
-            trous += constates
-            # Une page qui mentait d'un manque n'est pas témoin du suivant.
-            a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
-        return tables, trous
-
-    async def _interroger(self, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
-        """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        posees = 0
-        if trouvee := next((r for r in reponses if r.rend(manque)), None):
-            return trouvee, []
-        trous = self._juger(manque, reponses)
-        for question in map(self.pages.borner, questions(manque, reponses, self.pages)):
-            figee = self.pages.est_figee and manque.gauche is None
-            if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
-                break
-            reponse = next((r for r in reponses if r.repond_a(question)), None)
-            if reponse is None:
-                posees += 1
-                reponse = await self.pages.temoigner(question)
-                if not reponse.instants and any(
-                    connue is not None and question.debut < connue < question.fin
-                    for connue in voisines(manque, reponses)
-                ):
-                    reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
-                    reponse = await self.pages.temoigner(question)
-            reponses.append(reponse)
-            if reponse.rend(manque):
-                return reponse, []
-            trous = self._juger(manque, reponses)
-        return None, trous
-
-    def _juger(self, manque: Manque, reponses: Sequence[Reponse]) -> list[Trou]:
-        return juger(manque, reponses, obeit=self.pages.obeit, recul_ms=self.pages.recul_ms)
+async def _interroger(pages: Pages, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
+    """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
+    if trouvee := next((r for r in reponses if r.rend(manque)), None):
+        return trouvee, []
+    posees, trous = 0, juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
+    for question in map(pages.borner, questions(manque, reponses, pages)):
+        figee = pages.est_figee and manque.gauche is None
+        if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
+            break
+        reponse = next((r for r in reponses if r.repond_a(question)), None)
+        if reponse is None:
+            posees += 1
+            reponse = await pages.temoigner(question)
+            if not reponse.instants and any(
+                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
+            ):
+                reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
+                reponse = await pages.temoigner(question)
+        reponses.append(reponse)
+        if reponse.rend(manque):
+            return reponse, []
+        trous = juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
+    return None, trous
 
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
@@ -8006,7 +8002,6 @@ class Lecteur:
 
     def __init__(self, pages: Pages, concurrence: int = EN_VOL) -> None:
         self.pages, self.concurrence = pages, concurrence
-        self.enquete = Enquete(pages)
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, tete_libre: bool = False
@@ -8058,7 +8053,7 @@ class Lecteur:
         """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
         tables = [lignes]
         for reste in restes:
-            trouvees, juges = await self.enquete.resoudre(reste, vues)
+            trouvees, juges = await resoudre(self.pages, reste, vues)
             if vues and any(t.num_rows for t in trouvees):
                 self.pages.noter_plafond(len(vues[-1].instants))
             tables += trouvees
