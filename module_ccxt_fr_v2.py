@@ -62,6 +62,7 @@ import functools
 import gc
 import importlib
 import importlib.util
+import inspect
 import io
 import itertools
 import logging
@@ -83,6 +84,7 @@ from collections.abc import (
     Collection,
     Container,
     Coroutine,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -3515,6 +3517,9 @@ def _enumerer(cles: Iterable[CleSerie]) -> str:
 # --- Une sortie qui est un fichier
 
 
+Entete: TypeAlias = Callable[[], str]
+
+
 class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
@@ -3551,11 +3556,11 @@ class Codec(ABC):
 
     @abstractmethod
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         """Écrit un fichier entier ; rend le nombre de lignes qu'il y relit, None s'il ne relit pas.
 
-        `entete` : la fiche, à porter si elle n'est pas à part.
+        `entete` rend la fiche, à porter si elle n'est pas à part : sans frais une fois tous les lots lus.
         """
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
@@ -4195,14 +4200,15 @@ class SortieFichier(Sortie):
         self._entrelace = False
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche y est portée."""
-        entete = ""
-        if not self.codec.fiche_a_part:
-            if not self.type_donnee.a_une_grille:
-                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
-                self._denombrer()
-            entete = self._entete_json()
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
         compte = self._compter(lots, self._ecrites)
+
+        def entete() -> str:
+            if not self.type_donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
+            self._denombrer()
+            return self._entete_json()
+
         self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
         self._lignes = self._ecrites.total()
         self._denombrer()
@@ -4214,7 +4220,7 @@ class SortieFichier(Sortie):
                 fiche.lignes = self._ecrites[cle.symbole]
 
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Iterator[pa.Table]:
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
@@ -4426,7 +4432,7 @@ class CodecCsv(Codec):
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         del entete  # elle est à part
         if compression != "gzip":
@@ -4655,7 +4661,7 @@ class CodecParquet(_CodecArrow):
                         yield _aux_normes(lot, donnee)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         textes = [nom for nom, nature in donnee.colonnes if nature == "texte" and nom not in donnee.rang]
         with pq.ParquetWriter(
@@ -4668,7 +4674,7 @@ class CodecParquet(_CodecArrow):
         ) as graveur:
             for table in regrouper(lots, LIGNES_PAR_GROUPE):
                 graveur.write_table(table, LIGNES_PAR_GROUPE)
-            graveur.add_key_value_metadata({"fiche": entete})
+            graveur.add_key_value_metadata({"fiche": entete()})
         relues = int(pq.read_metadata(fichier).num_rows)
         sceller(fichier, self.signature)
         return relues
@@ -4728,10 +4734,10 @@ class CodecFeather(_CodecArrow):
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int:
         codec = None if compression == "none" else compression
-        schema = donnee.schema.with_metadata({"fiche": entete})
+        schema = donnee.schema.with_metadata({"fiche": entete()})
         with pa.ipc.new_file(fichier, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as graveur:
             for table in regrouper(lots, LIGNES_PAR_LOT):
                 graveur.write_table(table.replace_schema_metadata(schema.metadata), LIGNES_PAR_LOT)
@@ -7853,7 +7859,7 @@ def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages)
         yield from _au_bord(borne, pages)
         if not pages.obeit:
             return  # rien de ce qu'il rendrait ne prouverait une cotation
-    for timeframe in _echelle([pages.timeframe, *pages.longues], pages):
+    for timeframe in _descente(pages):
         avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
         fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
         vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
@@ -7897,6 +7903,18 @@ def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
         fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
         debut = timeframe.avancer(fin, -pages.capacite(timeframe))
         yield Question(timeframe, debut, fin)
+
+
+def _descente(pages: Pages) -> Iterator[Timeframe]:
+    """L'échelle ; d'un barreau qui refuse de témoigner (hyperliquid : 1M, 1w), elle repart du plus long d'après."""
+    restes = [pages.timeframe, *pages.longues]
+    while restes:
+        for timeframe in _echelle(restes, pages):
+            yield timeframe
+            if timeframe is not pages.timeframe and timeframe not in pages.longues:
+                break
+        plus_courts = (t for t in pages.longues if t.pas_ms < timeframe.pas_ms)
+        restes = [] if timeframe is pages.timeframe else [pages.timeframe, *plus_courts]
 
 
 def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:

@@ -59,6 +59,7 @@ from module_ccxt_fr_v2 import (
     par_serie,
     prix_possibles,
     sur_grille,
+    tables_sqlite,
     trier,
     unir,
 )
@@ -311,9 +312,25 @@ def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
                 raise
             fautes = [cause_sqlite(erreur)]
         defauts = [("illisible", faute) for faute in fautes]
-        fiches = fiches_sqlite(base, sortie.table)
+        fiches = _fiches_de(sortie, base)
         lots = _lots_sauves(sortie, base, fiches) if sauver and defauts else _lots_bruts(sortie, base)
         yield Brut(lots, fiches, defauts, famille_unique=False, entrelace=True)
+
+
+def _fiches_de(sortie: SortieSqlite, base: sqlite3.Connection) -> list[Fiche]:
+    """Les fiches de la table ; relues sans leurs index, si c'est un index qui ne se lit plus."""
+    try:
+        return fiches_sqlite(base, sortie.table)
+    except sqlite3.DatabaseError:
+        with contextlib.closing(sqlite3.connect(":memory:")) as copie:
+            for nom, definition in tables_sqlite(sortie.type_donnee, sortie.table).items():
+                copie.execute(f'CREATE TABLE "{nom}" ({definition})')
+                if nom != sortie.table:
+                    lues = base.execute(f'SELECT * FROM "{nom}" NOT INDEXED')
+                    colonnes = [colonne for colonne, *_ in lues.description]
+                    mettre = f'INSERT INTO "{nom}" ({", ".join(colonnes)}) VALUES ({", ".join("?" * len(colonnes))})'
+                    copie.executemany(mettre, lues)
+            return fiches_sqlite(copie, sortie.table)
 
 
 def _lots_bruts(sortie: SortieSqlite, base: sqlite3.Connection) -> Iterator[pa.Table]:
@@ -379,7 +396,7 @@ def fiches_portees(sortie: Sortie) -> list[Fiche]:
         if isinstance(sortie, SortieFichier):
             return sortie.fiches_ecrites(sortie.lire_entete()) or []
         with cast("SortieSqlite", sortie).lecteur() as base:
-            return fiches_sqlite(base, cast("SortieSqlite", sortie).table)
+            return _fiches_de(cast("SortieSqlite", sortie), base)
     return []
 
 

@@ -548,6 +548,7 @@ def lecteurs(chemin: Path, table: str | None = None) -> list[Sortie]:
     decrit = ECRIVAINS[format_du_fichier(chemin)]
     tables: list[str | None] = [table]
     if table is None and isinstance(decrit, FormatSqlite):
+        tables = [OHLCV.nom]
         with contextlib.suppress(SortieIllisible):  # le contrôle le dira
             tables = list(decrit(chemin).tables(abimees=True))
         if not tables:

@@ -44,6 +44,11 @@ MINUTE, JOUR = 60_000, 86_400_000
 DEPART = 1_767_225_630_000  # 2026-01-01T00:00:30Z : loin d'une clôture
 PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré tourne seul dans son processus.
 
+- CPU d'une trame de bougie : l'horloge de ce banc court 600 fois trop vite. Une bougie n'y a pas trois trames (trente
+  chez binance, une toutes les deux secondes), et la preuve relit par REST, toutes les dix minutes de l'exchange (une
+  seconde d'ici), ce que le flux a dit : une requête pour 20 trames, au lieu de 200. Sur 90 000 trames profilées, ces
+  relectures sont 40 % du CPU, ccxt et aiohttp 37 % (la boucle nue : 52 µs par trame, machine chargée), ce que nous
+  faisons de la trame 15 %, l'écriture 8 %.
 - Mémoire : prise au repos, vingt fois en route ; médiane des pentes entre ces relevés. En plein travail, une fonte
   Parquet prend puis rend cent Mo : le pic la compte. Les seuils de 10 Mo et de 25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""

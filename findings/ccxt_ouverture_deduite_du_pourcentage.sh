@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ccxt 4.5.90, Python 3.11.
-# Supposé avant l'essai : l'ouverture (open) d'un ticker est un prix dit par l'exchange, ou None.
+# On supposerait : l'ouverture (open) d'un ticker est un prix dit par l'exchange, ou None.
 # Vu : gate n'en donne pas ; ccxt la déduit du dernier prix et du pourcentage, que l'exchange arrondit à deux décimales : 6159.149669635162,
 # qui n'est sur aucun pas de cotation et peut être faux de plusieurs dixièmes ; `change` en hérite. Rien ne la distingue d'une vraie.
 set -euo pipefail

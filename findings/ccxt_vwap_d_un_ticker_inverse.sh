@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ccxt 4.5.90, Python 3.11.
-# Supposé avant l'essai : d'un ticker de contrat inverse, baseVolume est en monnaie de base, et vwap est un prix.
+# On supposerait : d'un ticker de contrat inverse, baseVolume est en monnaie de base, et vwap est un prix.
 # Vu : bybit met dans baseVolume les contrats (des dollars) et dans quoteVolume des bitcoins ; ccxt en fait lui-même un vwap, leur quotient :
 # 0.00006 pour un marché à 16 597. okx y met des contrats de 100 dollars. De binance, la même classe de champs est en monnaie de base.
 # Un vwap hors de [low, high] n'est pas un prix moyen : la colonne est laissée vide ici.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # duckdb 2.0.1, polars 2.1.0, pandas 3.1.1, pyarrow 26.0.1, apsw 3.54.1.0 (SQLite), Python 3.11.
-# Supposé avant l'essai : de trades déjà dans l'ordre, la clôture par arg_max(price, t), last(price ORDER BY t) ou
+# On supposerait : de trades déjà dans l'ordre, la clôture par arg_max(price, t), last(price ORDER BY t) ou
 # sort_by("t").last() est le prix du dernier trade.
 # Vu : quand la bougie finit sur plusieurs trades d'une même milliseconde, ce qui est courant, DuckDB, polars et SQLite (colonne à côté
 # de max(t)) rendent le prix du premier d'entre eux ; le tri par l'instant n'y garde pas l'ordre d'arrivée. Seul l'id départage :

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pandas 3.1.1, pyarrow 26.0.1, Python 3.11.
-# Supposé avant l'essai : mettre bout à bout deux mois de bougies, l'un d'un Parquet, l'autre d'un CSV, garde une colonne d'instants.
+# On supposerait : mettre bout à bout deux mois de bougies, l'un d'un Parquet, l'autre d'un CSV, garde une colonne d'instants.
 # Vu : leurs unités diffèrent (ms, µs), et pandas.concat en fait une colonne d'objets Python, sans avertissement : `.dt` n'y est plus, et
 # resample(on=…) lève une erreur. Sans fuseau, la même réunion rend bien des µs ; merge les joint, merge_asof les refuse.
 # `.dt.as_unit("ms")` sur chacune avant de les réunir.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pyarrow 26.0.1, Python 3.11.
-# Supposé avant l'essai : un CSV sans en-tête, d'une seule ligne, se lit, que cette ligne finisse par un saut de ligne ou non.
+# On supposerait : un CSV sans en-tête, d'une seule ligne, se lit, que cette ligne finisse par un saut de ligne ou non.
 # Vu : sans saut de ligne final, `autogenerate_column_names=True` lève « Empty CSV file or block: cannot infer number of columns ». Avec le
 # saut, ou d'une ligne de plus, ou les noms donnés, tout se lit. Les fichiers publics n'ont pas d'en-tête, et celui d'un jour, en bougies
 # d'un jour, n'a qu'une ligne ; un fichier lu par blocs peut aussi finir sur une seule. Le nôtre reçoit son saut de ligne avant d'être lu.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # apsw 3.54.1.0 (SQLite 3.54.1), Python 3.11.
-# Supposé avant l'essai : d'une colonne entière de millisecondes, comparer à strftime('%s', …), qui est un nombre de secondes, ou à une date en
+# On supposerait : d'une colonne entière de millisecondes, comparer à strftime('%s', …), qui est un nombre de secondes, ou à une date en
 # texte, filtre les lignes, ou lève une erreur.
 # Vu : strftime rend un texte, et `timestamp / 1000` n'a pas d'affinité : SQLite compare un entier à un texte, et tout entier est plus petit que
 # tout texte. `timestamp / 1000 >= strftime('%s', '2024-01-02')` ne rend jamais rien, `<` rend tout, sans erreur ; la date en texte de même.

@@ -119,8 +119,10 @@ def test_config_se_fond_avec_celle_de_l_utilisateur() -> None:
 # --- Bougies ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("symbole", SYMBOLES)
-@pytest.mark.parametrize("timeframe", ["1m", "15m", "4h", "12h", "1d", "3d", "1w", "1M"])
+@pytest.mark.parametrize(
+    ("symbole", "timeframe"),
+    [(SYMBOLES[n % 3], tf) for n, tf in enumerate(("1m", "15m", "4h", "12h", "1d", "3d", "1w", "1M"), start=1)],
+)
 def test_fetch_ohlcv_rend_l_oracle(symbole: str, timeframe: str) -> None:
     async def essai(b: Bourse, x: Any) -> None:
         depart = MAINTENANT - 40 * x.parse_timeframe(timeframe) * 1000

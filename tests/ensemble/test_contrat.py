@@ -158,6 +158,27 @@ def test_8_5_un_timeframe_long_en_panne_ne_coute_que_quelques_essais(tmp_path: P
     assert all(en_panne.count(nom) <= module.ESSAIS_TEMOIN for nom in set(en_panne))
 
 
+class SansMois(Tierce):
+    """Un exchange qui refuse les mois que sa classe annonce."""
+
+    def pas_de(self, nom: str) -> Pas:
+        """Le pas, ou le refus."""
+        if nom == "1M":
+            raise RefusError(400, {"error": "bad interval"})
+        return super().pas_de(nom)
+
+
+@pytest.mark.usefixtures("sans_attente")
+def test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation(tmp_path: Path) -> None:
+    """Du mois, la descente sautait au 4h, qui ne remonte pas assez : ni la semaine ni le jour n'étaient entendus."""
+    cotation = 71 * JOUR
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - cotation, decimales_quantite=3)
+    with SansMois("xt", PROTOCOLES["xt"], Marche(11, instruments={}, taux_vide=0.1), instrument).en_fil() as simulateur:
+        releve = lancer(simulateur, tmp_path, *bornes(72 * JOUR, 2 * JOUR), "--timeframe", "1h")
+        assert releve.lignes == simulateur.attendu("1h", *releve.demande)
+        assert (releve.code, len(releve.trous("avant_cotation"))) == (0, 1)
+
+
 # --- Ce que d'autres outils font mal (reference/PAIRS.md) -------------------------------------------------------------
 
 
@@ -315,6 +336,7 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     "8.5 le pas est celui demandé": (
         "test_le_pas_rendu_est_celui_demande",
         "test_8_5_un_timeframe_long_en_panne_ne_coute_que_quelques_essais",
+        "test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation",
     ),
     "8.6 une ligne sans transaction": ("test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence",),
     "9 identité": ("test_un_autre_marche_de_bout_en_bout",),

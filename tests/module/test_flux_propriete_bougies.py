@@ -41,6 +41,7 @@ class Marche:
     retard: int = 0  # son REST répond comme il l'aurait fait il y a ce temps
     particularite: m.Particularite = field(default_factory=m.Particularite)
     requetes: int = 0
+    avance_douteuse_ms: int = 0  # l'heure est connue
 
     def __post_init__(self) -> None:
         horloge = m.Horloge()  # celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas)

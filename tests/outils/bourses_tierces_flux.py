@@ -858,7 +858,7 @@ class FluxAlpaca(FluxTiers):
     @staticmethod
     def urls(rest: Any, ws: str) -> Objet:
         """Une adresse par genre."""
-        return {**rest, "ws": {"crypto": ws, "trading": ws}}
+        return {**rest, "ws": {"crypto": f"{ws}/crypto", "trading": ws}}
 
     def demander(self, session: Session, demande: Objet) -> None:
         """`bars` : des marchés."""

@@ -48,7 +48,7 @@ class CodecJsonl(m.Codec):
                 yield pa.Table.from_pylist([json.loads(texte) for texte in textes], schema=voulues)
 
     def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: m.TypeDonnee, compression: str, entete: str
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: m.TypeDonnee, compression: str, entete: m.Entete
     ) -> int:
         """Les noms, puis un objet par ligne ; les lignes sont recomptées."""
         del compression, entete
