@@ -9239,6 +9239,7 @@ class BougiesDites:
     def recommencer(self) -> None:
         """L'écoute commence ou finit : la bougie en cours y est entamée, la suivante est la première sûre."""
         self.fiable = INSTANT_MAX_MS  # la première ouverture que l'écoute a vue naître
+        self._dites_avant = 0  # d'ouvertures d'avant, tout est dit : par le flux, ou par le REST
         self._ouvertes: dict[int, Sequence[Any]] = {}  # reçues, pas encore rendues
         self._finales: collections.deque[Sequence[Any]] = collections.deque(maxlen=FINALES_GARDEES)  # rendues
         self._derniere: Sequence[Any] = ()  # la plus récente reçue
@@ -9267,7 +9268,7 @@ class BougiesDites:
             self.fiable = couverture.timeframe.avancer(max(instant, couverture.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
-        if self._finales and instant <= self._finales[-1][0] and couverture.relisible:
+        if instant < self._dites_avant and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
         elif instant >= self.fiable:
@@ -9292,7 +9293,9 @@ class BougiesDites:
         close = self._couverture.timeframe.plancher(heure - self._couverture.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
-        self._finales += closes
+        if closes:
+            self._finales += closes
+            self._dites_avant = max(self._dites_avant, closes[-1][0] + 1)
         return closes
 
     def completer(self, lot: Lot) -> Lot:
@@ -9300,9 +9303,10 @@ class BougiesDites:
         return lot
 
     def adopter(self, lot: Lot) -> Lot:
-        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état est d'avant."""
+        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état, ou sa trame, est d'avant."""
         lues = [t for t in sorted(self._ouvertes) if any(debut <= t < fin for debut, fin in lot.couverts)]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
+        self._dites_avant = max([self._dites_avant, *(fin for _, fin in lot.couverts)])
         return lot
 
     def echeance(self) -> int | None:

@@ -634,6 +634,29 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
     a_la_main(essai)
 
 
+def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
+    """D'une bougie que le REST a dite et que le flux n'avait pas encore entendue : il n'en redit rien, elle est relue."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.confrontation.crues = True
+        fil.rompre()
+        sans_rattrapage(fil)
+        for minute in range(2):
+            connexion.heure = T0 + minute * MINUTE + 1
+            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
+        connexion.heure = T0 + 3 * MINUTE
+        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        assert instants(fil.collecter(connexion.heure)) == [1, 2]
+        fil.recevoir([[T0 + 2 * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
+        assert instants(fil.collecter(connexion.heure)) == []
+        assert m.croiser(fil.couverture.manques(connexion.heure), [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)])
+
+    a_la_main(essai)
+
+
 def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
@@ -1290,7 +1313,7 @@ def test_un_prix_moyen_hors_des_extremes_n_en_est_pas_un(vwap: float, ecrit: flo
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
-        fil.recevoir({**ticker(10.0, T0 + 1), "low": 9.0, "high": 12.0, "vwap": vwap}, T0)
+        fil.recevoir([{**ticker(10.0, T0 + 1), "low": 9.0, "high": 12.0, "vwap": vwap}], T0)
         (rendu,) = fil.collecter(T0)
         assert rendu.lignes["vwap"].to_pylist() == [ecrit]
 

@@ -172,6 +172,7 @@ class Jeu:
     def reviser(self, dite: bool) -> None:
         """La bougie qui vient de se clore est corrigée ; le flux le dit, ou non."""
         self.marche.reviser()
+        self.infidele |= not dite  # sans REST, rien ne la trahirait
         if dite:
             self.dire(self.etats(self.marche.heure - MINUTE // 2, self.marche.heure)[:1])
 
@@ -305,7 +306,10 @@ def juger(jeu: Jeu) -> None:
     juste = jeu.fil.echec is None if jeu.marche.relisible else not jeu.infidele
     assert set(jeu.lignes) <= {instant for instant in vraies if instant < close}, "inventée, ou pas encore close"
     if juste or not (jeu.infidele or jeu.marche.facteur != 1):
-        fausses = {i: (ligne, vraies[i]) for i, ligne in jeu.lignes.items() if i < sure and ligne != vraies[i]}
+        # Une révision dite, que le REST en panne n'a pu relire, reste en trou.
+        trous = [] if juste else jeu.fiche.trous
+        sures = [i for i in jeu.lignes if i < sure and not any(trou.debut <= i < trou.fin for trou in trous)]
+        fausses = {i: (jeu.lignes[i], vraies[i]) for i in sures if jeu.lignes[i] != vraies[i]}
         assert fausses == {}, "fausse après sa relecture"
     for instant in vraies:
         if instant < T0 or instant >= sure or instant in jeu.lignes:
