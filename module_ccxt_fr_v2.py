@@ -9303,7 +9303,7 @@ class BougiesDites:
         return lot
 
     def adopter(self, lot: Lot) -> Lot:
-        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : son état, ou sa trame, est d'avant."""
+        """Le lot relu, tel quel ; de ce qu'il couvre, le flux n'a plus rien à dire : ses trames sont d'avant."""
         lues = [t for t in sorted(self._ouvertes) if any(debut <= t < fin for debut, fin in lot.couverts)]
         self._finales += [self._ouvertes.pop(ouverture) for ouverture in lues]
         self._dites_avant = max([self._dites_avant, *(fin for _, fin in lot.couverts)])

@@ -635,7 +635,7 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
 
 
 def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
-    """D'une bougie que le REST a dite et que le flux n'avait pas encore entendue : il n'en redit rien, elle est relue."""
+    """D'une bougie que le REST a dite, et le flux pas encore : il n'en redit rien, elle est relue."""
 
     async def essai() -> None:
         connexion = FausseConnexion()
