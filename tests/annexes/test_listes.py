@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import re
 import socket
@@ -16,9 +15,9 @@ from bourses_tierces import SIMULATEURS
 from bourses_tierces_table import PROTOCOLES
 from sorties_modeles import BTC, ETH, ecrire, lot, plage
 
+import bourse_locale
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import listes
-from bourse_locale.serveur import Bourse
 
 RACINE = Path(__file__).parents[2]
 
@@ -51,7 +50,7 @@ def test_ce_qui_est_dit_rejoue_est_ce_que_les_tests_rejouent() -> None:
 
 
 def test_ce_qui_est_dit_embarque_est_ce_que_sert_l_exchange_embarque() -> None:
-    assert set(inspect.signature(Bourse).parameters["exchanges"].default) == listes.EMBARQUES
+    assert set(bourse_locale.PROTOCOLES) == listes.EMBARQUES
 
 
 def test_chaque_exchange_a_une_epreuve(tous: list[dict[str, Any]]) -> None:
