@@ -59,7 +59,7 @@ def cluster() -> Iterator[Any]:
 
 
 def contenus(lot: Lot) -> dict[str, bytes]:
-    """Les octets des sorties, sans la date que garde une fiche CSV, ni sa somme ; une base ne l'est que par ses lignes."""
+    """Les octets des sorties, sans la date ni la somme d'une fiche CSV ; une base n'est comparée que par ses lignes."""
     sorties = {nom: octets for nom, (octets, _) in lot.empreinte().items() if nom != "b.json" and ".sqlite" not in nom}
     return {nom: re.sub(rb'"(modifie_ns": \d+|somme": "\w+")', b"", octets) for nom, octets in sorties.items()}
 

@@ -554,7 +554,7 @@ def test_7_taille_de_fichier_limitee(
     figee: Bourse, tmp_path: Path, nom: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Un vrai refus du noyau, sans être root : code 1, dit, l'ancien contenu intact."""
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # Python garderait un module compilé coupé là, pour tous les tests
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # il garderait, pour tous les tests, un module compilé coupé
     sortie = tmp_path / f"bougies{EXTENSIONS[nom]}"
     anciennes = (BORNES[0], BORNES[0] + 60 * MINUTE)
     assert telecharger(figee, sortie, anciennes) == 0
