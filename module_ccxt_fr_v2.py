@@ -9272,12 +9272,20 @@ class BougiesDites:
             self.fiable = couverture.timeframe.avancer(max(instant, couverture.connexion.heure_ms()), 1)
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
-        if instant < self._dites_avant and couverture.relisible:
+        dite = instant < self._dites_avant
+        if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
+        elif dite and self._est_depassee(bougie):
+            self._compteurs.retards += 1
         elif instant >= self.fiable:
             self._tenir(instant, bougie)
         return True
+
+    def _est_depassee(self, bougie: Sequence[Any]) -> bool:
+        """Vrai si elle fut rendue avec un plus grand volume : un message en retard, non une révision (sans REST)."""
+        volume = _en_nombre(bougie[5]) or 0.0
+        return any(volume < (_en_nombre(finale[5]) or 0.0) for finale in self._finales if finale[0] == bougie[0])
 
     def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
         """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""

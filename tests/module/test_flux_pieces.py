@@ -657,6 +657,27 @@ def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
     a_la_main(essai)
 
 
+def test_sans_rest_un_message_en_retard_ne_remplace_pas_une_bougie_rendue() -> None:
+    """Un volume moindre n'est pas une révision ; un plus grand, si."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion(relisible=False)
+        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
+        fil.rompre()
+        for minute in range(3):
+            connexion.heure = T0 + minute * MINUTE + 1
+            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 5.0]], connexion.heure)
+        assert instants(fil.collecter(connexion.heure)) == [1]
+        rendus: list[list[float]] = []
+        for volume in (4.0, 6.0):
+            fil.recevoir([[T0 + MINUTE, 1.0, 1.0, 1.0, 1.0, volume]], connexion.heure)
+            rendus.append([v for un in fil.collecter(connexion.heure) for v in un.lignes["volume"].to_pylist()])
+        assert rendus == [[], [6.0]]
+
+    a_la_main(essai)
+
+
 def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
