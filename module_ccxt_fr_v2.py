@@ -920,13 +920,8 @@ class Fiche:
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
-        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée.
-
-        Si rien n'est couvert, les échecs inscrits.
-        """
-        if not self.couverts:
-            return intervalles_de(self.trous, ECHEC)
-        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus())
+        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
+        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
 
     def en_dict(self) -> dict[str, Any]:
         """La fiche en JSON : instants ISO 8601, noms de champs du contrat."""
@@ -9120,8 +9115,9 @@ class Couverture:
         self.connexion, self.serie, self.fiche, self.plage = connexion, serie, fiche, plage
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self.relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        dues = [] if plage.debut is not None else fiche.couverts[-1:] + fiche.a_relire()
-        debut = min(dues)[0] if dues else plage.debut
+        debut, dues = plage.debut, fiche.couverts[-1:] + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        if debut is None and dues:
+            debut = min(dues)[0]
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
