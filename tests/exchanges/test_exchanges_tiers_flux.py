@@ -13,6 +13,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import operator
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,17 +95,16 @@ class Releve:
         return [(instant, *valeurs) for instant, valeurs in sorted(lignes.items())]
 
     def trades(self) -> list[TradeLu]:
-        """Les trades, dans l'ordre de leurs instants, et de leur arrivée."""
+        """Les trades, dans l'ordre où une sortie les range : l'instant, puis la séquence de l'identifiant."""
         contrats, grain = CONTRATS.get(self.tiers.nom, 1.0), GRAINS.get(self.tiers.nom, 1)
-        tous: list[TradeLu] = []
+        tous: list[tuple[m.Intervalle, TradeLu]] = []
         for lot in self.lots:
-            colonnes = (m.instants_de(lot.lignes), *(lot.lignes[c].to_pylist() for c in ("side", "price", "amount")))
-            lignes = zip(*colonnes, strict=True)
-            tous += [
-                TradeLu(ts // grain * grain, sens, prix, round(quantite / contrats, 6))
-                for ts, sens, prix, quantite in lignes
-            ]
-        return sorted(tous, key=lambda trade: trade.instant)
+            colonnes = (lot.lignes[nom].to_pylist() for nom in ("id", "side", "price", "amount"))
+            for ts, ident, sens, prix, quantite in zip(m.instants_de(lot.lignes), *colonnes, strict=True):
+                lu = TradeLu(ts // grain * grain, sens, prix, round(quantite / contrats, 6))
+                # Une écoute peut commencer au milieu d'une milliseconde : ce qui l'y précède arrive après, par le REST.
+                tous.append(((lu.instant, (m.rangs_de(ident) or (0, 0))[0]), lu))
+        return [lu for _, lu in sorted(tous, key=operator.itemgetter(0))]
 
     def ids(self) -> list[str]:
         """Les identifiants."""
@@ -244,7 +244,7 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
     ]
     if releve.tiers.nom in SANS_ORDRE:
         lus, attendus = sorted(lus), sorted(attendus)
-    # L'instantané peut commencer au milieu d'une milliseconde : ce qui le précède est relu, donc vient après.
+    # L'instantané aussi peut commencer au milieu d'une milliseconde, et les ids n'être pas une séquence.
     lus[:] = sorted(t for t in lus if t.instant == premier) + [t for t in lus if t.instant > premier]
     debut = sorted(t for t in attendus if t.instant == premier and (t in lus or releve.tiers.nom not in SANS_RELECTURE))
     attendus = debut + [t for t in attendus if t.instant > premier]
