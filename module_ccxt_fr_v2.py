@@ -7781,6 +7781,9 @@ def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iter
         yield from _bords(*serie)
     yield from _cadre(*serie)
     yield from _bords(*serie, avec_elles=True)
+    yield from _au_plus_pres(*serie)
+    yield from _bords(*serie)
+    yield from _cadre(*serie)
 
 
 def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
@@ -7831,6 +7834,18 @@ def _bords(
     if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
         yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
         yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+
+
+def _au_plus_pres(
+    timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages
+) -> Iterator[Question]:
+    """Les voisines, de plus près : une page coupée bien plus court que dit n'allait pas jusqu'au manque."""
+    portee = max(MARGE, pages.capacite(timeframe) // 16)
+    gauche, droite = voisines(manque, reponses)
+    if gauche is None or timeframe.compter(gauche, manque.debut) > portee:
+        yield Question(timeframe, timeframe.avancer(manque.debut, -portee), manque.debut)
+    if droite is None or timeframe.compter(manque.fin, droite) > portee:
+        yield Question(timeframe, manque.fin, timeframe.avancer(manque.fin, portee))
 
 
 def _dans_ces_bougies(
