@@ -219,6 +219,17 @@ def test_pairs_5_une_page_plus_courte_que_demande_n_est_pas_la_fin(tmp_path: Pat
     assert releve.pages <= 2 * (720 // 47 + 1)
 
 
+def test_pairs_5_une_minute_vide_au_bord_est_prouvee_malgre_les_pages_courtes(tmp_path: Path) -> None:
+    """La page d'avant le bord, coupée, n'irait pas jusqu'à lui : sa voisine se cherche de tout près."""
+    with servir_un(PagesCourtes, "mexc") as simulateur:
+        minutes = range(MAINTENANT - JOUR - 900 * MINUTE, MAINTENANT - JOUR - 720 * MINUTE, MINUTE)
+        vide = next(instant for instant in minutes if not simulateur.attendu("1m", instant, instant + MINUTE))
+        releve = lancer(simulateur, tmp_path, *bornes(MAINTENANT - vide, MAINTENANT - vide - 720 * MINUTE))
+        assert releve.lignes == simulateur.attendu("1m", *releve.demande)
+    assert releve.code == 0, releve.serie
+    assert releve.pages <= 2 * (720 // 47 + 1)
+
+
 @pytest.mark.usefixtures("sans_attente")
 def test_pairs_14_toujours_la_premiere_bougie_n_est_ni_ecrite_ni_sans_fin(tmp_path: Path) -> None:
     """Hors des bornes : refusée ; ce qui était demandé est un échec dit, en un nombre borné de requêtes."""
