@@ -7839,12 +7839,12 @@ def _bords(
 def _au_plus_pres(
     timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages
 ) -> Iterator[Question]:
-    """Les voisines, de plus près : une page coupée bien plus court que dit n'allait pas jusqu'au manque."""
+    """Des voisines lointaines, plus près : la page qui les a rendues, coupée bien plus court que dit, s'arrêtait là."""
     portee = max(MARGE, pages.capacite(timeframe) // 16)
     gauche, droite = voisines(manque, reponses)
-    if gauche is None or timeframe.compter(gauche, manque.debut) > portee:
+    if gauche is not None and timeframe.compter(gauche, manque.debut) > portee:
         yield Question(timeframe, timeframe.avancer(manque.debut, -portee), manque.debut)
-    if droite is None or timeframe.compter(manque.fin, droite) > portee:
+    if droite is not None and timeframe.compter(manque.fin, droite) > portee:
         yield Question(timeframe, manque.fin, timeframe.avancer(manque.fin, portee))
 
 
