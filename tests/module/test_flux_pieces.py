@@ -430,6 +430,16 @@ def ouvrir_agregat(vides: str) -> Any:
     return fil
 
 
+def ouvrir_bougies_dites(connexion: FausseConnexion, minutes: int, volume: float) -> Any:
+    """Un fil de bougies, sans grâce ni rattrapage : le flux vient de dire la naissance de chaque minute."""
+    fil = ouvrir_fil(m.FilBougies, connexion, grace_ms=0)
+    sans_rattrapage(fil)
+    for minute in range(minutes):
+        connexion.heure = T0 + minute * MINUTE + 1
+        fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, volume]], connexion.heure)
+    return fil
+
+
 def ids(lots: Sequence[m.Lot]) -> list[str]:
     """Les identifiants des trades rendus."""
     return [identifiant for x in lots for identifiant in x.lignes["id"].to_pylist()]
@@ -614,14 +624,7 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
 
     async def essai() -> None:
         connexion = FausseConnexion()
-        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
-        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
-        fil.confrontation.crues = True
-        fil.rompre()
-        sans_rattrapage(fil)
-        for minute in range(3):
-            connexion.heure = T0 + minute * MINUTE + 1
-            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
+        fil = ouvrir_bougies_dites(connexion, minutes=3, volume=0.0)
         rendus = fil.collecter(connexion.heure)
         connexion.heure = T0 + 60 * MINUTE
         fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
@@ -639,14 +642,7 @@ def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
 
     async def essai() -> None:
         connexion = FausseConnexion()
-        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
-        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
-        fil.confrontation.crues = True
-        fil.rompre()
-        sans_rattrapage(fil)
-        for minute in range(2):
-            connexion.heure = T0 + minute * MINUTE + 1
-            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
+        fil = ouvrir_bougies_dites(connexion, minutes=2, volume=0.0)
         connexion.heure = T0 + 3 * MINUTE
         fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
         assert instants(fil.collecter(connexion.heure)) == [1, 2]
@@ -662,12 +658,7 @@ def test_sans_rest_un_message_en_retard_ne_remplace_pas_une_bougie_rendue() -> N
 
     async def essai() -> None:
         connexion = FausseConnexion(relisible=False)
-        serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
-        fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
-        fil.rompre()
-        for minute in range(3):
-            connexion.heure = T0 + minute * MINUTE + 1
-            fil.recevoir([[T0 + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 5.0]], connexion.heure)
+        fil = ouvrir_bougies_dites(connexion, minutes=3, volume=5.0)
         assert instants(fil.collecter(connexion.heure)) == [1]
         rendus: list[list[float]] = []
         for volume in (4.0, 6.0):
