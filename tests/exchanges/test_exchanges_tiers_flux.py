@@ -280,7 +280,7 @@ def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
         longs = [trou for trou in releve.trous if trou.fin - trou.debut > HEURE]
         assert len(longs) == (nom in DERNIERS_SEULEMENT)
         courts = [trou for trou in releve.trous if trou not in longs]
-        # Une machine chargée n'a pas toujours le temps de tout relire avant la fin : c'est dit, la relance le redemandera.
+        # Une machine chargée n'a pas toujours le temps de tout relire : c'est dit, et la relance le redemandera.
         assert nom in SANS_RELECTURE or all(trou.fin - trou.debut < SECONDE_REELLE for trou in courts)
 
 
