@@ -74,7 +74,6 @@ import stat
 import struct
 import sys
 import time
-import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -261,6 +260,13 @@ def annexe(nom: str, usage: str) -> Any:
     """
     sys.modules.setdefault("module_ccxt_fr_v2", sys.modules[__name__])
     return importer(f"annexes_ccxt_fr.{nom}", usage)
+
+
+def annexe_ou_rien(nom: str) -> Any:
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
+    with contextlib.suppress(DependanceAbsente):
+        return annexe(nom, nom)
+    return None
 
 
 if TYPE_CHECKING:
@@ -2318,72 +2324,6 @@ def lire_texte_utf8(chemin: Path) -> str:
     except OSError as erreur:
         cause = cause_disque(erreur)
     raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
-
-
-class Pauses:
-    """Ce qu'une exécution laisse à la suivante des limites d'un exchange ; un petit fichier JSON à côté des sorties.
-
-    Les pauses qu'il a demandées, et ce qui compte encore dans sa fenêtre. Absent, illisible ou passé : il ne compte
-    pas. Ne pas pouvoir l'écrire n'arrête rien.
-    """
-
-    PASSAGES: ClassVar = "passages"
-
-    def __init__(self, dossier: Path) -> None:
-        self.chemin = dossier / ".pauses-ccxt.json"
-
-    def lire(self) -> dict[str, int]:
-        """Les pauses qui courent encore : exchange -> instant de fin."""
-        try:
-            pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
-        except (ValueError, TypeError, OverflowError):
-            return {}
-        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
-        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
-
-    def passages(self) -> dict[str, list[tuple[int, float]]]:
-        """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
-        try:
-            lus = self._lus().get(self.PASSAGES, {})
-            tous = {str(nom): [(int(instant), float(poids)) for instant, poids in dits] for nom, dits in lus.items()}
-        except (ValueError, TypeError, AttributeError, OverflowError):
-            return {}
-        maintenant = maintenant_ms()
-        recents = {
-            nom: [p for p in dits if maintenant - HEURE_MS < p[0] <= maintenant and 0 < p[1] < math.inf]
-            for nom, dits in tous.items()
-        }
-        return {nom: dits for nom, dits in recents.items() if dits}
-
-    def noter(self, exchange: str, fin_ms: int) -> None:
-        """Garde une pause ; une plus longue déjà notée reste."""
-        pauses = self.lire()
-        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
-        self._ecrire(exchange, pauses, self.passages())
-
-    def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
-        """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
-        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
-
-    def _lus(self) -> dict[str, Any]:
-        try:
-            lus = json.loads(self.chemin.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return lus if isinstance(lus, dict) else {}
-
-    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
-        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
-        try:
-            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
-        except ErreurSortie as refus:
-            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
-
-    def nettoyer(self) -> None:
-        """Ôte le fichier quand plus rien n'y compte."""
-        if not self.lire() and not self.passages():
-            with contextlib.suppress(OSError):
-                self.chemin.unlink(missing_ok=True)
 
 
 class Verrou:
@@ -5715,29 +5655,13 @@ class _Bruyante:
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
         self.requetes += 1
-        depart = time.monotonic()
-        _STATUT_HTTP.set(None)
-        issue = "interrompue"
+        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
+        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            reponse = await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
-            issue = nombre_de(_nombre_de_lignes(reponse), "ligne")
+            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
-            issue = type(erreur).__name__
             raise
-        else:
-            return reponse
-        finally:
-            if journal.isEnabledFor(logging.DEBUG):
-                statut = _STATUT_HTTP.get() or "sans réponse"
-                duree = duree_lisible(time.monotonic() - depart)
-                journal.debug("%s %s : %s, %s, %s.", method, self._url_dite(url, body), statut, issue, duree)
-
-    def _url_dite(self, url: str, corps: Any) -> str:
-        """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
-        connus = [v for nom in NOMS_SECRETS if isinstance(v := getattr(self, nom, None), str) and len(v) >= SECRET_MIN]
-        suite = f" {_extrait(corps)}" if isinstance(corps, str) and not connus else ""
-        return masquer(urllib.parse.unquote(url) + suite, connus)
 
     def handle_errors(
         self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
@@ -5745,12 +5669,12 @@ class _Bruyante:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        _STATUT_HTTP.set(code)
+        STATUT_HTTP.set(code)
         if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
             self.throttler.noter_usage(part)
         if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
         reconnue = True
         try:
@@ -5770,11 +5694,9 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    try:
-        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
-    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
-        return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    return lues
+    if colonnes := annexe_ou_rien("colonnes"):
+        return list(colonnes.lire_page(self, lignes, market))
+    return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -5782,22 +5704,13 @@ def _sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-_STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
-def _nombre_de_lignes(reponse: Any) -> int:
-    """Combien de lignes porte une réponse : la plus longue de ses listes, jusqu'à deux étages sous la racine."""
-    etage, plus_longue = [reponse], 0
-    for _ in range(3):
-        plus_longue = max([plus_longue, *(len(element) for element in etage if isinstance(element, list))])
-        etage = [valeur for element in etage if isinstance(element, dict) for valeur in element.values()]
-    return plus_longue
+STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 
 
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
-def _extrait(corps: str | None, longueur: int = 200) -> str:
+def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
@@ -5858,9 +5771,8 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
     L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
     """
-    try:
-        paquets = annexe("paquets", "Un démarrage rapide")
-    except DependanceAbsente:  # copié seul
+    paquets = annexe_ou_rien("paquets")
+    if paquets is None:
         entier = importer(paquet, "Parler à un exchange")
         return getattr(entier, exchange) if exchange in entier.exchanges else None
     classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
@@ -5983,7 +5895,7 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
         return ErreurTemporaire(f"{quoi} : {erreur}", _CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
         return erreur
-    texte = _extrait(str(erreur), 300) or type(erreur).__name__
+    texte = extrait(str(erreur), 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
     if statut == 451 or _PAYS_REFUSE.search(texte):
         return ErreurDefinitive(
@@ -6111,9 +6023,8 @@ def _config(reglages: Reglages) -> dict[str, Any]:
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
-    if reglages.config_ccxt:
-        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
-            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
+    if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
+        configuration.controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6195,66 +6106,20 @@ class Serie:
 
 AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
 class Debit:
-    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'une exécution.
+    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
 
-    `pauses` : ce que l'exécution d'avant a laissé des limites de l'exchange, et où laisser à la suivante celles d'ici.
-    """
-
-    def __init__(self, nom: str = "", pauses: Pauses | None = None) -> None:
+    def __init__(self) -> None:
         self.frein = Frein()
         self.limiteur: Limiteur | None = None
-        self._nom, self._pauses = nom, pauses
-        if pauses is not None:
-            fin = pauses.lire().get(nom)
-            if fin is not None:
-                self.frein.serrer((fin - maintenant_ms()) / 1000)
-            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
         """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        if self.limiteur is None:
-            self.limiteur = api.throttler
-            maintenant = maintenant_ms()
-            passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
-            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
+        self.limiteur = self.limiteur or api.throttler
         api.throttler, api.frein = self.limiteur, self.frein
-
-    def respecter_la_pause(self, exchange: str) -> None:
-        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-        reste_s = self.frein.reste_s
-        if reste_s > ATTENTE_MAX_S:
-            fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-            gardee = self._pauses.chemin if self._pauses is not None else None
-            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
-            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
-        if reste_s > 0:
-            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
-
-    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
-        if reste_s >= PAUSE_NOTEE_S:
-            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
-        if reste_s > ATTENTE_MAX_S:
-            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
-            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
-
-    def laisser(self) -> None:
-        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
-        if self._pauses is None:
-            return
-        recents = self.limiteur.passages() if self.limiteur is not None else []
-        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
-        if recents or self._nom in self._pauses.passages():
-            maintenant = maintenant_ms()
-            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
-            self._pauses.noter_passages(self._nom, passages)
 
 
 def passer_marches(source: Any, cible: Any) -> None:
@@ -6796,17 +6661,6 @@ async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIter
         await connexion.fermer()
 
 
-def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
-    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
-
-    Hors ligne, rien n'est laissé à l'exécution suivante.
-    """
-    nom = reglages.exchange
-    if reglages.proxy is not None:
-        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-    return Debit(nom, None if reglages.hors_ligne else pauses)
-
-
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
@@ -6859,7 +6713,7 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
     def lire_et_dire(client_: Any, message: Any) -> None:
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
-            signaler(ccxt.ExchangeError(_extrait(str(message), 300)))
+            signaler(ccxt.ExchangeError(extrait(str(message), 300)))
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -10939,46 +10793,14 @@ def _imbrication(objet: Any) -> int:
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, ou `@fichier.json`."""
-    if not (isinstance(valeur, str) and valeur.startswith("@")):
-        return lire_objet(valeur)
-    chemin = lire_dossier(valeur[1:])
-    try:
-        if chemin.exists() and not (chemin.is_file() or chemin.is_dir()):  # un tube s'attendrait sans fin
-            raise ValueError(f"« {chemin} » n'est pas un fichier ordinaire")
-        with chemin.open("rb") as fichier:
-            octets = fichier.read(TEXTE_MAX + 1)
-        if len(octets) > TEXTE_MAX:
-            raise ValueError(f"« {chemin} » ne se lit pas (il dépasse {TEXTE_MAX >> 20} Mo)")
-        return lire_objet(octets.decode())
-    except (OSError, UnicodeDecodeError) as erreur:
-        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
-        raise ValueError(f"« {chemin} » ne se lit pas ({cause})") from None
-
-
-# Ce que dit une autre option : donné en paramètre, la série ne serait plus celle que le fichier annonce. Formes de
-# comparaison (`_forme`) des noms qu'emploient les exchanges.
-_RESERVES = {
-    "symbole": """symbol symbols pair pairs market markets marketid instrument instrumentname instrumentid instid
-        contract contractcode currencypair productid symbolid tradingpair coin baseid quoteid""",
-    "type_marche": "category producttype insttype",
-    "timeframe": "interval timeframe granularity resolution period bar barsize",
-    "prix_ohlcv": "price pricetype pricekind",
-    "limite": "limit count size pagesize perpage num candlesticks paginate",
-    "date_debut": """since start starttime starttimestamp startts startat startdate startdateiso from fromtime
-        fromtimestamp fromms fromiso fromdate fromdateiso fromidx after cursor""",
-    "date_fin": """until end endtime endtimestamp endts endat enddate enddateiso to totime totimestamp toms toiso todate
-        todateiso before last""",
-}
-_OPTION_DU_PARAMETRE = {forme: nom for nom, formes in _RESERVES.items() for forme in formes.split()}
+    if isinstance(valeur, str) and valeur.startswith("@"):
+        return lire_objet(annexe("configuration", "Un « @fichier »").lire_fichier(lire_dossier(valeur[1:])))
+    return lire_objet(valeur)
 
 
 def lire_params(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, sans ce qui changerait la série elle-même."""
-    params = lire_objet(valeur)
-    for nom in params:
-        if choix := _OPTION_DU_PARAMETRE.get(forme_de_mot(str(nom))):
-            raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
-    return params
+    return dict(annexe("configuration", "--params").controler_params(lire_objet(valeur)))
 
 
 def lire_proxy(valeur: Any) -> str:
@@ -11725,15 +11547,10 @@ async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> As
         return
     async with bourse_embarquee(tache) as config:
         reglages = reglages_de(tache, config, contexte.env)
-        debit = debit_de(reglages, contexte.pauses)
-        debit.respecter_la_pause(tache.exchange)
-        try:
+        memoire = contexte.pauses.debit(reglages) if contexte.pauses else contextlib.nullcontext()
+        with memoire as debit:
             async with connecter(reglages, debit) as connexion:
                 yield connexion
-        finally:
-            debit.laisser()
-            if contexte.pauses is not None:
-                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
@@ -12112,9 +11929,9 @@ class Execution:
     def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
         """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
         bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
-        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
-            with contextlib.suppress(DependanceAbsente):
-                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
+        finies = any(trou.raison == HORS_FENETRE_API for trou in partiels)
+        if bougies and finies and (par_les_trades := annexe_ou_rien("par_les_trades")):
+            return str(par_les_trades.offrir(self.connexion, self.tache, cle, self.bilan.sortie))
         return ""
 
 
@@ -12146,8 +11963,6 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 # --- Flux ---
 
 FLUSH_MAX_S = 5.0
-BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
-AFFICHAGE_S = 0.5  # entre deux pas de progression d'un flux
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -12228,57 +12043,6 @@ def _tas_fige() -> Iterator[None]:
         gc.unfreeze()
 
 
-# Le prix d'une ligne : d'un carnet, celui du meilleur acheteur. Ajouter un type de flux : une ligne.
-_PRIX_DIT: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "ohlcv": lambda ligne: ligne["close"],
-    "trades": lambda ligne: ligne["price"],
-    "ticker": lambda ligne: ligne["last"],
-    "orderbook": lambda ligne: ligne["bids"][0]["price"] if ligne["bids"] else None,
-}
-
-
-class Allure:
-    """Ce qu'un flux montre de lui : lignes reçues, débit récent, retard sur l'exchange, dernier prix."""
-
-    FENETRE_S = 10.0  # du débit
-
-    def __init__(self, instant_s: float) -> None:
-        self.lignes = 0
-        self.dernier: Lot | None = None
-        self._jalons = collections.deque([(instant_s, 0)])
-
-    def noter(self, lot: Lot) -> None:
-        """Un lot de plus."""
-        if lot.lignes.num_rows:
-            self.lignes += lot.lignes.num_rows
-            self.dernier = lot
-
-    @property
-    def fin_ms(self) -> int | None:
-        """L'instant jusqu'où la dernière ligne dit le marché : la clôture d'une bougie, l'horodatage du reste."""
-        if self.dernier is None:
-            return None
-        cle, instant = self.dernier.cle, _borne(self.dernier.lignes, -1)[1]
-        return timeframe_de(cle.exchange, cle.timeframe).avancer(instant, 1) if cle.timeframe else instant
-
-    def dire(self, instant_s: float, heure_ms: int) -> str:
-        """« 1234 lignes, 12,3/s, retard 0,4 s, BTC/USDT à 70123,5 »."""
-        debut_s, avant = self._jalons[0]
-        if instant_s - self._jalons[-1][0] >= 1:
-            self._jalons.append((instant_s, self.lignes))
-        while len(self._jalons) > 1 and instant_s - self._jalons[1][0] >= self.FENETRE_S:
-            self._jalons.popleft()
-        debit = (self.lignes - avant) / max(1.0, instant_s - debut_s)
-        morceaux = [nombre_de(self.lignes, "ligne"), decimal_lisible(f"{debit:.1f}/s")]
-        if self.dernier is not None and self.fin_ms is not None:
-            morceaux.append(f"retard {duree_lisible(max(0, heure_ms - self.fin_ms) / SECONDE_MS)}")
-            (ligne,) = self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1).to_pylist()
-            donnee = type_des_colonnes(self.dernier.lignes.column_names)
-            if donnee and (prix := _PRIX_DIT[donnee.nom](ligne)) is not None:
-                morceaux.append(f"{self.dernier.cle.symbole} à {decimal_lisible(f'{prix:.10g}')}")
-        return ", ".join(morceaux)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -12291,8 +12055,7 @@ class ExecutionFlux(Execution):
         self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._battement = self._affichage = self._boucle.time()
-        self._allure = Allure(self._depuis)
+        self._depuis = self._boucle.time()
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -12304,12 +12067,14 @@ class ExecutionFlux(Execution):
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
+        progression = annexe_ou_rien("progression")
+        battre = progression.Battement(self.connexion, flux.fils, self.suivi) if progression else lambda _: None
         try:
             async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
                 async for lots in recus:
                     self._garder(lots)
                     await self._ecrire_si_du()
-                    self._battre(flux)
+                    battre(lots)
         finally:
             self._garder(flux.collecter())
             if self._ecriture is not None:
@@ -12327,8 +12092,6 @@ class ExecutionFlux(Execution):
             self._depuis = self._boucle.time()
         self._tampon += lots
         self._lignes += sum(lot.lignes.num_rows for lot in lots)
-        for lot in lots:
-            self._allure.noter(lot)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
@@ -12383,20 +12146,6 @@ class ExecutionFlux(Execution):
         while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
             avance *= 8
         return debut + avance
-
-    def _battre(self, flux: Flux) -> None:
-        """Dit où en est le flux : à la progression souvent, au journal une fois par minute."""
-        instant = self._boucle.time()
-        if instant - self._affichage >= AFFICHAGE_S and self._allure.dernier is not None:
-            self._affichage = instant
-            lot = self._allure.dernier
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            self.suivi(Avancement(lot.cle, self._allure.fin_ms or 0, None, self._allure.lignes, len(flux.fils), dite))
-        if instant - self._battement >= BATTEMENT_S:
-            self._battement = instant
-            reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            journal.info("Flux : %s, %s.", dite, nombre_de(reconnexions, "reconnexion"))
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -12548,6 +12297,7 @@ DANS_LES_ANNEXES = {
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
+    from annexes_ccxt_fr.pauses import Pauses
     from annexes_ccxt_fr.verification import Rapport, verifier
 else:
 
@@ -12787,19 +12537,12 @@ def commande_initier(mots: Sequence[str]) -> list[str]:
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    with _progression() as suivi:
+    pauses, progression = annexe_ou_rien("pauses"), annexe_ou_rien("progression")
+    dossier = tache.sortie.parent if tache.sortie else DOSSIER_SORTIES
+    contexte = Contexte(pauses=pauses and pauses.Pauses(dossier), seule=True)
+    with progression.montrer() if progression else contextlib.nullcontext() as suivi:
         await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
-
-
-def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
-    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
-    try:
-        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
-    except DependanceAbsente:
-        return contextlib.nullcontext()
-    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
@@ -12899,30 +12642,11 @@ def principal(arguments: Sequence[str] | None = None) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-class _SansPandas:
-    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
-
-    @staticmethod
-    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
-        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
-        if nom == "pandas":
-            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
-
-
-@contextlib.contextmanager
-def _sans_pandas() -> Iterator[None]:
-    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
-    sys.meta_path.insert(0, _SansPandas)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(_SansPandas)
-
-
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        with _sans_pandas():
+        paquets = annexe_ou_rien("paquets")
+        with paquets.sans_pandas() if paquets else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:

@@ -12,9 +12,11 @@
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
-- `configuration` : contrôler `config_ccxt` ;
+- `traces` : ce que le journal dit de chaque requête, en `debug` ;
+- `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
+- `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
-- `paquets` : importer une classe de ccxt sans les cent autres ;
+- `paquets` : n'importer que ce qui sert de ccxt, et pas pandas ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.simulation import Estimation, simuler_async
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
@@ -40,7 +41,6 @@ from module_ccxt_fr_v2 import (
     ErreurCollecte,
     ErreurDemande,
     Faute,
-    Pauses,
     Reglages,
     Suivi,
     Tache,

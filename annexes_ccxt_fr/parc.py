@@ -9,16 +9,14 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
+from annexes_ccxt_fr.pauses import DebitRetenu, Pauses, debit_de
 from module_ccxt_fr_v2 import (
     Connexion,
-    Debit,
     NatureMarche,
-    Pauses,
     Reglages,
     Tache,
     bourse_embarquee,
     connecter,
-    debit_de,
     instancier,
     passer_marches,
     reglages_de,
@@ -34,7 +32,7 @@ class SessionPartagee:
     Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
     """
 
-    def __init__(self, reglages: Reglages, debit: Debit) -> None:
+    def __init__(self, reglages: Reglages, debit: DebitRetenu) -> None:
         self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
         self.reglages, self.debit = reglages, debit
         self._natures: set[NatureMarche] = set()
@@ -75,7 +73,7 @@ class Parc:
         self._pile = contextlib.AsyncExitStack()
         self._verrou = asyncio.Lock()
         self._sessions: list[SessionPartagee] = []
-        self._debits: dict[object, Debit] = {}
+        self._debits: dict[object, DebitRetenu] = {}
         self._embarquees: dict[object, Mapping[str, Any]] = {}  # par allure, la configuration qui y mène
 
     async def __aenter__(self) -> Self:
@@ -120,7 +118,7 @@ class Parc:
         self._sessions.append(await self._pile.enter_async_context(nouvelle))
         return nouvelle
 
-    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
+    def _debit_de(self, reglages: Reglages, serveur: object) -> DebitRetenu:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:

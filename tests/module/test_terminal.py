@@ -16,6 +16,8 @@ from sorties_modeles import BTC, ETH, MINUTE, instant, lot, plage
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import progression as annexe_progression
+from annexes_ccxt_fr.progression import Allure
+from annexes_ccxt_fr.traces import nombre_de_lignes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +111,7 @@ def test_un_flux_n_a_pas_de_barre_figee() -> None:
 
 
 def test_l_allure_dit_lignes_debit_retard_et_dernier_prix() -> None:
-    allure = m.Allure(100.0)
+    allure = Allure(100.0)
     assert allure.dire(100.5, instant(10)) == "0 ligne, 0,0/s"
     allure.noter(lot(range(1, 11)))
     dernier = m.decimal_lisible(f"{lot([10]).lignes.column('close')[0].as_py():.10g}")
@@ -118,7 +120,7 @@ def test_l_allure_dit_lignes_debit_retard_et_dernier_prix() -> None:
 
 
 def test_le_debit_est_celui_des_dernieres_secondes() -> None:
-    allure = m.Allure(0.0)
+    allure = Allure(0.0)
     allure.noter(lot(range(1000)))
     for seconde in range(1, 30):
         dite = allure.dire(float(seconde), instant(1000))
@@ -216,4 +218,4 @@ def test_debug_ne_dit_aucun_secret(caplog: pytest.LogCaptureFixture, monkeypatch
     [([[1], [2]], 2), ({"data": [1, 2, 3], "code": "0"}, 3), ({"result": {"list": [1], "x": []}}, 1), ("a", 0)],
 )
 def test_les_lignes_d_une_reponse(reponse: Any, nombre: int) -> None:
-    assert m._nombre_de_lignes(reponse) == nombre
+    assert nombre_de_lignes(reponse) == nombre
