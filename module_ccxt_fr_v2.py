@@ -2016,10 +2016,6 @@ class Limiteur:
         self._passages.clear()
         self.allure *= RALENTI
 
-    def duree_s(self, poids: float) -> float:
-        """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
-        return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
-
     def passages(self) -> list[tuple[float, float]]:
         """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
         maintenant = self._horloge()
@@ -5284,6 +5280,7 @@ class Particularite(NamedTuple):
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
+    corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
@@ -5349,6 +5346,26 @@ def _bornes_bitbank(debut: int, _fin: int, timeframe: Timeframe) -> Mapping[str,
 
 def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
+    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
+    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
+
+
+def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
+    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
+    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
+    codes = {"WEEKS": "w", "MONTHS": "M"}
+    grain = ligne.get("granularity") or {}
+    if grain.get("unit") in codes:
+        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
+        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
+    return lue
+
+
+def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
+    return bougies
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5441,7 +5458,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
+    "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    # La classe invente des bougies plates, jusqu'avant la cotation.
+    "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
@@ -5726,34 +5746,6 @@ def identifiants_exchanges() -> list[str]:
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
 
 
-def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
-    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
-    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
-
-
-def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
-    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
-    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
-    codes = {"WEEKS": "w", "MONTHS": "M"}
-    grain = ligne.get("granularity") or {}
-    if grain.get("unit") in codes:
-        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
-        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
-    return lue
-
-
-def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
-    return bougies
-
-
-# Ce que la classe ccxt d'un exchange fait mal d'une réponse : la méthode à mettre à la place.
-_CORRECTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "ndax": {"parse_ohlcv": _ligne_ndax},
-    "onetrading": {"parse_ohlcv": _ligne_onetrading},
-    "bitopro": {"insert_missing_candles": _telles_quelles},  # invente des bougies plates, jusqu'avant la cotation
-}
-
-
 def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
     """Une analyse que la classe pro remplace (luno `parse_trade`, coinbaseexchange `parse_ticker`).
 
@@ -5806,12 +5798,11 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    for nom in lignee:
-        ajouts |= _CORRECTIONS.get(nom, {})
     ajouts["ligne_de_ccxt"] = base.parse_ohlcv
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
-    ajouts["particularite"] = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    ajouts |= {"particularite": particularite, **particularite.corrections}
     return type(base.__name__, (_Bruyante, base), ajouts)
 
 
@@ -11042,11 +11033,6 @@ class Tache:
         ] or [self]
 
     @property
-    def en_une_passe(self) -> bool:
-        """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
-        return bool(self.timeframes) and self.trades_vers_ohlcv and self.donnee == "trades"
-
-    @property
     def format_choisi(self) -> str:
         """Le format demandé, ou celui de l'extension de la sortie, ou csv."""
         return self.format or format_du_chemin(self.sortie) or "csv"
@@ -11688,13 +11674,10 @@ async def executer_async(
                 # 60 ms de CPU, pendant que l'exchange répond
                 taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            if tache.en_une_passe:
-                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
-                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
-            elif tache.timeframes:
-                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            if tache.timeframes:
+                await annexe("parties", "--timeframes").executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await _executer(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
@@ -11710,19 +11693,7 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def _executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Un timeframe après l'autre ; chacun a son bilan."""
-    for partie in tache.parties:
-        sien = Bilan(tache.exchange)
-        try:
-            with compter(connexion, sien, time.monotonic(), bilan):
-                await _executer(connexion, partie, sien, suivi, contexte)
-            sien.conclure()
-        finally:
-            bilan.absorber(sien)
-
-
-async def _executer(
+async def executer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
 ) -> None:
     """Une tâche d'un seul timeframe, sur une connexion prête."""
@@ -12242,14 +12213,8 @@ def telecharger(**options: Any) -> pa.Table:
     return courir(lambda: telecharger_async(**options))
 
 
-async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
-    """`telecharger_async` de bougies (options : les noms du YAML) : mêmes rendus, mêmes erreurs."""
-    return await telecharger_async(**options)
-
-
-def telecharger_ohlcv(**options: Any) -> pa.Table:
-    """`telecharger_ohlcv_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return courir(lambda: telecharger_ohlcv_async(**options))
+# De bougies : mêmes options, mêmes rendus, mêmes erreurs.
+telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 
 
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:

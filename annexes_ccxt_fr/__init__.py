@@ -8,7 +8,7 @@
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
-- `passe` : plusieurs timeframes d'une même histoire de trades ;
+- `parties` : une tâche de plusieurs timeframes ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;

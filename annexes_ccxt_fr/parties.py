@@ -1,4 +1,4 @@
-"""Plusieurs timeframes faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+"""Une tâche de plusieurs timeframes : l'un après l'autre, ou tous d'une même histoire de trades, lue une fois."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from module_ccxt_fr_v2 import (
     Suivi,
     Tache,
     compter,
+    executer_partie,
     groupe_de_taches,
     histoires,
     ouvrir_ecrivain,
@@ -29,10 +30,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def executer_en_une_passe(
+def en_une_passe(tache: Tache) -> bool:
+    """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+    return bool(tache.timeframes) and tache.trades_vers_ohlcv and tache.donnee == "trades"
+
+
+async def executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
+    """Chaque timeframe a son bilan, et son fichier ou la base qui les tient tous."""
+    lire = _lire_en_une_passe if en_une_passe(tache) else _lire_l_un_apres_l_autre
+    await lire(connexion, tache, bilan, suivi, contexte)
+
+
+async def _lire_l_un_apres_l_autre(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    """Chaque timeframe a son bilan, et son fichier ou la base qui les tient tous."""
+    for partie in tache.parties:
+        sien = Bilan(tache.exchange)
+        try:
+            with compter(connexion, sien, time.monotonic(), bilan):
+                await executer_partie(connexion, partie, sien, suivi, contexte)
+            sien.conclure()
+        finally:
+            bilan.absorber(sien)
+
+
+async def _lire_en_une_passe(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
+) -> None:
     siens = [Bilan(tache.exchange) for _ in tache.parties]
     ecrivains: dict[Path, Sortie] = {}
     executions = []
