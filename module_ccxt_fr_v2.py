@@ -5808,38 +5808,11 @@ def _classe(exchange: str) -> Any:
 
 # --- Traduction des erreurs de ccxt ---
 
-_CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
+CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
 _CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
-
-_CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
-_CONSEIL_CERTIFICAT = (
-    "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
-)
-# (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
-# ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
-CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
-    (
-        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
-        "proxy injoignable ou qui refuse",
-        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
-    ),
-    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
-    ({"ConnectionRefusedError"}, "connexion refusée", _CONSEIL_RESEAU),
-    ({"TimeoutError"}, "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
-    (
-        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
-        "connexion coupée par l'autre bout",
-        _CONSEIL_RESEAU,
-    ),
-    ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
-    ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
-)
-_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
 # (classe ccxt, notre classe, conseil), du plus précis au plus général : la première qui convient l'emporte.
 # Ajouter une erreur : une ligne, ici seulement.
@@ -5854,13 +5827,13 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("ExchangeClosedByUser", ErreurDefinitive, ""),
     ("NotSupported", ErreurDefinitive, "Voyez ce que l'exchange offre : --lister marches, --lister timeframes."),
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
-    ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("BadResponse", ErreurTemporaire, CONSEIL_RESEAU),
+    ("NullResponse", ErreurTemporaire, CONSEIL_RESEAU),
     ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
-    ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("OperationFailed", ErreurTemporaire, CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
-    ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("ExchangeError", ErreurTemporaire, CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
 
@@ -5883,7 +5856,7 @@ _PAYS_REFUSE = re.compile(
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", _CONSEIL_RESEAU)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
         return erreur
     texte = extrait(str(erreur), 300) or type(erreur).__name__
@@ -5901,7 +5874,9 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
-    if not statut and (cause := _cause_reseau(erreur, texte)):
+    # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
+    causes = None if statut else annexe_ou_rien("causes")
+    if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
@@ -5914,44 +5889,13 @@ def _est_un_refus(erreur: Exception, statut: int) -> bool:
     return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
-def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
-    """Ce qui s'est passé, chez quel hôte, et que faire ; None si rien dans la chaîne des erreurs n'est du réseau."""
-    chaine = _chaine(erreur)
-    noms = {parente.__name__ for maillon in chaine for parente in type(maillon).__mro__}
-    for classes, cause, conseil in CAUSES_RESEAU:
-        if noms & classes:
-            delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
-            duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
-            dite = _HOTE.search(texte)
-            hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
-            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
-    return None
-
-
-def _chaine(erreur: BaseException) -> list[BaseException]:
-    """L'erreur, ce qu'elle porte (ccxt.pro : `NetworkError(erreur)`) et ce qui l'a causée, de proche en proche."""
-    maillons: list[BaseException] = []
-    a_voir: list[Any] = [erreur]
-    while a_voir:
-        maillon = a_voir.pop(0)
-        if isinstance(maillon, BaseException) and not any(maillon is vu for vu in maillons):
-            maillons.append(maillon)
-            a_voir += [*maillon.args, maillon.__cause__, getattr(maillon, "os_error", None)]
-    return maillons
-
-
-def _adresse(erreur: Any) -> str:
-    port = getattr(erreur, "port", None)
-    return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
-
-
 def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     for nom, classe, conseil in TRADUCTIONS:
         if nom in noms:
             return classe, conseil
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, _CONSEIL_RESEAU
+    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6249,14 +6193,10 @@ class Marches:
             )
 
 
-def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
-    return contextlib.nullcontext(set())
-
-
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
-    S'obtient par `connecter`.
+    `async with` la ferme toujours : fin normale, erreur ou annulation.
     """
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
@@ -6275,8 +6215,13 @@ class Connexion:
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = 0
-        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.fermer()
 
     @property
     def requetes(self) -> int:
@@ -6396,18 +6341,14 @@ class Connexion:
         if not mesure.result():
             self._lire_l_en_tete()
 
-    async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
+    async def charger_marches(self, symboles: Sequence[str] = (), connues: Collection[NatureMarche] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
 
-        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
+        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure. `connues` : ce qui est
+        déjà chargé, à ne pas perdre en relisant.
         """
-        async with self.marches_communs() as natures:
-            await self._charger(symboles, natures)
-
-    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
-        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
+        natures = {*connues, *map(self.nature_demandee, symboles)}
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -6420,6 +6361,10 @@ class Connexion:
         if types and reglage["types"] != types and self.marches.manquent(symboles):
             reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
+
+    def nature_demandee(self, symbole: str) -> NatureMarche:
+        """Le type du marché qu'un symbole demande."""
+        return nature_du_symbole(symbole, self.reglages.type_marche, self.reglages.sous_type)
 
     # --- ce qu'il offre
 
@@ -6573,7 +6518,7 @@ class Connexion:
             quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
         )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         return page
 
     async def lire_trades(
@@ -6608,7 +6553,7 @@ class Connexion:
         # Retenu d'une réponse seulement : le refus d'un symbole retiré n'apprend rien des autres.
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         ajouts = {"recu": maintenant_ms()}
         return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
 
@@ -6640,16 +6585,6 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
         texte = texte.replace(secret, "***")
     texte = _PARAMETRE_SECRET.sub(r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
-
-
-@contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
-    """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, debit)
-    try:
-        yield connexion
-    finally:
-        await connexion.fermer()
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -6910,7 +6845,7 @@ class Ecoute:
         if parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
-            traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
+            traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
             classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
             traduite = classe(str(traduite), traduite.conseil)
@@ -11535,7 +11470,7 @@ async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> As
         reglages = reglages_de(tache, config, contexte.env)
         memoire = contexte.pauses.debit(reglages) if contexte.pauses else contextlib.nullcontext()
         with memoire as debit:
-            async with connecter(reglages, debit) as connexion:
+            async with Connexion(reglages, debit) as connexion:
                 yield connexion
 
 
