@@ -2016,6 +2016,10 @@ class Limiteur:
         self._passages.clear()
         self.allure *= RALENTI
 
+    def duree_s(self, poids: float) -> float:
+        """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
+        return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
+
     def passages(self) -> list[tuple[float, float]]:
         """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
         maintenant = self._horloge()
@@ -11035,18 +11039,6 @@ class OptionsExecution:
 # fmt: on
 
 
-class Declaration(Protocol):
-    """Ce qu'est un modèle d'options : une dataclass dont chaque champ est une `option`."""
-
-    def __init__(self, **valeurs: Any) -> None: ...
-
-    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Les fautes qui tiennent à plusieurs options ensemble."""
-
-
-Modele = TypeVar("Modele", bound=Declaration)
-
-
 def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
@@ -11101,8 +11093,8 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
-) -> tuple[Modele | None, list[str]]:
+    modele: type[T], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
+) -> tuple[T | None, list[str]]:
     """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
 
     `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
@@ -11152,7 +11144,6 @@ def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 16  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -11220,15 +11211,6 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
-
-    def absorber(self, partie: Bilan) -> None:
-        """Ajoute ce qu'une partie a donné et coûté."""
-        self.parties.append(partie)
-        self.series += partie.series
-        self.sortie, self.format = partie.sortie or self.sortie, partie.format or self.format
-        for nom in ("requetes", "essais", "octets", "duree_s"):
-            setattr(self, nom, getattr(self, nom) + getattr(partie, nom))
-        self.modifie = self.modifie or partie.modifie
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11426,27 +11408,12 @@ def _nom_de_fichier(symbole: str) -> str:
     return "".join(remplaces.get(c) or (c if c.isalnum() else f"%{ord(c):02X}") for c in symbole)
 
 
-@contextlib.asynccontextmanager
-async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
-    """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
+def bourse_embarquee(tache: Tache) -> Any:
+    """Un contexte : la configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; vide sinon."""
     if not tache.hors_ligne:
-        yield {}
-        return
-    embarque = module_embarque(tache.exchange)
-    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
-    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
-        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
-        yield bourse.config_ccxt(tache.exchange)
-
-
-def module_embarque(exchange: str) -> Any:
-    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
-    embarque = importer("bourse_locale", "--hors-ligne")
-    if exchange not in embarque.PROTOCOLES:
-        offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
-    return embarque
+        return contextlib.nullcontext({})
+    importer("bourse_locale", "--hors-ligne")  # d'abord : d'un module copié seul, c'est ce dossier qui manque
+    return annexe("hors_ligne", "--hors-ligne").ouvrir(tache)
 
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
@@ -12275,12 +12242,10 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
             argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
         ),
     )
-    groupes: dict[str, Any] = {}
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        nom = champ.metadata["groupe"]
-        groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
-        groupes[nom] = groupe
-        _ajouter_drapeau(groupe, champ)
+    champs = [champ for modele in modeles for champ in fields(modele)]
+    groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
+    for champ in champs:
+        _ajouter_drapeau(groupes[champ.metadata["groupe"]], champ)
     divers = resultat.add_argument_group("divers")
     for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)

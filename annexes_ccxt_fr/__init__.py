@@ -12,6 +12,7 @@
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
+- `hors_ligne` : l'exchange embarqué à la place du vrai ;
 - `causes` : dire quelle panne de réseau ccxt a vue ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;

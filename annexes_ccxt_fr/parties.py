@@ -51,7 +51,7 @@ async def _lire_l_un_apres_l_autre(
                 await executer_partie(connexion, partie, sien, suivi, contexte)
             sien.conclure()
         finally:
-            bilan.absorber(sien)
+            absorber(bilan, sien)
 
 
 async def _lire_en_une_passe(
@@ -74,7 +74,7 @@ async def _lire_en_une_passe(
     finally:
         for sien in siens:
             sien.conclure()
-            bilan.absorber(sien)
+            absorber(bilan, sien)
 
 
 async def _lire_ensemble(executions: Sequence[tuple[Execution, Sequence[Serie]]]) -> None:
@@ -99,3 +99,13 @@ async def _copier_ensemble(membres: Sequence[tuple[Execution, Serie]], bilans: S
             membres[rang][0].prendre(copies[rang], lot)
     for (execution, _), copie in zip(membres, copies, strict=True):
         execution.achever(copie)
+
+
+def absorber(bilan: Bilan, partie: Bilan) -> None:
+    """Ajoute à un bilan ce qu'une partie a donné et coûté."""
+    bilan.parties.append(partie)
+    bilan.series += partie.series
+    bilan.sortie, bilan.format = partie.sortie or bilan.sortie, partie.format or bilan.format
+    for nom in ("requetes", "essais", "octets", "duree_s"):
+        setattr(bilan, nom, getattr(bilan, nom) + getattr(partie, nom))
+    bilan.modifie = bilan.modifie or partie.modifie

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from annexes_ccxt_fr.parties import absorber
 from module_ccxt_fr_v2 import (
     API,
     ARCHIVES,
@@ -28,7 +29,6 @@ from module_ccxt_fr_v2 import (
     Fiche,
     Historique,
     Intervalle,
-    Limiteur,
     Serie,
     SortieIllisible,
     Tache,
@@ -89,7 +89,7 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         estimations: list[Estimation] = []
         for partie in tache.parties:
             sien, siennes = await simuler_async(partie, contexte)
-            bilan.absorber(sien)
+            absorber(bilan, sien)
             estimations += siennes
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:
@@ -202,18 +202,10 @@ async def _estimer(connexion: Connexion, tache: Tache, serie: Serie, fiche: Fich
         intervalles,
         sum(points),
         requetes,
-        _duree_s(connexion, requetes),
+        connexion.api.throttler.duree_s(requetes),
         sum(points) * OCTETS_PAR_BOUGIE[tache.format_choisi],
         si_plus_jeune=plus_jeune,
     )
-
-
-def _duree_s(connexion: Connexion, requetes: int) -> float:
-    """Le temps qu'il faut au moins pour les envoyer, à partir de rien."""
-    limiteur: Limiteur = connexion.api.throttler
-    if not limiteur.fenetre_s:
-        return requetes / limiteur.allure
-    return max(0.0, math.ceil(requetes / limiteur.place) - 1) * limiteur.fenetre_s
 
 
 class LectureABlanc(Historique):
@@ -289,7 +281,7 @@ async def _estimer_histoire(connexion: Connexion, tache: Tache, serie: Serie, fi
     """Des événements ne se comptent pas sans rien demander : quelques pages disent combien il y en a."""
     devis = await histoires(tache.donnee).estimer(connexion, serie, tache, plage_de(tache), fiche)
     octets = (OCTETS_PAR_BOUGIE if tache.type_donnee is OHLCV else OCTETS_PAR_EVENEMENT)[tache.format_choisi]
-    duree_s = _duree_s(connexion, devis.requetes)
+    duree_s = connexion.api.throttler.duree_s(devis.requetes)
     return Estimation(
         serie.cle, devis.demande, devis.intervalles, devis.lignes, devis.requetes, duree_s, devis.lignes * octets,
         evenements=devis.evenements,

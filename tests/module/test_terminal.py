@@ -179,12 +179,14 @@ def test_la_tabulation_complete(tape: str, propose: list[str], tmp_path: Path) -
 
 
 def test_debug_dit_chaque_requete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commande = ["--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-1h", "--sortie", str(tmp_path / "a.csv")]
+    # Une heure fixe : « -1h », au passage d'une minute, rend une ligne de moins.
+    heure = ["--date-debut", "2026-01-01", "--date-fin", "2026-01-01T01:00"]
+    commande = ["--hors-ligne", "--symbole", "BTC/USDT", *heure, "--sortie", str(tmp_path / "a.csv")]
     assert m.principal([*commande, "--journal", "debug"]) == 0
     (klines,) = [ligne for ligne in capsys.readouterr().err.splitlines() if "/klines" in ligne]
     assert "DEBUG   GET http://" in klines
     assert "symbol=BTCUSDT&startTime=" in klines
-    assert ": 200, 60 lignes, " in klines
+    assert ": 200, 61 lignes, " in klines
     assert m.principal([*commande]) == 0
     assert "klines" not in capsys.readouterr().err
 
