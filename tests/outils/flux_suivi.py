@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attente import attendre_ici
-from boucle_simulee import derouler
 from ligne_de_commande import HEURE_BOURSE
 from marche_simule import marche_commun
+from temps_simule import derouler
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
