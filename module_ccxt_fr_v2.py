@@ -5339,17 +5339,21 @@ def _contrats(limite: int) -> dict[str, int]:
     return dict.fromkeys(("linear", "inverse"), limite)
 
 
-def _annee(instant_ms: int) -> int:
-    return (EPOQUE + dt.timedelta(milliseconds=instant_ms)).year
-
-
-def _bornes_bitbank(debut: int, _fin: int, timeframe: Timeframe) -> Mapping[str, Any]:
-    """Un fichier par jour en dessous de 4h, par an au-delà : la classe demande toujours celui d'un jour."""
-    return {"yyyymmdd": str(_annee(debut))} if timeframe.pas_ms >= 4 * HEURE_MS else {}
-
-
 def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+    """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+async def _lire_bitbank(
+    self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
+) -> list[Any]:
+    """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
+    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    page = []
+    for depuis in (debut, suivant) if suivant <= fin else (debut,):
+        fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
+        page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
+    return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
 
 
 def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
@@ -5428,7 +5432,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        bornes=_bornes_bitbank,
+        corrections={"bougies_ou_rien": _lire_bitbank},
         fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
@@ -6488,21 +6492,7 @@ class Connexion:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
         D'un autre timeframe que la série, un témoin : moins d'essais, on sait s'en passer (hyperliquid : 422 en 1M).
-        Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
-        fichier = self.particularite.fichier
-        if fichier is None:
-            return await self._demander_page(serie, timeframe, debut, fin, limite, relecture=relecture)
-        coupe = min(fin, fichier(debut, timeframe))
-        page = await self._demander_page(serie, timeframe, debut, coupe, limite, relecture=relecture)
-        if coupe < fin:
-            suite = min(fin, fichier(coupe, timeframe))
-            page += await self._demander_page(serie, timeframe, coupe, suite, limite, relecture=relecture)
-        return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] < fin)]
-
-    async def _demander_page(
-        self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, limite: int, *, relecture: bool
-    ) -> list[list[Any]]:
         propre = self.particularite
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
@@ -10909,8 +10899,9 @@ class Tache:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
         yield from self._fautes_de_donnee()
-        yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
+        if self.stream and self.source != API:
+            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -10936,10 +10927,6 @@ class Tache:
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
         elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
-
-    def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.stream and self.source != API:
-            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""
@@ -12311,8 +12298,8 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
         inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
     elif forme is not None and tache is not None:
         tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
-    if execution is not None and tache is not None and execution.lister and "type_marche" not in de_tache:
-        tache = dataclasses.replace(tache, type_marche="")  # une liste de marchés sans type demandé les a tous
+    if execution is not None and tache is not None and execution.lister == "marches" and "type_marche" not in de_tache:
+        tache = dataclasses.replace(tache, type_marche="")  # sans type demandé, cette liste les a tous
     if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
         inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if inconnues or tache is None or execution is None:
@@ -12383,21 +12370,9 @@ class _Forme(logging.Formatter):
 async def commande_lister(tache: Tache, quoi: str) -> list[str]:
     """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
     if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+        async with ouvrir_connexion(tache) as connexion:
             return list(connexion.api.timeframes or {})
     return list(await annexe("listes", "--lister").lister(tache, quoi))
-
-
-def sans_type_libre(tache: Tache) -> Tache:
-    """La tâche d'une liste, dont le type de marché peut n'être pas dit, sous une forme qui se connecte."""
-    return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
-
-
-def commande_initier(mots: Sequence[str]) -> list[str]:
-    """Les lignes d'`initier` : ce qui est écrit, et ce qu'il reste à faire."""
-    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
-        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
-    return list(annexe("initier", "initier").initier(Path(*mots)))
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
@@ -12487,7 +12462,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     preparer_terminal()
     mots = sys.argv[1:] if arguments is None else arguments
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(commande_initier(mots[1:]))) or CODE_SUCCES
+        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
     lus = obtenir(lambda: lire_arguments(mots))
     if isinstance(lus, int):
         return lus

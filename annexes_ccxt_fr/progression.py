@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import functools
@@ -166,14 +167,15 @@ class Battement:
 
     def __init__(self, connexion: Connexion, fils: Sequence[Fil], suivi: Suivi) -> None:
         self._connexion, self._fils, self._suivi = connexion, fils, suivi
-        self._dit_s = self._montre_s = time.monotonic()
+        self._horloge = asyncio.get_running_loop().time
+        self._dit_s = self._montre_s = self._horloge()
         self._allure = Allure(self._dit_s)
 
     def __call__(self, lots: Sequence[Lot]) -> None:
         """Des lots de plus, ou aucun."""
         for lot in lots:
             self._allure.noter(lot)
-        instant_s, heure_ms, dernier = time.monotonic(), self._connexion.heure_ms(), self._allure.dernier
+        instant_s, heure_ms, dernier = self._horloge(), self._connexion.heure_ms(), self._allure.dernier
         if instant_s - self._montre_s >= AFFICHAGE_S and dernier is not None:
             self._montre_s = instant_s
             dite, fin_ms = self._allure.dire(instant_s, heure_ms), self._allure.fin_ms or 0
