@@ -49,7 +49,6 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import atexit
 import codecs
 import collections
 import contextlib
@@ -59,7 +58,6 @@ import datetime as dt
 import decimal
 import errno
 import functools
-import gc
 import importlib
 import importlib.util
 import inspect
@@ -5835,8 +5833,6 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("ExchangeClosedByUser", ErreurDefinitive, ""),
     ("NotSupported", ErreurDefinitive, "Voyez ce que l'exchange offre : --lister marches, --lister timeframes."),
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
-    ("BadResponse", ErreurTemporaire, CONSEIL_RESEAU),
-    ("NullResponse", ErreurTemporaire, CONSEIL_RESEAU),
     ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
     ("OperationFailed", ErreurTemporaire, CONSEIL_RESEAU),
@@ -11783,16 +11779,10 @@ class Execution:
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message = _dire_partiel(partiels, (debut, fin)) + self._offrir_les_trades(fiche.cle, partiels)
+            bilan.message, sortie = _dire_partiel(partiels, (debut, fin)), self.bilan.sortie
+            if par_les_trades := annexe_ou_rien("par_les_trades"):
+                bilan.message += par_les_trades.offrir(self.connexion, self.tache, fiche.cle, sortie, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
-
-    def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
-        """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
-        finies = any(trou.raison == HORS_FENETRE_API for trou in partiels)
-        if bougies and finies and (par_les_trades := annexe_ou_rien("par_les_trades")):
-            return str(par_les_trades.offrir(self.connexion, self.tache, cle, self.bilan.sortie))
-        return ""
 
 
 def derniere_ligne(fiche: Fiche) -> int | None:
@@ -11892,17 +11882,6 @@ def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
     return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
 
 
-@contextlib.contextmanager
-def _tas_fige() -> Iterator[None]:
-    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -11923,7 +11902,8 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -12284,26 +12264,24 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     `--lister` et `--verifier` se passent de symbole ; avec `--lister`, `format` est la forme de la liste.
     """
     programme = nom_du_programme("module_ccxt_fr_v2.py")
-    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
-    noms_execution = noms_options(OptionsExecution)
-    execution, fautes = lire_options(
-        OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
-    )
-    de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
-    if forme is not None and forme not in FORMES_DE_LISTE:
+    valeurs, fautes = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
+    d_execution = {nom: valeurs.pop(nom) for nom in noms_options(OptionsExecution) if nom in valeurs}
+    liste = d_execution.get("lister")
+    forme = valeurs.pop("format", None) if liste else None
+    if forme not in (None, *FORMES_DE_LISTE):
         choix = ", ".join(FORMES_DE_LISTE)
-        inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
-    elif forme is not None and tache is not None:
-        tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
-    if execution is not None and tache is not None and execution.lister == "marches" and "type_marche" not in de_tache:
+        fautes.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
+    facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
+    execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
+    tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
+    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+        fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if fautes or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
+    if liste:
+        tache = dataclasses.replace(tache, format=forme)
+    if liste == "marches" and "type_marche" not in valeurs:
         tache = dataclasses.replace(tache, type_marche="")  # sans type demandé, cette liste les a tous
-    if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if inconnues or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
     return tache, execution
 
 
@@ -12437,9 +12415,6 @@ def preparer_terminal() -> None:
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
             flux.reconfigure(errors="backslashreplace")
-    # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
-    gc.set_threshold(20_000, 20, 20)
-    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -12485,8 +12460,8 @@ CompteRendu: TypeAlias = "Bilan | BilanLot"
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        paquets = annexe_ou_rien("paquets")
-        with paquets.sans_pandas() if paquets else contextlib.nullcontext():
+        vitesse = annexe_ou_rien("vitesse")
+        with vitesse.commande() if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:

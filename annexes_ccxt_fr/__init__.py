@@ -18,7 +18,8 @@
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
-- `paquets` : n'importer que ce qui sert de ccxt, et pas pandas ;
+- `paquets` : importer une classe de ccxt sans les cent autres ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 

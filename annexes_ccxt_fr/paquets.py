@@ -1,23 +1,19 @@
-"""N'importer que ce qui sert : une classe d'exchange sans les cent autres (une seconde de CPU), pyarrow sans pandas.
+"""Importer la classe d'un exchange sans les cent autres : les trois paquets de ccxt coûtent une seconde de CPU.
 
-Le module s'en passe quand il est copié seul : il importe alors les paquets entiers.
+Le module s'en passe quand il est copié seul : il importe alors le paquet entier.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
 import sys
 import threading
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from module_ccxt_fr_v2 import importer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class PaquetDiffere(ModuleType):
@@ -103,23 +99,3 @@ def importer_une_classe(paquet: str, exchange: str) -> Any:
             return importer(f"{paquet}.{exchange}", "Parler à un exchange")
         finally:
             PaquetDiffere.charges.pop()
-
-
-class _SansPandas:
-    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
-
-    @staticmethod
-    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
-        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
-        if nom == "pandas":
-            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
-
-
-@contextlib.contextmanager
-def sans_pandas() -> Iterator[None]:
-    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
-    sys.meta_path.insert(0, _SansPandas)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(_SansPandas)
