@@ -20,6 +20,8 @@ import aiohttp.connector
 import pytest
 from ccxt.async_support.base import throttler
 
+import module_ccxt_fr_v2 as m
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
@@ -205,6 +207,11 @@ def temps_simule() -> Iterator[Temps]:
         # Qui a pris la fonction au lieu du module.
         rustine.setattr(aiohttp.connector, "monotonic", monotone_simulee)
         rustine.setattr(throttler, "time", heure_simulee)
+        for classe in (m.Frein, m.Limiteur):
+            d_office = classe.__init__.__defaults__ or ()
+            rustine.setattr(
+                classe.__init__, "__defaults__", tuple(monotone_simulee if d is monotone else d for d in d_office)
+            )
         rustine.setattr(asyncio.events, "new_event_loop", lambda: Boucle(temps, mene=True))
         rustine.setattr(asyncio, "new_event_loop", lambda: Boucle(temps, mene=False))
         yield temps
