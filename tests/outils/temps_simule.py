@@ -14,7 +14,7 @@ import select
 import selectors
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp.connector
 import pytest
@@ -25,6 +25,7 @@ import module_ccxt_fr_v2 as m
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+T = TypeVar("T")
 TOUR_S = 1e-6  # ce que dure un tour de boucle : qui compare deux instants voit le second après le premier
 
 
@@ -217,7 +218,7 @@ def temps_simule() -> Iterator[Temps]:
         yield temps
 
 
-def derouler(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def derouler(coroutine: Coroutine[Any, Any, T]) -> T:
     """Comme `asyncio.run`, au temps simulé."""
     with temps_simule():
         return asyncio.run(coroutine)
