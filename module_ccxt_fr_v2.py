@@ -467,6 +467,7 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
+@functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
@@ -559,7 +560,7 @@ def duree_lisible(secondes: float) -> str:
 def unir(*suites: Iterable[Intervalle]) -> list[Intervalle]:
     """L'union des intervalles, triée, contigus fondus."""
     resultat: list[Intervalle] = []
-    for debut, fin in sorted(i for suite in suites for i in suite if i[0] < i[1]):
+    for debut, fin in sorted([i for suite in suites for i in suite if i[0] < i[1]]):
         if resultat and debut <= resultat[-1][1]:
             resultat[-1] = (resultat[-1][0], max(fin, resultat[-1][1]))
         else:
@@ -594,8 +595,14 @@ def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin:
 
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
-    premiere = unir(suite)
-    return oter(premiere, oter(premiere, autre))
+    premiers, seconds = collections.deque(unir(suite)), collections.deque(unir(autre))
+    resultat: list[Intervalle] = []
+    while premiers and seconds:
+        debut, fin = max(premiers[0][0], seconds[0][0]), min(premiers[0][1], seconds[0][1])
+        if debut < fin:
+            resultat.append((debut, fin))
+        (premiers if premiers[0][1] == fin else seconds).popleft()
+    return resultat
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1027,7 +1034,9 @@ def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
     saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and pc.all(sur_grille(instants, timeframe)).as_py() is not False:
+    if saine and (
+        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
+    ):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -6279,6 +6288,8 @@ class Horloge:
 
         En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
+        if instant <= self._vu_ms:
+            return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
@@ -6876,8 +6887,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
-    return annonce or isinstance(message.get("error"), dict)
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return "error" in annonces or "bts:error" in annonces or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -9143,9 +9154,11 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
-        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
-        self.fiche.couverts = oter(self.fiche.couverts, oublies)
+        oublie = debut, fin or self.timeframe.avancer(debut, 1)
+        place = voisins(self.fiche.couverts, *oublie)  # d'un exchange en retard, chaque trame désavoue
+        if touches := croiser(self.fiche.couverts[place], [oublie]):
+            self.desavoues = unir(self.desavoues, touches)
+            self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9627,7 +9640,7 @@ class FilBougies(Fil):
         timeframe = self.couverture.timeframe
         page = cribler(bougies, timeframe, self.cle.prix)
         self.compteurs.impossibles += len(page.impossibles)
-        couverts = plages(page.lignes["timestamp"].combine_chunks(), timeframe)
+        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
