@@ -18,6 +18,7 @@ import pytest
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import archives, verification
+from annexes_ccxt_fr.depot import Ecarte, ouvrir_depot
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
 from bourse_locale.serveur import Appel
@@ -391,7 +392,7 @@ def test_la_liste_se_lit_page_par_page(depot: Bourse) -> None:
     async def lister() -> Any:
         reglages = module.Reglages("binance", config_ccxt=options(depot)["config_ccxt"])
         async with module.connecter(reglages) as connexion:
-            depot_lu = archives.ouvrir_depot(connexion, exige=True)
+            depot_lu = ouvrir_depot(connexion, exige=True)
             assert depot_lu is not None
             return await depot_lu.lister(prefixe)
 
@@ -486,9 +487,11 @@ def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
             lecture = module.Historique(
                 connexion, serie, module.plage_de(tache), module.Fiche(serie.cle), asyncio.Semaphore(8), 8
             )
-            ici = archives.ouvrir_depot(connexion, exige=True)
+            ici = ouvrir_depot(connexion, exige=True)
             assert ici is not None
-            source = archives.SourceArchives(lecture, ici, "auto")
+            fichiers = archives.fichiers_de(ici, connexion, serie, "ohlcv")
+            assert fichiers is not None
+            source = archives.SourceArchives(lecture, fichiers, "auto")
             return await source.devis(await source.preparer())
 
     api, fichiers = asyncio.run(estimer())
@@ -1071,7 +1074,7 @@ def test_un_en_tete_n_est_qu_en_tete(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if not rang:
             assert sum(lot.num_rows for lot in archives.lire_trades(fichier)) == 40
             return
-        with pytest.raises(archives.Ecarte):
+        with pytest.raises(Ecarte):
             list(archives.lire_trades(fichier))
 
 
@@ -1079,7 +1082,7 @@ def test_une_ligne_sans_fin_n_emplit_pas_la_memoire(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(archives, "BLOC_CSV", 1000)
     with (
         zip_de_trades(tmp_path / "t.zip", "1" * 10_000_000).open("rb") as fichier,
-        pytest.raises(archives.Ecarte, match="une ligne n'y finit pas"),
+        pytest.raises(Ecarte, match="une ligne n'y finit pas"),
     ):
         list(archives.lire_trades(fichier))
 
