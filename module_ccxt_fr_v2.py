@@ -11775,7 +11775,7 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
     """Les fichiers publics où lire ; None s'il n'y en a pas à employer. ErreurDemande s'ils sont exigés."""
     if tache.source == API:
         return None
-    return annexe("archives", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
+    return annexe("depot", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:

@@ -17,6 +17,7 @@ import pytest
 from attente import attendre
 from lots_yaml import MINUTE, RUNNER, Lot, etats, finir, sans_trace
 from marche_simule import marche_commun
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
@@ -31,8 +32,8 @@ JANVIER, FEVRIER = 1_704_067_200_000, 1_706_745_600_000
 
 @pytest.fixture
 def vive() -> Iterator[Bourse]:
-    """Les quatre exchanges embarqués, à une minute par seconde."""
-    with Bourse(limites=False, acceleration=60).en_fil() as ouverte:
+    """Les quatre exchanges embarqués, à une minute par seconde ; au temps simulé pour ce que joue ce processus."""
+    with temps_simule(), Bourse(limites=False, acceleration=60).en_fil() as ouverte:
         yield ouverte
 
 

@@ -13,6 +13,7 @@ import pytest
 from flux_suivi import identifiant_de
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from marche_simule import marche_commun
+from temps_simule import temps_simule
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
@@ -31,8 +32,8 @@ MECANIQUES = ("csv", "parquet", "sqlite")
 
 @pytest.fixture
 def vive() -> Iterator[Bourse]:
-    """Les quatre exchanges embarqués, à une minute par seconde."""
-    with Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
+    """Les quatre exchanges embarqués, à une minute par seconde ; au temps simulé pour ce que joue ce processus."""
+    with temps_simule(), Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
         yield ouverte
 
 
@@ -79,7 +80,8 @@ def test_le_deuxieme_exemple_du_proprietaire(tmp_path: Path, monkeypatch: pytest
         "--exchange okx --type-marche swap --sous-type linear --symbole BTC/USDT:USDT --timeframe 1m --stream ohlcv "
         "--duree 600 --format sqlite --sqlite-table ohlcv_1m"
     )
-    assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
+    with temps_simule():
+        assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
     (sortie,) = (tmp_path / "donnees").glob("*.sqlite")
     table = m.lire(sortie, table="ohlcv_1m")
     instants = m.instants_de(table)
@@ -223,14 +225,15 @@ def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Pa
     calme = HEURE_BOURSE + 2 * MINUTE, HEURE_BOURSE + 9 * MINUTE
     sortie = tmp_path / "flux.csv"
     marche = Marche(pannes=[calme])
-    with Bourse(marche=marche, limites=False, acceleration=ACCELERATION, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+    reglages: dict[str, Any] = {"limites": False, "acceleration": ACCELERATION, "maintenant_ms": HEURE_BOURSE}
+    with temps_simule(), Bourse(marche=marche, **reglages).en_fil() as bourse:
         mots = ("--symbole", "BTC/USDT", "--stream", "trades", "--flush", "1")
         bourse.pannes.ajouter(Panne("ws_reset", fois=1, apres_s=3.0))
         assert suivre(bourse, sortie, *mots, "--duree", "4.5") == 0
         assert bourse.maintenant_ms() < calme[1]
         couverte = fiche(sortie).couverts[-1][1]
         assert m.instants_de(m.lire(sortie))[-1] == couverte < bourse.maintenant_ms() - m.CONNUS_MS
-        jusqua(lambda: bourse.maintenant_ms() > calme[1] + 3 * MINUTE)
+        bourse.avancer(calme[1] + 3 * MINUTE - bourse.maintenant_ms())
         assert suivre(bourse, sortie, *mots, "--duree", "3") == 0
         assert trades_manquants(bourse, "binance", "BTC/USDT", sortie) == (set(), set())
 
