@@ -14,15 +14,18 @@ import select
 import selectors
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp.connector
 import pytest
 from ccxt.async_support.base import throttler
 
+import module_ccxt_fr_v2 as m
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+T = TypeVar("T")
 TOUR_S = 1e-6  # ce que dure un tour de boucle : qui compare deux instants voit le second après le premier
 
 
@@ -205,12 +208,17 @@ def temps_simule() -> Iterator[Temps]:
         # Qui a pris la fonction au lieu du module.
         rustine.setattr(aiohttp.connector, "monotonic", monotone_simulee)
         rustine.setattr(throttler, "time", heure_simulee)
+        for classe in (m.Frein, m.Limiteur):
+            d_office = classe.__init__.__defaults__ or ()
+            rustine.setattr(
+                classe.__init__, "__defaults__", tuple(monotone_simulee if d is monotone else d for d in d_office)
+            )
         rustine.setattr(asyncio.events, "new_event_loop", lambda: Boucle(temps, mene=True))
         rustine.setattr(asyncio, "new_event_loop", lambda: Boucle(temps, mene=False))
         yield temps
 
 
-def derouler(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def derouler(coroutine: Coroutine[Any, Any, T]) -> T:
     """Comme `asyncio.run`, au temps simulé."""
     with temps_simule():
         return asyncio.run(coroutine)
