@@ -11328,8 +11328,8 @@ Ecrivain: TypeAlias = Sortie | Memoire
 class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
-    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `execution` : d'une réparation, ce qui
+    lit à la place d'`Execution`. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
@@ -11337,7 +11337,7 @@ class Contexte(NamedTuple):
     pauses: Pauses | None = None
     ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
+    execution: Callable[..., Execution] | None = None
 
 
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
@@ -11592,9 +11592,9 @@ async def executer_partie(
 ) -> None:
     """Une tâche d'un seul timeframe, sur une connexion prête."""
     series = resoudre_series(connexion, tache, bilan)
-    execution = ExecutionFlux if tache.stream else Execution
+    execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
     with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
 
 
 @contextlib.contextmanager
@@ -11620,19 +11620,10 @@ class Copie:
 
 
 class Execution:
-    """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
+    """Branche les sources d'une tâche sur son écrivain."""
 
-    def __init__(
-        self,
-        connexion: Connexion,
-        tache: Tache,
-        ecrivain: Ecrivain,
-        bilan: Bilan,
-        suivi: Suivi,
-        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
-    ) -> None:
+    def __init__(self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain, bilan: Bilan, suivi: Suivi) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
-        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -11684,9 +11675,6 @@ class Execution:
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
-        if self.a_relire is not None:  # des faits aussi, que rien d'autre ne redemande
-            permis = [source.demande] if isinstance(source, Historique) else intervalles
-            intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         return Copie(bilan, fiche, source, intervalles)
 
