@@ -15,6 +15,7 @@ from lots_yaml import MINUTE, NOMS_DE_CLES, Lot, etats, finir
 
 from annexes_ccxt_fr import cluster as annexe_cluster
 from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 from bourse_locale import Panne
 
 distributed = pytest.importorskip("distributed")
@@ -177,7 +178,7 @@ def test_une_base_se_partage_par_symbole_le_reste_par_tache() -> None:
         {"name": "sans_sortie", "symbols": ["A/B", "C/D"], "format": "sqlite"},
         {"name": "flux", "symbols": ["A/B", "C/D"], "sortie": "y.sqlite", "stream": "ohlcv"},
     ]
-    plan = annexe_lot.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
+    plan = annexe_plan.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
     bilan = annexe_lot.BilanLot.vierge(plan)
     parts = [annexe_cluster.parts_de(p, b, plan) for p, b in zip(plan.taches, bilan.taches, strict=True)]
     assert [[part.planifiee.tache.demandes for part in siennes] for siennes in parts] == [
