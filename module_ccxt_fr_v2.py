@@ -6048,10 +6048,6 @@ class Serie:
         return str(self.marche.get("id") or "")
 
 
-AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
-NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
-
 
 class Debit:
     """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
@@ -6071,6 +6067,9 @@ def passer_marches(source: Any, cible: Any) -> None:
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
     cible.set_markets_from_exchange(source)
+
+
+AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 
 
 class Horloge:
@@ -6274,9 +6273,7 @@ class Connexion:
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
-        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
-        secrets = sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
-        erreur.args = (masquer(str(erreur), secrets),)
+        erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
@@ -6571,15 +6568,22 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
+NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
+SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 _PARAMETRE_A_TAIRE = (
     r"(?i)((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+"
 )
 
 
+def secrets_de(api: Any) -> list[str]:
+    """Les clés que tient une instance ccxt."""
+    return [valeur for nom in NOMS_SECRETS if isinstance(valeur := getattr(api, nom, None), str) and valeur]
+
+
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
-    for secret in secrets:
-        texte = texte.replace(secret, "***")
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        texte = texte.replace(secret, "***") if len(secret) >= SECRET_MIN else texte
     texte = re.sub(_PARAMETRE_A_TAIRE, r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
