@@ -208,14 +208,13 @@ def test_les_cles_viennent_du_env_voisin_du_yaml(lot: Lot, monkeypatch: pytest.M
     (lot.dossier / ".env").write_text("API_KEY=du-lot\nSYMBOLE=BTC/USDT\n")
     Path(".env").write_text("API_KEY=du-dossier-courant\n")
     vus: list[module.Reglages] = []
-    vraie = module.Connexion
+    ouvrir = module.Connexion.__init__
 
-    def noter(reglages: module.Reglages, *reste: Any) -> module.Connexion:
+    def noter(connexion: module.Connexion, reglages: module.Reglages, *reste: Any) -> None:
         vus.append(reglages)
-        return vraie(reglages, *reste)
+        ouvrir(connexion, reglages, *reste)
 
-    for lieu in (module, annexe_lot):
-        monkeypatch.setattr(lieu, "Connexion", noter)
+    monkeypatch.setattr(module.Connexion, "__init__", noter)
     lot.ecrire({**BTC, "symbole": "${SYMBOLE}"})
     assert lot.lancer().code == 0
     assert {reglages.identifiants["apiKey"] for reglages in vus} == {"du-lot"}
