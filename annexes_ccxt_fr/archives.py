@@ -636,9 +636,10 @@ class SourceArchives(_ParTranches):
         }
         presentes = plages(lignes["timestamp"].combine_chunks(), self.timeframe)
         surs = croiser(croiser(presentes, map(self._etendue, bons)), [tranche[2:]])
-        if prix == "last":
-            nulles = lignes.filter(pc.equal(lignes["volume"], 0.0))["timestamp"].combine_chunks()
-            surs = oter(surs, grouper(plages(nulles, self.timeframe), self.timeframe, self._serie.limite))
+        # Figées : rien ne s'y échange ; ou, d'un prix sans volume, rien n'y bouge, et la bougie 1d ne le verrait pas.
+        figees = pc.equal(lignes["volume"], 0.0) if prix == "last" else pc.equal(lignes["high"], lignes["low"])
+        suites = plages(lignes.filter(figees)["timestamp"].combine_chunks(), self.timeframe)
+        surs = oter(surs, grouper(suites, self.timeframe, self._serie.limite))
         if faux := dits - bons:
             cle = self._fichiers.rayon.cle(tranche.cadence, tranche.periode[0])
             premier = en_iso(min(faux))[:10]

@@ -222,6 +222,18 @@ def test_un_jour_mauvais_partout_est_lu_a_l_api_et_lui_seul(depot: Bourse, panne
     assert lire_instant("2024-01-24", 0) <= manquent[0][0] < manquent[0][1] <= lire_instant("2024-01-25", 0)
 
 
+@pytest.mark.parametrize("cadence", ["daily", "monthly"])
+def test_un_prix_mark_fige_est_relu_a_l_api(depot: Bourse, cadence: str) -> None:
+    """Aucun volume ne le prouve, et les bornes du jour restent les mêmes."""
+    demande = {"symbole": "ETH/USDT:USDT", "prix_ohlcv": "mark", "date_debut": "2024-01-22", "date_fin": "2024-02-04"}
+    attendues = lire(depot, "api", **demande)
+    depot.pannes.ajouter(Panne("arch_zero", cadence))
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    assert servis(depot, cadence)
+
+
 @pytest.mark.parametrize("nature", ["arch_court", "arch_entete"])
 def test_un_fichier_sans_ligne_ne_dit_rien(depot: Bourse, nature: str) -> None:
     """Un zip entier, à la somme juste, et vide ou réduit à son en-tête."""
