@@ -6711,8 +6711,12 @@ class Connexion:
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
-        quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        essais = self.essais.nombre if timeframe.code == serie.cle.timeframe else min(ESSAIS_TEMOIN, self.essais.nombre)
+        temoin = timeframe.code != serie.cle.timeframe  # personne ne l'a demandé : le message dit pourquoi on le lit
+        quoi = (
+            f"Bougies {timeframe.code}{', pour prouver une absence,' if temoin else ''} de {serie.cle.symbole} "
+            f"({serie.cle.exchange}) depuis {en_iso(debut)}"
+        )
+        essais = min(ESSAIS_TEMOIN, self.essais.nombre) if temoin else self.essais.nombre
         page = await self.appeler(
             quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
         )
@@ -12058,10 +12062,11 @@ class Execution:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
+        sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=lire_unite(serie.marche),
+            unite_volume=UNITE_INCONNUE if sans_volume else lire_unite(serie.marche),
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,

@@ -232,6 +232,7 @@ def test_un_prix_mark_fige_est_relu_a_l_api(depot: Bourse, cadence: str) -> None
 
     assert table.equals(attendues)
     assert servis(depot, cadence)
+    assert fiche(table)["unite_volume"] == "inconnue"  # rien ne s'y échange : ses zéros ne sont d'aucune unité
 
 
 @pytest.mark.parametrize("nature", ["arch_court", "arch_entete"])
