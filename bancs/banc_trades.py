@@ -155,7 +155,7 @@ def principal() -> None:
         lue = lancer(ENFANT, str(RACINE), json.dumps(options))
         poids_mo = zip_.stat().st_size / 2**20
     par_ligne = (lue["cpu"] - vide["cpu"]) / lue["lignes"] * 1e6
-    preambule = "Un fichier de miroir, décompressé deux fois ; l'exchange embarqué ne donne que l'heure et les jours.\n\n"
+    preambule = "Un miroir, décompressé deux fois ; l'exchange embarqué ne donne que l'heure et les jours.\n\n"
     texte = preambule + tableau([
         Mesure(
             f"Un mois d'aggTrades au comptant ({lue['lignes'] / 1e6:.1f} millions de lignes, {poids_mo:.0f} Mo)",
