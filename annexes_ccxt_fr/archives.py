@@ -665,6 +665,8 @@ class TradesDesArchives(_ParTranches):
         self._jours = Historique(self._connexion, jours, Plage(), Fiche(jours.cle), asyncio.Semaphore(1), 1)
         self._reference: dict[int, Resume] = {}
         self._dernier = (-1, 0)  # l'id et l'instant de la dernière ligne rendue d'un fichier
+        self._bord = pa.scalar(0, TRADES.schema.field("timestamp").type)  # l'instant du dernier trade rendu
+        self._ids_du_bord = pa.array([], pa.string())  # de ceux de cet instant
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, et entre eux ceux de l'API pour ce qu'ils n'ont pas prouvé : dans l'ordre du temps."""
@@ -672,8 +674,22 @@ class TradesDesArchives(_ParTranches):
             await self._lire_la_reference(tranches)
             async with contextlib.aclosing(self._entre(*intervalle, tranches)) as lots:
                 async for lot in lots:
-                    yield lot
+                    yield self._sans_redite(lot)
         self._fichiers.conclure(self._serie)
+
+    def _sans_redite(self, lot: Lot) -> Lot:
+        """Le lot, sans les trades que le précédent a rendus : au bord d'un fichier, l'API et lui ont les mêmes."""
+        if not lot.lignes.num_rows:
+            return lot
+        instants, ids = lot.lignes["timestamp"], lot.lignes["id"]
+        if instants[0] == self._bord:
+            redits = pc.and_(pc.equal(instants, self._bord), pc.is_in(ids, self._ids_du_bord))
+            lot = lot._replace(lignes=lot.lignes.filter(pc.invert(redits)))
+        if instants[-1] != self._bord:
+            self._bord, self._ids_du_bord = instants[-1], pa.array([], pa.string())
+        du_bord = ids.filter(pc.equal(instants, self._bord)).combine_chunks()
+        self._ids_du_bord = pa.concat_arrays([self._ids_du_bord, du_bord])
+        return lot
 
     def _de_l_api(self, debut: int, fin: int) -> AsyncGenerator[Lot]:
         return self._histoire.lots([(debut, fin)])

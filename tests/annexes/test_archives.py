@@ -816,8 +816,12 @@ def test_ce_que_l_api_ne_sert_plus_se_lit_aux_archives(rare: Bourse, tmp_path: P
 
 def test_la_sortie_des_trades_est_la_meme_et_la_relance_n_y_change_rien(rare: Bourse, tmp_path: Path) -> None:
     demande = {"date_debut": "2024-01-28", "date_fin": "2024-02-03"}
-    for source in ("api", "archives"):
-        lire_les_trades(rare, source, sortie=tmp_path / f"{source}.csv", **demande)
+    lire_les_trades(rare, "api", sortie=tmp_path / "api.csv", **demande)
+    rare.requetes.clear()
+    sortie = {"sortie": tmp_path / "archives.csv", "donnee": "trades", "source": "archives"}
+    tache = module.construire({**options(rare, **sortie, **demande), "timeframe": "1m"})
+    # Le trade d'un bord, que le fichier et l'API rendent, ne se compte qu'une fois.
+    assert module.executer(tache).total("lignes_nouvelles") == module.lire(tmp_path / "api.csv").num_rows
     # Six fichiers d'un jour, reliés par leurs ids : l'API ne dit que les deux bords.
     assert len(servis(rare)) == 6
     assert rare.compter("aggTrades") - rare.compter("/archives") <= 6
