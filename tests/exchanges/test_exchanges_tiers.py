@@ -182,7 +182,7 @@ def test_un_contrat_d_un_type_a_part_est_trouve() -> None:
 
     async def resoudre(config: dict[str, Any]) -> str:
         reglages = module.Reglages("hyperliquid", type_marche="swap", config_ccxt={**config, "rateLimit": 1})
-        async with module.connecter(reglages) as connexion:
+        async with module.Connexion(reglages) as connexion:
             await connexion.charger_marches(["XYZ-BBB/USDC:USDC"])
             return str(connexion.marches.resoudre("XYZ-BBB/USDC:USDC")["baseName"])
 
