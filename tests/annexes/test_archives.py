@@ -405,7 +405,7 @@ def test_la_liste_se_lit_page_par_page(depot: Bourse) -> None:
 
     async def lister() -> Any:
         reglages = module.Reglages("binance", config_ccxt=options(depot)["config_ccxt"])
-        async with module.connecter(reglages) as connexion:
+        async with module.Connexion(reglages) as connexion:
             depot_lu = ouvrir_depot(connexion, exige=True)
             assert depot_lu is not None
             return await depot_lu.lister(prefixe)
