@@ -2105,9 +2105,9 @@ JOURNAL_MAX = 16 << 20  # au-delà, et d'un huitième du fichier, il est fondu
 
 MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
-DEBUT_DE_FLUX_ARROW = b"\xff\xff\xff\xff"
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
-REPRISE_D_AVANT = ("octets_douteux", "Reprendre le journal d'une version d'avant")
+JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
 
@@ -2253,24 +2253,16 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _nom_de_cote(chemin: Path, motif: str) -> Path:
+def nom_de_cote(chemin: Path, motif: str) -> Path:
+    """Un nom libre, daté, à côté de celui-ci."""
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
     suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
-    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
-    cible = _nom_de_cote(chemin, "corrompu")
-    with _disque("Copier", chemin):
-        copier(cible)
-    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
-    journal.warning(phrase, chemin, otees, cible.name)
-
-
 def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
     """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
-    cible = _nom_de_cote(chemin, motif)
+    cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
@@ -2857,7 +2849,7 @@ class JournalDeReprise:
         self.entrees: list[_Entree] = []
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
-        self._donnee, self._schema = donnee, donnee.schema
+        self.donnee, self._schema = donnee, donnee.schema
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._fichier: io.FileIO | None = None
@@ -2865,46 +2857,32 @@ class JournalDeReprise:
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
         """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
-        if self._est_d_avant():
-            annexe(*REPRISE_D_AVANT).convertir(self.chemin, self._donnee)
-        lots, perdus = 0, list[int]()
-        for position, lu in self._enregistrements():
-            if lu is None:
-                perdus.append(position)
-                continue
-            note, lignes = lu
+        for position, note, lignes in self.lots(reprise=True):
             if lignes:
                 self._indexer(position, self._decoder(lignes))
-            lots, self.octets = lots + 1, position + TETE_DE_LOT.size + len(note) + len(lignes)
+            self.octets = position + TETE_DE_LOT.size + len(note) + len(lignes)
             yield json.loads(note)
-        if perdus and self._est_coupe(perdus[-1]):
-            journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
-            perdus.pop()
-        if perdus and not lots:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : aucun lot entier")
-        if perdus:
-            phrase = "« %s » : octets abîmés à %s, écartés ; ce qui y était reçu sera redemandé."
-            journal.warning(phrase, self.chemin, nombre_de(len(perdus), "endroit"))
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ses notes, sans rien retenir ni modifier."""
-        if self._est_d_avant():
-            yield from annexe(*REPRISE_D_AVANT).notes(self.chemin, self._donnee)
-        else:
-            yield from (json.loads(lu[0]) for _, lu in self._enregistrements() if lu is not None)
+        yield from (json.loads(note) for _, note, _ in self.lots())
 
-    def _enregistrements(self) -> Iterator[tuple[int, tuple[bytes, bytes] | None]]:
-        """(position, (note, lignes)) de chaque lot entier ; None au lieu d'un passage abîmé ou coupé."""
+    def lots(self, position: int = 0, *, reprise: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
+        """(position, note, lignes) de chaque lot entier ; une annexe saute ce qui est abîmé, ou l'ôte (`reprise`)."""
         if not self.chemin.exists():
             return
         with self.chemin.open("rb") as fichier:
-            position, taille = 0, os.fstat(fichier.fileno()).st_size
-            while position < taille:
-                lu = self._lu(fichier, position)
-                yield position, lu
-                position = self._suivante(fichier, position + 1) if lu is None else fichier.tell()
+            while (lu := self.lu(fichier, position)) is not None:
+                yield position, *lu
+                position = fichier.tell()
+            reste = os.fstat(fichier.fileno()).st_size - position
+            coupe = self.est_coupe(fichier, position)
+        if not coupe:
+            yield from annexe(*JOURNAL_DOUTEUX).lots_apres(self, position, reprise=reprise)
+        elif reste and reprise:
+            journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
 
-    def _lu(self, fichier: BinaryIO, position: int) -> tuple[bytes, bytes] | None:
+    def lu(self, fichier: BinaryIO, position: int) -> tuple[bytes, bytes] | None:
         """(note, lignes) du lot qui est là ; None si sa somme de contrôle n'est pas juste."""
         reste = os.fstat(fichier.fileno()).st_size - position - TETE_DE_LOT.size
         if reste < 0:
@@ -2920,22 +2898,10 @@ class JournalDeReprise:
         return zlib.crc32(lignes, zlib.crc32(note, zlib.crc32(len(note).to_bytes(4), self._graine)))
 
     @staticmethod
-    def _suivante(fichier: BinaryIO, position: int) -> int:
-        """Où commence le lot suivant, d'après sa marque ; à défaut, la fin du fichier."""
-        while True:
-            fichier.seek(position)
-            octets = fichier.read(1 << 20)
-            if (rang := octets.find(MARQUE_DE_LOT)) >= 0:
-                return position + rang
-            if len(octets) < len(MARQUE_DE_LOT):
-                return position + len(octets)
-            position += len(octets) - len(MARQUE_DE_LOT) + 1
-
-    def _est_coupe(self, position: int) -> bool:
-        """Vrai d'un dernier lot que le processus, tué, n'a pas fini d'écrire : rien n'y est abîmé."""
-        with self.chemin.open("rb") as fichier:
-            fichier.seek(position)
-            tete, taille = fichier.read(TETE_DE_LOT.size), os.fstat(fichier.fileno()).st_size
+    def est_coupe(fichier: BinaryIO, position: int) -> bool:
+        """Vrai de la fin du fichier, fût-ce d'un dernier lot que le processus, tué, n'a pas fini d'écrire."""
+        fichier.seek(position)
+        tete, taille = fichier.read(TETE_DE_LOT.size), os.fstat(fichier.fileno()).st_size
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
@@ -2982,7 +2948,7 @@ class JournalDeReprise:
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with _disque("Lire", self.chemin):
-            lu = self._lu(fichier, position)
+            lu = self.lu(fichier, position)
         if lu is None:
             raise ErreurSortie(
                 f"« {self.chemin} » vient de s'abîmer : un lot ne s'y relit plus",
@@ -3005,12 +2971,12 @@ class JournalDeReprise:
         with self.chemin.open("rb") as fichier:
             for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
                 if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                    yield _detacher(attente, (entree.symbole, entree.debut), self._donnee)
+                    yield _detacher(attente, (entree.symbole, entree.debut), self.donnee)
                     lots = lignes = octets = 0
                 table = self._charger(fichier, entree.position)
                 attente.append((entree.position, table))
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
-        yield _detacher(attente, None, self._donnee)
+        yield _detacher(attente, None, self.donnee)
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -3031,13 +2997,6 @@ class JournalDeReprise:
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
         self.entrees, self.lignes, self.octets = [], 0, 0
-
-    def _est_d_avant(self) -> bool:
-        """Vrai d'un journal d'avant les sommes : un flux Arrow IPC, qu'une annexe sait reprendre."""
-        if not self.chemin.exists():
-            return False
-        with self.chemin.open("rb") as fichier:
-            return fichier.read(len(DEBUT_DE_FLUX_ARROW)) == DEBUT_DE_FLUX_ARROW
 
 
 # --- Octets douteux
@@ -3236,10 +3195,10 @@ class Sortie(ABC):
         """Vrai si la sortie, qui existe, a nos lignes ; PasLeNotre ou SortieIllisible si c'est autre chose."""
 
     def est_le_sien(self) -> bool:
-        """Vrai si la sortie tient des lignes de notre type."""
+        """Vrai si la sortie tient des lignes de notre type ; copié seul, exactement telles qu'écrites ici."""
         try:
             return self.existe() and self.reconnaitre()
-        except (PasLeNotre, SortieIllisible):
+        except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
 
     @abstractmethod
@@ -3456,51 +3415,16 @@ class Sortie(ABC):
 # --- Reconnaître : ce fichier est-il le nôtre ?
 
 
-def refuser_autre_format(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
+def exiger_signature(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
-        tete = fichier.read(1 << 16)
-    if decrit.signature and tete.startswith(decrit.signature):
-        return
-    if contenu := _nature_etrangere(tete, texte=bool(decrit.signature)):
-        raise pas_le_notre(decrit, chemin, donnee, contenu)
-    if decrit.signature:
-        raise SortieIllisible(f"« {chemin} » est illisible : il ne commence pas comme un {decrit.format}")
+        porte = fichier.read(len(decrit.signature)) == decrit.signature
+    if not porte:
+        annexe(*FICHIERS_ETRANGERS).refuser(decrit, chemin, donnee)
 
 
-def dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
-    """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
-    donnee = type_des_colonnes(noms)
-    return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
-
-
-def pas_le_notre(decrit: Format, chemin: Path, donnee: TypeDonnee, contenu: str) -> PasLeNotre:
-    """Le refus d'un fichier qui contient autre chose que les lignes de ce type, dans ce format."""
-    return PasLeNotre(
-        f"« {chemin} » n'est pas une sortie {donnee.nom} en {decrit.format} : il contient {contenu}",
-        "Choisissez une autre sortie, ou déplacez ce fichier.",
-    )
-
-
-def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
-    """Ce qu'est un fichier sans notre signature : celui d'un autre de nos formats, ou un document (s'il est en texte).
-
-    Un texte sans forme, là où un format binaire est attendu, est un fichier abîmé : il sera mis de côté.
-    """
-    for autre in ECRIVAINS.values():
-        if autre.signature and tete.startswith(autre.signature):
-            return f"un fichier {autre.format}"
-    if tete.startswith(b"FEA1"):
-        return "un fichier Feather V1, l'ancien format : récrivez-le en V2, ou prenez un autre nom"
-    if not (texte and _est_du_texte(tete)):
-        return None
-    titre = tete.partition(b"\n")[0]
-    if titre.count(b",") > 1:
-        return f"un tableau en texte, aux colonnes « {titre[:200].decode(errors='replace').strip()} »"
-    return "du JSON ou du HTML" if tete.lstrip()[:1] in (b"{", b"[", b"<") else None
-
-
-def _est_du_texte(octets: bytes) -> bool:
+def est_du_texte(octets: bytes) -> bool:
+    """Vrai d'un début de fichier que l'on peut lire."""
     try:
         texte = codecs.getincrementaldecoder("utf-8")().decode(octets)
     except UnicodeDecodeError:
@@ -3568,9 +3492,6 @@ class Codec(ABC):
 
     def nombre(self, chemin: Path) -> int | None:
         """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
-
-    def eprouver(self, chemin: Path) -> None:
-        """Lit et valide tout un fichier dont les octets, abîmés, peuvent tuer le processus."""
 
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
@@ -4309,14 +4230,10 @@ class CodecCsv(Codec):
     marque = "nombres_a_point"  # chaque nombre du fichier a son point
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        refuser_autre_format(self, chemin, donnee)
         with self._ouvrir(chemin) as fichier:
             titre = fichier.readline(1 << 12)
         if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
-            if not _est_du_texte(titre):
-                raise SortieIllisible(f"« {chemin} » est illisible : ce n'est pas du texte")
-            texte = titre.decode(errors="replace").strip()
-            raise pas_le_notre(self, chemin, donnee, dire_colonnes(texte.split(","), texte[:200]))
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
 
     def _ouvrir(self, chemin: Path) -> io.BufferedIOBase:
         return chemin.open("rb") if self.s_allonge(chemin) else gzip.GzipFile(chemin)
@@ -4543,15 +4460,6 @@ class _CodecArrow(Codec):
     @abstractmethod
     def schema(self, chemin: Path) -> pa.Schema: ...
 
-    @abstractmethod
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        """Toutes les lignes de ce fichier, et tout ce que son pied en dit."""
-
-    def eprouver(self, chemin: Path) -> None:
-        with pa.OSFile(str(chemin)) as source:
-            for lot in self._lots_de(source):
-                lot.validate(full=True)
-
     @contextlib.contextmanager
     def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
         """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
@@ -4574,20 +4482,10 @@ class _CodecArrow(Codec):
             return bool(fichier.scelle)
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        refuser_autre_format(self, chemin, donnee)
-        natures = {
-            "texte": est_texte,
-            "instant": pa.types.is_timestamp,
-            "nombre": est_nombre,
-            "entier": est_nombre,
-            "niveaux": est_niveaux,
-        }
+        exiger_signature(self, chemin, donnee)
         schema = self.schema(chemin)
-        if schema.names != donnee.noms or not all(
-            natures[nature](schema.field(nom).type) for nom, nature in donnee.colonnes
-        ):
-            contenu = dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema))
-            raise pas_le_notre(self, chemin, donnee, contenu)
+        if not schema.equals(donnee.schema):
+            annexe(*FICHIERS_ETRANGERS).admettre_schema(self, chemin, donnee, schema)
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
         texte = (self.schema(chemin).metadata or {}).get(b"fiche")
@@ -4604,26 +4502,6 @@ def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
 
 
-def est_texte(nature: pa.DataType) -> bool:
-    """Vrai d'un type dont les valeurs sont des textes, comme en écrivent pandas, polars et DuckDB."""
-    simple = nature.value_type if pa.types.is_dictionary(nature) else nature
-    # Ceux de polars sont des « string_view » : une pyarrow d'avant la 16 n'en connaît pas le type.
-    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or str(simple) == "string_view")
-
-
-def est_nombre(nature: pa.DataType) -> bool:
-    """Vrai d'un type de nombres, entiers ou non."""
-    return bool(pa.types.is_floating(nature) or pa.types.is_integer(nature))
-
-
-def est_niveaux(nature: pa.DataType) -> bool:
-    """Vrai d'un type dont les valeurs sont des listes de paires (prix, quantité)."""
-    if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
-        return False
-    champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
-    return [champ.name for champ in champs] == ["price", "amount"] and all(est_nombre(champ.type) for champ in champs)
-
-
 class CodecParquet(_CodecArrow):
     """Parquet : groupes de lignes avec statistiques, pages à somme de contrôle."""
 
@@ -4637,11 +4515,6 @@ class CodecParquet(_CodecArrow):
     def _ouvert(self, chemin: Path) -> Iterator[Any]:
         with self._source(chemin) as source:
             yield pq.ParquetFile(source, page_checksum_verification=True)
-
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        parquet = pq.ParquetFile(source, page_checksum_verification=True)
-        parquet.metadata.to_dict()
-        yield from parquet.iter_batches(LIGNES_PAR_LOT)
 
     def schema(self, chemin: Path) -> pa.Schema:
         with self._ouvert(chemin) as parquet:
@@ -4703,10 +4576,6 @@ class CodecFeather(_CodecArrow):
             schema = pa.ipc.open_file(source).schema
             rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
             yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
-
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        feather = pa.ipc.open_file(source)
-        return map(feather.get_batch, range(feather.num_record_batches))
 
     def schema(self, chemin: Path) -> pa.Schema:
         with self._ouvert(chemin) as feather:
@@ -4958,28 +4827,21 @@ class SortieSqlite(Sortie):
 
     # Lire.
 
-    def _pas_le_notre(self, contenu: str) -> PasLeNotre:
-        return pas_le_notre(self.decrit, self.chemin, self.type_donnee, contenu)
-
-    def sans_table(self) -> PasLeNotre:
-        """Le refus d'une base qui n'a pas notre table."""
-        return self._pas_le_notre(f"une base sans table « {self.table} »")
-
     def reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
-        refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
+        exiger_signature(self.decrit, self.chemin, self.type_donnee)
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self.lecteur() as base:
             presentes = {nom.lower() for nom in _tables_de(base)}
             for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
-                    contenu = dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
-                    raise self._pas_le_notre(f"une table « {nom} » avec {contenu}")
-            if self.table.lower() in presentes and not self._a_cle_unique(base):
-                cle = ", ".join(self.type_donnee.cle)
-                raise self._pas_le_notre(f"une table « {self.table} » sans clé unique ({cle})")
-            return self.table.lower() in presentes
+                    annexe(*FICHIERS_ETRANGERS).refuser_table(self, nom, lues)
+            if self.table.lower() not in presentes:
+                return False
+            if not self._a_cle_unique(base):
+                annexe(*FICHIERS_ETRANGERS).refuser_sans_cle(self)
+            return True
 
     def _a_cle_unique(self, base: sqlite3.Connection) -> bool:
         """Vrai si la table a un index unique sur notre clé."""
@@ -5050,7 +4912,7 @@ class SortieSqlite(Sortie):
         if not self.existe():
             return
         if not self.reconnaitre():
-            raise self.sans_table()
+            annexe(*FICHIERS_ETRANGERS).refuser_sans_table(self)
         with self.lecteur() as base:
             yield from self._lots(base)
 
@@ -5090,7 +4952,7 @@ class SortieSqlite(Sortie):
         """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
         if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
             if self.existe():
-                refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
+                exiger_signature(self.decrit, self.chemin, self.type_donnee)
             with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
                 for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
                     base.execute(f"PRAGMA journal_mode = {mode}")
@@ -5274,7 +5136,7 @@ def format_du_fichier(chemin: Path) -> str:
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = _est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
+    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
     par_extension = (
         nom
         for suffixe, nom in EXTENSIONS.items()

@@ -19,6 +19,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from annexes_ccxt_fr.fichiers_etrangers import refuser_sans_table
 from module_ccxt_fr_v2 import (
     FUNDING,
     INSTANT_MAX_MS,
@@ -43,7 +44,6 @@ from module_ccxt_fr_v2 import (
     cause_sqlite,
     constante,
     conversions,
-    copier_de_cote,
     depuis_textes,
     en_lisant,
     en_un_bloc,
@@ -53,8 +53,10 @@ from module_ccxt_fr_v2 import (
     grille,
     instant_lu,
     instants_de,
+    journal,
     maintenant_ms,
     niveaux_du_texte,
+    nom_de_cote,
     oter,
     par_serie,
     prix_possibles,
@@ -302,7 +304,7 @@ def _convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> 
 @contextlib.contextmanager
 def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
     if not sortie.reconnaitre():
-        raise sortie.sans_table()
+        refuser_sans_table(sortie)
     with sortie.lecteur() as base:
         base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
         try:
@@ -432,6 +434,15 @@ def _ne_garder_que(sortie: SortieSqlite, base: sqlite3.Connection, lots: Sequenc
             sortie.mettre(base, lot)
 
 
+def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
+    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
+    cible = nom_de_cote(chemin, "corrompu")
+    with en_lisant(chemin):
+        copier(cible)
+    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
+    journal.warning(phrase, chemin, otees, cible.name)
+
+
 def assainir_fichier(sortie: SortieFichier) -> None:
     """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
     if sortie.octets > SOMMES_MAX:
@@ -445,7 +456,7 @@ def assainir_fichier(sortie: SortieFichier) -> None:
         return
     table = pa.concat_tables(bloc.select(donnee.noms) for bloc in _blocs(sortie))
     gardes = _rangs_sains(table, donnee, connues)
-    copier_de_cote(sortie.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(sortie.chemin, cible))
+    _copier_de_cote(sortie.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(sortie.chemin, cible))
     if not donnee.a_une_grille:
         _decouvrir(sortie.fiches, table, gardes.to_pylist())
         if table.num_rows < sum(fiche.lignes or 0 for fiche in sortie.fiches.values()):  # d'autres manquent aussi
@@ -504,7 +515,7 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     gardes = _rangs_sains(table, donnee, fiches)
     otees = table.filter(pc.invert(pc.is_in(pa.array(range(table.num_rows), pa.int64()), value_set=gardes)))
     if otees.num_rows:
-        copier_de_cote(sortie.chemin, otees.num_rows, functools.partial(_sauver, base))
+        _copier_de_cote(sortie.chemin, otees.num_rows, functools.partial(_sauver, base))
         decouvertes = {} if donnee.a_une_grille else fiches
         if decouvertes:
             _decouvrir(fiches, table, gardes.to_pylist())

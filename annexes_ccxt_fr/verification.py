@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr.fichiers_etrangers import est_niveaux, est_nombre, est_texte, pas_le_notre
 from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
@@ -63,9 +64,6 @@ from module_ccxt_fr_v2 import (
     en_iso,
     en_tuples,
     en_un_bloc,
-    est_niveaux,
-    est_nombre,
-    est_texte,
     executer_async,
     fiche_de_rien,
     format_du_fichier,
@@ -78,7 +76,6 @@ from module_ccxt_fr_v2 import (
     oter,
     par_serie,
     pas_a_pas,
-    pas_le_notre,
     plages,
     prolonger,
     sur_grille,
