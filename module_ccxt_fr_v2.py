@@ -2260,15 +2260,16 @@ def nom_de_cote(chemin: Path, motif: str) -> Path:
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
+def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", constat: str = "") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent."""
     cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
-    journal.warning("« %s » %s : mis de côté sous « %s », rien n'en est perdu.", chemin, cause, cible.name)
+    constat = constat or f"« {chemin} » est illisible"
+    journal.warning("%s : mis de côté sous « %s », rien n'en est perdu.", constat, cible.name)
     return cible
 
 
@@ -2774,6 +2775,12 @@ def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, p
         fin = debut + compte.pop("count_all")
         yield CleSerie(**compte), rangee[debut:fin]
         debut = fin
+
+
+def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None:
+    """Ajoute aux comptes les lignes de chaque symbole."""
+    for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
+        comptes[compte["values"]] += compte["counts"]
 
 
 @functools.cache
@@ -3292,7 +3299,7 @@ class Sortie(ABC):
         """Met la sortie dans sa forme finale."""
 
     @abstractmethod
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
 
     # L'emploi.
@@ -3309,8 +3316,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 motif = origine.replace("_", "-")
-                cause = f"tient {_DONNEES_DE[origine]}"
-                mettre_de_cote(self.chemin, *self._voisins(), motif=motif, cause=cause)
+                constat = f"« {self.chemin} » tient {_DONNEES_DE[origine]}"
+                mettre_de_cote(self.chemin, *self._voisins(), motif=motif, constat=constat)
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             for fiche in self.fiches.values():
@@ -3336,7 +3343,7 @@ class Sortie(ABC):
         try:
             yield
         except SortieIllisible as erreur:
-            self.ecarter()
+            self.ecarter(erreur)
             raise ErreurSortie(str(erreur), "Relancez : ce qui est reçu est gardé, le reste sera relu.") from erreur
 
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -3503,46 +3510,257 @@ class Codec(ABC):
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
-    # Un texte, dont les lignes s'ajoutent au bout (`tail -f`).
+    def texte(self, chemin: Path) -> TexteCsv | None:
+        """De quoi ajouter des lignes au bout du fichier, tel qu'il est ; None s'il faut le récrire."""
 
-    def textes(self, chemin: Path) -> Iterator[list[bytes]] | None:  # noqa: ARG002
-        """Ses lignes entières, telles quelles, par paquets ; None d'un fichier qui n'est pas un texte en colonnes."""
-        return None
 
-    def s_allonge(self, chemin: Path) -> bool:  # noqa: ARG002
-        """Vrai si l'on peut ajouter des lignes au bout du fichier, tel qu'il est, sans le récrire."""
-        return False
+class Feuille:
+    """Ce qu'un fichier dit de lui : les fiches de ses séries et sa forme, dans ses métadonnées, ou à côté de lui.
 
-    def titre(self, donnee: TypeDonnee) -> bytes:  # noqa: ARG002
-        """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
-        return b""
+    À part, elle a une somme de contrôle, et l'empreinte du fichier : un autre y a-t-il touché depuis ?
+    """
 
-    def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
-        """Des lignes, telles qu'elles s'ajoutent au bout."""
-        raise NotImplementedError
+    _CHAMPS: ClassVar = {"type", "series", "octets", "modifie_ns", "entrelace", "outil", "ccxt"}
 
-    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
-        """Écrit des lignes au bout ; rend le nombre de celles qu'il y relit."""
-        raise NotImplementedError
+    def __init__(self, codec: Codec, fichier: Path) -> None:
+        self._codec, self._fichier = codec, fichier
+        self.a_part = codec.fiche_a_part
+        self.chemin = fichier.with_name(f"{fichier.name}.fiche.json")
+        self.ecrite_a = -math.inf
+        self._connue: tuple[Mapping[str, Any], dict[CleSerie, Fiche]] | None = None  # ce qu'elle dit : forme, fiches
 
-    def fin_des_lignes(self, chemin: Path) -> int:
-        """L'octet qui suit la dernière ligne entière."""
-        return chemin.stat().st_size
+    def lire(self) -> dict[str, Any] | None:
+        """Telle qu'écrite ; None s'il n'y en a pas, ou qu'elle est abîmée."""
+        if not self.a_part:
+            with en_lisant(self._fichier):
+                return self._codec.entete(self._fichier)
+        lue = self._lue()
+        somme = lue.pop("somme", None)
+        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
+            return lue if lue and lue.keys() <= self._CHAMPS | {self._codec.marque} else None
+        return lue if somme == self._somme(lue) else None
 
-    def est_coupe(self, chemin: Path) -> bool:  # noqa: ARG002
-        """Vrai si quelque chose suit la dernière ligne entière."""
-        return False
+    def _lue(self) -> dict[str, Any]:
+        try:
+            lue = json.loads(self.chemin.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return lue if isinstance(lue, dict) else {}
 
-    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne."""
-        raise NotImplementedError
+    @staticmethod
+    def _somme(entete: Mapping[str, Any]) -> str:
+        """Celle de ce qui est dit, quelle qu'en soit la mise en page."""
+        return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
+
+    def sans_somme(self) -> bool:
+        """Vrai d'une version d'avant : rien ne dit si elle fut touchée, elle est crue, et récrite avec la sortie."""
+        return self.a_part and self.lire() is not None and "somme" not in self._lue()
+
+    def fiches(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
+        """Les fiches qu'elle dit ; None si elle n'est pas là, ou ne se comprend pas."""
+        try:
+            return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
+        except (KeyError, TypeError, ValueError):
+            journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self._fichier)
+            return None
+
+    def est_abimee(self) -> bool:
+        """Vrai si, à part, elle n'est pas telle qu'elle fut écrite : rien de ce qu'elle dit n'est cru."""
+        return self.a_part and self.chemin.exists() and self.fiches(self.lire()) is None
+
+    def empreinte(self) -> dict[str, int]:
+        """De quoi voir, sans le relire, que le fichier a été touché."""
+        etat = self._fichier.stat() if self._fichier.exists() else None
+        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
+
+    def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
+        """Ce qu'elle dit ; None si elle ne dit plus rien."""
+        self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
+
+    def dit_moins(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> bool:
+        """Vrai si elle est à récrire ; compléter une fiche d'avant n'y suffit pas."""
+        if self._connue is None or self._connue[0] != forme:
+            return True
+        connues = self._connue[1]
+        return fiches.keys() != connues.keys() or any(
+            fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items()
+        )
+
+    def texte(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> str:
+        """Celle que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
+        return json.dumps({**self._entete(forme, fiches), "scelle": True}, ensure_ascii=False)
+
+    def ecrire(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> None:
+        """Récrit celle qui est à part."""
+        entete = self._entete(forme, fiches)
+        texte = json.dumps({"somme": self._somme(entete), **entete}, ensure_ascii=False, indent=1) + "\n"
+        ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        self.ecrite_a = time.monotonic()
+
+    @staticmethod
+    def _entete(forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> dict[str, Any]:
+        return {**_versions(), **forme, "series": [fiches[cle].en_dict() for cle in sorted(fiches)]}
+
+
+class Tableau:
+    """Les lignes d'un fichier, quel que soit son codec : lues dans l'ordre, écrites d'un coup, et comptées."""
+
+    def __init__(self, codec: Codec, chemin: Path, donnee: TypeDonnee, feuille: Feuille) -> None:
+        self._codec, self._chemin, self._donnee, self._feuille = codec, chemin, donnee, feuille
+        self.a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
+        self.ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
+        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
+        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
+        self._etat_des_queues: dict[str, int] = {}
+
+    @property
+    def octets(self) -> int:
+        """La taille du fichier ; 0 s'il n'existe pas."""
+        return self._chemin.stat().st_size if self._chemin.exists() else 0
+
+    def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
+        with en_lisant(self._chemin):
+            yield from self._codec.lots(self._chemin, self._donnee, depuis, colonnes)
+
+    def lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes triées, groupes entiers, s'il y a un fichier ; à partir de `depuis` ou d'un peu avant."""
+        if not self.octets:
+            return iter(())
+        if self.entrelace:
+            return self._demeler(depuis[0] if depuis else "")
+        return sans_couper(self.tables(depuis, colonnes))
+
+    @functools.cached_property
+    def entrelace(self) -> bool:
+        """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
+        if not (self._codec.texte(self._chemin) and self.octets):
+            return False
+        if (entete := self._feuille.lire()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self.recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self.tables(colonnes=["symbole"]):
+            compter_symboles(table, comptes)
+        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self._donnee)
+
+    def recenser(self, fiches: Mapping[CleSerie, Fiche], *, dire: bool = True) -> _Recensement:
+        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+        recensement = _Recensement(self._donnee, dict(fiches))
+        for table in regrouper(self.tables(colonnes=self._donnee.reperes), LIGNES_PAR_LOT):
+            if any(table[nom].null_count for nom in self._donnee.obligatoires):
+                raise SortieIllisible(f"« {self._chemin} » est illisible : des lignes n'ont pas de clé")
+            recensement.compter(table)
+        for cle, fiche in recensement.fiches.items():
+            if cle not in fiches:
+                fiche.couverts = unir(recensement.presents.get(cle, []))
+            elif self._donnee.a_une_grille:  # des événements ne prouvent rien
+                confronter(fiche, recensement.presents.get(cle, []), dire=dire)
+        return recensement
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `a_partir_de` s'en servira.
+
+        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
+        """
+        defilement = _Defilement(self.lots)
+        self._queues = {
+            symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
+            for symbole, instant in sorted(depuis.items())
+        }
+        self._etat_des_queues = self._feuille.empreinte()
+
+    def a_partir_de(self, borne: Borne) -> Iterable[pa.Table]:
+        """Les lignes triées, à partir de la borne ou d'un peu avant ; de son symbole au moins."""
+        depuis, queue = self._queues.get(borne[0], (INSTANT_MAX_MS, []))
+        gardees = depuis <= borne[1] and self._feuille.empreinte() == self._etat_des_queues
+        return queue if gardees else self.lots(borne)
+
+    @functools.cached_property
+    def lignes(self) -> int:
+        """Le nombre de lignes du fichier."""
+        return sum(table.num_rows for table in self.tables(colonnes=["timestamp"]))
+
+    # Écrire.
+
+    def forme(self) -> dict[str, Any]:
+        """Ce que la feuille dit du fichier, fiches et versions à part."""
+        forme: dict[str, Any] = {"type": self._donnee.nom}
+        if self._feuille.a_part:
+            forme |= {"entrelace": True} if self.entrelace else {}
+            forme |= {self._codec.marque: True} if self.a_jour and self._codec.marque else {}
+            forme |= self._feuille.empreinte()
+        return forme
+
+    def composer(
+        self,
+        fichier: BinaryIO,
+        lots: Iterable[pa.Table],
+        reperes: Iterable[pa.Table],
+        compression: str,
+        entete: Entete,
+    ) -> None:
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
+        compte = self._compter(lots, self.ecrites)
+
+        def compte_fait() -> str:
+            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+                collections.deque(self._compter(reperes, self.ecrites), maxlen=0)
+            return entete()
+
+        self._exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        self.lignes = self.ecrites.total()
+
+    def prolonger(
+        self, fichier: BinaryIO, texte: TexteCsv, premiere: Borne, nouvelles: Iterable[pa.Table]
+    ) -> collections.Counter[str]:
+        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée.
+
+        Rend combien chaque symbole a de lignes de plus.
+        """
+        with en_lisant(self._chemin):
+            reste = texte.octet(self._chemin, self._donnee, premiere)
+        with self._chemin.open("rb") as ancien:
+            while reste:
+                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
+        avant: collections.Counter[str] = collections.Counter()
+        fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
+        self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
+        return collections.Counter({symbole: n - avant[symbole] for symbole, n in self.ecrites.items()})
+
+    @staticmethod
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
+        """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
+        comptes.clear()
+        for lot in lots:
+            compter_symboles(lot, comptes)
+            yield lot
+
+    def _exiger(self, relues: int | None) -> None:
+        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
+        if relues not in (None, ecrites := self.ecrites.total()):
+            raise ErreurSortie(
+                f"« {self._chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
+                "Vérifiez le disque, puis relancez.",
+            )
 
 
 class Bout:
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
-    def __init__(self, codec: Codec, chemin: Path, donnee: TypeDonnee) -> None:
-        self._codec, self._chemin, self._donnee = codec, chemin, donnee
+    def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
+        self._texte, self._chemin, self._donnee = texte, chemin, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
         self._fichier: io.FileIO | None = None
 
@@ -3558,14 +3776,18 @@ class Bout:
         suit = prolonger(self.fins, lignes, self._donnee)
         return 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
 
+    def commencer(self) -> None:
+        """Crée un fichier sans ligne."""
+        ecrire_atomique(self._chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
+
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
         with _disque("Écrire", self._chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self._chemin, "ab")
-                if self._fichier.tell() > (fin := self._codec.fin_des_lignes(self._chemin)):
+                if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
                     self._fichier.truncate(fin)
-            _ajouter_octets(self._fichier, self._codec.octets(lignes, self._donnee))
+            _ajouter_octets(self._fichier, self._texte.octets(lignes, self._donnee))
 
     def synchroniser(self) -> None:
         """Les lignes ajoutées survivent à une coupure de courant."""
@@ -3579,17 +3801,12 @@ class Bout:
             self._fichier = None
 
 
-def somme_de_la_fiche(entete: Mapping[str, Any]) -> str:
-    """La somme de contrôle de ce que dit une fiche à part, quelle que soit sa mise en page."""
-    return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
-
-
 class SortieFichier(Sortie):
     """Un fichier, quel que soit son codec : les lots vont au journal, fondu dans le fichier à la fin, et dans un flux.
 
-    La fiche est dans le fichier si le codec sait l'y porter, à côté sinon. Un flux dont le fichier s'allonge (CSV)
-    ajoute ses lignes au bout tant qu'elles suivent celles de leur symbole ; les autres attendent au journal, qui tient
-    aussi ce que chaque lot prouve. À la fonte, ce qui y précède la première ligne nouvelle est recopié tel quel.
+    Un flux dont le fichier s'allonge (CSV) ajoute ses lignes au bout tant qu'elles suivent celles de leur symbole ; les
+    autres attendent au journal, qui tient aussi ce que chaque lot prouve. À la fonte, ce qui y précède la première
+    ligne nouvelle est recopié tel quel.
     """
 
     def __init__(self, codec: Codec, chemin: Path, **reglages: Any) -> None:
@@ -3598,16 +3815,11 @@ class SortieFichier(Sortie):
         if reglages.get("compression") is None:
             self.compression = codec.compression_de(self.chemin) or self.compression
         self.nom_journal = self.chemin.with_name(f"{self.chemin.name}.journal")
-        self.nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
-        self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
-        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
-        self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
-        self._ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
+        self.feuille = Feuille(codec, self.chemin)
+        self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
+        texte = self._texte()
+        self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
-        self._fiche_ecrite = -math.inf
-        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
-        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
-        self._etat_des_queues: dict[str, int] = {}
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3618,8 +3830,8 @@ class SortieFichier(Sortie):
         if self._bout is not None:
             self._bout.synchroniser()
 
-    def _s_allonge(self) -> bool:
-        return self.compression == "none" and self.codec.s_allonge(self.chemin)
+    def _texte(self) -> TexteCsv | None:
+        return self.codec.texte(self.chemin) if self.compression == "none" else None
 
     # Lire.
 
@@ -3628,98 +3840,39 @@ class SortieFichier(Sortie):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
 
-    def lire_entete(self) -> dict[str, Any] | None:
-        """La fiche, telle qu'écrite par `_entete` ; None s'il n'y en a pas, ou qu'elle est abîmée."""
-        if not self.codec.fiche_a_part:
-            with en_lisant(self.chemin):
-                return self.codec.entete(self.chemin)
-        try:
-            lu = json.loads(self.nom_fiche.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        somme = lu.pop("somme", None) if isinstance(lu, dict) else ""
-        return lu if somme in (None, somme_de_la_fiche(lu)) else None  # une fiche d'avant n'en a pas
-
-    def fiche_abimee(self) -> bool:
-        """Vrai d'une fiche à part qui n'est pas telle qu'elle fut écrite : rien de ce qu'elle dit n'est cru."""
-        return self.codec.fiche_a_part and self.nom_fiche.exists() and self.fiches_ecrites(self.lire_entete()) is None
-
-    def origine_lisible(self) -> str | None:
-        """L'origine que dit encore une fiche abîmée ; None si rien ne dit que ses lignes ne sont pas inventées."""
-        with _disque("Lire", self.nom_fiche):
-            texte = self.nom_fiche.read_bytes().decode(errors="replace")
-        return next((origine for origine in reversed(ORIGINES) if f'"{origine}"' in texte), None)
-
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
-        with en_lisant(self.chemin):
-            yield from self.codec.lots(self.chemin, self.type_donnee, depuis, colonnes)
-
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
-        if self._entrelace:
-            return self._demeler(depuis[0] if depuis else "")
-        return sans_couper(self._tables(depuis, colonnes))
-
-    @functools.cached_property
-    def _entrelace(self) -> bool:
-        """Vrai d'un fichier de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
-        if not (self.codec.s_allonge(self.chemin) and self.existe()):
-            return False
-        if (entete := self.lire_entete()) is not None:
-            return bool(entete.get("entrelace"))
-        recensement = self._recenser({})
-        return recensement.entrelace and recensement.en_ordre
-
-    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
-        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
-        comptes: collections.Counter[str] = collections.Counter()
-        for table in self._tables(colonnes=["symbole"]):
-            for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
-                comptes[compte["values"]] += compte["counts"]
-        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
-            noms = pa.array(paquet, pa.string())
-            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables())
-            if len(paquet) == 1:
-                yield from sans_couper(tables)
-            else:
-                yield trier(pa.concat_tables(tables), self.type_donnee)
-
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
             self.reconnaitre()
-            yield from self._lots()
+            yield from self.tableau.lots()
 
     def lire_fiches(self) -> list[Fiche]:
         if not self.existe():
             return []
         self.reconnaitre()
-        fiches = self.fiches_ecrites(self.lire_entete())
+        fiches = self.feuille.fiches(self.feuille.lire())
         return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
-    def fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
-        """Les fiches que dit un en-tête ; None s'il n'y en a pas, ou qu'elles ne se comprennent pas."""
-        try:
-            return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
-        except (KeyError, TypeError, ValueError):
-            journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self.chemin)
-            return None
-
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
-        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
-        recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
-            if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
-                raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            recensement.compter(table)
-        dire = not self.nom_journal.exists()  # ce qui manque est peut-être au journal
-        for cle, fiche in recensement.fiches.items():
-            if cle not in fiches:
-                fiche.couverts = unir(recensement.presents.get(cle, []))
-            elif self.type_donnee.a_une_grille:  # des événements ne prouvent rien
-                confronter(fiche, recensement.presents.get(cle, []), dire=dire)
-        return recensement
+        # Ce qui manque est peut-être au journal.
+        return self.tableau.recenser(fiches, dire=not self.nom_journal.exists())
+
+    def notes(self) -> Iterator[dict[str, Any]]:
+        """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
+            yield from self._journal.notes()
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira."""
+        with self._garde():
+            self.tableau.garder_les_queues(depuis)
+
+    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
+        bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
+        anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
+        lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
+        return pa.concat_tables([donnee.schema.empty_table(), *lues])
+
+    # Ce qui est déjà là, avant d'y écrire.
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
@@ -3746,23 +3899,19 @@ class SortieFichier(Sortie):
         origines: set[str] = set()
         with contextlib.suppress(SortieIllisible):
             if self.existe():  # un fichier qui n'en dit aucune est réel
-                series = (self.lire_entete() or {}).get("series")
+                series = (self.feuille.lire() or {}).get("series")
                 dites = series if isinstance(series, list) else []
                 lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
-                if not lues and self.fiche_abimee():
-                    origines |= {origine for origine in (self.origine_lisible(),) if origine}
+                if not lues and self.feuille.est_abimee():
+                    lues = annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
                 else:
-                    origines |= lues or {REEL}
+                    lues = lues or {REEL}
+                origines |= lues
         return origines | {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
-
-    def notes(self) -> Iterator[dict[str, Any]]:
-        """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
-        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self._journal.notes()
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self.nom_fiche,) if self.codec.fiche_a_part else ()
+        return (self.feuille.chemin,) if self.feuille.a_part else ()
 
     def _voisins(self) -> tuple[Path, ...]:
         return (*self._annexes(), self.nom_journal)
@@ -3774,23 +3923,11 @@ class SortieFichier(Sortie):
         if self.existe():
             try:
                 self.reconnaitre()
-                self._reparer()
-                sans_preuve = self._ecarter_la_fiche()
-                self._accorder(self.lire_entete())
-                if sans_preuve:
-                    self._ne_rien_croire()
-            except SortieIllisible:
-                self.ecarter()
+                self._couper_la_ligne_entamee()
+                self._accorder()
+            except SortieIllisible as refus:
+                self.ecarter(refus)
         self._rejouer_journal()
-
-    def _ecarter_la_fiche(self) -> bool:
-        """Met de côté une fiche abîmée : les lignes restent, sans preuve, et tout sera redemandé."""
-        if not self.fiche_abimee():
-            return False
-        if self.origine_lisible() is None:
-            raise SortieIllisible(f"« {self.nom_fiche} » est abîmée, et ne dit plus d'où viennent les lignes")
-        mettre_de_cote(self.nom_fiche, cause="est abîmée, tout ce qu'elle couvrait sera redemandé")
-        return True
 
     def _effacer_temporaires(self) -> None:
         """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
@@ -3800,59 +3937,60 @@ class SortieFichier(Sortie):
                 with _disque("Effacer", voisin):
                     voisin.unlink()
 
-    def _reparer(self) -> None:
-        """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if self.codec.est_coupe(self.chemin):
+    def _couper_la_ligne_entamee(self) -> None:
+        """Ce qui reste est entier ; elle sera redemandée."""
+        texte = self.codec.texte(self.chemin)
+        if texte is not None and texte.est_coupe(self.chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
             with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, self.codec.fin_des_lignes(self.chemin))
+                os.truncate(self.chemin, texte.fin_des_lignes(self.chemin))
 
-    def _accorder(self, entete: Mapping[str, Any] | None) -> None:
-        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier qui n'est pas ce qu'elle en dit."""
-        ecrites, fidele = self.fiches_ecrites(entete), False
+    def _accorder(self) -> None:
+        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
+        entete = self.feuille.lire()
+        ecrites = self.feuille.fiches(entete)
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
+        fidele = prouve = False
         if ecrites is not None and entete is not None:
-            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
-            self._connue = (reste, {cle: fiche.copie() for cle, fiche in self.fiches.items()})
-            fidele = self._est_fidele(ecrites, entete)
+            forme = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
+            self.feuille.retenir(forme, self.fiches)
+            fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
-            if not fidele and entete.get("scelle") and not self.type_donnee.a_une_grille:
-                journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", self.chemin)
-                self._ne_rien_croire()
         if not fidele:
-            self._assainir()
+            prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
-        if not self.type_donnee.a_une_grille:
-            for cle, fiche in self.fiches.items():
+        for cle, fiche in self.fiches.items():
+            if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            if not prouve:
+                fiche.couverts = []
         self._ordonner(recensement)
 
-    def _ne_rien_croire(self) -> None:
-        for fiche in self.fiches.values():
-            fiche.couverts = []
+    def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
+        """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
 
-    def _assainir(self) -> None:
-        """Ôte ce qui ne peut être vrai ; copié seul, le module ne reprend que son propre CSV, d'un flux tué."""
+        Copié seul, le module ne reprend que son propre CSV, d'un flux tué.
+        """
         try:
             remise_en_ordre = annexe(*REMISE_EN_ORDRE)
         except DependanceAbsente:
             if not self.nom_journal.exists():
                 raise
             connues = {*self.fiches, *(CleSerie(*note["cle"]) for note in self.notes())}
-            for table in self._tables():  # entières : une cellule qui ne se lit pas y est une faute
+            for table in self.tableau.tables():  # entières : une cellule qui ne se lit pas y est une faute
                 if {cle for cle, _ in par_serie(table, self.type_donnee)} - connues:
                     raise SortieIllisible(f"« {self.chemin} » tient des lignes d'une série inconnue") from None
-        else:
-            remise_en_ordre.assainir_fichier(self)
+            return True
+        return bool(remise_en_ordre.assainir_fichier(self, entete))
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""
-        if self.codec.fiche_a_part:
-            intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
-            self._a_jour = intact and bool(entete.get(self.codec.marque))
+        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
+        if self.feuille.a_part:
+            intact = all(entete.get(champ) == valeur for champ, valeur in self.feuille.empreinte().items())
+            self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
             return intact
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
@@ -3864,29 +4002,25 @@ class SortieFichier(Sortie):
                 sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
             )
 
-    def _empreinte(self) -> dict[str, int]:
-        """De quoi voir, sans le relire, qu'un fichier dont la fiche est à part a été touché par un autre."""
-        etat = self.chemin.stat() if self.chemin.exists() else None
-        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
-
     def _ordonner(self, recensement: _Recensement) -> None:
         if self._bout is not None:
             self._bout.fins = recensement.fins
-        permis = self.codec.s_allonge(self.chemin) and recensement.entrelace and recensement.en_ordre
-        self._entrelace = permis
+        permis = bool(self.codec.texte(self.chemin)) and recensement.entrelace and recensement.en_ordre
+        self.tableau.entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            self.recrire([trier(pa.concat_tables(self._tables()), self.type_donnee)])
+            self.recrire([trier(pa.concat_tables(self.tableau.tables()), self.type_donnee)])
         elif permis and self._bout is None:
-            self.recrire(self._lots())
+            self.recrire(self.tableau.lots())
 
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         if self._bout is not None:
             self._bout.fermer()
             self._bout.fins = {}
-        self._entrelace = self._a_jour = False
-        mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue = {}, None
+        self.tableau.entrelace = self.tableau.a_jour = False
+        mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
+        self.fiches = {}
+        self.feuille.retenir(None, {})
         for note in self.notes():
             self._apprendre(note)
         self._s_en_tenir_au_journal()
@@ -3904,8 +4038,8 @@ class SortieFichier(Sortie):
                     self._apprendre(note)
                     lots += 1
                 self._s_en_tenir_au_journal()
-        except SortieIllisible:
-            mettre_de_cote(self.nom_journal)
+        except SortieIllisible as refus:
+            mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
         if lots:
@@ -3934,32 +4068,6 @@ class SortieFichier(Sortie):
             self.fiches[cle].noter(couverts, trous, note.get("source"))
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
-
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira.
-
-        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
-        """
-        if not self.existe():
-            return
-        with self._garde():
-            defilement = _Defilement(self._lots)
-            self._queues = {
-                symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
-                for symbole, instant in sorted(depuis.items())
-            }
-            self._etat_des_queues = self._empreinte()
-
-    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
-        bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
-        anciennes: Iterable[pa.Table] = ()
-        if self.existe():
-            depuis, queue = self._queues.get(cle.symbole, (INSTANT_MAX_MS, []))
-            gardees = depuis <= debut and self._empreinte() == self._etat_des_queues
-            anciennes = queue if gardees else self._lots(bornes[0])
-        nouvelles = self._journal.flot(cle.symbole, debut, fin)
-        lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
-        return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         lignes = lot.lignes
@@ -3991,22 +4099,26 @@ class SortieFichier(Sortie):
         place = bout.place(symbole, lignes)
         if place < lignes.num_rows:
             if not self.existe():
-                titre = self.codec.titre(self.type_donnee)
-                ecrire_atomique(self.chemin, lambda fichier: fichier.write(titre))
-                self._a_jour = True
-            if symbole < derniers and not self._entrelace:
+                bout.commencer()
+                self.tableau.a_jour = True
+            if symbole < derniers and not self.tableau.entrelace:
                 self._annoncer_entrelacement()
             bout.ajouter(lignes[place:])
         return lignes[:place]
 
     def _annoncer_entrelacement(self) -> None:
         """Le dit dans la fiche, avant le fait : un lecteur la croit."""
-        self._entrelace = True
+        self.tableau.entrelace = True
         try:
             self.ecrire_fiche()
         except BaseException:
-            self._entrelace = False
+            self.tableau.entrelace = False
             raise
+
+    def ecrire_fiche(self) -> None:
+        """Récrit la feuille, si elle est à part."""
+        if self.feuille.a_part:
+            self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
 
@@ -4021,7 +4133,7 @@ class SortieFichier(Sortie):
     def _entretenir_le_bout(self) -> None:
         if self._journal.lignes and self._est_gros():
             self._fondre_journal()
-        elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+        elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self._synchroniser_lignes()
             self.ecrire_fiche()
             if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
@@ -4033,13 +4145,8 @@ class SortieFichier(Sortie):
             return True
         age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
-            return self._journal.lignes >= self._lignes // PART_DU_FICHIER
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes)
-
-    @functools.cached_property
-    def _lignes(self) -> int:
-        """Le nombre de lignes du fichier."""
-        return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
+            return self._journal.lignes >= self.tableau.lignes // PART_DU_FICHIER
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
@@ -4057,140 +4164,75 @@ class SortieFichier(Sortie):
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
-        lignes_changees = bool(self._journal.entrees) or not self.existe()
-        if self.fiches and (lignes_changees or self._en_dit_plus()):
+        recues = bool(self._journal.entrees) or not self.existe()
+        if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             with _disque("Écrire", self.nom_journal):
                 self._journal.synchroniser()
-            recus = self._journal.lignes * self.codec.octets_par_ligne
-            _exiger_place(
-                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
-            )
-            self._fondre(lignes_changees=lignes_changees)
+            self._exiger_place()
+            if self._bout is not None:
+                self._bout.synchroniser()
+                self._bout.fermer()
+            if recues or not self.feuille.a_part:
+                self._fondre()
+            self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self._connue = self._reste_de_l_entete(), {cle: fiche.copie() for cle, fiche in self.fiches.items()}
+            self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
         self._journal.supprimer()
 
-    def _fondre(self, *, lignes_changees: bool) -> None:
-        """Remplace le fichier par l'ancien et le journal fusionnés, et récrit la fiche."""
+    def _exiger_place(self) -> None:
+        recus = self._journal.lignes * self.codec.octets_par_ligne
+        _exiger_place(self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus))
+
+    def _fondre(self) -> None:
+        """Remplace le fichier par l'ancien et le journal fusionnés."""
+        texte = self._se_recopie()
+        if texte is not None and self._journal.entrees:
+            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte))
+        else:
+            ecrire_atomique(self.chemin, self._refaire)
+        self.tableau.entrelace, self.tableau.a_jour = False, True
         if self._bout is not None:
-            self._bout.synchroniser()
-            self._bout.fermer()
-        if lignes_changees or not self.codec.fiche_a_part:
-            prolonger = self._se_recopie() and bool(self._journal.entrees)
-            ecrire_atomique(self.chemin, self._prolonger if prolonger else self._refaire)
-            self._entrelace, self._a_jour = False, True
-            if self._bout is not None:
-                self._bout.retenir(self._journal.flot())
-        if self.codec.fiche_a_part:
-            self.ecrire_fiche()
+            self._bout.retenir(self._journal.flot())
 
-    def _refaire(self, fichier: BinaryIO) -> None:
-        """Le fichier entier, ancien et journal fusionnés."""
-        self._composer(fichier, self._fusion(), self._fusion(self.type_donnee.reperes))
+    def _se_recopie(self) -> TexteCsv | None:
+        """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
+        return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _se_recopie(self) -> bool:
-        """Vrai d'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
-        return self.existe() and self._a_jour and not self._entrelace and self._s_allonge()
-
-    def _prolonger(self, fichier: BinaryIO) -> None:
-        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée."""
+    def _prolonger(self, texte: TexteCsv, fichier: BinaryIO) -> None:
         premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
-        with en_lisant(self.chemin):
-            reste = self.codec.octet(self.chemin, self.type_donnee, premiere)
-        with self.chemin.open("rb") as ancien:
-            while reste:
-                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
-        avant: collections.Counter[str] = collections.Counter()
-        anciennes = self._compter(self._lots(premiere), avant)
-        fusion = fusionner(anciennes, self._journal.flot(), self.type_donnee)
-        self._exiger_lignes(self.codec.verser(fichier, self._compter(fusion, self._ecrites), self.type_donnee))
+        de_plus = self.tableau.prolonger(fichier, texte, premiere, self._journal.flot())
         for cle, fiche in self.fiches.items():
             if fiche.lignes is not None:
-                fiche.lignes += self._ecrites[cle.symbole] - avant[cle.symbole]
+                fiche.lignes += de_plus[cle.symbole]
 
-    def _fusion(self, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        anciennes = self._lots(colonnes=colonnes) if self.existe() else ()
-        nouvelles = self._journal.flot()
-        reduites = (table.select(colonnes) for table in nouvelles) if colonnes else nouvelles
-        return fusionner(anciennes, reduites, self.type_donnee)
+    def _refaire(self, fichier: BinaryIO) -> None:
+        reperes = self.type_donnee.reperes
+        nouveaux = (table.select(reperes) for table in self._journal.flot())
+        self._composer(
+            fichier,
+            fusionner(self.tableau.lots(), self._journal.flot(), self.type_donnee),
+            fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
+        )
 
     def recrire(self, lots: Iterable[pa.Table]) -> None:
-        """Remplace le fichier, et sa fiche, par ces lignes, triées : une liste si le fichier porte sa fiche."""
+        """Remplace le fichier, et la feuille qu'il porte, par ces lignes, triées : une liste s'il en porte une."""
         ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots, lots))
-        self._entrelace = False
+        self.tableau.entrelace = False
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self._compter(lots, self._ecrites)
-
         def entete() -> str:
-            if not self.type_donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
             self._denombrer()
-            return self._entete_json()
+            return self.feuille.texte(self.tableau.forme(), self.fiches)
 
-        self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
-        self._lignes = self._ecrites.total()
+        self.tableau.composer(fichier, lots, reperes, self.compression, entete)
         self._denombrer()
 
     def _denombrer(self) -> None:
         """La fiche d'une série d'événements en tient le compte : rien d'autre ne dit qu'il en manque."""
         if not self.type_donnee.a_une_grille:
             for cle, fiche in self.fiches.items():
-                fiche.lignes = self._ecrites[cle.symbole]
-
-    @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
-        """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
-        comptes.clear()
-        for lot in lots:
-            for compte in pc.value_counts(en_un_bloc(lot["symbole"])).to_pylist():
-                comptes[compte["values"]] += compte["counts"]
-            yield lot
-
-    def _exiger_lignes(self, relues: int | None) -> None:
-        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
-        if relues not in (None, ecrites := self._ecrites.total()):
-            raise ErreurSortie(
-                f"« {self.chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
-                "Vérifiez le disque, puis relancez.",
-            )
-
-    # La fiche.
-
-    def _en_dit_plus(self) -> bool:
-        """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
-        if self._connue is None or self._connue[0] != self._reste_de_l_entete():
-            return True
-        connues = self._connue[1]
-        return self.fiches.keys() != connues.keys() or any(
-            fiche != connues[cle].completee(fiche) for cle, fiche in self.fiches.items()
-        )
-
-    def _reste_de_l_entete(self) -> dict[str, Any]:
-        """Ce que l'en-tête dit du fichier, fiches et versions à part."""
-        reste: dict[str, Any] = {"type": self.type_donnee.nom}
-        if self.codec.fiche_a_part:
-            reste |= {"entrelace": True} if self._entrelace else {}
-            reste |= {self.codec.marque: True} if self._a_jour and self.codec.marque else {}
-            reste |= self._empreinte()
-        return reste
-
-    def _entete(self) -> dict[str, Any]:
-        series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        return {**_versions(), **self._reste_de_l_entete(), "series": series}
-
-    def _entete_json(self) -> str:
-        """La fiche que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
-        return json.dumps({**self._entete(), "scelle": True}, ensure_ascii=False)
-
-    def ecrire_fiche(self) -> None:
-        """Récrit la fiche à part, et sa somme de contrôle."""
-        entete = self._entete()
-        texte = json.dumps({"somme": somme_de_la_fiche(entete), **entete}, ensure_ascii=False, indent=1) + "\n"
-        ecrire_atomique(self.nom_fiche, lambda fichier: fichier.write(texte.encode()))
-        self._fiche_ecrite = time.monotonic()
+                fiche.lignes = self.tableau.ecrites[cle.symbole]
 
     def fermer(self) -> None:
         if self._bout is not None:
@@ -4218,40 +4260,18 @@ def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> An
     )
 
 
-class CodecCsv(Codec):
-    """CSV, éventuellement gzip ; un texte dont les lignes s'ajoutent au bout, sauf compressé."""
+class TexteCsv:
+    """Un CSV non compressé : un texte dont les lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
 
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-    lenteurs: ClassVar = {"gzip": 8.0}
-    marque = "nombres_a_point"  # chaque nombre du fichier a son point
-
-    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        with self._ouvrir(chemin) as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
-            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
-
-    def _ouvrir(self, chemin: Path) -> io.BufferedIOBase:
-        return chemin.open("rb") if self.s_allonge(chemin) else gzip.GzipFile(chemin)
-
-    def s_allonge(self, chemin: Path) -> bool:
-        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
-            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
-                return fichier.read(2) != b"\x1f\x8b"  # gzip
-        return True
-
-    def compression_de(self, chemin: Path) -> str | None:
-        return None if chemin.suffix != ".gz" and self.s_allonge(chemin) else "gzip"
+    Sans état ; une sous-classe ferait de même d'un autre texte à lignes.
+    """
 
     def titre(self, donnee: TypeDonnee) -> bytes:
+        """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
         return ",".join(donnee.noms).encode() + b"\n"
 
     def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
-        """Nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
+        """Des lignes : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
 
         Faits de colonnes de texte jointes d'un coup : trois fois plus rapide que l'écriture d'Arrow, qui mettrait en
         plus des guillemets à tous les textes dès que l'un les exige.
@@ -4269,6 +4289,13 @@ class CodecCsv(Codec):
         lignes = _joindre(*colonnes, entre=",", nul="")
         tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
         return bytes(pc.binary_join(tout, constante("\n"))[0].as_buffer()) + b"\n"
+
+    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
+        """Écrit des lignes au bout ; rend le nombre de celles qu'il y relit."""
+        debut = fichier.tell()
+        fichier.writelines(self.octets(table, donnee) for table in regrouper(lots, LIGNES_PAR_LOT))
+        fichier.seek(debut)
+        return sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b""))
 
     def fin_des_lignes(self, chemin: Path) -> int:
         """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
@@ -4288,43 +4315,13 @@ class CodecCsv(Codec):
             return 0
 
     def est_coupe(self, chemin: Path) -> bool:
-        if not self.s_allonge(chemin):
-            return False
+        """Vrai si quelque chose suit la dernière ligne entière."""
         with _disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
-    def textes(self, chemin: Path) -> Iterator[list[bytes]]:
-        with self._ouvrir(chemin) as fichier:
-            fichier.readline()
-            while lignes := fichier.readlines(1 << 20):
-                entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
-                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
-                    yield pleines
-
-    def lots(
-        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        with pa.OSFile(str(chemin)) as fichier:
-            debut = 0
-            if self.s_allonge(chemin):
-                debut, fin = self.octet(chemin, donnee, depuis) if depuis else 0, self.fin_des_lignes(chemin)
-                if debut == fin:
-                    return
-                texte = fichier.get_stream(debut, fin - debut)
-            else:
-                texte = pa.CompressedInputStream(fichier, "gzip")
-            lecteur = pa_csv.open_csv(
-                texte,
-                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                conversions(donnee, colonnes),
-            )
-            for lot in lecteur:
-                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
-
     def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Une dichotomie sur les octets."""
+        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
         with chemin.open("rb") as fichier:
             bas, haut = len(fichier.readline()), self.fin_des_lignes(chemin)
             while bas < haut:
@@ -4348,25 +4345,72 @@ class CodecCsv(Codec):
             raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
+
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip."""
+
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
+    _TEXTE: ClassVar = TexteCsv()
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        with self.ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._TEXTE.titre(donnee).rstrip():
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
+
+    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
+        """Ses octets, décompressés."""
+        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
+
+    def texte(self, chemin: Path) -> TexteCsv | None:
+        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+                return self._TEXTE if fichier.read(2) != b"\x1f\x8b" else None  # gzip
+        return self._TEXTE
+
+    def compression_de(self, chemin: Path) -> str | None:
+        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
+
+    def lots(
+        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = 0
+            if (texte := self.texte(chemin)) is not None:
+                debut, fin = texte.octet(chemin, donnee, depuis) if depuis else 0, texte.fin_des_lignes(chemin)
+                if debut == fin:
+                    return
+                source = fichier.get_stream(debut, fin - debut)
+            else:
+                source = pa.CompressedInputStream(fichier, "gzip")
+            lecteur = pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                conversions(donnee, colonnes),
+            )
+            for lot in lecteur:
+                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
+
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         del entete  # elle est à part
         if compression != "gzip":
-            fichier.write(self.titre(donnee))
-            return self.verser(fichier, lots, donnee)
+            fichier.write(self._TEXTE.titre(donnee))
+            return self._TEXTE.verser(fichier, lots, donnee)
         # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self.titre(donnee))
+            compresse.write(self._TEXTE.titre(donnee))
             for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(self.octets(table, donnee))
+                compresse.write(self._TEXTE.octets(table, donnee))
         return None
-
-    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
-        debut = fichier.tell()
-        fichier.writelines(self.octets(table, donnee) for table in regrouper(lots, LIGNES_PAR_LOT))
-        fichier.seek(debut)
-        return sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b""))
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
@@ -4945,8 +4989,8 @@ class SortieSqlite(Sortie):
                         with contextlib.suppress(DependanceAbsente):  # copié seul, il s'en remet aux contraintes
                             annexe(*REMISE_EN_ORDRE).assainir_base(self, self._base)
                     self._accorder(self._base)
-        except SortieIllisible:
-            self.ecarter()
+        except SortieIllisible as refus:
+            self.ecarter(refus)
 
     def _effacer_le_reste(self) -> None:
         """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
@@ -4988,9 +5032,9 @@ class SortieSqlite(Sortie):
         elif fiche is not None:
             self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self._deconnecter()
-        mettre_de_cote(self.chemin, *self._voisins())
+        mettre_de_cote(self.chemin, *self._voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.

@@ -86,14 +86,19 @@ def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
             nom, copie = suite
             recopier(Path(chemin), Path(copie), TYPES[nom])
         else:
-            with pa.OSFile(chemin) as source:
-                for lot in LOTS_DE[quoi](source):
-                    lot.validate(full=True)
+            valider(quoi, Path(chemin))
     except (ImportError, DependanceAbsente, MemoryError):
         raise  # le fichier n'y est pour rien
     except Exception as erreur:
         os.write(1, en_une_ligne(erreur).encode())
         raise SystemExit(CODE_FAUTES) from erreur
+
+
+def valider(quoi: str, chemin: Path) -> None:
+    """Lit et valide tout un fichier de ce format ; ce qui y est abîmé peut tuer le processus."""
+    with pa.OSFile(str(chemin)) as source:
+        for lot in LOTS_DE[quoi](source):
+            lot.validate(full=True)
 
 
 def _lots_d_un_parquet(source: pa.NativeFile) -> Iterator[pa.RecordBatch]:

@@ -440,6 +440,7 @@ class Controle:
                 rapport.avertissements.append(f"récrit par un autre outil, sans perte : {phrase}")
             elif lu != champ.type:
                 rapport.noter([Constat("types", None, None, None, phrase)])
+        rapport.avertissements += brut.avertissements
         for nature, phrase in brut.defauts:
             rapport.noter([Constat(nature, None, None, None, phrase)])
 
@@ -616,22 +617,22 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
 
 
 def _retenir(lecteur: Sortie) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
-    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
+    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela ; ErreurDemande s'il n'y a rien."""
     retenus: list[pa.Table] = []
     fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in remise_en_ordre.fiches_portees(lecteur)}
     rapport = Rapport(lecteur.chemin, lecteur.format)
     controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(lot.take(gardees)), sauver=True)
+    if controle is None and not fiches:
+        raise ErreurDemande(
+            f"{rapport.constats[0].phrase} : rien ne dit ce que « {lecteur.chemin.name} » tenait",
+            "Déplacez-le, puis relancez la commande qui l'a produit : elle redemandera tout.",
+        )
     return retenus, controle.fiches() if controle is not None else fiches
 
 
 def _refaire(a_lire: Sequence[Sortie]) -> None:
     """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
     sauves = [(lecteur, *_retenir(lecteur)) for lecteur in a_lire]
-    if not any(fiches for _, _, fiches in sauves):
-        raise ErreurDemande(
-            f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
-            "Déplacez-le, puis relancez la commande qui l'a produit.",
-        )
     if a_lire[0].chemin.exists():
         a_lire[0].ecarter()
     for lecteur, retenus, fiches in sauves:
