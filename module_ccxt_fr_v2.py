@@ -2107,6 +2107,7 @@ MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
 Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
@@ -2214,6 +2215,15 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
                 temporaire.unlink(missing_ok=True)
             raise
         _synchroniser_dossier(chemin.parent)
+
+
+def effacer_temporaires(chemin: Path) -> None:
+    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
+    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
+    for voisin in chemin.parent.iterdir():
+        if motif.fullmatch(voisin.name):
+            with _disque("Effacer", voisin):
+                voisin.unlink()
 
 
 def _objection(chemin: Path) -> str:
@@ -2843,6 +2853,20 @@ def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: 
     return tout
 
 
+def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
+    """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
+    champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
+    marche = {champ: getattr(fiche, champ) for champ in champs}
+    # Chaque lot les redit : ce qui va sans dire ne pèse pas.
+    marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
+    marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
+    marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
+    note = {"cle": fiche.cle, "fiche": marche, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    if lot.source_des_lignes and (fiche.sources or lot.source != API):
+        note["source"] = lot.source
+    return note
+
+
 class JournalDeReprise:
     """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
@@ -3133,13 +3157,6 @@ class FichierScelle(io.RawIOBase):
 # Rien ailleurs : les options, la déduction du format et la suite de conformité en partent.
 
 
-_DONNEES_DE = {
-    REEL: "des données réelles",
-    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
-    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
-}
-
-
 Format: TypeAlias = "Codec | FormatSqlite"  # ce que tient le registre ; l'appeler ouvre une sortie
 
 
@@ -3225,7 +3242,7 @@ class Sortie(ABC):
         """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
 
     @abstractmethod
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         """Les fichiers qui font partie de la sortie, à côté d'elle."""
 
     # Avant d'écrire : la demande est-elle possible ?
@@ -3254,13 +3271,8 @@ class Sortie(ABC):
         presentes = self._origines() if self.origine is not None else set[str]()
         if not presentes - {self.origine}:
             return None
-        if len(presentes) > 1 or REEL in presentes:
-            raise ErreurDemande(
-                f"« {self.chemin} » tient {' et '.join(_DONNEES_DE[origine] for origine in sorted(presentes))} : "
-                f"{_DONNEES_DE[str(self.origine)]} ne s'y mêlent pas",
-                "Choisissez une autre sortie, ou déplacez ce fichier.",
-            )
-        return presentes.pop()
+        origine: str = annexe(*ORIGINES_MELEES).a_ecarter(self, presentes)
+        return origine
 
     def _refuser_autre_marche(self, presentes: Mapping[CleSerie, Fiche]) -> None:
         """Un symbole qui désigne un autre marché qu'hier (LUNA) n'est plus la même série."""
@@ -3315,9 +3327,7 @@ class Sortie(ABC):
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
-                motif = origine.replace("_", "-")
-                constat = f"« {self.chemin} » tient {_DONNEES_DE[origine]}"
-                mettre_de_cote(self.chemin, *self._voisins(), motif=motif, constat=constat)
+                annexe(*ORIGINES_MELEES).ecarter(self, origine)
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             for fiche in self.fiches.values():
@@ -3913,37 +3923,22 @@ class SortieFichier(Sortie):
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
         return (self.feuille.chemin,) if self.feuille.a_part else ()
 
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         return (*self._annexes(), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        self._effacer_temporaires()
+        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
-                self._couper_la_ligne_entamee()
+                if (texte := self.codec.texte(self.chemin)) is not None:
+                    texte.couper(self.chemin)
                 self._accorder()
             except SortieIllisible as refus:
                 self.ecarter(refus)
         self._rejouer_journal()
-
-    def _effacer_temporaires(self) -> None:
-        """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
-        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
-        for voisin in self.chemin.parent.iterdir():
-            if motif.fullmatch(voisin.name):
-                with _disque("Effacer", voisin):
-                    voisin.unlink()
-
-    def _couper_la_ligne_entamee(self) -> None:
-        """Ce qui reste est entier ; elle sera redemandée."""
-        texte = self.codec.texte(self.chemin)
-        if texte is not None and texte.est_coupe(self.chemin):
-            journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
-            with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, texte.fin_des_lignes(self.chemin))
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -4077,21 +4072,7 @@ class SortieFichier(Sortie):
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
         deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
-        note = self._note(apres, lot.couverts, lot.trous, fichier=deja_la)
-        if lot.source_des_lignes and (apres.sources or lot.source != API):
-            note["source"] = lot.source
-        self._journal.ajouter(lignes, note)
-
-    @staticmethod
-    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
-        """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
-        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-        marche = {champ: getattr(fiche, champ) for champ in champs}
-        # Chaque lot les redit : ce qui va sans dire ne pèse pas.
-        marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
-        marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
-        marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
-        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
+        self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
@@ -4168,7 +4149,9 @@ class SortieFichier(Sortie):
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             with _disque("Écrire", self.nom_journal):
                 self._journal.synchroniser()
-            self._exiger_place()
+            recus = self._journal.lignes * self.codec.octets_par_ligne
+            recus = 2 * self._journal.octets if self.type_donnee.est_lourd else recus
+            _exiger_place(self.chemin, self.octets + recus)
             if self._bout is not None:
                 self._bout.synchroniser()
                 self._bout.fermer()
@@ -4179,10 +4162,6 @@ class SortieFichier(Sortie):
             self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
         self._journal.supprimer()
-
-    def _exiger_place(self) -> None:
-        recus = self._journal.lignes * self.codec.octets_par_ligne
-        _exiger_place(self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus))
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
@@ -4319,6 +4298,13 @@ class TexteCsv:
         with _disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
+
+    def couper(self, chemin: Path) -> None:
+        """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
+        if self.est_coupe(chemin):
+            journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
+            with _disque("Réparer", chemin):
+                os.truncate(chemin, self.fin_des_lignes(chemin))
 
     def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
         """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
@@ -4663,7 +4649,8 @@ class CodecFeather(_CodecArrow):
 # --- Une sortie qui est une base SQLite
 
 
-def _tables_de(base: sqlite3.Connection) -> list[str]:
+def tables_de(base: sqlite3.Connection) -> list[str]:
+    """Les noms de ses tables."""
     return [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
 
 
@@ -4876,7 +4863,7 @@ class SortieSqlite(Sortie):
         exiger_signature(self.decrit, self.chemin, self.type_donnee)
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self.lecteur() as base:
-            presentes = {nom.lower() for nom in _tables_de(base)}
+            presentes = {nom.lower() for nom in tables_de(base)}
             for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
@@ -4912,20 +4899,7 @@ class SortieSqlite(Sortie):
                     origines |= lues or {REEL for _ in base.execute(f'SELECT 1 FROM "{table}" LIMIT 1')}
         return origines
 
-    def origine_a_ecarter(self) -> str | None:
-        if (origine := super().origine_a_ecarter()) is None:
-            return None
-        notres = {nom.lower() for table in self.tables() for nom in tables_sqlite(self.type_donnee, table)}
-        with self.lecteur() as base:
-            autres = [nom for nom in _tables_de(base) if nom.lower() not in notres and not nom.startswith("sqlite_")]
-        if autres:  # mettre la base de côté les emporterait
-            raise ErreurDemande(
-                f"« {self.chemin} » tient {_DONNEES_DE[origine]}, et d'autres tables ({', '.join(autres[:NOMS_DITS])})",
-                "Choisissez une autre sortie, ou déplacez cette base.",
-            )
-        return origine
-
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
     def lire_lignes(
@@ -4948,7 +4922,7 @@ class SortieSqlite(Sortie):
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self.lecteur() as base:
-            noms = _tables_de(base)
+            noms = tables_de(base)
             types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
         return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
 
@@ -5034,7 +5008,7 @@ class SortieSqlite(Sortie):
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self._deconnecter()
-        mettre_de_cote(self.chemin, *self._voisins(), constat=str(refus or ""))
+        mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.

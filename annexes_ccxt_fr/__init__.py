@@ -16,6 +16,7 @@
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 
