@@ -344,7 +344,7 @@ SEMAINE_MS = 7 * JOUR_MS
 PREMIER_LUNDI_MS = -3 * JOUR_MS  # lundi 29 décembre 1969 : l'époque est un jeudi
 INSTANT_MIN_MS = 365 * JOUR_MS  # 1971
 INSTANT_MAX_MS = 230 * 366 * JOUR_MS  # vers 2200
-RELATIF = re.compile(r"-(\d{1,6})([jhm])")
+RELATIF = r"-(\d{1,6})([jhm])"  # un motif n'est compilé qu'à son premier emploi : l'import du module n'en paie aucun
 EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
@@ -467,6 +467,7 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
+@functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
@@ -486,7 +487,7 @@ def lire_instant(valeur: object, maintenant: int) -> int:
     if isinstance(valeur, dt.date):
         return _instant_de_date(valeur)
     texte = str(valeur).strip()
-    if relatif := RELATIF.fullmatch(texte):
+    if relatif := re.fullmatch(RELATIF, texte):
         return max(0, maintenant - int(relatif[1]) * {"j": JOUR_MS, "h": HEURE_MS, "m": MINUTE_MS}[relatif[2]])
     if re.fullmatch(r"\d{10,}", texte):
         return _borner_instant(int(texte))
@@ -559,7 +560,7 @@ def duree_lisible(secondes: float) -> str:
 def unir(*suites: Iterable[Intervalle]) -> list[Intervalle]:
     """L'union des intervalles, triée, contigus fondus."""
     resultat: list[Intervalle] = []
-    for debut, fin in sorted(i for suite in suites for i in suite if i[0] < i[1]):
+    for debut, fin in sorted([i for suite in suites for i in suite if i[0] < i[1]]):
         if resultat and debut <= resultat[-1][1]:
             resultat[-1] = (resultat[-1][0], max(fin, resultat[-1][1]))
         else:
@@ -594,8 +595,14 @@ def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin:
 
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
-    premiere = unir(suite)
-    return oter(premiere, oter(premiere, autre))
+    premiers, seconds = collections.deque(unir(suite)), collections.deque(unir(autre))
+    resultat: list[Intervalle] = []
+    while premiers and seconds:
+        debut, fin = max(premiers[0][0], seconds[0][0]), min(premiers[0][1], seconds[0][1])
+        if debut < fin:
+            resultat.append((debut, fin))
+        (premiers if premiers[0][1] == fin else seconds).popleft()
+    return resultat
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1027,7 +1034,9 @@ def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
     saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and pc.all(sur_grille(instants, timeframe)).as_py() is not False:
+    if saine and (
+        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
+    ):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -5435,7 +5444,7 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 # --- La classe ccxt, rendue bruyante ---
 
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
-_CORPS_SCALAIRE = re.compile(r'-?\d+(\.\d+)?|".*"')
+_CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
 class _ReponseIllisible(ErreurTemporaire):
@@ -5569,7 +5578,7 @@ class _Bruyante:
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
         except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if _RIEN_ICI.search(str(erreur)) is None:
+            if re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5628,7 +5637,7 @@ class _Bruyante:
         _STATUT_HTTP.set(code)
         if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
             self.throttler.noter_usage(part)
-        if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
+        if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
                 f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
@@ -5816,7 +5825,7 @@ CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
     ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
     ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
 )
-_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
+_HOTE = r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)"
 
 # (classe ccxt, notre classe, conseil), du plus précis au plus général : la première qui convient l'emporte.
 # Ajouter une erreur : une ligne, ici seulement.
@@ -5844,17 +5853,13 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
 REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
-_RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
+_RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b"
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
-_TROP_ANCIEN = re.compile(
-    r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE
-)
-_POINTS = re.compile(r"maximum (\d+) points", re.IGNORECASE)
-_BANNI = re.compile(r"banned until (\d{13})", re.IGNORECASE)
-_TROP_FREQUENT = re.compile(r"too (?:frequent|many)|rate.?limit", re.IGNORECASE)
-_PAYS_REFUSE = re.compile(
-    r"restricted location|not available in your (?:country|region)|block access from your country", re.IGNORECASE
-)
+_TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
+_POINTS = r"(?i)maximum (\d+) points"
+_BANNI = r"(?i)banned until (\d{13})"
+_TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
+_PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
@@ -5865,15 +5870,15 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
         return erreur
     texte = _extrait(str(erreur), 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or _PAYS_REFUSE.search(texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, texte):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if _TROP_ANCIEN.search(texte):
-        points = _POINTS.search(texte)
+    if re.search(_TROP_ANCIEN, texte):
+        points = re.search(_POINTS, texte)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
     classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
     elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
@@ -5899,7 +5904,7 @@ def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
         if noms & classes:
             delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
             duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
-            dite = _HOTE.search(texte)
+            dite = re.search(_HOTE, texte)
             hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
             return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
     return None
@@ -5936,7 +5941,7 @@ MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redeman
 
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
-    if banni := _BANNI.search(texte):
+    if banni := re.search(_BANNI, texte):
         return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
@@ -6159,6 +6164,8 @@ class Horloge:
 
         En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
+        if instant <= self._vu_ms:
+            return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
@@ -6653,8 +6660,8 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
-_PARAMETRE_SECRET = re.compile(
-    r"((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+", re.IGNORECASE
+_PARAMETRE_A_TAIRE = (
+    r"(?i)((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+"
 )
 
 
@@ -6662,7 +6669,7 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
     for secret in secrets:
         texte = texte.replace(secret, "***")
-    texte = _PARAMETRE_SECRET.sub(r"\1***", texte)
+    texte = re.sub(_PARAMETRE_A_TAIRE, r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
 
@@ -6756,8 +6763,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
-    return annonce or isinstance(message.get("error"), dict)
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return "error" in annonces or "bts:error" in annonces or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -9023,9 +9030,11 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
-        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
-        self.fiche.couverts = oter(self.fiche.couverts, oublies)
+        oublie = debut, fin or self.timeframe.avancer(debut, 1)
+        place = voisins(self.fiche.couverts, *oublie)  # d'un exchange en retard, chaque trame désavoue
+        if touches := croiser(self.fiche.couverts[place], [oublie]):
+            self.desavoues = unir(self.desavoues, touches)
+            self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9507,7 +9516,7 @@ class FilBougies(Fil):
         timeframe = self.couverture.timeframe
         page = cribler(bougies, timeframe, self.cle.prix)
         self.compteurs.impossibles += len(page.impossibles)
-        couverts = plages(page.lignes["timestamp"].combine_chunks(), timeframe)
+        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
@@ -10689,7 +10698,7 @@ def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
 # --- Lecteurs : d'une valeur (texte, YAML, Python) à la bonne, ou ValueError ---
 
 
-_CONTROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 def lire_texte(valeur: Any) -> str:
@@ -10697,7 +10706,7 @@ def lire_texte(valeur: Any) -> str:
     texte = str(valeur).strip()
     if not texte or valeur is None or isinstance(valeur, bool | dict | list):
         raise ValueError("un texte non vide est attendu")
-    if _CONTROLE.search(texte):
+    if re.search(_CONTROLE, texte):
         raise ValueError(f"« {neutraliser(texte)} » contient un caractère de contrôle : une seule ligne est attendue")
     return texte
 
@@ -11646,7 +11655,7 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
     """Les fichiers publics où lire ; None s'il n'y en a pas à employer. ErreurDemande s'ils sont exigés."""
     if tache.source == API:
         return None
-    return annexe("archives", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
+    return annexe("depot", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
