@@ -1302,6 +1302,321 @@ def en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]
     return zip(*(table[nom].to_pylist() for nom in noms), strict=True)
 
 
+# --- Tables triées
+#
+# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
+# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
+# groupes, et tout ce qui suit ne raisonne que par bornes.
+
+Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
+OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
+
+
+def _borne(table: pa.Table, rang: int) -> Borne:
+    return table["symbole"][rang].as_py(), table["timestamp"][rang].value
+
+
+def _position(table: pa.Table, borne: Borne) -> int:
+    """Nombre de lignes strictement avant la borne."""
+    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
+
+
+def _dernier_groupe(table: pa.Table) -> int:
+    """Où commence le groupe de la dernière ligne."""
+    debut = max(int(table.num_rows) - 1, 0)
+    while debut and _borne(table, debut - 1) == _borne(table, -1):
+        debut -= 1
+    return debut
+
+
+def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
+    reste: pa.Table | None = None
+    for table in flot:
+        tout = table if reste is None else pa.concat_tables([reste, table])
+        coupe = _dernier_groupe(tout)
+        reste = tout[coupe:]
+        yield tout[:coupe]
+    if reste is not None:
+        yield reste
+
+
+def _sequence(colonne: pa.Array) -> pa.Array:
+    """Ce qui ordonne les lignes d'un instant : leur nombre, ou celui que dit leur id.
+
+    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
+    """
+    if not pa.types.is_string(colonne.type):
+        return colonne
+    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
+    try:
+        return nombres.cast(pa.int64())
+    except pa.ArrowInvalid:  # plus de dix-neuf chiffres
+        return pc.ascii_lpad(nombres, 40, "0")
+
+
+def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
+    colonnes = [en_un_bloc(table[nom]) for nom in donnee.ordre]
+    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
+
+
+def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
+    cle = ["symbole", *donnee.rang]
+    rangs = pc.cumulative_sum(pa.repeat(constante(1), table.num_rows), -1)
+    numerotees = table.select(cle).append_column("arrivee", rangs)
+    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
+    gardees = uniques["arrivee_max"]
+    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
+    ordre = pc.sort_indices(
+        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
+        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
+    )  # les nuls à la fin
+    return table.take(gardees.take(ordre)).combine_chunks()
+
+
+def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si les lignes sont dans l'ordre, sans doublon."""
+    if table.num_rows < 2:
+        return True
+    croissantes, egales = pas_a_pas(table, donnee)
+    if pc.all(croissantes).as_py() is not False:
+        return True
+    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
+        return False
+    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
+
+
+def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
+    """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
+    egales = pa.repeat(constante(True), table.num_rows - 1)
+    croissantes = pc.invert(egales)
+    for cle in _cles_de_tri(table, donnee):
+        avant, apres = cle[:-1], cle[1:]
+        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
+        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
+        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
+        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
+    return croissantes, egales
+
+
+def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
+    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
+    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
+        suite = pa.concat_tables([fins[symbole], suite])
+    suit = est_triee(suite, donnee)
+    suite = suite if suit else trier(suite, donnee)
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
+    return suit
+
+
+def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
+    if not (ancienne.num_rows and nouvelle.num_rows):
+        return nouvelle if nouvelle.num_rows else ancienne
+    tout = pa.concat_tables([ancienne, nouvelle])
+    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
+
+
+class _Curseur:
+    """La tête d'un flot de tables triées."""
+
+    def __init__(self, flot: Iterable[pa.Table]) -> None:
+        self._flot = iter(flot)
+        self.suivre()
+
+    def suivre(self) -> None:
+        """Passe à la table suivante non vide ; None à la fin."""
+        self.table: Any = next((t for t in self._flot if t.num_rows), None)
+
+    def prendre(self, borne: Borne) -> pa.Table:
+        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
+        fini = _borne(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
+        tete, reste = self.table[:rang], self.table[rang:]
+        if reste.num_rows:
+            self.table = reste
+        else:
+            self.suivre()
+        return tete
+
+
+def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
+    """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
+    a, n = _Curseur(ancien), _Curseur(nouveau)
+    while a.table is not None and n.table is not None:
+        borne = min(_borne(a.table, -1), _borne(n.table, -1))
+        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
+    for reste in (a, n):
+        while reste.table is not None:
+            yield reste.table
+            reste.suivre()
+
+
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    paquet: list[str] = []
+    for symbole in sorted(comptes):
+        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
+            yield paquet
+            paquet = []
+        paquet.append(symbole)
+    if paquet:
+        yield paquet
+
+
+def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
+    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
+    attente: list[pa.Table] = []
+    lignes = octets = 0
+    for table in flot:
+        attente.append(table)
+        lignes += table.num_rows
+        octets += table.nbytes
+        if lignes >= taille or octets >= OCTETS_PAR_LOT:
+            tout = pa.concat_tables(attente)
+            entiers = lignes - lignes % taille or lignes
+            yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
+            attente, lignes = [tout[entiers:]], lignes - entiers
+            octets = attente[0].nbytes
+    if lignes:
+        yield pa.concat_tables(attente).combine_chunks()
+
+
+def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.Table]:
+    """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
+    for table in flot:
+        if table.num_rows:
+            gauche, droite = _position(table, debut), _position(table, fin)
+            yield table[gauche:droite]
+            if droite < table.num_rows:
+                return
+
+
+class _Defilement:
+    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
+
+    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
+        self._ouvrir = ouvrir
+        self._flot: Iterator[pa.Table] = iter(())
+        self._table: pa.Table | None = None
+
+    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
+        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
+        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
+            self._flot = self._ouvrir(debut)
+            self._table = next(self._flot, None)
+        morceaux: list[pa.Table] = []
+        while self._table is not None:
+            gauche, droite = _position(self._table, debut), _position(self._table, fin)
+            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
+            if droite < self._table.num_rows:
+                break
+            self._table = next(self._flot, None)
+        return morceaux
+
+
+# --- Une fiche, et les lignes dont elle parle
+
+
+def grille(fiche: Fiche) -> Timeframe:
+    """La grille des ouvertures de la série."""
+    return timeframe_de(fiche.cle.exchange, fiche.cle.timeframe).ancrer(fiche.ancre_ms)
+
+
+def lignes_attendues(fiche: Fiche) -> int:
+    """Nombre de lignes que promet la fiche d'une série à grille."""
+    pas = grille(fiche)
+    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
+
+
+def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
+    """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
+    if not len(instants):
+        return []
+    if pas.jeu_ms:
+        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
+    if pas.mois:
+        fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
+    else:
+        fins = pc.add(instants, pas.pas_ms)
+    ruptures = pc.indices_nonzero(pc.not_equal(instants[1:], fins[:-1])).to_pylist()
+    premiers, derniers = [0, *(r + 1 for r in ruptures)], [*ruptures, len(instants) - 1]
+    return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
+
+
+def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
+    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
+    pas = grille(fiche)
+    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
+    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+
+
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
+    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
+    absents = absentes(fiche, presents)
+    if absents and dire:
+        journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
+    fiche.couverts = oter(fiche.couverts, absents)
+
+
+def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
+    """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
+    if fiche.lignes is not None and lignes < fiche.lignes:
+        if dire:
+            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
+            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
+        fiche.couverts = []
+    fiche.lignes = lignes
+
+
+def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
+    """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
+    return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
+
+
+def dementir(fiche: Fiche) -> None:
+    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
+    if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
+        return
+    pas = grille(fiche)
+    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
+    for trou in dementis(fiche, next(avec, (None, None))[0]):
+        phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
+        journal.warning(phrase, fiche.cle)
+        fiche.noter([], [trou._replace(raison=ECHEC)])
+
+
+def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
+    """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
+    if not cle.a_une_grille:
+        return Fiche(cle)
+    pas = timeframe_de(cle.exchange, cle.timeframe)
+    return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
+
+
+def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
+    """Les lignes de chaque série de la table."""
+    champs = list(donnee.serie)
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
+
+
+def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None:
+    """Ajoute aux comptes les lignes de chaque symbole."""
+    for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
+        comptes[compte["values"]] += compte["counts"]
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 4   Agrégation
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2081,10 +2396,14 @@ class Essais:
 # ----------------------------------------------------------------------------------------------------------------------
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
-# Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les sorties : un fichier, de l'un des trois codecs, ou une base SQLite. Un fichier tient
-# un type de donnée, une famille (exchange, timeframe, prix) et un ou plusieurs symboles, trié par symbole, instant et
-# séquence ; une base SQLite tient plusieurs tables de plusieurs séries.
+# Deux étages : le disque (remplacement atomique, verrou, journal de reprise, sceau), et les sorties : un fichier, de
+# l'un des trois codecs, ou une base SQLite. Un fichier tient un type de donnée, une famille (exchange, timeframe, prix)
+# et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base tient plusieurs tables de séries.
+#
+# Une sortie de fichier compose : un codec (des octets aux lignes, sans état), un tableau (les lignes, lues triées,
+# écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
+# Ce qui ne sert qu'à un fichier abîmé, étranger ou d'avant est dans les annexes `remise_en_ordre`, `octets_douteux`,
+# `fichiers_etrangers` et `origines`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2092,7 +2411,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
-OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
@@ -2118,9 +2436,6 @@ REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre 
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
-
-Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
-
 
 class SortieIllisible(ErreurSortie):
     """Le fichier est abîmé : il sera mis de côté à la prochaine écriture."""
@@ -2490,316 +2805,7 @@ class Verrou:
         self._prise = None
 
 
-# --- Tables triées
-#
-# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
-# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
-# groupes, et tout ce qui suit ne raisonne que par bornes.
-
-
-def _borne(table: pa.Table, rang: int) -> Borne:
-    return table["symbole"][rang].as_py(), table["timestamp"][rang].value
-
-
-def _position(table: pa.Table, borne: Borne) -> int:
-    """Nombre de lignes strictement avant la borne."""
-    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
-
-
-def _dernier_groupe(table: pa.Table) -> int:
-    """Où commence le groupe de la dernière ligne."""
-    debut = max(int(table.num_rows) - 1, 0)
-    while debut and _borne(table, debut - 1) == _borne(table, -1):
-        debut -= 1
-    return debut
-
-
-def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
-    reste: pa.Table | None = None
-    for table in flot:
-        tout = table if reste is None else pa.concat_tables([reste, table])
-        coupe = _dernier_groupe(tout)
-        reste = tout[coupe:]
-        yield tout[:coupe]
-    if reste is not None:
-        yield reste
-
-
-def _sequence(colonne: pa.Array) -> pa.Array:
-    """Ce qui ordonne les lignes d'un instant : leur nombre, ou celui que dit leur id.
-
-    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
-    """
-    if not pa.types.is_string(colonne.type):
-        return colonne
-    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
-    try:
-        return nombres.cast(pa.int64())
-    except pa.ArrowInvalid:  # plus de dix-neuf chiffres
-        return pc.ascii_lpad(nombres, 40, "0")
-
-
-def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    colonnes = [en_un_bloc(table[nom]) for nom in donnee.ordre]
-    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
-
-
-def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
-    cle = ["symbole", *donnee.rang]
-    rangs = pc.cumulative_sum(pa.repeat(constante(1), table.num_rows), -1)
-    numerotees = table.select(cle).append_column("arrivee", rangs)
-    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
-    gardees = uniques["arrivee_max"]
-    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
-    ordre = pc.sort_indices(
-        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
-        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
-    )  # les nuls à la fin
-    return table.take(gardees.take(ordre)).combine_chunks()
-
-
-def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
-    """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    if table.num_rows < 2:
-        return True
-    croissantes, egales = pas_a_pas(table, donnee)
-    if pc.all(croissantes).as_py() is not False:
-        return True
-    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
-        return False
-    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
-
-
-def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
-    """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
-    egales = pa.repeat(constante(True), table.num_rows - 1)
-    croissantes = pc.invert(egales)
-    for cle in _cles_de_tri(table, donnee):
-        avant, apres = cle[:-1], cle[1:]
-        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
-        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
-        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
-        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
-    return croissantes, egales
-
-
-def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
-    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
-    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
-        suite = pa.concat_tables([fins[symbole], suite])
-    suit = est_triee(suite, donnee)
-    suite = suite if suit else trier(suite, donnee)
-    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
-    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
-    return suit
-
-
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
-
-
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = _borne(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
-def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
-    """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(_borne(a.table, -1), _borne(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
-
-
-def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
-    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    paquet: list[str] = []
-    for symbole in sorted(comptes):
-        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
-            yield paquet
-            paquet = []
-        paquet.append(symbole)
-    if paquet:
-        yield paquet
-
-
-def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
-    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
-    attente: list[pa.Table] = []
-    lignes = octets = 0
-    for table in flot:
-        attente.append(table)
-        lignes += table.num_rows
-        octets += table.nbytes
-        if lignes >= taille or octets >= OCTETS_PAR_LOT:
-            tout = pa.concat_tables(attente)
-            entiers = lignes - lignes % taille or lignes
-            yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
-            attente, lignes = [tout[entiers:]], lignes - entiers
-            octets = attente[0].nbytes
-    if lignes:
-        yield pa.concat_tables(attente).combine_chunks()
-
-
-def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.Table]:
-    """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
-    for table in flot:
-        if table.num_rows:
-            gauche, droite = _position(table, debut), _position(table, fin)
-            yield table[gauche:droite]
-            if droite < table.num_rows:
-                return
-
-
-class _Defilement:
-    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
-
-    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
-        self._ouvrir = ouvrir
-        self._flot: Iterator[pa.Table] = iter(())
-        self._table: pa.Table | None = None
-
-    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
-        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
-        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
-            self._flot = self._ouvrir(debut)
-            self._table = next(self._flot, None)
-        morceaux: list[pa.Table] = []
-        while self._table is not None:
-            gauche, droite = _position(self._table, debut), _position(self._table, fin)
-            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
-            if droite < self._table.num_rows:
-                break
-            self._table = next(self._flot, None)
-        return morceaux
-
-
-# --- Fiches et lignes
-
-
-def grille(fiche: Fiche) -> Timeframe:
-    """La grille des ouvertures de la série."""
-    return timeframe_de(fiche.cle.exchange, fiche.cle.timeframe).ancrer(fiche.ancre_ms)
-
-
-def lignes_attendues(fiche: Fiche) -> int:
-    """Nombre de lignes que promet la fiche d'une série à grille."""
-    pas = grille(fiche)
-    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
-
-
-def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
-    """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
-    if not len(instants):
-        return []
-    if pas.jeu_ms:
-        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
-    if pas.mois:
-        fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
-    else:
-        fins = pc.add(instants, pas.pas_ms)
-    ruptures = pc.indices_nonzero(pc.not_equal(instants[1:], fins[:-1])).to_pylist()
-    premiers, derniers = [0, *(r + 1 for r in ruptures)], [*ruptures, len(instants) - 1]
-    return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
-
-
-def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
-    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
-    pas = grille(fiche)
-    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-
-
-def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
-    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
-    absents = absentes(fiche, presents)
-    if absents and dire:
-        journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
-    fiche.couverts = oter(fiche.couverts, absents)
-
-
-def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
-    """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
-    if fiche.lignes is not None and lignes < fiche.lignes:
-        if dire:
-            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
-            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
-        fiche.couverts = []
-    fiche.lignes = lignes
-
-
-def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
-    """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
-    return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
-
-
-def dementir(fiche: Fiche) -> None:
-    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
-    if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
-        return
-    pas = grille(fiche)
-    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    for trou in dementis(fiche, next(avec, (None, None))[0]):
-        phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
-        journal.warning(phrase, fiche.cle)
-        fiche.noter([], [trou._replace(raison=ECHEC)])
-
-
-def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
-    """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
-    if not cle.a_une_grille:
-        return Fiche(cle)
-    pas = timeframe_de(cle.exchange, cle.timeframe)
-    return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
-
-
-def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
-    """Les lignes de chaque série de la table."""
-    champs = list(donnee.serie)
-    tri = [(champ, "ascending") for champ in champs]
-    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
-    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
-    debut = 0
-    for compte in comptes:
-        fin = debut + compte.pop("count_all")
-        yield CleSerie(**compte), rangee[debut:fin]
-        debut = fin
-
-
-def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None:
-    """Ajoute aux comptes les lignes de chaque symbole."""
-    for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
-        comptes[compte["values"]] += compte["counts"]
+# --- Ce qui est déjà là
 
 
 @functools.cache
