@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from annexes_ccxt_fr.parties import absorber
 from module_ccxt_fr_v2 import (
     API,
     ARCHIVES,
@@ -89,7 +90,7 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         estimations: list[Estimation] = []
         for partie in tache.parties:
             sien, siennes = await simuler_async(partie, contexte)
-            bilan.absorber(sien)
+            absorber(bilan, sien)
             estimations += siennes
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from annexes_ccxt_fr import remise_en_ordre
 from annexes_ccxt_fr.fichiers_etrangers import est_niveaux, est_nombre, est_texte, pas_le_notre
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
@@ -49,7 +50,6 @@ from module_ccxt_fr_v2 import (
     Lot,
     OptionsExecution,
     PasLeNotre,
-    Pauses,
     Sortie,
     SortieIllisible,
     Suivi,

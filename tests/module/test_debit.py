@@ -16,6 +16,7 @@ from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Bourse, Panne
 from module_ccxt_fr_v2 import ALLURE_GOUTTE, PART_DE_FENETRE, RALENTI, Limiteur
 
@@ -240,12 +241,12 @@ def test_l_execution_suivante_sait_ce_qui_pese_encore(tmp_path: Path) -> None:
         mots = ["--exchange", "kraken", "--symbole", "BTC/USD", "--sortie", str(tmp_path / "x.csv"),
                 "--journal", "error", "--config-ccxt", json.dumps(bourse.config_ccxt("kraken"))]  # fmt: skip
         assert module.principal(mots) == 0
-        laisses = module.Pauses(tmp_path).passages()["kraken"]
+        laisses = Pauses(tmp_path).passages()["kraken"]
         assert sum(poids for _, poids in laisses) >= 3
 
         async def suivante() -> float:
             reglages = module.Reglages("kraken")
-            parc = Parc(module.Pauses(tmp_path))
+            parc = Parc(Pauses(tmp_path))
             async with parc, parc.connecter(reglages) as connexion:
                 return float(sum(poids for _, poids in connexion.api.throttler.passages()))
 

@@ -21,11 +21,14 @@ import pytest
 from ccxt.async_support.base import throttler
 
 import module_ccxt_fr_v2 as m
+from bourse_locale.marche import instant_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
 T = TypeVar("T")
+HEURE_DES_ESSAIS = instant_ms(os.environ.get("HEURE_DES_ESSAIS", "2026-11-20T12:34:30"))
+"""L'heure qu'il est pour qui ne suit que la sienne (`a_l_heure_dite`) ; le milieu en donne une autre, pour chercher."""
 TOUR_S = 1e-6  # ce que dure un tour de boucle : qui compare deux instants voit le second après le premier
 
 
@@ -183,10 +186,14 @@ class Boucle(asyncio.SelectorEventLoop):
 
 
 @contextlib.contextmanager
-def temps_simule() -> Iterator[Temps]:
-    """Les boucles qui naissent dedans vivent au temps simulé : celles d'`asyncio.run`, celles des serveurs en fil."""
+def temps_simule(depart_ms: int | None = None) -> Iterator[Temps]:
+    """Les boucles qui naissent dedans vivent au temps simulé : celles d'`asyncio.run`, celles des serveurs en fil.
+
+    `depart_ms` : l'heure qu'il y est d'abord ; sinon, l'heure vraie.
+    """
     monotone, heure, heure_ns = time.monotonic, time.time, time.time_ns
-    temps, depart_s, depart_ns = Temps(), monotone(), heure_ns()
+    temps, depart_s = Temps(), monotone()
+    depart_ns = heure_ns() if depart_ms is None else depart_ms * 1_000_000
     avant = {fil.ident for fil in threading.enumerate()} - {threading.get_ident()}  # d'autres serveurs, à l'heure vraie
 
     def dedans() -> bool:
