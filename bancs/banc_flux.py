@@ -304,14 +304,15 @@ def _dire_charge(quoi: str, resultat: dict[str, Any], ecarts: tuple[int, int], m
     repos = [palier[-1] for palier in paliers if len(palier) >= RELEVES_AU_REPOS]
     bas = repos[2 * len(repos) // 5 :]
     pentes = [(mo - avant) / (n - deja) for (deja, avant), (n, mo) in itertools.combinations(bas, 2)]
-    pente = statistics.median(pentes) * 1e6
+    # D'une machine trop chargée, le repos ne vient pas : la pente n'est pas connue, le reste l'est.
+    pente = f"{statistics.median(pentes) * 1e6:+.1f} Mo par million" if pentes else "pas assez de relevés pour la dire"
     pic = max(mo for _, mo in resultat["releves"])
     cpu = 1e6 * resultat["cpu"] / resultat["recus"]
     perte = any(ecarts) or resultat["recus"] < messages
     yield Mesure(f"{quoi} : perdus, doublés", "{}, {}".format(*ecarts), "0, 0", perte)
     yield Mesure(
         f"… pente de la mémoire au repos, {len(bas)} relevés passé 40 % de {resultat['recus']} trames",
-        f"{pente:+.1f} Mo par million (de {bas[0][1]:.0f} à {bas[-1][1]:.0f} Mo, pic {pic:.0f} ; "
+        f"{pente} ({' à '.join(f'{mo:.0f}' for _, mo in (bas[:1] + bas[-1:]))} Mo, pic {pic:.0f} ; "
         f"{cpu:.0f} µs de CPU par trame)",
         "plate : ≤ 10 Mo",
     )
