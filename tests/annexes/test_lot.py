@@ -73,15 +73,16 @@ def test_un_lot_rend_l_oracle_et_le_dit(lot: Lot) -> None:
     assert lot.lignes("okx.sqlite") == lot.attendues(exchange="okx") + lot.attendues("ETH/USDT", "okx")
     assert lot.fichiers() == ["donnees/btc.parquet", "donnees/eth.csv", "donnees/eth.csv.fiche.json", "okx.sqlite"]
     intervalle = "2024-03-05T10:00Z/2024-03-05T11:00Z"
-    assert re.sub(r"\d+,\d s", "0,0 s", fin.out).splitlines() == [
-        "tâche  état      lignes  trous  temps",
-        "btc    complète      60      0  0,0 s",
+    # Une durée, sur une machine chargée, peut être plus large que son titre.
+    assert re.sub(r" +(temps|(\d+ min )?\d+(,\d)? s)\b", " T", fin.out).splitlines() == [
+        "tâche  état      lignes  trous T",
+        "btc    complète      60      0 T",
         f"  {intervalle}  {lot.dossier}/donnees/btc.parquet",
-        "eth    complète      60      0  0,0 s",
+        "eth    complète      60      0 T",
         f"  {intervalle}  {lot.dossier}/donnees/eth.csv",
-        "okx    complète     120      0  0,0 s",
+        "okx    complète     120      0 T",
         f"  {intervalle}  {lot.dossier}/okx.sqlite",
-        "3 complètes ; 0,0 s, code 0.",
+        "3 complètes ; T, code 0.",
     ]
     assert list(Path.cwd().iterdir()) == [Path.cwd() / "b.json"], "--bilan est relatif à qui le demande"
 
