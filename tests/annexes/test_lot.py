@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attente import attendre, moins_de
+from attente import PLAFOND_S, attendre, moins_de
 from lots_yaml import (
     DEBUT,
     HEURE,
@@ -502,7 +502,7 @@ def test_depuis_n_importe_quel_dossier_sans_rien_laisser(lot: Lot, tmp_path: Pat
     racine.mkdir()
     commande = [sys.executable, str(RUNNER), "--yaml", os.path.relpath(lot.yaml, racine), "--journal", "error"]
     env = {**os.environ, "PYTHONDEVMODE": "1"}
-    fini = subprocess.run(commande, cwd=racine, capture_output=True, text=True, check=False, timeout=60, env=env)
+    fini = subprocess.run(commande, cwd=racine, capture_output=True, text=True, check=False, timeout=PLAFOND_S, env=env)
     assert fini.returncode == 0, fini.stderr
     assert "module_ccxt_fr_v2" not in fini.stderr
     assert "runner" not in fini.stderr
@@ -518,7 +518,7 @@ def test_un_stdout_ferme_ou_plein_n_est_pas_une_trace(lot: Lot, suite: str, code
         pytest.skip("ce système n'a pas de /dev/full")
     lot.ecrire(BTC)
     commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(RUNNER))} --yaml {shlex.quote(str(lot.yaml))} {suite}"
-    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=60)
+    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=PLAFOND_S)
     assert fini.returncode == code, fini.stderr
     assert dit in sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr)).err
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
