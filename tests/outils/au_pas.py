@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from attente import attendre_ici
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from bourse_locale import Bourse
 
 TOUR_S = 0.01
-TOUR_MAX_S = 0.2  # ce qu'un tour fait avancer au plus, si longtemps qu'il ait duré
+TOUR_MAX_S = 0.02  # ce qu'un tour fait avancer au plus, si longtemps qu'il ait duré,
+TOUR_MAX_MS = 6_000  # ou cela, du marché : dites d'un coup, les trames de plus d'une grâce ne seraient plus crues
 SANS_TOUR_S = 600.0  # en vrai temps : un essai bloqué finit
 REGARD_S = 0.05  # entre deux regards sur les faits attendus
 PATIENCE = 6  # fois la durée : un fait qui ne vient pas n'est pas attendu au-delà
@@ -65,7 +67,8 @@ class HorlogeAuPas(Horloge):
         while True:
             await asyncio.sleep(TOUR_S)
             await self._bourse.faire_un_tour()
-            self.ecoule_s += min(boucle.time() - avant, TOUR_MAX_S)
+            plafond_s = max(TOUR_MAX_S, TOUR_MAX_MS / 1000 / self.acceleration) if self.acceleration > 1 else math.inf
+            self.ecoule_s += min(boucle.time() - avant, plafond_s)
             avant = boucle.time()
 
 
