@@ -49,7 +49,6 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import atexit
 import codecs
 import collections
 import contextlib
@@ -59,7 +58,6 @@ import datetime as dt
 import decimal
 import errno
 import functools
-import gc
 import importlib
 import importlib.util
 import inspect
@@ -74,7 +72,6 @@ import stat
 import struct
 import sys
 import time
-import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -263,6 +260,13 @@ def annexe(nom: str, usage: str) -> Any:
     return importer(f"annexes_ccxt_fr.{nom}", usage)
 
 
+def annexe_ou_rien(nom: str) -> Any:
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
+    with contextlib.suppress(DependanceAbsente):
+        return annexe(nom, nom)
+    return None
+
+
 if TYPE_CHECKING:
     import argparse
     import asyncio
@@ -344,7 +348,7 @@ SEMAINE_MS = 7 * JOUR_MS
 PREMIER_LUNDI_MS = -3 * JOUR_MS  # lundi 29 décembre 1969 : l'époque est un jeudi
 INSTANT_MIN_MS = 365 * JOUR_MS  # 1971
 INSTANT_MAX_MS = 230 * 366 * JOUR_MS  # vers 2200
-RELATIF = re.compile(r"-(\d{1,6})([jhm])")
+RELATIF = r"-(\d{1,6})([jhm])"  # un motif n'est compilé qu'à son premier emploi : l'import du module n'en paie aucun
 EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
@@ -467,6 +471,7 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
+@functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
@@ -486,7 +491,7 @@ def lire_instant(valeur: object, maintenant: int) -> int:
     if isinstance(valeur, dt.date):
         return _instant_de_date(valeur)
     texte = str(valeur).strip()
-    if relatif := RELATIF.fullmatch(texte):
+    if relatif := re.fullmatch(RELATIF, texte):
         return max(0, maintenant - int(relatif[1]) * {"j": JOUR_MS, "h": HEURE_MS, "m": MINUTE_MS}[relatif[2]])
     if re.fullmatch(r"\d{10,}", texte):
         return _borner_instant(int(texte))
@@ -559,7 +564,7 @@ def duree_lisible(secondes: float) -> str:
 def unir(*suites: Iterable[Intervalle]) -> list[Intervalle]:
     """L'union des intervalles, triée, contigus fondus."""
     resultat: list[Intervalle] = []
-    for debut, fin in sorted(i for suite in suites for i in suite if i[0] < i[1]):
+    for debut, fin in sorted([i for suite in suites for i in suite if i[0] < i[1]]):
         if resultat and debut <= resultat[-1][1]:
             resultat[-1] = (resultat[-1][0], max(fin, resultat[-1][1]))
         else:
@@ -594,8 +599,14 @@ def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin:
 
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
-    premiere = unir(suite)
-    return oter(premiere, oter(premiere, autre))
+    premiers, seconds = collections.deque(unir(suite)), collections.deque(unir(autre))
+    resultat: list[Intervalle] = []
+    while premiers and seconds:
+        debut, fin = max(premiers[0][0], seconds[0][0]), min(premiers[0][1], seconds[0][1])
+        if debut < fin:
+            resultat.append((debut, fin))
+        (premiers if premiers[0][1] == fin else seconds).popleft()
+    return resultat
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1027,7 +1038,9 @@ def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
     saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and pc.all(sur_grille(instants, timeframe)).as_py() is not False:
+    if saine and (
+        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
+    ):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -2318,72 +2331,6 @@ def lire_texte_utf8(chemin: Path) -> str:
     except OSError as erreur:
         cause = cause_disque(erreur)
     raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
-
-
-class Pauses:
-    """Ce qu'une exécution laisse à la suivante des limites d'un exchange ; un petit fichier JSON à côté des sorties.
-
-    Les pauses qu'il a demandées, et ce qui compte encore dans sa fenêtre. Absent, illisible ou passé : il ne compte
-    pas. Ne pas pouvoir l'écrire n'arrête rien.
-    """
-
-    PASSAGES: ClassVar = "passages"
-
-    def __init__(self, dossier: Path) -> None:
-        self.chemin = dossier / ".pauses-ccxt.json"
-
-    def lire(self) -> dict[str, int]:
-        """Les pauses qui courent encore : exchange -> instant de fin."""
-        try:
-            pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
-        except (ValueError, TypeError, OverflowError):
-            return {}
-        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
-        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
-
-    def passages(self) -> dict[str, list[tuple[int, float]]]:
-        """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
-        try:
-            lus = self._lus().get(self.PASSAGES, {})
-            tous = {str(nom): [(int(instant), float(poids)) for instant, poids in dits] for nom, dits in lus.items()}
-        except (ValueError, TypeError, AttributeError, OverflowError):
-            return {}
-        maintenant = maintenant_ms()
-        recents = {
-            nom: [p for p in dits if maintenant - HEURE_MS < p[0] <= maintenant and 0 < p[1] < math.inf]
-            for nom, dits in tous.items()
-        }
-        return {nom: dits for nom, dits in recents.items() if dits}
-
-    def noter(self, exchange: str, fin_ms: int) -> None:
-        """Garde une pause ; une plus longue déjà notée reste."""
-        pauses = self.lire()
-        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
-        self._ecrire(exchange, pauses, self.passages())
-
-    def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
-        """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
-        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
-
-    def _lus(self) -> dict[str, Any]:
-        try:
-            lus = json.loads(self.chemin.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return lus if isinstance(lus, dict) else {}
-
-    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
-        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
-        try:
-            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
-        except ErreurSortie as refus:
-            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
-
-    def nettoyer(self) -> None:
-        """Ôte le fichier quand plus rien n'y compte."""
-        if not self.lire() and not self.passages():
-            with contextlib.suppress(OSError):
-                self.chemin.unlink(missing_ok=True)
 
 
 class Verrou:
@@ -5344,6 +5291,7 @@ class Particularite(NamedTuple):
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
+    corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
@@ -5398,17 +5346,41 @@ def _contrats(limite: int) -> dict[str, int]:
     return dict.fromkeys(("linear", "inverse"), limite)
 
 
-def _annee(instant_ms: int) -> int:
-    return (EPOQUE + dt.timedelta(milliseconds=instant_ms)).year
-
-
-def _bornes_bitbank(debut: int, _fin: int, timeframe: Timeframe) -> Mapping[str, Any]:
-    """Un fichier par jour en dessous de 4h, par an au-delà : la classe demande toujours celui d'un jour."""
-    return {"yyyymmdd": str(_annee(debut))} if timeframe.pas_ms >= 4 * HEURE_MS else {}
-
-
 def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+    """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+async def _lire_bitbank(
+    self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
+) -> list[Any]:
+    """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
+    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    page = []
+    for depuis in (debut, suivant) if suivant <= fin else (debut,):
+        fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
+        page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
+    return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
+    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
+    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
+
+
+def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
+    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
+    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
+    codes = {"WEEKS": "w", "MONTHS": "M"}
+    grain = ligne.get("granularity") or {}
+    if grain.get("unit") in codes:
+        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
+        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
+    return lue
+
+
+def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
+    return bougies
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5467,7 +5439,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        bornes=_bornes_bitbank,
+        corrections={"bougies_ou_rien": _lire_bitbank},
         fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
@@ -5501,7 +5473,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
+    "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    # La classe invente des bougies plates, jusqu'avant la cotation.
+    "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
@@ -5555,7 +5530,7 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 # --- La classe ccxt, rendue bruyante ---
 
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
-_CORPS_SCALAIRE = re.compile(r'-?\d+(\.\d+)?|".*"')
+_CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
 class _ReponseIllisible(ErreurTemporaire):
@@ -5689,7 +5664,7 @@ class _Bruyante:
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
         except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if _RIEN_ICI.search(str(erreur)) is None:
+            if re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5715,29 +5690,13 @@ class _Bruyante:
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
         self.requetes += 1
-        depart = time.monotonic()
-        _STATUT_HTTP.set(None)
-        issue = "interrompue"
+        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
+        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            reponse = await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
-            issue = nombre_de(_nombre_de_lignes(reponse), "ligne")
+            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
-            issue = type(erreur).__name__
             raise
-        else:
-            return reponse
-        finally:
-            if journal.isEnabledFor(logging.DEBUG):
-                statut = _STATUT_HTTP.get() or "sans réponse"
-                duree = duree_lisible(time.monotonic() - depart)
-                journal.debug("%s %s : %s, %s, %s.", method, self._url_dite(url, body), statut, issue, duree)
-
-    def _url_dite(self, url: str, corps: Any) -> str:
-        """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
-        connus = [v for nom in NOMS_SECRETS if isinstance(v := getattr(self, nom, None), str) and len(v) >= SECRET_MIN]
-        suite = f" {_extrait(corps)}" if isinstance(corps, str) and not connus else ""
-        return masquer(urllib.parse.unquote(url) + suite, connus)
 
     def handle_errors(
         self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
@@ -5745,12 +5704,12 @@ class _Bruyante:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        _STATUT_HTTP.set(code)
+        STATUT_HTTP.set(code)
         if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
             self.throttler.noter_usage(part)
-        if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
+        if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
         reconnue = True
         try:
@@ -5770,11 +5729,9 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    try:
-        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
-    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
-        return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    return lues
+    if colonnes := annexe_ou_rien("colonnes"):
+        return list(colonnes.lire_page(self, lignes, market))
+    return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -5782,22 +5739,13 @@ def _sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-_STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
-def _nombre_de_lignes(reponse: Any) -> int:
-    """Combien de lignes porte une réponse : la plus longue de ses listes, jusqu'à deux étages sous la racine."""
-    etage, plus_longue = [reponse], 0
-    for _ in range(3):
-        plus_longue = max([plus_longue, *(len(element) for element in etage if isinstance(element, list))])
-        etage = [valeur for element in etage if isinstance(element, dict) for valeur in element.values()]
-    return plus_longue
+STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 
 
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
-def _extrait(corps: str | None, longueur: int = 200) -> str:
+def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
@@ -5811,34 +5759,6 @@ def _sans_requete(url: str) -> str:
 def identifiants_exchanges() -> list[str]:
     """Les identifiants de tous les exchanges de ccxt, triés."""
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
-
-
-def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
-    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
-    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
-
-
-def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
-    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
-    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
-    codes = {"WEEKS": "w", "MONTHS": "M"}
-    grain = ligne.get("granularity") or {}
-    if grain.get("unit") in codes:
-        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
-        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
-    return lue
-
-
-def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
-    return bougies
-
-
-# Ce que la classe ccxt d'un exchange fait mal d'une réponse : la méthode à mettre à la place.
-_CORRECTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "ndax": {"parse_ohlcv": _ligne_ndax},
-    "onetrading": {"parse_ohlcv": _ligne_onetrading},
-    "bitopro": {"insert_missing_candles": _telles_quelles},  # invente des bougies plates, jusqu'avant la cotation
-}
 
 
 def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
@@ -5858,9 +5778,8 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
     L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
     """
-    try:
-        paquets = annexe("paquets", "Un démarrage rapide")
-    except DependanceAbsente:  # copié seul
+    paquets = annexe_ou_rien("paquets")
+    if paquets is None:
         entier = importer(paquet, "Parler à un exchange")
         return getattr(entier, exchange) if exchange in entier.exchanges else None
     classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
@@ -5894,49 +5813,21 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    for nom in lignee:
-        ajouts |= _CORRECTIONS.get(nom, {})
     ajouts["ligne_de_ccxt"] = base.parse_ohlcv
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
-    ajouts["particularite"] = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    ajouts |= {"particularite": particularite, **particularite.corrections}
     return type(base.__name__, (_Bruyante, base), ajouts)
 
 
 # --- Traduction des erreurs de ccxt ---
 
-_CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
+CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
 _CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
-
-_CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
-_CONSEIL_CERTIFICAT = (
-    "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
-)
-# (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
-# ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
-CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
-    (
-        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
-        "proxy injoignable ou qui refuse",
-        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
-    ),
-    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
-    ({"ConnectionRefusedError"}, "connexion refusée", _CONSEIL_RESEAU),
-    ({"TimeoutError"}, "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
-    (
-        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
-        "connexion coupée par l'autre bout",
-        _CONSEIL_RESEAU,
-    ),
-    ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
-    ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
-)
-_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
 # (classe ccxt, notre classe, conseil), du plus précis au plus général : la première qui convient l'emporte.
 # Ajouter une erreur : une ligne, ici seulement.
@@ -5951,54 +5842,50 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("ExchangeClosedByUser", ErreurDefinitive, ""),
     ("NotSupported", ErreurDefinitive, "Voyez ce que l'exchange offre : --lister marches, --lister timeframes."),
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
-    ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
-    ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("OperationFailed", ErreurTemporaire, CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
-    ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("ExchangeError", ErreurTemporaire, CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
 
 REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
-_RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
+_RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b"
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
-_TROP_ANCIEN = re.compile(
-    r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE
-)
-_POINTS = re.compile(r"maximum (\d+) points", re.IGNORECASE)
-_BANNI = re.compile(r"banned until (\d{13})", re.IGNORECASE)
-_TROP_FREQUENT = re.compile(r"too (?:frequent|many)|rate.?limit", re.IGNORECASE)
-_PAYS_REFUSE = re.compile(
-    r"restricted location|not available in your (?:country|region)|block access from your country", re.IGNORECASE
-)
+_TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
+_POINTS = r"(?i)maximum (\d+) points"
+_BANNI = r"(?i)banned until (\d{13})"
+_TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
+_PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", _CONSEIL_RESEAU)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
         return erreur
-    texte = _extrait(str(erreur), 300) or type(erreur).__name__
+    texte = extrait(str(erreur), 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or _PAYS_REFUSE.search(texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, texte):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if _TROP_ANCIEN.search(texte):
-        points = _POINTS.search(texte)
+    if re.search(_TROP_ANCIEN, texte):
+        points = re.search(_POINTS, texte)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
     classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
     elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
-    if not statut and (cause := _cause_reseau(erreur, texte)):
+    # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
+    causes = None if statut else annexe_ou_rien("causes")
+    if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
@@ -6011,44 +5898,13 @@ def _est_un_refus(erreur: Exception, statut: int) -> bool:
     return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
-def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
-    """Ce qui s'est passé, chez quel hôte, et que faire ; None si rien dans la chaîne des erreurs n'est du réseau."""
-    chaine = _chaine(erreur)
-    noms = {parente.__name__ for maillon in chaine for parente in type(maillon).__mro__}
-    for classes, cause, conseil in CAUSES_RESEAU:
-        if noms & classes:
-            delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
-            duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
-            dite = _HOTE.search(texte)
-            hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
-            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
-    return None
-
-
-def _chaine(erreur: BaseException) -> list[BaseException]:
-    """L'erreur, ce qu'elle porte (ccxt.pro : `NetworkError(erreur)`) et ce qui l'a causée, de proche en proche."""
-    maillons: list[BaseException] = []
-    a_voir: list[Any] = [erreur]
-    while a_voir:
-        maillon = a_voir.pop(0)
-        if isinstance(maillon, BaseException) and not any(maillon is vu for vu in maillons):
-            maillons.append(maillon)
-            a_voir += [*maillon.args, maillon.__cause__, getattr(maillon, "os_error", None)]
-    return maillons
-
-
-def _adresse(erreur: Any) -> str:
-    port = getattr(erreur, "port", None)
-    return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
-
-
 def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     for nom, classe, conseil in TRADUCTIONS:
         if nom in noms:
             return classe, conseil
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, _CONSEIL_RESEAU
+    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6056,7 +5912,7 @@ MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redeman
 
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
-    if banni := _BANNI.search(texte):
+    if banni := re.search(_BANNI, texte):
         return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
@@ -6111,9 +5967,8 @@ def _config(reglages: Reglages) -> dict[str, Any]:
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
-    if reglages.config_ccxt:
-        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
-            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
+    if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
+        configuration.controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6195,66 +6050,20 @@ class Serie:
 
 AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
 SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 
 
 class Debit:
-    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'une exécution.
+    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
 
-    `pauses` : ce que l'exécution d'avant a laissé des limites de l'exchange, et où laisser à la suivante celles d'ici.
-    """
-
-    def __init__(self, nom: str = "", pauses: Pauses | None = None) -> None:
+    def __init__(self) -> None:
         self.frein = Frein()
         self.limiteur: Limiteur | None = None
-        self._nom, self._pauses = nom, pauses
-        if pauses is not None:
-            fin = pauses.lire().get(nom)
-            if fin is not None:
-                self.frein.serrer((fin - maintenant_ms()) / 1000)
-            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
         """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        if self.limiteur is None:
-            self.limiteur = api.throttler
-            maintenant = maintenant_ms()
-            passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
-            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
+        self.limiteur = self.limiteur or api.throttler
         api.throttler, api.frein = self.limiteur, self.frein
-
-    def respecter_la_pause(self, exchange: str) -> None:
-        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-        reste_s = self.frein.reste_s
-        if reste_s > ATTENTE_MAX_S:
-            fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-            gardee = self._pauses.chemin if self._pauses is not None else None
-            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
-            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
-        if reste_s > 0:
-            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
-
-    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
-        if reste_s >= PAUSE_NOTEE_S:
-            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
-        if reste_s > ATTENTE_MAX_S:
-            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
-            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
-
-    def laisser(self) -> None:
-        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
-        if self._pauses is None:
-            return
-        recents = self.limiteur.passages() if self.limiteur is not None else []
-        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
-        if recents or self._nom in self._pauses.passages():
-            maintenant = maintenant_ms()
-            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
-            self._pauses.noter_passages(self._nom, passages)
 
 
 def passer_marches(source: Any, cible: Any) -> None:
@@ -6279,6 +6088,8 @@ class Horloge:
 
         En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
+        if instant <= self._vu_ms:
+            return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
@@ -6393,14 +6204,10 @@ class Marches:
             )
 
 
-def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
-    return contextlib.nullcontext(set())
-
-
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
-    S'obtient par `connecter`.
+    `async with` la ferme toujours : fin normale, erreur ou annulation.
     """
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
@@ -6419,8 +6226,13 @@ class Connexion:
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
-        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
         self._fermetures: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.fermer()
 
     @property
     def requetes(self) -> int:
@@ -6543,18 +6355,14 @@ class Connexion:
         if not mesure.result():
             self._lire_l_en_tete()
 
-    async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
+    async def charger_marches(self, symboles: Sequence[str] = (), connues: Collection[NatureMarche] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
 
-        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
+        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure. `connues` : ce qui est
+        déjà chargé, à ne pas perdre en relisant.
         """
-        async with self.marches_communs() as natures:
-            await self._charger(symboles, natures)
-
-    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
-        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
+        natures = {*connues, *map(self.nature_demandee, symboles)}
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -6567,6 +6375,10 @@ class Connexion:
         if types and reglage["types"] != types and self.marches.manquent(symboles):
             reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
+
+    def nature_demandee(self, symbole: str) -> NatureMarche:
+        """Le type du marché qu'un symbole demande."""
+        return nature_du_symbole(symbole, self.reglages.type_marche, self.reglages.sous_type)
 
     # --- ce qu'il offre
 
@@ -6686,21 +6498,7 @@ class Connexion:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
         D'un autre timeframe que la série, un témoin : moins d'essais, on sait s'en passer (hyperliquid : 422 en 1M).
-        Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
-        fichier = self.particularite.fichier
-        if fichier is None:
-            return await self._demander_page(serie, timeframe, debut, fin, limite, relecture=relecture)
-        coupe = min(fin, fichier(debut, timeframe))
-        page = await self._demander_page(serie, timeframe, debut, coupe, limite, relecture=relecture)
-        if coupe < fin:
-            suite = min(fin, fichier(coupe, timeframe))
-            page += await self._demander_page(serie, timeframe, coupe, suite, limite, relecture=relecture)
-        return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] < fin)]
-
-    async def _demander_page(
-        self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, limite: int, *, relecture: bool
-    ) -> list[list[Any]]:
         propre = self.particularite
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
@@ -6720,7 +6518,7 @@ class Connexion:
             quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
         )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         return page
 
     async def lire_trades(
@@ -6755,7 +6553,7 @@ class Connexion:
         # Retenu d'une réponse seulement : le refus d'un symbole retiré n'apprend rien des autres.
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         ajouts = {"recu": maintenant_ms()}
         return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
 
@@ -6776,8 +6574,8 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
-_PARAMETRE_SECRET = re.compile(
-    r"((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+", re.IGNORECASE
+_PARAMETRE_A_TAIRE = (
+    r"(?i)((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+"
 )
 
 
@@ -6785,29 +6583,8 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
     for secret in secrets:
         texte = texte.replace(secret, "***")
-    texte = _PARAMETRE_SECRET.sub(r"\1***", texte)
+    texte = re.sub(_PARAMETRE_A_TAIRE, r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
-
-
-@contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
-    """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, debit)
-    try:
-        yield connexion
-    finally:
-        await connexion.fermer()
-
-
-def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
-    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
-
-    Hors ligne, rien n'est laissé à l'exécution suivante.
-    """
-    nom = reglages.exchange
-    if reglages.proxy is not None:
-        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-    return Debit(nom, None if reglages.hors_ligne else pauses)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -6862,7 +6639,7 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
     def lire_et_dire(client_: Any, message: Any) -> None:
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
-            signaler(ccxt.ExchangeError(_extrait(str(message), 300)))
+            signaler(ccxt.ExchangeError(extrait(str(message), 300)))
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -6879,8 +6656,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
-    return annonce or isinstance(message.get("error"), dict)
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return "error" in annonces or "bts:error" in annonces or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -7068,7 +6845,7 @@ class Ecoute:
         if parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
-            traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
+            traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
             classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
             traduite = classe(str(traduite), traduite.conseil)
@@ -9151,9 +8928,11 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
-        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
-        self.fiche.couverts = oter(self.fiche.couverts, oublies)
+        oublie = debut, fin or self.timeframe.avancer(debut, 1)
+        place = voisins(self.fiche.couverts, *oublie)  # d'un exchange en retard, chaque trame désavoue
+        if touches := croiser(self.fiche.couverts[place], [oublie]):
+            self.desavoues = unir(self.desavoues, touches)
+            self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9635,7 +9414,7 @@ class FilBougies(Fil):
         timeframe = self.couverture.timeframe
         page = cribler(bougies, timeframe, self.cle.prix)
         self.compteurs.impossibles += len(page.impossibles)
-        couverts = plages(page.lignes["timestamp"].combine_chunks(), timeframe)
+        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
@@ -10849,7 +10628,7 @@ def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
 # --- Lecteurs : d'une valeur (texte, YAML, Python) à la bonne, ou ValueError ---
 
 
-_CONTROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 def lire_texte(valeur: Any) -> str:
@@ -10857,7 +10636,7 @@ def lire_texte(valeur: Any) -> str:
     texte = str(valeur).strip()
     if not texte or valeur is None or isinstance(valeur, bool | dict | list):
         raise ValueError("un texte non vide est attendu")
-    if _CONTROLE.search(texte):
+    if re.search(_CONTROLE, texte):
         raise ValueError(f"« {neutraliser(texte)} » contient un caractère de contrôle : une seule ligne est attendue")
     return texte
 
@@ -10979,46 +10758,14 @@ def _imbrication(objet: Any) -> int:
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, ou `@fichier.json`."""
-    if not (isinstance(valeur, str) and valeur.startswith("@")):
-        return lire_objet(valeur)
-    chemin = lire_dossier(valeur[1:])
-    try:
-        if chemin.exists() and not (chemin.is_file() or chemin.is_dir()):  # un tube s'attendrait sans fin
-            raise ValueError(f"« {chemin} » n'est pas un fichier ordinaire")
-        with chemin.open("rb") as fichier:
-            octets = fichier.read(TEXTE_MAX + 1)
-        if len(octets) > TEXTE_MAX:
-            raise ValueError(f"« {chemin} » ne se lit pas (il dépasse {TEXTE_MAX >> 20} Mo)")
-        return lire_objet(octets.decode())
-    except (OSError, UnicodeDecodeError) as erreur:
-        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
-        raise ValueError(f"« {chemin} » ne se lit pas ({cause})") from None
-
-
-# Ce que dit une autre option : donné en paramètre, la série ne serait plus celle que le fichier annonce. Formes de
-# comparaison (`_forme`) des noms qu'emploient les exchanges.
-_RESERVES = {
-    "symbole": """symbol symbols pair pairs market markets marketid instrument instrumentname instrumentid instid
-        contract contractcode currencypair productid symbolid tradingpair coin baseid quoteid""",
-    "type_marche": "category producttype insttype",
-    "timeframe": "interval timeframe granularity resolution period bar barsize",
-    "prix_ohlcv": "price pricetype pricekind",
-    "limite": "limit count size pagesize perpage num candlesticks paginate",
-    "date_debut": """since start starttime starttimestamp startts startat startdate startdateiso from fromtime
-        fromtimestamp fromms fromiso fromdate fromdateiso fromidx after cursor""",
-    "date_fin": """until end endtime endtimestamp endts endat enddate enddateiso to totime totimestamp toms toiso todate
-        todateiso before last""",
-}
-_OPTION_DU_PARAMETRE = {forme: nom for nom, formes in _RESERVES.items() for forme in formes.split()}
+    if isinstance(valeur, str) and valeur.startswith("@"):
+        return lire_objet(annexe("configuration", "Un « @fichier »").lire_fichier(lire_dossier(valeur[1:])))
+    return lire_objet(valeur)
 
 
 def lire_params(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, sans ce qui changerait la série elle-même."""
-    params = lire_objet(valeur)
-    for nom in params:
-        if choix := _OPTION_DU_PARAMETRE.get(forme_de_mot(str(nom))):
-            raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
-    return params
+    return dict(annexe("configuration", "--params").controler_params(lire_objet(valeur)))
 
 
 def lire_proxy(valeur: Any) -> str:
@@ -11197,8 +10944,9 @@ class Tache:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
         yield from self._fautes_de_donnee()
-        yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
+        if self.stream and self.source != API:
+            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -11224,10 +10972,6 @@ class Tache:
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
         elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
-
-    def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.stream and self.source != API:
-            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""
@@ -11258,11 +11002,6 @@ class Tache:
             )
             for code in self.timeframes
         ] or [self]
-
-    @property
-    def en_une_passe(self) -> bool:
-        """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
-        return bool(self.timeframes) and self.trades_vers_ohlcv and self.donnee == "trades"
 
     @property
     def format_choisi(self) -> str:
@@ -11332,18 +11071,6 @@ class OptionsExecution:
 # fmt: on
 
 
-class Declaration(Protocol):
-    """Ce qu'est un modèle d'options : une dataclass dont chaque champ est une `option`."""
-
-    def __init__(self, **valeurs: Any) -> None: ...
-
-    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Les fautes qui tiennent à plusieurs options ensemble."""
-
-
-Modele = TypeVar("Modele", bound=Declaration)
-
-
 def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
@@ -11398,8 +11125,8 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
-) -> tuple[Modele | None, list[str]]:
+    modele: type[T], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
+) -> tuple[T | None, list[str]]:
     """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
 
     `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
@@ -11449,7 +11176,6 @@ def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 16  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -11517,15 +11243,6 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
-
-    def absorber(self, partie: Bilan) -> None:
-        """Ajoute ce qu'une partie a donné et coûté."""
-        self.parties.append(partie)
-        self.series += partie.series
-        self.sortie, self.format = partie.sortie or self.sortie, partie.format or self.format
-        for nom in ("requetes", "essais", "octets", "duree_s"):
-            setattr(self, nom, getattr(self, nom) + getattr(partie, nom))
-        self.modifie = self.modifie or partie.modifie
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11723,27 +11440,12 @@ def _nom_de_fichier(symbole: str) -> str:
     return "".join(remplaces.get(c) or (c if c.isalnum() else f"%{ord(c):02X}") for c in symbole)
 
 
-@contextlib.asynccontextmanager
-async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
-    """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
+def bourse_embarquee(tache: Tache) -> Any:
+    """Un contexte : la configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; vide sinon."""
     if not tache.hors_ligne:
-        yield {}
-        return
-    embarque = module_embarque(tache.exchange)
-    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
-    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
-        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
-        yield bourse.config_ccxt(tache.exchange)
-
-
-def module_embarque(exchange: str) -> Any:
-    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
-    embarque = importer("bourse_locale", "--hors-ligne")
-    if exchange not in embarque.PROTOCOLES:
-        offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
-    return embarque
+        return contextlib.nullcontext({})
+    importer("bourse_locale", "--hors-ligne")  # d'abord : d'un module copié seul, c'est ce dossier qui manque
+    return annexe("hors_ligne", "--hors-ligne").ouvrir(tache)
 
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
@@ -11765,15 +11467,10 @@ async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> As
         return
     async with bourse_embarquee(tache) as config:
         reglages = reglages_de(tache, config, contexte.env)
-        debit = debit_de(reglages, contexte.pauses)
-        debit.respecter_la_pause(tache.exchange)
-        try:
-            async with connecter(reglages, debit) as connexion:
+        memoire = contexte.pauses.debit(reglages) if contexte.pauses else contextlib.nullcontext()
+        with memoire as debit:
+            async with Connexion(reglages, debit) as connexion:
                 yield connexion
-        finally:
-            debit.laisser()
-            if contexte.pauses is not None:
-                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
@@ -11806,7 +11503,7 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
     """Les fichiers publics où lire ; None s'il n'y en a pas à employer. ErreurDemande s'ils sont exigés."""
     if tache.source == API:
         return None
-    return annexe("archives", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
+    return annexe("depot", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -11911,13 +11608,10 @@ async def executer_async(
                 # 60 ms de CPU, pendant que l'exchange répond
                 taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            if tache.en_une_passe:
-                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
-                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
-            elif tache.timeframes:
-                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            if tache.timeframes:
+                await annexe("parties", "--timeframes").executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await _executer(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
@@ -11933,19 +11627,7 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def _executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Un timeframe après l'autre ; chacun a son bilan."""
-    for partie in tache.parties:
-        sien = Bilan(tache.exchange)
-        try:
-            with compter(connexion, sien, time.monotonic(), bilan):
-                await _executer(connexion, partie, sien, suivi, contexte)
-            sien.conclure()
-        finally:
-            bilan.absorber(sien)
-
-
-async def _executer(
+async def executer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
 ) -> None:
     """Une tâche d'un seul timeframe, sur une connexion prête."""
@@ -12146,16 +11828,10 @@ class Execution:
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message = _dire_partiel(partiels, (debut, fin)) + self._offrir_les_trades(fiche.cle, partiels)
+            bilan.message, sortie = _dire_partiel(partiels, (debut, fin)), self.bilan.sortie
+            if par_les_trades := annexe_ou_rien("par_les_trades"):
+                bilan.message += par_les_trades.offrir(self.connexion, self.tache, fiche.cle, sortie, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
-
-    def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
-        """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
-        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
-            with contextlib.suppress(DependanceAbsente):
-                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
-        return ""
 
 
 def derniere_ligne(fiche: Fiche) -> int | None:
@@ -12186,8 +11862,6 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 # --- Flux ---
 
 FLUSH_MAX_S = 5.0
-BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
-AFFICHAGE_S = 0.5  # entre deux pas de progression d'un flux
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -12257,68 +11931,6 @@ def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
     return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
 
 
-@contextlib.contextmanager
-def _tas_fige() -> Iterator[None]:
-    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-# Le prix d'une ligne : d'un carnet, celui du meilleur acheteur. Ajouter un type de flux : une ligne.
-_PRIX_DIT: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "ohlcv": lambda ligne: ligne["close"],
-    "trades": lambda ligne: ligne["price"],
-    "ticker": lambda ligne: ligne["last"],
-    "orderbook": lambda ligne: ligne["bids"][0]["price"] if ligne["bids"] else None,
-}
-
-
-class Allure:
-    """Ce qu'un flux montre de lui : lignes reçues, débit récent, retard sur l'exchange, dernier prix."""
-
-    FENETRE_S = 10.0  # du débit
-
-    def __init__(self, instant_s: float) -> None:
-        self.lignes = 0
-        self.dernier: Lot | None = None
-        self._jalons = collections.deque([(instant_s, 0)])
-
-    def noter(self, lot: Lot) -> None:
-        """Un lot de plus."""
-        if lot.lignes.num_rows:
-            self.lignes += lot.lignes.num_rows
-            self.dernier = lot
-
-    @property
-    def fin_ms(self) -> int | None:
-        """L'instant jusqu'où la dernière ligne dit le marché : la clôture d'une bougie, l'horodatage du reste."""
-        if self.dernier is None:
-            return None
-        cle, instant = self.dernier.cle, _borne(self.dernier.lignes, -1)[1]
-        return timeframe_de(cle.exchange, cle.timeframe).avancer(instant, 1) if cle.timeframe else instant
-
-    def dire(self, instant_s: float, heure_ms: int) -> str:
-        """« 1234 lignes, 12,3/s, retard 0,4 s, BTC/USDT à 70123,5 »."""
-        debut_s, avant = self._jalons[0]
-        if instant_s - self._jalons[-1][0] >= 1:
-            self._jalons.append((instant_s, self.lignes))
-        while len(self._jalons) > 1 and instant_s - self._jalons[1][0] >= self.FENETRE_S:
-            self._jalons.popleft()
-        debit = (self.lignes - avant) / max(1.0, instant_s - debut_s)
-        morceaux = [nombre_de(self.lignes, "ligne"), decimal_lisible(f"{debit:.1f}/s")]
-        if self.dernier is not None and self.fin_ms is not None:
-            morceaux.append(f"retard {duree_lisible(max(0, heure_ms - self.fin_ms) / SECONDE_MS)}")
-            (ligne,) = self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1).to_pylist()
-            donnee = type_des_colonnes(self.dernier.lignes.column_names)
-            if donnee and (prix := _PRIX_DIT[donnee.nom](ligne)) is not None:
-                morceaux.append(f"{self.dernier.cle.symbole} à {decimal_lisible(f'{prix:.10g}')}")
-        return ", ".join(morceaux)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -12331,8 +11943,7 @@ class ExecutionFlux(Execution):
         self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._battement = self._affichage = self._boucle.time()
-        self._allure = Allure(self._depuis)
+        self._depuis = self._boucle.time()
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -12340,16 +11951,19 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
+        progression = annexe_ou_rien("progression")
+        battre = progression.Battement(self.connexion, flux.fils, self.suivi) if progression else lambda _: None
         try:
             async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
                 async for lots in recus:
                     self._garder(lots)
                     await self._ecrire_si_du()
-                    self._battre(flux)
+                    battre(lots)
         finally:
             self._garder(flux.collecter())
             if self._ecriture is not None:
@@ -12367,8 +11981,6 @@ class ExecutionFlux(Execution):
             self._depuis = self._boucle.time()
         self._tampon += lots
         self._lignes += sum(lot.lignes.num_rows for lot in lots)
-        for lot in lots:
-            self._allure.noter(lot)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
@@ -12423,20 +12035,6 @@ class ExecutionFlux(Execution):
         while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
             avance *= 8
         return debut + avance
-
-    def _battre(self, flux: Flux) -> None:
-        """Dit où en est le flux : à la progression souvent, au journal une fois par minute."""
-        instant = self._boucle.time()
-        if instant - self._affichage >= AFFICHAGE_S and self._allure.dernier is not None:
-            self._affichage = instant
-            lot = self._allure.dernier
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            self.suivi(Avancement(lot.cle, self._allure.fin_ms or 0, None, self._allure.lignes, len(flux.fils), dite))
-        if instant - self._battement >= BATTEMENT_S:
-            self._battement = instant
-            reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            journal.info("Flux : %s, %s.", dite, nombre_de(reconnexions, "reconnexion"))
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -12539,14 +12137,8 @@ def telecharger(**options: Any) -> pa.Table:
     return courir(lambda: telecharger_async(**options))
 
 
-async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
-    """`telecharger_async` de bougies (options : les noms du YAML) : mêmes rendus, mêmes erreurs."""
-    return await telecharger_async(**options)
-
-
-def telecharger_ohlcv(**options: Any) -> pa.Table:
-    """`telecharger_ohlcv_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return courir(lambda: telecharger_ohlcv_async(**options))
+# De bougies : mêmes options, mêmes rendus, mêmes erreurs.
+telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 
 
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
@@ -12594,6 +12186,7 @@ DANS_LES_ANNEXES = {
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
+    from annexes_ccxt_fr.pauses import Pauses
     from annexes_ccxt_fr.verification import Rapport, verifier
 else:
 
@@ -12671,12 +12264,10 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
             argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
         ),
     )
-    groupes: dict[str, Any] = {}
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        nom = champ.metadata["groupe"]
-        groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
-        groupes[nom] = groupe
-        _ajouter_drapeau(groupe, champ)
+    champs = [champ for modele in modeles for champ in fields(modele)]
+    groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
+    for champ in champs:
+        _ajouter_drapeau(groupes[champ.metadata["groupe"]], champ)
     divers = resultat.add_argument_group("divers")
     for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)
@@ -12728,26 +12319,24 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     `--lister` et `--verifier` se passent de symbole ; avec `--lister`, `format` est la forme de la liste.
     """
     programme = nom_du_programme("module_ccxt_fr_v2.py")
-    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
-    noms_execution = noms_options(OptionsExecution)
-    execution, fautes = lire_options(
-        OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
-    )
-    de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
-    if forme is not None and forme not in FORMES_DE_LISTE:
+    valeurs, fautes = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
+    d_execution = {nom: valeurs.pop(nom) for nom in noms_options(OptionsExecution) if nom in valeurs}
+    liste = d_execution.get("lister")
+    forme = valeurs.pop("format", None) if liste else None
+    if forme not in (None, *FORMES_DE_LISTE):
         choix = ", ".join(FORMES_DE_LISTE)
-        inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
-    elif forme is not None and tache is not None:
-        tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
-    if execution is not None and tache is not None and execution.lister and "type_marche" not in de_tache:
-        tache = dataclasses.replace(tache, type_marche="")  # une liste de marchés sans type demandé les a tous
-    if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if inconnues or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
+        fautes.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
+    facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
+    execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
+    tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
+    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+        fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if fautes or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
+    if liste:
+        tache = dataclasses.replace(tache, format=forme)
+    if liste == "marches" and "type_marche" not in valeurs:
+        tache = dataclasses.replace(tache, type_marche="")  # sans type demandé, cette liste les a tous
     return tache, execution
 
 
@@ -12814,38 +12403,19 @@ class _Forme(logging.Formatter):
 async def commande_lister(tache: Tache, quoi: str) -> list[str]:
     """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
     if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+        async with ouvrir_connexion(tache) as connexion:
             return list(connexion.api.timeframes or {})
     return list(await annexe("listes", "--lister").lister(tache, quoi))
 
 
-def sans_type_libre(tache: Tache) -> Tache:
-    """La tâche d'une liste, dont le type de marché peut n'être pas dit, sous une forme qui se connecte."""
-    return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
-
-
-def commande_initier(mots: Sequence[str]) -> list[str]:
-    """Les lignes d'`initier` : ce qui est écrit, et ce qu'il reste à faire."""
-    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
-        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
-    return list(annexe("initier", "initier").initier(Path(*mots)))
-
-
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    with _progression() as suivi:
+    pauses, progression = annexe_ou_rien("pauses"), annexe_ou_rien("progression")
+    dossier = tache.sortie.parent if tache.sortie else DOSSIER_SORTIES
+    contexte = Contexte(pauses=pauses and pauses.Pauses(dossier), seule=True)
+    with progression.montrer() if progression else contextlib.nullcontext() as suivi:
         await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
-
-
-def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
-    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
-    try:
-        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
-    except DependanceAbsente:
-        return contextlib.nullcontext()
-    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
@@ -12900,9 +12470,6 @@ def preparer_terminal() -> None:
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
             flux.reconfigure(errors="backslashreplace")
-    # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
-    gc.set_threshold(20_000, 20, 20)
-    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -12925,7 +12492,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     preparer_terminal()
     mots = sys.argv[1:] if arguments is None else arguments
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(commande_initier(mots[1:]))) or CODE_SUCCES
+        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
     lus = obtenir(lambda: lire_arguments(mots))
     if isinstance(lus, int):
         return lus
@@ -12945,30 +12512,11 @@ def principal(arguments: Sequence[str] | None = None) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-class _SansPandas:
-    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
-
-    @staticmethod
-    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
-        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
-        if nom == "pandas":
-            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
-
-
-@contextlib.contextmanager
-def _sans_pandas() -> Iterator[None]:
-    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
-    sys.meta_path.insert(0, _SansPandas)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(_SansPandas)
-
-
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        with _sans_pandas():
+        vitesse = annexe_ou_rien("vitesse")
+        with vitesse.commande() if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:

@@ -8,13 +8,18 @@
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
-- `passe` : plusieurs timeframes d'une même histoire de trades ;
+- `parties` : une tâche de plusieurs timeframes ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
-- `configuration` : contrôler `config_ccxt` ;
+- `hors_ligne` : l'exchange embarqué à la place du vrai ;
+- `causes` : dire quelle panne de réseau ccxt a vue ;
+- `traces` : ce que le journal dit de chaque requête, en `debug` ;
+- `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
+- `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 

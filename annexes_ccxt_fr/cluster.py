@@ -20,6 +20,7 @@ from annexes_ccxt_fr.lot import (
     finies_puis_sans_fin,
 )
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
     CODE_ECHEC,
@@ -31,7 +32,6 @@ from module_ccxt_fr_v2 import (
     Contexte,
     ErreurDemande,
     ErreurTemporaire,
-    Pauses,
     en_une_ligne,
     importer,
     journal,

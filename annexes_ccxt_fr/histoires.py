@@ -929,6 +929,7 @@ class BougiesDesTrades:
 
     def __init__(self, bougies: Historique, parcours: Parcours, vides: str) -> None:
         self._bougies, self.parcours, self._reporter = bougies, parcours, vides == "reporter"
+        self.connexion, self.serie = bougies.connexion, bougies.serie
         self.fiche, self.demande = bougies.fiche, bougies.demande
         self._fichiers: Callable[[Histoire], Source] | None = None
 

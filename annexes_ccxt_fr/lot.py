@@ -19,7 +19,10 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
+from annexes_ccxt_fr.hors_ligne import module_embarque
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.parties import en_une_passe
+from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.simulation import Estimation, simuler_async
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
@@ -40,7 +43,6 @@ from module_ccxt_fr_v2 import (
     ErreurCollecte,
     ErreurDemande,
     Faute,
-    Pauses,
     Reglages,
     Suivi,
     Tache,
@@ -73,7 +75,6 @@ from module_ccxt_fr_v2 import (
     lire_texte_utf8,
     lire_valeurs,
     maintenant_ms,
-    module_embarque,
     noms_options,
     option,
     proches,
@@ -609,7 +610,7 @@ class LecteurDePlan:
         nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
         repere = self.releve.repere(ligne, ou)
         modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
-        if not tache.timeframes or tache.en_une_passe:
+        if not tache.timeframes or en_une_passe(tache):
             return [modele]
         return [dataclasses.replace(modele, nom=f"{nom} [{p.timeframe}]", tache=p) for p in tache.parties]
 

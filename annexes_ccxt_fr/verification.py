@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annexes_ccxt_fr import remise_en_ordre
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
@@ -48,7 +49,6 @@ from module_ccxt_fr_v2 import (
     Lot,
     OptionsExecution,
     PasLeNotre,
-    Pauses,
     Sortie,
     SortieIllisible,
     Suivi,

@@ -18,8 +18,10 @@ import pytest
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import archives, verification
+from annexes_ccxt_fr.depot import Ecarte, ouvrir_depot
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
+from bourse_locale.pannes import NATURES_ARCHIVE
 from bourse_locale.serveur import Appel
 from module_ccxt_fr_v2 import JOUR_MS, MINUTE_MS, Timeframe, lire_instant
 
@@ -390,8 +392,8 @@ def test_la_liste_se_lit_page_par_page(depot: Bourse) -> None:
 
     async def lister() -> Any:
         reglages = module.Reglages("binance", config_ccxt=options(depot)["config_ccxt"])
-        async with module.connecter(reglages) as connexion:
-            depot_lu = archives.ouvrir_depot(connexion, exige=True)
+        async with module.Connexion(reglages) as connexion:
+            depot_lu = ouvrir_depot(connexion, exige=True)
             assert depot_lu is not None
             return await depot_lu.lister(prefixe)
 
@@ -486,9 +488,11 @@ def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
             lecture = module.Historique(
                 connexion, serie, module.plage_de(tache), module.Fiche(serie.cle), asyncio.Semaphore(8), 8
             )
-            ici = archives.ouvrir_depot(connexion, exige=True)
+            ici = ouvrir_depot(connexion, exige=True)
             assert ici is not None
-            source = archives.SourceArchives(lecture, ici, "auto")
+            fichiers = archives.fichiers_de(ici, connexion, serie, "ohlcv")
+            assert fichiers is not None
+            source = archives.SourceArchives(lecture, fichiers, "auto")
             return await source.devis(await source.preparer())
 
     api, fichiers = asyncio.run(estimer())
@@ -692,7 +696,7 @@ def test_auto_ne_prend_pas_un_jour_de_trades_pour_une_heure(rare: Bourse) -> Non
     assert servis(rare) == ["BTCUSDT-aggTrades-2024-01-10"]
 
 
-@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court"])
+@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court", "arch_faux"])
 def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str) -> None:
     demande = {"date_debut": "2024-01-09T23:00Z", "date_fin": "2024-01-11T01:00Z"}
     attendus = lire_les_trades(depot, "api", **demande)
@@ -709,7 +713,9 @@ def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str)
     [
         ("BTC/USDT", None, 0),
         ("BTC/USDT", "arch_trou", 1),
+        ("BTC/USDT", "arch_faux", 1),
         ("BTC/USDT:USDT", "arch_trou", 1),
+        ("BTC/USD:BTC", "arch_faux", 1),
         ("BTC/USD:BTC", "arch_trou", 1),
     ],
 )
@@ -839,8 +845,10 @@ def test_le_funding_est_celui_de_l_api_sans_prix_de_marque(depot: Bourse, symbol
         "symbole": symbole, "donnee": "funding", "date_debut": "2023-12-28T03:00Z", "date_fin": "2024-02-03",
     }  # fmt: skip
     attendus = lire_les_releves(depot, "api", **demande)
+    par_api = depot.compter("fundingRate")
     table = lire_les_releves(depot, **demande)
 
+    assert depot.compter("fundingRate") - depot.compter("/archives") <= par_api  # lue une fois, et non à chaque manque
     assert len(servis(depot, "monthly/fundingRate")) == 2
     assert table.drop_columns("mark_price").equals(attendus.drop_columns("mark_price"))
     des_fichiers = [t < lire_instant("2024-02-01", 0) for t in module.instants_de(table)]
@@ -852,7 +860,7 @@ def test_le_funding_est_celui_de_l_api_sans_prix_de_marque(depot: Bourse, symbol
     assert [s["source"] for s in fiche(table)["sources"]] == ["archives"] * len(fiche(table)["sources"]) != []
 
 
-@pytest.mark.parametrize("nature", ["arch_trou", "arch_court", "arch_desordre", "arch_doublons"])
+@pytest.mark.parametrize("nature", ["arch_trou", "arch_court", "arch_desordre", "arch_doublons", "arch_faux"])
 def test_un_funding_mauvais_est_relu_a_l_api(depot: Bourse, nature: str) -> None:
     demande = {"symbole": "BTC/USDT:USDT", "donnee": "funding", "date_debut": "2024-01-12", "date_fin": "2024-01-22"}
     attendus = lire_les_releves(depot, "api", **demande)
@@ -1071,7 +1079,7 @@ def test_un_en_tete_n_est_qu_en_tete(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if not rang:
             assert sum(lot.num_rows for lot in archives.lire_trades(fichier)) == 40
             return
-        with pytest.raises(archives.Ecarte):
+        with pytest.raises(Ecarte):
             list(archives.lire_trades(fichier))
 
 
@@ -1079,7 +1087,7 @@ def test_une_ligne_sans_fin_n_emplit_pas_la_memoire(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(archives, "BLOC_CSV", 1000)
     with (
         zip_de_trades(tmp_path / "t.zip", "1" * 10_000_000).open("rb") as fichier,
-        pytest.raises(archives.Ecarte, match="une ligne n'y finit pas"),
+        pytest.raises(Ecarte, match="une ligne n'y finit pas"),
     ):
         list(archives.lire_trades(fichier))
 
@@ -1098,3 +1106,27 @@ def test_auto_compare_des_couts_de_trades(depot: Bourse) -> None:
         depot.requetes.clear()
         lire_les_trades(depot, "auto", date_debut="2024-01-10T12:00Z", date_fin=fin)
         assert servis(depot) == attendus
+
+
+@pytest.mark.parametrize(
+    "cle",
+    [
+        "spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01-10",
+        "spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-01-10",
+        "futures/cm/monthly/fundingRate/BTCUSD_PERP/BTCUSD_PERP-fundingRate-2024-01",
+        "futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2024-01-10",
+    ],
+)
+def test_chaque_defaut_en_est_un_pour_chaque_genre(cle: str) -> None:
+    """L'exchange embarqué sert un fichier abîmé, jamais une erreur à lui : elle ne vaudrait pas le défaut."""
+    bourse = Bourse(("binance",), Marche(taux_vide=0.9), maintenant_ms=MAINTENANT)
+    protocole: Any = bourse.protocoles["binance"]
+    fichier = protocole.archives._trouver(f"data/{cle}.zip")
+    intact = protocole.archives.texte(fichier)
+    changes = set()
+    for nature in NATURES_ARCHIVE:
+        bourse.pannes.vider()
+        bourse.pannes.ajouter(Panne(nature))
+        changes |= {nature} if protocole.archives.texte(fichier) != intact else set()
+
+    assert changes >= {"arch_trou", "arch_court", "arch_doublons", "arch_desordre", "arch_faux", "arch_hors_grille"}

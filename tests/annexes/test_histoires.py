@@ -242,6 +242,7 @@ TIERS: dict[str, type[Simulateur]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("a_l_heure_dite")
 @pytest.mark.parametrize("nom", TIERS)
 def test_chez_un_tiers(tmp_path: Path, nom: str) -> None:
     """Sa vraie classe ccxt, son propre curseur : tous les trades, dans l'ordre, et rien de plus en relançant."""
@@ -296,6 +297,7 @@ class BitgetALaPage(Simulateur):
         return {"code": "00000", "data": []}
 
 
+@pytest.mark.usefixtures("a_l_heure_dite")
 def test_des_pages_numerotees(tmp_path: Path) -> None:
     """Bitget ne lit ni début ni fin : ses pages se remontent, une plus courte enjambe chaque bord."""
     fin = maintenant_ms() // HEURE * HEURE - 10 * JOUR

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from bourses_tierces import RefusError, maintenant_ms
+from bourses_tierces import RefusError
 from bourses_tierces_table import PROTOCOLES, Tierce
 from collecte_tierce import lancer
 from ligne_de_commande import commande
+from temps_simule import HEURE_DES_ESSAIS
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from bourse_locale.marche import Bougie, Pas
 
 MINUTE, JOUR = 60_000, 86_400_000
-MAINTENANT = maintenant_ms() // MINUTE * MINUTE
+MAINTENANT = HEURE_DES_ESSAIS // MINUTE * MINUTE
+pytestmark = pytest.mark.usefixtures("a_l_heure_dite")
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def jouer(
     async def derouler() -> T:
         config = module.fondre_dicts(bourse.config_ccxt(exchange), reglages.pop("config_ccxt", {}))
         config |= {"enableRateLimit": False, "timeout_on_exit": 0}
-        async with module.connecter(module.Reglages(exchange, config_ccxt=config, **reglages)) as connexion:
+        async with module.Connexion(module.Reglages(exchange, config_ccxt=config, **reglages)) as connexion:
             connexion.essais.dormir = ne_pas_attendre
             connexion.essais.frein = module.Frein(ne_pas_attendre, iter(range(10**9)).__next__)
             return await scenario(connexion)
@@ -282,7 +282,7 @@ def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None
     illisibles: list[str] = []
 
     async def interroger(nom: str) -> None:
-        async with module.connecter(module.Reglages(nom)) as connexion:
+        async with module.Connexion(module.Reglages(nom)) as connexion:
             offerts = connexion.api.timeframes or {"1m": "1m"}
             try:
                 connexion.controler_bougies(next(iter(offerts)), "last")
@@ -901,7 +901,7 @@ def test_une_erreur_de_reseau_dit_sa_cause_et_l_hote(
 
 async def demander_l_heure(reglages: module.Reglages) -> None:
     """Une requête, une seule."""
-    async with module.connecter(reglages) as connexion:
+    async with module.Connexion(reglages) as connexion:
         await connexion.appeler("Heure", "fetch_time")
 
 

@@ -28,6 +28,7 @@ from sorties_modeles import BTC, ETH, cles, creer, fiche, lot, lot_de
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Panne
 
 if TYPE_CHECKING:
@@ -268,13 +269,13 @@ def test_une_longue_pause_dit_ou_elle_est_gardee(
     bourse.pannes.ajouter(Panne("http", "klines", code=418, corps=corps))
     sortie, gardee = tmp_path / "a.csv", tmp_path / ".pauses-ccxt.json"
     assert telecharger(bourse, sortie, UNE_HEURE) == 1
-    assert m.Pauses(tmp_path).lire()["binance"] - m.maintenant_ms() <= (m.PAUSE_MAX_S + 60) * 1000
+    assert Pauses(tmp_path).lire()["binance"] - m.maintenant_ms() <= (m.PAUSE_MAX_S + 60) * 1000
     assert telecharger(bourse, sortie, UNE_HEURE) == 1
     dites = capsys.readouterr().err
     assert dites.count(str(gardee)) == 2
     assert "9999" not in dites.splitlines()[-1]
     gardee.write_text(json.dumps({"binance": m.maintenant_ms() + 100 * 86_400_000}))
-    assert m.Pauses(tmp_path).lire() == {}  # d'avant le plafond
+    assert Pauses(tmp_path).lire() == {}  # d'avant le plafond
 
 
 # --- Bibliothèque

@@ -13,6 +13,7 @@ from attente import attendre_ici
 from au_pas import au_pas
 from ligne_de_commande import HEURE_BOURSE
 from marche_simule import marche_commun
+from temps_simule import derouler
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -190,7 +191,7 @@ async def chacun(essai: Callable[..., Awaitable[None]], cas: Sequence[tuple[Any,
 
 
 def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Exécute un test asynchrone : il ne doit laisser aucune tâche, ni faire se plaindre la boucle."""
+    """Exécute un test asynchrone, au temps simulé : ni tâche laissée, ni plainte de la boucle."""
     plaintes: list[str] = []
 
     async def surveille() -> Any:
@@ -202,7 +203,7 @@ def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:
         assert [str(t) for t in restes] == [], "des tâches sont restées"
         return rendu
 
-    rendu = asyncio.run(surveille())
+    rendu = derouler(surveille())
     assert plaintes == []
     return rendu
 
