@@ -401,7 +401,7 @@ def principal() -> None:
                 print(" | ".join(mesuree), flush=True)
                 lignes.append(mesuree)
     texte = "\n".join(f"| {' | '.join(cases)} |" for cases in [COLONNES, ["---"] * len(COLONNES), *lignes])
-    entete = (
+    entete = "Forme courte : les tailles sont bien plus petites que ne le disent les lignes.\n" * options.court + (
         f"« Avant » : le commit {options.avant}. Chaque mesure : le meilleur de plusieurs processus neufs, alternés.\n"
         f"Charge à la fin : {os.getloadavg()[2]:.1f} en moyenne de quinze minutes ; le banc a duré "
         f"{(time.perf_counter() - depart_s) / 60:.0f} minutes.\n\n"

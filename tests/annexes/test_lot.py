@@ -36,6 +36,7 @@ import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
 from annexes_ccxt_fr import lot as annexe_lot
 from annexes_ccxt_fr import metriques as annexe_metriques
+from annexes_ccxt_fr import plan as annexe_plan
 from annexes_ccxt_fr.parc import Parc
 from bourse_locale import Bourse, Panne
 
@@ -207,14 +208,13 @@ def test_les_cles_viennent_du_env_voisin_du_yaml(lot: Lot, monkeypatch: pytest.M
     (lot.dossier / ".env").write_text("API_KEY=du-lot\nSYMBOLE=BTC/USDT\n")
     Path(".env").write_text("API_KEY=du-dossier-courant\n")
     vus: list[module.Reglages] = []
-    vraie = module.Connexion
+    ouvrir = module.Connexion.__init__
 
-    def noter(reglages: module.Reglages, *reste: Any) -> module.Connexion:
+    def noter(connexion: module.Connexion, reglages: module.Reglages, *reste: Any) -> None:
         vus.append(reglages)
-        return vraie(reglages, *reste)
+        ouvrir(connexion, reglages, *reste)
 
-    for lieu in (module, annexe_lot):
-        monkeypatch.setattr(lieu, "Connexion", noter)
+    monkeypatch.setattr(module.Connexion, "__init__", noter)
     lot.ecrire({**BTC, "symbole": "${SYMBOLE}"})
     assert lot.lancer().code == 0
     assert {reglages.identifiants["apiKey"] for reglages in vus} == {"du-lot"}
@@ -592,7 +592,7 @@ def test_les_flux_sans_fin_viennent_apres_ensemble(
     """Les tâches finies dans leur ordre, puis les flux sans fin tous ensemble ; c'est dit au départ."""
     flux = Flux()
     monkeypatch.setattr(annexe_lot, "executer_async", flux)
-    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"))
+    plan = annexe_plan.ouvrir_plan(lot_de_flux("BTC/USDT"))
     bilan = annexe_lot.BilanLot.vierge(plan)
 
     async def puis_signal() -> None:
@@ -624,10 +624,10 @@ def test_un_plafond_rend_l_ordre_du_fichier(monkeypatch: pytest.MonkeyPatch) -> 
 def test_hors_ligne_plafonne_les_flux(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dix secondes chacun, sauf plafond donné ; l'exchange embarqué est le seul joint."""
     monkeypatch.setattr(annexe_lot, "executer_async", Flux())
-    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True)
+    plan = annexe_plan.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True)
     assert [p.tache.duree for p in plan.taches] == [None, 10.0, 0.02, 10.0]
     assert all(p.tache.hors_ligne for p in plan.taches)
-    plan = annexe_lot.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True, duree_max=3)
+    plan = annexe_plan.ouvrir_plan(lot_de_flux("BTC/USDT"), hors_ligne=True, duree_max=3)
     assert [p.tache.duree for p in plan.taches] == [None, 3, 0.02, 3]
 
 

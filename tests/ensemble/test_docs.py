@@ -14,6 +14,7 @@ from tableau_options import table_options
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def test_chaque_yaml_se_valide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert vus
     for bloc in vus:
         (tmp_path / "lot.yaml").write_text(bloc.texte, encoding="utf-8")
-        assert annexe_lot.ouvrir_plan(tmp_path / "lot.yaml").taches
+        assert annexe_plan.ouvrir_plan(tmp_path / "lot.yaml").taches
 
 
 def test_chaque_python_s_execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

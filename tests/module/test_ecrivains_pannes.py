@@ -652,7 +652,7 @@ def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
     tampon = pa.BufferOutputStream()
     with pa.ipc.new_stream(tampon, m.OHLCV.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
         for unique in lots:
-            note = m.SortieFichier._note(fiche(), unique.couverts, unique.trous, fichier=False)
+            note = m.note_du_lot(fiche(), unique, fichier=False)
             (page,) = unique.lignes.combine_chunks().to_batches()
             flux.write_batch(page, custom_metadata={"lot": json.dumps(note)})
     octets = tampon.getvalue().to_pybytes()[:-8]
