@@ -18,11 +18,7 @@ import asyncio
 import collections
 import contextlib
 import functools
-import itertools
 import math
-import zipfile
-import zlib
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -30,7 +26,22 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from annexes_ccxt_fr.depot import CONNEXIONS, Ecarte, Silence
-from annexes_ccxt_fr.histoires import BougiesDesTrades, Histoire, Releve
+from annexes_ccxt_fr.fichiers_publics import (
+    METRICS_MS,
+    NATURES_EXAMEN,
+    VIDE,
+    Examen,
+    Feuille,
+    Valeurs,
+    lire_bougies,
+    lire_funding,
+    lire_metrics,
+    lire_trades,
+    produits,
+    quotients,
+)
+from annexes_ccxt_fr.histoires import BougiesDesTrades, Histoire
+from annexes_ccxt_fr.voies import Releve
 from module_ccxt_fr_v2 import (
     ARCHIVES,
     AUTO,
@@ -44,7 +55,6 @@ from module_ccxt_fr_v2 import (
     OHLCV,
     OPEN_INTEREST,
     TRADES,
-    VALEURS_OHLCV,
     ErreurTemporaire,
     Fiche,
     Historique,
@@ -54,7 +64,6 @@ from module_ccxt_fr_v2 import (
     Question,
     Timeframe,
     Trou,
-    cribler_table,
     croiser,
     duree_lisible,
     en_iso,
@@ -78,8 +87,6 @@ if TYPE_CHECKING:
     from module_ccxt_fr_v2 import Connexion, Serie, Source, Tache
 
 AVANCE = 3  # fichiers lus d'avance
-CSV_MAX = 256 << 20  # ce qu'un fichier de bougies peut peser, décompressé
-MICROSECONDES = 10**14  # un instant plus grand n'est pas en ms
 DEBIT_SUPPOSE = 4e6  # octets par seconde d'un hôte, pour une estimation
 
 OCTETS_ZIP = 45  # par bougie, compressée : dans un zip de l'exchange embarqué, et à peu près en JSON
@@ -255,24 +262,38 @@ class Fichiers:
                 ouverts.enter_context(fichier)
                 lu = await asyncio.to_thread(lire, fichier, periode)
             except Ecarte as refus:
-                self.compteurs["fichiers_ecartes"] += 1
+                self.compteurs["fichier écarté"] += 1
                 journal.warning("Archives : %s écarté : %s.", cle, refus)
                 return None
             except ErreurTemporaire as erreur:
-                self.compteurs["fichiers_manques"] += 1
+                self.compteurs["fichier manqué"] += 1
                 self.manques.add(periode)
                 if not isinstance(erreur, Silence):
                     journal.warning("Archives : %s manqué. %s", cle, erreur)
                 return None
             if garder:
                 ouverts.pop_all()
-        self.compteurs["fichiers"] += 1
+        self.compteurs["fichier"] += 1
         return lu
 
     def _dire_absent(self, cle: str, *, en_retard: bool) -> None:
-        self.compteurs["fichiers_absents"] += 1
+        self.compteurs["fichier absent"] += 1
         niveau, quoi = (journal.debug, "n'est pas encore paru") if en_retard else (journal.info, "n'existe pas")
         niveau("Archives : %s %s.", cle, quoi)
+
+    def conclure(self, serie: Serie) -> None:
+        """Dit ce qui en a été tiré."""
+        vus = self.compteurs
+        sans_effet = ("fichier absent", "fichier écarté", "fichier manqué")
+        autres = [nombre_de(vus[nom], nom) for nom in sans_effet if vus[nom]]
+        autres += [f"{nombre_de(vus['jour'], 'jour')} à l'API"] if vus["jour"] else []
+        if vus:
+            journal.info(
+                "%s : %s de %s (%s)%s.", serie.cle, nombre_de(vus["ligne"], "ligne"),
+                nombre_de(vus["fichier"], "fichier"), taille_lisible(self.depot.octets),
+                " ; " * bool(autres) + ", ".join(autres),
+            )  # fmt: skip
+        vus.clear()
 
 
 async def dans_l_ordre(
@@ -290,66 +311,6 @@ async def dans_l_ordre(
         for tache in en_vol:
             tache.cancel()
         await asyncio.gather(*en_vol, return_exceptions=True)
-
-
-# --- Lire un fichier de bougies ---
-
-
-def _membre(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    membres = [m for m in archive.infolist() if not m.is_dir()]
-    if len(membres) != 1:
-        raise Ecarte(f"il tient {len(membres)} fichiers, pas un")
-    return membres[0]
-
-
-def _texte_de(fichier: IO[bytes]) -> bytes:
-    """Le CSV d'un zip, en entier, sans son en-tête. Lève Ecarte."""
-    try:
-        with zipfile.ZipFile(fichier) as archive:
-            membre = _membre(archive)
-            if membre.file_size > CSV_MAX:
-                raise Ecarte(f"il pèse {taille_lisible(membre.file_size)} décompressé")
-            return _sans_entete(archive.read(membre))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
-        raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
-
-
-def lire_bougies(fichier: IO[bytes], timeframe: Timeframe, prix: str, colonne_volume: int) -> pa.Table:
-    """Les bougies d'un zip, telles que ccxt les rendrait : timestamp (ms) puis VALEURS_OHLCV. Lève Ecarte."""
-    texte = _texte_de(fichier)
-    voulues = ["f0", *(f"f{rang}" for rang in (1, 2, 3, 4, colonne_volume))]
-    natures = dict(zip(voulues, (pa.int64(), *[pa.float64()] * 5), strict=True))
-    table = _lire_csv(texte, natures).rename_columns(["timestamp", *VALEURS_OHLCV])
-    table = table.set_column(0, "timestamp", en_ms(table["timestamp"]))
-    if prix != "last" and pc.any(pc.not_equal(table["volume"], 0.0)).as_py():
-        raise Ecarte(f"un volume n'est pas nul, au prix {prix}")
-    page = cribler_table(table, timeframe, prix)
-    if page.lignes is not table:
-        raise Ecarte("une ligne y est impossible, en double, en désordre ou hors de la grille")
-    return table
-
-
-def _sans_entete(texte: bytes) -> bytes:
-    """Un CSV sans son en-tête, qui est là ou non selon les années : son premier octet le dit."""
-    return texte if texte[:1].isdigit() else texte.partition(b"\n")[2]
-
-
-def _lire_csv(texte: bytes, natures: Mapping[str, pa.DataType]) -> pa.Table:
-    """Les colonnes f0, f1… d'un CSV sans en-tête. Lève Ecarte."""
-    if not texte or texte.isspace():
-        return pa.table({nom: pa.array([], nature) for nom, nature in natures.items()})
-    lecture = pyarrow.csv.ReadOptions(autogenerate_column_names=True, use_threads=False, block_size=8 << 20)
-    conversion = pyarrow.csv.ConvertOptions(column_types=natures, include_columns=list(natures))
-    texte += b"" if texte.endswith(b"\n") else b"\n"  # d'une seule ligne qui ne finit pas, Arrow dit « vide »
-    try:
-        return pyarrow.csv.read_csv(pa.BufferReader(texte), read_options=lecture, convert_options=conversion)
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as erreur:
-        raise Ecarte(f"son CSV ne se lit pas ({str(erreur).splitlines()[0]})") from erreur
-
-
-def en_ms(instants: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Des instants en ms, chacun selon sa grandeur : le comptant est en µs depuis 2025."""
-    return pc.if_else(pc.greater_equal(instants, MICROSECONDES), pc.divide(instants, 1000), instants)
 
 
 # --- Confronter à l'API ---
@@ -387,6 +348,11 @@ def fenetre_de_reference(historique: Historique) -> int:
     """Ce que couvre une page de jours de l'API."""
     place = historique.pages.capacite(JOUR) * JOUR_MS
     return min(place, FENETRE_INVERSE_MS) if genre_de(historique.serie.marche) == "inverse" else place
+
+
+def _pages_de_jours(historique: Historique, tranches: Sequence[Tranche]) -> int:
+    """Les pages de l'API à qui confronter ces fichiers."""
+    return math.ceil((tranches[-1].fin - tranches[0].debut) / fenetre_de_reference(historique)) if tranches else 0
 
 
 async def jours_de_l_api(historique: Historique, debut: int, fin: int) -> dict[int, Resume]:
@@ -444,6 +410,11 @@ class _Lecture:
             return reste_a_lire(self.demande, self._lue.fiche, ailleurs=True)
         return intervalles
 
+    def _tirer(self, lignes: pa.Table, couverts: list[Intervalle]) -> Lot:
+        """Un lot tiré d'un fichier."""
+        self._fichiers.compteurs["ligne"] += lignes.num_rows
+        return Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+
 
 class _ParTranches(_Lecture):
     """Une lecture dans l'ordre du temps, fichier après fichier. Une sous-classe dit comment lire les uns et l'API."""
@@ -483,9 +454,6 @@ class _ParTranches(_Lecture):
                 yield lot
 
 
-_DITS = ("lignes_archives", "fichiers")
-
-
 class SourceArchives(_ParTranches):
     """Une série de bougies ; `auto` prend les fichiers d'un intervalle, ou l'API seule."""
 
@@ -516,19 +484,17 @@ class SourceArchives(_ParTranches):
                     self._libre = False
                     self.demande = historique.demande  # sans début demandé, il la précise en lisant
                     yield lot
-        self._conclure()
+        self._fichiers.conclure(self._serie)
 
     def _de_l_api(self, debut: int, fin: int) -> AsyncGenerator[Lot]:
         return self._historique.lots_entre(debut, fin, self._sus, libre=self._libre)
 
     async def _des_fichiers(self, tranches: Sequence[Tranche]) -> AsyncGenerator[Lot]:
-        cle, lots = self._serie.cle, dans_l_ordre(self._lire_tranche, tranches)
-        async with contextlib.aclosing(lots) as lus:
+        async with contextlib.aclosing(dans_l_ordre(self._lire_tranche, tranches)) as lus:
             async for morceaux in lus:
                 for couvert, lignes in morceaux:
-                    yield Lot(cle, habiller(cle, lignes), [couvert], [], ARCHIVES)
+                    yield self._tirer(habiller(self._serie.cle, lignes), [couvert])
                     self._sus[:] = unir(self._sus, [couvert])
-                    self._fichiers.compteurs["lignes_archives"] += lignes.num_rows
 
     # --- le plan
 
@@ -566,9 +532,7 @@ class SourceArchives(_ParTranches):
             return reste
         supposees = [OCTETS_ZIP * self.timeframe.compter(*tranche.periode) for tranche in tranches]
         octets = round(sum(map(self._fichiers.taille, tranches, supposees)))
-        etendue = tranches[-1].fin - tranches[0].debut
-        avant = math.ceil(etendue / fenetre_de_reference(self._historique))
-        avant += any(tranche.cadence == "monthly" for tranche in tranches)
+        avant = _pages_de_jours(self._historique, tranches) + any(t.cadence == "monthly" for t in tranches)
         # La liste et les jours de l'API d'abord ; puis chaque somme de contrôle, puis son fichier.
         attente_s = self._fichiers.depot.attente_s * (avant + max(2.0, 2 * len(tranches) / CONNEXIONS))
         return _somme([Devis(2 * len(tranches) + avant, octets, attente_s + octets / DEBIT_SUPPOSE), reste])
@@ -587,8 +551,8 @@ class SourceArchives(_ParTranches):
         if tranche.cadence == "monthly" and self.timeframe.code not in _MENSUELS:
             jours = tranche.jours(self._connexion.heure_ms())
             self._a_relire |= {jour for jour in jours if jour.periode[0] in faux and not jour.est_entamee}
-        elif faux:
-            self._fichiers.compteurs["jours_a_l_api"] += len(faux)
+        elif tranche.cadence == "daily":
+            self._fichiers.compteurs["jour"] += len(faux)
         return [(sur, entre(lignes, *sur)) for sur in surs]
 
     def _lire_fichier(self, fichier: IO[bytes], periode: Intervalle) -> pa.Table:
@@ -636,9 +600,10 @@ class SourceArchives(_ParTranches):
         }
         presentes = plages(lignes["timestamp"].combine_chunks(), self.timeframe)
         surs = croiser(croiser(presentes, map(self._etendue, bons)), [tranche[2:]])
-        if prix == "last":
-            nulles = lignes.filter(pc.equal(lignes["volume"], 0.0))["timestamp"].combine_chunks()
-            surs = oter(surs, grouper(plages(nulles, self.timeframe), self.timeframe, self._serie.limite))
+        # Figées : rien ne s'y échange ; ou, d'un prix sans volume, rien n'y bouge, et la bougie 1d ne le verrait pas.
+        figees = pc.equal(lignes["volume"], 0.0) if prix == "last" else pc.equal(lignes["high"], lignes["low"])
+        suites = plages(lignes.filter(figees)["timestamp"].combine_chunks(), self.timeframe)
+        surs = oter(surs, grouper(suites, self.timeframe, self._serie.limite))
         if faux := dits - bons:
             cle = self._fichiers.rayon.cle(tranche.cadence, tranche.periode[0])
             premier = en_iso(min(faux))[:10]
@@ -646,16 +611,6 @@ class SourceArchives(_ParTranches):
                 "Archives : %s diffère de l'API (%s, le premier : %s).", cle, nombre_de(len(faux), "jour"), premier
             )
         return surs, faux
-
-    def _conclure(self) -> None:
-        vus = self._fichiers.compteurs
-        if vus:
-            autres = ", ".join(f"{nombre} {nom.replace('_', ' ')}" for nom, nombre in vus.items() if nom not in _DITS)
-            journal.info(
-                "%s : %s de %s (%s)%s.", self._serie.cle, nombre_de(vus["lignes_archives"], "ligne"),
-                nombre_de(vus["fichiers"], "fichier"), taille_lisible(self._fichiers.depot.octets),
-                autres and f" ; {autres}",
-            )  # fmt: skip
 
 
 def bride_de(connexion: Connexion, serie: Serie, page: str, requetes: int, limite: int) -> float:
@@ -682,113 +637,9 @@ def _somme(devis: Sequence[Devis]) -> Devis:
 
 # --- Les trades ---
 
-LIGNES_PAR_LOT = 50_000
-BLOC_CSV = 1 << 20  # de texte, lu d'un coup
 # D'un trade réuni : dans un zip de l'exchange, et dans une page de l'API, compressée.
 OCTETS_ZIP_TRADE, OCTETS_JSON_TRADE, TRADES_PAR_PAGE = 20, 30, 1000
-_COLONNES_TRADES = {"f0": "id", "f1": "price", "f2": "amount", "f5": "timestamp", "f6": "vendeur"}
-# Des textes : le coût que rend ccxt est leur produit exact, arrondi une fois ; celui des flottants diffère.
-_NATURES_TRADES = {"f0": pa.int64(), "f1": pa.string(), "f2": pa.string(), "f5": pa.int64(), "f6": pa.bool_()}
-_NATURES_EXAMEN = {"f0": pa.int64(), "f1": pa.float64(), "f2": pa.float64(), "f5": pa.int64()}
 ECART_DE_SOMME = 1e-10  # d'un jour de millions de quantités, additionnées dans leur ordre
-
-
-def lire_trades(fichier: IO[bytes], natures: Mapping[str, pa.DataType] = _NATURES_TRADES) -> Iterator[pa.Table]:
-    """Les trades réunis d'un zip, par lots : id, prix et quantité en texte, instant en ms, sens. Lève Ecarte.
-
-    Jamais en entier : un mois d'un grand marché est vingt millions de lignes.
-    """
-    noms = [_COLONNES_TRADES[colonne] for colonne in natures]
-    try:
-        with zipfile.ZipFile(fichier) as archive, archive.open(_membre(archive)) as flux:
-            blocs: list[pa.Table] = []  # petits, pour la mémoire ; réunis, pour ce que coûte chaque lot
-            for texte in _par_lignes_entieres(flux):
-                blocs.append(_lire_csv(texte, natures))
-                if sum(bloc.num_rows for bloc in blocs) >= LIGNES_PAR_LOT:
-                    yield _trades_lus(blocs, noms)
-                    blocs = []
-            if any(bloc.num_rows for bloc in blocs):
-                yield _trades_lus(blocs, noms)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as erreur:
-        raise Ecarte(f"son zip ne se lit pas ({erreur})") from erreur
-
-
-def _par_lignes_entieres(flux: IO[bytes]) -> Iterator[bytes]:
-    """Le texte d'un CSV, sans son en-tête, par blocs qui ne coupent aucune ligne.
-
-    Lu ici : laissé aux fils d'Arrow, chacun d'eux gardait sa part de mémoire.
-    """
-    reste = _sans_entete(flux.readline(BLOC_CSV))
-    while octets := flux.read(BLOC_CSV):
-        coupe = octets.rfind(b"\n") + 1
-        if coupe:
-            yield reste + octets[:coupe]
-            reste = b""
-        reste += octets[coupe:]
-        if len(reste) > BLOC_CSV:
-            raise Ecarte("une ligne n'y finit pas")
-    yield reste
-
-
-def _trades_lus(blocs: Sequence[pa.Table], noms: Sequence[str]) -> pa.Table:
-    """Des blocs d'un CSV en une table, les instants en ms. Lève Ecarte."""
-    table = pa.concat_tables(blocs).rename_columns(list(noms))
-    if any(colonne.null_count for colonne in table.columns):
-        raise Ecarte("il y manque une valeur")
-    return table.set_column(3, "timestamp", en_ms(table["timestamp"]))
-
-
-class Echanges(NamedTuple):
-    """Ce qui s'est échangé dans un jour."""
-
-    haut: float
-    bas: float
-    volume: float
-
-
-@dataclass
-class Examen:
-    """Une première lecture d'un fichier de trades : ce qui y manque, et ce qu'il échange chaque jour."""
-
-    periode: Intervalle
-    contrat: float | None = None  # ce que vaut un contrat inverse : il s'échange en monnaie de base à son prix
-    jours: dict[int, Echanges] = field(default_factory=dict)
-    rompus: set[int] = field(default_factory=set)  # jours où des ids ne se suivent pas
-    _dernier: tuple[int, int] | None = None  # id, instant
-
-    def voir(self, lot: pa.Table) -> None:
-        """Les lignes suivantes. Lève Ecarte si elles sont hors de la période, ou en désordre."""
-        if not lot.num_rows:
-            return
-        ids, instants = lot["id"].combine_chunks(), lot["timestamp"].combine_chunks()
-        bornes = pc.min_max(instants).as_py()
-        if bornes["min"] < self.periode[0] or bornes["max"] >= self.periode[1]:
-            raise Ecarte("il tient des lignes d'une autre période")
-        if self._dernier is not None:
-            ids = pa.concat_arrays([pa.array([self._dernier[0]]), ids])
-            instants = pa.concat_arrays([pa.array([self._dernier[1]]), instants])
-        ecarts = pc.subtract(ids[1:], ids[:-1])
-        if len(ids) > 1 and (
-            pc.min(ecarts).as_py() < 1 or pc.min(pc.subtract(instants[1:], instants[:-1])).as_py() < 0
-        ):
-            raise Ecarte("une ligne y est en double ou en désordre")
-        for rang in pc.indices_nonzero(pc.not_equal(ecarts, 1)).to_pylist():
-            self.rompus |= {JOUR.plancher(instants[rang].as_py()), JOUR.plancher(instants[rang + 1].as_py())}
-        self._dernier = ids[-1].as_py(), instants[-1].as_py()
-        jours = pc.multiply(pc.divide(lot["timestamp"], JOUR_MS), JOUR_MS)
-        prix, quantites = lot["price"], lot["amount"]
-        if not (pc.min(prix).as_py() > 0 and pc.min(quantites).as_py() > 0):
-            raise Ecarte("un prix ou une quantité n'y est pas positif")
-        if self.contrat is not None:
-            quantites = pc.divide(pc.multiply(quantites, self.contrat), prix)
-        echanges = pa.table({"jour": jours, "volume": quantites, "prix": prix})
-        parts = echanges.group_by("jour", use_threads=False).aggregate(
-            [("prix", "max"), ("prix", "min"), ("volume", "sum")]
-        )
-        for part in parts.to_pylist():
-            haut, bas, volume = part["prix_max"], part["prix_min"], part["volume_sum"]
-            vu = self.jours.get(part["jour"], Echanges(haut, bas, 0.0))
-            self.jours[part["jour"]] = Echanges(max(vu.haut, haut), min(vu.bas, bas), vu.volume + volume)
 
 
 class FichierDeTrades(NamedTuple):
@@ -810,8 +661,12 @@ class TradesDesArchives(_ParTranches):
         genre = genre_de(self._serie.marche)
         self._histoire, self._suivis = histoire, genre == "spot"
         self._contrat = float(self._serie.marche["contractSize"]) if genre == "inverse" else None
+        jours = self._connexion.ouvrir_serie(self._serie.cle.symbole, JOUR.code, "last", None)
+        self._jours = Historique(self._connexion, jours, Plage(), Fiche(jours.cle), asyncio.Semaphore(1), 1)
         self._reference: dict[int, Resume] = {}
         self._dernier = (-1, 0)  # l'id et l'instant de la dernière ligne rendue d'un fichier
+        self._bord = pa.scalar(0, TRADES.schema.field("timestamp").type)  # l'instant du dernier trade rendu
+        self._ids_du_bord = pa.array([], pa.string())  # de ceux de cet instant
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, et entre eux ceux de l'API pour ce qu'ils n'ont pas prouvé : dans l'ordre du temps."""
@@ -819,7 +674,22 @@ class TradesDesArchives(_ParTranches):
             await self._lire_la_reference(tranches)
             async with contextlib.aclosing(self._entre(*intervalle, tranches)) as lots:
                 async for lot in lots:
-                    yield lot
+                    yield self._sans_redite(lot)
+        self._fichiers.conclure(self._serie)
+
+    def _sans_redite(self, lot: Lot) -> Lot:
+        """Le lot, sans les trades que le précédent a rendus : au bord d'un fichier, l'API et lui ont les mêmes."""
+        if not lot.lignes.num_rows:
+            return lot
+        instants, ids = lot.lignes["timestamp"], lot.lignes["id"]
+        if instants[0] == self._bord:
+            redits = pc.and_(pc.equal(instants, self._bord), pc.is_in(ids, self._ids_du_bord))
+            lot = lot._replace(lignes=lot.lignes.filter(pc.invert(redits)))
+        if instants[-1] != self._bord:
+            self._bord, self._ids_du_bord = instants[-1], pa.array([], pa.string())
+        du_bord = ids.filter(pc.equal(instants, self._bord)).combine_chunks()
+        self._ids_du_bord = pa.concat_arrays([self._ids_du_bord, du_bord])
+        return lot
 
     def _de_l_api(self, debut: int, fin: int) -> AsyncGenerator[Lot]:
         return self._histoire.lots([(debut, fin)])
@@ -861,7 +731,7 @@ class TradesDesArchives(_ParTranches):
         reste = max(0, duree - sum(t.fin - t.debut for t in tranches))
         supposees = [OCTETS_ZIP_TRADE * par_ms * (t.periode[1] - t.periode[0]) for t in tranches]
         octets = round(sum(map(self._fichiers.taille, tranches, supposees)))
-        requetes = 2 * len(tranches) + len(cadences)
+        requetes = 2 * len(tranches) + len(cadences) + _pages_de_jours(self._jours, tranches)
         attente_s = self._fichiers.depot.attente_s * requetes / CONNEXIONS
         du_reste = self._devis_api(round(par_ms * reste), len(intervalles) if reste else 0)
         archives = _somme([Devis(requetes, octets, attente_s + octets / DEBIT_SUPPOSE), du_reste])
@@ -880,10 +750,8 @@ class TradesDesArchives(_ParTranches):
         """Ce que chaque jour a échangé, d'après l'API."""
         if not tranches:
             return
-        serie = self._connexion.ouvrir_serie(self._serie.cle.symbole, JOUR.code, "last", None)
-        lecture = Historique(self._connexion, serie, Plage(), Fiche(serie.cle), asyncio.Semaphore(1), 1)
         debut, fin = JOUR.plancher(tranches[0].debut), JOUR.plafond(tranches[-1].fin)
-        self._reference |= await jours_de_l_api(lecture, debut, fin)
+        self._reference |= await jours_de_l_api(self._jours, debut, fin)
 
     async def _des_fichiers(self, tranches: Sequence[Tranche]) -> AsyncGenerator[Lot]:
         """Les lots des fichiers, dans l'ordre ; le suivant se télécharge pendant qu'on lit."""
@@ -916,7 +784,7 @@ class TradesDesArchives(_ParTranches):
 
     def _examiner(self, fichier: IO[bytes], periode: Intervalle) -> tuple[IO[bytes], Examen]:
         examen = Examen(periode, self._contrat)
-        for lot in lire_trades(fichier, _NATURES_EXAMEN):
+        for lot in lire_trades(fichier, NATURES_EXAMEN):
             examen.voir(lot)
         return fichier, examen
 
@@ -969,7 +837,7 @@ class TradesDesArchives(_ParTranches):
                     if dernier is not None:
                         yield dernier
                     lignes = await asyncio.to_thread(self._habiller, siennes)
-                    dernier = Lot(self._serie.cle, lignes, couverts, [], ARCHIVES)
+                    dernier = self._tirer(lignes, couverts)
         if dernier is not None:  # d'un contrat, le volume de chaque jour a tout prouvé, jusqu'à sa fin
             reste = [] if self._suivis else oter(retenu.surs, [(0, jusqua)])
             yield dernier._replace(couverts=unir(dernier.couverts, reste))
@@ -988,64 +856,6 @@ class TradesDesArchives(_ParTranches):
         return pa.table(colonnes, schema=TRADES.schema)
 
 
-def produits(prix: pa.Array, quantites: pa.Array) -> pa.Array:
-    """Le produit exact de nombres en texte, arrondi une fois : deux entiers, divisés par une puissance de dix exacte.
-
-    Là où ils n'ont pas tous autant de décimales, ou pèsent trop pour un flottant, par les décimaux, trois fois plus
-    lents ; qu'Arrow ne convertit juste en flottants que par leur texte.
-    """
-    gauches, droites = _entiers(prix), _entiers(quantites)
-    if gauches is not None and droites is not None:
-        (gauche, a), (droite, b) = gauches, droites
-        if pc.max(gauche).as_py() * pc.max(droite).as_py() <= 2**53 and a + b <= 22:
-            return pc.divide(pc.multiply(gauche, droite).cast(pa.float64()), 10.0 ** (a + b))
-    exacts = pc.multiply(prix.cast(pa.decimal128(19, 8)), quantites.cast(pa.decimal128(18, 8)))
-    return exacts.cast(pa.string()).cast(pa.float64())
-
-
-DECIMALES_D_UN_INVERSE = 18  # de l'inverse d'un prix, tronqué : ce que ccxt en garde
-
-
-def quotients(prix: pa.Array, quantites: pa.Array, contrat: float) -> pa.Array:
-    """Le coût de contrats inverses, tel que ccxt le calcule : l'inverse du prix tronqué, le reste exact, arrondi."""
-    taille, decimales = _en_entier(repr(contrat))
-    inverses: dict[str, int] = {}
-    for texte in prix.unique().to_pylist():
-        entier, rang = _en_entier(texte)
-        inverses[texte] = taille * (10 ** (DECIMALES_D_UN_INVERSE + rang) // entier)
-    couts = []
-    for texte, quantite in zip(prix.to_pylist(), quantites.to_pylist(), strict=True):
-        nombre, rang = _en_entier(quantite)
-        couts.append(inverses[texte] * nombre / 10 ** (DECIMALES_D_UN_INVERSE + decimales + rang))
-    return pa.array(couts, pa.float64())
-
-
-def _en_entier(texte: str) -> tuple[int, int]:
-    """Un nombre en texte : ses chiffres, et combien sont des décimales."""
-    entier, _, decimales = texte.partition(".")
-    return int(entier + decimales), len(decimales)
-
-
-def _entiers(textes: pa.Array) -> tuple[pa.Array, int] | None:
-    """Des nombres en texte, en entiers, et leurs décimales, sans les zéros de fin communs ; None s'ils diffèrent."""
-    if not len(textes):
-        return None
-    points = pc.find_substring(textes, ".")
-    decimales = pc.min_max(pc.subtract(pc.subtract(pc.binary_length(textes), points), 1)).as_py()
-    if pc.min(points).as_py() < 0 or decimales["min"] != decimales["max"]:
-        return None
-    try:
-        entiers, reste = pc.replace_substring(textes, ".", "").cast(pa.int64()), decimales["max"]
-    except pa.ArrowInvalid:
-        return None  # trop long, ou en notation scientifique
-    for zeros in (8, 4, 2, 1):
-        if zeros <= reste:
-            courts = pc.divide(entiers, 10**zeros)
-            if pc.all(pc.equal(pc.multiply(courts, 10**zeros), entiers)).as_py():
-                entiers, reste = courts, reste - zeros
-    return entiers, reste
-
-
 def _dans(instants: pa.ChunkedArray, intervalles: Sequence[Intervalle]) -> pa.ChunkedArray:
     """Masque des instants qui sont dans l'un de ces intervalles."""
     masque = pc.less(instants, 0)
@@ -1055,88 +865,6 @@ def _dans(instants: pa.ChunkedArray, intervalles: Sequence[Intervalle]) -> pa.Ch
 
 
 # --- Les relevés : funding, intérêt ouvert ---
-
-JEU_MS = MINUTE_MS  # un règlement est daté de quelques millisecondes après son heure
-METRICS_MS = 5 * MINUTE_MS
-Valeurs = tuple[float | None, ...]
-
-
-class Feuille(NamedTuple):
-    """Ce que tient un fichier de relevés : ses lignes, ce qu'elles prouvent, les instants d'une valeur fausse."""
-
-    lignes: dict[int, Valeurs]
-    prouves: list[Intervalle]
-    faux: list[int]
-
-
-VIDE = Feuille({}, [], [])
-
-
-def _sans_doublons(lignes: Iterable[tuple[int, Valeurs]]) -> tuple[dict[int, Valeurs], list[int]]:
-    """Les lignes, une fois chacune, et les instants qui en ont deux différentes ; Ecarte si elles sont en désordre.
-
-    De 2020-09 à 2021-05, les metrics ont chaque ligne deux fois.
-    """
-    vues: dict[int, Valeurs] = {}
-    doubles: set[int] = set()
-    dernier = -1
-    for instant, valeurs in lignes:
-        if instant in vues:
-            doubles |= {instant} if vues[instant] != valeurs else set()
-            continue
-        if instant < dernier:
-            raise Ecarte("une ligne y est en désordre")
-        vues[instant], dernier = valeurs, instant
-    return {instant: valeurs for instant, valeurs in vues.items() if instant not in doubles}, sorted(doubles)
-
-
-def lire_funding(fichier: IO[bytes], periode: Intervalle) -> Feuille:
-    """Les règlements d'un mois, sans prix de marque. Lève Ecarte.
-
-    Entre deux règlements, rien ne manque si leur écart est l'intervalle que l'un et l'autre disent ; là où l'intervalle
-    change, le fichier ne dit pas duquel des deux il est.
-    """
-    natures = {"f0": pa.int64(), "f1": pa.float64(), "f2": pa.float64()}
-    table = _lire_csv(_texte_de(fichier), natures)
-    if any(colonne.null_count for colonne in table.columns):
-        raise Ecarte("il y manque une valeur")
-    instants, heures, taux = (colonne.to_pylist() for colonne in table.columns)
-    lues, doubles = _sans_doublons(zip(instants, zip(heures, taux, strict=True), strict=True))
-    if doubles:
-        raise Ecarte("deux taux y ont le même instant")
-    debut, fin = periode
-    if lues and not debut <= min(lues) <= max(lues) < fin:
-        raise Ecarte("il tient des lignes d'une autre période")
-    pas = {instant: round((valeurs[0] or 0.0) * HEURE_MS) for instant, valeurs in lues.items()}
-    prouves = [(instant, instant + 1) for instant in lues]
-    for avant, apres in itertools.pairwise(lues):
-        if pas[avant] == pas[apres] and abs(apres - avant - pas[avant]) <= JEU_MS:
-            prouves.append((avant, apres))
-    if lues and min(lues) - debut <= JEU_MS:
-        prouves.append((debut, min(lues)))
-    if lues and abs(max(lues) + pas[max(lues)] - fin) <= JEU_MS:
-        prouves.append((max(lues), fin))
-    return Feuille({instant: (valeurs[1], None) for instant, valeurs in lues.items()}, unir(prouves), [])
-
-
-def lire_metrics(fichier: IO[bytes], periode: Intervalle, symbole: str) -> Feuille:
-    """L'intérêt ouvert d'un jour, de cinq en cinq minutes : quantité, valeur. Lève Ecarte.
-
-    Selon l'année, un fichier va de 00:00 à 23:55 ou de 00:05 à 00:00 le lendemain. Un intérêt nul, ou absent, n'est pas
-    une valeur.
-    """
-    natures = {"f0": pa.timestamp("ms"), "f1": pa.string(), "f2": pa.float64(), "f3": pa.float64()}
-    table = _lire_csv(_texte_de(fichier), natures)
-    if table["f0"].null_count or set(table["f1"].to_pylist()) - {symbole}:
-        raise Ecarte("une ligne y est sans instant, ou d'un autre symbole")
-    instants, quantites, sommes = (
-        colonne.to_pylist() for colonne in (table["f0"].cast(pa.int64()), table["f2"], table["f3"])
-    )
-    lues, doubles = _sans_doublons(zip(instants, zip(quantites, sommes, strict=True), strict=True))
-    if any(not periode[0] <= instant <= periode[1] for instant in lues):
-        raise Ecarte("il tient des lignes d'une autre période")
-    bonnes = {instant: v for instant, v in lues.items() if all(x is not None and 0 < x < math.inf for x in v)}
-    return Feuille(bonnes, [], sorted({*doubles, *lues} - set(bonnes)))
 
 
 class _RelevesDesArchives(_Lecture):
@@ -1175,7 +903,7 @@ class _RelevesDesArchives(_Lecture):
     def _lot_de(self, lignes: Mapping[int, Valeurs], couverts: list[Intervalle]) -> Lot:
         cle = self._serie.cle
         releves = [Releve(instant, str(instant), valeurs) for instant, valeurs in sorted(lignes.items())]
-        return Lot(cle, self._histoire.tabler(cle, releves), couverts, [], ARCHIVES)
+        return self._tirer(self._histoire.tabler(cle, releves), couverts)
 
     def _reste_de_l_api(self, reste: Sequence[Intervalle]) -> Iterator[Lot]:
         """Ses lots, là où aucun fichier n'a valu."""
@@ -1207,6 +935,7 @@ class FundingDesArchives(_RelevesDesArchives):
                     reste = oter(reste, couverts)
         for lot in self._reste_de_l_api(reste):
             yield lot
+        self._fichiers.conclure(self._serie)
 
 
 class InteretDesArchives(_RelevesDesArchives):
@@ -1249,6 +978,7 @@ class InteretDesArchives(_RelevesDesArchives):
             yield Lot(self._serie.cle, vide, [], [Trou(*perdu, HORS_FENETRE_API) for perdu in perdus])
         for lot in self._reste_de_l_api(oter(reste, perdus)):
             yield lot
+        self._fichiers.conclure(self._serie)
 
     async def _bord(self, intervalles: Sequence[Intervalle]) -> int:
         """L'instant d'avant lequel l'API ne sert plus rien ; 0 si elle sert tout ce qui est demandé."""

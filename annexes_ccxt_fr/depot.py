@@ -94,7 +94,9 @@ def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
         return DepotHttp(connexion, Hote(base.rstrip("/"), base.rstrip("/")))
     dossier = Path(urllib.request.url2pathname(adresse.path) if adresse.scheme == "file" else base)
     if not dossier.is_dir():
-        raise ErreurDemande(f"urls.archives : « {dossier} » n'est pas un dossier", "Corrigez --config-ccxt.")
+        raise ErreurDemande(
+            f"urls.archives : « {base} » n'est ni une adresse http(s) ni un dossier", "Corrigez --config-ccxt."
+        )
     return Miroir(connexion, dossier)
 
 
