@@ -3,7 +3,8 @@
 - `verification` : contrôler une sortie, la réparer ;
 - `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
-- `lot` : un fichier YAML de tâches, son plan, son exécution ;
+- `plan` : un fichier YAML de tâches, lu et contrôlé ;
+- `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
@@ -21,6 +22,8 @@
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `origines` : séparer le réel de ce qui ne l'est pas ;
+- `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
