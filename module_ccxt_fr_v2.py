@@ -11943,21 +11943,15 @@ class ExecutionFlux(Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
-def compte_a_rebours(duree_s: float | None) -> Callable[[], float]:
-    """De quoi savoir combien de secondes restent de cette durée, qui commence ; None : elle n'a pas de fin."""
-    horloge = asyncio.get_running_loop().time
-    echeance = math.inf if duree_s is None else horloge() + duree_s
-    return lambda: echeance - horloge()
-
-
 async def suivre_flux(
     flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
 ) -> AsyncGenerator[list[Lot]]:
     """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
-    reste_s = compte_a_rebours(duree_s)
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
     try:
         flux.demarrer()
-        while flux.vivant and (reste := reste_s()) > 0:
+        while flux.vivant and (reste := echeance - horloge()) > 0:
             yield await flux.suivants(min(reste, attente()))
         yield await flux.conclure()
     finally:

@@ -601,6 +601,10 @@ class Bourse:
         self.avancer(fin_ms - debut_ms)
         return fin_ms - debut_ms
 
+    def plus_tard(self, duree_s: float, agir: Callable[[], object]) -> None:
+        """Exécute dans la boucle du serveur, après cette durée ; le serveur est ouvert."""
+        self._sur_le_service(lambda: asyncio.get_running_loop().call_later(duree_s, agir))
+
     def _reveiller(self) -> None:
         for session in self.sessions:
             session.reveiller()
@@ -616,14 +620,6 @@ class Bourse:
             return agir()
 
         return asyncio.run_coroutine_threadsafe(differe(), self._service).result()
-
-    async def faire_un_tour(self) -> None:
-        """Attend que la boucle du serveur ait fait un tour, d'où qu'on l'appelle : ce qu'elle devait est fait."""
-        tour = asyncio.sleep(0)
-        if self._service in (None, boucle_courante()):
-            await tour
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(tour, self._service))
 
     # Vie du serveur
 
