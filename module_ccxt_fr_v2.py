@@ -11507,6 +11507,7 @@ async def executer_async(
     """
     bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
+    parties = annexe("parties", "--timeframes") if tache.timeframes else None
     depart_s = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
         with compter(connexion, bilan, depart_s):
@@ -11514,8 +11515,8 @@ async def executer_async(
                 # 60 ms de CPU, pendant que l'exchange répond
                 taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            if tache.timeframes:
-                await annexe("parties", "--timeframes").executer_parties(connexion, tache, bilan, suivi, contexte)
+            if parties is not None:
+                await parties.executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
                 await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()

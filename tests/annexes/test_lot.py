@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attente import attendre, moins_de
+from attente import PLAFOND_S, attendre, moins_de
 from lots_yaml import (
     DEBUT,
     HEURE,
@@ -74,15 +74,16 @@ def test_un_lot_rend_l_oracle_et_le_dit(lot: Lot) -> None:
     assert lot.lignes("okx.sqlite") == lot.attendues(exchange="okx") + lot.attendues("ETH/USDT", "okx")
     assert lot.fichiers() == ["donnees/btc.parquet", "donnees/eth.csv", "donnees/eth.csv.fiche.json", "okx.sqlite"]
     intervalle = "2024-03-05T10:00Z/2024-03-05T11:00Z"
-    assert re.sub(r"\d+,\d s", "0,0 s", fin.out).splitlines() == [
-        "tâche  état      lignes  trous  temps",
-        "btc    complète      60      0  0,0 s",
+    # Une durée, sur une machine chargée, peut être plus large que son titre.
+    assert re.sub(r" +(temps|(\d+ min )?\d+(,\d)? s)\b", " T", fin.out).splitlines() == [
+        "tâche  état      lignes  trous T",
+        "btc    complète      60      0 T",
         f"  {intervalle}  {lot.dossier}/donnees/btc.parquet",
-        "eth    complète      60      0  0,0 s",
+        "eth    complète      60      0 T",
         f"  {intervalle}  {lot.dossier}/donnees/eth.csv",
-        "okx    complète     120      0  0,0 s",
+        "okx    complète     120      0 T",
         f"  {intervalle}  {lot.dossier}/okx.sqlite",
-        "3 complètes ; 0,0 s, code 0.",
+        "3 complètes ; T, code 0.",
     ]
     assert list(Path.cwd().iterdir()) == [Path.cwd() / "b.json"], "--bilan est relatif à qui le demande"
 
@@ -501,7 +502,7 @@ def test_depuis_n_importe_quel_dossier_sans_rien_laisser(lot: Lot, tmp_path: Pat
     racine.mkdir()
     commande = [sys.executable, str(RUNNER), "--yaml", os.path.relpath(lot.yaml, racine), "--journal", "error"]
     env = {**os.environ, "PYTHONDEVMODE": "1"}
-    fini = subprocess.run(commande, cwd=racine, capture_output=True, text=True, check=False, timeout=60, env=env)
+    fini = subprocess.run(commande, cwd=racine, capture_output=True, text=True, check=False, timeout=PLAFOND_S, env=env)
     assert fini.returncode == 0, fini.stderr
     assert "module_ccxt_fr_v2" not in fini.stderr
     assert "runner" not in fini.stderr
@@ -517,7 +518,7 @@ def test_un_stdout_ferme_ou_plein_n_est_pas_une_trace(lot: Lot, suite: str, code
         pytest.skip("ce système n'a pas de /dev/full")
     lot.ecrire(BTC)
     commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(RUNNER))} --yaml {shlex.quote(str(lot.yaml))} {suite}"
-    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=60)
+    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=PLAFOND_S)
     assert fini.returncode == code, fini.stderr
     assert dit in sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr)).err
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()

@@ -156,7 +156,7 @@ def normaliser(texte: str) -> list[str]:
         if ligne.endswith(" %)."):
             continue
         nette = re.sub(r"^(?:…|\d{4}-\d\d-\d\dT[\d:]+Z) +(?=INFO|WARNING|ERROR|[A-Z])(?:INFO +)?", "", ligne)
-        nette = re.sub(r"(\d+ min )?\d+(,\d+)? (s|ms)\b", "D", nette)
+        nette = re.sub(r" *(\d+ min )?\d+(,\d+)? (s|ms)\b", " D", nette)
         lignes.append(re.sub(r"\(\d+(,\d+)? [KM]?o\b", "(T", nette))
     return lignes
 
