@@ -2429,7 +2429,6 @@ LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute 
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
-TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2646,21 +2645,6 @@ def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
             fichier.truncate(position)
         raise
     return position
-
-
-def lire_texte_utf8(chemin: Path) -> str:
-    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
-    try:
-        with chemin.open("rb") as fichier:  # borné : `/dev/zero` dit une taille nulle, et ne finit pas
-            octets = fichier.read(TEXTE_MAX + 1)
-        if len(octets) <= TEXTE_MAX:
-            return octets.decode("utf-8-sig").replace("\r\n", "\n")
-        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
-    except UnicodeDecodeError as erreur:
-        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
-    except OSError as erreur:
-        cause = cause_disque(erreur)
-    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
 
 
 class Verrou:
@@ -3509,27 +3493,21 @@ class Feuille:
         if not self.a_part:
             with en_lisant(self._fichier):
                 return self._codec.entete(self._fichier)
-        lue = self._lue()
-        somme = lue.pop("somme", None)
-        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
-            return lue if lue and lue.keys() <= self._CHAMPS | {self._codec.marque} else None
-        return lue if somme == self._somme(lue) else None
-
-    def _lue(self) -> dict[str, Any]:
         try:
             lue = json.loads(self.chemin.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}
-        return lue if isinstance(lue, dict) else {}
+            return None
+        if not isinstance(lue, dict):
+            return None
+        somme = lue.pop("somme", None)
+        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
+            return lue if lue.keys() <= self._CHAMPS | {self._codec.marque} else None
+        return lue if somme == self._somme(lue) else None
 
     @staticmethod
     def _somme(entete: Mapping[str, Any]) -> str:
         """Celle de ce qui est dit, quelle qu'en soit la mise en page."""
         return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
-
-    def sans_somme(self) -> bool:
-        """Vrai d'une version d'avant : rien ne dit si elle fut touchée, elle est crue, et récrite avec la sortie."""
-        return self.a_part and self.lire() is not None and "somme" not in self._lue()
 
     def fiches(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         """Les fiches qu'elle dit ; None si elle n'est pas là, ou ne se comprend pas."""

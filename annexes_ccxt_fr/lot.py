@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
+from annexes_ccxt_fr.configuration import lire_texte_utf8
 from annexes_ccxt_fr.hors_ligne import module_embarque
 from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.parties import en_une_passe
@@ -72,7 +73,6 @@ from module_ccxt_fr_v2 import (
     lire_plusieurs,
     lire_secondes,
     lire_texte,
-    lire_texte_utf8,
     lire_valeurs,
     maintenant_ms,
     noms_options,
