@@ -5924,10 +5924,6 @@ class Serie:
         return str(self.marche.get("id") or "")
 
 
-AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
-NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
-
 
 class Debit:
     """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
@@ -5947,6 +5943,9 @@ def passer_marches(source: Any, cible: Any) -> None:
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
     cible.set_markets_from_exchange(source)
+
+
+AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 
 
 class Horloge:
@@ -6101,7 +6100,7 @@ class Connexion:
         debit = debit or Debit()
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
-        self.nombre_essais = 0
+        self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -6128,10 +6127,13 @@ class Connexion:
 
         async def appel() -> Any:
             try:
-                return await getattr(self.api, methode)(*args, **kwargs)
+                reponse = await getattr(self.api, methode)(*args, **kwargs)
             except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
                 traduite = traduire(erreur, quoi, self.heure_ms())
                 self.taire(traduite)
+            else:
+                self.reponses += 1
+                return reponse
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
                 self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
@@ -6150,9 +6152,7 @@ class Connexion:
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
-        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
-        secrets = sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
-        erreur.args = (masquer(str(erreur), secrets),)
+        erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
@@ -6451,15 +6451,22 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
+NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
+SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
 _PARAMETRE_A_TAIRE = (
     r"(?i)((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+"
 )
 
 
+def secrets_de(api: Any) -> list[str]:
+    """Les clés que tient une instance ccxt."""
+    return [valeur for nom in NOMS_SECRETS if isinstance(valeur := getattr(api, nom, None), str) and valeur]
+
+
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
-    for secret in secrets:
-        texte = texte.replace(secret, "***")
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        texte = texte.replace(secret, "***") if len(secret) >= SECRET_MIN else texte
     texte = re.sub(_PARAMETRE_A_TAIRE, r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
@@ -8249,7 +8256,8 @@ class RelectureTrades:
     def resultat(self) -> Relu:
         """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
         dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
-        fin = jusqua.timestamp + 1 if jusqua else self._connexion.heure_ms()
+        servi = (self._dernier or dernier).timestamp + self._grain_ms  # notre heure est parfois en retard sur lui
+        fin = jusqua.timestamp + 1 if jusqua else max(self._connexion.heure_ms(), servi)
         if self._dernier is None:
             trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
@@ -8342,6 +8350,8 @@ class RelectureTrades:
                     return pages
                 self._accroche = False  # trop loin : elle s'arrête avant eux
                 break
+            if page and pages[-1] and page[0].precede(pages[-1][0]):
+                break  # demandée de plus loin, elle commence plus tard : `since` est ignoré (kucoin, htx)
             debuts += pages[-1][:1]
         if page and self._connexion.trades_jusqua:
             anciennes = await self._remonter(bord, page[0])
@@ -8362,12 +8372,13 @@ class RelectureTrades:
     async def _remonter(self, bord: Trade, premier: Trade) -> list[list[Trade]]:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
-        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
+        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase). Un bord sans id ne se
+        prouve que par un trade plus ancien que lui.
         """
         pages: list[list[Trade]] = []
-        recul = SECONDE_MS
+        recul, depuis = SECONDE_MS, bord.timestamp - (RECULS_MS[-1] if bord.est_anonyme else 0)
         while len(pages) < PAGES_DE_TRADES_MAX:
-            pages.append(self._noter(await self._lire(bord.timestamp, {"until": premier.timestamp + recul})))
+            pages.append(self._noter(await self._lire(depuis, {"until": premier.timestamp + recul})))
             if self._part_de(bord, pages[-1]):
                 break
             if pages[-1] and pages[-1][0].precede(premier):
@@ -8527,7 +8538,8 @@ SILENCE_MIN_S = 0.5
 SILENCE_MAX_S = 900.0  # un marché calme n'est pas interrogé plus rarement
 RONDE_S = 0.25  # entre deux regards sur les silences
 PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
-FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
+FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
+FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
@@ -9496,6 +9508,7 @@ class FilTrades(Fil):
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
+        self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
@@ -9675,7 +9688,7 @@ class FilTrades(Fil):
     # --- ce qui est à relire
 
     def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if len(self._lacunes) > 1 else None  # la première est peut-être déjà en lecture
+        avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
         if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
             lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
@@ -9724,43 +9737,61 @@ class FilTrades(Fil):
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
             self._lacunes.append(Lacune(self._dernier, None))
-        while self._lacunes:
-            lacune = self._lacunes[0]
-            try:
-                await self._combler(lacune)
-            except ErreurDefinitive as erreur:
-                journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                self._suite_d_ids.sans_juge = True
-                if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                    self._renoncer(lacune, HORS_FENETRE_API)
-            self._lacunes.remove(lacune)
+        try:
+            while self._lacunes:
+                self._en_lecture = tuple(self._lacunes)
+                await self._relire_celles_en_lecture()
+        finally:
+            self._en_lecture = ()
 
-    async def _combler(self, lacune: Lacune) -> None:
-        """Rend ce que le REST sert de cette lacune ; insiste un peu : il est parfois en retard sur le flux."""
-        heure, neufs = self.connexion.heure_ms(), 0
+    async def _relire_celles_en_lecture(self) -> None:
+        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux."""
         for attente_s in (0.0, *RETARDS_REST_S):
             await pause(attente_s)
-            relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
-            async for page in relecture.pages():
-                neufs += len(page)
-                self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
-                self.reveiller()
-            relu = relecture.resultat()
-            if lacune.jusqua is None or (relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)):
-                break
-        if lacune.saut and (relu.complet or relu.sautent):
+            for lacune in self._en_lecture:
+                if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
+                    self._lacunes.remove(lacune)
+            self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
+            if not self._en_lecture:
+                return
+
+    async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
+        """Relit une lacune ; faux s'il faut y revenir."""
+        try:
+            return await self._combler(lacune, insister=insister)
+        except ErreurDefinitive as erreur:
+            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+            self._suite_d_ids.sans_juge = True
+            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                self._renoncer(lacune, HORS_FENETRE_API)
+            return True
+
+    async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
+        """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
+        heure, neufs = self.connexion.heure_ms(), 0
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        async for page in relecture.pages():
+            neufs += len(page)
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.reveiller()
+        relu = relecture.resultat()
+        if lacune.saut and (neufs or relu.complet or relu.sautent):
             self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        if insister and not servie and lacune.jusqua is not None:
+            return False
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
             self._dernier = servi.nomme()
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
+        return True
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10184,12 +10215,12 @@ class Abonnement:
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
-            for fil in self._fils:
-                fil.rompre()
             if ecoute is not None:
+                ecoute.fermer()  # ses dernières trames sont encore d'avant la rupture
                 for fil in self._fils:
                     fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
-                ecoute.fermer()
+            for fil in self._fils:
+                fil.rompre()
         return ErreurTemporaire("abonnement fini")
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
@@ -10417,13 +10448,26 @@ class Flux:
         for fil in self.fils:
             fil.conclut = True
         await self._fermer_les_ecoutes()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(plafond_s):
-                await self.connexion.estimer_heure()
-                await self._attendre_la_grace(plafond_s / 2)
-                await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
+        relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
+        horloge = asyncio.get_running_loop().time
+        limite, reponses = horloge() + FIN_TOTALE_MAX_S, -1
+        try:
+            # Cinq cents symboles n'ont pas fini en vingt secondes ; un exchange qui ne répond plus n'est pas attendu.
+            while not relecture.done() and self.connexion.reponses != reponses and horloge() < limite:
+                reponses = self.connexion.reponses
+                await asyncio.wait([relecture], timeout=plafond_s)
+            if relecture.done():
+                relecture.result()
+        finally:
+            relecture.cancel()
+            await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
+
+    async def _tout_relire(self, plafond_s: float) -> None:
+        await self.connexion.estimer_heure()
+        await self._attendre_la_grace(plafond_s / 2)
+        await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11208,8 +11252,8 @@ Ecrivain: TypeAlias = Sortie | Memoire
 class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
-    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `execution` : d'une réparation, ce qui
+    lit à la place d'`Execution`. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
@@ -11217,7 +11261,7 @@ class Contexte(NamedTuple):
     pauses: Pauses | None = None
     ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
+    execution: Callable[..., Execution] | None = None
 
 
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
@@ -11472,9 +11516,9 @@ async def executer_partie(
 ) -> None:
     """Une tâche d'un seul timeframe, sur une connexion prête."""
     series = resoudre_series(connexion, tache, bilan)
-    execution = ExecutionFlux if tache.stream else Execution
+    execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
     with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
 
 
 @contextlib.contextmanager
@@ -11500,19 +11544,10 @@ class Copie:
 
 
 class Execution:
-    """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
+    """Branche les sources d'une tâche sur son écrivain."""
 
-    def __init__(
-        self,
-        connexion: Connexion,
-        tache: Tache,
-        ecrivain: Ecrivain,
-        bilan: Bilan,
-        suivi: Suivi,
-        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
-    ) -> None:
+    def __init__(self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain, bilan: Bilan, suivi: Suivi) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
-        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -11564,9 +11599,6 @@ class Execution:
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
-        if self.a_relire is not None:  # des faits aussi, que rien d'autre ne redemande
-            permis = [source.demande] if isinstance(source, Historique) else intervalles
-            intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         return Copie(bilan, fiche, source, intervalles)
 
@@ -11888,15 +11920,21 @@ class ExecutionFlux(Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
+def compte_a_rebours(duree_s: float | None) -> Callable[[], float]:
+    """De quoi savoir combien de secondes restent de cette durée, qui commence ; None : elle n'a pas de fin."""
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
+    return lambda: echeance - horloge()
+
+
 async def suivre_flux(
     flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
 ) -> AsyncGenerator[list[Lot]]:
     """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
-    horloge = asyncio.get_running_loop().time
-    echeance = math.inf if duree_s is None else horloge() + duree_s
+    reste_s = compte_a_rebours(duree_s)
     try:
         flux.demarrer()
-        while flux.vivant and (reste := echeance - horloge()) > 0:
+        while flux.vivant and (reste := reste_s()) > 0:
             yield await flux.suivants(min(reste, attente()))
         yield await flux.conclure()
     finally:

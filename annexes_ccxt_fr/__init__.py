@@ -3,7 +3,8 @@
 - `verification` : contrôler une sortie, la réparer ;
 - `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
-- `lot` : un fichier YAML de tâches, son plan, son exécution ;
+- `plan` : un fichier YAML de tâches, lu et contrôlé ;
+- `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;

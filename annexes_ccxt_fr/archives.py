@@ -281,7 +281,7 @@ class Fichiers:
         niveau, quoi = (journal.debug, "n'est pas encore paru") if en_retard else (journal.info, "n'existe pas")
         niveau("Archives : %s %s.", cle, quoi)
 
-    def conclure(self, serie: Serie) -> None:
+    def conclure(self, serie: Serie, quoi: str = "ligne") -> None:
         """Dit ce qui en a été tiré."""
         vus = self.compteurs
         sans_effet = ("fichier absent", "fichier écarté", "fichier manqué")
@@ -289,7 +289,7 @@ class Fichiers:
         autres += [f"{nombre_de(vus['jour'], 'jour')} à l'API"] if vus["jour"] else []
         if vus:
             journal.info(
-                "%s : %s de %s (%s)%s.", serie.cle, nombre_de(vus["ligne"], "ligne"),
+                "%s : %s de %s (%s)%s.", serie.cle, nombre_de(vus["ligne"], quoi),
                 nombre_de(vus["fichier"], "fichier"), taille_lisible(self.depot.octets),
                 " ; " * bool(autres) + ", ".join(autres),
             )  # fmt: skip
@@ -675,7 +675,7 @@ class TradesDesArchives(_ParTranches):
             async with contextlib.aclosing(self._entre(*intervalle, tranches)) as lots:
                 async for lot in lots:
                     yield self._sans_redite(lot)
-        self._fichiers.conclure(self._serie)
+        self._fichiers.conclure(self._serie, "trade")
 
     def _sans_redite(self, lot: Lot) -> Lot:
         """Le lot, sans les trades que le précédent a rendus : au bord d'un fichier, l'API et lui ont les mêmes."""
@@ -946,12 +946,13 @@ class InteretDesArchives(_RelevesDesArchives):
     """
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
-        """Les lots des fichiers, puis ce que ni eux ni l'API n'ont, puis les lots de l'API."""
+        """Les lots des fichiers, puis ceux de l'API, qui dit aussi ce que ni eux ni elle n'ont."""
         symbole = str(self._serie.marche["id"])
         reste = unir(intervalles)
-        bord = await self._bord(reste)
+        await self._lire_l_api([(reste[0][0], reste[-1][1])] if reste else [])  # un mois au plus : d'un seul tenant
+        hors = [trou.fin for lot in self._lus for trou in lot.trous if trou.raison == HORS_FENETRE_API]
+        bord = max(hors, default=0)  # l'instant d'avant lequel elle ne sert plus rien
         sur = bord + bool(bord) * HEURE_MS  # le bord avance pendant la lecture
-        await self._lire_l_api(oter(reste, [(0, bord)]))
         a_lire = croiser(reste, [(0, sur)]) if self._source == AUTO else reste
         tels_quels = False
         lire = functools.partial(lire_metrics, symbole=symbole)
@@ -973,22 +974,9 @@ class InteretDesArchives(_RelevesDesArchives):
                 "celui de cet instant ou de cinq minutes après, et l'API n'en dit plus rien.",
                 self._serie.cle, en_iso(bord),
             )  # fmt: skip
-        if perdus := croiser(reste, [(0, bord)]):
-            vide = OPEN_INTEREST.schema.empty_table()
-            yield Lot(self._serie.cle, vide, [], [Trou(*perdu, HORS_FENETRE_API) for perdu in perdus])
-        for lot in self._reste_de_l_api(oter(reste, perdus)):
+        for lot in self._reste_de_l_api(reste):
             yield lot
         self._fichiers.conclure(self._serie)
-
-    async def _bord(self, intervalles: Sequence[Intervalle]) -> int:
-        """L'instant d'avant lequel l'API ne sert plus rien ; 0 si elle sert tout ce qui est demandé."""
-        if not intervalles:
-            return 0
-        parcours = self._histoire.parcours.parcourir(intervalles[0][0], intervalles[-1][1], exigee=False)
-        async with contextlib.aclosing(parcours) as pas_a_pas:
-            async for pas in pas_a_pas:
-                return max((trou.fin for trou in pas.trous if trou.raison == HORS_FENETRE_API), default=0)
-        return 0
 
     def _jours(self, intervalles: Sequence[Intervalle]) -> Iterator[Intervalle]:
         """Les jours des fichiers où lire ; le premier relevé d'un jour est peut-être le dernier du fichier d'avant."""

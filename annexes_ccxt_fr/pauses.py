@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -175,5 +174,7 @@ def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:
     """
     nom = reglages.exchange
     if reglages.proxy is not None:
+        import hashlib  # 1 ms
+
         nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
     return DebitRetenu(nom, None if reglages.hors_ligne else pauses)

@@ -6,16 +6,7 @@ import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import (
-    NOMS_SECRETS,
-    SECRET_MIN,
-    STATUT_HTTP,
-    duree_lisible,
-    extrait,
-    journal,
-    masquer,
-    nombre_de,
-)
+from module_ccxt_fr_v2 import STATUT_HTTP, duree_lisible, extrait, journal, masquer, nombre_de, secrets_de
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,7 +32,7 @@ async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corp
 
 def _url_dite(api: Any, url: str, corps: Any) -> str:
     """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
-    connus = [v for nom in NOMS_SECRETS if isinstance(v := getattr(api, nom, None), str) and len(v) >= SECRET_MIN]
+    connus = secrets_de(api)
     suite = f" {extrait(corps)}" if isinstance(corps, str) and not connus else ""
     return masquer(urllib.parse.unquote(url) + suite, connus)
 

@@ -41,15 +41,20 @@ from module_ccxt_fr_v2 import (
     SANS_TRANSACTION,
     VALEURS_OHLCV,
     Bilan,
+    BilanSerie,
     CleSerie,
     Contexte,
+    Copie,
     ErreurDemande,
+    Execution,
     Fiche,
     FormatSqlite,
+    Historique,
     Intervalle,
     Lot,
     OptionsExecution,
     PasLeNotre,
+    Serie,
     Sortie,
     SortieIllisible,
     Suivi,
@@ -684,15 +689,28 @@ def _dire_etat(etat: EtatSerie) -> str:
     return f"{nom} : {', '.join(morceaux)}"
 
 
+class Reparation(Execution):
+    """Ne demande que `a_relire` : des faits aussi, que rien d'autre ne redemande."""
+
+    def __init__(self, *branchements: Any, a_relire: Mapping[CleSerie, Sequence[Intervalle]]) -> None:
+        super().__init__(*branchements)
+        self.a_relire = a_relire
+
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> Copie:
+        copie = await super().preparer(serie, bilan)
+        permis = [copie.source.demande] if isinstance(copie.source, Historique) else copie.intervalles
+        copie.intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
+        return copie
+
+
 async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> Rapport:
     """Remet une sortie en état, relit par le chemin de toujours ce qui y manque, et rend ce que le contrôle en dit."""
     bilan.modifie = assainir_sortie(chemin, tache.sqlite_table)
     for lecteur in lecteurs(chemin, tache.sqlite_table):
         for relecture, a_relire in _relectures(lecteur, tache):
+            ce_qui_manque = contexte._replace(execution=functools.partial(Reparation, a_relire=a_relire))
             try:
-                lu = await executer_async(
-                    relecture, suivi=suivi, contexte=contexte._replace(a_relire=a_relire)
-                )
+                lu = await executer_async(relecture, suivi=suivi, contexte=ce_qui_manque)
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
                 continue

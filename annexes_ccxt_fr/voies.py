@@ -375,21 +375,32 @@ class VoieParFenetre(VoieElastique):
         return repere > self._heure() or super()._est_au_bout(repere)
 
     async def situer(self, instant: int) -> Depart:
-        recul = self._etendue
+        self._refus, recul = None, self._etendue
         while True:
             page = await self._fenetre(instant - recul, instant)
             if page.lignes and page.debut < instant:
                 return Depart(page)
-            if recul >= min(instant, self._maximum):
+            if self._a_refuse() or recul >= min(instant, self._maximum):
                 break
             recul = min(recul * ELARGIR, self._maximum)
-        recul = self._etendue
-        while self._refus is not None and recul > MINUTE_MS:  # refusée pour son début : plus étroite, peut-être servie
+        # Refusée pour son début, mais pas dès l'instant même : plus étroite, elle est peut-être servie.
+        etroites = self._a_refuse() and not await self._est_refusee(instant)
+        while etroites and recul > MINUTE_MS:
             recul //= RETRECIR
             page = await self._fenetre(instant - recul, instant)
             if page.lignes and page.debut < instant:
                 return Depart(page)
         return await self._premiere(instant)
+
+    def _a_refuse(self) -> bool:
+        return self._refus is not None
+
+    async def _est_refusee(self, debut: int) -> bool:
+        """Vrai si une fenêtre qui commence là l'est : celles qui commencent plus tôt le seraient aussi."""
+        avant, self._refus = self._refus, None
+        await self._fenetre(debut, debut + self._etendue)
+        refusee, self._refus = self._a_refuse(), avant
+        return refusee
 
     async def _premiere(self, instant: int) -> Depart:
         """La première page servie à partir d'un instant d'avant lequel rien ne l'est."""

@@ -906,7 +906,7 @@ def test_l_interet_ouvert_est_celui_de_l_api(depot: Bourse, timeframe: str) -> N
     table = lire_les_releves(depot, **demande)
 
     assert table.equals(attendus)
-    assert depot.compter("openInterestHist") <= 3 * par_api  # confrontés en une lecture, et non jour par jour
+    assert depot.compter("openInterestHist") <= par_api  # confrontés en une lecture, et non jour par jour
     assert table.num_rows >= 4
     assert servis(depot, "daily/metrics")
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 import pytest
-from attente import attendre, moins_de
+from attente import PLAFOND_S, attendre, moins_de
 from lots_yaml import MINUTE, RUNNER, Lot, etats, finir, sans_trace
 from marche_simule import marche_commun
 from temps_simule import temps_simule
@@ -74,7 +74,7 @@ def test_les_quatre_taches_du_proprietaire_telles_quelles(tmp_path: Path) -> Non
     premiere = readme.partition("```bash\n")[2].partition("\n```")[0]
     assert premiere.endswith("runner_ccxt_batch.py --yaml ccxt_batch.yaml --hors-ligne")
     commande = [*ici(premiere), "--bilan", "b.json"]
-    fini = subprocess.run(commande, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=90)
+    fini = subprocess.run(commande, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PLAFOND_S)
     assert fini.returncode == 0, fini.stderr
     assert "Hors ligne, chaque flux est plafonné à 10 s ; --duree-max en décide." in fini.stderr
     assert "Traceback" not in fini.stderr

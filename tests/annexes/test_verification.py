@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from attente import PLAFOND_S
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
@@ -835,7 +836,7 @@ def test_un_tube_ferme_n_est_pas_une_trace(tmp_path: Path) -> None:
     assert processus.stderr is not None
     assert "Traceback" not in processus.stderr.read()
     processus.stderr.close()
-    assert processus.wait(30) == 4
+    assert processus.wait(PLAFOND_S) == 4
 
 
 def test_des_instants_fous_ne_font_pas_de_trace(tmp_path: Path) -> None:

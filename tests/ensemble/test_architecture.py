@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from attente import PLAFOND_S
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.lot import OptionsLot
@@ -511,8 +512,9 @@ def dans_un_processus(code: str, dossier: Path) -> dict[str, object]:
     """Exécute du code dans un processus neuf, depuis un dossier vide ; rend l'objet JSON de sa dernière ligne."""
     entete = f"import sys; sys.path.insert(0, {str(FICHIER.parent)!r})\n"
     fini = subprocess.run(
-        [sys.executable, "-I", "-c", entete + code], cwd=dossier, capture_output=True, text=True, check=True, timeout=30
-    )
+        [sys.executable, "-I", "-c", entete + code],
+        cwd=dossier, capture_output=True, text=True, check=True, timeout=PLAFOND_S,
+    )  # fmt: skip
     rendu: dict[str, object] = json.loads(fini.stdout.splitlines()[-1])
     return rendu
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attente import PLAFOND_S
 from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
 
@@ -29,8 +30,9 @@ def lancer(seul: Path, *mots: str) -> subprocess.CompletedProcess[str]:
     """Python dans ce dossier, sans chemin vers le dépôt."""
     env = {nom: valeur for nom, valeur in os.environ.items() if nom not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     return subprocess.run(
-        [sys.executable, *mots], cwd=seul.parent, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, *mots],
+        cwd=seul.parent, env=env, capture_output=True, text=True, timeout=PLAFOND_S, check=False,
+    )  # fmt: skip
 
 
 def test_copie_seul_il_s_importe_et_construit_une_tache(seul: Path) -> None:

@@ -93,7 +93,7 @@ def lancer(*mots: str, **env: str) -> Fin:
     """La ligne de commande dans un vrai processus."""
     fini = subprocess.run(
         [sys.executable, str(MODULE), *mots],
-        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PYTHONDEVMODE": "", **env},
+        capture_output=True, text=True, check=False, timeout=PLAFOND_S, env={**os.environ, "PYTHONDEVMODE": "", **env},
     )  # fmt: skip
     return sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr))
 
@@ -561,7 +561,7 @@ def test_un_tube_ferme_n_est_pas_une_trace() -> None:
         assert processus.stderr is not None
         processus.stdout.close()
         assert processus.stderr.read() == ""
-        assert processus.wait(30) == 0
+        assert processus.wait(PLAFOND_S) == 0
 
 
 @pytest.mark.parametrize(("suite", "code", "dit"), [(">&-", 0, ""), (">/dev/full", 1, "stdout"), ("2>&-", 0, "")])
@@ -570,7 +570,7 @@ def test_un_flux_ferme_ou_plein_n_est_pas_une_trace(suite: str, code: int, dit: 
     if "full" in suite and not Path("/dev/full").exists():
         pytest.skip("ce système n'a pas de /dev/full")
     commande = f"{shlex.quote(sys.executable)} {shlex.quote(str(MODULE))} --lister exchanges {suite}"
-    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=60)
+    fini = subprocess.run(["/bin/sh", "-c", commande], capture_output=True, text=True, check=False, timeout=PLAFOND_S)
     assert fini.returncode == code, fini.stderr
     assert dit in sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr)).err
 

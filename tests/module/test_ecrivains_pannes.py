@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from attente import PLAFOND_S
 from sorties_modeles import (
     BTC,
     ETH,
@@ -322,7 +323,7 @@ def test_des_processus_se_suivent_sans_jamais_se_croiser(naissances: Any, tmp_pa
     for p in processus:
         p.start()
     for p in processus:
-        p.join(60)
+        p.join(PLAFOND_S)
     assert [p.exitcode for p in processus] == [0] * 3
     assert (tmp_path / "compte").read_text() == "180"
     assert verrous(tmp_path) == []

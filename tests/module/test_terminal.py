@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import PLAFOND_S
 from sorties_modeles import BTC, ETH, MINUTE, instant, lot, plage
 
 import module_ccxt_fr_v2 as m
@@ -171,7 +172,7 @@ def test_la_tabulation_complete(tape: str, propose: list[str], tmp_path: Path) -
     sortie = tmp_path / "propositions"
     demande = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(sortie)}
     milieu = {**os.environ, **demande, "COMP_LINE": tape, "COMP_POINT": str(len(tape))}
-    subprocess.run([sys.executable, m.__file__], env=milieu, capture_output=True, check=True, timeout=30)
+    subprocess.run([sys.executable, m.__file__], env=milieu, capture_output=True, check=True, timeout=PLAFOND_S)
     assert sorted(mot.strip() for mot in sortie.read_text(encoding="utf-8").split("\n")) == propose
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PLAFOND_S = 60.0
+PLAFOND_S = 120.0
 
 
 def _pauses(vrai: Callable[[], object], plafond_s: float, sinon: Callable[[], str]) -> Iterator[float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attente import attendre_ici
+from au_pas import au_pas
 from ligne_de_commande import HEURE_BOURSE
 from marche_simule import marche_commun
 from temps_simule import derouler
@@ -127,12 +128,15 @@ def egales(lue: Ligne, attendue: Ligne) -> bool:
 
 @contextlib.asynccontextmanager
 async def ouvrir(*exchanges: str, acceleration: float = 600.0, **options: Any) -> AsyncIterator[Bourse]:
-    """Une bourse à l'heure accélérée, sans limite de débit, dans la boucle du test."""
+    """Une bourse à l'heure accélérée, au pas de la machine, sans limite de débit, dans la boucle du test."""
     depart = options.pop("maintenant_ms", HEURE_BOURSE)
     limites = options.pop("limites", False)
     options.setdefault("marche", marche_commun())
     async with Bourse(exchanges, limites=limites, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
-        yield bourse
+        with au_pas(bourse) as horloge:
+            horloge.lancer()
+            yield bourse
+            await horloge.arreter()
 
 
 def options(bourse: Bourse, exchange: str, **autres: Any) -> dict[str, Any]:

@@ -184,6 +184,14 @@ class Boucle(asyncio.SelectorEventLoop):
     def _fil_rendu(self, _rendu: object) -> None:
         self._selecteur.en_fil -= 1
 
+    async def shutdown_default_executor(self, *delai: Any) -> None:
+        """Depuis 3.12, un fil attend la fin des autres, et cinq minutes plus tard on ne l'attend plus."""
+        self._selecteur.en_fil += 1
+        try:
+            await super().shutdown_default_executor(*delai)
+        finally:
+            self._selecteur.en_fil -= 1
+
 
 @contextlib.contextmanager
 def temps_simule(depart_ms: int | None = None) -> Iterator[Temps]:
