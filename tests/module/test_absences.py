@@ -205,7 +205,7 @@ def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -
         pages = module.Pages(demander, M1, 20, horizon_ms=T0 + 1000 * MINUTE_MS)
         for debut in (500, 520, 510):
             await pages.lire(*minutes(debut, debut + 20))
-        return pages.obeit
+        return pages.conduite.obeit
 
     assert asyncio.run(lire()) is obeit
 
@@ -250,17 +250,21 @@ def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
 
 def test_une_page_de_trois_mois_recule_quand_meme() -> None:
     """Chez bitget, 90 jours par demande, une bougie de plus demandée ; la marge ne doit pas prendre toute la page."""
-
-    async def rien(*_: object) -> list[list[float]]:
-        return []
-
-    pages = module.Pages(rien, M1, 200, longues=[MOIS], fenetre_ms=lambda _: 90 * JOUR_MS)
     fin = module.lire_instant("2026-11-01", 0)
-    suite = list(module._plus_loin_encore(Question(MOIS, MOIS.avancer(fin, -2), fin), pages))
-    debuts = [question.debut for question in suite]
-    assert len(debuts) > 1
+    posees: list[tuple[int, int]] = []
+
+    async def en_octobre(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        posees.append((debut, fin))
+        octobre = module.lire_instant("2026-10-01", 0)
+        return [[octobre, *[1.0] * 5]] if debut <= octobre < fin else []
+
+    pages = module.Pages(en_octobre, M1, 200, longues=[MOIS], horizon_ms=fin, fenetre_ms=lambda _: 90 * JOUR_MS)
+    enquete = module.Enquete(pages, Manque(fin, fin + HEURE_MS, None, None, ancien=False))
+    asyncio.run(enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin), lambda: False))
+    debuts = [debut for debut, _ in posees]
+    assert len(debuts) == module.RECULS_MAX
     assert debuts == sorted(set(debuts), reverse=True)
-    assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide
+    assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(posees))  # sans laisser de vide
 
 
 # Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand
