@@ -7245,7 +7245,7 @@ SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert qu
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-RECUL_MIN_MS = 280 * JOUR_MS  # coinbase : 300 jours par page, son plus long timeframe est le jour
+SILENCE_MS = 280 * JOUR_MS  # avant une cotation ; coinbase : 300 jours par page, son plus long timeframe est le jour
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -7361,11 +7361,8 @@ def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms: int = RECUL_MIN_MS) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente.
-
-    `obeit` : l'exchange a montré qu'il suit un bord de ce qu'on demande ; `recul_ms` : ce dont une page de son plus
-    long timeframe précède une bougie.
+def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[Trou]:
+    """Pourquoi chaque bougie d'un manque est absente ; `obeit` : l'exchange suit un bord de ce qu'on lui demande.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7399,7 +7396,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, recul_ms) if en_tete and obeit else []),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
         (A_VENIR, reste if est_une_queue else []),
@@ -7426,12 +7423,13 @@ def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], recul_ms: int) -> list[Intervalle]:
+def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) -> list[Intervalle]:
     """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
 
     Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
     si la question qui finit juste avant celle-ci est muette : une page toujours coupée en rendrait de plus anciennes.
-    Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
+    Bout à bout, ces vides, et les questions muettes qui les prolongent, remontent de la bougie la plus finement connue
+    à assez loin dans le silence, ou à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
     muettes = [r.question for r in temoins if r.se_tait]
@@ -7451,13 +7449,20 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], 
         default=0,
     )
     vides = unir(
-        (question.debut, premiere)
+        (_debut_du_silence(premiere, [m for m in muettes if m.timeframe.code == r.question.timeframe.code]), premiere)
         for premiere, r in premieres
-        for question in muettes
-        if question.fin == premiere and question.timeframe.code == r.question.timeframe.code
     )
-    assez = max(PREMIER_MARCHE_MS, cotation - recul_ms)
+    assez = max(PREMIER_MARCHE_MS, cotation - SILENCE_MS)
     return [(0, cotation)] if cotation and any(d <= assez and f >= cotation for d, f in vides) else []
+
+
+def _debut_du_silence(premiere: int, muettes: Iterable[Question]) -> int:
+    """Jusqu'où remontent, sans laisser de vide, une question muette qui finit à `premiere` et celles d'avant elle."""
+    debut = premiere
+    for question in sorted(muettes, key=lambda q: -q.fin):
+        if question.fin == premiere or question.fin >= debut < premiere:
+            debut = min(debut, question.debut)
+    return debut
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
@@ -7552,10 +7557,6 @@ class Pages:
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
         self.conduite = Conduite()
         self._demander, self._fenetre_ms = demander, fenetre_ms
-        # Ce dont une page du plus long timeframe offert précède une bougie : bullish n'a que cent jours par page. Qu'il
-        # échoue ensuite n'y change rien : la preuve n'en est pas plus courte.
-        longue = (timeframe, *self.longues)[-1]
-        self.recul_ms = min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
         self._plafonds: collections.Counter[int] = collections.Counter()
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
@@ -7569,14 +7570,15 @@ class Pages:
             permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
 
-    def couvre(self, timeframe: Timeframe, duree_ms: int) -> bool:
-        """Vrai si une page de ce timeframe couvre cette durée, marges comprises."""
-        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms >= duree_ms
+    def portee_ms(self, timeframe: Timeframe) -> int:
+        """Ce que couvre une page de ce timeframe, marges ôtées."""
+        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
 
     def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
-        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, le plus long qui reste."""
+        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
         restent = [t for t in self.longues if t.pas_ms < plus_court_que]
-        return next((t for t in restent if self.couvre(t, duree_ms)), restent[-1] if restent else None)
+        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
+        return next(couvrent, max(restent, key=self.portee_ms, default=None))
 
     def borner(self, question: Question) -> Question:
         """La question, sans ce qui n'a pas encore ouvert."""
@@ -7813,7 +7815,7 @@ class Enquete:
 
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
-        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit, recul_ms=self.pages.recul_ms)
+        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit)
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -7932,10 +7934,10 @@ class Enquete:
             if not pages.conduite.obeit:
                 return  # rien de ce qu'il rendrait ne prouverait une cotation
         fin = pages.horizon_ms if premiere is None else serie.avancer(premiere, 1)
-        ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, cotation=True)
+        ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        if premiere is None or not pages.couvre(serie, ou[1] - ou[0]):
+        if premiere is None or pages.portee_ms(serie) < ou[1] - ou[0]:
             yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
@@ -7954,30 +7956,31 @@ class Enquete:
     def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
         if self.en_tete:
-            ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, cotation=True)
+            ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
             if ou is not None and ou[0] >= depuis:
                 return ou
-        elif self.pages.couvre(self.pages.timeframe, self.manque.fin - depuis):
+        elif self.pages.portee_ms(self.pages.timeframe) >= self.manque.fin - depuis:
             return depuis, self.manque.fin  # une fenêtre le dira
         return (yield from self._resserrer(depuis, self.manque.fin))
 
     def _resserrer(
-        self, depuis: int, fin: int, *, cotation: bool = False
+        self, depuis: int, fin: int, *, silence_ms: int | None = None
     ) -> Generator[Question, Reponse, Intervalle | None]:
         """L'intervalle le plus étroit où s'ouvre la première ligne de [depuis, fin[ ; None si aucune réponse n'y vit.
 
         Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
         bougie à cheval sur `depuis`, les transactions sont peut-être toutes avant : la suivante borne la recherche.
-        D'une `cotation`, chacun dit aussi ce qui précède sa première bougie.
+        De la première du marché, chacun dit aussi ce qui précède la sienne, jusqu'à `silence_ms`.
         """
         pages, dessus, vue = self.pages, math.inf, False
-        while not (vue and pages.couvre(pages.timeframe, fin - depuis)):
+        while not (vue and pages.portee_ms(pages.timeframe) >= fin - depuis):
             timeframe = pages.temoin(fin - depuis, dessus)
             if timeframe is None:
                 break
             avancer = timeframe.avancer
-            yield from self._remonter(timeframe, avancer(depuis, -1) if cotation else depuis, avancer(fin, MARGE))
-            if cotation and not self.en_tete:
+            limite = depuis if silence_ms is None else avancer(depuis, -1)
+            yield from self._remonter(timeframe, limite, avancer(fin, MARGE), silence_ms or 0)
+            if silence_ms is not None and not self.en_tete:
                 return None
             if timeframe not in pages.longues:
                 continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
@@ -7994,15 +7997,11 @@ class Enquete:
             vue = True
         return (depuis, fin) if vue else None
 
-    def _remonter(self, timeframe: Timeframe, limite: int, fin: int) -> Demarche:
-        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
-
-        Le silence d'une page trop courte pour prouver ne suffit pas : une bougie, avant lui, le démentirait.
-        """
+    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
+        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède."""
         avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         fin = min(fin, avancer(self.pages.horizon_ms, 1)) if premiere is None else premiere
-        assez_ms = RECUL_MIN_MS if self.pages.recul_ms == RECUL_MIN_MS else math.inf
         for _ in range(RECULS_MAX):
             if fin <= limite:
                 return
@@ -8010,7 +8009,7 @@ class Enquete:
             reponse = yield Question(timeframe, debut, fin)
             if reponse.vives and reponse.vives[0][0] < fin:
                 premiere = fin = reponse.vives[0][0]
-            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - debut >= assez_ms:
+            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - debut >= silence_ms:
                 return
             else:
                 fin = avancer(debut, min(MARGE, place - 1))  # bitget : trois mois par page
@@ -8176,7 +8175,7 @@ class _Vide:
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
         depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
-        if self._rien_encore and self._fenetres > 1 and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
         return depuis
@@ -8239,8 +8238,7 @@ class _EnVol:
             self.prochain = debut
             raise
         self._taches.popleft()
-        if reponse.instants:
-            self._places = self._concurrence
+        self._places = self._concurrence
         return reponse, fin
 
     def _lancer(self) -> None:

@@ -129,14 +129,19 @@ def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
     assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, *MUETTES, obeit=True) == [AVANT_COTATION]
 
 
-def test_8_2_une_page_plus_courte_que_280_jours_recule_de_ce_qu_elle_peut() -> None:
-    """Bullish n'a que cent jours par page de son plus long timeframe : c'est de là que part sa preuve."""
-    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=Timeframe.lire("1d"))
-    avant = reponse([], T0 - 97 * JOUR_MS, T0, timeframe=Timeframe.lire("1d"))
-    vues = (jours, avant, LISTAGE, *MUETTES)
+def test_8_2_des_pages_de_cent_jours_remontent_assez_loin_bout_a_bout() -> None:
+    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut trois, sans rien entre elles."""
+    jour = Timeframe.lire("1d")
+    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=jour)
+    avant = [
+        reponse([], T0 - loin * JOUR_MS, T0 - pres * JOUR_MS, timeframe=jour)
+        for loin, pres in ((98, 0), (196, 96), (294, 194))
+    ]
     vide = manque(0, 100, None, 100)
-    assert [t.raison for t in juger(vide, vues, obeit=True, recul_ms=97 * JOUR_MS)] == [AVANT_COTATION]
-    assert [t.raison for t in juger(vide, vues, obeit=True)] == [HORS_FENETRE_API]
+    assert raisons(vide, jours, *avant, LISTAGE, *MUETTES[1:], obeit=True) == [AVANT_COTATION]
+    for rang in range(3):
+        moins = [r for r in avant if r is not avant[rang]]
+        assert raisons(vide, jours, *moins, LISTAGE, *MUETTES[1:], obeit=True) == [HORS_FENETRE_API]
 
 
 @pytest.mark.parametrize(
@@ -260,9 +265,11 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
 
     pages = module.Pages(en_octobre, M1, 200, longues=[MOIS], horizon_ms=fin, fenetre_ms=lambda _: 90 * JOUR_MS)
     enquete = module.Enquete(pages, Manque(fin, fin + HEURE_MS, None, None, ancien=False))
-    asyncio.run(enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin), lambda: False))
+    asyncio.run(
+        enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), lambda: False)
+    )
     debuts = [debut for debut, _ in posees]
-    assert len(debuts) == module.RECULS_MAX
+    assert fin - debuts[-1] >= module.SILENCE_MS
     assert debuts == sorted(set(debuts), reverse=True)
     assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(posees))  # sans laisser de vide
 
