@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
 from mensonges import fautes, tirer
+from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Marche, Panne
@@ -272,6 +273,29 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
     assert fin - debuts[-1] >= module.SILENCE_MS
     assert debuts == sorted(set(debuts), reverse=True)
     assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(posees))  # sans laisser de vide
+
+
+@pytest.mark.parametrize("caractere", PERSONNALITES)
+@pytest.mark.parametrize("gauche", [None, -1, -4, -90])
+def test_une_queue_a_sa_borne_de_questions(caractere: str, gauche: int | None) -> None:
+    """Jusqu'à maintenant, vide, longue ou courte, l'exchange sain ou une fois sur deux muet : comptée à la question."""
+    fin = M1.plancher(MAINTENANT)
+    for queue, muet in itertools.product((1, 3, 30, 300), (1, 2)):
+        debut = M1.avancer(fin, -queue)
+        # Des lignes jusqu'à la voisine ; puis plus rien.
+        vivantes = [M1.avancer(debut, gauche or -200) - rang * MINUTE_MS for rang in range(400)]
+        serveur = Serveur(
+            Monde(vivantes[::-1]), PERSONNALITES[caractere], 50, panne=lambda n, page, _s, m=muet: [] if n % m else page
+        )
+        longues = [Timeframe.lire(code) for code in ("5m", "1h", "1d", "1M")]
+        pages = module.Pages(serveur.demander, M1, 50, longues=longues, horizon_ms=MAINTENANT)
+        voisine = None if gauche is None else M1.avancer(debut, gauche)
+        enquete = module.Enquete(pages, Manque(debut, fin, voisine, None, ancien=True))
+        trouvee, trous = asyncio.run(enquete.mener())
+        assert trouvee is None
+        assert {trou.raison for trou in trous} == {A_VENIR}
+        assert enquete.posees <= module.QUESTIONS_DE_QUEUE + 1  # la dernière est reposée, muette sur une ligne connue
+        assert len(serveur.appels) <= enquete.posees + 1  # le pas de lignes éparses se confirme, une fois par série
 
 
 # Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand
