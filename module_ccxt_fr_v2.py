@@ -7245,7 +7245,8 @@ SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert qu
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-SILENCE_MS = 280 * JOUR_MS  # avant une cotation ; coinbase : 300 jours par page, son plus long timeframe est le jour
+SILENCE_MS = 280 * JOUR_MS  # avant une cotation, d'une page ; coinbase n'a que 300 jours par page
+SILENCES_MS = 4 * SILENCE_MS  # de plusieurs pages bout à bout : bitget n'a que trois mois par page
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -7361,8 +7362,11 @@ def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente ; `obeit` : l'exchange suit un bord de ce qu'on lui demande.
+def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms: float = math.inf) -> list[Trou]:
+    """Pourquoi chaque bougie d'un manque est absente.
+
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `doute_ms` : de combien une bougie plus longue peut
+    ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7396,7 +7400,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool) -> list[T
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses) if en_tete and obeit else []),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
         (A_VENIR, reste if est_une_queue else []),
@@ -7423,7 +7427,7 @@ def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) -> list[Intervalle]:
+def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], doute_ms: float) -> list[Intervalle]:
     """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
 
     Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
@@ -7448,21 +7452,20 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse]) 
         ),
         default=0,
     )
-    vides = unir(
-        (_debut_du_silence(premiere, [m for m in muettes if m.timeframe.code == r.question.timeframe.code]), premiere)
-        for premiere, r in premieres
-    )
-    assez = max(PREMIER_MARCHE_MS, cotation - SILENCE_MS)
-    return [(0, cotation)] if cotation and any(d <= assez and f >= cotation for d, f in vides) else []
-
-
-def _debut_du_silence(premiere: int, muettes: Iterable[Question]) -> int:
-    """Jusqu'où remontent, sans laisser de vide, une question muette qui finit à `premiere` et celles d'avant elle."""
-    debut = premiere
-    for question in sorted(muettes, key=lambda q: -q.fin):
-        if question.fin == premiere or question.fin >= debut < premiere:
-            debut = min(debut, question.debut)
-    return debut
+    # Un timeframe long remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit s'il vivait déjà.
+    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= cotation < v[1]]
+    if not cotation or cotation - max(longues, default=cotation) > doute_ms:
+        return []
+    pages, suites = [], []
+    for premiere, r in premieres:
+        siennes = [m for m in muettes if m.timeframe.code == r.question.timeframe.code and m.fin <= premiere]
+        pages += [(m.debut, premiere) for m in siennes if m.fin == premiere]
+        suites += [v for v in unir(m[1:] for m in siennes) if v[1] == premiere]
+    for vides, silence_ms in ((unir(pages), SILENCE_MS), (unir(suites), SILENCES_MS)):
+        assez = max(PREMIER_MARCHE_MS, cotation - silence_ms)
+        if any(d <= assez and f >= cotation for d, f in vides):
+            return [(0, cotation)]
+    return []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
@@ -7815,7 +7818,8 @@ class Enquete:
 
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
-        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit)
+        doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
+        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit, doute_ms=doute_ms)
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -7970,10 +7974,10 @@ class Enquete:
 
         Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
         bougie à cheval sur `depuis`, les transactions sont peut-être toutes avant : la suivante borne la recherche.
-        De la première du marché, chacun dit aussi ce qui précède la sienne, jusqu'à `silence_ms`.
+        De la première du marché, chacun, jusqu'au plus court, dit aussi ce qui précède la sienne, sur `silence_ms`.
         """
         pages, dessus, vue = self.pages, math.inf, False
-        while not (vue and pages.portee_ms(pages.timeframe) >= fin - depuis):
+        while silence_ms is not None or not vue or pages.portee_ms(pages.timeframe) < fin - depuis:
             timeframe = pages.temoin(fin - depuis, dessus)
             if timeframe is None:
                 break
@@ -8002,6 +8006,8 @@ class Enquete:
         avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         fin = min(fin, avancer(self.pages.horizon_ms, 1)) if premiere is None else premiere
+        if self.pages.portee_ms(timeframe) < silence_ms:
+            silence_ms = SILENCES_MS
         for _ in range(RECULS_MAX):
             if fin <= limite:
                 return

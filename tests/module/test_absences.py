@@ -41,7 +41,7 @@ M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
 # Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant.
-GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923)
+GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267)
 
 
 def reponse(
@@ -131,18 +131,24 @@ def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
 
 
 def test_8_2_des_pages_de_cent_jours_remontent_assez_loin_bout_a_bout() -> None:
-    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut trois, sans rien entre elles."""
+    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut douze, sans rien entre elles."""
     jour = Timeframe.lire("1d")
     jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=jour)
-    avant = [
-        reponse([], T0 - loin * JOUR_MS, T0 - pres * JOUR_MS, timeframe=jour)
-        for loin, pres in ((98, 0), (196, 96), (294, 194))
-    ]
+    avant = [reponse([], *(T0 - rang * 97 * JOUR_MS for rang in (r + 1, r)), timeframe=jour) for r in range(12)]
     vide = manque(0, 100, None, 100)
-    assert raisons(vide, jours, *avant, LISTAGE, *MUETTES[1:], obeit=True) == [AVANT_COTATION]
-    for rang in range(3):
+    assert raisons(vide, jours, *avant, LISTAGE, MUETTES[1], obeit=True) == [AVANT_COTATION]
+    for rang in (0, 5, 11):
         moins = [r for r in avant if r is not avant[rang]]
-        assert raisons(vide, jours, *moins, LISTAGE, *MUETTES[1:], obeit=True) == [HORS_FENETRE_API]
+        assert raisons(vide, jours, *moins, LISTAGE, MUETTES[1], obeit=True) == [HORS_FENETRE_API]
+
+
+def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None:
+    """Le mois, ouvert cent minutes plus tôt, vivait peut-être avant ce que 1m sert (hyperliquid) : 15m le dit."""
+    vide, vues = manque(0, 100, None, 100), (AVANT_TOUT, LISTAGE, *MUETTES)
+    quart = Timeframe.lire("15m")
+    fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
+    for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
+        assert [t.raison for t in juger(vide, preuves, obeit=True, doute_ms=quart.pas_ms)] == [raison]
 
 
 @pytest.mark.parametrize(
@@ -280,13 +286,13 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
 def test_une_queue_a_sa_borne_de_questions(caractere: str, gauche: int | None) -> None:
     """Jusqu'à maintenant, vide, longue ou courte, l'exchange sain ou une fois sur deux muet : comptée à la question."""
     fin = M1.plancher(MAINTENANT)
-    for queue, muet in itertools.product((1, 3, 30, 300), (1, 2)):
+    for queue, saine in itertools.product((1, 3, 30, 300), (True, False)):
         debut = M1.avancer(fin, -queue)
         # Des lignes jusqu'à la voisine ; puis plus rien.
         vivantes = [M1.avancer(debut, gauche or -200) - rang * MINUTE_MS for rang in range(400)]
-        serveur = Serveur(
-            Monde(vivantes[::-1]), PERSONNALITES[caractere], 50, panne=lambda n, page, _s, m=muet: [] if n % m else page
-        )
+        serveur = Serveur(Monde(vivantes[::-1]), PERSONNALITES[caractere], 50)
+        if not saine:
+            serveur.panne = lambda numero, page, _serveur: page if numero % 2 else []
         longues = [Timeframe.lire(code) for code in ("5m", "1h", "1d", "1M")]
         pages = module.Pages(serveur.demander, M1, 50, longues=longues, horizon_ms=MAINTENANT)
         voisine = None if gauche is None else M1.avancer(debut, gauche)
