@@ -7240,13 +7240,13 @@ SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris 
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
-RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
+RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
 SILENCE_MS = 280 * JOUR_MS  # avant une cotation, d'une page ; coinbase n'a que 300 jours par page
-SILENCES_MS = 4 * SILENCE_MS  # de plusieurs pages bout à bout : bitget n'a que trois mois par page
+SILENCES_MS = 700 * JOUR_MS  # de pages plus courtes, bout à bout : bitget (trois mois), paradex (mille heures)
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""

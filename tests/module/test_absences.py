@@ -131,13 +131,13 @@ def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
 
 
 def test_8_2_des_pages_de_cent_jours_remontent_assez_loin_bout_a_bout() -> None:
-    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut douze, sans rien entre elles."""
+    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut huit, sans rien entre elles."""
     jour = Timeframe.lire("1d")
     jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=jour)
-    avant = [reponse([], *(T0 - rang * 97 * JOUR_MS for rang in (r + 1, r)), timeframe=jour) for r in range(12)]
+    avant = [reponse([], *(T0 - rang * 97 * JOUR_MS for rang in (r + 1, r)), timeframe=jour) for r in range(8)]
     vide = manque(0, 100, None, 100)
     assert raisons(vide, jours, *avant, LISTAGE, MUETTES[1], obeit=True) == [AVANT_COTATION]
-    for rang in (0, 5, 11):
+    for rang in (0, 5, 7):
         moins = [r for r in avant if r is not avant[rang]]
         assert raisons(vide, jours, *moins, LISTAGE, MUETTES[1], obeit=True) == [HORS_FENETRE_API]
 
