@@ -49,7 +49,6 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'
 
 from __future__ import annotations
 
-import atexit
 import codecs
 import collections
 import contextlib
@@ -59,7 +58,6 @@ import datetime as dt
 import decimal
 import errno
 import functools
-import gc
 import importlib
 import importlib.util
 import inspect
@@ -74,7 +72,6 @@ import stat
 import struct
 import sys
 import time
-import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -263,6 +260,13 @@ def annexe(nom: str, usage: str) -> Any:
     return importer(f"annexes_ccxt_fr.{nom}", usage)
 
 
+def annexe_ou_rien(nom: str) -> Any:
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
+    with contextlib.suppress(DependanceAbsente):
+        return annexe(nom, nom)
+    return None
+
+
 if TYPE_CHECKING:
     import argparse
     import asyncio
@@ -344,7 +348,7 @@ SEMAINE_MS = 7 * JOUR_MS
 PREMIER_LUNDI_MS = -3 * JOUR_MS  # lundi 29 décembre 1969 : l'époque est un jeudi
 INSTANT_MIN_MS = 365 * JOUR_MS  # 1971
 INSTANT_MAX_MS = 230 * 366 * JOUR_MS  # vers 2200
-RELATIF = re.compile(r"-(\d{1,6})([jhm])")
+RELATIF = r"-(\d{1,6})([jhm])"  # un motif n'est compilé qu'à son premier emploi : l'import du module n'en paie aucun
 EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
@@ -467,6 +471,7 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
 
 
+@functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
@@ -486,7 +491,7 @@ def lire_instant(valeur: object, maintenant: int) -> int:
     if isinstance(valeur, dt.date):
         return _instant_de_date(valeur)
     texte = str(valeur).strip()
-    if relatif := RELATIF.fullmatch(texte):
+    if relatif := re.fullmatch(RELATIF, texte):
         return max(0, maintenant - int(relatif[1]) * {"j": JOUR_MS, "h": HEURE_MS, "m": MINUTE_MS}[relatif[2]])
     if re.fullmatch(r"\d{10,}", texte):
         return _borner_instant(int(texte))
@@ -559,7 +564,7 @@ def duree_lisible(secondes: float) -> str:
 def unir(*suites: Iterable[Intervalle]) -> list[Intervalle]:
     """L'union des intervalles, triée, contigus fondus."""
     resultat: list[Intervalle] = []
-    for debut, fin in sorted(i for suite in suites for i in suite if i[0] < i[1]):
+    for debut, fin in sorted([i for suite in suites for i in suite if i[0] < i[1]]):
         if resultat and debut <= resultat[-1][1]:
             resultat[-1] = (resultat[-1][0], max(fin, resultat[-1][1]))
         else:
@@ -594,8 +599,14 @@ def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin:
 
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
-    premiere = unir(suite)
-    return oter(premiere, oter(premiere, autre))
+    premiers, seconds = collections.deque(unir(suite)), collections.deque(unir(autre))
+    resultat: list[Intervalle] = []
+    while premiers and seconds:
+        debut, fin = max(premiers[0][0], seconds[0][0]), min(premiers[0][1], seconds[0][1])
+        if debut < fin:
+            resultat.append((debut, fin))
+        (premiers if premiers[0][1] == fin else seconds).popleft()
+    return resultat
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1020,14 +1031,27 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    return cribler_table(en_colonnes(brutes), timeframe, prix)
+    table = en_colonnes(brutes)
+    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
+        return Page(table, [], 0, [], {})
+    return cribler_table(table, timeframe, prix)
+
+
+def _sont_saines(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> bool:
+    """Vrai de lignes croissantes dont aucune n'enfreint de règle : de quelques-unes, Arrow ne le dit pas si vite."""
+    if not all(ligne and type(ligne[0]) is int for ligne in brutes):
+        return False
+    croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
+    return croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes)
 
 
 def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
     saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and pc.all(sur_grille(instants, timeframe)).as_py() is not False:
+    if saine and (
+        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
+    ):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -1038,6 +1062,7 @@ def page_vide() -> Page:
     return Page(en_colonnes([]), [], 0, [], {})
 
 
+PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
 
 
@@ -1291,6 +1316,321 @@ def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLC
 def en_tuples(table: pa.Table, noms: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """Les lignes d'une table, réduites à ces colonnes."""
     return zip(*(table[nom].to_pylist() for nom in noms), strict=True)
+
+
+# --- Tables triées
+#
+# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
+# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
+# groupes, et tout ce qui suit ne raisonne que par bornes.
+
+Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
+OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
+
+
+def _borne(table: pa.Table, rang: int) -> Borne:
+    return table["symbole"][rang].as_py(), table["timestamp"][rang].value
+
+
+def _position(table: pa.Table, borne: Borne) -> int:
+    """Nombre de lignes strictement avant la borne."""
+    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
+
+
+def _dernier_groupe(table: pa.Table) -> int:
+    """Où commence le groupe de la dernière ligne."""
+    debut = max(int(table.num_rows) - 1, 0)
+    while debut and _borne(table, debut - 1) == _borne(table, -1):
+        debut -= 1
+    return debut
+
+
+def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
+    reste: pa.Table | None = None
+    for table in flot:
+        tout = table if reste is None else pa.concat_tables([reste, table])
+        coupe = _dernier_groupe(tout)
+        reste = tout[coupe:]
+        yield tout[:coupe]
+    if reste is not None:
+        yield reste
+
+
+def _sequence(colonne: pa.Array) -> pa.Array:
+    """Ce qui ordonne les lignes d'un instant : leur nombre, ou celui que dit leur id.
+
+    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
+    """
+    if not pa.types.is_string(colonne.type):
+        return colonne
+    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
+    try:
+        return nombres.cast(pa.int64())
+    except pa.ArrowInvalid:  # plus de dix-neuf chiffres
+        return pc.ascii_lpad(nombres, 40, "0")
+
+
+def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
+    colonnes = [en_un_bloc(table[nom]) for nom in donnee.ordre]
+    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
+
+
+def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
+    cle = ["symbole", *donnee.rang]
+    rangs = pc.cumulative_sum(pa.repeat(constante(1), table.num_rows), -1)
+    numerotees = table.select(cle).append_column("arrivee", rangs)
+    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
+    gardees = uniques["arrivee_max"]
+    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
+    ordre = pc.sort_indices(
+        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
+        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
+    )  # les nuls à la fin
+    return table.take(gardees.take(ordre)).combine_chunks()
+
+
+def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si les lignes sont dans l'ordre, sans doublon."""
+    if table.num_rows < 2:
+        return True
+    croissantes, egales = pas_a_pas(table, donnee)
+    if pc.all(croissantes).as_py() is not False:
+        return True
+    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
+        return False
+    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
+    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
+
+
+def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
+    """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
+    egales = pa.repeat(constante(True), table.num_rows - 1)
+    croissantes = pc.invert(egales)
+    for cle in _cles_de_tri(table, donnee):
+        avant, apres = cle[:-1], cle[1:]
+        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
+        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
+        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
+        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
+    return croissantes, egales
+
+
+def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
+    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
+    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
+    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
+        suite = pa.concat_tables([fins[symbole], suite])
+    suit = est_triee(suite, donnee)
+    suite = suite if suit else trier(suite, donnee)
+    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
+    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
+    return suit
+
+
+def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
+    if not (ancienne.num_rows and nouvelle.num_rows):
+        return nouvelle if nouvelle.num_rows else ancienne
+    tout = pa.concat_tables([ancienne, nouvelle])
+    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
+
+
+class _Curseur:
+    """La tête d'un flot de tables triées."""
+
+    def __init__(self, flot: Iterable[pa.Table]) -> None:
+        self._flot = iter(flot)
+        self.suivre()
+
+    def suivre(self) -> None:
+        """Passe à la table suivante non vide ; None à la fin."""
+        self.table: Any = next((t for t in self._flot if t.num_rows), None)
+
+    def prendre(self, borne: Borne) -> pa.Table:
+        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
+        fini = _borne(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
+        tete, reste = self.table[:rang], self.table[rang:]
+        if reste.num_rows:
+            self.table = reste
+        else:
+            self.suivre()
+        return tete
+
+
+def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
+    """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
+    a, n = _Curseur(ancien), _Curseur(nouveau)
+    while a.table is not None and n.table is not None:
+        borne = min(_borne(a.table, -1), _borne(n.table, -1))
+        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
+    for reste in (a, n):
+        while reste.table is not None:
+            yield reste.table
+            reste.suivre()
+
+
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    paquet: list[str] = []
+    for symbole in sorted(comptes):
+        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
+            yield paquet
+            paquet = []
+        paquet.append(symbole)
+    if paquet:
+        yield paquet
+
+
+def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
+    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
+    attente: list[pa.Table] = []
+    lignes = octets = 0
+    for table in flot:
+        attente.append(table)
+        lignes += table.num_rows
+        octets += table.nbytes
+        if lignes >= taille or octets >= OCTETS_PAR_LOT:
+            tout = pa.concat_tables(attente)
+            entiers = lignes - lignes % taille or lignes
+            yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
+            attente, lignes = [tout[entiers:]], lignes - entiers
+            octets = attente[0].nbytes
+    if lignes:
+        yield pa.concat_tables(attente).combine_chunks()
+
+
+def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.Table]:
+    """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
+    for table in flot:
+        if table.num_rows:
+            gauche, droite = _position(table, debut), _position(table, fin)
+            yield table[gauche:droite]
+            if droite < table.num_rows:
+                return
+
+
+class _Defilement:
+    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
+
+    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
+        self._ouvrir = ouvrir
+        self._flot: Iterator[pa.Table] = iter(())
+        self._table: pa.Table | None = None
+
+    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
+        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
+        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
+            self._flot = self._ouvrir(debut)
+            self._table = next(self._flot, None)
+        morceaux: list[pa.Table] = []
+        while self._table is not None:
+            gauche, droite = _position(self._table, debut), _position(self._table, fin)
+            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
+            if droite < self._table.num_rows:
+                break
+            self._table = next(self._flot, None)
+        return morceaux
+
+
+# --- Une fiche, et les lignes dont elle parle
+
+
+def grille(fiche: Fiche) -> Timeframe:
+    """La grille des ouvertures de la série."""
+    return timeframe_de(fiche.cle.exchange, fiche.cle.timeframe).ancrer(fiche.ancre_ms)
+
+
+def lignes_attendues(fiche: Fiche) -> int:
+    """Nombre de lignes que promet la fiche d'une série à grille."""
+    pas = grille(fiche)
+    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
+
+
+def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
+    """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
+    if not len(instants):
+        return []
+    if pas.jeu_ms:
+        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
+    if pas.mois:
+        fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
+    else:
+        fins = pc.add(instants, pas.pas_ms)
+    ruptures = pc.indices_nonzero(pc.not_equal(instants[1:], fins[:-1])).to_pylist()
+    premiers, derniers = [0, *(r + 1 for r in ruptures)], [*ruptures, len(instants) - 1]
+    return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
+
+
+def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
+    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
+    pas = grille(fiche)
+    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
+    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+
+
+def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
+    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
+    absents = absentes(fiche, presents)
+    if absents and dire:
+        journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
+    fiche.couverts = oter(fiche.couverts, absents)
+
+
+def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
+    """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
+    if fiche.lignes is not None and lignes < fiche.lignes:
+        if dire:
+            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
+            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
+        fiche.couverts = []
+    fiche.lignes = lignes
+
+
+def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
+    """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
+    return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
+
+
+def dementir(fiche: Fiche) -> None:
+    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
+    if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
+        return
+    pas = grille(fiche)
+    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
+    for trou in dementis(fiche, next(avec, (None, None))[0]):
+        phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
+        journal.warning(phrase, fiche.cle)
+        fiche.noter([], [trou._replace(raison=ECHEC)])
+
+
+def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
+    """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
+    if not cle.a_une_grille:
+        return Fiche(cle)
+    pas = timeframe_de(cle.exchange, cle.timeframe)
+    return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
+
+
+def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
+    """Les lignes de chaque série de la table."""
+    champs = list(donnee.serie)
+    tri = [(champ, "ascending") for champ in champs]
+    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
+    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
+    debut = 0
+    for compte in comptes:
+        fin = debut + compte.pop("count_all")
+        yield CleSerie(**compte), rangee[debut:fin]
+        debut = fin
+
+
+def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None:
+    """Ajoute aux comptes les lignes de chaque symbole."""
+    for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
+        comptes[compte["values"]] += compte["counts"]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2072,10 +2412,14 @@ class Essais:
 # ----------------------------------------------------------------------------------------------------------------------
 # § 6   Écrivains
 # ----------------------------------------------------------------------------------------------------------------------
-# Trois étages : le disque (remplacement atomique, verrou, journal de reprise), la fusion de flots triés (du calcul
-# pur, en mémoire constante), les sorties : un fichier, de l'un des trois codecs, ou une base SQLite. Un fichier tient
-# un type de donnée, une famille (exchange, timeframe, prix) et un ou plusieurs symboles, trié par symbole, instant et
-# séquence ; une base SQLite tient plusieurs tables de plusieurs séries.
+# Deux étages : le disque (remplacement atomique, verrou, journal de reprise, sceau), et les sorties : un fichier, de
+# l'un des trois codecs, ou une base SQLite. Un fichier tient un type de donnée, une famille (exchange, timeframe, prix)
+# et un ou plusieurs symboles, trié par symbole, instant et séquence ; une base tient plusieurs tables de séries.
+#
+# Une sortie de fichier compose : un codec (des octets aux lignes, sans état), un tableau (les lignes, lues triées,
+# écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
+# Ce qui ne sert qu'à un fichier abîmé, étranger ou d'avant est dans les annexes `remise_en_ordre`, `octets_douteux`,
+# `fichiers_etrangers` et `origines`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2083,7 +2427,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
-OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
@@ -2105,12 +2448,10 @@ JOURNAL_MAX = 16 << 20  # au-delà, et d'un huitième du fichier, il est fondu
 
 MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
-DEBUT_DE_FLUX_ARROW = b"\xff\xff\xff\xff"
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
-REPRISE_D_AVANT = ("octets_douteux", "Reprendre le journal d'une version d'avant")
-
-Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes dans un fichier
-
+JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
+FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
 class SortieIllisible(ErreurSortie):
     """Le fichier est abîmé : il sera mis de côté à la prochaine écriture."""
@@ -2216,6 +2557,15 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
+def effacer_temporaires(chemin: Path) -> None:
+    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
+    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
+    for voisin in chemin.parent.iterdir():
+        if motif.fullmatch(voisin.name):
+            with _disque("Effacer", voisin):
+                voisin.unlink()
+
+
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
     try:
@@ -2253,30 +2603,23 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def _nom_de_cote(chemin: Path, motif: str) -> Path:
+def nom_de_cote(chemin: Path, motif: str) -> Path:
+    """Un nom libre, daté, à côté de celui-ci."""
     date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
     suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
-    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
-    cible = _nom_de_cote(chemin, "corrompu")
-    with _disque("Copier", chemin):
-        copier(cible)
-    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
-    journal.warning(phrase, chemin, otees, cible.name)
-
-
-def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", cause: str = "est illisible") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et le dit ; ses annexes le suivent."""
-    cible = _nom_de_cote(chemin, motif)
+def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", constat: str = "") -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent."""
+    cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
         for fichier in (chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
-    journal.warning("« %s » %s : mis de côté sous « %s », rien n'en est perdu.", chemin, cause, cible.name)
+    constat = constat or f"« {chemin} » est illisible"
+    journal.warning("%s : mis de côté sous « %s », rien n'en est perdu.", constat, cible.name)
     return cible
 
 
@@ -2318,72 +2661,6 @@ def lire_texte_utf8(chemin: Path) -> str:
     except OSError as erreur:
         cause = cause_disque(erreur)
     raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
-
-
-class Pauses:
-    """Ce qu'une exécution laisse à la suivante des limites d'un exchange ; un petit fichier JSON à côté des sorties.
-
-    Les pauses qu'il a demandées, et ce qui compte encore dans sa fenêtre. Absent, illisible ou passé : il ne compte
-    pas. Ne pas pouvoir l'écrire n'arrête rien.
-    """
-
-    PASSAGES: ClassVar = "passages"
-
-    def __init__(self, dossier: Path) -> None:
-        self.chemin = dossier / ".pauses-ccxt.json"
-
-    def lire(self) -> dict[str, int]:
-        """Les pauses qui courent encore : exchange -> instant de fin."""
-        try:
-            pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
-        except (ValueError, TypeError, OverflowError):
-            return {}
-        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
-        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
-
-    def passages(self) -> dict[str, list[tuple[int, float]]]:
-        """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
-        try:
-            lus = self._lus().get(self.PASSAGES, {})
-            tous = {str(nom): [(int(instant), float(poids)) for instant, poids in dits] for nom, dits in lus.items()}
-        except (ValueError, TypeError, AttributeError, OverflowError):
-            return {}
-        maintenant = maintenant_ms()
-        recents = {
-            nom: [p for p in dits if maintenant - HEURE_MS < p[0] <= maintenant and 0 < p[1] < math.inf]
-            for nom, dits in tous.items()
-        }
-        return {nom: dits for nom, dits in recents.items() if dits}
-
-    def noter(self, exchange: str, fin_ms: int) -> None:
-        """Garde une pause ; une plus longue déjà notée reste."""
-        pauses = self.lire()
-        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
-        self._ecrire(exchange, pauses, self.passages())
-
-    def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
-        """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
-        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
-
-    def _lus(self) -> dict[str, Any]:
-        try:
-            lus = json.loads(self.chemin.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return lus if isinstance(lus, dict) else {}
-
-    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
-        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
-        try:
-            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
-        except ErreurSortie as refus:
-            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
-
-    def nettoyer(self) -> None:
-        """Ôte le fichier quand plus rien n'y compte."""
-        if not self.lire() and not self.passages():
-            with contextlib.suppress(OSError):
-                self.chemin.unlink(missing_ok=True)
 
 
 class Verrou:
@@ -2478,310 +2755,7 @@ class Verrou:
         self._prise = None
 
 
-# --- Tables triées
-#
-# L'ordre d'un fichier : symbole, instant, puis séquence (`TypeDonnee.ordre`). Les lignes d'un même symbole et d'un même
-# instant forment un groupe, qu'un flot de tables ne coupe jamais : une borne (symbole, instant) tombe entre deux
-# groupes, et tout ce qui suit ne raisonne que par bornes.
-
-
-def _borne(table: pa.Table, rang: int) -> Borne:
-    return table["symbole"][rang].as_py(), table["timestamp"][rang].value
-
-
-def _position(table: pa.Table, borne: Borne) -> int:
-    """Nombre de lignes strictement avant la borne."""
-    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
-
-
-def _dernier_groupe(table: pa.Table) -> int:
-    """Où commence le groupe de la dernière ligne."""
-    debut = max(int(table.num_rows) - 1, 0)
-    while debut and _borne(table, debut - 1) == _borne(table, -1):
-        debut -= 1
-    return debut
-
-
-def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Le même flot, dont aucune table ne finit au milieu d'un groupe."""
-    reste: pa.Table | None = None
-    for table in flot:
-        tout = table if reste is None else pa.concat_tables([reste, table])
-        coupe = _dernier_groupe(tout)
-        reste = tout[coupe:]
-        yield tout[:coupe]
-    if reste is not None:
-        yield reste
-
-
-def _sequence(colonne: pa.Array) -> pa.Array:
-    """Ce qui ordonne les lignes d'un instant : leur nombre, ou celui que dit leur id.
-
-    Nul sinon : la ligne suit alors les autres, à la place où elle est arrivée.
-    """
-    if not pa.types.is_string(colonne.type):
-        return colonne
-    nombres = pc.if_else(pc.ascii_is_decimal(colonne), colonne, pa.scalar(None, pa.string()))
-    try:
-        return nombres.cast(pa.int64())
-    except pa.ArrowInvalid:  # plus de dix-neuf chiffres
-        return pc.ascii_lpad(nombres, 40, "0")
-
-
-def _cles_de_tri(table: pa.Table, donnee: TypeDonnee) -> list[pa.Array]:
-    colonnes = [en_un_bloc(table[nom]) for nom in donnee.ordre]
-    return [*colonnes[:2], *map(_sequence, colonnes[2:])]
-
-
-def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table triée, sans doublon : à clé égale la dernière ligne l'emporte, entière, à la place de la première."""
-    cle = ["symbole", *donnee.rang]
-    rangs = pc.cumulative_sum(pa.repeat(constante(1), table.num_rows), -1)
-    numerotees = table.select(cle).append_column("arrivee", rangs)
-    uniques = numerotees.group_by(cle, use_threads=False).aggregate([("arrivee", "min"), ("arrivee", "max")])
-    gardees = uniques["arrivee_max"]
-    cles = [*_cles_de_tri(table.select(donnee.ordre).take(gardees), donnee), uniques["arrivee_min"]]
-    ordre = pc.sort_indices(
-        pa.table(cles, names=[str(rang) for rang in range(len(cles))]),
-        sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
-    )  # les nuls à la fin
-    return table.take(gardees.take(ordre)).combine_chunks()
-
-
-def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
-    """Vrai si les lignes sont dans l'ordre, sans doublon."""
-    if table.num_rows < 2:
-        return True
-    croissantes, egales = pas_a_pas(table, donnee)
-    if pc.all(croissantes).as_py() is not False:
-        return True
-    if pc.any(pc.invert(pc.or_(croissantes, egales))).as_py():
-        return False
-    cle = ["symbole", *donnee.rang]  # des lignes d'un même instant, sans séquence : reste à savoir si deux sont la même
-    return bool(table.select(cle).group_by(cle, use_threads=False).aggregate([]).num_rows == table.num_rows)
-
-
-def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
-    """Masques, de la deuxième ligne à la dernière : elle suit la précédente ; rien ne les ordonne."""
-    egales = pa.repeat(constante(True), table.num_rows - 1)
-    croissantes = pc.invert(egales)
-    for cle in _cles_de_tri(table, donnee):
-        avant, apres = cle[:-1], cle[1:]
-        entre_en_nul = pc.and_(pc.is_valid(avant), pc.is_null(apres))
-        plus_grande = pc.coalesce(pc.greater(apres, avant), entre_en_nul)
-        croissantes = pc.or_(croissantes, pc.and_(egales, plus_grande))
-        egales = pc.and_(egales, pc.coalesce(pc.equal(apres, avant), pc.and_(pc.is_null(avant), pc.is_null(apres))))
-    return croissantes, egales
-
-
-def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
-    """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
-    symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
-        suite = pa.concat_tables([fins[symbole], suite])
-    suit = est_triee(suite, donnee)
-    suite = suite if suit else trier(suite, donnee)
-    groupe = pa.array(range(_dernier_groupe(suite), suite.num_rows), pa.int64())
-    fins[symbole] = suite.take(groupe)  # une copie : le reste du lot est libéré
-    return suit
-
-
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
-
-
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = _borne(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
-def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
-    """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(_borne(a.table, -1), _borne(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
-
-
-def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
-    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    paquet: list[str] = []
-    for symbole in sorted(comptes):
-        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
-            yield paquet
-            paquet = []
-        paquet.append(symbole)
-    if paquet:
-        yield paquet
-
-
-def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
-    """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
-    attente: list[pa.Table] = []
-    lignes = octets = 0
-    for table in flot:
-        attente.append(table)
-        lignes += table.num_rows
-        octets += table.nbytes
-        if lignes >= taille or octets >= OCTETS_PAR_LOT:
-            tout = pa.concat_tables(attente)
-            entiers = lignes - lignes % taille or lignes
-            yield from (tout[debut : debut + taille].combine_chunks() for debut in range(0, entiers, taille))
-            attente, lignes = [tout[entiers:]], lignes - entiers
-            octets = attente[0].nbytes
-    if lignes:
-        yield pa.concat_tables(attente).combine_chunks()
-
-
-def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.Table]:
-    """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
-    for table in flot:
-        if table.num_rows:
-            gauche, droite = _position(table, debut), _position(table, fin)
-            yield table[gauche:droite]
-            if droite < table.num_rows:
-                return
-
-
-class _Defilement:
-    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
-
-    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
-        self._ouvrir = ouvrir
-        self._flot: Iterator[pa.Table] = iter(())
-        self._table: pa.Table | None = None
-
-    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
-        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
-        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
-            self._flot = self._ouvrir(debut)
-            self._table = next(self._flot, None)
-        morceaux: list[pa.Table] = []
-        while self._table is not None:
-            gauche, droite = _position(self._table, debut), _position(self._table, fin)
-            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
-            if droite < self._table.num_rows:
-                break
-            self._table = next(self._flot, None)
-        return morceaux
-
-
-# --- Fiches et lignes
-
-
-def grille(fiche: Fiche) -> Timeframe:
-    """La grille des ouvertures de la série."""
-    return timeframe_de(fiche.cle.exchange, fiche.cle.timeframe).ancrer(fiche.ancre_ms)
-
-
-def lignes_attendues(fiche: Fiche) -> int:
-    """Nombre de lignes que promet la fiche d'une série à grille."""
-    pas = grille(fiche)
-    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
-
-
-def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
-    """Les intervalles de la grille que ces instants occupent, dans quelque ordre qu'ils soient."""
-    if not len(instants):
-        return []
-    if pas.jeu_ms:
-        instants = pa.array([pas.plancher(i) for i in instants.to_pylist()], pa.int64())
-    if pas.mois:
-        fins = pa.array([pas.avancer(i, 1) for i in instants.to_pylist()], pa.int64())
-    else:
-        fins = pc.add(instants, pas.pas_ms)
-    ruptures = pc.indices_nonzero(pc.not_equal(instants[1:], fins[:-1])).to_pylist()
-    premiers, derniers = [0, *(r + 1 for r in ruptures)], [*ruptures, len(instants) - 1]
-    return unir(zip(instants.take(premiers).to_pylist(), fins.take(derniers).to_pylist(), strict=True))
-
-
-def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
-    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
-    pas = grille(fiche)
-    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
-
-
-def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
-    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
-    absents = absentes(fiche, presents)
-    if absents and dire:
-        journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
-    fiche.couverts = oter(fiche.couverts, absents)
-
-
-def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
-    """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
-    if fiche.lignes is not None and lignes < fiche.lignes:
-        if dire:
-            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
-            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
-        fiche.couverts = []
-    fiche.lignes = lignes
-
-
-def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
-    """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
-    return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
-
-
-def dementir(fiche: Fiche) -> None:
-    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
-    if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
-        return
-    pas = grille(fiche)
-    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    for trou in dementis(fiche, next(avec, (None, None))[0]):
-        phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
-        journal.warning(phrase, fiche.cle)
-        fiche.noter([], [trou._replace(raison=ECHEC)])
-
-
-def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
-    """La fiche d'une série dont on n'a que des lignes ; son ancre est celle de la première."""
-    if not cle.a_une_grille:
-        return Fiche(cle)
-    pas = timeframe_de(cle.exchange, cle.timeframe)
-    return Fiche(cle, ancre_ms=pas.decalage(instants[0].as_py()) if pas.peut_etre_ancre else 0)
-
-
-def par_serie(table: pa.Table, donnee: TypeDonnee) -> Iterator[tuple[CleSerie, pa.Table]]:
-    """Les lignes de chaque série de la table."""
-    champs = list(donnee.serie)
-    tri = [(champ, "ascending") for champ in champs]
-    comptes = table.group_by(champs, use_threads=False).aggregate([([], "count_all")]).sort_by(tri).to_pylist()
-    rangee = table.take(pc.sort_indices(table, sort_keys=tri)) if len(comptes) > 1 else table  # un tri stable
-    debut = 0
-    for compte in comptes:
-        fin = debut + compte.pop("count_all")
-        yield CleSerie(**compte), rangee[debut:fin]
-        debut = fin
+# --- Ce qui est déjà là
 
 
 @functools.cache
@@ -2844,6 +2818,20 @@ def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: 
     return tout
 
 
+def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
+    """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
+    champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
+    marche = {champ: getattr(fiche, champ) for champ in champs}
+    # Chaque lot les redit : ce qui va sans dire ne pèse pas.
+    marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
+    marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
+    marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
+    note = {"cle": fiche.cle, "fiche": marche, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    if lot.source_des_lignes and (fiche.sources or lot.source != API):
+        note["source"] = lot.source
+    return note
+
+
 class JournalDeReprise:
     """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
@@ -2857,7 +2845,7 @@ class JournalDeReprise:
         self.entrees: list[_Entree] = []
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
-        self._donnee, self._schema = donnee, donnee.schema
+        self.donnee, self._schema = donnee, donnee.schema
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._fichier: io.FileIO | None = None
@@ -2865,46 +2853,32 @@ class JournalDeReprise:
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
         """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
-        if self._est_d_avant():
-            annexe(*REPRISE_D_AVANT).convertir(self.chemin, self._donnee)
-        lots, perdus = 0, list[int]()
-        for position, lu in self._enregistrements():
-            if lu is None:
-                perdus.append(position)
-                continue
-            note, lignes = lu
+        for position, note, lignes in self.lots(reprise=True):
             if lignes:
                 self._indexer(position, self._decoder(lignes))
-            lots, self.octets = lots + 1, position + TETE_DE_LOT.size + len(note) + len(lignes)
+            self.octets = position + TETE_DE_LOT.size + len(note) + len(lignes)
             yield json.loads(note)
-        if perdus and self._est_coupe(perdus[-1]):
-            journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
-            perdus.pop()
-        if perdus and not lots:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : aucun lot entier")
-        if perdus:
-            phrase = "« %s » : octets abîmés à %s, écartés ; ce qui y était reçu sera redemandé."
-            journal.warning(phrase, self.chemin, nombre_de(len(perdus), "endroit"))
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ses notes, sans rien retenir ni modifier."""
-        if self._est_d_avant():
-            yield from annexe(*REPRISE_D_AVANT).notes(self.chemin, self._donnee)
-        else:
-            yield from (json.loads(lu[0]) for _, lu in self._enregistrements() if lu is not None)
+        yield from (json.loads(note) for _, note, _ in self.lots())
 
-    def _enregistrements(self) -> Iterator[tuple[int, tuple[bytes, bytes] | None]]:
-        """(position, (note, lignes)) de chaque lot entier ; None au lieu d'un passage abîmé ou coupé."""
+    def lots(self, position: int = 0, *, reprise: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
+        """(position, note, lignes) de chaque lot entier ; une annexe saute ce qui est abîmé, ou l'ôte (`reprise`)."""
         if not self.chemin.exists():
             return
         with self.chemin.open("rb") as fichier:
-            position, taille = 0, os.fstat(fichier.fileno()).st_size
-            while position < taille:
-                lu = self._lu(fichier, position)
-                yield position, lu
-                position = self._suivante(fichier, position + 1) if lu is None else fichier.tell()
+            while (lu := self.lu(fichier, position)) is not None:
+                yield position, *lu
+                position = fichier.tell()
+            reste = os.fstat(fichier.fileno()).st_size - position
+            coupe = self.est_coupe(fichier, position)
+        if not coupe:
+            yield from annexe(*JOURNAL_DOUTEUX).lots_apres(self, position, reprise=reprise)
+        elif reste and reprise:
+            journal.warning("« %s » : dernier lot incomplet, écarté.", self.chemin)
 
-    def _lu(self, fichier: BinaryIO, position: int) -> tuple[bytes, bytes] | None:
+    def lu(self, fichier: BinaryIO, position: int) -> tuple[bytes, bytes] | None:
         """(note, lignes) du lot qui est là ; None si sa somme de contrôle n'est pas juste."""
         reste = os.fstat(fichier.fileno()).st_size - position - TETE_DE_LOT.size
         if reste < 0:
@@ -2920,22 +2894,10 @@ class JournalDeReprise:
         return zlib.crc32(lignes, zlib.crc32(note, zlib.crc32(len(note).to_bytes(4), self._graine)))
 
     @staticmethod
-    def _suivante(fichier: BinaryIO, position: int) -> int:
-        """Où commence le lot suivant, d'après sa marque ; à défaut, la fin du fichier."""
-        while True:
-            fichier.seek(position)
-            octets = fichier.read(1 << 20)
-            if (rang := octets.find(MARQUE_DE_LOT)) >= 0:
-                return position + rang
-            if len(octets) < len(MARQUE_DE_LOT):
-                return position + len(octets)
-            position += len(octets) - len(MARQUE_DE_LOT) + 1
-
-    def _est_coupe(self, position: int) -> bool:
-        """Vrai d'un dernier lot que le processus, tué, n'a pas fini d'écrire : rien n'y est abîmé."""
-        with self.chemin.open("rb") as fichier:
-            fichier.seek(position)
-            tete, taille = fichier.read(TETE_DE_LOT.size), os.fstat(fichier.fileno()).st_size
+    def est_coupe(fichier: BinaryIO, position: int) -> bool:
+        """Vrai de la fin du fichier, fût-ce d'un dernier lot que le processus, tué, n'a pas fini d'écrire."""
+        fichier.seek(position)
+        tete, taille = fichier.read(TETE_DE_LOT.size), os.fstat(fichier.fileno()).st_size
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
@@ -2982,7 +2944,7 @@ class JournalDeReprise:
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with _disque("Lire", self.chemin):
-            lu = self._lu(fichier, position)
+            lu = self.lu(fichier, position)
         if lu is None:
             raise ErreurSortie(
                 f"« {self.chemin} » vient de s'abîmer : un lot ne s'y relit plus",
@@ -3005,12 +2967,12 @@ class JournalDeReprise:
         with self.chemin.open("rb") as fichier:
             for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
                 if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                    yield _detacher(attente, (entree.symbole, entree.debut), self._donnee)
+                    yield _detacher(attente, (entree.symbole, entree.debut), self.donnee)
                     lots = lignes = octets = 0
                 table = self._charger(fichier, entree.position)
                 attente.append((entree.position, table))
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
-        yield _detacher(attente, None, self._donnee)
+        yield _detacher(attente, None, self.donnee)
 
     def fermer(self) -> None:
         """Laisse le journal en place ; idempotent."""
@@ -3031,13 +2993,6 @@ class JournalDeReprise:
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
         self.entrees, self.lignes, self.octets = [], 0, 0
-
-    def _est_d_avant(self) -> bool:
-        """Vrai d'un journal d'avant les sommes : un flux Arrow IPC, qu'une annexe sait reprendre."""
-        if not self.chemin.exists():
-            return False
-        with self.chemin.open("rb") as fichier:
-            return fichier.read(len(DEBUT_DE_FLUX_ARROW)) == DEBUT_DE_FLUX_ARROW
 
 
 # --- Octets douteux
@@ -3167,13 +3122,6 @@ class FichierScelle(io.RawIOBase):
 # Rien ailleurs : les options, la déduction du format et la suite de conformité en partent.
 
 
-_DONNEES_DE = {
-    REEL: "des données réelles",
-    HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
-    SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
-}
-
-
 Format: TypeAlias = "Codec | FormatSqlite"  # ce que tient le registre ; l'appeler ouvre une sortie
 
 
@@ -3236,10 +3184,10 @@ class Sortie(ABC):
         """Vrai si la sortie, qui existe, a nos lignes ; PasLeNotre ou SortieIllisible si c'est autre chose."""
 
     def est_le_sien(self) -> bool:
-        """Vrai si la sortie tient des lignes de notre type."""
+        """Vrai si la sortie tient des lignes de notre type ; copié seul, exactement telles qu'écrites ici."""
         try:
             return self.existe() and self.reconnaitre()
-        except (PasLeNotre, SortieIllisible):
+        except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
 
     @abstractmethod
@@ -3259,7 +3207,7 @@ class Sortie(ABC):
         """Les origines de tout ce que tient la sortie, sans en lire les lignes."""
 
     @abstractmethod
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         """Les fichiers qui font partie de la sortie, à côté d'elle."""
 
     # Avant d'écrire : la demande est-elle possible ?
@@ -3288,13 +3236,8 @@ class Sortie(ABC):
         presentes = self._origines() if self.origine is not None else set[str]()
         if not presentes - {self.origine}:
             return None
-        if len(presentes) > 1 or REEL in presentes:
-            raise ErreurDemande(
-                f"« {self.chemin} » tient {' et '.join(_DONNEES_DE[origine] for origine in sorted(presentes))} : "
-                f"{_DONNEES_DE[str(self.origine)]} ne s'y mêlent pas",
-                "Choisissez une autre sortie, ou déplacez ce fichier.",
-            )
-        return presentes.pop()
+        origine: str = annexe(*ORIGINES_MELEES).a_ecarter(self, presentes)
+        return origine
 
     def _refuser_autre_marche(self, presentes: Mapping[CleSerie, Fiche]) -> None:
         """Un symbole qui désigne un autre marché qu'hier (LUNA) n'est plus la même série."""
@@ -3333,7 +3276,7 @@ class Sortie(ABC):
         """Met la sortie dans sa forme finale."""
 
     @abstractmethod
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         """Met de côté une sortie illisible, et ne sait plus que ce qui a été reçu à part."""
 
     # L'emploi.
@@ -3349,9 +3292,7 @@ class Sortie(ABC):
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
-                motif = origine.replace("_", "-")
-                cause = f"tient {_DONNEES_DE[origine]}"
-                mettre_de_cote(self.chemin, *self._voisins(), motif=motif, cause=cause)
+                annexe(*ORIGINES_MELEES).ecarter(self, origine)
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             for fiche in self.fiches.values():
@@ -3377,7 +3318,7 @@ class Sortie(ABC):
         try:
             yield
         except SortieIllisible as erreur:
-            self.ecarter()
+            self.ecarter(erreur)
             raise ErreurSortie(str(erreur), "Relancez : ce qui est reçu est gardé, le reste sera relu.") from erreur
 
     def lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -3456,51 +3397,16 @@ class Sortie(ABC):
 # --- Reconnaître : ce fichier est-il le nôtre ?
 
 
-def refuser_autre_format(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
+def exiger_signature(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
-        tete = fichier.read(1 << 16)
-    if decrit.signature and tete.startswith(decrit.signature):
-        return
-    if contenu := _nature_etrangere(tete, texte=bool(decrit.signature)):
-        raise pas_le_notre(decrit, chemin, donnee, contenu)
-    if decrit.signature:
-        raise SortieIllisible(f"« {chemin} » est illisible : il ne commence pas comme un {decrit.format}")
+        porte = fichier.read(len(decrit.signature)) == decrit.signature
+    if not porte:
+        annexe(*FICHIERS_ETRANGERS).refuser(decrit, chemin, donnee)
 
 
-def dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
-    """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
-    donnee = type_des_colonnes(noms)
-    return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
-
-
-def pas_le_notre(decrit: Format, chemin: Path, donnee: TypeDonnee, contenu: str) -> PasLeNotre:
-    """Le refus d'un fichier qui contient autre chose que les lignes de ce type, dans ce format."""
-    return PasLeNotre(
-        f"« {chemin} » n'est pas une sortie {donnee.nom} en {decrit.format} : il contient {contenu}",
-        "Choisissez une autre sortie, ou déplacez ce fichier.",
-    )
-
-
-def _nature_etrangere(tete: bytes, *, texte: bool) -> str | None:
-    """Ce qu'est un fichier sans notre signature : celui d'un autre de nos formats, ou un document (s'il est en texte).
-
-    Un texte sans forme, là où un format binaire est attendu, est un fichier abîmé : il sera mis de côté.
-    """
-    for autre in ECRIVAINS.values():
-        if autre.signature and tete.startswith(autre.signature):
-            return f"un fichier {autre.format}"
-    if tete.startswith(b"FEA1"):
-        return "un fichier Feather V1, l'ancien format : récrivez-le en V2, ou prenez un autre nom"
-    if not (texte and _est_du_texte(tete)):
-        return None
-    titre = tete.partition(b"\n")[0]
-    if titre.count(b",") > 1:
-        return f"un tableau en texte, aux colonnes « {titre[:200].decode(errors='replace').strip()} »"
-    return "du JSON ou du HTML" if tete.lstrip()[:1] in (b"{", b"[", b"<") else None
-
-
-def _est_du_texte(octets: bytes) -> bool:
+def est_du_texte(octets: bytes) -> bool:
+    """Vrai d'un début de fichier que l'on peut lire."""
     try:
         texte = codecs.getincrementaldecoder("utf-8")().decode(octets)
     except UnicodeDecodeError:
@@ -3569,9 +3475,6 @@ class Codec(ABC):
     def nombre(self, chemin: Path) -> int | None:
         """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
 
-    def eprouver(self, chemin: Path) -> None:
-        """Lit et valide tout un fichier dont les octets, abîmés, peuvent tuer le processus."""
-
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
         return False
@@ -3582,46 +3485,257 @@ class Codec(ABC):
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
-    # Un texte, dont les lignes s'ajoutent au bout (`tail -f`).
+    def texte(self, chemin: Path) -> TexteCsv | None:
+        """De quoi ajouter des lignes au bout du fichier, tel qu'il est ; None s'il faut le récrire."""
 
-    def textes(self, chemin: Path) -> Iterator[list[bytes]] | None:  # noqa: ARG002
-        """Ses lignes entières, telles quelles, par paquets ; None d'un fichier qui n'est pas un texte en colonnes."""
-        return None
 
-    def s_allonge(self, chemin: Path) -> bool:  # noqa: ARG002
-        """Vrai si l'on peut ajouter des lignes au bout du fichier, tel qu'il est, sans le récrire."""
-        return False
+class Feuille:
+    """Ce qu'un fichier dit de lui : les fiches de ses séries et sa forme, dans ses métadonnées, ou à côté de lui.
 
-    def titre(self, donnee: TypeDonnee) -> bytes:  # noqa: ARG002
-        """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
-        return b""
+    À part, elle a une somme de contrôle, et l'empreinte du fichier : un autre y a-t-il touché depuis ?
+    """
 
-    def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
-        """Des lignes, telles qu'elles s'ajoutent au bout."""
-        raise NotImplementedError
+    _CHAMPS: ClassVar = {"type", "series", "octets", "modifie_ns", "entrelace", "outil", "ccxt"}
 
-    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
-        """Écrit des lignes au bout ; rend le nombre de celles qu'il y relit."""
-        raise NotImplementedError
+    def __init__(self, codec: Codec, fichier: Path) -> None:
+        self._codec, self._fichier = codec, fichier
+        self.a_part = codec.fiche_a_part
+        self.chemin = fichier.with_name(f"{fichier.name}.fiche.json")
+        self.ecrite_a = -math.inf
+        self._connue: tuple[Mapping[str, Any], dict[CleSerie, Fiche]] | None = None  # ce qu'elle dit : forme, fiches
 
-    def fin_des_lignes(self, chemin: Path) -> int:
-        """L'octet qui suit la dernière ligne entière."""
-        return chemin.stat().st_size
+    def lire(self) -> dict[str, Any] | None:
+        """Telle qu'écrite ; None s'il n'y en a pas, ou qu'elle est abîmée."""
+        if not self.a_part:
+            with en_lisant(self._fichier):
+                return self._codec.entete(self._fichier)
+        lue = self._lue()
+        somme = lue.pop("somme", None)
+        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
+            return lue if lue and lue.keys() <= self._CHAMPS | {self._codec.marque} else None
+        return lue if somme == self._somme(lue) else None
 
-    def est_coupe(self, chemin: Path) -> bool:  # noqa: ARG002
-        """Vrai si quelque chose suit la dernière ligne entière."""
-        return False
+    def _lue(self) -> dict[str, Any]:
+        try:
+            lue = json.loads(self.chemin.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return lue if isinstance(lue, dict) else {}
 
-    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne."""
-        raise NotImplementedError
+    @staticmethod
+    def _somme(entete: Mapping[str, Any]) -> str:
+        """Celle de ce qui est dit, quelle qu'en soit la mise en page."""
+        return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
+
+    def sans_somme(self) -> bool:
+        """Vrai d'une version d'avant : rien ne dit si elle fut touchée, elle est crue, et récrite avec la sortie."""
+        return self.a_part and self.lire() is not None and "somme" not in self._lue()
+
+    def fiches(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
+        """Les fiches qu'elle dit ; None si elle n'est pas là, ou ne se comprend pas."""
+        try:
+            return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
+        except (KeyError, TypeError, ValueError):
+            journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self._fichier)
+            return None
+
+    def est_abimee(self) -> bool:
+        """Vrai si, à part, elle n'est pas telle qu'elle fut écrite : rien de ce qu'elle dit n'est cru."""
+        return self.a_part and self.chemin.exists() and self.fiches(self.lire()) is None
+
+    def empreinte(self) -> dict[str, int]:
+        """De quoi voir, sans le relire, que le fichier a été touché."""
+        etat = self._fichier.stat() if self._fichier.exists() else None
+        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
+
+    def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
+        """Ce qu'elle dit ; None si elle ne dit plus rien."""
+        self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
+
+    def dit_moins(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> bool:
+        """Vrai si elle est à récrire ; compléter une fiche d'avant n'y suffit pas."""
+        if self._connue is None or self._connue[0] != forme:
+            return True
+        connues = self._connue[1]
+        return fiches.keys() != connues.keys() or any(
+            fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items()
+        )
+
+    def texte(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> str:
+        """Celle que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
+        return json.dumps({**self._entete(forme, fiches), "scelle": True}, ensure_ascii=False)
+
+    def ecrire(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> None:
+        """Récrit celle qui est à part."""
+        entete = self._entete(forme, fiches)
+        texte = json.dumps({"somme": self._somme(entete), **entete}, ensure_ascii=False, indent=1) + "\n"
+        ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        self.ecrite_a = time.monotonic()
+
+    @staticmethod
+    def _entete(forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> dict[str, Any]:
+        return {**_versions(), **forme, "series": [fiches[cle].en_dict() for cle in sorted(fiches)]}
+
+
+class Tableau:
+    """Les lignes d'un fichier, quel que soit son codec : lues dans l'ordre, écrites d'un coup, et comptées."""
+
+    def __init__(self, codec: Codec, chemin: Path, donnee: TypeDonnee, feuille: Feuille) -> None:
+        self._codec, self._chemin, self._donnee, self._feuille = codec, chemin, donnee, feuille
+        self.a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
+        self.ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
+        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
+        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
+        self._etat_des_queues: dict[str, int] = {}
+
+    @property
+    def octets(self) -> int:
+        """La taille du fichier ; 0 s'il n'existe pas."""
+        return self._chemin.stat().st_size if self._chemin.exists() else 0
+
+    def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
+        with en_lisant(self._chemin):
+            yield from self._codec.lots(self._chemin, self._donnee, depuis, colonnes)
+
+    def lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Les lignes triées, groupes entiers, s'il y a un fichier ; à partir de `depuis` ou d'un peu avant."""
+        if not self.octets:
+            return iter(())
+        if self.entrelace:
+            return self._demeler(depuis[0] if depuis else "")
+        return sans_couper(self.tables(depuis, colonnes))
+
+    @functools.cached_property
+    def entrelace(self) -> bool:
+        """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
+        if not (self._codec.texte(self._chemin) and self.octets):
+            return False
+        if (entete := self._feuille.lire()) is not None:
+            return bool(entete.get("entrelace"))
+        recensement = self.recenser({})
+        return recensement.entrelace and recensement.en_ordre
+
+    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
+        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
+        comptes: collections.Counter[str] = collections.Counter()
+        for table in self.tables(colonnes=["symbole"]):
+            compter_symboles(table, comptes)
+        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
+        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+            noms = pa.array(paquet, pa.string())
+            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
+            if len(paquet) == 1:
+                yield from sans_couper(tables)
+            else:
+                yield trier(pa.concat_tables(tables), self._donnee)
+
+    def recenser(self, fiches: Mapping[CleSerie, Fiche], *, dire: bool = True) -> _Recensement:
+        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+        recensement = _Recensement(self._donnee, dict(fiches))
+        for table in regrouper(self.tables(colonnes=self._donnee.reperes), LIGNES_PAR_LOT):
+            if any(table[nom].null_count for nom in self._donnee.obligatoires):
+                raise SortieIllisible(f"« {self._chemin} » est illisible : des lignes n'ont pas de clé")
+            recensement.compter(table)
+        for cle, fiche in recensement.fiches.items():
+            if cle not in fiches:
+                fiche.couverts = unir(recensement.presents.get(cle, []))
+            elif self._donnee.a_une_grille:  # des événements ne prouvent rien
+                confronter(fiche, recensement.presents.get(cle, []), dire=dire)
+        return recensement
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `a_partir_de` s'en servira.
+
+        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
+        """
+        defilement = _Defilement(self.lots)
+        self._queues = {
+            symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
+            for symbole, instant in sorted(depuis.items())
+        }
+        self._etat_des_queues = self._feuille.empreinte()
+
+    def a_partir_de(self, borne: Borne) -> Iterable[pa.Table]:
+        """Les lignes triées, à partir de la borne ou d'un peu avant ; de son symbole au moins."""
+        depuis, queue = self._queues.get(borne[0], (INSTANT_MAX_MS, []))
+        gardees = depuis <= borne[1] and self._feuille.empreinte() == self._etat_des_queues
+        return queue if gardees else self.lots(borne)
+
+    @functools.cached_property
+    def lignes(self) -> int:
+        """Le nombre de lignes du fichier."""
+        return sum(table.num_rows for table in self.tables(colonnes=["timestamp"]))
+
+    # Écrire.
+
+    def forme(self) -> dict[str, Any]:
+        """Ce que la feuille dit du fichier, fiches et versions à part."""
+        forme: dict[str, Any] = {"type": self._donnee.nom}
+        if self._feuille.a_part:
+            forme |= {"entrelace": True} if self.entrelace else {}
+            forme |= {self._codec.marque: True} if self.a_jour and self._codec.marque else {}
+            forme |= self._feuille.empreinte()
+        return forme
+
+    def composer(
+        self,
+        fichier: BinaryIO,
+        lots: Iterable[pa.Table],
+        reperes: Iterable[pa.Table],
+        compression: str,
+        entete: Entete,
+    ) -> None:
+        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
+        compte = self._compter(lots, self.ecrites)
+
+        def compte_fait() -> str:
+            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+                collections.deque(self._compter(reperes, self.ecrites), maxlen=0)
+            return entete()
+
+        self._exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        self.lignes = self.ecrites.total()
+
+    def prolonger(
+        self, fichier: BinaryIO, texte: TexteCsv, premiere: Borne, nouvelles: Iterable[pa.Table]
+    ) -> collections.Counter[str]:
+        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée.
+
+        Rend combien chaque symbole a de lignes de plus.
+        """
+        with en_lisant(self._chemin):
+            reste = texte.octet(self._chemin, self._donnee, premiere)
+        with self._chemin.open("rb") as ancien:
+            while reste:
+                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
+        avant: collections.Counter[str] = collections.Counter()
+        fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
+        self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
+        return collections.Counter({symbole: n - avant[symbole] for symbole, n in self.ecrites.items()})
+
+    @staticmethod
+    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
+        """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
+        comptes.clear()
+        for lot in lots:
+            compter_symboles(lot, comptes)
+            yield lot
+
+    def _exiger(self, relues: int | None) -> None:
+        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
+        if relues not in (None, ecrites := self.ecrites.total()):
+            raise ErreurSortie(
+                f"« {self._chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
+                "Vérifiez le disque, puis relancez.",
+            )
 
 
 class Bout:
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
-    def __init__(self, codec: Codec, chemin: Path, donnee: TypeDonnee) -> None:
-        self._codec, self._chemin, self._donnee = codec, chemin, donnee
+    def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
+        self._texte, self._chemin, self._donnee = texte, chemin, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
         self._fichier: io.FileIO | None = None
 
@@ -3637,14 +3751,18 @@ class Bout:
         suit = prolonger(self.fins, lignes, self._donnee)
         return 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
 
+    def commencer(self) -> None:
+        """Crée un fichier sans ligne."""
+        ecrire_atomique(self._chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
+
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
         with _disque("Écrire", self._chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self._chemin, "ab")
-                if self._fichier.tell() > (fin := self._codec.fin_des_lignes(self._chemin)):
+                if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
                     self._fichier.truncate(fin)
-            _ajouter_octets(self._fichier, self._codec.octets(lignes, self._donnee))
+            _ajouter_octets(self._fichier, self._texte.octets(lignes, self._donnee))
 
     def synchroniser(self) -> None:
         """Les lignes ajoutées survivent à une coupure de courant."""
@@ -3658,17 +3776,12 @@ class Bout:
             self._fichier = None
 
 
-def somme_de_la_fiche(entete: Mapping[str, Any]) -> str:
-    """La somme de contrôle de ce que dit une fiche à part, quelle que soit sa mise en page."""
-    return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
-
-
 class SortieFichier(Sortie):
     """Un fichier, quel que soit son codec : les lots vont au journal, fondu dans le fichier à la fin, et dans un flux.
 
-    La fiche est dans le fichier si le codec sait l'y porter, à côté sinon. Un flux dont le fichier s'allonge (CSV)
-    ajoute ses lignes au bout tant qu'elles suivent celles de leur symbole ; les autres attendent au journal, qui tient
-    aussi ce que chaque lot prouve. À la fonte, ce qui y précède la première ligne nouvelle est recopié tel quel.
+    Un flux dont le fichier s'allonge (CSV) ajoute ses lignes au bout tant qu'elles suivent celles de leur symbole ; les
+    autres attendent au journal, qui tient aussi ce que chaque lot prouve. À la fonte, ce qui y précède la première
+    ligne nouvelle est recopié tel quel.
     """
 
     def __init__(self, codec: Codec, chemin: Path, **reglages: Any) -> None:
@@ -3677,16 +3790,11 @@ class SortieFichier(Sortie):
         if reglages.get("compression") is None:
             self.compression = codec.compression_de(self.chemin) or self.compression
         self.nom_journal = self.chemin.with_name(f"{self.chemin.name}.journal")
-        self.nom_fiche = self.chemin.with_name(f"{self.chemin.name}.fiche.json")
-        self._bout = Bout(codec, self.chemin, self.type_donnee) if self.flux and self._s_allonge() else None
-        self._connue: tuple[dict[str, Any], dict[CleSerie, Fiche]] | None = None  # ce que porte le fichier
-        self._a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
-        self._ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
+        self.feuille = Feuille(codec, self.chemin)
+        self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
+        texte = self._texte()
+        self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
-        self._fiche_ecrite = -math.inf
-        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
-        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
-        self._etat_des_queues: dict[str, int] = {}
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3697,8 +3805,8 @@ class SortieFichier(Sortie):
         if self._bout is not None:
             self._bout.synchroniser()
 
-    def _s_allonge(self) -> bool:
-        return self.compression == "none" and self.codec.s_allonge(self.chemin)
+    def _texte(self) -> TexteCsv | None:
+        return self.codec.texte(self.chemin) if self.compression == "none" else None
 
     # Lire.
 
@@ -3707,98 +3815,39 @@ class SortieFichier(Sortie):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
 
-    def lire_entete(self) -> dict[str, Any] | None:
-        """La fiche, telle qu'écrite par `_entete` ; None s'il n'y en a pas, ou qu'elle est abîmée."""
-        if not self.codec.fiche_a_part:
-            with en_lisant(self.chemin):
-                return self.codec.entete(self.chemin)
-        try:
-            lu = json.loads(self.nom_fiche.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        somme = lu.pop("somme", None) if isinstance(lu, dict) else ""
-        return lu if somme in (None, somme_de_la_fiche(lu)) else None  # une fiche d'avant n'en a pas
-
-    def fiche_abimee(self) -> bool:
-        """Vrai d'une fiche à part qui n'est pas telle qu'elle fut écrite : rien de ce qu'elle dit n'est cru."""
-        return self.codec.fiche_a_part and self.nom_fiche.exists() and self.fiches_ecrites(self.lire_entete()) is None
-
-    def origine_lisible(self) -> str | None:
-        """L'origine que dit encore une fiche abîmée ; None si rien ne dit que ses lignes ne sont pas inventées."""
-        with _disque("Lire", self.nom_fiche):
-            texte = self.nom_fiche.read_bytes().decode(errors="replace")
-        return next((origine for origine in reversed(ORIGINES) if f'"{origine}"' in texte), None)
-
-    def _tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, telles qu'elles y sont ; à partir de `depuis` ou d'un peu avant."""
-        with en_lisant(self.chemin):
-            yield from self.codec.lots(self.chemin, self.type_donnee, depuis, colonnes)
-
-    def _lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Les lignes du fichier, triées, groupes entiers ; à partir de `depuis` ou d'un peu avant."""
-        if self._entrelace:
-            return self._demeler(depuis[0] if depuis else "")
-        return sans_couper(self._tables(depuis, colonnes))
-
-    @functools.cached_property
-    def _entrelace(self) -> bool:
-        """Vrai d'un fichier de flux trié par symbole seulement ; sa fiche le dit d'avance, ses lignes à défaut."""
-        if not (self.codec.s_allonge(self.chemin) and self.existe()):
-            return False
-        if (entete := self.lire_entete()) is not None:
-            return bool(entete.get("entrelace"))
-        recensement = self._recenser({})
-        return recensement.entrelace and recensement.en_ordre
-
-    def _demeler(self, depuis: str) -> Iterator[pa.Table]:
-        """Les lignes d'un fichier entrelacé, symbole après symbole ; plusieurs passes s'il ne tient pas en mémoire."""
-        comptes: collections.Counter[str] = collections.Counter()
-        for table in self._tables(colonnes=["symbole"]):
-            for compte in pc.value_counts(en_un_bloc(table["symbole"])).to_pylist():
-                comptes[compte["values"]] += compte["counts"]
-        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
-            noms = pa.array(paquet, pa.string())
-            tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self._tables())
-            if len(paquet) == 1:
-                yield from sans_couper(tables)
-            else:
-                yield trier(pa.concat_tables(tables), self.type_donnee)
-
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
             self.reconnaitre()
-            yield from self._lots()
+            yield from self.tableau.lots()
 
     def lire_fiches(self) -> list[Fiche]:
         if not self.existe():
             return []
         self.reconnaitre()
-        fiches = self.fiches_ecrites(self.lire_entete())
+        fiches = self.feuille.fiches(self.feuille.lire())
         return list(fiches) if fiches is not None else list(self._recenser({}).fiches.values())
 
-    def fiches_ecrites(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
-        """Les fiches que dit un en-tête ; None s'il n'y en a pas, ou qu'elles ne se comprennent pas."""
-        try:
-            return [Fiche.depuis_dict(donnees) for donnees in entete["series"]] if entete is not None else None
-        except (KeyError, TypeError, ValueError):
-            journal.warning("« %s » : fiche illisible, refaite d'après les lignes.", self.chemin)
-            return None
-
     def _recenser(self, fiches: Mapping[CleSerie, Fiche]) -> _Recensement:
-        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
-        recensement = _Recensement(self.type_donnee, dict(fiches))
-        for table in regrouper(self._tables(colonnes=self.type_donnee.reperes), LIGNES_PAR_LOT):
-            if any(table[nom].null_count for nom in self.type_donnee.obligatoires):
-                raise SortieIllisible(f"« {self.chemin} » est illisible : des lignes n'ont pas de clé")
-            recensement.compter(table)
-        dire = not self.nom_journal.exists()  # ce qui manque est peut-être au journal
-        for cle, fiche in recensement.fiches.items():
-            if cle not in fiches:
-                fiche.couverts = unir(recensement.presents.get(cle, []))
-            elif self.type_donnee.a_une_grille:  # des événements ne prouvent rien
-                confronter(fiche, recensement.presents.get(cle, []), dire=dire)
-        return recensement
+        # Ce qui manque est peut-être au journal.
+        return self.tableau.recenser(fiches, dire=not self.nom_journal.exists())
+
+    def notes(self) -> Iterator[dict[str, Any]]:
+        """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
+            yield from self._journal.notes()
+
+    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
+        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira."""
+        with self._garde():
+            self.tableau.garder_les_queues(depuis)
+
+    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
+        bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
+        anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
+        lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
+        return pa.concat_tables([donnee.schema.empty_table(), *lues])
+
+    # Ce qui est déjà là, avant d'y écrire.
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
@@ -3825,113 +3874,83 @@ class SortieFichier(Sortie):
         origines: set[str] = set()
         with contextlib.suppress(SortieIllisible):
             if self.existe():  # un fichier qui n'en dit aucune est réel
-                series = (self.lire_entete() or {}).get("series")
+                series = (self.feuille.lire() or {}).get("series")
                 dites = series if isinstance(series, list) else []
                 lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
-                if not lues and self.fiche_abimee():
-                    origines |= {origine for origine in (self.origine_lisible(),) if origine}
+                if not lues and self.feuille.est_abimee():
+                    lues = annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
                 else:
-                    origines |= lues or {REEL}
+                    lues = lues or {REEL}
+                origines |= lues
         return origines | {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
-
-    def notes(self) -> Iterator[dict[str, Any]]:
-        """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
-        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self._journal.notes()
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self.nom_fiche,) if self.codec.fiche_a_part else ()
+        return (self.feuille.chemin,) if self.feuille.a_part else ()
 
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         return (*self._annexes(), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        self._effacer_temporaires()
+        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
-                self._reparer()
-                sans_preuve = self._ecarter_la_fiche()
-                self._accorder(self.lire_entete())
-                if sans_preuve:
-                    self._ne_rien_croire()
-            except SortieIllisible:
-                self.ecarter()
+                if (texte := self.codec.texte(self.chemin)) is not None:
+                    texte.couper(self.chemin)
+                self._accorder()
+            except SortieIllisible as refus:
+                self.ecarter(refus)
         self._rejouer_journal()
 
-    def _ecarter_la_fiche(self) -> bool:
-        """Met de côté une fiche abîmée : les lignes restent, sans preuve, et tout sera redemandé."""
-        if not self.fiche_abimee():
-            return False
-        if self.origine_lisible() is None:
-            raise SortieIllisible(f"« {self.nom_fiche} » est abîmée, et ne dit plus d'où viennent les lignes")
-        mettre_de_cote(self.nom_fiche, cause="est abîmée, tout ce qu'elle couvrait sera redemandé")
-        return True
-
-    def _effacer_temporaires(self) -> None:
-        """Ceux des exécutions tuées ; le verrou prouve qu'aucune n'est vivante."""
-        motif = re.compile(re.escape(self.chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
-        for voisin in self.chemin.parent.iterdir():
-            if motif.fullmatch(voisin.name):
-                with _disque("Effacer", voisin):
-                    voisin.unlink()
-
-    def _reparer(self) -> None:
-        """Retire une dernière ligne coupée : ce qui reste est entier, elle sera redemandée."""
-        if self.codec.est_coupe(self.chemin):
-            journal.warning("« %s » : dernière ligne incomplète, retirée.", self.chemin)
-            with _disque("Réparer", self.chemin):
-                os.truncate(self.chemin, self.codec.fin_des_lignes(self.chemin))
-
-    def _accorder(self, entete: Mapping[str, Any] | None) -> None:
-        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier qui n'est pas ce qu'elle en dit."""
-        ecrites, fidele = self.fiches_ecrites(entete), False
+    def _accorder(self) -> None:
+        """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
+        entete = self.feuille.lire()
+        ecrites = self.feuille.fiches(entete)
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
+        fidele = prouve = False
         if ecrites is not None and entete is not None:
-            reste = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
-            self._connue = (reste, {cle: fiche.copie() for cle, fiche in self.fiches.items()})
-            fidele = self._est_fidele(ecrites, entete)
+            forme = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
+            self.feuille.retenir(forme, self.fiches)
+            fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
-            if not fidele and entete.get("scelle") and not self.type_donnee.a_une_grille:
-                journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", self.chemin)
-                self._ne_rien_croire()
         if not fidele:
-            self._assainir()
+            prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
         self.fiches = recensement.fiches
-        if not self.type_donnee.a_une_grille:
-            for cle, fiche in self.fiches.items():
+        for cle, fiche in self.fiches.items():
+            if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            if not prouve:
+                fiche.couverts = []
         self._ordonner(recensement)
 
-    def _ne_rien_croire(self) -> None:
-        for fiche in self.fiches.values():
-            fiche.couverts = []
+    def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
+        """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
 
-    def _assainir(self) -> None:
-        """Ôte ce qui ne peut être vrai ; copié seul, le module ne reprend que son propre CSV, d'un flux tué."""
+        Copié seul, le module ne reprend que son propre CSV, d'un flux tué.
+        """
         try:
             remise_en_ordre = annexe(*REMISE_EN_ORDRE)
         except DependanceAbsente:
             if not self.nom_journal.exists():
                 raise
             connues = {*self.fiches, *(CleSerie(*note["cle"]) for note in self.notes())}
-            for table in self._tables():  # entières : une cellule qui ne se lit pas y est une faute
+            for table in self.tableau.tables():  # entières : une cellule qui ne se lit pas y est une faute
                 if {cle for cle, _ in par_serie(table, self.type_donnee)} - connues:
                     raise SortieIllisible(f"« {self.chemin} » tient des lignes d'une série inconnue") from None
-        else:
-            remise_en_ordre.assainir_fichier(self)
+            return True
+        return bool(remise_en_ordre.assainir_fichier(self, entete))
 
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa fiche promet ?"""
-        if self.codec.fiche_a_part:
-            intact = all(entete.get(champ) == valeur for champ, valeur in self._empreinte().items())
-            self._a_jour = intact and bool(entete.get(self.codec.marque))
+        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
+        if self.feuille.a_part:
+            intact = all(entete.get(champ) == valeur for champ, valeur in self.feuille.empreinte().items())
+            self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
             return intact
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
@@ -3943,29 +3962,25 @@ class SortieFichier(Sortie):
                 sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
             )
 
-    def _empreinte(self) -> dict[str, int]:
-        """De quoi voir, sans le relire, qu'un fichier dont la fiche est à part a été touché par un autre."""
-        etat = self.chemin.stat() if self.chemin.exists() else None
-        return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
-
     def _ordonner(self, recensement: _Recensement) -> None:
         if self._bout is not None:
             self._bout.fins = recensement.fins
-        permis = self.codec.s_allonge(self.chemin) and recensement.entrelace and recensement.en_ordre
-        self._entrelace = permis
+        permis = bool(self.codec.texte(self.chemin)) and recensement.entrelace and recensement.en_ordre
+        self.tableau.entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
-            self.recrire([trier(pa.concat_tables(self._tables()), self.type_donnee)])
+            self.recrire([trier(pa.concat_tables(self.tableau.tables()), self.type_donnee)])
         elif permis and self._bout is None:
-            self.recrire(self._lots())
+            self.recrire(self.tableau.lots())
 
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         if self._bout is not None:
             self._bout.fermer()
             self._bout.fins = {}
-        self._entrelace = self._a_jour = False
-        mettre_de_cote(self.chemin, *self._annexes())
-        self.fiches, self._connue = {}, None
+        self.tableau.entrelace = self.tableau.a_jour = False
+        mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
+        self.fiches = {}
+        self.feuille.retenir(None, {})
         for note in self.notes():
             self._apprendre(note)
         self._s_en_tenir_au_journal()
@@ -3983,8 +3998,8 @@ class SortieFichier(Sortie):
                     self._apprendre(note)
                     lots += 1
                 self._s_en_tenir_au_journal()
-        except SortieIllisible:
-            mettre_de_cote(self.nom_journal)
+        except SortieIllisible as refus:
+            mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
         if lots:
@@ -4014,32 +4029,6 @@ class SortieFichier(Sortie):
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira.
-
-        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
-        """
-        if not self.existe():
-            return
-        with self._garde():
-            defilement = _Defilement(self._lots)
-            self._queues = {
-                symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
-                for symbole, instant in sorted(depuis.items())
-            }
-            self._etat_des_queues = self._empreinte()
-
-    def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
-        bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
-        anciennes: Iterable[pa.Table] = ()
-        if self.existe():
-            depuis, queue = self._queues.get(cle.symbole, (INSTANT_MAX_MS, []))
-            gardees = depuis <= debut and self._empreinte() == self._etat_des_queues
-            anciennes = queue if gardees else self._lots(bornes[0])
-        nouvelles = self._journal.flot(cle.symbole, debut, fin)
-        lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
-        return pa.concat_tables([donnee.schema.empty_table(), *lues])
-
     def _ranger(self, lot: Lot, apres: Fiche) -> None:
         lignes = lot.lignes
         if self._bout is not None and lignes.num_rows:
@@ -4048,21 +4037,7 @@ class SortieFichier(Sortie):
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
         deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
-        note = self._note(apres, lot.couverts, lot.trous, fichier=deja_la)
-        if lot.source_des_lignes and (apres.sources or lot.source != API):
-            note["source"] = lot.source
-        self._journal.ajouter(lignes, note)
-
-    @staticmethod
-    def _note(fiche: Fiche, couverts: Sequence[Intervalle], trous: Sequence[Trou], *, fichier: bool) -> dict[str, Any]:
-        """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
-        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-        marche = {champ: getattr(fiche, champ) for champ in champs}
-        # Chaque lot les redit : ce qui va sans dire ne pèse pas.
-        marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
-        marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
-        marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
-        return {"cle": fiche.cle, "fiche": marche, "couverts": couverts, "trous": trous, "fichier": fichier}
+        self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
@@ -4070,22 +4045,26 @@ class SortieFichier(Sortie):
         place = bout.place(symbole, lignes)
         if place < lignes.num_rows:
             if not self.existe():
-                titre = self.codec.titre(self.type_donnee)
-                ecrire_atomique(self.chemin, lambda fichier: fichier.write(titre))
-                self._a_jour = True
-            if symbole < derniers and not self._entrelace:
+                bout.commencer()
+                self.tableau.a_jour = True
+            if symbole < derniers and not self.tableau.entrelace:
                 self._annoncer_entrelacement()
             bout.ajouter(lignes[place:])
         return lignes[:place]
 
     def _annoncer_entrelacement(self) -> None:
         """Le dit dans la fiche, avant le fait : un lecteur la croit."""
-        self._entrelace = True
+        self.tableau.entrelace = True
         try:
             self.ecrire_fiche()
         except BaseException:
-            self._entrelace = False
+            self.tableau.entrelace = False
             raise
+
+    def ecrire_fiche(self) -> None:
+        """Récrit la feuille, si elle est à part."""
+        if self.feuille.a_part:
+            self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
 
@@ -4100,7 +4079,7 @@ class SortieFichier(Sortie):
     def _entretenir_le_bout(self) -> None:
         if self._journal.lignes and self._est_gros():
             self._fondre_journal()
-        elif self._est_gros() or time.monotonic() - self._fiche_ecrite > CADENCE_FICHE_S:
+        elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self._synchroniser_lignes()
             self.ecrire_fiche()
             if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
@@ -4112,13 +4091,8 @@ class SortieFichier(Sortie):
             return True
         age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
-            return self._journal.lignes >= self._lignes // PART_DU_FICHIER
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self._lignes)
-
-    @functools.cached_property
-    def _lignes(self) -> int:
-        """Le nombre de lignes du fichier."""
-        return sum(table.num_rows for table in self._tables(colonnes=["timestamp"]))
+            return self._journal.lignes >= self.tableau.lignes // PART_DU_FICHIER
+        return self._journal.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
@@ -4136,140 +4110,73 @@ class SortieFichier(Sortie):
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
-        lignes_changees = bool(self._journal.entrees) or not self.existe()
-        if self.fiches and (lignes_changees or self._en_dit_plus()):
+        recues = bool(self._journal.entrees) or not self.existe()
+        if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             with _disque("Écrire", self.nom_journal):
                 self._journal.synchroniser()
             recus = self._journal.lignes * self.codec.octets_par_ligne
-            _exiger_place(
-                self.chemin, self.octets + (2 * self._journal.octets if self.type_donnee.est_lourd else recus)
-            )
-            self._fondre(lignes_changees=lignes_changees)
+            recus = 2 * self._journal.octets if self.type_donnee.est_lourd else recus
+            _exiger_place(self.chemin, self.octets + recus)
+            if self._bout is not None:
+                self._bout.synchroniser()
+                self._bout.fermer()
+            if recues or not self.feuille.a_part:
+                self._fondre()
+            self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self._connue = self._reste_de_l_entete(), {cle: fiche.copie() for cle, fiche in self.fiches.items()}
+            self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
         self._journal.supprimer()
 
-    def _fondre(self, *, lignes_changees: bool) -> None:
-        """Remplace le fichier par l'ancien et le journal fusionnés, et récrit la fiche."""
+    def _fondre(self) -> None:
+        """Remplace le fichier par l'ancien et le journal fusionnés."""
+        texte = self._se_recopie()
+        if texte is not None and self._journal.entrees:
+            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte))
+        else:
+            ecrire_atomique(self.chemin, self._refaire)
+        self.tableau.entrelace, self.tableau.a_jour = False, True
         if self._bout is not None:
-            self._bout.synchroniser()
-            self._bout.fermer()
-        if lignes_changees or not self.codec.fiche_a_part:
-            prolonger = self._se_recopie() and bool(self._journal.entrees)
-            ecrire_atomique(self.chemin, self._prolonger if prolonger else self._refaire)
-            self._entrelace, self._a_jour = False, True
-            if self._bout is not None:
-                self._bout.retenir(self._journal.flot())
-        if self.codec.fiche_a_part:
-            self.ecrire_fiche()
+            self._bout.retenir(self._journal.flot())
 
-    def _refaire(self, fichier: BinaryIO) -> None:
-        """Le fichier entier, ancien et journal fusionnés."""
-        self._composer(fichier, self._fusion(), self._fusion(self.type_donnee.reperes))
+    def _se_recopie(self) -> TexteCsv | None:
+        """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
+        return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _se_recopie(self) -> bool:
-        """Vrai d'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
-        return self.existe() and self._a_jour and not self._entrelace and self._s_allonge()
-
-    def _prolonger(self, fichier: BinaryIO) -> None:
-        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée."""
+    def _prolonger(self, texte: TexteCsv, fichier: BinaryIO) -> None:
         premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
-        with en_lisant(self.chemin):
-            reste = self.codec.octet(self.chemin, self.type_donnee, premiere)
-        with self.chemin.open("rb") as ancien:
-            while reste:
-                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
-        avant: collections.Counter[str] = collections.Counter()
-        anciennes = self._compter(self._lots(premiere), avant)
-        fusion = fusionner(anciennes, self._journal.flot(), self.type_donnee)
-        self._exiger_lignes(self.codec.verser(fichier, self._compter(fusion, self._ecrites), self.type_donnee))
+        de_plus = self.tableau.prolonger(fichier, texte, premiere, self._journal.flot())
         for cle, fiche in self.fiches.items():
             if fiche.lignes is not None:
-                fiche.lignes += self._ecrites[cle.symbole] - avant[cle.symbole]
+                fiche.lignes += de_plus[cle.symbole]
 
-    def _fusion(self, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        anciennes = self._lots(colonnes=colonnes) if self.existe() else ()
-        nouvelles = self._journal.flot()
-        reduites = (table.select(colonnes) for table in nouvelles) if colonnes else nouvelles
-        return fusionner(anciennes, reduites, self.type_donnee)
+    def _refaire(self, fichier: BinaryIO) -> None:
+        reperes = self.type_donnee.reperes
+        nouveaux = (table.select(reperes) for table in self._journal.flot())
+        self._composer(
+            fichier,
+            fusionner(self.tableau.lots(), self._journal.flot(), self.type_donnee),
+            fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
+        )
 
     def recrire(self, lots: Iterable[pa.Table]) -> None:
-        """Remplace le fichier, et sa fiche, par ces lignes, triées : une liste si le fichier porte sa fiche."""
+        """Remplace le fichier, et la feuille qu'il porte, par ces lignes, triées : une liste s'il en porte une."""
         ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots, lots))
-        self._entrelace = False
+        self.tableau.entrelace = False
 
     def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self._compter(lots, self._ecrites)
-
         def entete() -> str:
-            if not self.type_donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self._compter(reperes, self._ecrites), maxlen=0)
             self._denombrer()
-            return self._entete_json()
+            return self.feuille.texte(self.tableau.forme(), self.fiches)
 
-        self._exiger_lignes(self.codec.composer(fichier, compte, self.type_donnee, self.compression, entete))
-        self._lignes = self._ecrites.total()
+        self.tableau.composer(fichier, lots, reperes, self.compression, entete)
         self._denombrer()
 
     def _denombrer(self) -> None:
         """La fiche d'une série d'événements en tient le compte : rien d'autre ne dit qu'il en manque."""
         if not self.type_donnee.a_une_grille:
             for cle, fiche in self.fiches.items():
-                fiche.lignes = self._ecrites[cle.symbole]
-
-    @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
-        """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
-        comptes.clear()
-        for lot in lots:
-            for compte in pc.value_counts(en_un_bloc(lot["symbole"])).to_pylist():
-                comptes[compte["values"]] += compte["counts"]
-            yield lot
-
-    def _exiger_lignes(self, relues: int | None) -> None:
-        """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
-        if relues not in (None, ecrites := self._ecrites.total()):
-            raise ErreurSortie(
-                f"« {self.chemin} » : {relues} lignes relues pour {ecrites} écrites, l'ancien fichier est gardé",
-                "Vérifiez le disque, puis relancez.",
-            )
-
-    # La fiche.
-
-    def _en_dit_plus(self) -> bool:
-        """Vrai si l'en-tête dit autre chose que celui du fichier ; compléter une fiche d'avant n'y suffit pas."""
-        if self._connue is None or self._connue[0] != self._reste_de_l_entete():
-            return True
-        connues = self._connue[1]
-        return self.fiches.keys() != connues.keys() or any(
-            fiche != connues[cle].completee(fiche) for cle, fiche in self.fiches.items()
-        )
-
-    def _reste_de_l_entete(self) -> dict[str, Any]:
-        """Ce que l'en-tête dit du fichier, fiches et versions à part."""
-        reste: dict[str, Any] = {"type": self.type_donnee.nom}
-        if self.codec.fiche_a_part:
-            reste |= {"entrelace": True} if self._entrelace else {}
-            reste |= {self.codec.marque: True} if self._a_jour and self.codec.marque else {}
-            reste |= self._empreinte()
-        return reste
-
-    def _entete(self) -> dict[str, Any]:
-        series = [self.fiches[cle].en_dict() for cle in sorted(self.fiches)]
-        return {**_versions(), **self._reste_de_l_entete(), "series": series}
-
-    def _entete_json(self) -> str:
-        """La fiche que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
-        return json.dumps({**self._entete(), "scelle": True}, ensure_ascii=False)
-
-    def ecrire_fiche(self) -> None:
-        """Récrit la fiche à part, et sa somme de contrôle."""
-        entete = self._entete()
-        texte = json.dumps({"somme": somme_de_la_fiche(entete), **entete}, ensure_ascii=False, indent=1) + "\n"
-        ecrire_atomique(self.nom_fiche, lambda fichier: fichier.write(texte.encode()))
-        self._fiche_ecrite = time.monotonic()
+                fiche.lignes = self.tableau.ecrites[cle.symbole]
 
     def fermer(self) -> None:
         if self._bout is not None:
@@ -4297,44 +4204,18 @@ def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> An
     )
 
 
-class CodecCsv(Codec):
-    """CSV, éventuellement gzip ; un texte dont les lignes s'ajoutent au bout, sauf compressé."""
+class TexteCsv:
+    """Un CSV non compressé : un texte dont les lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
 
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-    lenteurs: ClassVar = {"gzip": 8.0}
-    marque = "nombres_a_point"  # chaque nombre du fichier a son point
-
-    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        refuser_autre_format(self, chemin, donnee)
-        with self._ouvrir(chemin) as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
-            if not _est_du_texte(titre):
-                raise SortieIllisible(f"« {chemin} » est illisible : ce n'est pas du texte")
-            texte = titre.decode(errors="replace").strip()
-            raise pas_le_notre(self, chemin, donnee, dire_colonnes(texte.split(","), texte[:200]))
-
-    def _ouvrir(self, chemin: Path) -> io.BufferedIOBase:
-        return chemin.open("rb") if self.s_allonge(chemin) else gzip.GzipFile(chemin)
-
-    def s_allonge(self, chemin: Path) -> bool:
-        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
-            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
-                return fichier.read(2) != b"\x1f\x8b"  # gzip
-        return True
-
-    def compression_de(self, chemin: Path) -> str | None:
-        return None if chemin.suffix != ".gz" and self.s_allonge(chemin) else "gzip"
+    Sans état ; une sous-classe ferait de même d'un autre texte à lignes.
+    """
 
     def titre(self, donnee: TypeDonnee) -> bytes:
+        """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
         return ",".join(donnee.noms).encode() + b"\n"
 
     def octets(self, table: pa.Table, donnee: TypeDonnee) -> bytes:
-        """Nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
+        """Des lignes : nombres au plus court sans perte, nul en vide, instants en ISO 8601 avec « T » et « Z ».
 
         Faits de colonnes de texte jointes d'un coup : trois fois plus rapide que l'écriture d'Arrow, qui mettrait en
         plus des guillemets à tous les textes dès que l'un les exige.
@@ -4352,6 +4233,13 @@ class CodecCsv(Codec):
         lignes = _joindre(*colonnes, entre=",", nul="")
         tout = pa.ListArray.from_arrays(pa.array([0, len(lignes)], pa.int32()), lignes)
         return bytes(pc.binary_join(tout, constante("\n"))[0].as_buffer()) + b"\n"
+
+    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
+        """Écrit des lignes au bout ; rend le nombre de celles qu'il y relit."""
+        debut = fichier.tell()
+        fichier.writelines(self.octets(table, donnee) for table in regrouper(lots, LIGNES_PAR_LOT))
+        fichier.seek(debut)
+        return sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b""))
 
     def fin_des_lignes(self, chemin: Path) -> int:
         """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
@@ -4371,43 +4259,20 @@ class CodecCsv(Codec):
             return 0
 
     def est_coupe(self, chemin: Path) -> bool:
-        if not self.s_allonge(chemin):
-            return False
+        """Vrai si quelque chose suit la dernière ligne entière."""
         with _disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
-    def textes(self, chemin: Path) -> Iterator[list[bytes]]:
-        with self._ouvrir(chemin) as fichier:
-            fichier.readline()
-            while lignes := fichier.readlines(1 << 20):
-                entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
-                if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
-                    yield pleines
-
-    def lots(
-        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        with pa.OSFile(str(chemin)) as fichier:
-            debut = 0
-            if self.s_allonge(chemin):
-                debut, fin = self.octet(chemin, donnee, depuis) if depuis else 0, self.fin_des_lignes(chemin)
-                if debut == fin:
-                    return
-                texte = fichier.get_stream(debut, fin - debut)
-            else:
-                texte = pa.CompressedInputStream(fichier, "gzip")
-            lecteur = pa_csv.open_csv(
-                texte,
-                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                conversions(donnee, colonnes),
-            )
-            for lot in lecteur:
-                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
+    def couper(self, chemin: Path) -> None:
+        """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
+        if self.est_coupe(chemin):
+            journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
+            with _disque("Réparer", chemin):
+                os.truncate(chemin, self.fin_des_lignes(chemin))
 
     def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Une dichotomie sur les octets."""
+        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
         with chemin.open("rb") as fichier:
             bas, haut = len(fichier.readline()), self.fin_des_lignes(chemin)
             while bas < haut:
@@ -4431,25 +4296,72 @@ class CodecCsv(Codec):
             raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
         return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
 
+
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip."""
+
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
+    _TEXTE: ClassVar = TexteCsv()
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        with self.ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._TEXTE.titre(donnee).rstrip():
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
+
+    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
+        """Ses octets, décompressés."""
+        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
+
+    def texte(self, chemin: Path) -> TexteCsv | None:
+        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+                return self._TEXTE if fichier.read(2) != b"\x1f\x8b" else None  # gzip
+        return self._TEXTE
+
+    def compression_de(self, chemin: Path) -> str | None:
+        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
+
+    def lots(
+        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = 0
+            if (texte := self.texte(chemin)) is not None:
+                debut, fin = texte.octet(chemin, donnee, depuis) if depuis else 0, texte.fin_des_lignes(chemin)
+                if debut == fin:
+                    return
+                source = fichier.get_stream(debut, fin - debut)
+            else:
+                source = pa.CompressedInputStream(fichier, "gzip")
+            lecteur = pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                conversions(donnee, colonnes),
+            )
+            for lot in lecteur:
+                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
+
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
     ) -> int | None:
         del entete  # elle est à part
         if compression != "gzip":
-            fichier.write(self.titre(donnee))
-            return self.verser(fichier, lots, donnee)
+            fichier.write(self._TEXTE.titre(donnee))
+            return self._TEXTE.verser(fichier, lots, donnee)
         # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self.titre(donnee))
+            compresse.write(self._TEXTE.titre(donnee))
             for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(self.octets(table, donnee))
+                compresse.write(self._TEXTE.octets(table, donnee))
         return None
-
-    def verser(self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee) -> int:
-        debut = fichier.tell()
-        fichier.writelines(self.octets(table, donnee) for table in regrouper(lots, LIGNES_PAR_LOT))
-        fichier.seek(debut)
-        return sum(bloc.count(b"\n") for bloc in iter(lambda: fichier.read(1 << 20), b""))
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
@@ -4543,15 +4455,6 @@ class _CodecArrow(Codec):
     @abstractmethod
     def schema(self, chemin: Path) -> pa.Schema: ...
 
-    @abstractmethod
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        """Toutes les lignes de ce fichier, et tout ce que son pied en dit."""
-
-    def eprouver(self, chemin: Path) -> None:
-        with pa.OSFile(str(chemin)) as source:
-            for lot in self._lots_de(source):
-                lot.validate(full=True)
-
     @contextlib.contextmanager
     def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
         """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
@@ -4574,20 +4477,10 @@ class _CodecArrow(Codec):
             return bool(fichier.scelle)
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        refuser_autre_format(self, chemin, donnee)
-        natures = {
-            "texte": est_texte,
-            "instant": pa.types.is_timestamp,
-            "nombre": est_nombre,
-            "entier": est_nombre,
-            "niveaux": est_niveaux,
-        }
+        exiger_signature(self, chemin, donnee)
         schema = self.schema(chemin)
-        if schema.names != donnee.noms or not all(
-            natures[nature](schema.field(nom).type) for nom, nature in donnee.colonnes
-        ):
-            contenu = dire_colonnes(schema.names, ", ".join(f"{c.name} {c.type}" for c in schema))
-            raise pas_le_notre(self, chemin, donnee, contenu)
+        if not schema.equals(donnee.schema):
+            annexe(*FICHIERS_ETRANGERS).admettre_schema(self, chemin, donnee, schema)
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
         texte = (self.schema(chemin).metadata or {}).get(b"fiche")
@@ -4604,26 +4497,6 @@ def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
 
 
-def est_texte(nature: pa.DataType) -> bool:
-    """Vrai d'un type dont les valeurs sont des textes, comme en écrivent pandas, polars et DuckDB."""
-    simple = nature.value_type if pa.types.is_dictionary(nature) else nature
-    # Ceux de polars sont des « string_view » : une pyarrow d'avant la 16 n'en connaît pas le type.
-    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or str(simple) == "string_view")
-
-
-def est_nombre(nature: pa.DataType) -> bool:
-    """Vrai d'un type de nombres, entiers ou non."""
-    return bool(pa.types.is_floating(nature) or pa.types.is_integer(nature))
-
-
-def est_niveaux(nature: pa.DataType) -> bool:
-    """Vrai d'un type dont les valeurs sont des listes de paires (prix, quantité)."""
-    if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
-        return False
-    champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
-    return [champ.name for champ in champs] == ["price", "amount"] and all(est_nombre(champ.type) for champ in champs)
-
-
 class CodecParquet(_CodecArrow):
     """Parquet : groupes de lignes avec statistiques, pages à somme de contrôle."""
 
@@ -4637,11 +4510,6 @@ class CodecParquet(_CodecArrow):
     def _ouvert(self, chemin: Path) -> Iterator[Any]:
         with self._source(chemin) as source:
             yield pq.ParquetFile(source, page_checksum_verification=True)
-
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        parquet = pq.ParquetFile(source, page_checksum_verification=True)
-        parquet.metadata.to_dict()
-        yield from parquet.iter_batches(LIGNES_PAR_LOT)
 
     def schema(self, chemin: Path) -> pa.Schema:
         with self._ouvert(chemin) as parquet:
@@ -4704,10 +4572,6 @@ class CodecFeather(_CodecArrow):
             rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
             yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
 
-    def _lots_de(self, source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
-        feather = pa.ipc.open_file(source)
-        return map(feather.get_batch, range(feather.num_record_batches))
-
     def schema(self, chemin: Path) -> pa.Schema:
         with self._ouvert(chemin) as feather:
             return feather.schema
@@ -4750,7 +4614,8 @@ class CodecFeather(_CodecArrow):
 # --- Une sortie qui est une base SQLite
 
 
-def _tables_de(base: sqlite3.Connection) -> list[str]:
+def tables_de(base: sqlite3.Connection) -> list[str]:
+    """Les noms de ses tables."""
     return [nom for (nom,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")]
 
 
@@ -4958,28 +4823,21 @@ class SortieSqlite(Sortie):
 
     # Lire.
 
-    def _pas_le_notre(self, contenu: str) -> PasLeNotre:
-        return pas_le_notre(self.decrit, self.chemin, self.type_donnee, contenu)
-
-    def sans_table(self) -> PasLeNotre:
-        """Le refus d'une base qui n'a pas notre table."""
-        return self._pas_le_notre(f"une base sans table « {self.table} »")
-
     def reconnaitre(self) -> bool:
         """Vrai si notre table est là ; PasLeNotre si une table de ce nom est autre chose."""
-        refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
+        exiger_signature(self.decrit, self.chemin, self.type_donnee)
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self.lecteur() as base:
-            presentes = {nom.lower() for nom in _tables_de(base)}
+            presentes = {nom.lower() for nom in tables_de(base)}
             for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
-                    contenu = dire_colonnes([c for c, _ in lues], ", ".join(f"{c} {nature}" for c, nature in lues))
-                    raise self._pas_le_notre(f"une table « {nom} » avec {contenu}")
-            if self.table.lower() in presentes and not self._a_cle_unique(base):
-                cle = ", ".join(self.type_donnee.cle)
-                raise self._pas_le_notre(f"une table « {self.table} » sans clé unique ({cle})")
-            return self.table.lower() in presentes
+                    annexe(*FICHIERS_ETRANGERS).refuser_table(self, nom, lues)
+            if self.table.lower() not in presentes:
+                return False
+            if not self._a_cle_unique(base):
+                annexe(*FICHIERS_ETRANGERS).refuser_sans_cle(self)
+            return True
 
     def _a_cle_unique(self, base: sqlite3.Connection) -> bool:
         """Vrai si la table a un index unique sur notre clé."""
@@ -5006,20 +4864,7 @@ class SortieSqlite(Sortie):
                     origines |= lues or {REEL for _ in base.execute(f'SELECT 1 FROM "{table}" LIMIT 1')}
         return origines
 
-    def origine_a_ecarter(self) -> str | None:
-        if (origine := super().origine_a_ecarter()) is None:
-            return None
-        notres = {nom.lower() for table in self.tables() for nom in tables_sqlite(self.type_donnee, table)}
-        with self.lecteur() as base:
-            autres = [nom for nom in _tables_de(base) if nom.lower() not in notres and not nom.startswith("sqlite_")]
-        if autres:  # mettre la base de côté les emporterait
-            raise ErreurDemande(
-                f"« {self.chemin} » tient {_DONNEES_DE[origine]}, et d'autres tables ({', '.join(autres[:NOMS_DITS])})",
-                "Choisissez une autre sortie, ou déplacez cette base.",
-            )
-        return origine
-
-    def _voisins(self) -> tuple[Path, ...]:
+    def voisins(self) -> tuple[Path, ...]:
         return tuple(self.chemin.with_name(f"{self.chemin.name}{suite}") for suite in ("-wal", "-shm", "-journal"))
 
     def lire_lignes(
@@ -5042,7 +4887,7 @@ class SortieSqlite(Sortie):
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self.lecteur() as base:
-            noms = _tables_de(base)
+            noms = tables_de(base)
             types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
         return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
 
@@ -5050,7 +4895,7 @@ class SortieSqlite(Sortie):
         if not self.existe():
             return
         if not self.reconnaitre():
-            raise self.sans_table()
+            annexe(*FICHIERS_ETRANGERS).refuser_sans_table(self)
         with self.lecteur() as base:
             yield from self._lots(base)
 
@@ -5083,14 +4928,14 @@ class SortieSqlite(Sortie):
                         with contextlib.suppress(DependanceAbsente):  # copié seul, il s'en remet aux contraintes
                             annexe(*REMISE_EN_ORDRE).assainir_base(self, self._base)
                     self._accorder(self._base)
-        except SortieIllisible:
-            self.ecarter()
+        except SortieIllisible as refus:
+            self.ecarter(refus)
 
     def _effacer_le_reste(self) -> None:
         """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
         if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
             if self.existe():
-                refuser_autre_format(self.decrit, self.chemin, self.type_donnee)
+                exiger_signature(self.decrit, self.chemin, self.type_donnee)
             with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
                 for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
                     base.execute(f"PRAGMA journal_mode = {mode}")
@@ -5126,9 +4971,9 @@ class SortieSqlite(Sortie):
         elif fiche is not None:
             self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
-    def ecarter(self) -> None:
+    def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self._deconnecter()
-        mettre_de_cote(self.chemin, *self._voisins())
+        mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5274,7 +5119,7 @@ def format_du_fichier(chemin: Path) -> str:
     with _disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = _est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
+    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
     par_extension = (
         nom
         for suffixe, nom in EXTENSIONS.items()
@@ -5344,6 +5189,7 @@ class Particularite(NamedTuple):
     portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
+    corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
     unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
@@ -5398,17 +5244,41 @@ def _contrats(limite: int) -> dict[str, int]:
     return dict.fromkeys(("linear", "inverse"), limite)
 
 
-def _annee(instant_ms: int) -> int:
-    return (EPOQUE + dt.timedelta(milliseconds=instant_ms)).year
-
-
-def _bornes_bitbank(debut: int, _fin: int, timeframe: Timeframe) -> Mapping[str, Any]:
-    """Un fichier par jour en dessous de 4h, par an au-delà : la classe demande toujours celui d'un jour."""
-    return {"yyyymmdd": str(_annee(debut))} if timeframe.pas_ms >= 4 * HEURE_MS else {}
-
-
 def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+    """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+async def _lire_bitbank(
+    self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
+) -> list[Any]:
+    """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
+    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    page = []
+    for depuis in (debut, suivant) if suivant <= fin else (debut,):
+        fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
+        page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
+    return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
+    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
+    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
+
+
+def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
+    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
+    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
+    codes = {"WEEKS": "w", "MONTHS": "M"}
+    grain = ligne.get("granularity") or {}
+    if grain.get("unit") in codes:
+        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
+        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
+    return lue
+
+
+def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
+    return bougies
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5467,7 +5337,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        bornes=_bornes_bitbank,
+        corrections={"bougies_ou_rien": _lire_bitbank},
         fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
@@ -5501,7 +5371,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
+    "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    # La classe invente des bougies plates, jusqu'avant la cotation.
+    "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
@@ -5555,7 +5428,7 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 # --- La classe ccxt, rendue bruyante ---
 
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
-_CORPS_SCALAIRE = re.compile(r'-?\d+(\.\d+)?|".*"')
+_CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
 class _ReponseIllisible(ErreurTemporaire):
@@ -5689,7 +5562,7 @@ class _Bruyante:
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
         except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if _RIEN_ICI.search(str(erreur)) is None:
+            if re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5715,29 +5588,13 @@ class _Bruyante:
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
         self.requetes += 1
-        depart = time.monotonic()
-        _STATUT_HTTP.set(None)
-        issue = "interrompue"
+        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
+        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            reponse = await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
-            issue = nombre_de(_nombre_de_lignes(reponse), "ligne")
+            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
-            issue = type(erreur).__name__
             raise
-        else:
-            return reponse
-        finally:
-            if journal.isEnabledFor(logging.DEBUG):
-                statut = _STATUT_HTTP.get() or "sans réponse"
-                duree = duree_lisible(time.monotonic() - depart)
-                journal.debug("%s %s : %s, %s, %s.", method, self._url_dite(url, body), statut, issue, duree)
-
-    def _url_dite(self, url: str, corps: Any) -> str:
-        """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
-        connus = [v for nom in NOMS_SECRETS if isinstance(v := getattr(self, nom, None), str) and len(v) >= SECRET_MIN]
-        suite = f" {_extrait(corps)}" if isinstance(corps, str) and not connus else ""
-        return masquer(urllib.parse.unquote(url) + suite, connus)
 
     def handle_errors(
         self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
@@ -5745,12 +5602,12 @@ class _Bruyante:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        _STATUT_HTTP.set(code)
+        STATUT_HTTP.set(code)
         if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
             self.throttler.noter_usage(part)
-        if code < 400 and reste[0] is None and not _CORPS_SCALAIRE.fullmatch((corps or "").strip()):
+        if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {_extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
             )
         reconnue = True
         try:
@@ -5770,11 +5627,9 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     Les lignes hors fenêtre sont des preuves (le trou est-il dans la page ?) ; c'est `entre` qui coupe.
     """
     lignes = list(ohlcvs or ())
-    try:
-        lues: list[Any] = annexe("colonnes", "Lire par colonnes").lire_page(self, lignes, market)
-    except DependanceAbsente:  # copié seul : la classe les lit une à une, deux fois moins vite
-        return [self.parse_ohlcv(ligne, market) for ligne in lignes]
-    return lues
+    if colonnes := annexe_ou_rien("colonnes"):
+        return list(colonnes.lire_page(self, lignes, market))
+    return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
 def _sans_reglement(symbole: str) -> str:
@@ -5782,22 +5637,13 @@ def _sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-_STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
-def _nombre_de_lignes(reponse: Any) -> int:
-    """Combien de lignes porte une réponse : la plus longue de ses listes, jusqu'à deux étages sous la racine."""
-    etage, plus_longue = [reponse], 0
-    for _ in range(3):
-        plus_longue = max([plus_longue, *(len(element) for element in etage if isinstance(element, list))])
-        etage = [valeur for element in etage if isinstance(element, dict) for valeur in element.values()]
-    return plus_longue
+STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 
 
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
-def _extrait(corps: str | None, longueur: int = 200) -> str:
+def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
@@ -5811,34 +5657,6 @@ def _sans_requete(url: str) -> str:
 def identifiants_exchanges() -> list[str]:
     """Les identifiants de tous les exchanges de ccxt, triés."""
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
-
-
-def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
-    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
-    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
-
-
-def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
-    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
-    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
-    codes = {"WEEKS": "w", "MONTHS": "M"}
-    grain = ligne.get("granularity") or {}
-    if grain.get("unit") in codes:
-        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
-        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
-    return lue
-
-
-def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
-    return bougies
-
-
-# Ce que la classe ccxt d'un exchange fait mal d'une réponse : la méthode à mettre à la place.
-_CORRECTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "ndax": {"parse_ohlcv": _ligne_ndax},
-    "onetrading": {"parse_ohlcv": _ligne_onetrading},
-    "bitopro": {"insert_missing_candles": _telles_quelles},  # invente des bougies plates, jusqu'avant la cotation
-}
 
 
 def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
@@ -5858,9 +5676,8 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
     L'annexe n'importe qu'elle et ses parentes : un quart de seconde de CPU, au lieu d'une pour tout le paquet.
     """
-    try:
-        paquets = annexe("paquets", "Un démarrage rapide")
-    except DependanceAbsente:  # copié seul
+    paquets = annexe_ou_rien("paquets")
+    if paquets is None:
         entier = importer(paquet, "Parler à un exchange")
         return getattr(entier, exchange) if exchange in entier.exchanges else None
     classe = getattr(paquets.importer_une_classe(paquet, exchange), exchange, None)
@@ -5894,49 +5711,21 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    for nom in lignee:
-        ajouts |= _CORRECTIONS.get(nom, {})
     ajouts["ligne_de_ccxt"] = base.parse_ohlcv
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
-    ajouts["particularite"] = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
+    ajouts |= {"particularite": particularite, **particularite.corrections}
     return type(base.__name__, (_Bruyante, base), ajouts)
 
 
 # --- Traduction des erreurs de ccxt ---
 
-_CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
+CONSEIL_RESEAU = "Vérifiez le réseau et --proxy ; relancer reprend où l'on en est."
 _CONSEIL_CLES = "Vérifiez API_KEY, API_SECRET (et API_PASSWORD) dans l'environnement ou le .env, et leurs droits."
 _CONSEIL_PAYS = "L'exchange refuse ce pays ou cette adresse : passez par --proxy, ou prenez un autre exchange."
 _CONSEIL_DEMANDE = "L'exchange refuse cette demande : voyez --params, --limite et le timeframe."
 _CONSEIL_DEBIT = "Laissez passer le temps indiqué, baissez --concurrence, ou espacez les exécutions."
-
-_CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
-_CONSEIL_CERTIFICAT = (
-    "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
-)
-# (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
-# ccxt n'en dit que « binance GET https://… ». Ajouter une cause : une ligne, ici seulement.
-CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
-    (
-        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
-        "proxy injoignable ou qui refuse",
-        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
-    ),
-    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
-    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
-    ({"ConnectionRefusedError"}, "connexion refusée", _CONSEIL_RESEAU),
-    ({"TimeoutError"}, "pas de réponse", f"{_CONSEIL_RESEAU} Ou allongez --timeout."),
-    (
-        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
-        "connexion coupée par l'autre bout",
-        _CONSEIL_RESEAU,
-    ),
-    ({"ClientPayloadError"}, "réponse coupée en route", _CONSEIL_RESEAU),
-    ({"ClientConnectorError"}, "hôte injoignable", _CONSEIL_RESEAU),
-)
-_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
 # (classe ccxt, notre classe, conseil), du plus précis au plus général : la première qui convient l'emporte.
 # Ajouter une erreur : une ligne, ici seulement.
@@ -5951,54 +5740,50 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
     ("ExchangeClosedByUser", ErreurDefinitive, ""),
     ("NotSupported", ErreurDefinitive, "Voyez ce que l'exchange offre : --lister marches, --lister timeframes."),
     ("BadSymbol", ErreurDefinitive, "Le symbole a pu être retiré : --lister marches."),
-    ("BadResponse", ErreurTemporaire, _CONSEIL_RESEAU),
-    ("NullResponse", ErreurTemporaire, _CONSEIL_RESEAU),
     ("BadRequest", ErreurDefinitive, _CONSEIL_DEMANDE),
     ("ArgumentsRequired", ErreurDefinitive, "Donnez ce paramètre par --params ou --options."),
-    ("OperationFailed", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("OperationFailed", ErreurTemporaire, CONSEIL_RESEAU),
     # Ce que ccxt ne classe pas (corps tronqué, code d'erreur inconnu de lui) est réessayé, en nombre borné.
-    ("ExchangeError", ErreurTemporaire, _CONSEIL_RESEAU),
+    ("ExchangeError", ErreurTemporaire, CONSEIL_RESEAU),
     ("BaseError", ErreurDefinitive, ""),
 )
 
 REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
-_RIEN_ICI = re.compile(r"\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b", re.IGNORECASE)
+_RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b"
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
-_TROP_ANCIEN = re.compile(
-    r"too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range", re.IGNORECASE
-)
-_POINTS = re.compile(r"maximum (\d+) points", re.IGNORECASE)
-_BANNI = re.compile(r"banned until (\d{13})", re.IGNORECASE)
-_TROP_FREQUENT = re.compile(r"too (?:frequent|many)|rate.?limit", re.IGNORECASE)
-_PAYS_REFUSE = re.compile(
-    r"restricted location|not available in your (?:country|region)|block access from your country", re.IGNORECASE
-)
+_TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
+_POINTS = r"(?i)maximum (\d+) points"
+_BANNI = r"(?i)banned until (\d{13})"
+_TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
+_PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", _CONSEIL_RESEAU)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
         return erreur
-    texte = _extrait(str(erreur), 300) or type(erreur).__name__
+    texte = extrait(str(erreur), 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or _PAYS_REFUSE.search(texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, texte):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if _TROP_ANCIEN.search(texte):
-        points = _POINTS.search(texte)
+    if re.search(_TROP_ANCIEN, texte):
+        points = re.search(_POINTS, texte)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
     classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and _TROP_FREQUENT.search(texte)):
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
     elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
-    if not statut and (cause := _cause_reseau(erreur, texte)):
+    # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
+    causes = None if statut else annexe_ou_rien("causes")
+    if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
         return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
@@ -6011,44 +5796,13 @@ def _est_un_refus(erreur: Exception, statut: int) -> bool:
     return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
 
 
-def _cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
-    """Ce qui s'est passé, chez quel hôte, et que faire ; None si rien dans la chaîne des erreurs n'est du réseau."""
-    chaine = _chaine(erreur)
-    noms = {parente.__name__ for maillon in chaine for parente in type(maillon).__mro__}
-    for classes, cause, conseil in CAUSES_RESEAU:
-        if noms & classes:
-            delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
-            duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
-            dite = _HOTE.search(texte)
-            hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
-            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
-    return None
-
-
-def _chaine(erreur: BaseException) -> list[BaseException]:
-    """L'erreur, ce qu'elle porte (ccxt.pro : `NetworkError(erreur)`) et ce qui l'a causée, de proche en proche."""
-    maillons: list[BaseException] = []
-    a_voir: list[Any] = [erreur]
-    while a_voir:
-        maillon = a_voir.pop(0)
-        if isinstance(maillon, BaseException) and not any(maillon is vu for vu in maillons):
-            maillons.append(maillon)
-            a_voir += [*maillon.args, maillon.__cause__, getattr(maillon, "os_error", None)]
-    return maillons
-
-
-def _adresse(erreur: Any) -> str:
-    port = getattr(erreur, "port", None)
-    return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
-
-
 def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     for nom, classe, conseil in TRADUCTIONS:
         if nom in noms:
             return classe, conseil
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, _CONSEIL_RESEAU
+    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6056,7 +5810,7 @@ MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redeman
 
 def _attente_demandee(erreur: Exception, texte: str, heure_ms: int) -> float | None:
     """Les secondes que l'exchange demande d'attendre (« banned until », `Retry-After`) ; None s'il n'en dit rien."""
-    if banni := _BANNI.search(texte):
+    if banni := re.search(_BANNI, texte):
         return max(0.0, (int(banni[1]) + MARGE_D_HEURE_MS - heure_ms) / 1000)
     entetes = {nom.lower(): valeur for nom, valeur in getattr(erreur, "entetes_http", {}).items()}
     demande = entetes.get("retry-after", "").strip()
@@ -6111,9 +5865,8 @@ def _config(reglages: Reglages) -> dict[str, Any]:
 def instancier(reglages: Reglages) -> Any:
     """Une instance neuve de la classe ccxt ; ErreurDemande si sa configuration ne peut aller."""
     classe = _classe(reglages.exchange)
-    if reglages.config_ccxt:
-        with contextlib.suppress(DependanceAbsente):  # copié seul : ccxt s'en plaindra lui-même, plus tard
-            annexe("configuration", "--config-ccxt").controler(reglages.config_ccxt, classe)
+    if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
+        configuration.controler(reglages.config_ccxt, classe)
     try:
         api = classe(_config(reglages))
     except ErreurCollecte:
@@ -6193,68 +5946,18 @@ class Serie:
         return str(self.marche.get("id") or "")
 
 
-AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
-NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
-SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
-
 
 class Debit:
-    """Le droit d'envoyer vers un exchange : la pause commune et le limiteur, pour toutes les instances d'une exécution.
+    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
 
-    `pauses` : ce que l'exécution d'avant a laissé des limites de l'exchange, et où laisser à la suivante celles d'ici.
-    """
-
-    def __init__(self, nom: str = "", pauses: Pauses | None = None) -> None:
+    def __init__(self) -> None:
         self.frein = Frein()
         self.limiteur: Limiteur | None = None
-        self._nom, self._pauses = nom, pauses
-        if pauses is not None:
-            fin = pauses.lire().get(nom)
-            if fin is not None:
-                self.frein.serrer((fin - maintenant_ms()) / 1000)
-            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
         """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        if self.limiteur is None:
-            self.limiteur = api.throttler
-            maintenant = maintenant_ms()
-            passages = self._pauses.passages().get(self._nom, ()) if self._pauses is not None else ()
-            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
+        self.limiteur = self.limiteur or api.throttler
         api.throttler, api.frein = self.limiteur, self.frein
-
-    def respecter_la_pause(self, exchange: str) -> None:
-        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
-        reste_s = self.frein.reste_s
-        if reste_s > ATTENTE_MAX_S:
-            fin = en_iso(maintenant_ms() + math.ceil(reste_s / 60) * MINUTE_MS // MINUTE_MS * MINUTE_MS)
-            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
-            gardee = self._pauses.chemin if self._pauses is not None else None
-            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
-            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
-        if reste_s > 0:
-            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
-
-    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
-        if reste_s >= PAUSE_NOTEE_S:
-            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
-        if reste_s > ATTENTE_MAX_S:
-            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
-            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
-
-    def laisser(self) -> None:
-        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
-        if self._pauses is None:
-            return
-        recents = self.limiteur.passages() if self.limiteur is not None else []
-        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
-        if recents or self._nom in self._pauses.passages():
-            maintenant = maintenant_ms()
-            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
-            self._pauses.noter_passages(self._nom, passages)
 
 
 def passer_marches(source: Any, cible: Any) -> None:
@@ -6262,6 +5965,9 @@ def passer_marches(source: Any, cible: Any) -> None:
     for annexe in source.options.get("marketHelperProps", ()):
         source.options.setdefault(annexe, None)
     cible.set_markets_from_exchange(source)
+
+
+AVANCE_CRUE_MS = GRACE_MS  # un horodatage plus en avance que cela demande confirmation
 
 
 class Horloge:
@@ -6279,6 +5985,8 @@ class Horloge:
 
         En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
         """
+        if instant <= self._vu_ms:
+            return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
         avance = instant - self.heure_ms()
         if avance > JOUR_MS:
             return False
@@ -6393,14 +6101,10 @@ class Marches:
             )
 
 
-def _aucuns_marches() -> contextlib.AbstractAsyncContextManager[set[NatureMarche]]:
-    return contextlib.nullcontext(set())
-
-
 class Connexion:
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
-    S'obtient par `connecter`.
+    `async with` la ferme toujours : fin normale, erreur ou annulation.
     """
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
@@ -6418,9 +6122,14 @@ class Connexion:
         debit = debit or Debit()
         debit.brancher(self.api)
         self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
-        self.nombre_essais = 0
-        self.marches_communs = _aucuns_marches  # d'un lot : ceux que ses autres tâches ont chargés
+        self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.fermer()
 
     @property
     def requetes(self) -> int:
@@ -6440,10 +6149,13 @@ class Connexion:
 
         async def appel() -> Any:
             try:
-                return await getattr(self.api, methode)(*args, **kwargs)
+                reponse = await getattr(self.api, methode)(*args, **kwargs)
             except Exception as erreur:  # noqa: BLE001  tout ce qui sort de ccxt passe par la table de traduction
                 traduite = traduire(erreur, quoi, self.heure_ms())
                 self.taire(traduite)
+            else:
+                self.reponses += 1
+                return reponse
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
                 self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
@@ -6462,9 +6174,7 @@ class Connexion:
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
-        valeurs = {getattr(self.api, nom, None) for nom in NOMS_SECRETS} | set(self.reglages.secrets)
-        secrets = sorted((v for v in valeurs if isinstance(v, str) and len(v) >= SECRET_MIN), key=len, reverse=True)
-        erreur.args = (masquer(str(erreur), secrets),)
+        erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
@@ -6540,18 +6250,14 @@ class Connexion:
         if not mesure.result():
             self._lire_l_en_tete()
 
-    async def charger_marches(self, symboles: Sequence[str] = ()) -> None:
+    async def charger_marches(self, symboles: Sequence[str] = (), connues: Collection[NatureMarche] = ()) -> None:
         """Charge les marchés dont la tâche a besoin ; les relit si un symbole demandé n'y est pas.
 
-        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure.
+        Une liste lue de travers perd un type de marché en silence : on relit avant de conclure. `connues` : ce qui est
+        déjà chargé, à ne pas perdre en relisant.
         """
-        async with self.marches_communs() as natures:
-            await self._charger(symboles, natures)
-
-    async def _charger(self, symboles: Sequence[str], natures: set[NatureMarche]) -> None:
-        """Charge ce qui manque ; `natures` : celles des tâches d'avant, à ne pas perdre en relisant."""
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures.update(nature_du_symbole(s, self.reglages.type_marche, self.reglages.sous_type) for s in symboles)
+        natures = {*connues, *map(self.nature_demandee, symboles)}
         choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
         reglage = self.api.options.get("fetchMarkets")
         types = reglage.get("types") if isinstance(reglage, dict) else None
@@ -6564,6 +6270,10 @@ class Connexion:
         if types and reglage["types"] != types and self.marches.manquent(symboles):
             reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
+
+    def nature_demandee(self, symbole: str) -> NatureMarche:
+        """Le type du marché qu'un symbole demande."""
+        return nature_du_symbole(symbole, self.reglages.type_marche, self.reglages.sous_type)
 
     # --- ce qu'il offre
 
@@ -6683,21 +6393,7 @@ class Connexion:
         """Une page de bougies brutes, dans l'ordre où l'exchange les envoie ; la fenêtre demandée est [debut, fin[.
 
         D'un autre timeframe que la série, un témoin : moins d'essais, on sait s'en passer (hyperliquid : 422 en 1M).
-        Là où une réponse ne sort pas d'un fichier (bitbank) : deux demandes, au plus, et du fichier, la fenêtre seule.
         """
-        fichier = self.particularite.fichier
-        if fichier is None:
-            return await self._demander_page(serie, timeframe, debut, fin, limite, relecture=relecture)
-        coupe = min(fin, fichier(debut, timeframe))
-        page = await self._demander_page(serie, timeframe, debut, coupe, limite, relecture=relecture)
-        if coupe < fin:
-            suite = min(fin, fichier(coupe, timeframe))
-            page += await self._demander_page(serie, timeframe, coupe, suite, limite, relecture=relecture)
-        return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] < fin)]
-
-    async def _demander_page(
-        self, serie: Serie, timeframe: Timeframe, debut: int, fin: int, limite: int, *, relecture: bool
-    ) -> list[list[Any]]:
         propre = self.particularite
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
@@ -6711,13 +6407,17 @@ class Connexion:
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
         if propre.sans_limite and propre.sans_limite(timeframe, serie.marche) and "price" not in params:
             nombre = None
-        quoi = f"Bougies {timeframe.code} de {serie.cle.symbole} ({serie.cle.exchange}) depuis {en_iso(debut)}"
-        essais = self.essais.nombre if timeframe.code == serie.cle.timeframe else min(ESSAIS_TEMOIN, self.essais.nombre)
+        temoin = timeframe.code != serie.cle.timeframe  # personne ne l'a demandé : le message dit pourquoi on le lit
+        quoi = (
+            f"Bougies {timeframe.code}{', pour prouver une absence,' if temoin else ''} de {serie.cle.symbole} "
+            f"({serie.cle.exchange}) depuis {en_iso(debut)}"
+        )
+        essais = min(ESSAIS_TEMOIN, self.essais.nombre) if temoin else self.essais.nombre
         page = await self.appeler(
             quoi, "bougies_ou_rien", serie.cle.symbole, timeframe.code, debut, nombre, params, essais=essais
         )
         if not isinstance(page, list) or not set(map(type, page)) <= {list, tuple}:
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         return page
 
     async def lire_trades(
@@ -6752,7 +6452,7 @@ class Connexion:
         # Retenu d'une réponse seulement : le refus d'un symbole retiré n'apprend rien des autres.
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
-            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", _CONSEIL_RESEAU)
+            raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
         ajouts = {"recu": maintenant_ms()}
         return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
 
@@ -6773,38 +6473,24 @@ def _rang_de_trade(brut: Mapping[str, Any]) -> tuple[float, int]:
     return _en_nombre(brut.get("timestamp")) or 0.0, int(sequence) if sequence.isdecimal() else 0
 
 
-_PARAMETRE_SECRET = re.compile(
-    r"((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+", re.IGNORECASE
+NOMS_SECRETS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress", "token", "login")
+SECRET_MIN = 4  # un uid d'un chiffre masqué rendrait tous les messages illisibles
+_PARAMETRE_A_TAIRE = (
+    r"(?i)((?:(?:api|access)[-_]?key(?:id)?|sign(?:ature)?|auth\w*|token|secret|passphrase)=)[^&\s\"']+"
 )
+
+
+def secrets_de(api: Any) -> list[str]:
+    """Les clés que tient une instance ccxt."""
+    return [valeur for nom in NOMS_SECRETS if isinstance(valeur := getattr(api, nom, None), str) and valeur]
 
 
 def masquer(texte: str, secrets: Iterable[str]) -> str:
     """Le texte, sans les secrets qu'une erreur de l'exchange ou une URL y aurait repris."""
-    for secret in secrets:
-        texte = texte.replace(secret, "***")
-    texte = _PARAMETRE_SECRET.sub(r"\1***", texte)
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        texte = texte.replace(secret, "***") if len(secret) >= SECRET_MIN else texte
+    texte = re.sub(_PARAMETRE_A_TAIRE, r"\1***", texte)
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
-
-
-@contextlib.asynccontextmanager
-async def connecter(reglages: Reglages, debit: Debit | None = None) -> AsyncIterator[Connexion]:
-    """Ouvre un exchange et le ferme toujours : fin normale, erreur ou annulation."""
-    connexion = Connexion(reglages, debit)
-    try:
-        yield connexion
-    finally:
-        await connexion.fermer()
-
-
-def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
-    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
-
-    Hors ligne, rien n'est laissé à l'exécution suivante.
-    """
-    nom = reglages.exchange
-    if reglages.proxy is not None:
-        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-    return Debit(nom, None if reglages.hors_ligne else pauses)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -6859,7 +6545,7 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
     def lire_et_dire(client_: Any, message: Any) -> None:
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
-            signaler(ccxt.ExchangeError(_extrait(str(message), 300)))
+            signaler(ccxt.ExchangeError(extrait(str(message), 300)))
 
     def rejeter_et_dire(erreur: Exception, cle: Any = None) -> Any:
         attendu = cle in client.futures
@@ -6876,8 +6562,8 @@ def _dit_une_erreur(message: Any) -> bool:
     """Une trame par laquelle l'exchange refuse, dans ses formes les plus communes."""
     if not isinstance(message, dict):
         return False
-    annonce = any(message.get(cle) in ("error", "bts:error") for cle in ("event", "type", "status"))
-    return annonce or isinstance(message.get("error"), dict)
+    annonces = (message.get("event"), message.get("type"), message.get("status"))
+    return "error" in annonces or "bts:error" in annonces or isinstance(message.get("error"), dict)
 
 
 def symbole_en_cause(erreur: Exception, demande: Any) -> str:
@@ -7065,7 +6751,7 @@ class Ecoute:
         if parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
-            traduite = ErreurTemporaire(str(traduite), _CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
+            traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
         elif type(traduite) in (ErreurTemporaire, RefusProbable):  # le code HTTP d'un instantané n'est pas un refus
             classe = RefusProbable if "ExchangeError" in parentes else ErreurTemporaire
             traduite = classe(str(traduite), traduite.conseil)
@@ -8597,7 +8283,8 @@ class RelectureTrades:
     def resultat(self) -> Relu:
         """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
         dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
-        fin = jusqua.timestamp + 1 if jusqua else self._connexion.heure_ms()
+        servi = (self._dernier or dernier).timestamp + self._grain_ms  # notre heure est parfois en retard sur lui
+        fin = jusqua.timestamp + 1 if jusqua else max(self._connexion.heure_ms(), servi)
         if self._dernier is None:
             trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
         else:
@@ -8690,6 +8377,8 @@ class RelectureTrades:
                     return pages
                 self._accroche = False  # trop loin : elle s'arrête avant eux
                 break
+            if page and pages[-1] and page[0].precede(pages[-1][0]):
+                break  # demandée de plus loin, elle commence plus tard : `since` est ignoré (kucoin, htx)
             debuts += pages[-1][:1]
         if page and self._connexion.trades_jusqua:
             anciennes = await self._remonter(bord, page[0])
@@ -8710,12 +8399,13 @@ class RelectureTrades:
     async def _remonter(self, bord: Trade, premier: Trade) -> list[list[Trade]]:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
-        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase).
+        La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase). Un bord sans id ne se
+        prouve que par un trade plus ancien que lui.
         """
         pages: list[list[Trade]] = []
-        recul = SECONDE_MS
+        recul, depuis = SECONDE_MS, bord.timestamp - (RECULS_MS[-1] if bord.est_anonyme else 0)
         while len(pages) < PAGES_DE_TRADES_MAX:
-            pages.append(self._noter(await self._lire(bord.timestamp, {"until": premier.timestamp + recul})))
+            pages.append(self._noter(await self._lire(depuis, {"until": premier.timestamp + recul})))
             if self._part_de(bord, pages[-1]):
                 break
             if pages[-1] and pages[-1][0].precede(premier):
@@ -8875,7 +8565,8 @@ SILENCE_MIN_S = 0.5
 SILENCE_MAX_S = 900.0  # un marché calme n'est pas interrogé plus rarement
 RONDE_S = 0.25  # entre deux regards sur les silences
 PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
-FIN_MAX_S = 20.0  # dernière relecture par REST, quand la durée est écoulée
+FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
+FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
@@ -9148,9 +8839,11 @@ class Couverture:
     def desavouer(self, depuis: int, fin: int | None = None) -> None:
         """Cette bougie (ou toutes jusqu'à `fin`), même rendue, n'est plus sûre : elle sera relue."""
         debut = self.timeframe.plancher(depuis)
-        oublies = [(debut, fin or self.timeframe.avancer(debut, 1))]
-        self.desavoues = unir(self.desavoues, croiser(self.fiche.couverts, oublies))
-        self.fiche.couverts = oter(self.fiche.couverts, oublies)
+        oublie = debut, fin or self.timeframe.avancer(debut, 1)
+        place = voisins(self.fiche.couverts, *oublie)  # d'un exchange en retard, chaque trame désavoue
+        if touches := croiser(self.fiche.couverts[place], [oublie]):
+            self.desavoues = unir(self.desavoues, touches)
+            self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
     def manques(self, fin: int) -> list[Intervalle]:
         """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
@@ -9632,7 +9325,7 @@ class FilBougies(Fil):
         timeframe = self.couverture.timeframe
         page = cribler(bougies, timeframe, self.cle.prix)
         self.compteurs.impossibles += len(page.impossibles)
-        couverts = plages(page.lignes["timestamp"].combine_chunks(), timeframe)
+        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
 
@@ -9842,6 +9535,7 @@ class FilTrades(Fil):
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
+        self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
@@ -10021,7 +9715,7 @@ class FilTrades(Fil):
     # --- ce qui est à relire
 
     def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if len(self._lacunes) > 1 else None  # la première est peut-être déjà en lecture
+        avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
         if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
             lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
@@ -10070,43 +9764,61 @@ class FilTrades(Fil):
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
             self._lacunes.append(Lacune(self._dernier, None))
-        while self._lacunes:
-            lacune = self._lacunes[0]
-            try:
-                await self._combler(lacune)
-            except ErreurDefinitive as erreur:
-                journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                self._suite_d_ids.sans_juge = True
-                if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                    self._renoncer(lacune, HORS_FENETRE_API)
-            self._lacunes.remove(lacune)
+        try:
+            while self._lacunes:
+                self._en_lecture = tuple(self._lacunes)
+                await self._relire_celles_en_lecture()
+        finally:
+            self._en_lecture = ()
 
-    async def _combler(self, lacune: Lacune) -> None:
-        """Rend ce que le REST sert de cette lacune ; insiste un peu : il est parfois en retard sur le flux."""
-        heure, neufs = self.connexion.heure_ms(), 0
+    async def _relire_celles_en_lecture(self) -> None:
+        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux."""
         for attente_s in (0.0, *RETARDS_REST_S):
             await pause(attente_s)
-            relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
-            async for page in relecture.pages():
-                neufs += len(page)
-                self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
-                self.reveiller()
-            relu = relecture.resultat()
-            if lacune.jusqua is None or (relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)):
-                break
-        if lacune.saut and (relu.complet or relu.sautent):
+            for lacune in self._en_lecture:
+                if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
+                    self._lacunes.remove(lacune)
+            self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
+            if not self._en_lecture:
+                return
+
+    async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
+        """Relit une lacune ; faux s'il faut y revenir."""
+        try:
+            return await self._combler(lacune, insister=insister)
+        except ErreurDefinitive as erreur:
+            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+            self._suite_d_ids.sans_juge = True
+            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
+                self._renoncer(lacune, HORS_FENETRE_API)
+            return True
+
+    async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
+        """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
+        heure, neufs = self.connexion.heure_ms(), 0
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        async for page in relecture.pages():
+            neufs += len(page)
+            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.reveiller()
+        relu = relecture.resultat()
+        if lacune.saut and (neufs or relu.complet or relu.sautent):
             self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        if insister and not servie and lacune.jusqua is not None:
+            return False
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.complet and relu.dernier else lacune.dernier
+        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
             self._dernier = servi.nomme()
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
+        return True
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10530,12 +10242,12 @@ class Abonnement:
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
-            for fil in self._fils:
-                fil.rompre()
             if ecoute is not None:
+                ecoute.fermer()  # ses dernières trames sont encore d'avant la rupture
                 for fil in self._fils:
                     fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
-                ecoute.fermer()
+            for fil in self._fils:
+                fil.rompre()
         return ErreurTemporaire("abonnement fini")
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
@@ -10763,13 +10475,26 @@ class Flux:
         for fil in self.fils:
             fil.conclut = True
         await self._fermer_les_ecoutes()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(plafond_s):
-                await self.connexion.estimer_heure()
-                await self._attendre_la_grace(plafond_s / 2)
-                await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
+        relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
+        horloge = asyncio.get_running_loop().time
+        limite, reponses = horloge() + FIN_TOTALE_MAX_S, -1
+        try:
+            # Cinq cents symboles n'ont pas fini en vingt secondes ; un exchange qui ne répond plus n'est pas attendu.
+            while not relecture.done() and self.connexion.reponses != reponses and horloge() < limite:
+                reponses = self.connexion.reponses
+                await asyncio.wait([relecture], timeout=plafond_s)
+            if relecture.done():
+                relecture.result()
+        finally:
+            relecture.cancel()
+            await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
+
+    async def _tout_relire(self, plafond_s: float) -> None:
+        await self.connexion.estimer_heure()
+        await self._attendre_la_grace(plafond_s / 2)
+        await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -10814,7 +10539,7 @@ def option(  # noqa: PLR0913  c'est l'objet d'options lui-même
 # --- Lecteurs : d'une valeur (texte, YAML, Python) à la bonne, ou ValueError ---
 
 
-_CONTROLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 def lire_texte(valeur: Any) -> str:
@@ -10822,7 +10547,7 @@ def lire_texte(valeur: Any) -> str:
     texte = str(valeur).strip()
     if not texte or valeur is None or isinstance(valeur, bool | dict | list):
         raise ValueError("un texte non vide est attendu")
-    if _CONTROLE.search(texte):
+    if re.search(_CONTROLE, texte):
         raise ValueError(f"« {neutraliser(texte)} » contient un caractère de contrôle : une seule ligne est attendue")
     return texte
 
@@ -10944,46 +10669,14 @@ def _imbrication(objet: Any) -> int:
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, ou `@fichier.json`."""
-    if not (isinstance(valeur, str) and valeur.startswith("@")):
-        return lire_objet(valeur)
-    chemin = lire_dossier(valeur[1:])
-    try:
-        if chemin.exists() and not (chemin.is_file() or chemin.is_dir()):  # un tube s'attendrait sans fin
-            raise ValueError(f"« {chemin} » n'est pas un fichier ordinaire")
-        with chemin.open("rb") as fichier:
-            octets = fichier.read(TEXTE_MAX + 1)
-        if len(octets) > TEXTE_MAX:
-            raise ValueError(f"« {chemin} » ne se lit pas (il dépasse {TEXTE_MAX >> 20} Mo)")
-        return lire_objet(octets.decode())
-    except (OSError, UnicodeDecodeError) as erreur:
-        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
-        raise ValueError(f"« {chemin} » ne se lit pas ({cause})") from None
-
-
-# Ce que dit une autre option : donné en paramètre, la série ne serait plus celle que le fichier annonce. Formes de
-# comparaison (`_forme`) des noms qu'emploient les exchanges.
-_RESERVES = {
-    "symbole": """symbol symbols pair pairs market markets marketid instrument instrumentname instrumentid instid
-        contract contractcode currencypair productid symbolid tradingpair coin baseid quoteid""",
-    "type_marche": "category producttype insttype",
-    "timeframe": "interval timeframe granularity resolution period bar barsize",
-    "prix_ohlcv": "price pricetype pricekind",
-    "limite": "limit count size pagesize perpage num candlesticks paginate",
-    "date_debut": """since start starttime starttimestamp startts startat startdate startdateiso from fromtime
-        fromtimestamp fromms fromiso fromdate fromdateiso fromidx after cursor""",
-    "date_fin": """until end endtime endtimestamp endts endat enddate enddateiso to totime totimestamp toms toiso todate
-        todateiso before last""",
-}
-_OPTION_DU_PARAMETRE = {forme: nom for nom, formes in _RESERVES.items() for forme in formes.split()}
+    if isinstance(valeur, str) and valeur.startswith("@"):
+        return lire_objet(annexe("configuration", "Un « @fichier »").lire_fichier(lire_dossier(valeur[1:])))
+    return lire_objet(valeur)
 
 
 def lire_params(valeur: Any) -> dict[str, Any]:
     """Un objet JSON, sans ce qui changerait la série elle-même."""
-    params = lire_objet(valeur)
-    for nom in params:
-        if choix := _OPTION_DU_PARAMETRE.get(forme_de_mot(str(nom))):
-            raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
-    return params
+    return dict(annexe("configuration", "--params").controler_params(lire_objet(valeur)))
 
 
 def lire_proxy(valeur: Any) -> str:
@@ -11162,8 +10855,9 @@ class Tache:
             phrase = f"{en_iso(self.date_fin)} n'est pas après date_debut ({en_iso(self.date_debut)})"
             yield ("date_fin", "date_debut"), phrase
         yield from self._fautes_de_donnee()
-        yield from self._fautes_de_source()
         yield from self._fautes_de_sortie()
+        if self.stream and self.source != API:
+            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
@@ -11189,10 +10883,6 @@ class Tache:
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
         elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
-
-    def _fautes_de_source(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.stream and self.source != API:
-            yield ("source", "stream"), "un flux se lit chez l'exchange : ôtez source"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Un nom qui promet autre chose que ce qui y serait écrit."""
@@ -11223,11 +10913,6 @@ class Tache:
             )
             for code in self.timeframes
         ] or [self]
-
-    @property
-    def en_une_passe(self) -> bool:
-        """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
-        return bool(self.timeframes) and self.trades_vers_ohlcv and self.donnee == "trades"
 
     @property
     def format_choisi(self) -> str:
@@ -11297,18 +10982,6 @@ class OptionsExecution:
 # fmt: on
 
 
-class Declaration(Protocol):
-    """Ce qu'est un modèle d'options : une dataclass dont chaque champ est une `option`."""
-
-    def __init__(self, **valeurs: Any) -> None: ...
-
-    def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Les fautes qui tiennent à plusieurs options ensemble."""
-
-
-Modele = TypeVar("Modele", bound=Declaration)
-
-
 def options_dites(objet: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
     """Les champs dont la valeur n'est pas le défaut."""
     for champ in fields(objet):
@@ -11363,8 +11036,8 @@ def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
 
 
 def lire_options(
-    modele: type[Modele], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
-) -> tuple[Modele | None, list[str]]:
+    modele: type[T], valeurs: Mapping[str, Any], nommer: Callable[[str], str], facultatives: Sequence[str] = ()
+) -> tuple[T | None, list[str]]:
     """Lit et contrôle `valeurs` ; rend l'objet (None s'il y a une faute) et toutes les fautes, nommées par `nommer`.
 
     `facultatives` : d'ordinaire demandées, elles peuvent manquer ici.
@@ -11414,7 +11087,6 @@ def defaut_lisible(champ: dataclasses.Field[Any]) -> str:
 # § 11  Exécution
 # ----------------------------------------------------------------------------------------------------------------------
 
-ACCELERATION_HORS_LIGNE = 60.0  # une minute d'exchange par seconde : des bougies closes en quelques secondes
 SYMBOLES_DE_FRONT = 16  # séries lues en même temps ; leurs requêtes partagent --concurrence
 NOMS_IDENTIFIANTS = {"apiKey": "API_KEY", "secret": "API_SECRET", "password": "API_PASSWORD", "uid": "API_UID"}
 
@@ -11482,15 +11154,6 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
-
-    def absorber(self, partie: Bilan) -> None:
-        """Ajoute ce qu'une partie a donné et coûté."""
-        self.parties.append(partie)
-        self.series += partie.series
-        self.sortie, self.format = partie.sortie or self.sortie, partie.format or self.format
-        for nom in ("requetes", "essais", "octets", "duree_s"):
-            setattr(self, nom, getattr(self, nom) + getattr(partie, nom))
-        self.modifie = self.modifie or partie.modifie
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11616,8 +11279,8 @@ Ecrivain: TypeAlias = Sortie | Memoire
 class Contexte(NamedTuple):
     """Où une tâche s'exécute : dossier des sorties sans chemin, `.env`, ce que d'autres exécutions ont laissé.
 
-    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `a_relire` : d'une réparation, tout ce
-    qu'il faut demander. `seule` : cet exchange ne servira à aucune autre tâche.
+    `ouvrir` : d'un lot, comment avoir une connexion sur ce qui est déjà ouvert. `execution` : d'une réparation, ce qui
+    lit à la place d'`Execution`. `seule` : cet exchange ne servira à aucune autre tâche.
     """
 
     sorties: Path = DOSSIER_SORTIES
@@ -11625,7 +11288,7 @@ class Contexte(NamedTuple):
     pauses: Pauses | None = None
     ouvrir: Callable[[Tache, Path], contextlib.AbstractAsyncContextManager[Connexion]] | None = None
     seule: bool = False
-    a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None
+    execution: Callable[..., Execution] | None = None
 
 
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
@@ -11688,27 +11351,12 @@ def _nom_de_fichier(symbole: str) -> str:
     return "".join(remplaces.get(c) or (c if c.isalnum() else f"%{ord(c):02X}") for c in symbole)
 
 
-@contextlib.asynccontextmanager
-async def bourse_embarquee(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
-    """La configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; rien sinon."""
+def bourse_embarquee(tache: Tache) -> Any:
+    """Un contexte : la configuration ccxt qui mène à l'exchange embarqué, s'il est demandé ; vide sinon."""
     if not tache.hors_ligne:
-        yield {}
-        return
-    embarque = module_embarque(tache.exchange)
-    acceleration = ACCELERATION_HORS_LIGNE if tache.stream else 1.0
-    async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
-        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
-        journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
-        yield bourse.config_ccxt(tache.exchange)
-
-
-def module_embarque(exchange: str) -> Any:
-    """Le module de l'exchange embarqué, s'il est là et sait imiter celui-ci."""
-    embarque = importer("bourse_locale", "--hors-ligne")
-    if exchange not in embarque.PROTOCOLES:
-        offerts = ", ".join(embarque.PROTOCOLES)
-        raise ErreurDemande(f"--hors-ligne ne sait pas imiter « {exchange} »", f"Il imite : {offerts}.")
-    return embarque
+        return contextlib.nullcontext({})
+    importer("bourse_locale", "--hors-ligne")  # d'abord : d'un module copié seul, c'est ce dossier qui manque
+    return annexe("hors_ligne", "--hors-ligne").ouvrir(tache)
 
 
 def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env")) -> Reglages:
@@ -11730,15 +11378,10 @@ async def ouvrir_connexion(tache: Tache, contexte: Contexte | None = None) -> As
         return
     async with bourse_embarquee(tache) as config:
         reglages = reglages_de(tache, config, contexte.env)
-        debit = debit_de(reglages, contexte.pauses)
-        debit.respecter_la_pause(tache.exchange)
-        try:
-            async with connecter(reglages, debit) as connexion:
+        memoire = contexte.pauses.debit(reglages) if contexte.pauses else contextlib.nullcontext()
+        with memoire as debit:
+            async with Connexion(reglages, debit) as connexion:
                 yield connexion
-        finally:
-            debit.laisser()
-            if contexte.pauses is not None:
-                contexte.pauses.nettoyer()
 
 
 @contextlib.asynccontextmanager
@@ -11771,7 +11414,7 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
     """Les fichiers publics où lire ; None s'il n'y en a pas à employer. ErreurDemande s'ils sont exigés."""
     if tache.source == API:
         return None
-    return annexe("archives", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
+    return annexe("depot", "--source").ouvrir_depot(connexion, exige=tache.source == ARCHIVES)
 
 
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
@@ -11869,6 +11512,7 @@ async def executer_async(
     """
     bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
+    parties = annexe("parties", "--timeframes") if tache.timeframes else None
     depart_s = time.monotonic()
     async with ouvrir_tache(tache, contexte) as connexion:
         with compter(connexion, bilan, depart_s):
@@ -11876,13 +11520,10 @@ async def executer_async(
                 # 60 ms de CPU, pendant que l'exchange répond
                 taches.create_task(asyncio.to_thread(importer, "pyarrow.compute", "Mettre les lignes en table"))
                 await connexion.preparer(tache.demandes, seuls=tache.stream is None and contexte.seule)
-            if tache.en_une_passe:
-                passe = annexe("passe", "Plusieurs timeframes d'une histoire de trades")
-                await passe.executer_en_une_passe(connexion, tache, bilan, suivi, contexte)
-            elif tache.timeframes:
-                await _executer_parties(connexion, tache, bilan, suivi, contexte)
+            if parties is not None:
+                await parties.executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await _executer(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
     bilan.conclure()
     return bilan
 
@@ -11898,26 +11539,14 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def _executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
-    """Un timeframe après l'autre ; chacun a son bilan."""
-    for partie in tache.parties:
-        sien = Bilan(tache.exchange)
-        try:
-            with compter(connexion, sien, time.monotonic(), bilan):
-                await _executer(connexion, partie, sien, suivi, contexte)
-            sien.conclure()
-        finally:
-            bilan.absorber(sien)
-
-
-async def _executer(
+async def executer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
 ) -> None:
     """Une tâche d'un seul timeframe, sur une connexion prête."""
     series = resoudre_series(connexion, tache, bilan)
-    execution = ExecutionFlux if tache.stream else Execution
+    execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
     with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi, contexte.a_relire).lire(series)
+        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
 
 
 @contextlib.contextmanager
@@ -11943,19 +11572,10 @@ class Copie:
 
 
 class Execution:
-    """Branche les sources d'une tâche sur son écrivain ; `a_relire`, s'il est donné, est tout ce qui est demandé."""
+    """Branche les sources d'une tâche sur son écrivain."""
 
-    def __init__(
-        self,
-        connexion: Connexion,
-        tache: Tache,
-        ecrivain: Ecrivain,
-        bilan: Bilan,
-        suivi: Suivi,
-        a_relire: Mapping[CleSerie, Sequence[Intervalle]] | None = None,
-    ) -> None:
+    def __init__(self, connexion: Connexion, tache: Tache, ecrivain: Ecrivain, bilan: Bilan, suivi: Suivi) -> None:
         self.connexion, self.tache, self.ecrivain, self.bilan, self.suivi = connexion, tache, ecrivain, bilan, suivi
-        self.a_relire = a_relire
         self._places = asyncio.Semaphore(tache.concurrence)
         self._fronts = asyncio.Semaphore(SYMBOLES_DE_FRONT)
         self._depot = ouvrir_depot(connexion, tache)
@@ -12007,9 +11627,6 @@ class Execution:
         fiche = self._fiche(serie)
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
-        if self.a_relire is not None:  # des faits aussi, que rien d'autre ne redemande
-            permis = [source.demande] if isinstance(source, Historique) else intervalles
-            intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
         bilan.demande = source.demande
         return Copie(bilan, fiche, source, intervalles)
 
@@ -12063,10 +11680,11 @@ class Execution:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
+        sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
-            unite_volume=lire_unite(serie.marche),
+            unite_volume=UNITE_INCONNUE if sans_volume else lire_unite(serie.marche),
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
@@ -12111,16 +11729,10 @@ class Execution:
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message = _dire_partiel(partiels, (debut, fin)) + self._offrir_les_trades(fiche.cle, partiels)
+            bilan.message, sortie = _dire_partiel(partiels, (debut, fin)), self.bilan.sortie
+            if par_les_trades := annexe_ou_rien("par_les_trades"):
+                bilan.message += par_les_trades.offrir(self.connexion, self.tache, fiche.cle, sortie, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
-
-    def _offrir_les_trades(self, cle: CleSerie, partiels: Iterable[Trou]) -> str:
-        """La commande qui fait, des trades, les bougies que l'exchange ne sert plus ; vide s'il n'y en a pas."""
-        bougies = self.tache.stream is None and self.tache.donnee == "ohlcv" and cle.prix == "last"
-        if bougies and any(trou.raison == HORS_FENETRE_API for trou in partiels):
-            with contextlib.suppress(DependanceAbsente):
-                return str(annexe("par_les_trades", "").offrir(self.connexion, self.tache, cle, self.bilan.sortie))
-        return ""
 
 
 def derniere_ligne(fiche: Fiche) -> int | None:
@@ -12151,8 +11763,6 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 # --- Flux ---
 
 FLUSH_MAX_S = 5.0
-BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
-AFFICHAGE_S = 0.5  # entre deux pas de progression d'un flux
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -12222,68 +11832,6 @@ def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
     return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
 
 
-@contextlib.contextmanager
-def _tas_fige() -> Iterator[None]:
-    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-# Le prix d'une ligne : d'un carnet, celui du meilleur acheteur. Ajouter un type de flux : une ligne.
-_PRIX_DIT: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "ohlcv": lambda ligne: ligne["close"],
-    "trades": lambda ligne: ligne["price"],
-    "ticker": lambda ligne: ligne["last"],
-    "orderbook": lambda ligne: ligne["bids"][0]["price"] if ligne["bids"] else None,
-}
-
-
-class Allure:
-    """Ce qu'un flux montre de lui : lignes reçues, débit récent, retard sur l'exchange, dernier prix."""
-
-    FENETRE_S = 10.0  # du débit
-
-    def __init__(self, instant_s: float) -> None:
-        self.lignes = 0
-        self.dernier: Lot | None = None
-        self._jalons = collections.deque([(instant_s, 0)])
-
-    def noter(self, lot: Lot) -> None:
-        """Un lot de plus."""
-        if lot.lignes.num_rows:
-            self.lignes += lot.lignes.num_rows
-            self.dernier = lot
-
-    @property
-    def fin_ms(self) -> int | None:
-        """L'instant jusqu'où la dernière ligne dit le marché : la clôture d'une bougie, l'horodatage du reste."""
-        if self.dernier is None:
-            return None
-        cle, instant = self.dernier.cle, _borne(self.dernier.lignes, -1)[1]
-        return timeframe_de(cle.exchange, cle.timeframe).avancer(instant, 1) if cle.timeframe else instant
-
-    def dire(self, instant_s: float, heure_ms: int) -> str:
-        """« 1234 lignes, 12,3/s, retard 0,4 s, BTC/USDT à 70123,5 »."""
-        debut_s, avant = self._jalons[0]
-        if instant_s - self._jalons[-1][0] >= 1:
-            self._jalons.append((instant_s, self.lignes))
-        while len(self._jalons) > 1 and instant_s - self._jalons[1][0] >= self.FENETRE_S:
-            self._jalons.popleft()
-        debit = (self.lignes - avant) / max(1.0, instant_s - debut_s)
-        morceaux = [nombre_de(self.lignes, "ligne"), decimal_lisible(f"{debit:.1f}/s")]
-        if self.dernier is not None and self.fin_ms is not None:
-            morceaux.append(f"retard {duree_lisible(max(0, heure_ms - self.fin_ms) / SECONDE_MS)}")
-            (ligne,) = self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1).to_pylist()
-            donnee = type_des_colonnes(self.dernier.lignes.column_names)
-            if donnee and (prix := _PRIX_DIT[donnee.nom](ligne)) is not None:
-                morceaux.append(f"{self.dernier.cle.symbole} à {decimal_lisible(f'{prix:.10g}')}")
-        return ", ".join(morceaux)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -12296,8 +11844,7 @@ class ExecutionFlux(Execution):
         self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._battement = self._affichage = self._boucle.time()
-        self._allure = Allure(self._depuis)
+        self._depuis = self._boucle.time()
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -12305,16 +11852,19 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        with _tas_fige(), futures.ThreadPoolExecutor(1, "ecriture") as self._plume:
+        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
+        progression = annexe_ou_rien("progression")
+        battre = progression.Battement(self.connexion, flux.fils, self.suivi) if progression else lambda _: None
         try:
             async with contextlib.aclosing(suivre_flux(flux, self.tache.duree, self._attente)) as recus:
                 async for lots in recus:
                     self._garder(lots)
                     await self._ecrire_si_du()
-                    self._battre(flux)
+                    battre(lots)
         finally:
             self._garder(flux.collecter())
             if self._ecriture is not None:
@@ -12332,8 +11882,6 @@ class ExecutionFlux(Execution):
             self._depuis = self._boucle.time()
         self._tampon += lots
         self._lignes += sum(lot.lignes.num_rows for lot in lots)
-        for lot in lots:
-            self._allure.noter(lot)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
@@ -12389,20 +11937,6 @@ class ExecutionFlux(Execution):
             avance *= 8
         return debut + avance
 
-    def _battre(self, flux: Flux) -> None:
-        """Dit où en est le flux : à la progression souvent, au journal une fois par minute."""
-        instant = self._boucle.time()
-        if instant - self._affichage >= AFFICHAGE_S and self._allure.dernier is not None:
-            self._affichage = instant
-            lot = self._allure.dernier
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            self.suivi(Avancement(lot.cle, self._allure.fin_ms or 0, None, self._allure.lignes, len(flux.fils), dite))
-        if instant - self._battement >= BATTEMENT_S:
-            self._battement = instant
-            reconnexions = sum(fil.compteurs.reconnexions for fil in flux.fils)
-            dite = self._allure.dire(instant, self.connexion.heure_ms())
-            journal.info("Flux : %s, %s.", dite, nombre_de(reconnexions, "reconnexion"))
-
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
@@ -12414,15 +11948,21 @@ class ExecutionFlux(Execution):
             bilan.etat, bilan.message = "refusee", fil.refus.complet()
 
 
+def compte_a_rebours(duree_s: float | None) -> Callable[[], float]:
+    """De quoi savoir combien de secondes restent de cette durée, qui commence ; None : elle n'a pas de fin."""
+    horloge = asyncio.get_running_loop().time
+    echeance = math.inf if duree_s is None else horloge() + duree_s
+    return lambda: echeance - horloge()
+
+
 async def suivre_flux(
     flux: Flux, duree_s: float | None, attente: Callable[[], float] = lambda: FLUSH_MAX_S
 ) -> AsyncGenerator[list[Lot]]:
     """Ce qu'un flux rend jusqu'à la durée demandée, ou sans fin ; `attente` : les secondes à attendre le suivant."""
-    horloge = asyncio.get_running_loop().time
-    echeance = math.inf if duree_s is None else horloge() + duree_s
+    reste_s = compte_a_rebours(duree_s)
     try:
         flux.demarrer()
-        while flux.vivant and (reste := echeance - horloge()) > 0:
+        while flux.vivant and (reste := reste_s()) > 0:
             yield await flux.suivants(min(reste, attente()))
         yield await flux.conclure()
     finally:
@@ -12498,14 +12038,8 @@ def telecharger(**options: Any) -> pa.Table:
     return courir(lambda: telecharger_async(**options))
 
 
-async def telecharger_ohlcv_async(**options: Any) -> pa.Table:
-    """`telecharger_async` de bougies (options : les noms du YAML) : mêmes rendus, mêmes erreurs."""
-    return await telecharger_async(**options)
-
-
-def telecharger_ohlcv(**options: Any) -> pa.Table:
-    """`telecharger_ohlcv_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return courir(lambda: telecharger_ohlcv_async(**options))
+# De bougies : mêmes options, mêmes rendus, mêmes erreurs.
+telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 
 
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
@@ -12553,6 +12087,7 @@ DANS_LES_ANNEXES = {
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
+    from annexes_ccxt_fr.pauses import Pauses
     from annexes_ccxt_fr.verification import Rapport, verifier
 else:
 
@@ -12630,12 +12165,10 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
             argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
         ),
     )
-    groupes: dict[str, Any] = {}
-    for champ in (champ for modele in modeles for champ in fields(modele)):
-        nom = champ.metadata["groupe"]
-        groupe = groupes.setdefault(nom, None) or resultat.add_argument_group(nom)
-        groupes[nom] = groupe
-        _ajouter_drapeau(groupe, champ)
+    champs = [champ for modele in modeles for champ in fields(modele)]
+    groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
+    for champ in champs:
+        _ajouter_drapeau(groupes[champ.metadata["groupe"]], champ)
     divers = resultat.add_argument_group("divers")
     for noms, reglages in DRAPEAUX_COMMUNS.items():
         divers.add_argument(*noms, **reglages)
@@ -12687,26 +12220,24 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     `--lister` et `--verifier` se passent de symbole ; avec `--lister`, `format` est la forme de la liste.
     """
     programme = nom_du_programme("module_ccxt_fr_v2.py")
-    valeurs, inconnues = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
-    noms_execution = noms_options(OptionsExecution)
-    execution, fautes = lire_options(
-        OptionsExecution, {n: v for n, v in valeurs.items() if n in noms_execution}, drapeau
-    )
-    de_tache = {n: v for n, v in valeurs.items() if n not in noms_execution}
-    forme = de_tache.pop("format", None) if valeurs.get("lister") else None
-    facultatives = ("symbole",) if valeurs.get("lister") or valeurs.get("verifier") else ()  # même mal écrits
-    tache, fautes_tache = lire_options(Tache, de_tache, drapeau, facultatives)
-    if forme is not None and forme not in FORMES_DE_LISTE:
+    valeurs, fautes = decouper(arguments, programme, DESCRIPTION, Tache, OptionsExecution)
+    d_execution = {nom: valeurs.pop(nom) for nom in noms_options(OptionsExecution) if nom in valeurs}
+    liste = d_execution.get("lister")
+    forme = valeurs.pop("format", None) if liste else None
+    if forme not in (None, *FORMES_DE_LISTE):
         choix = ", ".join(FORMES_DE_LISTE)
-        inconnues.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
-    elif forme is not None and tache is not None:
-        tache = dataclasses.replace(tache, format=forme)  # la forme d'une liste, pas celle d'un fichier
-    if execution is not None and tache is not None and execution.lister and "type_marche" not in de_tache:
-        tache = dataclasses.replace(tache, type_marche="")  # une liste de marchés sans type demandé les a tous
-    if execution is not None and tache is not None and execution.bilan is not None and execution.bilan == tache.sortie:
-        inconnues.append("--bilan : c'est aussi --sortie, qu'il écraserait")
-    if inconnues or tache is None or execution is None:
-        raise ErreurDemande("\n".join([*inconnues, *fautes, *fautes_tache]), "L'aide : --help.")
+        fautes.append(f"--format : « {forme} » n'est pas permis avec --lister (choix : {choix})")
+    facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
+    execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
+    tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
+    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+        fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
+    if fautes or tache is None or execution is None:
+        raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
+    if liste:
+        tache = dataclasses.replace(tache, format=forme)
+    if liste == "marches" and "type_marche" not in valeurs:
+        tache = dataclasses.replace(tache, type_marche="")  # sans type demandé, cette liste les a tous
     return tache, execution
 
 
@@ -12773,38 +12304,19 @@ class _Forme(logging.Formatter):
 async def commande_lister(tache: Tache, quoi: str) -> list[str]:
     """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
     if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+        async with ouvrir_connexion(tache) as connexion:
             return list(connexion.api.timeframes or {})
     return list(await annexe("listes", "--lister").lister(tache, quoi))
 
 
-def sans_type_libre(tache: Tache) -> Tache:
-    """La tâche d'une liste, dont le type de marché peut n'être pas dit, sous une forme qui se connecte."""
-    return dataclasses.replace(tache, type_marche=tache.type_marche or "spot")
-
-
-def commande_initier(mots: Sequence[str]) -> list[str]:
-    """Les lignes d'`initier` : ce qui est écrit, et ce qu'il reste à faire."""
-    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
-        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
-    return list(annexe("initier", "initier").initier(Path(*mots)))
-
-
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
-    contexte = Contexte(pauses=Pauses((tache.sortie or DOSSIER_SORTIES / "x").parent), seule=True)
-    with _progression() as suivi:
+    pauses, progression = annexe_ou_rien("pauses"), annexe_ou_rien("progression")
+    dossier = tache.sortie.parent if tache.sortie else DOSSIER_SORTIES
+    contexte = Contexte(pauses=pauses and pauses.Pauses(dossier), seule=True)
+    with progression.montrer() if progression else contextlib.nullcontext() as suivi:
         await executer_async(tache, suivi=suivi, bilan=bilan, contexte=contexte)
     dire_la_fin(bilan)
-
-
-def _progression() -> contextlib.AbstractContextManager[Suivi | None]:
-    """De quoi dire où l'on en est ; rien, si le module a été copié seul."""
-    try:
-        montree: contextlib.AbstractContextManager[Suivi] = annexe("progression", "La progression").montrer()
-    except DependanceAbsente:
-        return contextlib.nullcontext()
-    return montree
 
 
 def dire_la_fin(bilan: Bilan) -> None:
@@ -12859,9 +12371,6 @@ def preparer_terminal() -> None:
     for flux in (sys.stdout, sys.stderr):
         if isinstance(flux, io.TextIOWrapper):
             flux.reconfigure(errors="backslashreplace")
-    # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
-    gc.set_threshold(20_000, 20, 20)
-    atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     installer_journal("info")
 
 
@@ -12884,7 +12393,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
     preparer_terminal()
     mots = sys.argv[1:] if arguments is None else arguments
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(commande_initier(mots[1:]))) or CODE_SUCCES
+        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
     lus = obtenir(lambda: lire_arguments(mots))
     if isinstance(lus, int):
         return lus
@@ -12904,30 +12413,11 @@ def principal(arguments: Sequence[str] | None = None) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-class _SansPandas:
-    """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
-
-    @staticmethod
-    def find_spec(nom: str, _chemin: object = None, _cible: object = None) -> None:
-        """Refuse pandas, et lui seul ; pyarrow le redemandera si l'appelant, plus tard, en veut un."""
-        if nom == "pandas":
-            raise ModuleNotFoundError("pandas ne sert pas à cette commande", name=nom)
-
-
-@contextlib.contextmanager
-def _sans_pandas() -> Iterator[None]:
-    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
-    sys.meta_path.insert(0, _SansPandas)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(_SansPandas)
-
-
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
-        with _sans_pandas():
+        vitesse = annexe_ou_rien("vitesse")
+        with vitesse.commande() if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:

@@ -27,6 +27,8 @@ except ModuleNotFoundError as absente:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from annexes_ccxt_fr.plan import Plan
+
 ETATS = {
     "complete": "complète",
     "partielle": "partielle",
@@ -78,7 +80,7 @@ def tableau(bilan: lot.BilanLot) -> list[str]:
     return [*aligner(["tâche", "état", "lignes", "trous", "temps"], lignes), pied]
 
 
-async def simuler(plan: lot.Plan, bilan: lot.BilanLot) -> list[str]:
+async def simuler(plan: Plan, bilan: lot.BilanLot) -> list[str]:
     """Ce que chaque tâche ferait ; un refus compte dans le code."""
     lignes: list[tuple[Sequence[str], str]] = []
     tirets = ["–"] * 4
@@ -98,7 +100,7 @@ async def simuler(plan: lot.Plan, bilan: lot.BilanLot) -> list[str]:
     return [*aligner(titres, lignes), "Estimé au débit permis ; rien n'a été écrit."]
 
 
-async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> list[str]:
+async def executer(plan: Plan, bilan: lot.BilanLot, cluster: str | None) -> list[str]:
     """Le travail ; le tableau s'imprime après, même interrompu."""
     noms = [planifiee.nom for planifiee in plan.taches]
     with progression.montrer(noms) as suivi:
@@ -106,7 +108,7 @@ async def executer(plan: lot.Plan, bilan: lot.BilanLot, cluster: str | None) -> 
     return []
 
 
-def conduire(demande: lot.OptionsLot, plan: lot.Plan) -> int:
+def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
         valides = collecte.nombre_de(len(plan.taches), "tâche valide")

@@ -3,19 +3,27 @@
 - `verification` : contrôler une sortie, la réparer ;
 - `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
-- `lot` : un fichier YAML de tâches, son plan, son exécution ;
+- `plan` : un fichier YAML de tâches, lu et contrôlé ;
+- `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
-- `passe` : plusieurs timeframes d'une même histoire de trades ;
+- `parties` : une tâche de plusieurs timeframes ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
-- `configuration` : contrôler `config_ccxt` ;
+- `hors_ligne` : l'exchange embarqué à la place du vrai ;
+- `causes` : dire quelle panne de réseau ccxt a vue ;
+- `traces` : ce que le journal dit de chaque requête, en `debug` ;
+- `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
+- `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `origines` : séparer le réel de ce qui ne l'est pas ;
+- `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas

@@ -14,12 +14,11 @@ from annexes_ccxt_fr.lot import (
     NON_EXECUTEE,
     BilanTache,
     Couples,
-    Plan,
-    TacheDeLot,
     executer_tache,
     finies_puis_sans_fin,
 )
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from module_ccxt_fr_v2 import (
     CODE_DEMANDE,
     CODE_ECHEC,
@@ -31,7 +30,6 @@ from module_ccxt_fr_v2 import (
     Contexte,
     ErreurDemande,
     ErreurTemporaire,
-    Pauses,
     en_une_ligne,
     importer,
     journal,
@@ -40,6 +38,8 @@ from module_ccxt_fr_v2 import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
+
+    from annexes_ccxt_fr.plan import Plan, TacheDeLot
 
 RESSOURCE_DASK = {"exchange": 1}  # chaque worker en offre une : jamais deux tâches à la fois, donc jamais deux du même
 ECOUTE_ARRET_S = 0.3

@@ -1,16 +1,16 @@
-"""Contrôler `config_ccxt` avant la première requête : ccxt ne s'en plaindrait qu'alors, ou jamais.
-
-Rien n'y dit ce que doit être chaque valeur : c'est celle que la classe a d'office qui le dit, à quelques noms près.
-"""
+"""Contrôler `config_ccxt` et `params` avant la première requête : ccxt ne s'en plaindrait qu'alors, ou jamais."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import ErreurDemande, neutraliser
+from module_ccxt_fr_v2 import TEXTE_MAX, ErreurDemande, cause_disque, forme_de_mot, neutraliser
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
 
@@ -22,7 +22,10 @@ def _modele(classe: Any) -> Any:
 
 
 def controler(config: Mapping[str, Any], classe: Any) -> None:
-    """Lève ErreurDemande si une valeur ne peut aller à cette classe ccxt."""
+    """Lève ErreurDemande si une valeur ne peut aller à cette classe ccxt.
+
+    Rien ne dit ce que doit être chaque valeur : c'est celle que la classe a d'office qui le dit, à quelques noms près.
+    """
     modele = _modele(classe)
     for nom, valeur in config.items():
         attendu = _attendu(nom, valeur, getattr(modele, nom, None))
@@ -90,3 +93,43 @@ _NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
     (str, lambda v: isinstance(v, str), "un texte"),
     (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
 )
+
+
+def lire_fichier(chemin: Path) -> str:
+    """Le texte d'un `@fichier.json` ; ValueError s'il ne se lit pas."""
+    try:
+        if chemin.exists() and not (chemin.is_file() or chemin.is_dir()):  # un tube s'attendrait sans fin
+            raise ValueError(f"« {chemin} » n'est pas un fichier ordinaire")
+        with chemin.open("rb") as fichier:
+            octets = fichier.read(TEXTE_MAX + 1)
+        if len(octets) > TEXTE_MAX:
+            raise ValueError(f"« {chemin} » ne se lit pas (il dépasse {TEXTE_MAX >> 20} Mo)")
+        return octets.decode()
+    except (OSError, UnicodeDecodeError) as erreur:
+        cause = cause_disque(erreur) if isinstance(erreur, OSError) else "pas du texte UTF-8"
+        raise ValueError(f"« {chemin} » ne se lit pas ({cause})") from None
+
+
+# Ce que dit une autre option : donné en paramètre, la série ne serait plus celle que le fichier annonce. Formes de
+# comparaison (`forme_de_mot`) des noms qu'emploient les exchanges.
+_RESERVES = {
+    "symbole": """symbol symbols pair pairs market markets marketid instrument instrumentname instrumentid instid
+        contract contractcode currencypair productid symbolid tradingpair coin baseid quoteid""",
+    "type_marche": "category producttype insttype",
+    "timeframe": "interval timeframe granularity resolution period bar barsize",
+    "prix_ohlcv": "price pricetype pricekind",
+    "limite": "limit count size pagesize perpage num candlesticks paginate",
+    "date_debut": """since start starttime starttimestamp startts startat startdate startdateiso from fromtime
+        fromtimestamp fromms fromiso fromdate fromdateiso fromidx after cursor""",
+    "date_fin": """until end endtime endtimestamp endts endat enddate enddateiso to totime totimestamp toms toiso todate
+        todateiso before last""",
+}
+_OPTION_DU_PARAMETRE = {forme: nom for nom, formes in _RESERVES.items() for forme in formes.split()}
+
+
+def controler_params(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Les mêmes paramètres ; ValueError si l'un changerait la série elle-même."""
+    for nom in params:
+        if choix := _OPTION_DU_PARAMETRE.get(forme_de_mot(str(nom))):
+            raise ValueError(f"« {neutraliser(str(nom))} » changerait la série demandée : employez l'option {choix}")
+    return params

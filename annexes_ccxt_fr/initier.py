@@ -6,8 +6,12 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from module_ccxt_fr_v2 import COMMANDES, ErreurDemande, cause_disque, ecrire_atomique, nom_du_programme
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOT = """\
 # Un lot : les tâches s'exécutent l'une après l'autre, chacune reprend où elle en était.
@@ -69,13 +73,20 @@ ENV = """\
 """
 
 
+def commande(mots: Sequence[str]) -> list[str]:
+    """Les lignes d'`initier [DOSSIER]` : ce qui est écrit, et ce qu'il reste à faire."""
+    if len(mots) > 1 or any(mot.startswith("-") for mot in mots):
+        raise ErreurDemande(f"initier ne prend pas « {' '.join(mots)} »", "initier [DOSSIER] : un dossier, c'est tout.")
+    return initier(Path(*mots))
+
+
 def initier(dossier: Path) -> list[str]:
     """Écrit `lot.yaml` et `.env` dans ce dossier, et rend ce qu'il reste à faire ; ErreurDemande s'ils y sont déjà."""
     lot, env = dossier / "lot.yaml", dossier / ".env"
     if presents := [str(chemin) for chemin in (lot, env) if chemin.exists()]:
         raise ErreurDemande(f"Déjà là : {', '.join(presents)}", "Donnez un autre dossier : rien n'a été écrit.")
-    mots = _commande()
-    commande = shlex.join(mots)
+    mots = _lanceur()
+    lancer = shlex.join(mots)
     try:
         dossier.mkdir(parents=True, exist_ok=True)
     except OSError as erreur:
@@ -87,13 +98,13 @@ def initier(dossier: Path) -> list[str]:
     return [
         f"Écrits : {lot} (à adapter) et {env} (à remplir s'il faut des clés).",
         "L'essayer sans réseau ni clé :",
-        f"  {commande} --yaml {ici} --hors-ligne --duree-max 10",
+        f"  {lancer} --yaml {ici} --hors-ligne --duree-max 10",
         "Puis, toutes les heures, par « crontab -e » :",
-        f"  7 * * * * {commande} --yaml {ici} --journal warning",
+        f"  7 * * * * {lancer} --yaml {ici} --journal warning",
     ]
 
 
-def _commande() -> list[str]:
+def _lanceur() -> list[str]:
     """Ce qui lance un lot, de n'importe quel dossier : la commande installée à côté de Python, si c'est elle."""
     installee = shutil.which(COMMANDES[1], path=str(Path(sys.executable).parent)) if nom_du_programme("") else None
     return [installee] if installee else [sys.executable, str(Path(__file__).parent.parent / "runner_ccxt_batch.py")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import dataclasses
 import fnmatch
 import io
 import json
@@ -37,7 +38,6 @@ from module_ccxt_fr_v2 import (
     nombre_de,
     ouvrir_connexion,
     proches,
-    sans_type_libre,
     taille_lisible,
     unir,
 )
@@ -187,7 +187,7 @@ async def lister(tache: Tache, quoi: str) -> list[str]:
     elif nom == "donnees":
         liste, dire = donnees(Path(dossier) if dossier else DOSSIER_SORTIES), dire_donnees
     else:
-        async with ouvrir_connexion(sans_type_libre(tache)) as connexion:
+        async with ouvrir_connexion(dataclasses.replace(tache, type_marche=tache.type_marche or "spot")) as connexion:
             if nom == "marches":
                 liste, dire = await marches(connexion, tache), dire_marches
             else:

@@ -1,43 +1,48 @@
 """Lire à part ce qui peut tuer qui le lit : un fichier Arrow sans notre sceau, un journal d'avant les sommes.
 
 Le processus à part lit tout, le valide, et dit ce qui ne va pas ; d'un journal d'avant, un flux Arrow IPC, il récrit
-les lots dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas.
+les lots dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas. D'un journal d'aujourd'hui, abîmé, les lots
+dont la somme est juste sont gardés.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from module_ccxt_fr_v2 import (
     CODE_FAUTES,
-    ECRIVAINS,
+    LIGNES_PAR_LOT,
+    MARQUE_DE_LOT,
     TYPES,
     CleSerie,
     DependanceAbsente,
     ErreurSortie,
     JournalDeReprise,
+    SortieIllisible,
     TypeDonnee,
     en_une_ligne,
     est_triee,
     journal,
     mettre_de_cote,
+    nombre_de,
     par_serie,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
 else:
-    from module_ccxt_fr_v2 import pa
+    from module_ccxt_fr_v2 import pa, pq
 
 DELAI_A_PART_S = 60.0  # et une seconde par Mo : dix fois ce que prend un disque lent
 SIGNAUX_DE_CRASH = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP"}
@@ -81,8 +86,7 @@ def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
             nom, copie = suite
             recopier(Path(chemin), Path(copie), TYPES[nom])
         else:
-            codec: Any = ECRIVAINS[quoi]
-            codec.eprouver(Path(chemin))
+            valider(quoi, Path(chemin))
     except (ImportError, DependanceAbsente, MemoryError):
         raise  # le fichier n'y est pour rien
     except Exception as erreur:
@@ -90,34 +94,106 @@ def repondre_a_part(quoi: str, chemin: str, *suite: str) -> None:
         raise SystemExit(CODE_FAUTES) from erreur
 
 
-# --- Le journal d'avant les sommes
+def valider(quoi: str, chemin: Path) -> None:
+    """Lit et valide tout un fichier de ce format ; ce qui y est abîmé peut tuer le processus."""
+    with pa.OSFile(str(chemin)) as source:
+        for lot in LOTS_DE[quoi](source):
+            lot.validate(full=True)
 
 
-def convertir(chemin: Path, donnee: TypeDonnee) -> None:
-    """Met un journal dans la forme d'aujourd'hui ; l'original est mis de côté s'il n'est pas repris entier."""
-    with _recopie(chemin, donnee) as (copie, entiere):
-        if not entiere:
-            mettre_de_cote(chemin)
-        copie.replace(chemin)
+def _lots_d_un_parquet(source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    """Toutes ses lignes, et tout ce que son pied en dit."""
+    parquet = pq.ParquetFile(source, page_checksum_verification=True)
+    parquet.metadata.to_dict()
+    yield from parquet.iter_batches(LIGNES_PAR_LOT)
 
 
-def notes(chemin: Path, donnee: TypeDonnee) -> Iterator[dict[str, Any]]:
-    """Les notes de ses lots, sans y toucher."""
-    with _recopie(chemin, donnee) as (copie, _):
-        yield from JournalDeReprise(copie, donnee).notes()
+def _lots_d_un_feather(source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    feather = pa.ipc.open_file(source)
+    return map(feather.get_batch, range(feather.num_record_batches))
 
 
-@contextlib.contextmanager
-def _recopie(chemin: Path, donnee: TypeDonnee) -> Iterator[tuple[Path, bool]]:
-    """Ses lots, dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas ; vrai s'ils y sont tous."""
-    copie = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
+LOTS_DE: Mapping[str, Callable[[pa.NativeFile], Iterator[pa.RecordBatch]]] = {
+    "parquet": _lots_d_un_parquet,
+    "feather": _lots_d_un_feather,
+}
+
+
+# --- Un journal de reprise abîmé, ou d'avant les sommes
+
+DEBUT_DE_FLUX_ARROW = b"\xff\xff\xff\xff"  # d'un journal d'avant les sommes
+BLOC_CHERCHE = 1 << 20
+
+
+def lots_apres(ancien: JournalDeReprise, position: int, *, reprise: bool) -> Iterator[tuple[int, bytes, bytes]]:
+    """Les lots entiers d'un journal, à partir du passage abîmé qui est là ; `reprise` : le journal n'a plus qu'eux."""
+    copie = ancien.chemin.with_name(f"{ancien.chemin.name}.{os.getpid()}.tmp")
     copie.touch()
     try:
-        if plainte := lire_a_part("journal", chemin, donnee.nom, copie):
-            journal.warning("« %s » : écarté à partir d'un lot qui ne se lit pas (%s).", chemin, plainte)
-        yield copie, not plainte
+        if _est_d_avant(ancien.chemin):
+            entiere = _convertir(ancien, copie)
+            if reprise and not entiere:
+                mettre_de_cote(ancien.chemin)
+        else:
+            _sauter(ancien, position, copie, dire=reprise)
+        if reprise:
+            copie.replace(ancien.chemin)
+            yield from ancien.lots(position, reprise=True)
+        else:
+            yield from JournalDeReprise(copie, ancien.donnee).lots(position)
     finally:
         copie.unlink(missing_ok=True)
+
+
+def _est_d_avant(chemin: Path) -> bool:
+    with chemin.open("rb") as fichier:
+        return fichier.read(len(DEBUT_DE_FLUX_ARROW)) == DEBUT_DE_FLUX_ARROW
+
+
+def _convertir(ancien: JournalDeReprise, copie: Path) -> bool:
+    """Ses lots, dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas ; vrai s'ils y sont tous."""
+    if plainte := lire_a_part("journal", ancien.chemin, ancien.donnee.nom, copie):
+        journal.warning("« %s » : écarté à partir d'un lot qui ne se lit pas (%s).", ancien.chemin, plainte)
+    return not plainte
+
+
+def _sauter(ancien: JournalDeReprise, position: int, copie: Path, *, dire: bool) -> None:
+    """Recopie tout, sauf les passages abîmés ; SortieIllisible si aucun lot n'est entier."""
+    perdus, lots = 0, position
+    shutil.copyfile(ancien.chemin, copie)
+    with ancien.chemin.open("rb") as fichier, copie.open("r+b") as neuf:
+        neuf.truncate(position)
+        neuf.seek(position)
+        taille = os.fstat(fichier.fileno()).st_size
+        while position < taille:
+            if ancien.lu(fichier, position) is not None:
+                fin = fichier.tell()
+                lots += 1
+            elif ancien.est_coupe(fichier, position):
+                fin = taille  # la reprise le dira
+            else:
+                perdus, position = perdus + 1, _suivante(fichier, position + 1)
+                continue
+            fichier.seek(position)
+            neuf.write(fichier.read(fin - position))
+            position = fin
+    if not lots:
+        raise SortieIllisible(f"« {ancien.chemin} » est illisible : aucun lot entier")
+    if dire:
+        phrase = "« %s » : octets abîmés à %s, écartés ; ce qui y était reçu sera redemandé."
+        journal.warning(phrase, ancien.chemin, nombre_de(perdus, "endroit"))
+
+
+def _suivante(fichier: BinaryIO, position: int) -> int:
+    """Où commence le lot suivant, d'après sa marque ; à défaut, la fin du fichier."""
+    while True:
+        fichier.seek(position)
+        octets = fichier.read(BLOC_CHERCHE)
+        if (rang := octets.find(MARQUE_DE_LOT)) >= 0:
+            return position + rang
+        if len(octets) < len(MARQUE_DE_LOT):
+            return position + len(octets)
+        position += len(octets) - len(MARQUE_DE_LOT) + 1
 
 
 def recopier(ancien: Path, copie: Path, donnee: TypeDonnee) -> None:

@@ -6,15 +6,30 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
-from module_ccxt_fr_v2 import CleSerie, Connexion, Tache, drapeau, en_iso, histoires, options_dites
+from module_ccxt_fr_v2 import (
+    HORS_FENETRE_API,
+    CleSerie,
+    Connexion,
+    Tache,
+    Trou,
+    drapeau,
+    en_iso,
+    histoires,
+    options_dites,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
-def offrir(connexion: Connexion, tache: Tache, cle: CleSerie, sortie: Path | None) -> str:
-    """La suite d'un message qui dit les bougies hors d'atteinte ; vide si les trades ne le sont pas moins."""
-    if not connexion.particularite.portee:
+def offrir(
+    connexion: Connexion, tache: Tache, cle: CleSerie, sortie: Path | None, trous: Iterable[Trou]
+) -> str:
+    """La suite d'un message qui dit ces trous ; vide si les trades n'y peuvent rien."""
+    bougies = tache.stream is None and tache.donnee == "ohlcv" and cle.prix == "last"
+    hors_d_atteinte = any(trou.raison == HORS_FENETRE_API for trou in trous)
+    if not (bougies and hors_d_atteinte and connexion.particularite.portee):
         return ""
     if not histoires("trades").sert_les_trades(connexion, connexion.api.markets[cle.symbole]):
         return ""

@@ -9,59 +9,67 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
+from annexes_ccxt_fr.pauses import DebitRetenu, Pauses, debit_de
 from module_ccxt_fr_v2 import (
     Connexion,
-    Debit,
     NatureMarche,
-    Pauses,
     Reglages,
     Tache,
     bourse_embarquee,
-    connecter,
-    debit_de,
     instancier,
     passer_marches,
     reglages_de,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+
 class SessionPartagee:
-    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit.
+    """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit."""
 
-    Chaque tâche a son instance ccxt, neuve (4 ms) : les abonnements d'un flux meurent avec sa tâche.
-    """
-
-    def __init__(self, reglages: Reglages, debit: Debit) -> None:
-        self._souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
+    def __init__(self, reglages: Reglages, debit: DebitRetenu) -> None:
+        self.souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
         self.reglages, self.debit = reglages, debit
         self._natures: set[NatureMarche] = set()
         self._verrou = asyncio.Lock()  # une lecture des marchés à la fois
 
-    def equiper(self, connexion: Connexion) -> None:
-        """Prête la session et les marchés à une connexion neuve."""
-        api = connexion.api
-        api.session, api.own_session = self._souche.session, False
-        api.ssl_context = self._souche.ssl_context  # lire les certificats coûte 25 ms
-        connexion.marches_communs = lambda: self._preter_marches(api)
-
     @contextlib.asynccontextmanager
-    async def _preter_marches(self, api: Any) -> AsyncIterator[set[NatureMarche]]:
+    async def preter_marches(self, api: Any, natures: Iterable[NatureMarche]) -> AsyncIterator[set[NatureMarche]]:
         """Donne à une instance les marchés déjà chargés, puis garde les siens pour les suivantes."""
         async with self._verrou:
-            if self._souche.markets:
-                passer_marches(self._souche, api)
+            if self.souche.markets:
+                passer_marches(self.souche, api)
+            self._natures |= set(natures)
             yield self._natures
-            passer_marches(api, self._souche)
+            passer_marches(api, self.souche)
 
     async def __aenter__(self) -> Self:
-        await self._souche.__aenter__()
+        await self.souche.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._souche.close()
+        await self.souche.close()
+
+
+class ConnexionPartagee(Connexion):
+    """Une connexion sur la session d'une autre ; son instance ccxt est neuve (4 ms).
+
+    Les abonnements d'un flux meurent ainsi avec sa tâche.
+    """
+
+    def __init__(self, session: SessionPartagee) -> None:
+        super().__init__(session.reglages, session.debit)
+        self._session = session
+        self.api.session, self.api.own_session = session.souche.session, False
+        self.api.ssl_context = session.souche.ssl_context  # lire les certificats coûte 25 ms
+
+    async def charger_marches(self, symboles: Sequence[str] = (), connues: Collection[NatureMarche] = ()) -> None:
+        """Charge ce que les connexions d'avant n'ont pas chargé."""
+        voulues = (*connues, *map(self.nature_demandee, symboles))
+        async with self._session.preter_marches(self.api, voulues) as natures:
+            await super().charger_marches(symboles, natures)
 
 
 class Parc:
@@ -75,7 +83,7 @@ class Parc:
         self._pile = contextlib.AsyncExitStack()
         self._verrou = asyncio.Lock()
         self._sessions: list[SessionPartagee] = []
-        self._debits: dict[object, Debit] = {}
+        self._debits: dict[object, DebitRetenu] = {}
         self._embarquees: dict[object, Mapping[str, Any]] = {}  # par allure, la configuration qui y mène
 
     async def __aenter__(self) -> Self:
@@ -108,8 +116,7 @@ class Parc:
         async with self._verrou:
             session = await self._session_de(reglages, serveur)
         session.debit.respecter_la_pause(reglages.exchange)
-        async with connecter(reglages, session.debit) as connexion:
-            session.equiper(connexion)
+        async with ConnexionPartagee(session) as connexion:
             yield connexion
 
     async def _session_de(self, reglages: Reglages, serveur: object) -> SessionPartagee:
@@ -120,7 +127,7 @@ class Parc:
         self._sessions.append(await self._pile.enter_async_context(nouvelle))
         return nouvelle
 
-    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
+    def _debit_de(self, reglages: Reglages, serveur: object) -> DebitRetenu:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:

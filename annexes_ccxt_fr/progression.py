@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import contextlib
 import functools
 import logging
@@ -9,10 +11,27 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import TACHE_COURANTE, Avancement, CleSerie, SortieJournal, en_iso, importer, journal, nombre_de
+from module_ccxt_fr_v2 import (
+    SECONDE_MS,
+    TACHE_COURANTE,
+    Avancement,
+    CleSerie,
+    SortieJournal,
+    decimal_lisible,
+    duree_lisible,
+    en_iso,
+    importer,
+    instants_de,
+    journal,
+    nombre_de,
+    timeframe_de,
+    type_des_colonnes,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from module_ccxt_fr_v2 import Connexion, Fil, Lot, Suivi
 
 PERIODE_PROGRESSION_S = 10.0
 PERIODE_BARRE_S = 0.1
@@ -85,3 +104,83 @@ class Progression:
         SortieJournal.hors_de_la_barre = contextlib.nullcontext
         if self._barre is not None:
             self._barre.close()
+
+
+# --- Un flux ---
+
+BATTEMENT_S = 60.0  # entre deux lignes de journal d'un flux qui va bien
+AFFICHAGE_S = 0.5  # entre deux pas de progression d'un flux
+
+# Le prix d'une ligne : d'un carnet, celui du meilleur acheteur. Ajouter un type de flux : une ligne.
+PRIX_DIT: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "ohlcv": lambda ligne: ligne["close"],
+    "trades": lambda ligne: ligne["price"],
+    "ticker": lambda ligne: ligne["last"],
+    "orderbook": lambda ligne: ligne["bids"][0]["price"] if ligne["bids"] else None,
+}
+
+
+class Allure:
+    """Ce qu'un flux montre de lui : lignes reçues, débit récent, retard sur l'exchange, dernier prix."""
+
+    FENETRE_S = 10.0  # du débit
+
+    def __init__(self, instant_s: float) -> None:
+        self.lignes = 0
+        self.dernier: Lot | None = None
+        self._jalons = collections.deque([(instant_s, 0)])
+
+    def noter(self, lot: Lot) -> None:
+        """Un lot de plus."""
+        if lot.lignes.num_rows:
+            self.lignes += lot.lignes.num_rows
+            self.dernier = lot
+
+    @property
+    def fin_ms(self) -> int | None:
+        """L'instant jusqu'où la dernière ligne dit le marché : la clôture d'une bougie, l'horodatage du reste."""
+        if self.dernier is None:
+            return None
+        cle, instant = self.dernier.cle, instants_de(self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1))[0]
+        return timeframe_de(cle.exchange, cle.timeframe).avancer(instant, 1) if cle.timeframe else instant
+
+    def dire(self, instant_s: float, heure_ms: int) -> str:
+        """« 1234 lignes, 12,3/s, retard 0,4 s, BTC/USDT à 70123,5 »."""
+        debut_s, avant = self._jalons[0]
+        if instant_s - self._jalons[-1][0] >= 1:
+            self._jalons.append((instant_s, self.lignes))
+        while len(self._jalons) > 1 and instant_s - self._jalons[1][0] >= self.FENETRE_S:
+            self._jalons.popleft()
+        debit = (self.lignes - avant) / max(1.0, instant_s - debut_s)
+        morceaux = [nombre_de(self.lignes, "ligne"), decimal_lisible(f"{debit:.1f}/s")]
+        if self.dernier is not None and self.fin_ms is not None:
+            morceaux.append(f"retard {duree_lisible(max(0, heure_ms - self.fin_ms) / SECONDE_MS)}")
+            (ligne,) = self.dernier.lignes.slice(self.dernier.lignes.num_rows - 1).to_pylist()
+            donnee = type_des_colonnes(self.dernier.lignes.column_names)
+            if donnee and (prix := PRIX_DIT[donnee.nom](ligne)) is not None:
+                morceaux.append(f"{self.dernier.cle.symbole} à {decimal_lisible(f'{prix:.10g}')}")
+        return ", ".join(morceaux)
+
+
+class Battement:
+    """Dit où en est un flux : à la progression souvent, au journal une fois par minute."""
+
+    def __init__(self, connexion: Connexion, fils: Sequence[Fil], suivi: Suivi) -> None:
+        self._connexion, self._fils, self._suivi = connexion, fils, suivi
+        self._horloge = asyncio.get_running_loop().time
+        self._dit_s = self._montre_s = self._horloge()
+        self._allure = Allure(self._dit_s)
+
+    def __call__(self, lots: Sequence[Lot]) -> None:
+        """Des lots de plus, ou aucun."""
+        for lot in lots:
+            self._allure.noter(lot)
+        instant_s, heure_ms, dernier = self._horloge(), self._connexion.heure_ms(), self._allure.dernier
+        if instant_s - self._montre_s >= AFFICHAGE_S and dernier is not None:
+            self._montre_s = instant_s
+            dite, fin_ms = self._allure.dire(instant_s, heure_ms), self._allure.fin_ms or 0
+            self._suivi(Avancement(dernier.cle, fin_ms, None, self._allure.lignes, len(self._fils), dite))
+        if instant_s - self._dit_s >= BATTEMENT_S:
+            self._dit_s = instant_s
+            reconnexions = nombre_de(sum(fil.compteurs.reconnexions for fil in self._fils), "reconnexion")
+            journal.info("Flux : %s, %s.", self._allure.dire(instant_s, heure_ms), reconnexions)

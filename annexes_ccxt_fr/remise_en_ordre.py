@@ -19,6 +19,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from annexes_ccxt_fr.fichiers_etrangers import refuser_sans_table
 from module_ccxt_fr_v2 import (
     FUNDING,
     INSTANT_MAX_MS,
@@ -27,11 +28,13 @@ from module_ccxt_fr_v2 import (
     OHLCV,
     OPEN_INTEREST,
     ORDERBOOK,
+    ORIGINES,
     SECONDE_MS,
     SOMMES_MAX,
     TICKER,
     TRADES,
     CleSerie,
+    CodecCsv,
     ErreurSortie,
     Fiche,
     Lot,
@@ -43,7 +46,6 @@ from module_ccxt_fr_v2 import (
     cause_sqlite,
     constante,
     conversions,
-    copier_de_cote,
     depuis_textes,
     en_lisant,
     en_un_bloc,
@@ -53,8 +55,11 @@ from module_ccxt_fr_v2 import (
     grille,
     instant_lu,
     instants_de,
+    journal,
     maintenant_ms,
+    mettre_de_cote,
     niveaux_du_texte,
+    nom_de_cote,
     oter,
     par_serie,
     prix_possibles,
@@ -198,6 +203,7 @@ class Brut(NamedTuple):
     schema: pa.Schema | None = None  # celui que porte le fichier
     famille_unique: bool = True  # un fichier n'en tient qu'une
     entrelace: bool = False  # ses symboles ne se suivent pas, et c'est permis
+    avertissements: Sequence[str] = ()
     en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
 
 
@@ -216,33 +222,47 @@ def _fichier_brut(sortie: SortieFichier) -> Iterator[Brut]:
     if not sortie.existe():
         raise SortieIllisible(f"« {sortie.chemin} » est vide")
     sortie.reconnaitre()
-    entete = sortie.lire_entete()
-    entrelace = sortie.codec.s_allonge(sortie.chemin) and (entete is None or bool(entete.get("entrelace")))
+    entete, texte = sortie.feuille.lire(), sortie.codec.texte(sortie.chemin)
+    entrelace = texte is not None and (entete is None or bool(entete.get("entrelace")))
     deja, defauts = sortie.nom_journal.exists(), list[tuple[str, str]]()
     # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
-    if not deja and sortie.codec.est_coupe(sortie.chemin):
+    if not deja and texte is not None and texte.est_coupe(sortie.chemin):
         defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
-    if sortie.fiche_abimee():
-        if sortie.origine_lisible() is None:
-            raise SortieIllisible(f"« {sortie.nom_fiche} » est abîmée, et ne dit plus d'où viennent les lignes")
-        defauts.append((FICHE_ABIMEE, f"« {sortie.nom_fiche.name} » est abîmée : rien de ce qu'elle dit n'est cru"))
+    if sortie.feuille.est_abimee():
+        _exiger_une_origine(sortie)
+        phrase = f"« {sortie.feuille.chemin.name} » est abîmée : rien de ce qu'elle dit n'est cru"
+        defauts.append((FICHE_ABIMEE, phrase))
 
     def en_attente() -> bool:
         return deja or sortie.nom_journal.exists()  # né pendant la lecture, il compte aussi
 
     with en_lisant(sortie.chemin):
         schema = sortie.codec.schema(sortie.chemin)
-    fiches = sortie.fiches_ecrites(entete) or []
-    yield Brut(_blocs(sortie), fiches, defauts, schema, entrelace=entrelace, en_attente=en_attente)
+    fiches = sortie.feuille.fiches(entete) or []
+    avertissements = []
+    if sortie.feuille.sans_somme():
+        dite = f"« {sortie.feuille.chemin.name} » n'a pas de somme de contrôle, comme les fiches d'avant"
+        avertissements.append(f"{dite} : rien ne dit si un autre l'a touchée. La prochaine écriture y remédie.")
+    yield Brut(_blocs(sortie), fiches, defauts, schema, True, entrelace, avertissements, en_attente)
 
 
 def _blocs(sortie: SortieFichier) -> Iterator[pa.Table]:
     """Les lignes du fichier, dans son ordre ; d'un texte, une cellule illisible est nulle."""
     with en_lisant(sortie.chemin):
-        if (textes := sortie.codec.textes(sortie.chemin)) is None:
-            yield from sortie.codec.lots(sortie.chemin, sortie.type_donnee)
+        if isinstance(sortie.codec, CodecCsv):
+            yield from (_lignes_du_csv(lignes, sortie.type_donnee) for lignes in _textes(sortie.codec, sortie.chemin))
         else:
-            yield from (_lignes_du_csv(lignes, sortie.type_donnee) for lignes in textes)
+            yield from sortie.codec.lots(sortie.chemin, sortie.type_donnee)
+
+
+def _textes(codec: CodecCsv, chemin: Path) -> Iterator[list[bytes]]:
+    """Ses lignes entières, telles quelles, par paquets."""
+    with codec.ouvrir(chemin) as fichier:
+        fichier.readline()
+        while lignes := fichier.readlines(1 << 20):
+            entieres = lignes if lignes[-1].endswith(b"\n") else lignes[:-1]
+            if pleines := [ligne for ligne in entieres if not ligne.isspace()]:
+                yield pleines
 
 
 def _lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
@@ -302,7 +322,7 @@ def _convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> 
 @contextlib.contextmanager
 def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
     if not sortie.reconnaitre():
-        raise sortie.sans_table()
+        refuser_sans_table(sortie)
     with sortie.lecteur() as base:
         base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
         try:
@@ -312,25 +332,37 @@ def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
                 raise
             fautes = [cause_sqlite(erreur)]
         defauts = [("illisible", faute) for faute in fautes]
-        fiches = _fiches_de(sortie, base)
+        fiches, perdues = _fiches_de(sortie, base)
+        phrase = "la table « %s » est abîmée : rien de ce que dit la fiche n'est cru"
+        defauts += [(FICHE_ABIMEE, phrase % nom) for nom in perdues]
         lots = _lots_sauves(sortie, base, fiches) if sauver and defauts else _lots_bruts(sortie, base)
         yield Brut(lots, fiches, defauts, famille_unique=False, entrelace=True)
 
 
-def _fiches_de(sortie: SortieSqlite, base: sqlite3.Connection) -> list[Fiche]:
-    """Les fiches de la table ; relues sans leurs index, si c'est un index qui ne se lit plus."""
+def _fiches_de(sortie: SortieSqlite, base: sqlite3.Connection) -> tuple[list[Fiche], list[str]]:
+    """Les fiches de la table, et celles de leurs tables qui ne se lisent plus, index à part.
+
+    Sans celle des séries, plus rien ne dit d'où viennent les lignes : DatabaseError.
+    """
     try:
-        return fiches_sqlite(base, sortie.table)
+        return fiches_sqlite(base, sortie.table), []
     except sqlite3.DatabaseError:
+        perdues: list[str] = []
         with contextlib.closing(sqlite3.connect(":memory:")) as copie:
             for nom, definition in tables_sqlite(sortie.type_donnee, sortie.table).items():
                 copie.execute(f'CREATE TABLE "{nom}" ({definition})')
-                if nom != sortie.table:
+                if nom == sortie.table:
+                    continue
+                try:
                     lues = base.execute(f'SELECT * FROM "{nom}" NOT INDEXED')
                     colonnes = [colonne for colonne, *_ in lues.description]
                     mettre = f'INSERT INTO "{nom}" ({", ".join(colonnes)}) VALUES ({", ".join("?" * len(colonnes))})'
                     copie.executemany(mettre, lues)
-            return fiches_sqlite(copie, sortie.table)
+                except sqlite3.DatabaseError:
+                    if nom == f"{sortie.table}_series":
+                        raise
+                    perdues.append(nom)
+            return fiches_sqlite(copie, sortie.table), perdues
 
 
 def _lots_bruts(sortie: SortieSqlite, base: sqlite3.Connection) -> Iterator[pa.Table]:
@@ -383,7 +415,8 @@ def _tranches(sortie: SortieSqlite, base: sqlite3.Connection, fiches: Sequence[F
     except sqlite3.OperationalError:  # rangée par sa clé : ses lignes ne se trouvent que par elle
         for fiche in fiches:
             serie = tuple(getattr(fiche.cle, champ) for champ in sortie.type_donnee.serie)
-            for debut, fin in unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)):
+            connus = unir(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous))
+            for debut, fin in connus or [(0, INSTANT_MAX_MS)]:
                 pas = grille(fiche).pas_ms if sortie.type_donnee.a_une_grille else SECONDE_MS
                 yield _Tranche(sortie.d_une_serie, serie, "timestamp", pas, debut, fin)
     else:
@@ -394,9 +427,9 @@ def fiches_portees(sortie: Sortie) -> list[Fiche]:
     """Les fiches que la sortie porte encore, ses lignes fussent-elles illisibles."""
     with contextlib.suppress(ErreurSortie):
         if isinstance(sortie, SortieFichier):
-            return sortie.fiches_ecrites(sortie.lire_entete()) or []
+            return sortie.feuille.fiches(sortie.feuille.lire()) or []
         with cast("SortieSqlite", sortie).lecteur() as base:
-            return _fiches_de(cast("SortieSqlite", sortie), base)
+            return _fiches_de(cast("SortieSqlite", sortie), base)[0]
     return []
 
 
@@ -409,8 +442,7 @@ def remplacer(sortie: Sortie, retenus: Sequence[pa.Table], fiches: Mapping[CleSe
     if isinstance(sortie, SortieFichier):
         sortie.fiches = dict(fiches)
         sortie.recrire([trier(pa.concat_tables([vide, *retenus]), sortie.type_donnee)])
-        if sortie.codec.fiche_a_part:
-            sortie.ecrire_fiche()
+        sortie.ecrire_fiche()
         return
     tables = cast("SortieSqlite", sortie)
     with tables.transaction() as base:
@@ -432,8 +464,49 @@ def _ne_garder_que(sortie: SortieSqlite, base: sqlite3.Connection, lots: Sequenc
             sortie.mettre(base, lot)
 
 
-def assainir_fichier(sortie: SortieFichier) -> None:
-    """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai : `--verifier` y verrait des fautes."""
+def _copier_de_cote(chemin: Path, otees: int, copier: Callable[[Path], object]) -> None:
+    """Garde l'original d'une sortie dont des lignes vont être ôtées, et le dit."""
+    cible = nom_de_cote(chemin, "corrompu")
+    with en_lisant(chemin):
+        copier(cible)
+    phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
+    journal.warning(phrase, chemin, otees, cible.name)
+
+
+def origines_lisibles(sortie: SortieFichier) -> set[str]:
+    """L'origine que dit encore une feuille abîmée ; aucune si rien ne dit que ses lignes ne sont pas inventées."""
+    with en_lisant(sortie.feuille.chemin):
+        texte = sortie.feuille.chemin.read_bytes().decode(errors="replace")
+    return set(itertools.islice((origine for origine in reversed(ORIGINES) if f'"{origine}"' in texte), 1))
+
+
+def _exiger_une_origine(sortie: SortieFichier) -> None:
+    if not origines_lisibles(sortie):
+        lignes = f"les lignes de « {sortie.chemin.name} »"
+        raise SortieIllisible(f"« {sortie.feuille.chemin} » est abîmée, et ne dit plus d'où viennent {lignes}")
+
+
+def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) -> bool:
+    """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai ; faux si rien ne prouve plus ce qu'il couvre.
+
+    Une feuille abîmée est mise de côté : les lignes restent, sans preuve. Des événements qu'un autre outil a récrits ne
+    prouvent rien non plus.
+    """
+    prouve = True
+    if sortie.feuille.est_abimee():
+        _exiger_une_origine(sortie)
+        constat = f"« {sortie.feuille.chemin} » est abîmée, tout ce qu'elle couvrait sera redemandé"
+        mettre_de_cote(sortie.feuille.chemin, constat=constat)
+        prouve = False
+    elif entete and entete.get("scelle") and not sortie.type_donnee.a_une_grille:
+        journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", sortie.chemin)
+        prouve = False
+    _oter_les_impossibles(sortie)
+    return prouve
+
+
+def _oter_les_impossibles(sortie: SortieFichier) -> None:
+    """`--verifier` y verrait des fautes."""
     if sortie.octets > SOMMES_MAX:
         return
     donnee, connues = sortie.type_donnee, dict(sortie.fiches)
@@ -445,7 +518,7 @@ def assainir_fichier(sortie: SortieFichier) -> None:
         return
     table = pa.concat_tables(bloc.select(donnee.noms) for bloc in _blocs(sortie))
     gardes = _rangs_sains(table, donnee, connues)
-    copier_de_cote(sortie.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(sortie.chemin, cible))
+    _copier_de_cote(sortie.chemin, table.num_rows - len(gardes), lambda cible: shutil.copy2(sortie.chemin, cible))
     if not donnee.a_une_grille:
         _decouvrir(sortie.fiches, table, gardes.to_pylist())
         if table.num_rows < sum(fiche.lignes or 0 for fiche in sortie.fiches.values()):  # d'autres manquent aussi
@@ -504,7 +577,7 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     gardes = _rangs_sains(table, donnee, fiches)
     otees = table.filter(pc.invert(pc.is_in(pa.array(range(table.num_rows), pa.int64()), value_set=gardes)))
     if otees.num_rows:
-        copier_de_cote(sortie.chemin, otees.num_rows, functools.partial(_sauver, base))
+        _copier_de_cote(sortie.chemin, otees.num_rows, functools.partial(_sauver, base))
         decouvertes = {} if donnee.a_une_grille else fiches
         if decouvertes:
             _decouvrir(fiches, table, gardes.to_pylist())

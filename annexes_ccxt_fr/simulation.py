@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from annexes_ccxt_fr.parties import absorber
 from module_ccxt_fr_v2 import (
     API,
     ARCHIVES,
@@ -51,7 +52,8 @@ from module_ccxt_fr_v2 import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from annexes_ccxt_fr.archives import Depot, Devis
+    from annexes_ccxt_fr.archives import Devis
+    from annexes_ccxt_fr.depot import Depot
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         estimations: list[Estimation] = []
         for partie in tache.parties:
             sien, siennes = await simuler_async(partie, contexte)
-            bilan.absorber(sien)
+            absorber(bilan, sien)
             estimations += siennes
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:
@@ -153,8 +155,12 @@ async def _comparer_les_sources(
         return estimee
     if tache.donnee == TRADES.nom:
         return await _comparer_pour_des_trades(connexion, tache, serie, estimee, depot)
+    archives = annexe("archives", "--source")
+    fichiers = archives.fichiers_de(depot, connexion, serie, tache.donnee)
+    if fichiers is None:
+        return estimee
     historique = Historique(connexion, serie, plage_de(tache), fiche, asyncio.Semaphore(tache.concurrence), 1)
-    source = annexe("archives", "--source").SourceArchives(historique, depot, tache.source)
+    source = archives.SourceArchives(historique, fichiers, tache.source)
     par_api, par_archives = await source.devis(estimee.intervalles)
     moins_cher = ARCHIVES if par_archives.duree_s < par_api.duree_s else API
     choix = moins_cher if tache.source == AUTO else tache.source
@@ -168,12 +174,15 @@ async def _comparer_pour_des_trades(
 ) -> Estimation:
     """`auto` prend les fichiers dont il veut assez : leur plan est le sien s'il en lit, l'API sinon."""
     archives = annexe("archives", "--source")
+    fichiers = archives.fichiers_de(depot, connexion, serie, tache.donnee)
+    if fichiers is None:
+        return estimee
     plans: dict[str, Devis] = {}
     trades, places = replace(tache, trades_vers_ohlcv=False), asyncio.Semaphore(tache.concurrence)
     ouvrir = histoires(TRADES.nom).ouvrir_source
     histoire = ouvrir(connexion, serie, trades, plage_de(tache), Fiche(serie.cle), places)
     for source in (ARCHIVES, AUTO):
-        lecture = archives.TradesDesArchives(histoire, depot, source)
+        lecture = archives.TradesDesArchives(histoire, fichiers, source)
         plans[API], plans[source] = await lecture.devis(estimee.intervalles, estimee.evenements)
     du_choix = plans.pop(AUTO)
     d_office = ARCHIVES if du_choix != plans[API] else API

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr.fichiers_etrangers import est_niveaux, est_nombre, est_texte, pas_le_notre
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import AVANCE_ADMISE_MS, FICHE_ABIMEE, Brut, possibles
 from module_ccxt_fr_v2 import (
@@ -39,16 +41,20 @@ from module_ccxt_fr_v2 import (
     SANS_TRANSACTION,
     VALEURS_OHLCV,
     Bilan,
+    BilanSerie,
     CleSerie,
     Contexte,
+    Copie,
     ErreurDemande,
+    Execution,
     Fiche,
     FormatSqlite,
+    Historique,
     Intervalle,
     Lot,
     OptionsExecution,
     PasLeNotre,
-    Pauses,
+    Serie,
     Sortie,
     SortieIllisible,
     Suivi,
@@ -63,9 +69,6 @@ from module_ccxt_fr_v2 import (
     en_iso,
     en_tuples,
     en_un_bloc,
-    est_niveaux,
-    est_nombre,
-    est_texte,
     executer_async,
     fiche_de_rien,
     format_du_fichier,
@@ -78,7 +81,6 @@ from module_ccxt_fr_v2 import (
     oter,
     par_serie,
     pas_a_pas,
-    pas_le_notre,
     plages,
     prolonger,
     sur_grille,
@@ -443,6 +445,7 @@ class Controle:
                 rapport.avertissements.append(f"récrit par un autre outil, sans perte : {phrase}")
             elif lu != champ.type:
                 rapport.noter([Constat("types", None, None, None, phrase)])
+        rapport.avertissements += brut.avertissements
         for nature, phrase in brut.defauts:
             rapport.noter([Constat(nature, None, None, None, phrase)])
 
@@ -619,22 +622,22 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
 
 
 def _retenir(lecteur: Sortie) -> tuple[list[pa.Table], dict[CleSerie, Fiche]]:
-    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela."""
+    """Ce qui se lit encore d'une sortie, à garder, et les fiches d'accord avec cela ; ErreurDemande s'il n'y a rien."""
     retenus: list[pa.Table] = []
     fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in remise_en_ordre.fiches_portees(lecteur)}
     rapport = Rapport(lecteur.chemin, lecteur.format)
     controle = _controler(lecteur, rapport, lambda lot, gardees: retenus.append(lot.take(gardees)), sauver=True)
+    if controle is None and not fiches:
+        raise ErreurDemande(
+            f"{rapport.constats[0].phrase} : rien ne dit ce que « {lecteur.chemin.name} » tenait",
+            "Déplacez-le, puis relancez la commande qui l'a produit : elle redemandera tout.",
+        )
     return retenus, controle.fiches() if controle is not None else fiches
 
 
 def _refaire(a_lire: Sequence[Sortie]) -> None:
     """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
     sauves = [(lecteur, *_retenir(lecteur)) for lecteur in a_lire]
-    if not any(fiches for _, _, fiches in sauves):
-        raise ErreurDemande(
-            f"« {a_lire[0].chemin} » est illisible et sa fiche l'est aussi : rien ne dit ce qu'il tenait",
-            "Déplacez-le, puis relancez la commande qui l'a produit.",
-        )
     if a_lire[0].chemin.exists():
         a_lire[0].ecarter()
     for lecteur, retenus, fiches in sauves:
@@ -686,15 +689,28 @@ def _dire_etat(etat: EtatSerie) -> str:
     return f"{nom} : {', '.join(morceaux)}"
 
 
+class Reparation(Execution):
+    """Ne demande que `a_relire` : des faits aussi, que rien d'autre ne redemande."""
+
+    def __init__(self, *branchements: Any, a_relire: Mapping[CleSerie, Sequence[Intervalle]]) -> None:
+        super().__init__(*branchements)
+        self.a_relire = a_relire
+
+    async def preparer(self, serie: Serie, bilan: BilanSerie) -> Copie:
+        copie = await super().preparer(serie, bilan)
+        permis = [copie.source.demande] if isinstance(copie.source, Historique) else copie.intervalles
+        copie.intervalles = croiser(permis, self.a_relire.get(serie.cle, ()))
+        return copie
+
+
 async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> Rapport:
     """Remet une sortie en état, relit par le chemin de toujours ce qui y manque, et rend ce que le contrôle en dit."""
     bilan.modifie = assainir_sortie(chemin, tache.sqlite_table)
     for lecteur in lecteurs(chemin, tache.sqlite_table):
         for relecture, a_relire in _relectures(lecteur, tache):
+            ce_qui_manque = contexte._replace(execution=functools.partial(Reparation, a_relire=a_relire))
             try:
-                lu = await executer_async(
-                    relecture, suivi=suivi, contexte=contexte._replace(a_relire=a_relire)
-                )
+                lu = await executer_async(relecture, suivi=suivi, contexte=ce_qui_manque)
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
                 continue

@@ -2,7 +2,8 @@
 
 Un fichier mensuel d'aggTrades au comptant, de vingt millions de lignes, dans un miroir (`file://`), vers Parquet : la
 mémoire au plus, et le temps processeur de chaque ligne, celui de la décompression ôté (le fichier est décompressé deux
-fois : pour le juger, pour le lire). L'API ne donne que l'heure et les marchés. Les résultats vont dans RESULTATS.md.
+fois : pour le juger, pour le lire). L'API ne donne que l'heure, les marchés, et les bougies 1d de ce fichier, à qui il
+est confronté. Les résultats vont dans RESULTATS.md.
 
 Option : `--lignes N` (rien de publié).
 """
@@ -26,6 +27,7 @@ RACINE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(RACINE))
 
 HEURE_MS, DEBUT_MS, FIN_MS = 1_709_899_200_000, 1_704_067_200_000, 1_706_745_600_000  # le 8 mars ; janvier 2024
+JOUR_MS = 86_400_000
 LIGNES = 20_000_000
 BLOC = 500_000
 
@@ -53,8 +55,12 @@ print(json.dumps({"cpu": time.process_time() - cpu}))
 """
 
 
-def ecrire_le_mois(dossier: Path, lignes: int) -> Path:
-    """Le fichier d'un mois, et sa somme de contrôle, rangés comme sur l'hôte."""
+Jours = dict[int, tuple[int, int, int]]
+"""Ce qui s'échange chaque jour : le plus haut et le plus bas, en centimes, et le volume, en cent-millièmes."""
+
+
+def ecrire_le_mois(dossier: Path, lignes: int) -> tuple[Path, Jours]:
+    """Le fichier d'un mois, et sa somme de contrôle, rangés comme sur l'hôte ; et ce qu'il échange chaque jour."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv
@@ -63,10 +69,11 @@ def ecrire_le_mois(dossier: Path, lignes: int) -> Path:
     zip_.parent.mkdir(parents=True)
     alea, pas = random.Random(1), (FIN_MS - DEBUT_MS) / lignes
     # Mille prix et quantités tirés, combinés autrement à chaque bloc : le format est celui de l'exchange.
-    prix = [f"{4_228_358 + alea.randrange(20_000) - 10_000:08d}" for _ in range(1009)]
-    quantites = [f"{alea.randrange(1, 2_000_000):07d}" for _ in range(4001)]
-    prix = [f"{p[:-2].lstrip('0')}.{p[-2:]}000000" for p in prix]
-    quantites = [f"{int(q[:-5])}.{q[-5:]}000" for q in quantites]
+    centimes = [4_228_358 + alea.randrange(20_000) - 10_000 for _ in range(1009)]
+    lots = [alea.randrange(1, 2_000_000) for _ in range(4001)]
+    prix = [f"{centime // 100}.{centime % 100:02d}000000" for centime in centimes]
+    quantites = [f"{lot // 10**5}.{lot % 10**5:05d}000" for lot in lots]
+    jours: Jours = {}
     option = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     with (
         zipfile.ZipFile(zip_, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
@@ -75,12 +82,21 @@ def ecrire_le_mois(dossier: Path, lignes: int) -> Path:
         for premier in range(0, lignes, BLOC):
             rangs = pa.array(range(premier, min(premier + BLOC, lignes)), pa.int64())
             vendeur = pc.equal(pc.bit_wise_and(rangs, 1), 0)
+            du_prix = pc.subtract(rangs, pc.multiply(pc.divide(rangs, 1009), 1009))
+            de_la_quantite = pc.subtract(rangs, pc.multiply(pc.divide(rangs, 4001), 4001))
+            instants = pc.add(pc.floor(pc.multiply(rangs.cast(pa.float64()), pas)).cast(pa.int64()), DEBUT_MS)
+            parts = pa.table({
+                "jour": pc.multiply(pc.divide(instants, JOUR_MS), JOUR_MS),
+                "prix": pa.array(centimes).take(du_prix), "lots": pa.array(lots).take(de_la_quantite),
+            }).group_by("jour").aggregate([("prix", "max"), ("prix", "min"), ("lots", "sum")])  # fmt: skip
+            for part in parts.to_pylist():
+                haut, bas, volume = jours.get(part["jour"], (0, 10**9, 0))
+                vu = max(haut, part["prix_max"]), min(bas, part["prix_min"]), volume + part["lots_sum"]
+                jours[part["jour"]] = vu
             table = pa.table({
                 "id": pc.add(rangs, 10**9),
-                "prix": pa.array(prix).take(pc.subtract(rangs, pc.multiply(pc.divide(rangs, 1009), 1009))),
-                "quantite": pa.array(quantites).take(pc.subtract(rangs, pc.multiply(pc.divide(rangs, 4001), 4001))),
-                "debut": rangs, "fin": rangs,
-                "instant": pc.add(pc.floor(pc.multiply(rangs.cast(pa.float64()), pas)).cast(pa.int64()), DEBUT_MS),
+                "prix": pa.array(prix).take(du_prix), "quantite": pa.array(quantites).take(de_la_quantite),
+                "debut": rangs, "fin": rangs, "instant": instants,
                 "vendeur": pc.if_else(vendeur, "True", "False"), "meilleur": pc.if_else(vendeur, "True", "True"),
             })  # fmt: skip
             pyarrow.csv.write_csv(table, flux, option)
@@ -89,7 +105,22 @@ def ecrire_le_mois(dossier: Path, lignes: int) -> Path:
         while octets := lu.read(1 << 20):
             somme.update(octets)
     zip_.with_name(f"{zip_.name}.CHECKSUM").write_text(f"{somme.hexdigest()}  {zip_.name}\n")
-    return zip_
+    return zip_, jours
+
+
+def annoncer(bourse: Any, jours: Jours) -> None:
+    """Les bougies 1d que rend l'API sont celles du fichier."""
+    protocole = bourse.protocoles["binance"]
+    rendre = protocole.lire
+
+    def lire(*demande: Any) -> list[Any]:
+        bougies = [(bougie, jours.get(bougie.ts)) for bougie in rendre(*demande)]
+        return [
+            b if jour is None else b._replace(open=jour[1], high=jour[0], low=jour[1], close=jour[1], volume=jour[2])
+            for b, jour in bougies
+        ]
+
+    protocole.lire = lire
 
 
 def lancer(code: str, *arguments: str) -> dict[str, Any]:
@@ -111,7 +142,8 @@ def principal() -> None:
     lignes = analyseur.parse_args().lignes
     with tempfile.TemporaryDirectory() as nom, Bourse(("binance",), maintenant_ms=HEURE_MS).en_fil() as bourse:
         dossier = Path(nom)
-        zip_ = ecrire_le_mois(dossier, lignes)
+        zip_, jours = ecrire_le_mois(dossier, lignes)
+        annoncer(bourse, jours)
         config: dict[str, Any] = bourse.config_ccxt("binance")
         urls = {**config["urls"], "archives": dossier.as_uri()}
         options = {
@@ -123,7 +155,8 @@ def principal() -> None:
         lue = lancer(ENFANT, str(RACINE), json.dumps(options))
         poids_mo = zip_.stat().st_size / 2**20
     par_ligne = (lue["cpu"] - vide["cpu"]) / lue["lignes"] * 1e6
-    texte = "Un fichier de miroir, décompressé deux fois ; l'exchange embarqué ne donne que l'heure.\n\n" + tableau([
+    preambule = "Un miroir, décompressé deux fois ; l'exchange embarqué ne donne que l'heure et les jours.\n\n"
+    texte = preambule + tableau([
         Mesure(
             f"Un mois d'aggTrades au comptant ({lue['lignes'] / 1e6:.1f} millions de lignes, {poids_mo:.0f} Mo)",
             f"{lue['pic_mo']:.0f} Mo au plus, {lue['s']:.0f} s",

@@ -8,7 +8,7 @@ sauf mention, la somme de contrôle reste juste : le vrai dépôt a publié de t
     arch_sans_somme      pas de CHECKSUM                     arch_court      ne garde que les `n` premières lignes
     arch_somme           CHECKSUM d'un autre contenu         arch_doublons   k lignes deux fois
     arch_zip             ce n'est pas un zip                 arch_desordre   deux lignes échangées
-    arch_republie        CHECKSUM du prochain contenu, une   arch_faux       k lignes aux prix et volumes faux
+    arch_republie        CHECKSUM du prochain contenu, une   arch_faux       k lignes aux prix et quantités faux
                          fois par zip servi                  arch_zero       k lignes plates de volume nul
     arch_autre_mois      le contenu de la période d'avant    arch_hors_grille  une ouverture décalée de 17 s
     arch_decale          metrics : l'instant écrit est cinq minutes avant l'état qu'il dit (um, depuis 2026)
@@ -23,7 +23,8 @@ import re
 import zipfile
 from collections import OrderedDict
 from datetime import UTC, datetime
-from itertools import islice, pairwise, product
+from decimal import Decimal
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -51,7 +52,6 @@ GENRES: dict[str, NaturePrix] = {
 EVENEMENTS = ("aggTrades", "fundingRate", "metrics")
 CADENCES = {"fundingRate": "monthly", "metrics": "daily"}  # la seule de ces genres
 PAS_METRICS_MS = 5 * 60_000
-COLONNES_METRICS = 8
 MENSUELS_SEULEMENT = frozenset({"3d", "1w", "1mo"})
 CLE = re.compile(
     r"data/(?P<marche>spot|futures/um|futures/cm)/(?P<cadence>daily|monthly)/(?P<genre>\w+)/(?P<symbole>\w+)/"
@@ -66,6 +66,23 @@ ENTETES = {
     "fundingRate": "calc_time,funding_interval_hours,last_funding_rate",
     "metrics": "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
     "sum_toptrader_long_short_ratio,count_long_short_ratio,sum_taker_long_short_vol_ratio",
+}
+
+
+class Colonnes(NamedTuple):
+    """Le rang, dans une ligne, de ses instants, de ses prix et de ses quantités."""
+
+    instants: tuple[int, ...]
+    prix: tuple[int, ...] = ()
+    quantites: tuple[int, ...] = ()
+
+
+CLOTURE = 6
+COLONNES = {
+    "klines": Colonnes((0, CLOTURE), (1, 2, 3, 4), (5, 7)),
+    "aggTrades": Colonnes((5,), (1,), (2,)),
+    "fundingRate": Colonnes((0,), (2,)),
+    "metrics": Colonnes((0,), (), (2, 3)),
 }
 CLES_PAR_PAGE = 1000
 OCTETS_GARDES = 64 * 2**20
@@ -95,57 +112,65 @@ def _jour_ms(date: str) -> int:
 # --- Défauts ---
 
 
-def _trou(panne: Panne, lignes: Lignes) -> Lignes:
+def _trou(panne: Panne, lignes: Lignes, _colonnes: Colonnes) -> Lignes:
     k = panne.entier("k", 3)
     rang = panne.entier("rang", max(0, (len(lignes) - k) // 2))
     return lignes[:rang] + lignes[rang + k :]
 
 
-def _court(panne: Panne, lignes: Lignes) -> Lignes:
+def _court(panne: Panne, lignes: Lignes, _colonnes: Colonnes) -> Lignes:
     return lignes[: panne.entier("n", len(lignes) // 2)]
 
 
-def _doublons(panne: Panne, lignes: Lignes) -> Lignes:
+def _doublons(panne: Panne, lignes: Lignes, _colonnes: Colonnes) -> Lignes:
     rang, k = panne.entier("rang", len(lignes) // 2), panne.entier("k", 3)
     return [*lignes[:rang], *lignes[rang : rang + k], *lignes[rang:]]
 
 
-def _desordre(panne: Panne, lignes: Lignes) -> Lignes:
+def _desordre(panne: Panne, lignes: Lignes, _colonnes: Colonnes) -> Lignes:
     rang = panne.entier("rang", len(lignes) // 2)
-    return [*lignes[:rang], lignes[rang + 1], lignes[rang], *lignes[rang + 2 :]]
+    return [*lignes[:rang], *lignes[rang : rang + 2][::-1], *lignes[rang + 2 :]]
 
 
-def _faux(panne: Panne, lignes: Lignes) -> Lignes:
-    rang, k = panne.entier("rang", len(lignes) // 2), panne.entier("k", 3)
-    vraies = lignes[rang : rang + k]
-    faussees = [[*x[:4], x[1], _double(x[5]), x[6], _double(x[7]), *x[8:]] for x in vraies]
-    return [*lignes[:rang], *faussees, *lignes[rang + k :]]
+def _visees(panne: Panne, lignes: Lignes, k: int = 3) -> Lignes:
+    """Les lignes que change la panne : `k`, à partir de `rang`, celle du milieu d'office."""
+    rang = panne.entier("rang", len(lignes) // 2)
+    return lignes[rang : rang + panne.entier("k", k)]
+
+
+def _faux(panne: Panne, lignes: Lignes, colonnes: Colonnes) -> Lignes:
+    for ligne in _visees(panne, lignes):
+        for rang in (*colonnes.prix, *colonnes.quantites):
+            ligne[rang] = _double(ligne[rang])
+    return lignes
 
 
 def _double(texte: object) -> str:
-    """Un volume deux fois trop grand, écrit avec autant de décimales."""
-    entier, _, decimales = str(texte).partition(".")
-    chiffres = str(2 * int(entier + decimales) + 1).rjust(len(decimales) + 1, "0")
-    return f"{chiffres[: len(chiffres) - len(decimales)]}.{chiffres[-len(decimales) :]}" if decimales else chiffres
+    """Un nombre deux fois trop grand, écrit avec autant de décimales."""
+    valeur = Decimal(str(texte))
+    return f"{2 * valeur + valeur.radix() ** Decimal(valeur.as_tuple().exponent):f}"
 
 
-def _zero(panne: Panne, lignes: Lignes) -> Lignes:
-    rang, k = panne.entier("rang", max(1, len(lignes) // 2)), panne.entier("k", 3)
-    if len(lignes[0]) == COLONNES_METRICS:
-        nulles = [[*x[:2], "0.00000000", "0.00000000", *x[4:]] for x in lignes[rang : rang + k]]
-        return [*lignes[:rang], *nulles, *lignes[rang + k :]]
-    avant = lignes[max(0, rang - 1)][4]
-    plates = [[x[0], avant, avant, avant, avant, "0", x[6], "0", 0, "0", "0", "0"] for x in lignes[rang : rang + k]]
-    return [*lignes[:rang], *plates, *lignes[rang + k :]]
+def _zero(panne: Panne, lignes: Lignes, colonnes: Colonnes) -> Lignes:
+    bougie = len(colonnes.prix) > 1
+    visees = _visees(panne, lignes)
+    cloture = lignes[max(0, panne.entier("rang", len(lignes) // 2) - 1)][colonnes.prix[-1]] if bougie else ""
+    for ligne in visees:
+        for rang in colonnes.prix if bougie else ():
+            ligne[rang] = cloture
+        for rang in colonnes.quantites:
+            ligne[rang] = "0"
+    return lignes
 
 
-def _hors_grille(panne: Panne, lignes: Lignes) -> Lignes:
-    rang = panne.entier("rang", len(lignes) // 2)
-    return [*lignes[:rang], [int(str(lignes[rang][0])) + 17_000, *lignes[rang][1:]], *lignes[rang + 1 :]]
+def _hors_grille(panne: Panne, lignes: Lignes, colonnes: Colonnes) -> Lignes:
+    for ligne in _visees(panne, lignes, 1):
+        ligne[colonnes.instants[0]] = int(str(ligne[colonnes.instants[0]])) + 17_000
+    return lignes
 
 
 # Ajouter un défaut des lignes : une fonction au-dessus, une ligne ici, et son nom dans `NATURES_ARCHIVE` (pannes.py).
-DEFAUTS: dict[str, Callable[[Panne, Lignes], Lignes]] = {
+DEFAUTS: dict[str, Callable[[Panne, Lignes, Colonnes], Lignes]] = {
     "arch_trou": _trou,
     "arch_court": _court,
     "arch_doublons": _doublons,
@@ -354,18 +379,15 @@ class Archives:
         debut, fin = fichier.debut_ms, fichier.fin_ms
         if self._panne("arch_autre_mois", fichier):
             debut, fin = _periode_d_avant(fichier)
-        bougies = fichier.genre in GENRES
+        colonnes = COLONNES.get(fichier.genre, COLONNES["klines"])
         lignes = self._lignes(fichier, debut, fin)
         for panne in self.protocole.bourse.pannes:
             if panne.nature in DEFAUTS and panne.chemin in fichier.cle and lignes and not panne.epuisee():
-                lignes = DEFAUTS[panne.nature](panne, lignes)
-        if self._en_microsecondes(fichier):
-            # Rang de chaque instant, et ses microsecondes : la clôture d'une bougie finit par 999.
-            for ligne, (rang, micros) in product(lignes, ((0, 0), (6, 999)) if bougies else ((5, 0),)):
-                ligne[rang] = int(str(ligne[rang])) * 1000 + micros
-        textes = [",".join(map(str, ligne)) for ligne in lignes]
+                lignes = DEFAUTS[panne.nature](panne, lignes, colonnes)
+        micros = self._en_microsecondes(fichier)
+        textes = [",".join(map(str, _ecrire(fichier, colonnes, ligne, micros=micros))) for ligne in lignes]
         if self._a_un_entete(fichier):
-            textes.insert(0, ENTETES["klines" if bougies else fichier.genre])
+            textes.insert(0, ENTETES.get(fichier.genre, ENTETES["klines"]))
         return "\n".join(textes) + "\n" if textes else ""
 
     def _lignes(self, fichier: Fichier, debut_ms: int, fin_ms: int) -> Lignes:
@@ -398,7 +420,6 @@ class Archives:
             for trade in self.protocole.marche.trades(instrument, debut_ms, fin_ms)
         ]
 
-
     def _financements(self, fichier: Fichier, debut_ms: int, fin_ms: int) -> Lignes:
         """Les règlements, chacun avec l'intervalle qui le sépare du suivant ; sans prix de marque."""
         suite = financements(self.protocole.marche, fichier.instrument, debut_ms, fin_ms + JOUR_MS)
@@ -415,11 +436,23 @@ class Archives:
         lus = interets(self.protocole.marche, instrument, PAS_METRICS_MS, debut_ms + decalage, fin_ms + decalage)
         return [
             [
-                datetime.fromtimestamp((lu.ts - decalage) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"), nom,
+                lu.ts - decalage, nom,
                 instrument.texte_quantite(lu.lots), instrument.texte_volume_quote(lu.lots * lu.prix), "", "", "", "",
             ]
             for lu in lus
         ]  # fmt: skip
+
+
+def _ecrire(fichier: Fichier, colonnes: Colonnes, ligne: list[object], *, micros: bool) -> list[object]:
+    """Une ligne, ses instants tels que ce fichier les écrit."""
+    ecrite = list(ligne)
+    for rang in colonnes.instants:
+        instant = int(str(ligne[rang]))
+        if fichier.genre == "metrics":
+            ecrite[rang] = datetime.fromtimestamp(instant / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        elif micros:  # la clôture d'une bougie finit par 999999
+            ecrite[rang] = instant * 1000 + 999 * (rang == CLOTURE and fichier.genre in GENRES)
+    return ecrite
 
 
 def _agrege(instrument: Instrument, trade: Trade, *, majuscule: bool) -> list[object]:

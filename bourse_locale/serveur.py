@@ -617,6 +617,14 @@ class Bourse:
 
         return asyncio.run_coroutine_threadsafe(differe(), self._service).result()
 
+    async def faire_un_tour(self) -> None:
+        """Attend que la boucle du serveur ait fait un tour, d'où qu'on l'appelle : ce qu'elle devait est fait."""
+        tour = asyncio.sleep(0)
+        if self._service in (None, boucle_courante()):
+            await tour
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(tour, self._service))
+
     # Vie du serveur
 
     async def demarrer(self) -> None:

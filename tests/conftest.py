@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 from ligne_de_commande import tuer_les_lances
+from temps_simule import HEURE_DES_ESSAIS, temps_simule
 
 from bourse_locale import Bourse
 
@@ -55,6 +56,13 @@ def _journal_neuf() -> Iterator[None]:
 def _rien_ne_court() -> Iterator[None]:
     yield
     tuer_les_lances()
+
+
+@pytest.fixture
+def a_l_heure_dite() -> Iterator[None]:
+    """Le temps simulé, depuis la même heure à chaque fois : ni le jour, ni minuit, ni le mois n'y sont pour rien."""
+    with temps_simule(HEURE_DES_ESSAIS):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pytest
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import archives, verification
+from annexes_ccxt_fr import archives, fichiers_publics, verification
+from annexes_ccxt_fr.depot import Ecarte, ouvrir_depot
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
+from bourse_locale.pannes import NATURES_ARCHIVE
 from bourse_locale.serveur import Appel
 from module_ccxt_fr_v2 import JOUR_MS, MINUTE_MS, Timeframe, lire_instant
 
@@ -220,6 +222,19 @@ def test_un_jour_mauvais_partout_est_lu_a_l_api_et_lui_seul(depot: Bourse, panne
     assert lire_instant("2024-01-24", 0) <= manquent[0][0] < manquent[0][1] <= lire_instant("2024-01-25", 0)
 
 
+@pytest.mark.parametrize("cadence", ["daily", "monthly"])
+def test_un_prix_mark_fige_est_relu_a_l_api(depot: Bourse, cadence: str) -> None:
+    """Aucun volume ne le prouve, et les bornes du jour restent les mêmes."""
+    demande = {"symbole": "ETH/USDT:USDT", "prix_ohlcv": "mark", "date_debut": "2024-01-22", "date_fin": "2024-02-04"}
+    attendues = lire(depot, "api", **demande)
+    depot.pannes.ajouter(Panne("arch_zero", cadence))
+    table = lire(depot, **demande)
+
+    assert table.equals(attendues)
+    assert servis(depot, cadence)
+    assert fiche(table)["unite_volume"] == "inconnue"  # rien ne s'y échange : ses zéros ne sont d'aucune unité
+
+
 @pytest.mark.parametrize("nature", ["arch_court", "arch_entete"])
 def test_un_fichier_sans_ligne_ne_dit_rien(depot: Bourse, nature: str) -> None:
     """Un zip entier, à la somme juste, et vide ou réduit à son en-tête."""
@@ -390,8 +405,8 @@ def test_la_liste_se_lit_page_par_page(depot: Bourse) -> None:
 
     async def lister() -> Any:
         reglages = module.Reglages("binance", config_ccxt=options(depot)["config_ccxt"])
-        async with module.connecter(reglages) as connexion:
-            depot_lu = archives.ouvrir_depot(connexion, exige=True)
+        async with module.Connexion(reglages) as connexion:
+            depot_lu = ouvrir_depot(connexion, exige=True)
             assert depot_lu is not None
             return await depot_lu.lister(prefixe)
 
@@ -486,9 +501,11 @@ def test_auto_prend_le_moins_cher(depot: Bourse) -> None:
             lecture = module.Historique(
                 connexion, serie, module.plage_de(tache), module.Fiche(serie.cle), asyncio.Semaphore(8), 8
             )
-            ici = archives.ouvrir_depot(connexion, exige=True)
+            ici = ouvrir_depot(connexion, exige=True)
             assert ici is not None
-            source = archives.SourceArchives(lecture, ici, "auto")
+            fichiers = archives.fichiers_de(ici, connexion, serie, "ohlcv")
+            assert fichiers is not None
+            source = archives.SourceArchives(lecture, fichiers, "auto")
             return await source.devis(await source.preparer())
 
     api, fichiers = asyncio.run(estimer())
@@ -622,7 +639,7 @@ def test_tuee_la_provenance_est_dans_ce_qui_est_repris(depot: Bourse, extension:
     [(1735689600000, 1735689600000), (1735689600000000, 1735689600000), (1735689599999999, 1735689599999)],
 )
 def test_un_instant_se_lit_a_sa_grandeur(instant: int, ms: int) -> None:
-    assert archives.en_ms(pa.chunked_array([[instant, 1735689600000]])).to_pylist() == [ms, 1735689600000]
+    assert fichiers_publics.en_ms(pa.chunked_array([[instant, 1735689600000]])).to_pylist() == [ms, 1735689600000]
 
 
 def test_les_derniers_jours_ne_sont_pas_demandes() -> None:
@@ -692,7 +709,7 @@ def test_auto_ne_prend_pas_un_jour_de_trades_pour_une_heure(rare: Bourse) -> Non
     assert servis(rare) == ["BTCUSDT-aggTrades-2024-01-10"]
 
 
-@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court"])
+@pytest.mark.parametrize("nature", ["arch_somme", "arch_trou", "arch_court", "arch_faux"])
 def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str) -> None:
     demande = {"date_debut": "2024-01-09T23:00Z", "date_fin": "2024-01-11T01:00Z"}
     attendus = lire_les_trades(depot, "api", **demande)
@@ -709,7 +726,9 @@ def test_un_jour_de_trades_mauvais_est_relu_lui_seul(depot: Bourse, nature: str)
     [
         ("BTC/USDT", None, 0),
         ("BTC/USDT", "arch_trou", 1),
+        ("BTC/USDT", "arch_faux", 1),
         ("BTC/USDT:USDT", "arch_trou", 1),
+        ("BTC/USD:BTC", "arch_faux", 1),
         ("BTC/USD:BTC", "arch_trou", 1),
     ],
 )
@@ -797,8 +816,12 @@ def test_ce_que_l_api_ne_sert_plus_se_lit_aux_archives(rare: Bourse, tmp_path: P
 
 def test_la_sortie_des_trades_est_la_meme_et_la_relance_n_y_change_rien(rare: Bourse, tmp_path: Path) -> None:
     demande = {"date_debut": "2024-01-28", "date_fin": "2024-02-03"}
-    for source in ("api", "archives"):
-        lire_les_trades(rare, source, sortie=tmp_path / f"{source}.csv", **demande)
+    lire_les_trades(rare, "api", sortie=tmp_path / "api.csv", **demande)
+    rare.requetes.clear()
+    sortie = {"sortie": tmp_path / "archives.csv", "donnee": "trades", "source": "archives"}
+    tache = module.construire({**options(rare, **sortie, **demande), "timeframe": "1m"})
+    # Le trade d'un bord, que le fichier et l'API rendent, ne se compte qu'une fois.
+    assert module.executer(tache).total("lignes_nouvelles") == module.lire(tmp_path / "api.csv").num_rows
     # Six fichiers d'un jour, reliés par leurs ids : l'API ne dit que les deux bords.
     assert len(servis(rare)) == 6
     assert rare.compter("aggTrades") - rare.compter("/archives") <= 6
@@ -818,7 +841,7 @@ def test_un_cout_est_le_produit_exact_arrondi_une_fois(decimales: tuple[int, int
     melanges = [[*colonne, "12.5"] for colonne in textes]  # des décimales inégales
     for prix, quantites in (textes, melanges):
         attendus = [float(Decimal(p) * Decimal(q)) for p, q in zip(prix, quantites, strict=True)]
-        assert archives.produits(pa.array(prix), pa.array(quantites)).to_pylist() == attendus
+        assert fichiers_publics.produits(pa.array(prix), pa.array(quantites)).to_pylist() == attendus
 
 
 # --- Les relevés ---
@@ -839,8 +862,10 @@ def test_le_funding_est_celui_de_l_api_sans_prix_de_marque(depot: Bourse, symbol
         "symbole": symbole, "donnee": "funding", "date_debut": "2023-12-28T03:00Z", "date_fin": "2024-02-03",
     }  # fmt: skip
     attendus = lire_les_releves(depot, "api", **demande)
+    par_api = depot.compter("fundingRate")
     table = lire_les_releves(depot, **demande)
 
+    assert depot.compter("fundingRate") - depot.compter("/archives") <= par_api  # lue une fois, et non à chaque manque
     assert len(servis(depot, "monthly/fundingRate")) == 2
     assert table.drop_columns("mark_price").equals(attendus.drop_columns("mark_price"))
     des_fichiers = [t < lire_instant("2024-02-01", 0) for t in module.instants_de(table)]
@@ -852,7 +877,7 @@ def test_le_funding_est_celui_de_l_api_sans_prix_de_marque(depot: Bourse, symbol
     assert [s["source"] for s in fiche(table)["sources"]] == ["archives"] * len(fiche(table)["sources"]) != []
 
 
-@pytest.mark.parametrize("nature", ["arch_trou", "arch_court", "arch_desordre", "arch_doublons"])
+@pytest.mark.parametrize("nature", ["arch_trou", "arch_court", "arch_desordre", "arch_doublons", "arch_faux"])
 def test_un_funding_mauvais_est_relu_a_l_api(depot: Bourse, nature: str) -> None:
     demande = {"symbole": "BTC/USDT:USDT", "donnee": "funding", "date_debut": "2024-01-12", "date_fin": "2024-01-22"}
     attendus = lire_les_releves(depot, "api", **demande)
@@ -881,7 +906,7 @@ def test_l_interet_ouvert_est_celui_de_l_api(depot: Bourse, timeframe: str) -> N
     table = lire_les_releves(depot, **demande)
 
     assert table.equals(attendus)
-    assert depot.compter("openInterestHist") <= 3 * par_api  # confrontés en une lecture, et non jour par jour
+    assert depot.compter("openInterestHist") <= par_api  # confrontés en une lecture, et non jour par jour
     assert table.num_rows >= 4
     assert servis(depot, "daily/metrics")
     assert fiche(table)["intervalles"] == fiche(attendus)["intervalles"]
@@ -1052,10 +1077,10 @@ def zip_de_trades(chemin: Path, *lignes: str, entete: str = "") -> Path:
 def test_les_blocs_d_un_fichier_de_trades_n_en_coupent_aucun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entete: str, bloc: int
 ) -> None:
-    monkeypatch.setattr(archives, "BLOC_CSV", bloc + len(ENTETE_DE_TRADES))  # une ligne y tient toujours
+    monkeypatch.setattr(fichiers_publics, "BLOC_CSV", bloc + len(ENTETE_DE_TRADES))  # une ligne y tient toujours
     lignes = [f"{n},{'9' * (n % 7 + 1)}.5,0.{n + 1},1,1,{1_704_067_200_000 + n},true\n" for n in range(60)]
     with zip_de_trades(tmp_path / "t.zip", *lignes[:-1], lignes[-1].rstrip("\n"), entete=entete).open("rb") as fichier:
-        lus = pa.concat_tables(archives.lire_trades(fichier)).to_pydict()
+        lus = pa.concat_tables(fichiers_publics.lire_trades(fichier)).to_pydict()
     assert lus["id"] == list(range(60))
     assert lus["price"] == [f"{'9' * (n % 7 + 1)}.5" for n in range(60)]
     assert lus["timestamp"] == [1_704_067_200_000 + n for n in range(60)]
@@ -1064,31 +1089,31 @@ def test_les_blocs_d_un_fichier_de_trades_n_en_coupent_aucun(
 @pytest.mark.parametrize("rang", [0, 1, 20, 39])
 def test_un_en_tete_n_est_qu_en_tete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rang: int) -> None:
     """Ailleurs, une ligne qui n'est pas un trade écarte le fichier, fût-elle la première de son bloc."""
-    monkeypatch.setattr(archives, "BLOC_CSV", 100)
+    monkeypatch.setattr(fichiers_publics, "BLOC_CSV", 100)
     lignes = [f"{n},1.5,0.1,1,1,{1_704_067_200_000 + n},true\n" for n in range(40)]
     lignes.insert(rang, "x,1.5,0.1,1,1,1704067200000,true\n")
     with zip_de_trades(tmp_path / "t.zip", *lignes).open("rb") as fichier:
         if not rang:
-            assert sum(lot.num_rows for lot in archives.lire_trades(fichier)) == 40
+            assert sum(lot.num_rows for lot in fichiers_publics.lire_trades(fichier)) == 40
             return
-        with pytest.raises(archives.Ecarte):
-            list(archives.lire_trades(fichier))
+        with pytest.raises(Ecarte):
+            list(fichiers_publics.lire_trades(fichier))
 
 
 def test_une_ligne_sans_fin_n_emplit_pas_la_memoire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "BLOC_CSV", 1000)
+    monkeypatch.setattr(fichiers_publics, "BLOC_CSV", 1000)
     with (
         zip_de_trades(tmp_path / "t.zip", "1" * 10_000_000).open("rb") as fichier,
-        pytest.raises(archives.Ecarte, match="une ligne n'y finit pas"),
+        pytest.raises(Ecarte, match="une ligne n'y finit pas"),
     ):
-        list(archives.lire_trades(fichier))
+        list(fichiers_publics.lire_trades(fichier))
 
 
 def test_une_seule_bougie_sans_fin_de_ligne_se_lit(tmp_path: Path) -> None:
     """Le fichier d'un jour en 1d n'a qu'une ligne."""
     ligne = "1704844800000,1,2,0.5,1.5,10,1704931199999,15,3,1,2,0"
     with zip_de_trades(tmp_path / "t.zip", ligne).open("rb") as fichier:
-        assert archives.lire_bougies(fichier, Timeframe.lire("1d"), "last", 5)["close"].to_pylist() == [1.5]
+        assert fichiers_publics.lire_bougies(fichier, Timeframe.lire("1d"), "last", 5)["close"].to_pylist() == [1.5]
 
 
 def test_auto_compare_des_couts_de_trades(depot: Bourse) -> None:
@@ -1098,3 +1123,27 @@ def test_auto_compare_des_couts_de_trades(depot: Bourse) -> None:
         depot.requetes.clear()
         lire_les_trades(depot, "auto", date_debut="2024-01-10T12:00Z", date_fin=fin)
         assert servis(depot) == attendus
+
+
+@pytest.mark.parametrize(
+    "cle",
+    [
+        "spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01-10",
+        "spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-01-10",
+        "futures/cm/monthly/fundingRate/BTCUSD_PERP/BTCUSD_PERP-fundingRate-2024-01",
+        "futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2024-01-10",
+    ],
+)
+def test_chaque_defaut_en_est_un_pour_chaque_genre(cle: str) -> None:
+    """L'exchange embarqué sert un fichier abîmé, jamais une erreur à lui : elle ne vaudrait pas le défaut."""
+    bourse = Bourse(("binance",), Marche(taux_vide=0.9), maintenant_ms=MAINTENANT)
+    protocole: Any = bourse.protocoles["binance"]
+    fichier = protocole.archives._trouver(f"data/{cle}.zip")
+    intact = protocole.archives.texte(fichier)
+    changes = set()
+    for nature in NATURES_ARCHIVE:
+        bourse.pannes.vider()
+        bourse.pannes.ajouter(Panne(nature))
+        changes |= {nature} if protocole.archives.texte(fichier) != intact else set()
+
+    assert changes >= {"arch_trou", "arch_court", "arch_doublons", "arch_desordre", "arch_faux", "arch_hors_grille"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import itertools
 import json
 import random
@@ -17,6 +18,7 @@ from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import histoires as h
+from annexes_ccxt_fr.voies import TAILLE, VoieParId, VoieParInstant, VoieParNumero
 from bourse_locale import Bourse, Panne
 from bourse_locale import Marche as MarcheSimule
 from bourse_locale.financement import financements, interets
@@ -242,6 +244,7 @@ TIERS: dict[str, type[Simulateur]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("a_l_heure_dite")
 @pytest.mark.parametrize("nom", TIERS)
 def test_chez_un_tiers(tmp_path: Path, nom: str) -> None:
     """Sa vraie classe ccxt, son propre curseur : tous les trades, dans l'ordre, et rien de plus en relançant."""
@@ -296,6 +299,7 @@ class BitgetALaPage(Simulateur):
         return {"code": "00000", "data": []}
 
 
+@pytest.mark.usefixtures("a_l_heure_dite")
 def test_des_pages_numerotees(tmp_path: Path) -> None:
     """Bitget ne lit ni début ni fin : ses pages se remontent, une plus courte enjambe chaque bord."""
     fin = maintenant_ms() // HEURE * HEURE - 10 * JOUR
@@ -650,12 +654,14 @@ class Marche:
         return [self.brut(t) for t in page]
 
 
-PAR_ID = h.DemandesParId(10, lambda n: {"fromId": n}, pres_de=lambda i: (i, {"heure": True}))
+PAR_ID = functools.partial(
+    VoieParId, taille=10, depuis=lambda n: {"fromId": n}, pres_de=lambda i: (i, {"heure": True})
+)
 COMPTANT = m.Serie(m.CleSerie("essai", "A/B"), {"type": "spot"}, m.Timeframe.lire("1m"), 100)
 
 
 def parcours(marche: Marche, *, par_id: bool, lire: Any = None, cote: bool = True, suivis: bool = False) -> h.Parcours:
-    voie = h.par_id(PAR_ID) if par_id else h.VoieParInstant
+    voie = PAR_ID if par_id else VoieParInstant
     service = h.Service(
         voie, "", depuis_cotation=frozenset({"spot"} if cote else ()), suivis=frozenset({"spot"} if suivis else ())
     )
@@ -736,14 +742,14 @@ def test_des_pages_qui_ne_se_touchent_pas_ne_prouvent_rien(perdues: int) -> None
     instants = [INSTANT + HEURE * rang for rang in range(250)]
 
     async def lire(_depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        numero, taille = params["page"], params[h.TAILLE]
+        numero, taille = params["page"], params[TAILLE]
         decalage = perdues if (numero, taille) == (2, 100) else 0
         gardes = instants[::-1][taille * (numero - 1) + decalage : taille * numero + decalage]
         return [{"timestamp": instant, "fundingRate": 0.0001, "info": {}} for instant in gardes]
 
-    voie = h.VoieParNumero(lire, lambda: INSTANT + 400 * JOUR, h._lire_funding, numero="page", taille=100)
+    voie = VoieParNumero(lire, lambda: INSTANT + 400 * JOUR, h._lire_funding, numero="page", taille=100)
     perpetuel = dataclasses.replace(COMPTANT, marche={"type": "swap", "contract": True, "created": INSTANT - HEURE})
-    un = h.Parcours(voie, h.Service(h.VoieParInstant, ""), perpetuel)
+    un = h.Parcours(voie, h.Service(VoieParInstant, ""), perpetuel)
 
     async def suivre_releves() -> tuple[list[int], m.Fiche]:
         lus, su = list[int](), m.Fiche(COMPTANT.cle)

@@ -11,6 +11,7 @@ import pytest
 from bourses_tierces import maintenant_ms
 from bourses_tierces_histoires import FUNDINGS, INTERETS, TRADES, Histoire, TierceHistoires
 from ligne_de_commande import HEURE, JOUR, MINUTE, empreinte
+from temps_simule import HEURE_DES_ESSAIS
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import histoires as h
@@ -20,7 +21,8 @@ from bourse_locale.marche import Instrument, Marche
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIN = maintenant_ms() // HEURE * HEURE - 2 * HEURE
+FIN = HEURE_DES_ESSAIS // HEURE * HEURE - 2 * HEURE
+pytestmark = pytest.mark.usefixtures("a_l_heure_dite")
 
 
 def tierce(nom: str, protocole: Histoire, cotation: int, quantites: int = 3) -> TierceHistoires:

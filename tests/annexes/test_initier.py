@@ -10,7 +10,7 @@ import pytest
 
 import module_ccxt_fr_v2 as m
 import runner_ccxt_batch as runner
-from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def test_initier_ecrit_un_lot_qui_s_execute(tmp_path: Path, capsys: pytest.Captu
     dossier = tmp_path / "mon dossier"
     assert m.principal(["initier", str(dossier)]) == 0
     dit = capsys.readouterr().out.splitlines()
-    plan = annexe_lot.ouvrir_plan(dossier / "lot.yaml")
+    plan = annexe_plan.ouvrir_plan(dossier / "lot.yaml")
     assert [tache.nom for tache in plan.taches] == [
         "historique [1h]", "historique [1d]", "contrats", "en_direct", "trades_en_bougies"]  # fmt: skip
     assert all(ligne.startswith("#") for ligne in (dossier / ".env").read_text(encoding="utf-8").splitlines())

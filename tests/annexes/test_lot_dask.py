@@ -6,16 +6,16 @@ import itertools
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attente import attendre
+from attente import attendre, moins_de
 from lots_yaml import MINUTE, NOMS_DE_CLES, Lot, etats, finir
 
 from annexes_ccxt_fr import cluster as annexe_cluster
 from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 from bourse_locale import Panne
 
 distributed = pytest.importorskip("distributed")
@@ -70,6 +70,11 @@ def comparable(bilan: dict[str, Any]) -> list[dict[str, Any]]:
     return [{nom: valeur for nom, valeur in tache.items() if nom not in variables} for tache in bilan["taches"]]
 
 
+def sans_temps(tableau: str) -> str:
+    """Sans les durées, ni la place qu'elles prennent : « 12 s » sur une machine chargée, « 9,5 s » sur une autre."""
+    return re.sub(" +", " ", re.sub(r"(\d+ min )?\d+(,\d)? (s|ms)\b", "", tableau))
+
+
 def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
     """Ici puis sur le cluster : octets égaux, bilans égaux, même code ; relancé là-bas, rien de nouveau."""
     lot.ecrire(BTC, FAUX, BASE, SANS_SORTIE)
@@ -82,8 +87,7 @@ def test_meme_lot_memes_fichiers_meme_bilan(lot: Lot, cluster: Any) -> None:
     assert la_bas.code == ici.code == 2, la_bas.err
     assert etats(lot.bilan()) == {"btc": "complete", "faux": "refusee", "base": "partielle", "deux": "complete"}
     assert comparable(lot.bilan()) == comparable(bilan)
-    duree = r"\d+(,\d)? (s|ms)\b"  # « 12 s » sur une machine chargée
-    assert re.sub(duree, "", la_bas.out) == re.sub(duree, "", ici.out)
+    assert sans_temps(la_bas.out) == sans_temps(ici.out)
     assert contenus(lot) == fichiers
     assert lot.lignes("base.sqlite") == lignes
     avant = {n: v for n, v in lot.empreinte().items() if n in fichiers}
@@ -124,7 +128,7 @@ def test_un_worker_tue_en_pleine_tache(lot: Lot, bourse: Bourse) -> None:
         os.kill(victime, signal.SIGKILL)
         avant = bourse.compter("klines")
         bourse.latence_s = 0.0
-        fin = finir(processus, 60)
+        fin = finir(processus)
     assert fin.code == 0, fin.err
     assert etats(lot.bilan()) == {"lent": "complete"}
     attendu = bourse.attendu("binance", "BTC/USDT", "1m", DEBUT_LENT, DEBUT_LENT + 30 * 1440 * MINUTE)
@@ -143,10 +147,9 @@ def test_un_signal_annule_sur_le_cluster(lot: Lot, bourse: Bourse, numero: signa
     lot.ecrire(LENT, BTC)
     with lot.demarrer("--dask", "local:1", "--bilan", str(lot.dossier / "b.json"), groupe=True) as processus:
         attendre(lambda: bourse.compter("klines") >= 12)
-        depart = time.monotonic()
-        os.killpg(processus.pid, numero)
-        fin = finir(processus)
-        assert time.monotonic() - depart < 8
+        with moins_de(8):
+            os.killpg(processus.pid, numero)
+            fin = finir(processus)
     assert fin.code == code, fin.err
     assert etats(lot.bilan()) == {"lent": "interrompue", "btc": "non_executee"}
     assert len(lot.lignes("lent.parquet")) >= 8000
@@ -179,7 +182,7 @@ def test_une_base_se_partage_par_symbole_le_reste_par_tache() -> None:
         {"name": "sans_sortie", "symbols": ["A/B", "C/D"], "format": "sqlite"},
         {"name": "flux", "symbols": ["A/B", "C/D"], "sortie": "y.sqlite", "stream": "ohlcv"},
     ]
-    plan = annexe_lot.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
+    plan = annexe_plan.lire_plan({"version": 1, "tasks": taches}, "lot", Path("d"), {})
     bilan = annexe_lot.BilanLot.vierge(plan)
     parts = [annexe_cluster.parts_de(p, b, plan) for p, b in zip(plan.taches, bilan.taches, strict=True)]
     assert [[part.planifiee.tache.demandes for part in siennes] for siennes in parts] == [

@@ -9,14 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 import pytest
-from attente import attendre
+from attente import PLAFOND_S, attendre, moins_de
 from lots_yaml import MINUTE, RUNNER, Lot, etats, finir, sans_trace
 from marche_simule import marche_commun
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
@@ -31,8 +31,8 @@ JANVIER, FEVRIER = 1_704_067_200_000, 1_706_745_600_000
 
 @pytest.fixture
 def vive() -> Iterator[Bourse]:
-    """Les quatre exchanges embarqués, à une minute par seconde."""
-    with Bourse(limites=False, acceleration=60).en_fil() as ouverte:
+    """Les quatre exchanges embarqués, à une minute par seconde ; au temps simulé pour ce que joue ce processus."""
+    with temps_simule(), Bourse(limites=False, acceleration=60).en_fil() as ouverte:
         yield ouverte
 
 
@@ -74,7 +74,7 @@ def test_les_quatre_taches_du_proprietaire_telles_quelles(tmp_path: Path) -> Non
     premiere = readme.partition("```bash\n")[2].partition("\n```")[0]
     assert premiere.endswith("runner_ccxt_batch.py --yaml ccxt_batch.yaml --hors-ligne")
     commande = [*ici(premiere), "--bilan", "b.json"]
-    fini = subprocess.run(commande, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=90)
+    fini = subprocess.run(commande, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PLAFOND_S)
     assert fini.returncode == 0, fini.stderr
     assert "Hors ligne, chaque flux est plafonné à 10 s ; --duree-max en décide." in fini.stderr
     assert "Traceback" not in fini.stderr
@@ -128,10 +128,9 @@ def test_les_flux_sans_fin_tournent_ensemble_jusqu_au_signal(
     with lot.demarrer("--bilan", str(lot.dossier / "bilan.json")) as processus:
         attendre(lambda: au_moins(lot, "a.csv", "b.csv"))
         assert (lot.dossier / "fini.parquet").exists()
-        depart = time.monotonic()
-        processus.send_signal(numero)
-        fin = finir(processus)
-        assert time.monotonic() - depart < 5
+        with moins_de(5):
+            processus.send_signal(numero)
+            fin = finir(processus)
     assert fin.code == code, fin.err
     assert etats(lot.bilan("bilan.json")) == {"a": "interrompue", "b": "interrompue", "fini": "complete"}
     assert "Sans fin, après les autres et jusqu'à un signal : a, b. --duree-max les bornerait." in fin.err

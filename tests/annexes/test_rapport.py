@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from attente import PLAFOND_S
 from sorties_modeles import BTC, DEBUT, ETH, MINUTE, cles, creer, ecrire, fiche, instant, ligne, lot, plage
 
 import module_ccxt_fr_v2 as m
@@ -271,7 +272,7 @@ def test_la_page_se_dessine_dans_un_navigateur(tmp_path: Path) -> None:
     reglages += ["--virtual-time-budget=20000", "--enable-logging=stderr"]
     rendu = subprocess.run(
         [str(CHROMIUM), *reglages, "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=100, check=True,
+        capture_output=True, text=True, timeout=PLAFOND_S, check=True,
     )  # fmt: skip
     assert not [ligne for ligne in rendu.stderr.splitlines() if ":CONSOLE" in ligne]
     assert 'data-etat="pret"' in rendu.stdout

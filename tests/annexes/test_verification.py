@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from attente import PLAFOND_S
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
@@ -86,7 +87,7 @@ def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[Rangee]) -> None:
     """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
     lignes = table(donnee, rangees)
     if chemin.suffix == ".csv":
-        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.CodecCsv().octets(lignes, donnee))
+        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.TexteCsv().octets(lignes, donnee))
     elif chemin.suffix == ".parquet":
         metadonnees = pq.read_metadata(chemin).metadata
         with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
@@ -117,8 +118,7 @@ def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Un fichier récrit, mais bien formé, ne peut tuer personne : le lire à part, 0,4 s chaque fois, n'apprend rien."""
 
     def lire(quoi: str, chemin: Path) -> str:
-        codec: Any = m.ECRIVAINS[quoi]
-        codec.eprouver(chemin)
+        octets_douteux.valider(quoi, chemin)
         return ""
 
     monkeypatch.setattr(octets_douteux, "lire_a_part", lire)
@@ -670,6 +670,69 @@ def test_une_base_aux_pages_nulles_garde_les_autres(donnee: str, ou: str, bourse
     assert m.verifier(chemin).code == 0
 
 
+def effacer_la_page_de(chemin: Path, table: str) -> None:
+    """Met à zéro la première page d'une table."""
+    with contextlib.closing(sqlite3.connect(chemin)) as base:
+        (page,) = base.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    octets = bytearray(chemin.read_bytes())
+    octets[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    chemin.write_bytes(octets)
+
+
+@pytest.mark.parametrize("donnee", ["ohlcv", "trades"])
+def test_une_base_sans_ses_intervalles_garde_ses_lignes(donnee: str, bourse: Bourse, tmp_path: Path) -> None:
+    """La table des séries dit encore d'où elles viennent ; rien n'est plus tenu pour couvert : tout est redemandé."""
+    chemin = tmp_path / "s.sqlite"
+    assert telecharger(bourse, chemin, (DEBUT, DEBUT + 60 * MINUTE), "--donnee", donnee) == 0
+    original, (avant,) = m.lire(chemin), m.lire_fiches(chemin)
+    effacer_la_page_de(chemin, f"{donnee}_intervalles")
+    assert m.verifier(chemin).fautes.keys() == {"illisible"}
+    assert reparer(chemin) == 1
+    assert m.lire(chemin).equals(original)
+    assert m.lire_fiches(chemin)[0].couverts == []
+    assert reparer(chemin, bourse) == 0
+    (apres,) = m.lire_fiches(chemin)
+    assert m.lire(chemin).equals(original)
+    assert apres.marche_id == avant.marche_id
+    assert m.oter(apres.couverts, avant.couverts) == []
+    assert m.verifier(chemin).code == 0
+
+
+def test_sans_son_origine_la_fiche_d_un_csv_est_accusee(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """C'est elle que nomment `--verifier` et `--reparer`, non les lignes, qui se lisent."""
+    chemin = ecrire(tmp_path / "s.csv", m.OHLCV)
+    voisine = chemin.with_name("s.csv.fiche.json")
+    voisine.write_text(voisine.read_text().replace('"reel"', '"reeI"'))
+    (constat,) = m.verifier(chemin).constats
+    assert "s.csv.fiche.json » est abîmée, et ne dit plus d'où viennent les lignes de « s.csv »" in constat.phrase
+    assert reparer(chemin) == 2
+    dit = capsys.readouterr().err
+    assert "s.csv.fiche.json » est abîmée" in dit
+    assert "relancez la commande" in dit
+
+
+def test_une_base_sans_ses_series_se_redemande(
+    bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rien ne dit plus d'où viennent ses lignes. Faire ce qui est dit marche, et l'autre table n'est pas perdue."""
+    chemin, intervalle = tmp_path / "s.sqlite", (DEBUT, DEBUT + 60 * MINUTE)
+    commandes = [("--donnee", "ohlcv"), ("--donnee", "trades")]
+    for mots in commandes:
+        assert telecharger(bourse, chemin, intervalle, *mots) == 0
+    originaux = [m.lire_sortie(chemin, table=table) for table in ("ohlcv", "trades")]
+    effacer_la_page_de(chemin, "ohlcv_series")
+    avant = empreintes(tmp_path)
+    assert reparer(chemin, bourse) == 2
+    assert empreintes(tmp_path) == avant, "réparer une table sans l'autre l'aurait perdue"
+    assert "Déplacez-le, puis relancez la commande" in capsys.readouterr().err
+    for mots in commandes:
+        assert telecharger(bourse, chemin, intervalle, *mots) == 0
+    assert [m.lire_sortie(chemin, table=table) for table in ("ohlcv", "trades")] == originaux
+    assert m.verifier(chemin).code == 0
+    (cote,) = tmp_path.glob("s.sqlite.corrompu-*")
+    assert cote.stat().st_size > 0
+
+
 @pytest.mark.parametrize("format_", ["parquet", "feather", "sqlite"])
 def test_illisible_et_sans_fiche_on_dit_quoi_faire(
     format_: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -773,7 +836,7 @@ def test_un_tube_ferme_n_est_pas_une_trace(tmp_path: Path) -> None:
     assert processus.stderr is not None
     assert "Traceback" not in processus.stderr.read()
     processus.stderr.close()
-    assert processus.wait(30) == 4
+    assert processus.wait(PLAFOND_S) == 4
 
 
 def test_des_instants_fous_ne_font_pas_de_trace(tmp_path: Path) -> None:

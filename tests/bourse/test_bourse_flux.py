@@ -18,6 +18,7 @@ import ccxt.pro
 import pytest
 from attente import PLAFOND_S, attendre_ici
 from marche_simule import SANS_LIMITEUR, marche_commun
+from temps_simule import derouler
 
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.__main__ import lire_panne
@@ -64,7 +65,7 @@ def jouer(essai: Callable[[Bourse, Any], Coroutine[Any, Any, None]], **reglages:
             await exchange.load_markets()
             await essai(b, exchange)
 
-    asyncio.run(dedans())
+    derouler(dedans())
 
 
 class Brut:
@@ -106,7 +107,7 @@ def jouer_brut(
                 b.couper("binance")
             return b
 
-    return asyncio.run(dedans())
+    return derouler(dedans())
 
 
 async def suivre(b: Bourse, attente: Coroutine[Any, Any, Any], nombre: int = 1) -> asyncio.Task[Any]:
@@ -541,7 +542,7 @@ def test_piloter_depuis_un_autre_fil() -> None:
     with bourse().en_fil() as b:
         fil = threading.Thread(target=lambda: asyncio.run(essai(b)))
         fil.start()
-        fil.join(20)
+        fil.join(PLAFOND_S)
         assert [c.fin for c in b.connexions] == ["propre", "refus"]
 
 

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,9 @@ import aiohttp
 import ccxt
 import ccxt.async_support
 import pytest
+from attente import PLAFOND_S
 from marche_simule import SANS_LIMITEUR, marche_commun
+from temps_simule import derouler, temps_simule
 
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.__main__ import lire_panne, main
@@ -69,7 +70,7 @@ def jouer(essai: Callable[[Bourse, Any], Coroutine[Any, Any, None]], **reglages:
             await essai(b, exchange)
             return b
 
-    return asyncio.run(dedans())
+    return derouler(dedans())
 
 
 def en_lignes(rendues: list[list[Any]]) -> list[tuple[Any, ...]]:
@@ -105,7 +106,7 @@ def test_avec_des_cles_le_chargement_reste_entier() -> None:
             assert "BTC/USDT" in await x.load_markets()
             assert b.compter("/sapi/v1/capital/config/getall") == 1
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 def test_config_se_fond_avec_celle_de_l_utilisateur() -> None:
@@ -183,7 +184,7 @@ def pages_brutes(demandes: list[tuple[str, dict[str, object]]], **reglages: Any)
         async with bourse(**reglages) as b:
             return [await lire_brut(b, chemin, **params) for chemin, params in demandes]
 
-    return asyncio.run(dedans())
+    return derouler(dedans())
 
 
 SPOT = {"symbol": "BTCUSDT", "interval": "1m"}
@@ -397,7 +398,7 @@ def page_avec(panne: Panne, chemin: str = KLINES, **params: object) -> tuple[lis
             b.pannes.ajouter(panne)
             return saine, await lire_brut(b, chemin, **demande)
 
-    return asyncio.run(dedans())
+    return derouler(dedans())
 
 
 def test_pages_en_double_en_desordre_ou_qui_debordent() -> None:
@@ -469,7 +470,7 @@ def test_une_erreur_au_lieu_d_une_page_vide() -> None:
                 with pytest.raises(ccxt.BaseError, match="422"):
                     await exchange.fetch_ohlcv("BTC/USDT", "1d", DEBUT, 10)
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 def test_plafond_de_l_inverse_garde_les_dernieres() -> None:
@@ -485,7 +486,7 @@ def test_page_repetee_rend_toujours_la_premiere() -> None:
             pages = [await lire_brut(b, KLINES, **SPOT, startTime=DEBUT + k * HEURE_MS, limit=10) for k in range(3)]
             assert pages[0] == pages[1] == pages[2]
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 @pytest.mark.parametrize(
@@ -526,7 +527,7 @@ def test_poids_reel_de_binance_annonce() -> None:
             async with session.get(f"{b.url}/binance/fapi/v1/klines", params={**SPOT, "limit": "1000"}) as reponse:
                 assert reponse.headers["X-MBX-USED-WEIGHT-1M"] == "5"
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 def test_debit_depasse_429_puis_banni_418() -> None:
@@ -549,7 +550,7 @@ def test_debit_depasse_429_puis_banni_418() -> None:
             assert 100_000 < int(jusqua[1]) - b.maintenant_ms() <= 120_000
             assert json.loads(reponses[5][2])["code"] == -1003
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 def test_limite_rouvre_a_la_fenetre_suivante() -> None:
@@ -589,7 +590,7 @@ def test_ccxt_a_son_debit_ne_viole_rien() -> None:
             assert b.violations == 0
             assert b.compter(KLINES, 200) == 12
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 # --- Horloge, latence, journal ----------------------------------------------------------------------------------------
@@ -602,14 +603,16 @@ def test_horloge_fixee_decalee_acceleree() -> None:
         assert abs(await x.fetch_time() - MAINTENANT - 600_000) < 5000
 
     jouer(essai)
-    rapide = bourse(acceleration=1000.0)
-    depart = rapide.maintenant_ms()
-    time.sleep(0.05)
-    assert rapide.maintenant_ms() - depart >= 50_000
+    with temps_simule() as temps:
+        rapide = bourse(acceleration=1000.0)
+        depart = rapide.maintenant_ms()
+        temps.durer(0.05)
+        assert rapide.maintenant_ms() - depart >= 50_000
 
 
 def test_journal_et_latence() -> None:
     async def essai(b: Bourse, x: Any) -> None:
+        debut = asyncio.get_running_loop().time()
         await asyncio.gather(*(x.fetch_ohlcv("BTC/USDT", "1m", DEBUT, 10 + k) for k in range(3)))
         assert b.compter(KLINES) == b.compter(KLINES, 200) == 3
         assert b.compter("/fapi") == 0
@@ -618,9 +621,9 @@ def test_journal_et_latence() -> None:
         assert {r.params["symbol"] for r in b.requetes} == {"BTCUSDT"}
         assert b.requetes[0].instant <= b.requetes[-1].instant
 
-    debut = time.monotonic()
+        assert asyncio.get_running_loop().time() - debut == pytest.approx(0.1, abs=0.01)  # les trois ensemble
+
     jouer(essai, latence_s=0.1)
-    assert time.monotonic() - debut >= 0.2
 
 
 def test_meme_page_servie_identique_apres_cache() -> None:
@@ -666,7 +669,7 @@ def test_ligne_de_commande_sert_et_s_arrete(arret: signal.Signals) -> None:
         x.close()
     finally:
         processus.send_signal(arret)
-        sortie, erreurs = processus.communicate(timeout=10)
+        sortie, erreurs = processus.communicate(timeout=PLAFOND_S)
     assert (processus.returncode, erreurs) == (0, "")
     assert "Bourse arrêtée." in sortie
 
@@ -714,7 +717,7 @@ def test_rejeu_kraken_rend_les_bougies_enregistrees() -> None:
             assert suite[0][0] == debut + 100 * MINUTE_MS
             assert len(lues) == 721
 
-    asyncio.run(essai())
+    derouler(essai())
 
 
 @enregistre
@@ -738,4 +741,4 @@ def test_rejeu_kraken_trades() -> None:
             curseur = trades[-1]["info"][-1]
             assert await x.fetch_trades("BTC/USDT", params={"since": curseur}) == []
 
-    asyncio.run(essai())
+    derouler(essai())

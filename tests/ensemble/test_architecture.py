@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from attente import PLAFOND_S
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.lot import OptionsLot
@@ -151,7 +152,6 @@ IMPURETES = {
         frozenset({6}),
         frozenset(
             {
-                "lire_objet_ou_fichier",  # § 10 : --config-ccxt @fichier.json
                 "lire_env",  # § 11 : les clés du .env
                 "imprimer",  # § 12 : stdout, dont le tube est fermé, est tourné vers le vide
             }
@@ -440,7 +440,8 @@ def test_le_module_n_atteint_une_annexe_que_par_une_fonction() -> None:
     dits = [(n.lineno, ast.unparse(n)) for n in executes(ARBRE) if isinstance(n, ast.JoinedStr | ast.Constant)]
     dynamiques = {fonction_de(ligne) for ligne, texte in dits if re.search(r"annexes_ccxt_fr\.", texte)}
     assert dynamiques == {"annexe"}
-    demandes = re.findall(r"\bannexe\(\"(\w+)\"", TEXTE) + [fichier for fichier, _ in module.DANS_LES_ANNEXES.values()]
+    demandes = re.findall(r"\bannexe(?:_ou_rien)?\(\"(\w+)\"", TEXTE)
+    demandes += [fichier for fichier, _ in module.DANS_LES_ANNEXES.values()]
     assert {f"annexes_ccxt_fr.{fichier}" for fichier in demandes} <= set(fichiers_de("annexes_ccxt_fr"))
     assert set(module.DANS_LES_ANNEXES) <= set(module.__all__)
 
@@ -511,8 +512,9 @@ def dans_un_processus(code: str, dossier: Path) -> dict[str, object]:
     """Exécute du code dans un processus neuf, depuis un dossier vide ; rend l'objet JSON de sa dernière ligne."""
     entete = f"import sys; sys.path.insert(0, {str(FICHIER.parent)!r})\n"
     fini = subprocess.run(
-        [sys.executable, "-I", "-c", entete + code], cwd=dossier, capture_output=True, text=True, check=True, timeout=30
-    )
+        [sys.executable, "-I", "-c", entete + code],
+        cwd=dossier, capture_output=True, text=True, check=True, timeout=PLAFOND_S,
+    )  # fmt: skip
     rendu: dict[str, object] = json.loads(fini.stdout.splitlines()[-1])
     return rendu
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attente import PLAFOND_S
 from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
 
@@ -29,8 +30,9 @@ def lancer(seul: Path, *mots: str) -> subprocess.CompletedProcess[str]:
     """Python dans ce dossier, sans chemin vers le dépôt."""
     env = {nom: valeur for nom, valeur in os.environ.items() if nom not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     return subprocess.run(
-        [sys.executable, *mots], cwd=seul.parent, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, *mots],
+        cwd=seul.parent, env=env, capture_output=True, text=True, timeout=PLAFOND_S, check=False,
+    )  # fmt: skip
 
 
 def test_copie_seul_il_s_importe_et_construit_une_tache(seul: Path) -> None:
@@ -149,7 +151,12 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
 
 @pytest.mark.parametrize(
     ("arguments", "quoi"),
-    [(["--verifier", "x.csv"], "--verifier"), (["--simulation", "--symbole", "BTC/USDT"], "--simulation")],
+    [
+        (["--verifier", "x.csv"], "--verifier"),
+        (["--simulation", "--symbole", "BTC/USDT"], "--simulation"),
+        (["--symbole", "BTC/USDT", "--timeframes", "1h,1d"], "--timeframes"),
+        (["--symbole", "BTC/USDT", "--params", '{"a": 1}'], "--params"),
+    ],
 )
 def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments: list[str], quoi: str) -> None:
     """Le dossier, l'option, que faire ; code 2, rien d'écrit."""

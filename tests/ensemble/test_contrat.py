@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from bourses_tierces import RefusError, maintenant_ms
+from bourses_tierces import RefusError
 from bourses_tierces_table import PROTOCOLES, Tierce
 from collecte_tierce import lancer
 from ligne_de_commande import commande
+from temps_simule import HEURE_DES_ESSAIS
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from bourse_locale.marche import Bougie, Pas
 
 MINUTE, JOUR = 60_000, 86_400_000
-MAINTENANT = maintenant_ms() // MINUTE * MINUTE
+MAINTENANT = HEURE_DES_ESSAIS // MINUTE * MINUTE
+pytestmark = pytest.mark.usefixtures("a_l_heure_dite")
 
 
 @contextlib.contextmanager
@@ -169,14 +171,21 @@ class SansMois(Tierce):
 
 
 @pytest.mark.usefixtures("sans_attente")
-def test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation(tmp_path: Path) -> None:
-    """Du mois, la descente sautait au 4h, qui ne remonte pas assez : ni la semaine ni le jour n'étaient entendus."""
+def test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Du mois, la descente sautait au 4h, qui ne remonte pas assez : ni la semaine ni le jour n'étaient entendus.
+
+    Personne n'a demandé de mois : un avertissement à leur sujet dit pourquoi ils sont lus.
+    """
     cotation = 71 * JOUR
     instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - cotation, decimales_quantite=3)
     with SansMois("xt", PROTOCOLES["xt"], Marche(11, instruments={}, taux_vide=0.1), instrument).en_fil() as simulateur:
-        releve = lancer(simulateur, tmp_path, *bornes(72 * JOUR, 2 * JOUR), "--timeframe", "1h")
+        bornees = bornes(72 * JOUR, 2 * JOUR)
+        releve = lancer(simulateur, tmp_path, *bornees, "--timeframe", "1h", "--journal", "warning")
         assert releve.lignes == simulateur.attendu("1h", *releve.demande)
         assert (releve.code, len(releve.trous("avant_cotation"))) == (0, 1)
+        assert "Bougies 1M, pour prouver une absence, de AAA" in capsys.readouterr().err
 
 
 # --- Ce que d'autres outils font mal (reference/PAIRS.md) -------------------------------------------------------------

@@ -14,6 +14,7 @@ from tableau_options import table_options
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def test_chaque_yaml_se_valide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert vus
     for bloc in vus:
         (tmp_path / "lot.yaml").write_text(bloc.texte, encoding="utf-8")
-        assert annexe_lot.ouvrir_plan(tmp_path / "lot.yaml").taches
+        assert annexe_plan.ouvrir_plan(tmp_path / "lot.yaml").taches
 
 
 def test_chaque_python_s_execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def normaliser(texte: str) -> list[str]:
         if ligne.endswith(" %)."):
             continue
         nette = re.sub(r"^(?:…|\d{4}-\d\d-\d\dT[\d:]+Z) +(?=INFO|WARNING|ERROR|[A-Z])(?:INFO +)?", "", ligne)
-        nette = re.sub(r"(\d+ min )?\d+(,\d+)? (s|ms)\b", "D", nette)
+        nette = re.sub(r" *(\d+ min )?\d+(,\d+)? (s|ms)\b", " D", nette)
         lignes.append(re.sub(r"\(\d+(,\d+)? [KM]?o\b", "(T", nette))
     return lignes
 

@@ -14,13 +14,13 @@ import resource
 import signal
 import sqlite3
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
+from attente import moins_de
 from ligne_de_commande import (
     CHEMINS,
     EXCHANGES,
@@ -44,6 +44,7 @@ from ligne_de_commande import (
     telecharger,
 )
 from marche_simule import marche_commun
+from temps_simule import temps_simule
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
@@ -149,8 +150,7 @@ def test_2_la_bougie_ouverte_se_decide_a_l_heure_de_l_exchange(
 ) -> None:
     """Dix minutes d'écart dans un sens ou dans l'autre : toutes les bougies closes, et elles seules."""
     locale = HEURE_BOURSE - figee.decalage_ms
-    depart = time.monotonic()
-    monkeypatch.setattr(m, "maintenant_ms", lambda: locale + int((time.monotonic() - depart) * 1000))
+    monkeypatch.setattr(m, "maintenant_ms", lambda: locale)
     figee.decalage_ms = decalage_min * MINUTE
     heure = HEURE_BOURSE + figee.decalage_ms
     debut = heure - heure % HEURE - 2 * HEURE
@@ -488,10 +488,9 @@ def test_6_un_signal_sous_charge(figee: Bourse, tmp_path: Path, numero: signal.S
     mots = ("--limite", "25", "--concurrence", str(EN_VOL))
     processus = lancer(commande(figee, sortie, LONGUES, *mots))
     jusqua(lambda: sum(r.code == 200 for r in donnees(figee)) >= 15)
-    depart = time.monotonic()
-    processus.send_signal(numero)
-    rendu, erreurs = finir(processus)
-    assert time.monotonic() - depart < 5
+    with moins_de(5):
+        processus.send_signal(numero)
+        rendu, erreurs = finir(processus)
     assert rendu == code, erreurs
     assert "Traceback" not in erreurs
     servies = sum(r.code == 200 for r in donnees(figee))
@@ -713,8 +712,12 @@ def test_7_la_sortie_tenue_par_un_autre(
     mots = ("--limite", "25", "--concurrence", "1")
     tenant = lancer(commande(figee, sortie, BORNES, *mots))
     jusqua(lambda: len(donnees(figee)) >= 2)
-    assert telecharger(figee, sortie, BORNES, *mots) == 75
-    assert str(tenant.pid) in sans_trace(capsys)
+    tenant.send_signal(signal.SIGSTOP)  # il ne finit pas avant qu'on ait regardé
+    try:
+        assert telecharger(figee, sortie, BORNES, *mots) == 75
+        assert str(tenant.pid) in sans_trace(capsys)
+    finally:
+        tenant.send_signal(signal.SIGCONT)
     figee.latence_s = 0.0
     code, erreurs = finir(tenant)
     assert code == 0, erreurs
@@ -791,8 +794,8 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
     sauter = 1 if exchange != "kraken" else 0  # une page de kraken suffit
     panne = Panne(nature, CHEMINS[exchange], fois=1, sauter=sauter, retry_after=pause_s)
     vite = {"rateLimit": 20}
-    with Bourse((exchange,), marche_commun(), maintenant_ms=HEURE_BOURSE, pannes=[panne]).en_fil() as bourse:
-        bourse.latence_s = 0.02
+    reglages: dict[str, Any] = {"maintenant_ms": HEURE_BOURSE, "pannes": [panne], "latence_s": 0.02}
+    with temps_simule(), Bourse((exchange,), marche_commun(), **reglages).en_fil() as bourse:
         assert telecharger(bourse, csv, BORNES, "--limite", "50", exchange=exchange, config=vite) == 0
         assert lignes(csv) == attendues(bourse, exchange=exchange)
         assert panne.touchees == 1
@@ -805,7 +808,7 @@ def test_10_une_pause_demandee_arrete_toutes_les_requetes(csv: Path, exchange: s
 @pytest.mark.parametrize("concurrence", [8, 64])
 def test_10_les_limites_de_debit_ne_sont_jamais_violees(tmp_path: Path, concurrence: int) -> None:
     """Les débits réels des quatre exchanges, tenus en même temps, quelle que soit la concurrence."""
-    with Bourse(marche=marche_commun(), maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+    with temps_simule(), Bourse(marche=marche_commun(), maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
 
         def tache(exchange: str) -> m.Tache:
             config = {**bourse.config_ccxt(exchange), "timeout_on_exit": 0}

@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from bourses_tierces import maintenant_ms, pas_de
+from bourses_tierces import pas_de
 from bourses_tierces_table import PROTOCOLES, Tierce
 from collecte_tierce import dedans, lancer
+from temps_simule import HEURE_DES_ESSAIS as MAINTENANT
 
 import module_ccxt_fr_v2 as module
 from bourse_locale.marche import HEURE_MS, JOUR_MS, Bougie, Instrument, Marche, Pas
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from collecte_tierce import Releve
 
-MAINTENANT = maintenant_ms()
+pytestmark = pytest.mark.usefixtures("a_l_heure_dite")
 
 
 class Cas(NamedTuple):

@@ -15,6 +15,7 @@ import ccxt.async_support as ccxt
 import pytest
 from bourses_tierces import SIMULATEURS, Simulateur, maintenant_ms
 from collecte_tierce import dedans, lancer
+from temps_simule import HEURE_DES_ESSAIS as MAINTENANT
 
 import module_ccxt_fr_v2 as module
 from bourse_locale.marche import Instrument, Marche
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collecte_tierce import Releve
 
 HEURE, JOUR = 3_600_000, 86_400_000
-MAINTENANT = maintenant_ms()
+pytestmark = pytest.mark.usefixtures("a_l_heure_dite")
 PANNE = (MAINTENANT - 3 * JOUR, MAINTENANT - 3 * JOUR + 2 * HEURE)
 POINTS_SERVIS = {"gate": 10_000, "gate_swap": 10_000, "hyperliquid": 5_000}  # les autres servent tout
 SANS_SEMAINES = ("coinbaseexchange", "coinbase")
@@ -181,7 +182,7 @@ def test_un_contrat_d_un_type_a_part_est_trouve() -> None:
 
     async def resoudre(config: dict[str, Any]) -> str:
         reglages = module.Reglages("hyperliquid", type_marche="swap", config_ccxt={**config, "rateLimit": 1})
-        async with module.connecter(reglages) as connexion:
+        async with module.Connexion(reglages) as connexion:
             await connexion.charger_marches(["XYZ-BBB/USDC:USDC"])
             return str(connexion.marches.resoudre("XYZ-BBB/USDC:USDC")["baseName"])
 

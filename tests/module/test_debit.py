@@ -12,9 +12,11 @@ import pytest
 from horloge_simulee import Temps
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.parc import Parc
+from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Bourse, Panne
 from module_ccxt_fr_v2 import ALLURE_GOUTTE, PART_DE_FENETRE, RALENTI, Limiteur
 
@@ -197,10 +199,10 @@ def telecharger(bourse: Bourse, chemin: Path, pages: int, **config: Any) -> Any:
 
 def test_trois_executions_et_un_voisin_tiennent_dans_la_fenetre(tmp_path: Path) -> None:
     """Derrière la même adresse : elles voient dans les réponses ce que les autres emploient, et attendent."""
-    with Bourse(("binance",), latence_s=0.01).en_fil() as bourse:
+    with temps_simule() as temps, Bourse(("binance",), latence_s=0.01).en_fil() as bourse:
         limite = bourse.protocoles["binance"].limites["spot"]  # type: ignore[attr-defined]
         limite.fenetre_s = 2.5
-        time.sleep(2.5 - time.monotonic() % 2.5)  # le voisin remplit la fenêtre qui s'ouvre, pas celle qui finit
+        temps.durer(2.5 - time.monotonic() % 2.5)  # le voisin remplit la fenêtre qui s'ouvre, pas celle qui finit
         limite.consommer(5600, time.monotonic())
 
         async def toutes() -> list[Any]:
@@ -222,7 +224,7 @@ def test_trois_executions_et_un_voisin_tiennent_dans_la_fenetre(tmp_path: Path) 
 
 def test_un_refus_ralentit_jusqu_a_la_fin(tmp_path: Path) -> None:
     """Un 429 sans attente dite : la suite part au goutte-à-goutte, et rien ne manque."""
-    with Bourse(("binance",), latence_s=0.01).en_fil() as bourse:
+    with temps_simule(), Bourse(("binance",), latence_s=0.01).en_fil() as bourse:
         bourse.pannes.ajouter(Panne("429", "klines", fois=1, sauter=10))
         bilan = asyncio.run(module.executer_async(telecharger(bourse, tmp_path / "x.csv", 60)))
         assert (bilan.code, bilan.total("lignes_nouvelles")) == (0, 600)
@@ -235,16 +237,16 @@ def test_un_refus_ralentit_jusqu_a_la_fin(tmp_path: Path) -> None:
 
 def test_l_execution_suivante_sait_ce_qui_pese_encore(tmp_path: Path) -> None:
     """Kraken admet peu : ce qui vient d'être demandé est laissé à côté de la sortie, et compté par qui suit."""
-    with Bourse(("kraken",)).en_fil() as bourse:
+    with temps_simule(), Bourse(("kraken",)).en_fil() as bourse:
         mots = ["--exchange", "kraken", "--symbole", "BTC/USD", "--sortie", str(tmp_path / "x.csv"),
                 "--journal", "error", "--config-ccxt", json.dumps(bourse.config_ccxt("kraken"))]  # fmt: skip
         assert module.principal(mots) == 0
-        laisses = module.Pauses(tmp_path).passages()["kraken"]
+        laisses = Pauses(tmp_path).passages()["kraken"]
         assert sum(poids for _, poids in laisses) >= 3
 
         async def suivante() -> float:
             reglages = module.Reglages("kraken")
-            parc = Parc(module.Pauses(tmp_path))
+            parc = Parc(Pauses(tmp_path))
             async with parc, parc.connecter(reglages) as connexion:
                 return float(sum(poids for _, poids in connexion.api.throttler.passages()))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attente import PLAFOND_S
 
 RACINE = Path(__file__).resolve().parents[2]
 
@@ -17,7 +18,7 @@ def dans_un_processus(code: str) -> Any:
     """Exécute du code dans un processus neuf ; rend l'objet JSON de sa dernière ligne."""
     entete = f"import sys, json; sys.path.insert(0, {str(RACINE)!r})\n"
     fini = subprocess.run(
-        [sys.executable, "-c", entete + code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", entete + code], capture_output=True, text=True, check=True, timeout=PLAFOND_S
     )
     return json.loads(fini.stdout.splitlines()[-1])
 

@@ -371,7 +371,7 @@ def test_une_fiche_abimee_n_est_pas_crue(tmp_path: Path, ancien: bytes, neuf: by
     chemin = tmp_path / "a.csv"
     ecrire(chemin, lot(range(10), couverts=[(instant(0), instant(9)), (instant(9), instant(11))]))
     abimer_la_fiche(chemin, ancien, neuf)
-    assert creer(chemin).fiche_abimee()  # type: ignore[attr-defined]
+    assert creer(chemin).feuille.est_abimee()  # type: ignore[attr-defined]
     with creer(chemin) as ecrivain:
         ecrivain.controler([BTC])
         assert ecrivain.fiches[BTC].couverts == []
@@ -379,17 +379,21 @@ def test_une_fiche_abimee_n_est_pas_crue(tmp_path: Path, ancien: bytes, neuf: by
         assert ecrivain.finir()
     assert contenu(chemin) == {BTC: {r: bougie(r) for r in range(10)}}
     assert len(list(tmp_path.glob("a.csv.fiche.json.corrompu-*"))) == 1
-    assert not creer(chemin).fiche_abimee()  # type: ignore[attr-defined]
+    assert not creer(chemin).feuille.est_abimee()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("texte", ["{", "[]", '{"series": [{}]}', "\x00\x01"])
-def test_sans_son_origine_une_fiche_abimee_emporte_ses_lignes(tmp_path: Path, texte: str) -> None:
-    """Rien ne dit plus que les lignes ne sont pas inventées : le fichier est mis de côté avec elle."""
+def test_sans_son_origine_une_fiche_abimee_emporte_ses_lignes(
+    tmp_path: Path, texte: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rien ne dit plus que les lignes ne sont pas inventées : le fichier est mis de côté avec elle, qui est accusée."""
     chemin = tmp_path / "a.csv"
     ecrire(chemin, lot(range(10)))
     chemin.with_name("a.csv.fiche.json").write_text(texte, encoding="utf-8")
     with creer(chemin) as ecrivain:
         assert ecrivain.fiches == {}
+    assert "a.csv.fiche.json » est abîmée, et ne dit plus d'où viennent les lignes de « a.csv »" in caplog.text
+    assert "illisible" not in caplog.text.replace("fiche illisible, refaite", "")
     assert len(list(tmp_path.glob("a.csv.corrompu-*"))) == len(list(tmp_path.glob("a.csv.fiche.json.corrompu-*"))) == 1
     ecrire(chemin, lot(range(10)))
     assert json.loads(chemin.with_name("a.csv.fiche.json").read_text())["series"]
@@ -404,6 +408,36 @@ def test_une_fiche_remise_en_page_reste_crue(tmp_path: Path) -> None:
     for garde in (dite, {nom: valeur for nom, valeur in dite.items() if nom != "somme"}):
         voisine.write_text(json.dumps(garde))
         assert couverts(chemin) == [plage(0, 10)]
+
+
+def test_une_fiche_d_avant_a_sa_somme_des_qu_elle_est_recrite(tmp_path: Path) -> None:
+    """Elle est crue, `--verifier` le dit, et rien n'est récrit pour cela ; à la première écriture, elle en a une."""
+    chemin = tmp_path / "a.csv"
+    ecrire(chemin, lot(range(10)))
+    voisine = chemin.with_name("a.csv.fiche.json")
+    assert m.verifier(chemin).avertissements == []
+    d_avant = {nom: valeur for nom, valeur in json.loads(voisine.read_text()).items() if nom != "somme"}
+    voisine.write_text(json.dumps(d_avant))
+    octets = voisine.read_bytes()
+    ecrire(chemin, lot(range(10)))
+    assert voisine.read_bytes() == octets
+    rapport = m.verifier(chemin)
+    assert rapport.code == 0
+    assert "a.csv.fiche.json » n'a pas de somme de contrôle" in " ".join(rapport.avertissements)
+    ecrire(chemin, lot(range(10, 12)))
+    assert "somme" in json.loads(voisine.read_text())
+    assert m.verifier(chemin).avertissements == []
+
+
+def test_une_fiche_dont_la_somme_a_change_de_nom_n_est_pas_d_avant(tmp_path: Path) -> None:
+    """Un bit du mot « somme » : une fiche d'avant n'a aucune clé inconnue."""
+    chemin = tmp_path / "a.csv"
+    ecrire(chemin, lot(range(10)))
+    for mot in (b"sommd", b"romme", b"somMe"):
+        abimer_la_fiche(chemin, b'"somme"', b'"' + mot + b'"')
+        assert creer(chemin).feuille.est_abimee()  # type: ignore[attr-defined]
+        abimer_la_fiche(chemin, b'"' + mot + b'"', b'"somme"')
+    assert couverts(chemin) == [plage(0, 10)]
 
 
 def test_fichier_en_desordre_remis_en_ordre(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
@@ -576,18 +577,24 @@ def couverts_de(lots: list[m.Lot]) -> dict[m.CleSerie, list[m.Intervalle]]:
 
 @pytest.mark.parametrize("suffixe", SUFFIXES)
 def test_ecrire_un_petit_lot_est_bon_marche(tmp_path: Path, suffixe: str) -> None:
-    """Deux cents séries, un lot d'une ligne chacune, plusieurs tours : moins de 2 ms par lot, en médiane."""
+    """Deux cents séries, un lot d'une ligne chacune, plusieurs tours : de l'ordre de la milliseconde, en médiane.
+
+    La milliseconde est celle de cette machine, à cet instant : ce que coûte une boucle mesurée entre deux lots.
+    """
     chemin = tmp_path / f"a{suffixe}"
     series = [BTC._replace(symbole=f"S{n}/USDT") for n in range(200)]
     tours = [[lot_de(m.TRADES, [rang], cle) for cle in series] for rang in range(4)]
-    durees = []
+    lots_s, boucles_s = [], []
     with creer(chemin, m.TRADES, flux=True) as ecrivain:
         for unique in (unique for tour in tours for unique in tour):
             depart = time.process_time()  # du calcul : la machine peut être prise par d'autres
             ecrivain.ecrire(unique, m.Fiche(unique.cle))
-            durees.append(time.process_time() - depart)
+            milieu = time.process_time()
+            sum(range(60_000))
+            lots_s.append(milieu - depart)
+            boucles_s.append(time.process_time() - milieu)
         ecrivain.finir()
-    assert sorted(durees)[len(durees) // 2] < 0.002
+    assert statistics.median(lots_s) < 2 * statistics.median(boucles_s)
     assert len(m.lire_sortie(chemin)) == 800
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from attente import PLAFOND_S
 from sorties_modeles import (
     BTC,
     ETH,
@@ -322,7 +323,7 @@ def test_des_processus_se_suivent_sans_jamais_se_croiser(naissances: Any, tmp_pa
     for p in processus:
         p.start()
     for p in processus:
-        p.join(60)
+        p.join(PLAFOND_S)
     assert [p.exitcode for p in processus] == [0] * 3
     assert (tmp_path / "compte").read_text() == "180"
     assert verrous(tmp_path) == []
@@ -652,7 +653,7 @@ def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
     tampon = pa.BufferOutputStream()
     with pa.ipc.new_stream(tampon, m.OHLCV.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
         for unique in lots:
-            note = m.SortieFichier._note(fiche(), unique.couverts, unique.trous, fichier=False)
+            note = m.note_du_lot(fiche(), unique, fichier=False)
             (page,) = unique.lignes.combine_chunks().to_batches()
             flux.write_batch(page, custom_metadata={"lot": json.dumps(note)})
     octets = tampon.getvalue().to_pybytes()[:-8]

@@ -22,6 +22,7 @@ import aiohttp
 import ccxt.async_support as ccxt
 import pytest
 from ccxt.base import errors as erreurs_ccxt
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Panne, serveur
@@ -44,7 +45,7 @@ def jouer(
     async def derouler() -> T:
         config = module.fondre_dicts(bourse.config_ccxt(exchange), reglages.pop("config_ccxt", {}))
         config |= {"enableRateLimit": False, "timeout_on_exit": 0}
-        async with module.connecter(module.Reglages(exchange, config_ccxt=config, **reglages)) as connexion:
+        async with module.Connexion(module.Reglages(exchange, config_ccxt=config, **reglages)) as connexion:
             connexion.essais.dormir = ne_pas_attendre
             connexion.essais.frein = module.Frein(ne_pas_attendre, iter(range(10**9)).__next__)
             return await scenario(connexion)
@@ -282,7 +283,7 @@ def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None
     illisibles: list[str] = []
 
     async def interroger(nom: str) -> None:
-        async with module.connecter(module.Reglages(nom)) as connexion:
+        async with module.Connexion(module.Reglages(nom)) as connexion:
             offerts = connexion.api.timeframes or {"1m": "1m"}
             try:
                 connexion.controler_bougies(next(iter(offerts)), "last")
@@ -729,30 +730,29 @@ def test_les_seuls_marches_utiles_sont_ranges(bourse: Bourse) -> None:
     assert "BTC/USDT" in refus.value.conseil
 
 
-def test_l_heure_est_demandee_avant_les_marches(bourse: Bourse) -> None:
+def test_l_heure_est_demandee_avant_les_marches() -> None:
     """Ensemble, mais l'heure d'abord : sa réponse n'attend pas que deux mille marchés soient rangés."""
 
     async def scenario(connexion: module.Connexion) -> None:
         await connexion.preparer(["BTC/USDT"])
 
-    bourse.requetes.clear()
-    bourse.latence_s = 0.2
-    jouer(bourse, "binance", scenario)
+    with temps_simule(), Bourse(("binance",), limites=False, latence_s=0.2).en_fil() as bourse:
+        jouer(bourse, "binance", scenario)
     heure, marches = sorted(bourse.requetes, key=lambda r: r.instant)
     assert (heure.chemin.rpartition("/")[2], marches.chemin.rpartition("/")[2]) == ("time", "exchangeInfo")
     assert marches.en_vol == 1
 
 
 @pytest.mark.parametrize("decalage_ms", [0, 600_000, -600_000])
-def test_l_heure_est_celle_de_l_exchange(bourse: Bourse, caplog: pytest.LogCaptureFixture, decalage_ms: int) -> None:
+def test_l_heure_est_celle_de_l_exchange(caplog: pytest.LogCaptureFixture, decalage_ms: int) -> None:
     """Dix minutes d'écart sont suivies, et dites."""
-    bourse.decalage_ms = decalage_ms
 
     async def scenario(connexion: module.Connexion) -> int:
         await connexion.estimer_heure()
         return connexion.heure_ms() - module.maintenant_ms()
 
-    assert jouer(bourse, "binance", scenario) == pytest.approx(decalage_ms, abs=1500)
+    with temps_simule(), Bourse(("binance",), limites=False, decalage_ms=decalage_ms).en_fil() as bourse:
+        assert jouer(bourse, "binance", scenario) == pytest.approx(decalage_ms, abs=1500)
     assert ("10 min 00 s" in caplog.text) == bool(decalage_ms)
 
 
@@ -776,13 +776,9 @@ def test_un_refus_que_la_classe_ne_reconnait_pas_n_est_pas_redit_huit_fois(
 
 
 @pytest.mark.parametrize("panne", [None, Panne("http", "time", code=503)])
-def test_sans_heure_d_exchange_l_en_tete_date_suffit(
-    bourse: Bourse, caplog: pytest.LogCaptureFixture, panne: Panne | None
-) -> None:
+def test_sans_heure_d_exchange_l_en_tete_date_suffit(caplog: pytest.LogCaptureFixture, panne: Panne | None) -> None:
     """Quand fetchTime est absent ou en panne : l'en-tête Date de la dernière réponse ; rien du tout est dit."""
     caplog.set_level(logging.WARNING)
-    if panne:
-        bourse.pannes.ajouter(panne)
 
     async def scenario(connexion: module.Connexion) -> int:
         connexion.api.has["fetchTime"] = bool(panne)
@@ -793,7 +789,8 @@ def test_sans_heure_d_exchange_l_en_tete_date_suffit(
         await connexion.estimer_heure()
         return connexion.heure_ms() - module.maintenant_ms()
 
-    assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)
+    with temps_simule(), Bourse(("binance",), limites=False, pannes=[panne] if panne else []).en_fil() as bourse:
+        assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)
 
 
 @pytest.mark.parametrize(
@@ -891,7 +888,8 @@ def test_une_erreur_de_reseau_dit_sa_cause_et_l_hote(
 ) -> None:
     """Nom, refus, silence, coupure, TLS, proxy : ccxt n'en dit que « binance GET https://… »."""
     with port_qui(agir) as port:
-        config = {"urls": {"api": {"public": base.format(port=port)}}, "timeout": 500}
+        delai_ms = 500 if agir is not None and "0,5 s" in dit else 60_000
+        config = {"urls": {"api": {"public": base.format(port=port)}}, "timeout": delai_ms}
         relais = f"http://127.0.0.1:{port}" if proxy else None
         with pytest.raises(module.ErreurTemporaire) as levee:
             asyncio.run(demander_l_heure(module.Reglages("binance", proxy=relais, config_ccxt=config, essais=1)))
@@ -901,7 +899,7 @@ def test_une_erreur_de_reseau_dit_sa_cause_et_l_hote(
 
 async def demander_l_heure(reglages: module.Reglages) -> None:
     """Une requête, une seule."""
-    async with module.connecter(reglages) as connexion:
+    async with module.Connexion(reglages) as connexion:
         await connexion.appeler("Heure", "fetch_time")
 
 

@@ -14,7 +14,7 @@ from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, MINUTE, commande,
 from sorties_modeles import BTC, ETH, VARIANTES, creer, fiche, lot, lot_de, plage
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ def test_deux_taches_d_un_lot_ne_melent_pas_leurs_origines() -> None:
     tache = {"exchange": "binance", "symbole": "BTC/USDT", "mode": "rest", "sortie": "a.csv"}
     taches = [{"name": "a", **tache}, {"name": "b", **tache, "sandbox": True}]
     with pytest.raises(m.ErreurDemande, match="ne se mêlent pas"):
-        annexe_lot.ouvrir_plan({"version": 1, "tasks": taches})
+        annexe_plan.ouvrir_plan({"version": 1, "tasks": taches})
 
 
 def test_fiche_d_un_trou() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attente import attendre_ici
+from au_pas import dormir
 from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options, ouvrir, recolter
 from ligne_de_commande import HEURE_BOURSE
 
@@ -203,7 +204,7 @@ def test_sept_minutes_de_coupure_sont_comblees_une_fois() -> None:
             minutes = 2 if exchange == "bybit" else 7  # bybit ne sert que les soixante derniers trades
 
             async def scenario() -> None:
-                await asyncio.sleep(1.3)
+                await dormir(1.3)
                 bourse.couper(exchange, maniere)
                 bourse.avancer(minutes * MINUTE)
 
@@ -228,11 +229,11 @@ def test_deux_ruptures_rapprochees_sont_comblees_toutes_les_deux() -> None:
         async with ouvrir("binance", acceleration=120) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1.0)
+                await dormir(1.0)
                 for attente in (0.45, 0.4, 0.0):
                     bourse.couper("binance")
                     bourse.avancer(3 * MINUTE)
-                    await asyncio.sleep(attente)
+                    await dormir(attente)
 
             trades, bougies = await asyncio.gather(
                 recolter(bourse, "binance", DEUX, scenario, stream="trades", duree=3.5, grace=15),
@@ -333,7 +334,7 @@ def test_des_trades_perdus_dont_les_identifiants_ne_se_suivent_pas() -> None:
             perdus = Panne("ws_perdu", canal="trades", fois=6, sauter=3)
 
             async def perdre() -> None:
-                await asyncio.sleep(1.2)
+                await dormir(1.2)
                 bourse.pannes.ajouter(perdus)
 
             recolte = await recolter(
@@ -372,9 +373,9 @@ def test_une_minute_de_bougies_perdue_est_relue() -> None:
         async with ouvrir("binance", acceleration=120) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1.2)
+                await dormir(1.2)
                 panne = bourse.pannes.ajouter(Panne("ws_perdu", canal="bougies"))
-                await asyncio.sleep(1.1)
+                await dormir(1.1)
                 bourse.pannes.retirer(panne)
 
             recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="ohlcv", duree=3.5, grace=15)
@@ -439,7 +440,7 @@ def test_une_bougie_confirmee_telle_quelle_n_est_pas_rendue_deux_fois() -> None:
 
     async def essai() -> None:
         async with ouvrir("binance", acceleration=600) as bourse:
-            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=4)
+            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="ohlcv", duree=4, grace=60)
             recolte.exiger_bougies("BTC/USDT", au_moins=20)
             assert set(recolte.rendues("BTC/USDT").values()) == {1}
             relues = [r for r in bourse.requetes if "klines" in r.chemin]
@@ -517,7 +518,7 @@ def test_une_rafale_de_cinquante_mille_trades_arrive_entiere() -> None:
         async with ouvrir("binance", acceleration=1) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(0.5)
+                await dormir(0.5)
                 bourse.rafale("binance", "BTC/USDT", 50_000)
 
             recolte = await recolter(
@@ -549,7 +550,7 @@ def test_les_identifiants_uuid_de_bybit_ne_se_suivent_pas_et_se_comblent() -> No
         async with ouvrir("bybit", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1)
+                await dormir(1)
                 bourse.couper("bybit")
                 bourse.avancer(7 * MINUTE)
 
@@ -569,7 +570,7 @@ def test_ce_que_l_exchange_ne_sert_plus_est_un_trou_dit() -> None:
         async with ouvrir("bybit", acceleration=30) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1)
+                await dormir(1)
                 bourse.couper("bybit")
                 bourse.avancer(60 * MINUTE)
 
@@ -612,7 +613,7 @@ def test_un_socket_demi_ouvert_est_trouve_a_temps() -> None:
             delai: list[float] = []
 
             async def scenario() -> None:
-                await asyncio.sleep(1.0)
+                await dormir(1.0)
                 debut = asyncio.get_running_loop().time()
                 bourse.couper(exchange, "silence")
                 await attendre_ici(lambda: len(bourse.connexions) > 1)
@@ -699,12 +700,12 @@ def test_les_delais_de_reconnexion_doublent_et_repartent_apres_des_donnees(caplo
         async with ouvrir("okx", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(0.5)
+                await dormir(0.5)
                 bourse.refuser_connexions("okx", 2)
                 bourse.couper("okx")
                 await attendre_ici(lambda: len(bourse.connexions) == 4)
                 await attendre_ici(lambda: any("flux rétabli après" in ligne for ligne in niveaux(caplog.records)))
-                await asyncio.sleep(0.5)  # des données coulent
+                await dormir(0.5)  # des données coulent
                 bourse.couper("okx")
                 await attendre_ici(lambda: len(bourse.connexions) == 5)
 
@@ -734,7 +735,7 @@ def test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion() -> None:
 
             async def scenario() -> None:
                 for decalage in (-3 * MINUTE, 5 * MINUTE):
-                    await asyncio.sleep(1.2)
+                    await dormir(1.2)
                     bourse.couper("binance")
                     bourse.decalage_ms = decalage
 
@@ -756,11 +757,11 @@ def test_le_rest_en_panne_pendant_la_coupure_est_redemande() -> None:
         async with ouvrir("kraken", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1.0)
+                await dormir(1.0)
                 panne = bourse.pannes.ajouter(Panne("http", chemin="Trades", code=502))
                 bourse.couper("kraken")
                 bourse.avancer(5 * MINUTE)
-                await asyncio.sleep(1.5)
+                await dormir(1.5)
                 bourse.pannes.retirer(panne)
 
             recolte = await recolter(bourse, "kraken", "BTC/USDT", scenario, stream="trades", duree=3.8, essais=1)
@@ -777,7 +778,7 @@ def test_ce_que_le_rest_ne_rend_jamais_est_un_trou_inscrit() -> None:
         async with ouvrir("kraken", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1.2)
+                await dormir(1.2)
                 bourse.pannes.ajouter(Panne("http", chemin=chemin, code=502))
                 bourse.couper("kraken")
                 bourse.avancer(5 * MINUTE)
@@ -873,7 +874,7 @@ def test_un_flux_abandonne_ne_laisse_rien_derriere_lui() -> None:
             debut = asyncio.get_running_loop().time()
             if maniere == "annuler":
                 attente = asyncio.ensure_future(consommer(suivi))
-                await asyncio.sleep(0.2)
+                await dormir(0.2)
                 attente.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await attente
@@ -894,7 +895,7 @@ def test_une_longue_grace_n_empeche_pas_de_finir_par_relire() -> None:
         async with ouvrir("bybit", acceleration=1, maintenant_ms=HEURE_BOURSE + 28_500) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(0.3)
+                await dormir(0.3)
                 bourse.avancer(3 * MINUTE)
 
             debut = asyncio.get_running_loop().time()
@@ -923,7 +924,7 @@ def test_une_erreur_imprevue_n_est_ni_muette_ni_une_trace(
         async with ouvrir("binance", acceleration=60) as bourse:
 
             async def scenario() -> None:
-                await asyncio.sleep(1.5)
+                await dormir(1.5)
                 bourse.couper("binance", "silence")
 
             recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="ohlcv", duree=3.5, silence=0.5)
@@ -944,7 +945,7 @@ def test_une_semaine_et_cinquante_coupures() -> None:
 
             async def scenario() -> None:
                 for _ in range(50):
-                    await asyncio.sleep(alea.uniform(0.2, 0.6))
+                    await dormir(alea.uniform(0.2, 0.6))
                     maniere = alea.choice(["reset", "propre", "silence", "trame"])
                     if maniere == "trame":
                         bourse.pannes.ajouter(Panne("ws_trame_abimee", fois=1))

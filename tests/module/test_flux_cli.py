@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 import pytest
+from attente import moins_de
 from flux_suivi import identifiant_de
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from marche_simule import marche_commun
+from temps_simule import temps_simule
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
@@ -31,8 +33,8 @@ MECANIQUES = ("csv", "parquet", "sqlite")
 
 @pytest.fixture
 def vive() -> Iterator[Bourse]:
-    """Les quatre exchanges embarqués, à une minute par seconde."""
-    with Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
+    """Les quatre exchanges embarqués, à une minute par seconde ; au temps simulé pour ce que joue ce processus."""
+    with temps_simule(), Bourse(marche=marche_commun(), limites=False, acceleration=ACCELERATION).en_fil() as ouverte:
         yield ouverte
 
 
@@ -79,7 +81,8 @@ def test_le_deuxieme_exemple_du_proprietaire(tmp_path: Path, monkeypatch: pytest
         "--exchange okx --type-marche swap --sous-type linear --symbole BTC/USDT:USDT --timeframe 1m --stream ohlcv "
         "--duree 600 --format sqlite --sqlite-table ohlcv_1m"
     )
-    assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
+    with temps_simule():
+        assert m.principal([*exemple.split(), "--hors-ligne", "--duree", "5"]) == 0
     (sortie,) = (tmp_path / "donnees").glob("*.sqlite")
     table = m.lire(sortie, table="ohlcv_1m")
     instants = m.instants_de(table)
@@ -131,7 +134,7 @@ def test_tuer_le_flux_puis_relancer_ne_perd_ni_ne_double_rien(vive: Bourse, tmp_
     mots = ("--symbole", "BTC/USD", "--stream", "trades", "--flush", "5")
     arguments = commande(vive, sortie, None, *mots, exchange="kraken")
     tuer(condamner(arguments), lambda: octets(sortie) > 5000)
-    time.sleep(1.0)  # le processus est mort une minute de l'exchange : des trades passent sans lui
+    vive.avancer(MINUTE)  # des trades passent sans lui
     assert m.principal([*arguments, "--duree", "3"]) == 0
     assert trades_manquants(vive, "kraken", "BTC/USD", sortie) == (set(), set())
 
@@ -223,14 +226,15 @@ def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Pa
     calme = HEURE_BOURSE + 2 * MINUTE, HEURE_BOURSE + 9 * MINUTE
     sortie = tmp_path / "flux.csv"
     marche = Marche(pannes=[calme])
-    with Bourse(marche=marche, limites=False, acceleration=ACCELERATION, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+    reglages: dict[str, Any] = {"limites": False, "acceleration": ACCELERATION, "maintenant_ms": HEURE_BOURSE}
+    with temps_simule(), Bourse(marche=marche, **reglages).en_fil() as bourse:
         mots = ("--symbole", "BTC/USDT", "--stream", "trades", "--flush", "1")
         bourse.pannes.ajouter(Panne("ws_reset", fois=1, apres_s=3.0))
         assert suivre(bourse, sortie, *mots, "--duree", "4.5") == 0
         assert bourse.maintenant_ms() < calme[1]
         couverte = fiche(sortie).couverts[-1][1]
         assert m.instants_de(m.lire(sortie))[-1] == couverte < bourse.maintenant_ms() - m.CONNUS_MS
-        jusqua(lambda: bourse.maintenant_ms() > calme[1] + 3 * MINUTE)
+        bourse.avancer(calme[1] + 3 * MINUTE - bourse.maintenant_ms())
         assert suivre(bourse, sortie, *mots, "--duree", "3") == 0
         assert trades_manquants(bourse, "binance", "BTC/USDT", sortie) == (set(), set())
 
@@ -242,10 +246,10 @@ def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, 
     symboles = ",".join(sorted(s for s in vive.protocoles["binance"].par_symbole if ":" not in s))
     processus = lancer(commande(vive, sortie, None, "--symbols", symboles, "--stream", "trades"))
     jusqua(lambda: octets(sortie) > 60_000)  # d'une base, les tables vides en pèsent la moitié
-    depart = time.monotonic()
-    processus.send_signal(signal.SIGTERM)
-    code, erreurs = finir(processus)
-    assert (code, time.monotonic() - depart < 5) == (143, True), erreurs
+    with moins_de(5):
+        processus.send_signal(signal.SIGTERM)
+        code, erreurs = finir(processus)
+    assert code == 143, erreurs
     assert "Traceback" not in erreurs
     servis = sorted(set(m.lire(sortie)["symbole"].to_pylist()))
     assert len(servis) > 5

@@ -66,12 +66,12 @@ def trade(numero: int, instant: int, ident: str | None = None) -> m.Trade:
 
 def combler(
     lire: Callable[[int | None, Any], Awaitable[list[dict[str, Any]]]], dernier: m.Trade, jusqua: m.Trade | None,
-    arriere: dict[str, Any] | None = None, heure: int = T0 + 60 * MINUTE,
+    arriere: dict[str, Any] | None = None, heure: int = T0 + 60 * MINUTE, jusqua_obeit: bool = False,
 ) -> tuple[list[str | None], m.Relu]:  # fmt: skip
     """Les identifiants relus, et ce que la relecture a prouvé."""
     connexion: Any = SimpleNamespace(
         lire_trades=lambda _serie, depuis, params, **_: lire(depuis, params), heure_ms=lambda: heure,
-        trades_jusqua=False, particularite=m.Particularite(trades_arriere=arriere),
+        trades_jusqua=jusqua_obeit, particularite=m.Particularite(trades_arriere=arriere),
     )  # fmt: skip
     serie = m.Serie(m.CleSerie("ailleurs", "BTC/USDT"), {"type": "spot"}, UNE_MINUTE, 0)
     memoire = m.Dedoublonneur()
@@ -191,6 +191,43 @@ def test_un_since_exclu_ne_rompt_pas_la_suite_des_pages() -> None:
     assert list(dict.fromkeys(lus)) == [str(7 * n) for n in range(21, 55)]
     assert relu.trous == []
     assert relu.rejoint
+
+
+def test_un_trou_va_jusqu_au_premier_trade_servi_meme_si_notre_heure_est_en_retard_sur_lui() -> None:
+    marche = [brut(n, T0 + n * 1000) for n in range(80, 90)]
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return marche
+
+    _, relu = combler(lire, trade(20, T0 + 20_000), None, heure=T0 + 30_000)
+    assert relu.trous == [m.Trou(T0 + 20_000, T0 + 81_000, m.HORS_FENETRE_API)]
+
+
+def test_un_since_ignore_n_est_pas_essaye_de_plus_en_plus_loin() -> None:
+    """Kucoin, htx : demandée de plus loin, la page commence plus tard, le marché ayant couru ; le reste est vain."""
+    demandes: list[int | None] = []
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        demandes.append(depuis)
+        return [brut(n, T0 + n * 1000) for n in range(80 + len(demandes), 90 + len(demandes))]
+
+    _, relu = combler(lire, m.Trade(T0 + 20_000, None, None, 0.0, 0.0), trade(85, T0 + 85_000))
+    assert len(demandes) == 2
+    assert relu.trous == [m.Trou(T0 + 20_000, T0 + 82_000, m.HORS_FENETRE_API)]
+
+
+def test_le_debut_d_une_ecoute_se_prouve_aussi_en_remontant() -> None:
+    """Une page est pleine des plus récents : remonter va jusqu'à un trade d'avant l'écoute, même d'un marché calme."""
+    marche = [brut(n, T0 + n * 100_000) for n in range(100)]
+
+    async def lire(depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        fin = params.get("until", T0 + m.JOUR_MS)
+        return [t for t in marche if (depuis or 0) <= t["timestamp"] <= fin][-10:]
+
+    debut = m.Trade(T0 + 2_050_000, None, None, 0.0, 0.0)
+    lus, relu = combler(lire, debut, trade(95, T0 + 9_500_000), heure=T0 + m.JOUR_MS, jusqua_obeit=True)
+    assert relu.complet
+    assert sorted(lus, key=str) == [str(n) for n in range(21, 95)]
 
 
 def test_relire_jusqu_a_maintenant_ne_poursuit_pas_un_marche_qui_court() -> None:
@@ -807,6 +844,115 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
         assert ids(lots) == ["3", "4", "5", "6", "7"]
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 7_000)]
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> Any:
+    """Un fil qui attend que soient relues ces coupures, d'un numéro à un autre, un trade par seconde."""
+    fil = ouvrir_fil(m.FilTrades, connexion)
+    sans_rattrapage(fil)
+    for avant, apres in coupures:
+        nourrir(fil, (avant, avant * 1_000))
+        fil.rompre()
+        nourrir(fil, (apres, apres * 1_000))
+    fil._lacunes.popleft()  # la milliseconde du tout premier
+    del fil.rattraper
+    return fil
+
+
+def test_toutes_les_coupures_sont_relues_avant_d_insister_sur_aucune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le REST ne sert pas encore la première : il est redemandé quand il a dit les autres."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9), (20, 29), (40, 49))
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
+            debut = (depuis - T0) // 1_000 + 1
+            demandes.extend({debut} & {1, 20, 40})
+            return [brut(n, T0 + n * 1_000) for n in range(debut - 1, 5 if demandes == [1] else 60)]
+
+        connexion.__dict__["lire_trades"] = lire
+        await fil.rattraper()
+        assert ids(fil.collecter(connexion.heure))
+        assert demandes == [1, 20, 40, 1]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("repond", [True, False])
+def test_la_conclusion_dure_tant_que_l_exchange_repond(repond: bool) -> None:
+    """Dix coupures, dont chacune prend un tiers du plafond : toutes relues ; muet, il n'est pas attendu."""
+
+    async def essai() -> None:
+        connexion: Any = FausseConnexion()
+        connexion.reponses = 0
+        fil = ouvrir_fil_coupe(connexion, *((n, n + 5) for n in range(1, 100, 10)))
+
+        async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
+            await asyncio.sleep(0.05 if repond else 60)
+            connexion.reponses += 1
+            debut = (depuis - T0) // 1_000
+            return [brut(n, T0 + n * 1_000) for n in range(debut, debut + 10)]
+
+        async def a_l_heure() -> None:
+            """Elle l'est."""
+
+        connexion.__dict__.update(lire_trades=lire, estimer_heure=a_l_heure)
+        flux = m.Flux(connexion, None, [fil])
+        lots = await asyncio.wait_for(flux.conclure(plafond_s=0.15), 5)
+        attendus = {str(n) for n in range(1, 97) if n % 10 in range(1, 7)}
+        assert (set(ids(lots)) >= attendus) is repond
+        assert [t for t in fil.fiche.trous if t.debut < T0 + 96_000] == [] if repond else fil.fiche.trous
+
+    a_la_main(essai)
+
+
+def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sinon, ses dernières trames sembleraient suivre un silence, que le REST devrait encore prouver."""
+
+    class EcouteQuiFinit(SimpleNamespace):
+        def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any) -> None:
+            super().__init__(recevoir=recevoir, decalages={CLE.symbole: 0})
+
+        async def suivre(self, *, groupe: bool) -> None:
+            self.recevoir(CLE.symbole, [brut(1, T0 + 1_000)], 0)
+            raise m.ErreurTemporaire(f"coupée {groupe}")
+
+        def fermer(self) -> None:
+            self.recevoir(CLE.symbole, [brut(2, T0 + 2_000)], 0)
+
+    async def essai() -> None:
+        connexion: Any = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        sans_rattrapage(fil)
+        monkeypatch.setattr(m, "Ecoute", EcouteQuiFinit)
+        flux: Any = m.Flux(connexion, None, [fil])
+        await m.Abonnement(flux, "trades", [fil], groupe=False)._une_ecoute()
+        assert [lacune.jusqua.timestamp for lacune in fil._lacunes] == [T0 + 1_000]  # le début de l'écoute, seul
+        assert [t.id for t in fil._recus] == ["1", "2"]
+
+    a_la_main(essai)
+
+
+def test_apres_ce_que_le_rest_ne_sert_plus_ce_qu_il_sert_est_couvert() -> None:
+    """L'écoute finit sur une coupure ; le REST ne garde que la fin : un trou, puis ce qu'il a rendu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        connexion.heure = T0 + 90_000
+        connexion.pages = [[brut(n, T0 + n * 1_000) for n in range(80, 90)]] * 3
+        await fil.rattraper()
+        fil.collecter(connexion.heure)
+        assert fil.fiche.trous == [m.Trou(T0 + 2_000, T0 + 81_000, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts[-1] == (T0 + 81_000, T0 + 89_000)
 
     a_la_main(essai)
 

@@ -27,7 +27,9 @@ from module_ccxt_fr_v2 import (
     autre_pas,
     comparer,
     cribler,
+    cribler_table,
     deviner_ancre,
+    en_colonnes,
     entre,
     fondre_pages,
     habiller,
@@ -133,8 +135,13 @@ def modele(brutes: list[list[Any]], prix: str) -> Modele:
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(SAINES, SAINES, ABIMEES), max_size=8), PRIX)
 def test_le_crible_suit_le_contrat(brutes: list[list[Any]], prix: str) -> None:
-    """Contre un modèle naïf : lignes gardées triées et uniques, bougies impossibles, absentes, en double."""
-    page, attendue = cribler(brutes, MINUTE, prix), modele(brutes, prix)
+    """Contre un modèle naïf : lignes gardées triées et uniques, bougies impossibles, absentes, en double.
+
+    Quelques lignes se jugent une à une, beaucoup par colonnes : la même règle.
+    """
+    attendue, page = modele(brutes, prix), cribler(brutes, MINUTE, prix)
+    par_colonnes = cribler_table(en_colonnes(brutes), MINUTE, prix)
+    assert (en_lignes(par_colonnes), par_colonnes[1:]) == (en_lignes(page), page[1:])
     assert en_lignes(page) == [attendue.gardees[i] for i in sorted(attendue.gardees)]
     assert (set(page.impossibles), page.sans_instant) == (attendue.impossibles, attendue.sans_instant)
     assert (set(page.muettes), set(page.doubles)) == (attendue.muettes, attendue.doubles)

@@ -16,6 +16,7 @@ from tableau_options import table_options
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import lot as annexe_lot
+from annexes_ccxt_fr import plan as annexe_plan
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 JOUR_MS = 86_400_000
@@ -505,7 +506,7 @@ def test_n_importe_quels_mots_sont_une_faute_ou_une_tache(mots: list[str]) -> No
 
 def test_chaque_option_est_declaree_en_entier() -> None:
     """Un lecteur, une aide en une phrase sans point, un groupe ; un défaut que son propre lecteur accepte."""
-    modeles = (module.Tache, module.OptionsExecution, annexe_lot.OptionsLot, annexe_lot.OptionsTacheDeLot)
+    modeles = (module.Tache, module.OptionsExecution, annexe_lot.OptionsLot, annexe_plan.OptionsTacheDeLot)
     for champ in (champ for modele in modeles for champ in fields(modele)):
         declaration = champ.metadata
         assert callable(declaration["lire"])

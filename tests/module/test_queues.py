@@ -62,7 +62,7 @@ def test_une_passe_suffit(nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     longueurs = remplir(tmp_path / f"x.{nom}", monkeypatch)
     with ouvrir(tmp_path / f"x.{nom}") as ecrivain:
         ecrivain.garder_les_queues({cle.symbole: instant(nombre - 1) for cle, nombre in longueurs.items()})
-        monkeypatch.setattr(ecrivain, "_lots", None)
+        monkeypatch.setattr(ecrivain.tableau, "lots", None)
         for cle, nombre in longueurs.items():
             assert ecrivain.lire(cle, instant(nombre - 1), instant(nombre)).num_rows == 1
 

@@ -12,10 +12,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import PLAFOND_S
 from sorties_modeles import BTC, ETH, MINUTE, instant, lot, plage
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import progression as annexe_progression
+from annexes_ccxt_fr.progression import Allure
+from annexes_ccxt_fr.traces import nombre_de_lignes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +112,7 @@ def test_un_flux_n_a_pas_de_barre_figee() -> None:
 
 
 def test_l_allure_dit_lignes_debit_retard_et_dernier_prix() -> None:
-    allure = m.Allure(100.0)
+    allure = Allure(100.0)
     assert allure.dire(100.5, instant(10)) == "0 ligne, 0,0/s"
     allure.noter(lot(range(1, 11)))
     dernier = m.decimal_lisible(f"{lot([10]).lignes.column('close')[0].as_py():.10g}")
@@ -118,7 +121,7 @@ def test_l_allure_dit_lignes_debit_retard_et_dernier_prix() -> None:
 
 
 def test_le_debit_est_celui_des_dernieres_secondes() -> None:
-    allure = m.Allure(0.0)
+    allure = Allure(0.0)
     allure.noter(lot(range(1000)))
     for seconde in range(1, 30):
         dite = allure.dire(float(seconde), instant(1000))
@@ -169,7 +172,7 @@ def test_la_tabulation_complete(tape: str, propose: list[str], tmp_path: Path) -
     sortie = tmp_path / "propositions"
     demande = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(sortie)}
     milieu = {**os.environ, **demande, "COMP_LINE": tape, "COMP_POINT": str(len(tape))}
-    subprocess.run([sys.executable, m.__file__], env=milieu, capture_output=True, check=True, timeout=30)
+    subprocess.run([sys.executable, m.__file__], env=milieu, capture_output=True, check=True, timeout=PLAFOND_S)
     assert sorted(mot.strip() for mot in sortie.read_text(encoding="utf-8").split("\n")) == propose
 
 
@@ -177,12 +180,14 @@ def test_la_tabulation_complete(tape: str, propose: list[str], tmp_path: Path) -
 
 
 def test_debug_dit_chaque_requete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commande = ["--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "-1h", "--sortie", str(tmp_path / "a.csv")]
+    # Une heure fixe : « -1h », au passage d'une minute, rend une ligne de moins.
+    heure = ["--date-debut", "2026-01-01", "--date-fin", "2026-01-01T01:00"]
+    commande = ["--hors-ligne", "--symbole", "BTC/USDT", *heure, "--sortie", str(tmp_path / "a.csv")]
     assert m.principal([*commande, "--journal", "debug"]) == 0
     (klines,) = [ligne for ligne in capsys.readouterr().err.splitlines() if "/klines" in ligne]
     assert "DEBUG   GET http://" in klines
     assert "symbol=BTCUSDT&startTime=" in klines
-    assert ": 200, 60 lignes, " in klines
+    assert ": 200, 61 lignes, " in klines
     assert m.principal([*commande]) == 0
     assert "klines" not in capsys.readouterr().err
 
@@ -216,4 +221,4 @@ def test_debug_ne_dit_aucun_secret(caplog: pytest.LogCaptureFixture, monkeypatch
     [([[1], [2]], 2), ({"data": [1, 2, 3], "code": "0"}, 3), ({"result": {"list": [1], "x": []}}, 1), ("a", 0)],
 )
 def test_les_lignes_d_une_reponse(reponse: Any, nombre: int) -> None:
-    assert m._nombre_de_lignes(reponse) == nombre
+    assert nombre_de_lignes(reponse) == nombre

@@ -18,6 +18,7 @@ import ccxt.pro as ccxt
 from attente import attendre_ici
 from ccxt.base.errors import NetworkError
 from marche_simule import SANS_LIMITEUR, marche_commun
+from temps_simule import derouler
 
 from bourse_locale.carnet import carnet
 from bourse_locale.marche import MINUTE_MS, Bougie, Instrument, Marche, instant_ms
@@ -153,11 +154,11 @@ class Banc:
 def jouer(nom: str, scenario: Callable[[Banc], Awaitable[None]], **reglages: Any) -> None:
     """Ouvre la bourse et la vraie classe ccxt.pro le temps d'un scénario ; `ccxt` : réglages de la classe."""
 
-    async def derouler() -> None:
+    async def dedans() -> None:
         async with ouvert(nom, **reglages) as banc:
             await scenario(banc)
 
-    asyncio.run(derouler())
+    derouler(dedans())
 
 
 @contextlib.asynccontextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import ccxt.async_support as ccxt
 from marche_simule import SANS_LIMITEUR, marche_commun
+from temps_simule import derouler
 
 from bourse_locale import Bourse
 from bourse_locale.marche import instant_ms
@@ -24,7 +24,7 @@ MINUTE, HEURE, JOUR = 60_000, 3_600_000, 86_400_000
 def jouer(nom: str, scenario: Scenario, **reglages: Any) -> None:
     """Ouvre la bourse et la vraie classe ccxt, à la même heure, le temps d'un scénario."""
 
-    async def derouler() -> None:
+    async def dedans() -> None:
         communs = {"maintenant_ms": MAINTENANT, "acceleration": 0.0, "limites": False}
         options: dict[str, Any] = {"marche": marche_commun(), **communs, **reglages}
         async with Bourse((nom,), **options) as bourse:
@@ -35,7 +35,7 @@ def jouer(nom: str, scenario: Scenario, **reglages: Any) -> None:
             finally:
                 await exchange.close()
 
-    asyncio.run(derouler())
+    derouler(dedans())
 
 
 def attendu(

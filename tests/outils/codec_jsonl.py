@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr.fichiers_etrangers import dire_colonnes, pas_le_notre
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,11 +27,11 @@ class CodecJsonl(m.Codec):
 
     def reconnaitre(self, chemin: Path, donnee: m.TypeDonnee) -> None:
         """D'après sa première ligne."""
-        m.refuser_autre_format(self, chemin, donnee)
+        m.exiger_signature(self, chemin, donnee)
         with chemin.open(encoding="utf-8") as fichier:
             noms = json.loads(fichier.readline())
         if noms != donnee.noms:
-            raise m.pas_le_notre(self, chemin, donnee, m.dire_colonnes(noms))
+            raise pas_le_notre(self, chemin, donnee, dire_colonnes(noms))
 
     def lots(
         self,

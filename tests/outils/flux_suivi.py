@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attente import attendre_ici
+from au_pas import au_pas
 from ligne_de_commande import HEURE_BOURSE
 from marche_simule import marche_commun
+from temps_simule import derouler
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -126,12 +128,15 @@ def egales(lue: Ligne, attendue: Ligne) -> bool:
 
 @contextlib.asynccontextmanager
 async def ouvrir(*exchanges: str, acceleration: float = 600.0, **options: Any) -> AsyncIterator[Bourse]:
-    """Une bourse à l'heure accélérée, sans limite de débit, dans la boucle du test."""
+    """Une bourse à l'heure accélérée, au pas de la machine, sans limite de débit, dans la boucle du test."""
     depart = options.pop("maintenant_ms", HEURE_BOURSE)
     limites = options.pop("limites", False)
     options.setdefault("marche", marche_commun())
     async with Bourse(exchanges, limites=limites, acceleration=acceleration, maintenant_ms=depart, **options) as bourse:
-        yield bourse
+        with au_pas(bourse) as horloge:
+            horloge.lancer()
+            yield bourse
+            await horloge.arreter()
 
 
 def options(bourse: Bourse, exchange: str, **autres: Any) -> dict[str, Any]:
@@ -186,7 +191,7 @@ async def chacun(essai: Callable[..., Awaitable[None]], cas: Sequence[tuple[Any,
 
 
 def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Exécute un test asynchrone : il ne doit laisser aucune tâche, ni faire se plaindre la boucle."""
+    """Exécute un test asynchrone, au temps simulé : ni tâche laissée, ni plainte de la boucle."""
     plaintes: list[str] = []
 
     async def surveille() -> Any:
@@ -198,7 +203,7 @@ def jouer(coroutine: Coroutine[Any, Any, Any]) -> Any:
         assert [str(t) for t in restes] == [], "des tâches sont restées"
         return rendu
 
-    rendu = asyncio.run(surveille())
+    rendu = derouler(surveille())
     assert plaintes == []
     return rendu
 

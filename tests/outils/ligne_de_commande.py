@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attente import attendre
+from attente import PLAFOND_S, attendre
 
 import module_ccxt_fr_v2 as m
 
@@ -80,7 +80,7 @@ def tuer_les_lances() -> None:
 
 def finir(processus: subprocess.Popen[str]) -> tuple[int, str]:
     """Attend la fin d'un processus ; rend son code et ce qu'il a écrit sur stderr."""
-    _, erreurs = processus.communicate(timeout=60)
+    _, erreurs = processus.communicate(timeout=PLAFOND_S)
     return processus.returncode, erreurs
 
 

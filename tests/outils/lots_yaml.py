@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+from attente import PLAFOND_S
 
 import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
@@ -104,7 +105,7 @@ def etats(bilan: dict[str, Any]) -> dict[str, str]:
     return {tache["name"]: tache["etat"] for tache in bilan["taches"]}
 
 
-def finir(processus: subprocess.Popen[str], delai_s: float = 30.0) -> Fin:
+def finir(processus: subprocess.Popen[str], delai_s: float = PLAFOND_S) -> Fin:
     """Attend la fin d'un processus."""
     out, err = processus.communicate(timeout=delai_s)
     return sans_trace(Fin(processus.returncode, out, err))

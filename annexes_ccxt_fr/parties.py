@@ -1,4 +1,4 @@
-"""Plusieurs timeframes faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+"""Une tâche de plusieurs timeframes : l'un après l'autre, ou tous d'une même histoire de trades, lue une fois."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from module_ccxt_fr_v2 import (
     Suivi,
     Tache,
     compter,
+    executer_partie,
     groupe_de_taches,
     histoires,
     ouvrir_ecrivain,
@@ -29,10 +30,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def executer_en_une_passe(
+def en_une_passe(tache: Tache) -> bool:
+    """Vrai si plusieurs timeframes sont faits d'une même histoire de trades, qui n'est lue qu'une fois."""
+    return bool(tache.timeframes) and tache.trades_vers_ohlcv and tache.donnee == "trades"
+
+
+async def executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte) -> None:
+    """Chaque timeframe a son bilan, et son fichier ou la base qui les tient tous."""
+    lire = _lire_en_une_passe if en_une_passe(tache) else _lire_l_un_apres_l_autre
+    await lire(connexion, tache, bilan, suivi, contexte)
+
+
+async def _lire_l_un_apres_l_autre(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    """Chaque timeframe a son bilan, et son fichier ou la base qui les tient tous."""
+    for partie in tache.parties:
+        sien = Bilan(tache.exchange)
+        try:
+            with compter(connexion, sien, time.monotonic(), bilan):
+                await executer_partie(connexion, partie, sien, suivi, contexte)
+            sien.conclure()
+        finally:
+            absorber(bilan, sien)
+
+
+async def _lire_en_une_passe(
+    connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
+) -> None:
     siens = [Bilan(tache.exchange) for _ in tache.parties]
     ecrivains: dict[Path, Sortie] = {}
     executions = []
@@ -50,7 +74,7 @@ async def executer_en_une_passe(
     finally:
         for sien in siens:
             sien.conclure()
-            bilan.absorber(sien)
+            absorber(bilan, sien)
 
 
 async def _lire_ensemble(executions: Sequence[tuple[Execution, Sequence[Serie]]]) -> None:
@@ -75,3 +99,13 @@ async def _copier_ensemble(membres: Sequence[tuple[Execution, Serie]], bilans: S
             membres[rang][0].prendre(copies[rang], lot)
     for (execution, _), copie in zip(membres, copies, strict=True):
         execution.achever(copie)
+
+
+def absorber(bilan: Bilan, partie: Bilan) -> None:
+    """Ajoute à un bilan ce qu'une partie a donné et coûté."""
+    bilan.parties.append(partie)
+    bilan.series += partie.series
+    bilan.sortie, bilan.format = partie.sortie or bilan.sortie, partie.format or bilan.format
+    for nom in ("requetes", "essais", "octets", "duree_s"):
+        setattr(bilan, nom, getattr(bilan, nom) + getattr(partie, nom))
+    bilan.modifie = bilan.modifie or partie.modifie

@@ -1,0 +1,66 @@
+"""Ce qui s'est passé sur le réseau, quand ccxt n'en dit que « binance GET https://… » : la cause, l'hôte, que faire."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from module_ccxt_fr_v2 import CONSEIL_RESEAU, decimal_lisible
+
+_CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
+_CONSEIL_CERTIFICAT = (
+    "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
+)
+# (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
+# Ajouter une cause : une ligne, ici seulement.
+CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
+    (
+        {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
+        "proxy injoignable ou qui refuse",
+        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
+    ),
+    ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),
+    ({"ClientConnectorDNSError", "gaierror"}, "nom introuvable", _CONSEIL_NOM),
+    ({"ConnectionRefusedError"}, "connexion refusée", CONSEIL_RESEAU),
+    ({"TimeoutError"}, "pas de réponse", f"{CONSEIL_RESEAU} Ou allongez --timeout."),
+    (
+        {"ConnectionResetError", "BrokenPipeError", "ServerDisconnectedError"},
+        "connexion coupée par l'autre bout",
+        CONSEIL_RESEAU,
+    ),
+    ({"ClientPayloadError"}, "réponse coupée en route", CONSEIL_RESEAU),
+    ({"ClientConnectorError"}, "hôte injoignable", CONSEIL_RESEAU),
+)
+_HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
+
+
+def cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
+    """Ce qui s'est passé, chez quel hôte, et que faire ; None si rien dans la chaîne des erreurs n'est du réseau."""
+    chaine = _chaine(erreur)
+    noms = {parente.__name__ for maillon in chaine for parente in type(maillon).__mro__}
+    for classes, cause, conseil in CAUSES_RESEAU:
+        if noms & classes:
+            delai_ms = getattr(erreur, "delai_ms", 0) if "TimeoutError" in noms else 0
+            duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
+            dite = _HOTE.search(texte)
+            hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
+            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
+    return None
+
+
+def _chaine(erreur: BaseException) -> list[BaseException]:
+    """L'erreur, ce qu'elle porte (ccxt.pro : `NetworkError(erreur)`) et ce qui l'a causée, de proche en proche."""
+    maillons: list[BaseException] = []
+    a_voir: list[Any] = [erreur]
+    while a_voir:
+        maillon = a_voir.pop(0)
+        if isinstance(maillon, BaseException) and not any(maillon is vu for vu in maillons):
+            maillons.append(maillon)
+            a_voir += [*maillon.args, maillon.__cause__, getattr(maillon, "os_error", None)]
+    return maillons
+
+
+def _adresse(erreur: Any) -> str:
+    port = getattr(erreur, "port", None)
+    return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)

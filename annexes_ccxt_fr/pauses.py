@@ -1,0 +1,180 @@
+"""Ce qu'une exécution laisse à la suivante des limites d'un exchange : ses pauses, ce qui compte dans sa fenêtre.
+
+Le module s'en passe quand il est copié seul : un exchange qui l'a banni le lui redira à la première requête.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from module_ccxt_fr_v2 import (
+    ATTENTE_MAX_S,
+    HEURE_MS,
+    MINUTE_MS,
+    PART_DE_FENETRE,
+    PAUSE_MAX_S,
+    SECONDE_MS,
+    Debit,
+    ErreurSortie,
+    LimiteDeDebit,
+    duree_lisible,
+    ecrire_atomique,
+    en_iso,
+    journal,
+    maintenant_ms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from module_ccxt_fr_v2 import Reglages
+
+PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+
+
+class Pauses:
+    """Un petit fichier JSON à côté des sorties, pour tous les exchanges.
+
+    Les pauses qu'il a demandées, et ce qui compte encore dans sa fenêtre. Absent, illisible ou passé : il ne compte
+    pas. Ne pas pouvoir l'écrire n'arrête rien.
+    """
+
+    PASSAGES: ClassVar = "passages"
+
+    def __init__(self, dossier: Path) -> None:
+        self.chemin = dossier / ".pauses-ccxt.json"
+
+    def lire(self) -> dict[str, int]:
+        """Les pauses qui courent encore : exchange -> instant de fin."""
+        try:
+            pauses = {str(nom): int(fin) for nom, fin in self._lus().items() if nom != self.PASSAGES}
+        except (ValueError, TypeError, OverflowError):
+            return {}
+        plafond = maintenant_ms() + math.ceil(PAUSE_MAX_S) * SECONDE_MS + MINUTE_MS  # au-delà, elle n'est pas de nous
+        return {nom: fin for nom, fin in pauses.items() if maintenant_ms() < fin <= plafond}
+
+    def passages(self) -> dict[str, list[tuple[int, float]]]:
+        """Les requêtes qui ont pu compter : exchange -> (instant, poids) ; d'une heure au plus, et jamais du futur."""
+        try:
+            lus = self._lus().get(self.PASSAGES, {})
+            tous = {str(nom): [(int(instant), float(poids)) for instant, poids in dits] for nom, dits in lus.items()}
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            return {}
+        maintenant = maintenant_ms()
+        recents = {
+            nom: [p for p in dits if maintenant - HEURE_MS < p[0] <= maintenant and 0 < p[1] < math.inf]
+            for nom, dits in tous.items()
+        }
+        return {nom: dits for nom, dits in recents.items() if dits}
+
+    def noter(self, exchange: str, fin_ms: int) -> None:
+        """Garde une pause ; une plus longue déjà notée reste."""
+        pauses = self.lire()
+        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
+        self._ecrire(exchange, pauses, self.passages())
+
+    def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
+        """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
+        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
+
+    def _lus(self) -> dict[str, Any]:
+        try:
+            lus = json.loads(self.chemin.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return lus if isinstance(lus, dict) else {}
+
+    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
+        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
+        try:
+            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+        except ErreurSortie as refus:
+            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
+
+    def nettoyer(self) -> None:
+        """Ôte le fichier quand plus rien n'y compte."""
+        if not self.lire() and not self.passages():
+            with contextlib.suppress(OSError):
+                self.chemin.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def debit(self, reglages: Reglages) -> Iterator[Debit]:
+        """Le débit d'une tâche seule ; LimiteDeDebit si l'exchange a demandé une longue pause."""
+        debit = debit_de(reglages, self)
+        debit.respecter_la_pause(reglages.exchange)
+        try:
+            yield debit
+        finally:
+            debit.laisser()
+            self.nettoyer()
+
+
+class DebitRetenu(Debit):
+    """Un débit qui part de ce que l'exécution d'avant a laissé dans `pauses`, et laisse le sien à la suivante."""
+
+    def __init__(self, nom: str, pauses: Pauses | None) -> None:
+        super().__init__()
+        self._nom, self._pauses = nom, pauses
+        if pauses is not None:
+            fin = pauses.lire().get(nom)
+            if fin is not None:
+                self.frein.serrer((fin - maintenant_ms()) / 1000)
+            self.frein.prevenir = functools.partial(self._noter_pause, pauses)
+
+    def brancher(self, api: Any) -> None:
+        premiere = self.limiteur is None
+        super().brancher(api)
+        if premiere and self.limiteur is not None and self._pauses is not None:
+            maintenant = maintenant_ms()
+            passages = self._pauses.passages().get(self._nom, ())
+            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
+
+    def respecter_la_pause(self, exchange: str) -> None:
+        """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
+        reste_s = self.frein.reste_s
+        if reste_s > ATTENTE_MAX_S:
+            fin = en_iso(math.ceil((maintenant_ms() + 1000 * reste_s) / MINUTE_MS) * MINUTE_MS)
+            message = f"{exchange} a demandé une pause qui dure encore {duree_lisible(reste_s)}"
+            gardee = self._pauses.chemin if self._pauses is not None else None
+            sinon = f" Elle est gardée dans « {gardee} » : ôtez ce fichier pour passer outre." if gardee else ""
+            raise LimiteDeDebit(message, f"Relancez après {fin}.{sinon}", reste_s)
+        if reste_s > 0:
+            journal.info("%s a demandé une pause : encore %s à attendre.", exchange, duree_lisible(reste_s))
+
+    def _noter_pause(self, pauses: Pauses, reste_s: float) -> None:
+        if reste_s >= PAUSE_NOTEE_S:
+            pauses.noter(self._nom, maintenant_ms() + math.ceil(reste_s * 1000))
+        if reste_s > ATTENTE_MAX_S:
+            phrase = "Pause de %s demandée (%s au plus), gardée dans « %s » : ôter ce fichier la lève."
+            journal.warning(phrase, duree_lisible(reste_s), duree_lisible(PAUSE_MAX_S), pauses.chemin)
+
+    def laisser(self) -> None:
+        """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
+        if self._pauses is None:
+            return
+        recents = self.limiteur.passages() if self.limiteur is not None else []
+        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
+        if sum(poids for _, poids in recents) <= oubliable:
+            recents = []
+        if recents or self._nom in self._pauses.passages():
+            maintenant = maintenant_ms()
+            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
+            self._pauses.noter_passages(self._nom, passages)
+
+
+def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:
+    """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
+
+    Hors ligne, rien n'est laissé à l'exécution suivante.
+    """
+    nom = reglages.exchange
+    if reglages.proxy is not None:
+        import hashlib  # 1 ms
+
+        nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
+    return DebitRetenu(nom, None if reglages.hors_ligne else pauses)

@@ -1,0 +1,46 @@
+"""Ce que `--journal debug` dit de chaque requête : la demande, le code, le nombre de lignes, le temps."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from module_ccxt_fr_v2 import STATUT_HTTP, duree_lisible, extrait, journal, masquer, nombre_de, secrets_de
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+
+async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corps: Any) -> Any:
+    """La réponse, une fois dite."""
+    depart_s = time.monotonic()
+    STATUT_HTTP.set(None)
+    issue = "interrompue"
+    try:
+        lue = await reponse
+        issue = nombre_de(nombre_de_lignes(lue), "ligne")
+    except Exception as erreur:
+        issue = type(erreur).__name__
+        raise
+    else:
+        return lue
+    finally:
+        statut, duree = STATUT_HTTP.get() or "sans réponse", duree_lisible(time.monotonic() - depart_s)
+        journal.debug("%s %s : %s, %s, %s.", methode, _url_dite(api, url, corps), statut, issue, duree)
+
+
+def _url_dite(api: Any, url: str, corps: Any) -> str:
+    """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
+    connus = secrets_de(api)
+    suite = f" {extrait(corps)}" if isinstance(corps, str) and not connus else ""
+    return masquer(urllib.parse.unquote(url) + suite, connus)
+
+
+def nombre_de_lignes(reponse: Any) -> int:
+    """Combien de lignes porte une réponse : la plus longue de ses listes, jusqu'à deux étages sous la racine."""
+    etage, plus_longue = [reponse], 0
+    for _ in range(3):
+        plus_longue = max([plus_longue, *(len(element) for element in etage if isinstance(element, list))])
+        etage = [valeur for element in etage if isinstance(element, dict) for valeur in element.values()]
+    return plus_longue
