@@ -151,7 +151,12 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
 
 @pytest.mark.parametrize(
     ("arguments", "quoi"),
-    [(["--verifier", "x.csv"], "--verifier"), (["--simulation", "--symbole", "BTC/USDT"], "--simulation")],
+    [
+        (["--verifier", "x.csv"], "--verifier"),
+        (["--simulation", "--symbole", "BTC/USDT"], "--simulation"),
+        (["--symbole", "BTC/USDT", "--timeframes", "1h,1d"], "--timeframes"),
+        (["--symbole", "BTC/USDT", "--params", '{"a": 1}'], "--params"),
+    ],
 )
 def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments: list[str], quoi: str) -> None:
     """Le dossier, l'option, que faire ; code 2, rien d'écrit."""
