@@ -2429,7 +2429,6 @@ LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute 
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
 MARGE_DISQUE = 1 << 20
-TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2646,21 +2645,6 @@ def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
             fichier.truncate(position)
         raise
     return position
-
-
-def lire_texte_utf8(chemin: Path) -> str:
-    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
-    try:
-        with chemin.open("rb") as fichier:  # borné : `/dev/zero` dit une taille nulle, et ne finit pas
-            octets = fichier.read(TEXTE_MAX + 1)
-        if len(octets) <= TEXTE_MAX:
-            return octets.decode("utf-8-sig").replace("\r\n", "\n")
-        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
-    except UnicodeDecodeError as erreur:
-        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
-    except OSError as erreur:
-        cause = cause_disque(erreur)
-    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
 
 
 class Verrou:
@@ -3509,27 +3493,21 @@ class Feuille:
         if not self.a_part:
             with en_lisant(self._fichier):
                 return self._codec.entete(self._fichier)
-        lue = self._lue()
-        somme = lue.pop("somme", None)
-        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
-            return lue if lue and lue.keys() <= self._CHAMPS | {self._codec.marque} else None
-        return lue if somme == self._somme(lue) else None
-
-    def _lue(self) -> dict[str, Any]:
         try:
             lue = json.loads(self.chemin.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}
-        return lue if isinstance(lue, dict) else {}
+            return None
+        if not isinstance(lue, dict):
+            return None
+        somme = lue.pop("somme", None)
+        if somme is None:  # d'une version d'avant : elle ne peut dire que ce qu'on y disait
+            return lue if lue.keys() <= self._CHAMPS | {self._codec.marque} else None
+        return lue if somme == self._somme(lue) else None
 
     @staticmethod
     def _somme(entete: Mapping[str, Any]) -> str:
         """Celle de ce qui est dit, quelle qu'en soit la mise en page."""
         return f"{zlib.crc32(json.dumps(entete, sort_keys=True).encode()):08x}"
-
-    def sans_somme(self) -> bool:
-        """Vrai d'une version d'avant : rien ne dit si elle fut touchée, elle est crue, et récrite avec la sortie."""
-        return self.a_part and self.lire() is not None and "somme" not in self._lue()
 
     def fiches(self, entete: Mapping[str, Any] | None) -> list[Fiche] | None:
         """Les fiches qu'elle dit ; None si elle n'est pas là, ou ne se comprend pas."""
@@ -6909,21 +6887,30 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 # § 8   Historique REST
 # ----------------------------------------------------------------------------------------------------------------------
 #
-# L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page, à plusieurs, et rendu dans
-# l'ordre. Ce qui manque est redemandé, encadré par ses voisines, puis à des timeframes plus longs ; `juger` dit alors
-# ce que les réponses prouvent. Une réponse vide ne prouve rien, si souvent qu'elle revienne.
+# L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
+# si souvent qu'elle revienne. Cinq pièces, dont chacune n'emploie que les précédentes :
+#
+#   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
+#   Conduite  ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?
+#   Pages     une `Question`, posée, criblée, dont le pas est contrôlé : une `Reponse`
+#   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
+#             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
+#             celle qui suit un vide, du plus long timeframe au nôtre
+#   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
-RECULS_MAX = 16  # pages d'un même timeframe, à chercher la première bougie d'un marché
+QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-RECUL_MIN_MS = 280 * JOUR_MS  # coinbase : 300 jours par page, son plus long timeframe est le jour
+SILENCE_MS = 280 * JOUR_MS  # avant une cotation, d'une page ; coinbase n'a que 300 jours par page
+SILENCES_MS = 700 * JOUR_MS  # de pages plus courtes, bout à bout : bitget (trois mois), paradex (mille heures)
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -7033,11 +7020,17 @@ def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, i
     return max(avant, default=None), min(apres, default=None)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms: int = RECUL_MIN_MS) -> list[Trou]:
+def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
+    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
+    vives = (cloture for r in reponses for _, cloture in r.vives)
+    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
+
+
+def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms: float = math.inf) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange a montré qu'il suit un bord de ce qu'on demande ; `recul_ms` : ce dont une page de son plus
-    long timeframe précède une bougie.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `doute_ms` : de combien une bougie plus longue peut
+    ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7063,16 +7056,18 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, recul_ms:
         and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
     en_tete = gauche is None and not manque.ancien
+    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
+    est_une_queue = droite is None and not suivent and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, recul_ms) if en_tete and obeit else []),
+        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
         (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
-        (A_VENIR, reste if droite is None and _est_une_queue(manque, reponses) else []),
+        (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
         trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
@@ -7096,12 +7091,13 @@ def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None
     return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], recul_ms: int) -> list[Intervalle]:
+def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], doute_ms: float) -> list[Intervalle]:
     """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
 
     Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
     si la question qui finit juste avant celle-ci est muette : une page toujours coupée en rendrait de plus anciennes.
-    Bout à bout, ces vides remontent de la bougie la plus finement connue à si loin qu'aucun marché n'existait.
+    Bout à bout, ces vides, et les questions muettes qui les prolongent, remontent de la bougie la plus finement connue
+    à assez loin dans le silence, ou à si loin qu'aucun marché n'existait.
     """
     plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
     muettes = [r.question for r in temoins if r.se_tait]
@@ -7120,14 +7116,20 @@ def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], 
         ),
         default=0,
     )
-    vides = unir(
-        (question.debut, premiere)
-        for premiere, r in premieres
-        for question in muettes
-        if question.fin == premiere and question.timeframe.code == r.question.timeframe.code
-    )
-    assez = max(PREMIER_MARCHE_MS, cotation - recul_ms)
-    return [(0, cotation)] if cotation and any(d <= assez and f >= cotation for d, f in vides) else []
+    # Un timeframe long remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit s'il vivait déjà.
+    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= cotation < v[1]]
+    if not cotation or cotation - max(longues, default=cotation) > doute_ms:
+        return []
+    pages, suites = [], []
+    for premiere, r in premieres:
+        siennes = [m for m in muettes if m.timeframe.code == r.question.timeframe.code and m.fin <= premiere]
+        pages += [(m.debut, premiere) for m in siennes if m.fin == premiere]
+        suites += [v for v in unir(m[1:] for m in siennes) if v[1] == premiere]
+    for vides, silence_ms in ((unir(pages), SILENCE_MS), (unir(suites), SILENCES_MS)):
+        assez = max(PREMIER_MARCHE_MS, cotation - silence_ms)
+        if any(d <= assez and f >= cotation for d, f in vides):
+            return [(0, cotation)]
+    return []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
@@ -7145,6 +7147,57 @@ def avance_de(timeframe: Timeframe) -> int:
     et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
     """
     return int(bool(timeframe.mois) or timeframe.unite == "w")
+
+
+class Conduite:
+    """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
+
+    def __init__(self) -> None:
+        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
+        self._suivis: set[str] = set()
+        self._ignores: set[str] = set()
+        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
+        self._sourdes: set[Intervalle] = set()
+        self._deborde = False
+        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
+
+    @property
+    def obeit(self) -> bool:
+        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
+        return bool(self._suivis - self._ignores)
+
+    @property
+    def est_figee(self) -> bool:
+        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
+        return self._deborde and len(self._sourdes) >= SOURDES_MAX
+
+    def apprendre(self, reponse: Reponse, taille: int) -> None:
+        """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
+        (timeframe, debut, fin), instants = reponse.question, reponse.instants
+        if not instants:
+            return
+        avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
+        if premiere < avancer(debut, -MARGE):
+            self._ignores.add("debut")
+        # La fin est parfois `since` plus une page (upbit), marge comprise.
+        if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
+            self._ignores.add("fin")
+        if reponse.ancree:
+            if reponse.de_la_serie and premiere >= fin:
+                self._sourdes.add((debut, fin))
+            # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
+            serree = timeframe.compter(debut, fin) <= 2 * MARGE
+            self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
+            return
+        if reponse.de_la_serie:
+            self._sourdes.clear()
+        plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
+        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
+        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
+        if plus_ancienne < avancer(debut, -1) <= premiere:
+            self._suivis.add("debut")
+        if derniere <= avancer(fin, MARGE) < plus_recente:
+            self._suivis.add("fin")
 
 
 class Pages:
@@ -7169,20 +7222,9 @@ class Pages:
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
-        self._fenetre_ms = fenetre_ms
-        # Ce dont une page du plus long timeframe offert précède une bougie : bullish n'a que cent jours par page. Qu'il
-        # échoue ensuite n'y change rien : la preuve n'en est pas plus courte.
-        longue = (timeframe, *self.longues)[-1]
-        self.recul_ms = min(RECUL_MIN_MS, (self.capacite(longue) - MARGE - 1) * longue.pas_ms)
-        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
-        self._suivis: set[str] = set()
-        self._ignores: set[str] = set()
-        self._demander = demander
+        self.conduite = Conduite()
+        self._demander, self._fenetre_ms = demander, fenetre_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
-        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
-        self._sourdes: set[Intervalle] = set()
-        self._deborde = False
-        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
@@ -7195,15 +7237,15 @@ class Pages:
             permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
 
-    @property
-    def obeit(self) -> bool:
-        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
-        return bool(self._suivis - self._ignores)
+    def portee_ms(self, timeframe: Timeframe) -> int:
+        """Ce que couvre une page de ce timeframe, marges ôtées."""
+        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
 
-    @property
-    def est_figee(self) -> bool:
-        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
-        return self._deborde and len(self._sourdes) >= SOURDES_MAX
+    def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
+        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
+        restent = [t for t in self.longues if t.pas_ms < plus_court_que]
+        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
+        return next(couvrent, max(restent, key=self.portee_ms, default=None))
 
     def borner(self, question: Question) -> Question:
         """La question, sans ce qui n'a pas encore ouvert."""
@@ -7213,9 +7255,15 @@ class Pages:
         """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
         return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
 
-    def est_le_plus_long(self, timeframe: Timeframe) -> bool:
-        """Vrai du plus long timeframe qui témoigne encore."""
-        return [t.code for t in self.longues[-1:]] == [timeframe.code]
+    def noter_plafond(self, nombre: int) -> None:
+        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
+        if 0 < nombre < self.taille:
+            self._plafonds[nombre] += 1
+            if self._plafonds[nombre] >= 2:
+                journal.info(
+                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
+                )
+                self.taille = max(nombre, 8)
 
     async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
         """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
@@ -7227,43 +7275,41 @@ class Pages:
 
     async def temoigner(self, question: Question) -> Reponse:
         """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
-        if question.timeframe.code == self.timeframe.code and question.debut < question.fin:
-            try:
-                return await self.lire(question.debut, question.fin, relecture=True)
-            except HorsFenetre:
-                return _sans_rien(question, de_la_serie=True, refusee=True)
-        # Un timeframe remonte moins loin qu'un plus long : rien à lui demander.
-        if question.timeframe.code in self._recuses or question.debut >= question.fin:
+        timeframe, debut, fin = question
+        de_la_serie = timeframe.code == self.timeframe.code
+        if debut >= fin or timeframe.code in self._recuses:
             return _sans_rien(question, refusee=True)
         try:
+            if de_la_serie:
+                return await self.lire(debut, fin, relecture=True)
             reponse = await self._page(question, relecture=True)
         except HorsFenetre:
-            return _sans_rien(question, refusee=True)
+            return _sans_rien(question, de_la_serie=de_la_serie, refusee=True)
         except (ErreurDefinitive, ErreurTemporaire) as erreur:
+            if de_la_serie:
+                raise
             # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
-            journal.debug("%s ne témoignera pas : %s", question.timeframe.code, erreur)
-            self._recuses.add(question.timeframe.code)
-            self.longues = [t for t in self.longues if t.code != question.timeframe.code]
+            journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
+            self._recuses.add(timeframe.code)
+            self.longues = [t for t in self.longues if t.code != timeframe.code]
             return _sans_rien(question, refusee=True)
         douteuse = reponse.page.impossibles or reponse.page.sans_instant
         return _sans_rien(question, refusee=True) if douteuse else reponse
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
-        """Demande une page et la crible ; redemandée si elle porte l'impossible."""
+        """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
         timeframe, debut, fin = self.borner(question)
         brutes = await self._demander(timeframe, debut, fin, relecture)
-        instants = _instants_bruts(brutes)
         for _ in range(RELECTURES_PAGE):
-            if not autre_pas(instants, self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN):
+            if not self._autre_pas(brutes, timeframe):
                 break
             brutes = await self._demander(timeframe, debut, fin, True)
-            instants = _instants_bruts(brutes)
-        timeframe = self._ancrer(timeframe, brutes)
         # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
-        douteuse = bool(autre_pas(instants, timeframe, SURETE_DU_TEMOIN))
+        douteuse = self._autre_pas(brutes, timeframe)
+        timeframe = self._ancrer(timeframe, brutes)
         if douteuse and not self._a_change_de_grille(brutes, timeframe):
             sienne = timeframe.code == self.timeframe.code
-            _controler_le_pas(instants, timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
+            _controler_le_pas(_instants_bruts(brutes), timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
         page = cribler(brutes, timeframe, self.prix)
         # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
         utile = max(fin, self.timeframe.plancher(self.horizon_ms))
@@ -7280,8 +7326,20 @@ class Pages:
                 nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
             )  # fmt: skip
             page = page.departager()
-        reponse = self._retenir(Question(timeframe, debut, fin), page)
+        reponse = self._repondre(Question(timeframe, debut, fin), page)
+        self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
+
+    def _repondre(self, question: Question, page: Page) -> Reponse:
+        """La page, et ses bougies qui ont des transactions."""
+        timeframe, instants = question.timeframe, page.instants
+        de_la_serie = timeframe.code == self.timeframe.code
+        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
+        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
+        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
+        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
+            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
+        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
         """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
@@ -7293,6 +7351,12 @@ class Pages:
             if regle and regle not in self._refus_dits:
                 self._refus_dits.add(regle)
                 journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
+
+    # --- le pas et la grille
+
+    def _autre_pas(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai si ces lignes semblent d'un autre pas que le timeframe, sur la grille qu'elles montrent."""
+        return bool(autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN))
 
     def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
         """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
@@ -7312,79 +7376,6 @@ class Pages:
         rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
         return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
 
-    def _retenir(self, question: Question, page: Page) -> Reponse:
-        """La page, et ce qu'elle montre de l'exchange."""
-        timeframe, debut, fin = question
-        instants, de_la_serie = page.instants, timeframe.code == self.timeframe.code
-        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
-        if instants:
-            # La fin est parfois `since` plus une page (upbit), marge comprise.
-            page_pleine = timeframe.avancer(debut, self.taille + MARGE)
-            passes = {"debut": instants[0] < timeframe.avancer(debut, -MARGE)}
-            passes["fin"] = instants[-1] > max(timeframe.avancer(fin, MARGE), page_pleine)
-            self._ignores |= {bord for bord, passe in passes.items() if passe}
-        if de_la_serie and ancree and instants[0] >= fin:
-            self._sourdes.add((debut, fin))
-        # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
-        if de_la_serie and ancree and timeframe.compter(debut, fin) <= 2 * MARGE and len(instants) > 8 * MARGE:
-            self._deborde = True
-        if instants and not ancree:
-            if de_la_serie:
-                self._sourdes.clear()
-            premiere, derniere = self._rendues.get(timeframe.code, (instants[0], instants[-1]))
-            self._rendues[timeframe.code] = min(premiere, instants[0]), max(derniere, instants[-1])
-            # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
-            if premiere < timeframe.avancer(debut, -1) <= instants[0]:
-                self._suivis.add("debut")
-            if instants[-1] <= timeframe.avancer(fin, MARGE) < derniere:
-                self._suivis.add("fin")
-        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
-        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
-        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
-            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
-        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
-
-    async def sert(self, debut: int, fin: int) -> bool:
-        """Vrai si l'exchange rend une ligne de [début, fin[ ; une page vide est redemandée avant d'être crue."""
-        avancer = self.timeframe.avancer
-        while debut < fin:
-            suivant = min(fin, avancer(debut, max(1, self.taille - 2)))  # et la marge : une page, pas plus
-            try:
-                for marge in (0, 1):  # la seconde fois, pour un `since` ou un `until` exclusif
-                    reponse = await self.lire(avancer(debut, -marge), avancer(suivant, marge), relecture=marge > 0)
-                    if entre(reponse.page.lignes, debut, suivant).num_rows:
-                        return True
-            except HorsFenetre:
-                return False
-            debut = suivant
-        return False
-
-    async def premier_servi(self, refuse: int, accepte: int) -> int:
-        """Par dichotomie, la première ouverture que l'exchange sert ; `accepte` si aucune."""
-        pas = self.timeframe
-        while (points := pas.compter(refuse, accepte)) > 1:
-            milieu = pas.avancer(refuse, points // 2)
-            if await self.sert(milieu, pas.avancer(milieu, max(1, self.taille - 2))):
-                accepte = milieu
-            else:
-                refuse = milieu
-        return accepte
-
-    async def premier_accepte(self, refuse: int, accepte: int) -> int:
-        """La première ouverture que l'exchange ne refuse pas, même vide : pas doublés, puis dichotomie."""
-        avancer, saut = self.timeframe.avancer, 1
-        while (points := self.timeframe.compter(refuse, accepte)) > 1:
-            milieu = avancer(refuse, min(saut, points // 2))
-            try:
-                await self.lire(milieu, avancer(milieu, 1))
-            except HorsFenetre:
-                refuse, saut = milieu, 2 * saut
-            else:
-                accepte = milieu
-        return accepte
-
-    # --- le pas
-
     async def _confirmer_le_pas(self, reponse: Reponse) -> None:
         """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
         self._pas_vu = True
@@ -7394,16 +7385,6 @@ class Pages:
         if large < reponse.question.debut:
             relue = await self._page(Question(self.timeframe, large, fin), relecture=True)
             _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
-
-    def noter_plafond(self, nombre: int) -> None:
-        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
-        if 0 < nombre < self.taille:
-            self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info(
-                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
-                )
-                self.taille = max(nombre, 8)
 
 
 class PasRefuse(ErreurDefinitive):
@@ -7431,203 +7412,277 @@ def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool =
     return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
 
 
-# --- Les questions, de la plus simple à la plus lointaine ---
+# --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
+
+Demarche: TypeAlias = Generator[Question, Reponse, None]
+"""Des questions, l'une après l'autre ; chacune reçoit sa réponse."""
 
 
-def questions(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Ce qu'il reste à demander pour expliquer un manque.
+class Enquete:
+    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander ; aucune question n'est posée deux fois."""
 
-    `reponses` grandit entre deux questions ; une question dont elles tiennent la réponse n'est pas posée.
-    """
-    serie = (pages.timeframe, manque, reponses, pages)
-    yield from _cadre(*serie)
-    yield from _bords(*serie, avec_elles=None in voisines(manque, reponses))
-    yield from _cadre(*serie)  # avec les voisines qui viennent d'y paraître
-    if not _plus_ancien(manque, reponses):
-        for question in _vers_la_cotation(manque, reponses, pages):
-            yield question
-            if _plus_ancien(manque, reponses):
-                break  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-    if pages.va_a_maintenant(manque.fin):
-        return  # rien ne le suit : aucune question ne l'encadrerait
-    # Le vide est plus long que ce qui est demandé : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-    page = pages.capacite(pages.timeframe)
-    page_ms = page * pages.timeframe.pas_ms
-    gauche, droite = voisines(manque, reponses)
-    debut = manque.debut - page_ms if gauche is None else gauche
-    fin = manque.fin + page_ms if droite is None else droite
-    for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin - debut]:
-        for question in _cadre(timeframe, manque, reponses, pages):
-            yield question
-            yield from _dans_ces_bougies(reponses[-1].vives, manque, reponses, pages)
-        if timeframe.pas_ms > page_ms:
-            # Ses bougies du bord sont plus longues qu'une page : un timeframe entre les deux dit ce qu'elles taisent.
-            entre_deux = next((t for t in pages.longues if t.pas_ms * pages.capacite(t) > timeframe.pas_ms), timeframe)
-            yield from _bords(entre_deux, manque, reponses, pages, avec_elles=True)
-        yield from _bords(*serie)
-    yield from _cadre(*serie)
-    yield from _bords(*serie, avec_elles=True)
-    yield from _au_plus_pres(*serie)
-    yield from _bords(*serie)
-    yield from _cadre(*serie)
+    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
+        self.pages, self.manque, self.posees = pages, manque, 0
+        self.reponses: list[Reponse] = [*reponses]
 
+    async def mener(self) -> tuple[Reponse | None, list[Trou]]:
+        """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
+        await self._suivre(self.questions(), self._sait)
+        trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
+        return trouvee, [] if trouvee else self.juger()
 
-def _est_une_queue(manque: Manque, reponses: Sequence[Reponse]) -> bool:
-    """Vrai si tout ce qu'on connaît précède ce manque, dans tous les timeframes."""
-    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
-    return not suivent and _plus_ancien(manque, reponses)
+    async def ou_reprendre(self, depuis: int) -> Intervalle | None:
+        """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
+        limite = self.posees + QUESTIONS_MAX
+        return await self._suivre(self._reprise(depuis), lambda: self.posees >= limite)
 
+    async def demander(self, question: Question) -> Reponse:
+        """La réponse à une question ; posée si on ne la tient pas, et gardée."""
+        question = self.pages.borner(question)
+        for tenue in self.reponses[::-1]:
+            if tenue.repond_a(question):
+                return tenue
+        reponse = await self._poser(question)
+        if reponse.instants or reponse.refusee:
+            return reponse
+        tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
+        if tue or self._vit(question):
+            reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
+            if reponse.instants and not tue:
+                del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
+        return reponse
 
-def _plus_ancien(manque: Manque, reponses: Sequence[Reponse]) -> bool:
-    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
-    vives = (cloture for r in reponses for _, cloture in r.vives)
-    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
+    async def _poser(self, question: Question) -> Reponse:
+        self.posees += 1
+        reponse = await self.pages.temoigner(question)
+        self.reponses.append(reponse)
+        return reponse
 
+    async def _suivre(self, demarche: Generator[Question, Reponse, T], assez: Callable[[], bool]) -> T | None:
+        """Pose les questions d'une démarche jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou jusqu'à en savoir assez."""
+        try:
+            question = next(demarche)
+            while not assez():
+                question = demarche.send(await self.demander(question))
+        except StopIteration as fin:
+            return fin.value  # type: ignore[no-any-return]
+        return None
 
-def _cadre(timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """Le manque et ses voisines d'un seul regard, s'il tient dans une page.
+    # --- ce qu'on sait
 
-    La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
-    exclusif rend encore la voisine.
-    """
-    gauche, droite = voisines(manque, reponses)
-    place = pages.capacite(timeframe)
-    if gauche is not None and timeframe.compter(gauche, manque.debut) > place // 2:
-        gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
-    debut, fin = manque.debut if gauche is None else gauche, manque.fin if droite is None else droite
-    libre = place - timeframe.compter(debut, fin) - MARGE - 1
-    if libre >= 0 or pages.est_le_plus_long(timeframe):
+    @property
+    def voisines(self) -> tuple[int | None, int | None]:
+        """Les lignes connues les plus proches."""
+        return voisines(self.manque, self.reponses)
+
+    @property
+    def en_tete(self) -> bool:
+        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
+        return not precede(self.manque, self.reponses)
+
+    def juger(self) -> list[Trou]:
+        """Ce que prouvent les réponses qu'on tient."""
+        doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
+        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit, doute_ms=doute_ms)
+
+    def _sait(self) -> bool:
+        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
+        # D'une queue, aucune question n'encadrerait rien.
+        queue = self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
+        permises = QUESTIONS_DE_QUEUE if queue else QUESTIONS_MAX
+        figee = self.pages.conduite.est_figee and self.manque.gauche is None
+        trouvee = any(r.rend(self.manque) for r in self.reponses)
+        return figee or trouvee or self.posees >= permises or all(trou.raison in FAITS for trou in self.juger())
+
+    def _vit(self, question: Question) -> bool:
+        """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
+        _, debut, fin = question
+        vives = (vive for r in self.reponses for vive in r.vives)
+        return any(debut <= ouverture and min(cloture, self.pages.horizon_ms) <= fin for ouverture, cloture in vives)
+
+    def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
+        """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
+        siennes = (r.vives for r in self.reponses if r.question.timeframe.code == timeframe.code)
+        return sorted({vive for vives in siennes for vive in vives if debut < vive[1] and vive[0] < fin})
+
+    # --- encadrer le manque
+
+    def questions(self) -> Demarche:
+        """Ce qu'il reste à demander pour expliquer le manque."""
+        pages, serie = self.pages, self.pages.timeframe
+        yield from self._cadre(serie)
+        if self.en_tete:
+            yield from self._cotation()
+        yield from self._bords(serie, avec_elles=None in self.voisines)
+        yield from self._cadre(serie)  # avec les voisines qui viennent d'y paraître
+        if pages.va_a_maintenant(self.manque.fin):
+            return
+        # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
+        page_ms = pages.capacite(serie) * serie.pas_ms
+        gauche, droite = self.voisines
+        debut = self.manque.debut - page_ms if gauche is None else gauche
+        fin = self.manque.fin + page_ms if droite is None else droite
+        for timeframe in [t for t in pages.longues if 2 * t.pas_ms <= fin - debut]:
+            yield from self._cadre(timeframe)
+            if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
+                yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
+            yield from self._bords(serie)
+        yield from self._cadre(serie)
+        yield from self._bords(serie, avec_elles=True)
+        yield from self._au_plus_pres(serie)
+        yield from self._bords(serie)
+        yield from self._cadre(serie)
+
+    def _cadre(self, timeframe: Timeframe) -> Demarche:
+        """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
+
+        La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
+        exclusif rend encore la voisine.
+        """
+        place, (gauche, droite) = self.pages.capacite(timeframe), self.voisines
+        if gauche is not None and timeframe.compter(gauche, self.manque.debut) > place // 2:
+            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
+        debut = self.manque.debut if gauche is None else gauche
+        fin = self.manque.fin if droite is None else droite
+        libre = place - timeframe.compter(debut, fin) - MARGE - 1
+        if libre < 0 and timeframe not in self.pages.longues[-1:]:
+            return
         marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
         avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
-        yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+        reponse = yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+        if not reponse.de_la_serie:
+            yield from self._dans_ces_bougies(reponse.vives)
 
+    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
+        """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent le manque."""
+        manque, pas = self.manque, self.pages.timeframe
+        avancer, place = pas.avancer, self.pages.capacite(pas)
+        for ouverture, cloture in vives:
+            gauche, droite = self.voisines
+            if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
+                yield Question(pas, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
+            elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
+                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+                return
+            elif ouverture < manque.fin < cloture and droite is None:
+                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
 
-def _bords(
-    timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages, *, avec_elles: bool = False
-) -> Iterator[Question]:
-    """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
+    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
+        """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
-    Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve veut
-    que ces questions-là soient muettes. Puis, de ce qui est plus long qu'une page, chaque bord `avec_elles`.
-    """
-    avancer, place = timeframe.avancer, pages.capacite(timeframe)
-    gauche, droite = voisines(manque, reponses)
-    debut = timeframe.plafond(manque.debut) if gauche is None else avancer(gauche, 1)
-    fin = timeframe.plancher(manque.fin if droite is None else droite)
-    if droite is not None:
-        yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-    yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
-    if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
-        yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
-        yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+        Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve
+        veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
+        """
+        avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
+        debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
+        fin = timeframe.plancher(self.manque.fin if droite is None else droite)
+        if droite is not None:
+            yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
+        yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
+        if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
+            yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
+            yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
+    def _au_plus_pres(self, timeframe: Timeframe) -> Demarche:
+        """Des voisines lointaines, plus près : la page qui les a rendues, coupée plus court que dit, s'arrêtait là."""
+        portee, (gauche, droite) = max(MARGE, self.pages.capacite(timeframe) // 16), self.voisines
+        debut, fin = self.manque.debut, self.manque.fin
+        if gauche is not None and timeframe.compter(gauche, debut) > portee:
+            yield Question(timeframe, timeframe.avancer(debut, -portee), debut)
+        if droite is not None and timeframe.compter(fin, droite) > portee:
+            yield Question(timeframe, fin, timeframe.avancer(fin, portee))
 
-def _au_plus_pres(
-    timeframe: Timeframe, manque: Manque, reponses: Sequence[Reponse], pages: Pages
-) -> Iterator[Question]:
-    """Des voisines lointaines, plus près : la page qui les a rendues, coupée bien plus court que dit, s'arrêtait là."""
-    portee = max(MARGE, pages.capacite(timeframe) // 16)
-    gauche, droite = voisines(manque, reponses)
-    if gauche is not None and timeframe.compter(gauche, manque.debut) > portee:
-        yield Question(timeframe, timeframe.avancer(manque.debut, -portee), manque.debut)
-    if droite is not None and timeframe.compter(manque.fin, droite) > portee:
-        yield Question(timeframe, manque.fin, timeframe.avancer(manque.fin, portee))
+    # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
+    def _cotation(self) -> Demarche:
+        """La première bougie du marché, et le silence qui la précède."""
+        pages, serie, premiere = self.pages, self.pages.timeframe, self.voisines[1]
+        if premiere is not None:
+            yield from self._autour(premiere)
+            if not pages.conduite.obeit:
+                return  # rien de ce qu'il rendrait ne prouverait une cotation
+        fin = pages.horizon_ms if premiere is None else serie.avancer(premiere, 1)
+        ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
+        if ou is None or not self.en_tete:
+            return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
+        if premiere is None or pages.portee_ms(serie) < ou[1] - ou[0]:
+            yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        if (premiere := self.voisines[1]) is not None:
+            yield from self._autour(premiere)
 
-def _dans_ces_bougies(
-    vives: Sequence[Intervalle], manque: Manque, reponses: Sequence[Reponse], pages: Pages
-) -> Iterator[Question]:
-    """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent un manque."""
-    avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
-    for ouverture, cloture in vives:
-        gauche, droite = voisines(manque, reponses)
-        if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
-            yield Question(pages.timeframe, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-        elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-            yield Question(pages.timeframe, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-            return
-        elif ouverture < manque.fin < cloture and droite is None:
-            yield Question(pages.timeframe, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+    def _autour(self, ligne: int) -> Demarche:
+        """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
+        pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
+        avancer = pas.avancer
+        yield Question(pas, avancer(ligne, -place), ligne)
+        yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+        # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
+        for large in (MARGE, 8 * MARGE, place // 2):
+            if not self.pages.conduite.obeit:
+                yield Question(pas, avancer(ligne, MARGE), avancer(ligne, MARGE + large))
 
+    def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
+        """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
+        if self.en_tete:
+            ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
+            if ou is not None and ou[0] >= depuis:
+                return ou
+        elif self.pages.portee_ms(self.pages.timeframe) >= self.manque.fin - depuis:
+            return depuis, self.manque.fin  # une fenêtre le dira
+        return (yield from self._resserrer(depuis, self.manque.fin))
 
-def _vers_la_cotation(manque: Manque, reponses: Sequence[Reponse], pages: Pages) -> Iterator[Question]:
-    """La première bougie du marché : du plus long timeframe au nôtre, chacun dans la bougie du précédent.
+    def _resserrer(
+        self, depuis: int, fin: int, *, silence_ms: int | None = None
+    ) -> Generator[Question, Reponse, Intervalle | None]:
+        """L'intervalle le plus étroit où s'ouvre la première ligne de [depuis, fin[ ; None si aucune réponse n'y vit.
 
-    Ce qui finit juste avant la première rendue est redemandé, tant qu'il en vient de plus anciennes.
-    """
-    depuis, borne = PREMIER_MARCHE_MS, voisines(manque, reponses)[1]
-    if borne is not None:
-        yield from _au_bord(borne, pages)
-        if not pages.obeit:
-            return  # rien de ce qu'il rendrait ne prouverait une cotation
-    for timeframe in _descente(pages):
-        avancer, maintenant = timeframe.avancer, timeframe.avancer(pages.horizon_ms, 1)
-        fin = maintenant if borne is None else min(avancer(borne, MARGE), maintenant)
-        vues = (r for r in reponses if r.question.timeframe.code == timeframe.code and r.vives)
-        vive = min((r.vives[0] for r in vues if r.question.debut < r.vives[0][0]), default=None)
-        if vive is not None and vive[0] < fin:
-            fin = vive[0]
+        Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
+        bougie à cheval sur `depuis`, les transactions sont peut-être toutes avant : la suivante borne la recherche.
+        De la première du marché, chacun, jusqu'au plus court, dit aussi ce qui précède la sienne, sur `silence_ms`.
+        """
+        pages, dessus, vue = self.pages, math.inf, False
+        while silence_ms is not None or not vue or pages.portee_ms(pages.timeframe) < fin - depuis:
+            timeframe = pages.temoin(fin - depuis, dessus)
+            if timeframe is None:
+                break
+            avancer = timeframe.avancer
+            limite = depuis if silence_ms is None else avancer(depuis, -1)
+            yield from self._remonter(timeframe, limite, avancer(fin, MARGE), silence_ms or 0)
+            if silence_ms is not None and not self.en_tete:
+                return None
+            if timeframe not in pages.longues:
+                continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
+            seconde, dessus = dessus < math.inf, timeframe.pas_ms
+            vives = self._vives(timeframe, depuis, fin)
+            if not vives and seconde and not vue:
+                return None  # le plus long se taisait déjà
+            if not vives:
+                continue
+            entiere = next((v for v in vives if v[0] >= depuis), None)
+            if entiere == vives[0]:
+                depuis = max(depuis, entiere[0])
+            fin = min(fin, (entiere or vives[0])[1])
+            vue = True
+        return (depuis, fin) if vue else None
+
+    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
+        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède."""
+        avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
+        premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
+        fin = min(fin, avancer(self.pages.horizon_ms, 1)) if premiere is None else premiere
+        if self.pages.portee_ms(timeframe) < silence_ms:
+            silence_ms = SILENCES_MS
         for _ in range(RECULS_MAX):
-            question = Question(timeframe, max(avancer(depuis, -MARGE), avancer(fin, -pages.capacite(timeframe))), fin)
-            yield question
-            vives = reponses[-1].vives
-            if not vives or (vive and vives[0][0] >= vive[0]):
-                break
-            vive = vives[0]
-            fin = vive[0]
-        if vive is None:
-            continue
-        if pages.est_le_plus_long(timeframe):
-            yield from _plus_loin_encore(question, pages)
-        depuis, borne = vive[0], vive[1] if borne is None else min(borne, vive[1])
-    if (premiere := voisines(manque, reponses)[1]) is not None:
-        yield from _au_bord(premiere, pages)
-
-
-def _au_bord(premiere: int, pages: Pages) -> Iterator[Question]:
-    """Une page serrée sur une ligne ; puis, si elle ne dit pas que ses bords sont suivis, la suite, de plus en plus."""
-    pas, avancer = pages.timeframe, pages.timeframe.avancer
-    yield Question(pas, avancer(premiere, -MARGE), avancer(premiere, MARGE))
-    # large d'abord à peine : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies seraient vides
-    for large in (MARGE, 8 * MARGE, pages.capacite(pas) // 2):
-        if not pages.obeit:
-            yield Question(pas, avancer(premiere, MARGE), avancer(premiere, MARGE + large))
-
-
-def _plus_loin_encore(question: Question, pages: Pages) -> Iterator[Question]:
-    """Les pages d'avant, là où une ne recule pas assez : leur silence ne prouve rien, une bougie y démentirait."""
-    timeframe, debut, premiere = question
-    assez = PREMIER_MARCHE_MS if pages.recul_ms < RECUL_MIN_MS else premiere - RECUL_MIN_MS
-    for _ in range(RECULS_MAX):
-        if debut <= max(PREMIER_MARCHE_MS, assez):
-            return
-        fin = timeframe.avancer(debut, min(MARGE, pages.capacite(timeframe) - 1))  # bitget : trois mois par page
-        debut = timeframe.avancer(fin, -pages.capacite(timeframe))
-        yield Question(timeframe, debut, fin)
-
-
-def _descente(pages: Pages) -> Iterator[Timeframe]:
-    """L'échelle ; d'un barreau qui refuse de témoigner (hyperliquid : 1M, 1w), elle repart du plus long d'après."""
-    restes = [pages.timeframe, *pages.longues]
-    while restes:
-        for timeframe in _echelle(restes, pages):
-            yield timeframe
-            if timeframe is not pages.timeframe and timeframe not in pages.longues:
-                break
-        plus_courts = (t for t in pages.longues if t.pas_ms < timeframe.pas_ms)
-        restes = [] if timeframe is pages.timeframe else [pages.timeframe, *plus_courts]
-
-
-def _echelle(timeframes: Sequence[Timeframe], pages: Pages) -> list[Timeframe]:
-    """Du plus long au plus court, les timeframes qu'il faut : une page de chacun couvre deux bougies du précédent."""
-    echelle = [timeframes[-1]]
-    while echelle[-1] is not timeframes[0]:
-        rang = timeframes.index(echelle[-1])
-        duree_ms = (2 * MARGE + 1) * echelle[-1].pas_ms
-        echelle.append(
-            next((t for t in timeframes[:rang] if t.pas_ms * pages.capacite(t) >= duree_ms), timeframes[rang - 1])
-        )
-    return echelle
+            if fin <= limite:
+                return
+            debut = max(avancer(limite, -1), avancer(fin, -place))
+            reponse = yield Question(timeframe, debut, fin)
+            if reponse.vives and reponse.vives[0][0] < fin:
+                premiere = fin = reponse.vives[0][0]
+            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - debut >= silence_ms:
+                return
+            else:
+                fin = avancer(debut, min(MARGE, place - 1))  # bitget : trois mois par page
 
 
 async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
@@ -7640,7 +7695,7 @@ async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()
     a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
     while a_voir:
         manque, vues = a_voir.pop(0)
-        trouvee, juges = await _interroger(pages, manque, [*vues])
+        trouvee, juges = await Enquete(pages, manque, vues).mener()
         if trouvee is None:
             trous += juges
             continue
@@ -7650,31 +7705,6 @@ async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()
         # Une page qui mentait d'un manque n'est pas témoin du suivant.
         a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
     return tables, trous
-
-
-async def _interroger(pages: Pages, manque: Manque, reponses: list[Reponse]) -> tuple[Reponse | None, list[Trou]]:
-    """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-    if trouvee := next((r for r in reponses if r.rend(manque)), None):
-        return trouvee, []
-    posees, trous = 0, juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
-    for question in map(pages.borner, questions(manque, reponses, pages)):
-        figee = pages.est_figee and manque.gauche is None
-        if figee or posees >= QUESTIONS_MAX or all(trou.raison in FAITS for trou in trous):
-            break
-        reponse = next((r for r in reponses if r.repond_a(question)), None)
-        if reponse is None:
-            posees += 1
-            reponse = await pages.temoigner(question)
-            if not reponse.instants and any(
-                connue is not None and question.debut < connue < question.fin for connue in voisines(manque, reponses)
-            ):
-                reponses.append(reponse)  # muette sur une ligne connue : une panne, peut-être
-                reponse = await pages.temoigner(question)
-        reponses.append(reponse)
-        if reponse.rend(manque):
-            return reponse, []
-        trous = juger(manque, reponses, obeit=pages.obeit, recul_ms=pages.recul_ms)
-    return None, trous
 
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
@@ -7700,6 +7730,9 @@ def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], lis
     return dedans, trous, restes
 
 
+# --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
+
+
 class Lecteur:
     """Lit une série entre deux instants, et prouve ce qu'il rend."""
 
@@ -7714,35 +7747,34 @@ class Lecteur:
         `ancien` : des lignes d'avant sont déjà écrites. `tete_libre` : rien n'est demandé avant la première bougie
         servie, et les morceaux commencent à elle.
         """
-        curseur, fin = self.pages.timeframe.plafond(debut), self.pages.timeframe.plafond(fin)
-        recherche = _Recherche(self.pages, ancien=ancien)
-        vol = _EnVol(self, curseur, fin)
+        avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
+        vol = _EnVol(self.pages, curseur, fin, self.concurrence)
+        vide = _Vide(self.pages, Manque(curseur, fin, None, None, ancien))
         try:
             while curseur < fin:
                 try:
                     fenetre = await vol.suivante()
                 except HorsFenetre as refus:
-                    vol.sauter(await recherche.apres_le_refus(refus, vol.prochain, fin))
+                    vol.sauter(await vide.apres_le_refus(refus, vol.prochain))
                     continue
                 if fenetre is None:
-                    manque = Manque(curseur, fin, recherche.derniere, None, ancien)
-                    yield await self._morceau(manque, page_vide().lignes, [], [manque], recherche.vues)
+                    manque = vide.manque._replace(debut=curseur)
+                    yield await self._morceau(manque, page_vide().lignes, [], [manque], vide.enquete.reponses)
                     return
                 reponse, fin_fenetre = fenetre
                 # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
-                utiles = entre(reponse.page.lignes, curseur, min(fin, self.pages.timeframe.avancer(fin_fenetre, 1)))
+                utiles = entre(reponse.page.lignes, curseur, min(fin, avancer(fin_fenetre, 1)))
                 if not utiles.num_rows:
-                    vol.sauter(await recherche.apres_le_vide(reponse, fin_fenetre, fin))
+                    vol.sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
-                instants = utiles["timestamp"]
-                if tete_libre and recherche.derniere is None:
-                    curseur = instants[0].as_py()
-                manque = Manque(
-                    curseur, self.pages.timeframe.avancer(instants[-1].as_py(), 1), recherche.derniere, None, ancien
-                )
-                yield await self._morceau(manque, *deplier(reponse, manque), [*recherche.vues, reponse])
+                premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
+                if tete_libre and vide.manque.gauche is None:
+                    curseur = premiere
+                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, None, ancien)
+                yield await self._morceau(manque, *deplier(reponse, manque), [*vide.enquete.reponses, reponse])
                 curseur = manque.fin
-                recherche.reprendre(instants[-1].as_py(), reponse)
+                # Le vide est fini ; le prochain aura cette réponse à sa gauche.
+                vide = _Vide(self.pages, Manque(curseur, fin, derniere, None, ancien), [reponse])
                 vol.sauter(curseur)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
@@ -7764,139 +7796,91 @@ class Lecteur:
         return Morceau(_concatener(tables), (manque.debut, manque.fin), sorted(trous))
 
 
-class _Muet(Exception):
-    """Aucune réponse d'un timeframe long : rien ne dit où reprendre."""
+class _Vide:
+    """Des fenêtres sans ligne, l'une après l'autre : où reprendre, et ce qui servira à juger ce qu'elles laissent."""
 
-
-class _Recherche:
-    """Où reprendre après des fenêtres sans ligne ; le vide laissé derrière sera jugé avec ce qui le suit.
-
-    `vues` : ce que les réponses ont dit du vide en cours ; `derniere` : la dernière ligne rendue.
-    """
-
-    def __init__(self, pages: Pages, *, ancien: bool) -> None:
-        self.pages, self._ancien = pages, ancien
-        self.derniere: int | None = None
-        self.vues: list[Reponse] = []
-        self._vides = self._muettes = self._refus = 0
-
-    def reprendre(self, derniere: int, reponse: Reponse) -> None:
-        """Une ligne est rendue : le vide est fini ; le prochain aura cette réponse à sa gauche."""
-        self.derniere, self.vues = derniere, [reponse]
-        self._vides = self._muettes = 0
+    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
+        self.pages, self.manque = pages, manque
+        self.enquete = Enquete(pages, manque, reponses)
+        self._fenetres = self._muettes = self._refus = 0
 
     @property
-    def _rien_ici(self) -> bool:
-        return self.derniere is None and not self._ancien
+    def _rien_encore(self) -> bool:
+        """Vrai si aucune ligne n'est connue avant ce vide."""
+        return self.manque.gauche is None and not self.manque.ancien
 
-    async def apres_le_refus(self, refus: HorsFenetre, debut: int, fin: int) -> int:
+    async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        if not self._rien_ici or self._refus > REFUS_MAX:
+        if not self._rien_encore or self._refus > REFUS_MAX:
             raise refus
-        depart, avancer = debut, self.pages.timeframe.avancer
+        depart, pas = debut, self.pages.timeframe
         if refus.points:
-            depart = max(debut, min(fin, avancer(self.pages.horizon_ms, -refus.points - 2)))
-        accepte = await self.pages.premier_accepte(depart, fin)
-        self.vues.append(_sans_rien(Question(self.pages.timeframe, debut, accepte), de_la_serie=True, refusee=True))
+            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
+        accepte = await self._premier(self._accepte, depart, saut=1)
+        self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
         return accepte
 
-    async def apres_le_vide(self, reponse: Reponse, fin_fenetre: int, fin: int) -> int:
+    async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
         """Où reprendre après une fenêtre sans ligne utile."""
-        pages, pas = self.pages, self.pages.timeframe
-        self._vides += 1
+        self._fenetres += 1
         self._garder(reponse)
         if reponse.instants and reponse.instants[0] >= fin_fenetre:
-            relue = await pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
+            relue = await self.pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
             self._garder(relue)
             if relue.instants[:1] == reponse.instants[:1]:
-                return min(fin, relue.instants[0])  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        if fin_fenetre >= fin or (not self._rien_ici and self._vides % 2):
+                return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
+        if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
             return fin_fenetre
-        try:
-            vive = await self._prochaine(fin_fenetre, fin)
-        except _Muet:
-            self._muettes += 1
-            return fin if self._muettes >= MUETTES_MAX else fin_fenetre
-        if vive is None or vive[0] >= fin:
-            return fin
-        debut = max(fin_fenetre, pas.plancher(vive[0]))
-        # D'une bougie à cheval, les transactions sont peut-être toutes avant : la suivante dira si le nôtre les sert.
-        vues = self.vues[-1].vives if self.vues and vive[0] < fin_fenetre else [vive]
-        entiere = next((v for v in vues if v[0] >= debut), vive)
-        if self._rien_ici and entiere[0] >= debut and not await pages.sert(max(debut, entiere[0]), entiere[1]):
-            # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
-            return await pages.premier_servi(debut, fin)
-        return debut
+        return await self._chercher(fin_fenetre) if self.pages.longues else fin_fenetre
 
-    async def _demander(self, question: Question) -> Reponse:
-        """Une page d'un timeframe long ; celle qu'on tient déjà n'est pas redemandée."""
-        if (vue := next((r for r in self.vues if r.repond_a(question)), None)) is None:
-            vue = await self.pages.temoigner(question)
-            self._garder(vue)
-        return vue
+    async def _chercher(self, depuis: int) -> int:
+        """Où reprendre, d'après les timeframes longs."""
+        connues = self.enquete.reponses.copy()
+        ou = await self.enquete.ou_reprendre(depuis)
+        if ou is None:
+            if any(r.vives for r in self.enquete.reponses[len(connues) :]):
+                return self.manque.fin  # ce qui suit est connu, et rien n'y vit
+            self.enquete.reponses = connues  # muette, la recherche sera refaite
+            self._muettes += 1
+            return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
+        depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
+        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+            # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
+            return await self._premier(self._sert, depuis)
+        return depuis
 
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
-            self.vues.append(reponse)
+            self.enquete.reponses.append(reponse)
 
-    async def _prochaine(self, debut: int, fin: int) -> Intervalle | None:
-        """La première bougie longue, avec transactions, qui touche [début, fin[, du plus fin timeframe utile.
+    async def _accepte(self, instant: int) -> bool:
+        """Vrai si l'exchange ne refuse pas de répondre, même rien."""
+        question = Question(self.pages.timeframe, instant, self.pages.timeframe.avancer(instant, 1))
+        return not (await self.enquete.demander(question)).refusee
 
-        Elle ouvre avant `debut` quand on ne sait si ses transactions sont avant ou après. None : rien. Quand rien n'est
-        encore connu, la recherche part du plus long timeframe et va jusqu'à maintenant : elle dit aussi la cotation.
-        """
-        pages = self.pages
-        echelle = pages.longues[-1:] if self._rien_ici else []
-        fin = pages.horizon_ms if echelle else fin
-        duree_ms = echelle[0].pas_ms if echelle else fin - debut
-        while duree_ms > pages.capacite(pages.timeframe) * pages.timeframe.pas_ms:
-            plus_courts = [t for t in pages.longues if t.pas_ms < duree_ms]
-            if not plus_courts:
-                break
-            echelle.append(next((t for t in plus_courts if t.pas_ms * pages.capacite(t) >= duree_ms), plus_courts[-1]))
-            duree_ms = echelle[-1].pas_ms
-        return await self._descendre(echelle, debut, fin) if echelle else (debut - 1, fin)
+    async def _sert(self, debut: int, fin: int | None = None) -> bool:
+        """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
+        pas, place = self.pages.timeframe, max(1, self.pages.taille - 2)
+        fin = pas.avancer(debut, place) if fin is None else fin
+        while debut < fin:
+            suivant = min(fin, pas.avancer(debut, place))  # et la marge, pour un `since` exclusif : une page, pas plus
+            reponse = await self.enquete.demander(Question(pas, pas.avancer(debut, -1), pas.avancer(suivant, 1)))
+            if entre(reponse.page.lignes, debut, suivant).num_rows:
+                return True
+            debut = fin if reponse.refusee else suivant
+        return False
 
-    async def _descendre(self, echelle: Sequence[Timeframe], debut: int, fin: int) -> Intervalle | None:
-        """`_prochaine`, du premier timeframe de l'échelle au dernier.
-
-        Quand une bougie à cheval sur `debut` n'a rien après lui, la suivante est essayée.
-        """
-        vives = [v for v in await self._vives(echelle[0], debut, fin) if v[1] > debut and v[0] < fin]
-        for vive in vives[:2]:
-            if not echelle[1:]:
-                return vive
-            try:
-                plus_fine = await self._descendre(echelle[1:], max(debut, vive[0]), min(fin, vive[1]))
-            except _Muet:
-                return vive
-            if plus_fine is not None or vive[0] >= debut:
-                return plus_fine or vive
-        return None
-
-    async def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
-        """Les bougies vivantes d'autour de [début, fin[, la tête redemandée tant qu'elle en donne ; _Muet si aucune."""
-        pages, avancer = self.pages, timeframe.avancer
-        depart, arrivee = avancer(debut, -1), avancer(fin, 1)
-        if self._rien_ici and pages.est_le_plus_long(timeframe):
-            depart = max(PREMIER_MARCHE_MS, min(depart, avancer(arrivee, -pages.capacite(timeframe))))
-        vives: list[Intervalle] = []
-        for _ in range(RECULS_MAX):
-            reponse = await self._demander(Question(timeframe, depart, arrivee))
-            if not reponse.vives and not vives:
-                reponse = await self._demander(reponse.question)
-            nouvelles = [v for v in reponse.vives if not vives or v[0] < vives[0][0]]
-            vives = nouvelles + vives
-            if not nouvelles or vives[0][0] <= debut:
-                break
-            arrivee = avancer(vives[0][0], 1)
-        if not vives:
-            raise _Muet
-        if vives[-1][0] < debut:  # une page d'une seule bougie n'aurait rendu que celle-là
-            suite = await self._demander(Question(timeframe, vives[-1][1], avancer(fin, 1)))
-            vives += [v for v in suite.vives if v[0] > vives[-1][0]]
-        return vives
+    async def _premier(self, passe: Callable[[int], Awaitable[bool]], refuse: int, saut: int | None = None) -> int:
+        """Par dichotomie, la première ouverture qui passe ; la fin si aucune. `saut` : d'abord à pas doublés."""
+        pas, accepte = self.pages.timeframe, self.manque.fin
+        while (points := pas.compter(refuse, accepte)) > 1:
+            milieu = pas.avancer(refuse, min(saut or points, points // 2))
+            if await passe(milieu):
+                accepte = milieu
+            else:
+                refuse, saut = milieu, saut and 2 * saut
+        return accepte
 
 
 class _EnVol:
@@ -7905,8 +7889,8 @@ class _EnVol:
     La première part seule : elle dit si l'histoire commence bien là.
     """
 
-    def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
-        self._lecteur, self.prochain, self._fin = lecteur, debut, fin
+    def __init__(self, pages: Pages, debut: int, fin: int, concurrence: int) -> None:
+        self._pages, self.prochain, self._fin, self._concurrence = pages, debut, fin, concurrence
         self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
         self._places = 1
 
@@ -7924,16 +7908,15 @@ class _EnVol:
             self.prochain = debut
             raise
         self._taches.popleft()
-        self._places = self._lecteur.concurrence
+        self._places = self._concurrence
         return reponse, fin
 
     def _lancer(self) -> None:
-        pages = self._lecteur.pages
-        avancer, place = pages.timeframe.avancer, pages.capacite(pages.timeframe)
+        avancer, place = self._pages.timeframe.avancer, self._pages.capacite(self._pages.timeframe)
         debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
         # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
         au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
-        self._taches.append(((debut, fin), asyncio.ensure_future(pages.lire(debut, au_dela))))
+        self._taches.append(((debut, fin), asyncio.ensure_future(self._pages.lire(debut, au_dela))))
         self.prochain = fin
 
     def sauter(self, instant: int) -> None:

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import TEXTE_MAX, ErreurDemande, cause_disque, forme_de_mot, neutraliser
+from module_ccxt_fr_v2 import ErreurDemande, cause_disque, forme_de_mot, neutraliser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
 RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
 
 
@@ -93,6 +94,21 @@ _NATURES: tuple[tuple[Any, Callable[[Any], bool], str], ...] = (
     (str, lambda v: isinstance(v, str), "un texte"),
     (Mapping, lambda v: isinstance(v, Mapping), "un objet"),
 )
+
+
+def lire_texte_utf8(chemin: Path) -> str:
+    """Le texte d'un fichier de demande ; ErreurDemande s'il ne se lit pas, est trop gros ou n'est pas de l'UTF-8."""
+    try:
+        with chemin.open("rb") as fichier:  # borné : `/dev/zero` dit une taille nulle, et ne finit pas
+            octets = fichier.read(TEXTE_MAX + 1)
+        if len(octets) <= TEXTE_MAX:
+            return octets.decode("utf-8-sig").replace("\r\n", "\n")
+        cause = f"il dépasse {TEXTE_MAX >> 20} Mo"
+    except UnicodeDecodeError as erreur:
+        cause = f"ce n'est pas du texte UTF-8 (octet {erreur.start + 1})"
+    except OSError as erreur:
+        cause = cause_disque(erreur)
+    raise ErreurDemande(f"« {chemin} » ne se lit pas : {cause}", "Vérifiez le chemin du fichier.")
 
 
 def lire_fichier(chemin: Path) -> str:

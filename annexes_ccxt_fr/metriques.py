@@ -6,6 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from annexes_ccxt_fr.configuration import lire_texte_utf8
 from module_ccxt_fr_v2 import (
     CODE_ECHEC,
     CODE_SUCCES,
@@ -15,7 +16,6 @@ from module_ccxt_fr_v2 import (
     Verrou,
     ecrire_compte_rendu,
     journal,
-    lire_texte_utf8,
     maintenant_ms,
 )
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from annexes_ccxt_fr.configuration import lire_texte_utf8
 from annexes_ccxt_fr.hors_ligne import module_embarque
 from annexes_ccxt_fr.parties import en_une_passe
 from module_ccxt_fr_v2 import (
@@ -38,7 +39,6 @@ from module_ccxt_fr_v2 import (
     lire_env,
     lire_objet_ou_fichier,
     lire_texte,
-    lire_texte_utf8,
     lire_valeurs,
     noms_options,
     option,

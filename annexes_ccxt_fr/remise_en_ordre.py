@@ -240,7 +240,7 @@ def _fichier_brut(sortie: SortieFichier) -> Iterator[Brut]:
         schema = sortie.codec.schema(sortie.chemin)
     fiches = sortie.feuille.fiches(entete) or []
     avertissements = []
-    if sortie.feuille.sans_somme():
+    if entete is not None and sortie.feuille.a_part and b'"somme"' not in sortie.feuille.chemin.read_bytes():
         dite = f"« {sortie.feuille.chemin.name} » n'a pas de somme de contrôle, comme les fiches d'avant"
         avertissements.append(f"{dite} : rien ne dit si un autre l'a touchée. La prochaine écriture y remédie.")
     yield Brut(_blocs(sortie), fiches, defauts, schema, True, entrelace, avertissements, en_attente)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
 from mensonges import fautes, tirer
+from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Marche, Panne
@@ -40,7 +41,7 @@ M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
 # Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant.
-GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923)
+GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267)
 
 
 def reponse(
@@ -129,14 +130,25 @@ def test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie() -> None:
     assert raisons(manque(0, 100, None, 100), AVANT_TOUT, LISTAGE, *MUETTES, obeit=True) == [AVANT_COTATION]
 
 
-def test_8_2_une_page_plus_courte_que_280_jours_recule_de_ce_qu_elle_peut() -> None:
-    """Bullish n'a que cent jours par page de son plus long timeframe : c'est de là que part sa preuve."""
-    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=Timeframe.lire("1d"))
-    avant = reponse([], T0 - 97 * JOUR_MS, T0, timeframe=Timeframe.lire("1d"))
-    vues = (jours, avant, LISTAGE, *MUETTES)
+def test_8_2_des_pages_de_cent_jours_remontent_assez_loin_bout_a_bout() -> None:
+    """Bullish n'a que cent jours par page de son plus long timeframe : il en faut huit, sans rien entre elles."""
+    jour = Timeframe.lire("1d")
+    jours = reponse([T0], T0 - 97 * JOUR_MS, T0 + 2 * JOUR_MS, timeframe=jour)
+    avant = [reponse([], *(T0 - rang * 97 * JOUR_MS for rang in (r + 1, r)), timeframe=jour) for r in range(8)]
     vide = manque(0, 100, None, 100)
-    assert [t.raison for t in juger(vide, vues, obeit=True, recul_ms=97 * JOUR_MS)] == [AVANT_COTATION]
-    assert [t.raison for t in juger(vide, vues, obeit=True)] == [HORS_FENETRE_API]
+    assert raisons(vide, jours, *avant, LISTAGE, MUETTES[1], obeit=True) == [AVANT_COTATION]
+    for rang in (0, 5, 7):
+        moins = [r for r in avant if r is not avant[rang]]
+        assert raisons(vide, jours, *moins, LISTAGE, MUETTES[1], obeit=True) == [HORS_FENETRE_API]
+
+
+def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None:
+    """Le mois, ouvert cent minutes plus tôt, vivait peut-être avant ce que 1m sert (hyperliquid) : 15m le dit."""
+    vide, vues = manque(0, 100, None, 100), (AVANT_TOUT, LISTAGE, *MUETTES)
+    quart = Timeframe.lire("15m")
+    fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
+    for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
+        assert [t.raison for t in juger(vide, preuves, obeit=True, doute_ms=quart.pas_ms)] == [raison]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +217,7 @@ def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -
         pages = module.Pages(demander, M1, 20, horizon_ms=T0 + 1000 * MINUTE_MS)
         for debut in (500, 520, 510):
             await pages.lire(*minutes(debut, debut + 20))
-        return pages.obeit
+        return pages.conduite.obeit
 
     assert asyncio.run(lire()) is obeit
 
@@ -250,17 +262,46 @@ def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
 
 def test_une_page_de_trois_mois_recule_quand_meme() -> None:
     """Chez bitget, 90 jours par demande, une bougie de plus demandée ; la marge ne doit pas prendre toute la page."""
-
-    async def rien(*_: object) -> list[list[float]]:
-        return []
-
-    pages = module.Pages(rien, M1, 200, longues=[MOIS], fenetre_ms=lambda _: 90 * JOUR_MS)
     fin = module.lire_instant("2026-11-01", 0)
-    suite = list(module._plus_loin_encore(Question(MOIS, MOIS.avancer(fin, -2), fin), pages))
-    debuts = [question.debut for question in suite]
-    assert len(debuts) > 1
+    posees: list[tuple[int, int]] = []
+
+    async def en_octobre(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        posees.append((debut, fin))
+        octobre = module.lire_instant("2026-10-01", 0)
+        return [[octobre, *[1.0] * 5]] if debut <= octobre < fin else []
+
+    pages = module.Pages(en_octobre, M1, 200, longues=[MOIS], horizon_ms=fin, fenetre_ms=lambda _: 90 * JOUR_MS)
+    enquete = module.Enquete(pages, Manque(fin, fin + HEURE_MS, None, None, ancien=False))
+    asyncio.run(
+        enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), lambda: False)
+    )
+    debuts = [debut for debut, _ in posees]
+    assert fin - debuts[-1] >= module.SILENCE_MS
     assert debuts == sorted(set(debuts), reverse=True)
-    assert all(ancienne.fin >= recente.debut for recente, ancienne in itertools.pairwise(suite))  # sans laisser de vide
+    assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(posees))  # sans laisser de vide
+
+
+@pytest.mark.parametrize("caractere", PERSONNALITES)
+@pytest.mark.parametrize("gauche", [None, -1, -4, -90])
+def test_une_queue_a_sa_borne_de_questions(caractere: str, gauche: int | None) -> None:
+    """Jusqu'à maintenant, vide, longue ou courte, l'exchange sain ou une fois sur deux muet : comptée à la question."""
+    fin = M1.plancher(MAINTENANT)
+    for queue, saine in itertools.product((1, 3, 30, 300), (True, False)):
+        debut = M1.avancer(fin, -queue)
+        # Des lignes jusqu'à la voisine ; puis plus rien.
+        vivantes = [M1.avancer(debut, gauche or -200) - rang * MINUTE_MS for rang in range(400)]
+        serveur = Serveur(Monde(vivantes[::-1]), PERSONNALITES[caractere], 50)
+        if not saine:
+            serveur.panne = lambda numero, page, _serveur: page if numero % 2 else []
+        longues = [Timeframe.lire(code) for code in ("5m", "1h", "1d", "1M")]
+        pages = module.Pages(serveur.demander, M1, 50, longues=longues, horizon_ms=MAINTENANT)
+        voisine = None if gauche is None else M1.avancer(debut, gauche)
+        enquete = module.Enquete(pages, Manque(debut, fin, voisine, None, ancien=True))
+        trouvee, trous = asyncio.run(enquete.mener())
+        assert trouvee is None
+        assert {trou.raison for trou in trous} == {A_VENIR}
+        assert enquete.posees <= module.QUESTIONS_DE_QUEUE + 1  # la dernière est reposée, muette sur une ligne connue
+        assert len(serveur.appels) <= enquete.posees + 1  # le pas de lignes éparses se confirme, une fois par série
 
 
 # Ce que l'exchange embarqué fait d'une demande de dix-neuf jours d'heures, et comment la série doit finir : 0 quand

@@ -920,11 +920,11 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
             super().__init__(recevoir=recevoir, decalages={CLE.symbole: 0})
 
         async def suivre(self, *, groupe: bool) -> None:
-            self.recevoir(CLE.symbole, [brut(1, T0 + 1_000)], 0)
+            self.recevoir(CLE.symbole, [brut(1, T0 + 1_000, id="a-uuid")], 0)
             raise m.ErreurTemporaire(f"coupée {groupe}")
 
         def fermer(self) -> None:
-            self.recevoir(CLE.symbole, [brut(2, T0 + 2_000)], 0)
+            self.recevoir(CLE.symbole, [brut(2, T0 + 2_000, id="b-uuid")], 0)
 
     async def essai() -> None:
         connexion: Any = FausseConnexion()
@@ -934,7 +934,7 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
         flux: Any = m.Flux(connexion, None, [fil])
         await m.Abonnement(flux, "trades", [fil], groupe=False)._une_ecoute()
         assert [lacune.jusqua.timestamp for lacune in fil._lacunes] == [T0 + 1_000]  # le début de l'écoute, seul
-        assert [t.id for t in fil._recus] == ["1", "2"]
+        assert [t.id for t in fil._recus] == ["a-uuid", "b-uuid"]
 
     a_la_main(essai)
 
