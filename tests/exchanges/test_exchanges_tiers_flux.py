@@ -142,8 +142,7 @@ def jouer(
             await action
 
         asyncio.run(tous())
-        fin_ms = bourse.maintenant_ms()
-        bourse.horloge.maintenant_ms = lambda: fin_ms  # ce qui est attendu se demande après, à l'heure vraie
+        bourse.horloge.regler(0.0)  # ce qui est attendu se demande après, à l'heure vraie
     return releves
 
 
