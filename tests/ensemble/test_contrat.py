@@ -160,32 +160,38 @@ def test_8_5_un_timeframe_long_en_panne_ne_coute_que_quelques_essais(tmp_path: P
     assert all(en_panne.count(nom) <= module.ESSAIS_TEMOIN for nom in set(en_panne))
 
 
-class SansMois(Tierce):
-    """Un exchange qui refuse les mois que sa classe annonce."""
+class SansLePremierTemoin(Tierce):
+    """Un exchange qui refuse un timeframe que sa classe annonce : les mois, et le premier demandé d'autre que 1h."""
+
+    refuse = ""
 
     def pas_de(self, nom: str) -> Pas:
         """Le pas, ou le refus."""
-        if nom == "1M":
+        if nom != "1h":
+            self.refuse = self.refuse or nom
+        if nom in (self.refuse, "1M"):
             raise RefusError(400, {"error": "bad interval"})
         return super().pas_de(nom)
 
 
 @pytest.mark.usefixtures("sans_attente")
-def test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation(
+def test_8_5_un_timeframe_long_refuse_un_autre_prouve_la_cotation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Du mois, la descente sautait au 4h, qui ne remonte pas assez : ni la semaine ni le jour n'étaient entendus.
+    """Du mois, la recherche sautait au 4h, qui ne remonte pas assez : ni la semaine ni le jour n'étaient entendus.
 
-    Personne n'a demandé de mois : un avertissement à leur sujet dit pourquoi ils sont lus.
+    Personne n'a demandé ce timeframe : un avertissement à son sujet dit pourquoi il est lu.
     """
     cotation = 71 * JOUR
     instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - cotation, decimales_quantite=3)
-    with SansMois("xt", PROTOCOLES["xt"], Marche(11, instruments={}, taux_vide=0.1), instrument).en_fil() as simulateur:
+    marche = Marche(11, instruments={}, taux_vide=0.1)
+    with SansLePremierTemoin("xt", PROTOCOLES["xt"], marche, instrument).en_fil() as simulateur:
         bornees = bornes(72 * JOUR, 2 * JOUR)
         releve = lancer(simulateur, tmp_path, *bornees, "--timeframe", "1h", "--journal", "warning")
         assert releve.lignes == simulateur.attendu("1h", *releve.demande)
         assert (releve.code, len(releve.trous("avant_cotation"))) == (0, 1)
-        assert "Bougies 1M, pour prouver une absence, de AAA" in capsys.readouterr().err
+        assert simulateur.refuse not in ("", "1h")
+        assert f"Bougies {simulateur.refuse}, pour prouver une absence, de AAA" in capsys.readouterr().err
 
 
 # --- Ce que d'autres outils font mal (reference/PAIRS.md) -------------------------------------------------------------

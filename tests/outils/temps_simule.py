@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import math
 import os
-import select
 import selectors
 import threading
 import time
@@ -82,7 +81,7 @@ class Temps:
         with self._verrou:
             if not (self.menee and self._dorment()):
                 return
-            os.sched_yield()  # le noyau peut avoir remis à plus tard ce qui est déjà écrit
+            time.sleep(0)  # le noyau peut avoir remis à plus tard ce qui est déjà écrit
             if self._dorment() and (prochain := min(boucle.reveil_s for boucle in self._boucles)) < math.inf:
                 self._ecoule_s = max(self._ecoule_s, prochain)
                 for boucle in self._boucles:
@@ -109,12 +108,10 @@ class Selecteur(selectors.DefaultSelector):
         self.reveil_s = math.inf
         self._sommeils = 0
         self.en_fil = 0  # appels confiés à des fils : leur fin réveille la boucle, l'heure l'attend
-        self._guet = select.poll()
-        self._guet.register(self.fileno(), select.POLLIN)
 
     def est_servi(self) -> bool:
         """Vrai si quelque chose est prêt, qui n'a pas été pris."""
-        return bool(self._guet.poll(0))
+        return bool(super().select(0))
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Comme d'ordinaire, à l'heure commune."""
