@@ -185,13 +185,14 @@ def test_8_5_un_timeframe_long_refuse_un_autre_prouve_la_cotation(
     cotation = 71 * JOUR
     instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - cotation, decimales_quantite=3)
     marche = Marche(11, instruments={}, taux_vide=0.1)
-    with SansLePremierTemoin("xt", PROTOCOLES["xt"], marche, instrument).en_fil() as simulateur:
+    sans = SansLePremierTemoin("xt", PROTOCOLES["xt"], marche, instrument)
+    with sans.en_fil() as simulateur:
         bornees = bornes(72 * JOUR, 2 * JOUR)
         releve = lancer(simulateur, tmp_path, *bornees, "--timeframe", "1h", "--journal", "warning")
         assert releve.lignes == simulateur.attendu("1h", *releve.demande)
         assert (releve.code, len(releve.trous("avant_cotation"))) == (0, 1)
-        assert simulateur.refuse not in ("", "1h")
-        assert f"Bougies {simulateur.refuse}, pour prouver une absence, de AAA" in capsys.readouterr().err
+        assert sans.refuse not in ("", "1h")
+        assert f"Bougies {sans.refuse}, pour prouver une absence, de AAA" in capsys.readouterr().err
 
 
 # --- Ce que d'autres outils font mal (reference/PAIRS.md) -------------------------------------------------------------
