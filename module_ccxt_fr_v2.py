@@ -7383,7 +7383,8 @@ class Pages:
         fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
         large = self.timeframe.avancer(fin, -place)
         if large < reponse.question.debut:
-            relue = await self._page(Question(self.timeframe, large, fin), relecture=True)
+            relue = await self.temoigner(Question(self.timeframe, large, fin))
+            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
             _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
 
 
@@ -7812,12 +7813,15 @@ class _Vide:
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        if not self._rien_encore or self._refus > REFUS_MAX:
-            raise refus
         depart, pas = debut, self.pages.timeframe
         if refus.points:
             depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
-        accepte = await self._premier(self._accepte, depart, saut=1)
+        if depart == debut and self._refus == 1 and await self._accepte(debut):
+            return debut  # il ne refuse pas ce début : la page est redemandée
+        if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
+            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+        else:
+            accepte = await self._premier(self._accepte, depart, saut=1)
         self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
         return accepte
 
@@ -7826,7 +7830,7 @@ class _Vide:
         self._fenetres += 1
         self._garder(reponse)
         if reponse.instants and reponse.instants[0] >= fin_fenetre:
-            relue = await self.pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
+            relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants[:1] == reponse.instants[:1]:
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
@@ -8059,12 +8063,11 @@ class Historique:
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
-        heure = self.connexion.heure_ms()
-        avancer = self.timeframe.avancer
-        brutes = await self._demander(self.timeframe, avancer(heure, -10), avancer(heure, 1), False)
-        if not brutes and self.plage.fin is not None:  # un marché retiré
-            fin = self.plage.fin
-            brutes = await self._demander(self.timeframe, avancer(fin, -10), avancer(fin, 1), False)
+        heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
+        for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
+            if instant is not None and not brutes:
+                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                    brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
