@@ -10846,8 +10846,6 @@ class Tache:
             yield ("compression", "format", "sortie"), phrase
 
     def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.symbole and self.symbols:
-            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
@@ -11006,11 +11004,17 @@ def _phrase(erreur: ValueError) -> str:
     return dite if len(dite) <= 1000 else f"{dite[:400]}…{dite[-400:]}"
 
 
-def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
-    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+# Données ensemble, l'une serait tue. Leurs valeurs ne le diraient pas : `timeframe: 1m` est aussi le défaut.
+EXCLUSIVES = (("symbols", "symbole"), ("timeframes", "timeframe"))
+
+
+def fautes_ensemble(objet: Any, dites: Collection[str], illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options, dont `dites` ; une option illisible n'en accuse pas une autre."""
     connus = noms_options(type(objet))
     fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
-    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+    dire = "« {1} » et « {0} » ne vont pas ensemble : gardez l'un des deux".format
+    doubles = [Faute(noms, dire(*noms)) for noms in EXCLUSIVES if set(noms) <= set(dites)]
+    return doubles + [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
 
 
 def lire_options(
@@ -11022,7 +11026,7 @@ def lire_options(
     """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
+    fautes += [f for f in fautes_ensemble(objet, lues, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
