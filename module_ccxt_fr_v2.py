@@ -11505,7 +11505,7 @@ async def executer_async(
             if parties is not None:
                 await parties.executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(*preparer_partie(connexion, tache, bilan, suivi, contexte, puits))
     bilan.conclure()
     return bilan
 
@@ -11521,14 +11521,20 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def executer_partie(
+def preparer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
-) -> None:
-    """Une tâche d'un seul timeframe, sur une connexion prête."""
+) -> tuple[Execution, list[Serie]]:
+    """De quoi exécuter une tâche d'un seul timeframe, sur une connexion prête ; la sortie est contrôlée, intouchée."""
     series = resoudre_series(connexion, tache, bilan)
     execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
-    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
+    ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
+    return execution(connexion, tache, ecrivain, bilan, suivi), series
+
+
+async def executer_partie(execution: Execution, series: Sequence[Serie]) -> None:
+    """La même, sortie tenue."""
+    with tenir(execution.ecrivain, execution.bilan):
+        await execution.lire(series)
 
 
 @contextlib.contextmanager
