@@ -238,7 +238,9 @@ def importer(nom: str, usage: str) -> Any:
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        racine = nom.partition(".")[0]
+        # Une annexe présente peut demander une bibliothèque qui ne l'est pas : c'est elle qui manque.
+        absent = erreur.name if isinstance(erreur, ModuleNotFoundError) and erreur.name else nom
+        racine = absent.partition(".")[0]
         if racine in VOISINS:
             sinon = f", ou ôtez {usage}" if usage.startswith("--") else ""
             raise DependanceAbsente(
@@ -246,8 +248,8 @@ def importer(nom: str, usage: str) -> Any:
                 f"Copiez-le aussi{sinon}.",
             ) from erreur
         raise DependanceAbsente(
-            f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
-            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(nom, racine)}",
+            f"{usage} demande « {racine} », qui n'a pu être importé ({erreur})",
+            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(racine, racine)}",
         ) from erreur
 
 
@@ -12049,8 +12051,21 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         boucle = asyncio.get_running_loop()
     if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
+    annuler: list[Callable[[], object]] = []
+
+    async def suivie() -> T:
+        tache, ici = asyncio.current_task(), asyncio.get_running_loop()
+        annuler.append(lambda: tache and ici.call_soon_threadsafe(tache.cancel))
+        return await fabrique()
+
     with futures.ThreadPoolExecutor(1) as fil:
-        return fil.submit(lambda: asyncio.run(fabrique())).result()
+        try:
+            return fil.submit(lambda: asyncio.run(suivie())).result()
+        except KeyboardInterrupt:  # « interrompre le noyau » : ce qui est reçu s'écrit, puis l'on s'arrête
+            with contextlib.suppress(RuntimeError):  # elle venait de finir
+                for un in annuler:
+                    un()
+            raise
 
 
 # --- Les annexes : ce qui sert autour, chargé au premier usage ---
