@@ -7464,7 +7464,7 @@ class Enquete:
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
-        """Le plus long silence de chaque timeframe, avant une cotation, redemandé : une panne en dirait autant, une fois.
+        """Le plus long silence de chaque timeframe, avant une cotation, est redemandé : une panne en dirait autant.
 
         D'un exchange déjà pris à se taire là où il sert, plusieurs fois : il recommencera.
         """
