@@ -6906,6 +6906,7 @@ SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris 
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
@@ -7068,7 +7069,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
         (ECHEC, impossibles),
         (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
-        (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
+        (SANS_TRANSACTION, _encadres(temoins, gauche, droite, obeit=obeit)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7077,13 +7078,19 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
     return sorted(trous)
 
 
-def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+def _encadres(
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool
+) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues.
+
+    Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    """
     cadres, silences = [], []
-    muettes, voisins = [r.question for r in temoins if r.se_tait], [c for c in (gauche, droite) if c is not None]
+    muettes = [r.question for r in temoins if r.se_tait and (obeit or not r.ancree)]
+    voisins = [c for c in (gauche, droite) if c is not None]
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(voisins, muettes)
+        silences += reponse.silences(voisins, muettes) if obeit or not reponse.ancree else []
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7425,11 +7432,14 @@ class Enquete:
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
+        self._dementie = False  # une réponse muette ne l'était plus, redemandée
         self.reponses: list[Reponse] = [*reponses]
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
+        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+            await self._confirmer_les_silences()
         trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
         return trouvee, [] if trouvee else self.juger()
 
@@ -7450,9 +7460,24 @@ class Enquete:
         tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
         if tue or self._vit(question):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
+            self._dementie |= bool(reponse.instants)
             if reponse.instants and not tue:
                 del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
         return reponse
+
+    async def _confirmer_les_silences(self) -> None:
+        """Le plus long silence de chaque timeframe, avant une cotation, est redemandé : une panne en dirait autant.
+
+        D'un exchange déjà pris à se taire là où il sert, plusieurs fois : il recommencera.
+        """
+        longs: dict[str, Question] = {}
+        for question in (r.question for r in self.reponses if r.se_tait and not r.instants):
+            long = longs.setdefault(question.timeframe.code, question)
+            if question.fin - question.debut > long.fin - long.debut:
+                longs[question.timeframe.code] = question
+        for question in list(longs.values()) * (CONFIRMATIONS if self._dementie else 1):
+            if (await self._poser(question)).instants:
+                break
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
