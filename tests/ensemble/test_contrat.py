@@ -363,7 +363,7 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     "8.5 le pas est celui demandé": (
         "test_le_pas_rendu_est_celui_demande",
         "test_8_5_un_timeframe_long_en_panne_ne_coute_que_quelques_essais",
-        "test_8_5_le_plus_long_timeframe_refuse_le_suivant_prouve_la_cotation",
+        "test_8_5_un_timeframe_long_refuse_un_autre_prouve_la_cotation",
     ),
     "8.6 une ligne sans transaction": ("test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence",),
     "9 identité": ("test_un_autre_marche_de_bout_en_bout",),
