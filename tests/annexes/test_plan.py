@@ -385,11 +385,11 @@ def test_les_taches_choisies_gardent_l_ordre_du_fichier() -> None:
     assert [p.nom for p in plan.choisir(("trois", "un")).taches] == ["un", "trois"]
     assert plan.choisir(()).taches == plan.taches
     with pytest.raises(module.ErreurDemande) as refus:
-        plan.choisir(("troi", "zzz", "un [1h]"))
+        plan.choisir(("troi", "zzz", "un [15m]"))
     assert str(refus.value).splitlines() == [
         f"--taches : « troi » n'est pas dans {LOT} (ses tâches : un, deux, trois). Vouliez-vous dire « trois » ?",
         f"--taches : « zzz » n'est pas dans {LOT} (ses tâches : un, deux, trois).",
-        f"--taches : « un [1h] » n'est pas dans {LOT} (ses tâches : un, deux, trois). Vouliez-vous dire « un » ?",
+        f"--taches : « un [15m] » n'est pas dans {LOT} (ses tâches : un, deux, trois). Vouliez-vous dire « un » ?",
     ]
 
 
