@@ -8378,13 +8378,17 @@ class RelectureTrades:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
         La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase). Un bord sans id ne se
-        prouve que par un trade plus ancien que lui.
+        prouve que par un trade plus ancien que lui. Une page qui touche le bord sans venir jusqu'à ce trade-ci laisse
+        entre eux une cassure.
         """
         pages: list[list[Trade]] = []
         recul, depuis = SECONDE_MS, bord.timestamp - (RECULS_MS[-1] if bord.est_anonyme else 0)
         while len(pages) < PAGES_DE_TRADES_MAX:
             pages.append(self._noter(await self._lire(depuis, {"until": premier.timestamp + recul})))
             if self._part_de(bord, pages[-1]):
+                if recul and not self._mene_a(premier, bord, pages[-1]):  # `until` donné, elle part du bord
+                    fin = pages[-1][-1]
+                    self._cassures.append((bord if fin.precede(bord) else fin.nomme(), premier))
                 break
             if pages[-1] and pages[-1][0].precede(premier):
                 premier = pages[-1][0]
@@ -8545,6 +8549,8 @@ RONDE_S = 0.25  # entre deux regards sur les silences
 PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
 FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
 FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
+ANNONCE_DE_FIN_S = 3.0  # plus longue, elle est dite
+PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
@@ -8751,7 +8757,7 @@ class Fil(ABC):
     def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
         maintenant = self._horloge()
-        if maintenant >= self._prochain_essai and not self.arrete:
+        if maintenant >= self._prochain_essai and not (self.arrete or self.conclut):  # conclure relit tout
             self._prochain_essai = maintenant + next(self._delais)
             self.rattraper()
 
@@ -9694,7 +9700,8 @@ class FilTrades(Fil):
 
     def _relire(self, lacune: Lacune) -> None:
         avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
-        if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
+        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
             lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
         self._lacunes.append(lacune)
@@ -9750,15 +9757,29 @@ class FilTrades(Fil):
             self._en_lecture = ()
 
     async def _relire_celles_en_lecture(self) -> None:
-        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux."""
+        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux.
+
+        Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies.
+        """
+        echec: ErreurTemporaire | None = None
+        a_relire = self._en_lecture
         for attente_s in (0.0, *RETARDS_REST_S):
             await pause(attente_s)
-            for lacune in self._en_lecture:
-                if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                    self._lacunes.remove(lacune)
+            a_revoir: list[Lacune] = []
+            for lacune in a_relire:
+                try:
+                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
+                        self._lacunes.remove(lacune)
+                    else:
+                        a_revoir.append(lacune)
+                except ErreurTemporaire as erreur:
+                    echec = erreur
+            a_relire = tuple(a_revoir)
             self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
-            if not self._en_lecture:
-                return
+            if not a_relire:
+                break
+        if echec is not None:
+            raise echec
 
     async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
         """Relit une lacune ; faux s'il faut y revenir."""
@@ -9780,10 +9801,12 @@ class FilTrades(Fil):
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
         relu = relecture.resultat()
-        if lacune.saut and (neufs or relu.complet or relu.sautent):
-            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
-        if insister and not servie and lacune.jusqua is not None:
+        a_revoir = insister and not servie and lacune.jusqua is not None
+        # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
+        if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
+            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        if a_revoir:
             return False
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
@@ -9812,7 +9835,8 @@ class FilTrades(Fil):
     def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
-        if lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+        appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
+        if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
@@ -10452,15 +10476,12 @@ class Flux:
             await remettre_a_l_heure(self.connexion, self.fils)
         for fil in self.fils:
             fil.conclut = True
+            if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
+                fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
         relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        horloge = asyncio.get_running_loop().time
-        limite, reponses = horloge() + FIN_TOTALE_MAX_S, -1
         try:
-            # Cinq cents symboles n'ont pas fini en vingt secondes ; un exchange qui ne répond plus n'est pas attendu.
-            while not relecture.done() and self.connexion.reponses != reponses and horloge() < limite:
-                reponses = self.connexion.reponses
-                await asyncio.wait([relecture], timeout=plafond_s)
+            await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
         finally:
@@ -10468,6 +10489,24 @@ class Flux:
             await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
+
+    async def _patienter(self, relecture: asyncio.Future[None], plafond_s: float) -> None:
+        """Attend cette relecture : cinq cents symboles n'ont pas fini en vingt secondes.
+
+        Un exchange qui ne répond plus n'est pas attendu. La pause qu'il impose n'est pas un silence ; plus longue que
+        ce qui reste de temps, elle n'est pas attendue non plus.
+        """
+        horloge, frein = asyncio.get_running_loop().time, self.connexion.api.frein
+        limite, reponses = horloge() + FIN_TOTALE_MAX_S, self.connexion.reponses
+        patience = min(limite, horloge() + plafond_s)
+        if not (await asyncio.wait([relecture], timeout=min(plafond_s / 2, ANNONCE_DE_FIN_S)))[0]:
+            duree = duree_lisible(FIN_TOTALE_MAX_S)
+            journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
+        while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
+            await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
+            if self.connexion.reponses != reponses or frein.serre:
+                reponses = self.connexion.reponses
+                patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
         await self.connexion.estimer_heure()
@@ -11936,7 +11975,14 @@ async def suivre_flux(
         flux.demarrer()
         while flux.vivant and (reste := echeance - horloge()) > 0:
             yield await flux.suivants(min(reste, attente()))
-        yield await flux.conclure()
+        conclusion = asyncio.ensure_future(flux.conclure())
+        try:
+            while not (await asyncio.wait([conclusion], timeout=attente()))[0]:
+                yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
+            yield conclusion.result()
+        finally:
+            conclusion.cancel()
+            await asyncio.gather(conclusion, return_exceptions=True)
     finally:
         await flux.arreter()
 
