@@ -238,7 +238,9 @@ def importer(nom: str, usage: str) -> Any:
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        racine = nom.partition(".")[0]
+        # Une annexe présente peut demander une bibliothèque qui ne l'est pas : c'est elle qui manque.
+        absent = erreur.name if isinstance(erreur, ModuleNotFoundError) and erreur.name else nom
+        racine = absent.partition(".")[0]
         if racine in VOISINS:
             sinon = f", ou ôtez {usage}" if usage.startswith("--") else ""
             raise DependanceAbsente(
@@ -246,8 +248,8 @@ def importer(nom: str, usage: str) -> Any:
                 f"Copiez-le aussi{sinon}.",
             ) from erreur
         raise DependanceAbsente(
-            f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
-            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(nom, racine)}",
+            f"{usage} demande « {racine} », qui n'a pu être importé ({erreur})",
+            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(racine, racine)}",
         ) from erreur
 
 
@@ -6904,6 +6906,7 @@ SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris 
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
@@ -7066,7 +7069,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
         (ECHEC, impossibles),
         (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
-        (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
+        (SANS_TRANSACTION, _encadres(temoins, gauche, droite, obeit=obeit)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7075,13 +7078,19 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
     return sorted(trous)
 
 
-def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+def _encadres(
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool
+) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues.
+
+    Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    """
     cadres, silences = [], []
-    muettes, voisins = [r.question for r in temoins if r.se_tait], [c for c in (gauche, droite) if c is not None]
+    muettes = [r.question for r in temoins if r.se_tait and (obeit or not r.ancree)]
+    voisins = [c for c in (gauche, droite) if c is not None]
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(voisins, muettes)
+        silences += reponse.silences(voisins, muettes) if obeit or not reponse.ancree else []
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7383,7 +7392,8 @@ class Pages:
         fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
         large = self.timeframe.avancer(fin, -place)
         if large < reponse.question.debut:
-            relue = await self._page(Question(self.timeframe, large, fin), relecture=True)
+            relue = await self.temoigner(Question(self.timeframe, large, fin))
+            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
             _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
 
 
@@ -7423,11 +7433,14 @@ class Enquete:
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
+        self._dementie = False  # une réponse muette ne l'était plus, redemandée
         self.reponses: list[Reponse] = [*reponses]
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
+        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+            await self._confirmer_les_silences()
         trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
         return trouvee, [] if trouvee else self.juger()
 
@@ -7448,9 +7461,24 @@ class Enquete:
         tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
         if tue or self._vit(question):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
+            self._dementie |= bool(reponse.instants)
             if reponse.instants and not tue:
                 del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
         return reponse
+
+    async def _confirmer_les_silences(self) -> None:
+        """Le plus long silence de chaque timeframe, avant une cotation, est redemandé : une panne en dirait autant.
+
+        D'un exchange déjà pris à se taire là où il sert, plusieurs fois : il recommencera.
+        """
+        longs: dict[str, Question] = {}
+        for question in (r.question for r in self.reponses if r.se_tait and not r.instants):
+            long = longs.setdefault(question.timeframe.code, question)
+            if question.fin - question.debut > long.fin - long.debut:
+                longs[question.timeframe.code] = question
+        for question in list(longs.values()) * (CONFIRMATIONS if self._dementie else 1):
+            if (await self._poser(question)).instants:
+                break
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
@@ -7812,12 +7840,15 @@ class _Vide:
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        if not self._rien_encore or self._refus > REFUS_MAX:
-            raise refus
         depart, pas = debut, self.pages.timeframe
         if refus.points:
             depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
-        accepte = await self._premier(self._accepte, depart, saut=1)
+        if depart == debut and self._refus == 1 and await self._accepte(debut):
+            return debut  # il ne refuse pas ce début : la page est redemandée
+        if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
+            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+        else:
+            accepte = await self._premier(self._accepte, depart, saut=1)
         self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
         return accepte
 
@@ -7826,7 +7857,7 @@ class _Vide:
         self._fenetres += 1
         self._garder(reponse)
         if reponse.instants and reponse.instants[0] >= fin_fenetre:
-            relue = await self.pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
+            relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants[:1] == reponse.instants[:1]:
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
@@ -8059,12 +8090,11 @@ class Historique:
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
-        heure = self.connexion.heure_ms()
-        avancer = self.timeframe.avancer
-        brutes = await self._demander(self.timeframe, avancer(heure, -10), avancer(heure, 1), False)
-        if not brutes and self.plage.fin is not None:  # un marché retiré
-            fin = self.plage.fin
-            brutes = await self._demander(self.timeframe, avancer(fin, -10), avancer(fin, 1), False)
+        heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
+        for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
+            if instant is not None and not brutes:
+                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                    brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
@@ -10885,8 +10915,6 @@ class Tache:
             yield ("compression", "format", "sortie"), phrase
 
     def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.symbole and self.symbols:
-            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
@@ -11045,11 +11073,17 @@ def _phrase(erreur: ValueError) -> str:
     return dite if len(dite) <= 1000 else f"{dite[:400]}…{dite[-400:]}"
 
 
-def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
-    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+# Données ensemble, l'une serait tue. Leurs valeurs ne le diraient pas : `timeframe: 1m` est aussi le défaut.
+EXCLUSIVES = (("symbols", "symbole"), ("timeframes", "timeframe"))
+
+
+def fautes_ensemble(objet: Any, dites: Collection[str], illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options, dont `dites` ; une option illisible n'en accuse pas une autre."""
     connus = noms_options(type(objet))
     fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
-    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+    dire = "« {1} » et « {0} » ne vont pas ensemble : gardez l'un des deux".format
+    doubles = [Faute(noms, dire(*noms)) for noms in EXCLUSIVES if set(noms) <= set(dites)]
+    return doubles + [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
 
 
 def lire_options(
@@ -11061,7 +11095,7 @@ def lire_options(
     """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
+    fautes += [f for f in fautes_ensemble(objet, lues, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
@@ -11540,7 +11574,7 @@ async def executer_async(
             if parties is not None:
                 await parties.executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(*preparer_partie(connexion, tache, bilan, suivi, contexte, puits))
     bilan.conclure()
     return bilan
 
@@ -11556,14 +11590,20 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def executer_partie(
+def preparer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
-) -> None:
-    """Une tâche d'un seul timeframe, sur une connexion prête."""
+) -> tuple[Execution, list[Serie]]:
+    """De quoi exécuter une tâche d'un seul timeframe, sur une connexion prête ; la sortie est contrôlée, intouchée."""
     series = resoudre_series(connexion, tache, bilan)
     execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
-    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
+    ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
+    return execution(connexion, tache, ecrivain, bilan, suivi), series
+
+
+async def executer_partie(execution: Execution, series: Sequence[Serie]) -> None:
+    """La même, sortie tenue."""
+    with tenir(execution.ecrivain, execution.bilan):
+        await execution.lire(series)
 
 
 @contextlib.contextmanager
@@ -12085,8 +12125,21 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         boucle = asyncio.get_running_loop()
     if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
+    annuler: list[Callable[[], object]] = []
+
+    async def suivie() -> T:
+        tache, ici = asyncio.current_task(), asyncio.get_running_loop()
+        annuler.append(lambda: tache and ici.call_soon_threadsafe(tache.cancel))
+        return await fabrique()
+
     with futures.ThreadPoolExecutor(1) as fil:
-        return fil.submit(lambda: asyncio.run(fabrique())).result()
+        try:
+            return fil.submit(lambda: asyncio.run(suivie())).result()
+        except KeyboardInterrupt:  # « interrompre le noyau » : ce qui est reçu s'écrit, puis l'on s'arrête
+            with contextlib.suppress(RuntimeError):  # elle venait de finir
+                for un in annuler:
+                    un()
+            raise
 
 
 # --- Les annexes : ce qui sert autour, chargé au premier usage ---
