@@ -855,21 +855,21 @@ def test_un_octet_change_d_un_fichier_scelle_est_vu(tmp_path: Path, suffixe: str
         assert contenu(chemin) == {BTC: {r: bougie(r) for r in range(500)}}
 
 
-def sans_sceau(chemin: Path) -> bytes:
-    """Un fichier d'une version d'avant : il est lu à part."""
-    ecrire(chemin, lot(range(500)))
+def oter_le_sceau(chemin: Path) -> None:
+    """Il est alors comme celui d'une version d'avant, et lu à part."""
     octets = chemin.read_bytes()
     place = octets.rindex(m.MARQUE_DU_SCEAU)
     chemin.write_bytes(octets[:place] + b"\0" * 8 + octets[place + 8 :])
-    return chemin.read_bytes()
 
 
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
 def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) -> None:
     """Celui d'une version d'avant : sain, il se lit ; coupé dans ses lignes, il est dit illisible."""
     chemin = tmp_path / f"a{suffixe}"
-    octets = sans_sceau(chemin)
+    ecrire(chemin, lot(range(500)))
     classe = m.ECRIVAINS[m.EXTENSIONS[suffixe]]
+    octets = chemin.read_bytes()
+    oter_le_sceau(chemin)
     assert "illisible" not in m.verifier(chemin).fautes
     assert sorted(contenu(chemin)[BTC]) == list(range(500))
     chemin.write_bytes(classe.signature + b"\0" * 900 + octets[900 + len(classe.signature) :])
@@ -879,7 +879,9 @@ def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) 
 def test_une_machine_lente_ne_rend_pas_un_fichier_illisible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Le délai passé, on ne sait rien de lui : il reste en place, et relancer suffit."""
     chemin = tmp_path / "a.parquet"
-    octets = sans_sceau(chemin)
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
+    octets = chemin.read_bytes()
     with monkeypatch.context() as lente:
         lente.setattr(octets_douteux, "DELAI_A_PART_S", -1.0)
         with pytest.raises(m.ErreurSortie, match="n'a pas fini") as erreur:
@@ -893,7 +895,8 @@ def test_une_machine_lente_ne_rend_pas_un_fichier_illisible(tmp_path: Path, monk
 def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """La dernière ligne que le processus a écrite, non la ligne vide qui la suit."""
     chemin, python = tmp_path / "a.parquet", tmp_path / "python"
-    sans_sceau(chemin)
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
     python.write_text("#!/bin/sh\necho Traceback >&2\necho ImportError: libarrow >&2\nexit 1\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
