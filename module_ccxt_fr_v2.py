@@ -238,7 +238,9 @@ def importer(nom: str, usage: str) -> Any:
     try:
         return importlib.import_module(nom)
     except ImportError as erreur:
-        racine = nom.partition(".")[0]
+        # Une annexe présente peut demander une bibliothèque qui ne l'est pas : c'est elle qui manque.
+        absent = erreur.name if isinstance(erreur, ModuleNotFoundError) and erreur.name else nom
+        racine = absent.partition(".")[0]
         if racine in VOISINS:
             sinon = f", ou ôtez {usage}" if usage.startswith("--") else ""
             raise DependanceAbsente(
@@ -246,8 +248,8 @@ def importer(nom: str, usage: str) -> Any:
                 f"Copiez-le aussi{sinon}.",
             ) from erreur
         raise DependanceAbsente(
-            f"{usage} demande « {nom} », qui n'a pu être importé ({erreur})",
-            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(nom, racine)}",
+            f"{usage} demande « {racine} », qui n'a pu être importé ({erreur})",
+            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(racine, racine)}",
         ) from erreur
 
 
@@ -6950,6 +6952,7 @@ SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris 
 MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
@@ -7112,7 +7115,7 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
         (ECHEC, impossibles),
         (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
         (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
-        (SANS_TRANSACTION, _encadres(temoins, gauche, droite)),
+        (SANS_TRANSACTION, _encadres(temoins, gauche, droite, obeit=obeit)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7121,13 +7124,19 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
     return sorted(trous)
 
 
-def _encadres(temoins: Sequence[Reponse], gauche: int | None, droite: int | None) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+def _encadres(
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool
+) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues.
+
+    Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    """
     cadres, silences = [], []
-    muettes, voisins = [r.question for r in temoins if r.se_tait], [c for c in (gauche, droite) if c is not None]
+    muettes = [r.question for r in temoins if r.se_tait and (obeit or not r.ancree)]
+    voisins = [c for c in (gauche, droite) if c is not None]
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(voisins, muettes)
+        silences += reponse.silences(voisins, muettes) if obeit or not reponse.ancree else []
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7429,7 +7438,8 @@ class Pages:
         fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
         large = self.timeframe.avancer(fin, -place)
         if large < reponse.question.debut:
-            relue = await self._page(Question(self.timeframe, large, fin), relecture=True)
+            relue = await self.temoigner(Question(self.timeframe, large, fin))
+            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
             _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
 
 
@@ -7469,11 +7479,14 @@ class Enquete:
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
+        self._dementie = False  # une réponse muette ne l'était plus, redemandée
         self.reponses: list[Reponse] = [*reponses]
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
+        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+            await self._confirmer_les_silences()
         trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
         return trouvee, [] if trouvee else self.juger()
 
@@ -7494,9 +7507,24 @@ class Enquete:
         tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
         if tue or self._vit(question):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
+            self._dementie |= bool(reponse.instants)
             if reponse.instants and not tue:
                 del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
         return reponse
+
+    async def _confirmer_les_silences(self) -> None:
+        """Le plus long silence de chaque timeframe, avant une cotation, est redemandé : une panne en dirait autant.
+
+        D'un exchange déjà pris à se taire là où il sert, plusieurs fois : il recommencera.
+        """
+        longs: dict[str, Question] = {}
+        for question in (r.question for r in self.reponses if r.se_tait and not r.instants):
+            long = longs.setdefault(question.timeframe.code, question)
+            if question.fin - question.debut > long.fin - long.debut:
+                longs[question.timeframe.code] = question
+        for question in list(longs.values()) * (CONFIRMATIONS if self._dementie else 1):
+            if (await self._poser(question)).instants:
+                break
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
@@ -7858,12 +7886,15 @@ class _Vide:
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        if not self._rien_encore or self._refus > REFUS_MAX:
-            raise refus
         depart, pas = debut, self.pages.timeframe
         if refus.points:
             depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
-        accepte = await self._premier(self._accepte, depart, saut=1)
+        if depart == debut and self._refus == 1 and await self._accepte(debut):
+            return debut  # il ne refuse pas ce début : la page est redemandée
+        if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
+            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+        else:
+            accepte = await self._premier(self._accepte, depart, saut=1)
         self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
         return accepte
 
@@ -7872,7 +7903,7 @@ class _Vide:
         self._fenetres += 1
         self._garder(reponse)
         if reponse.instants and reponse.instants[0] >= fin_fenetre:
-            relue = await self.pages.lire(reponse.question.debut, fin_fenetre, relecture=True)
+            relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants[:1] == reponse.instants[:1]:
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
@@ -8105,12 +8136,11 @@ class Historique:
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
-        heure = self.connexion.heure_ms()
-        avancer = self.timeframe.avancer
-        brutes = await self._demander(self.timeframe, avancer(heure, -10), avancer(heure, 1), False)
-        if not brutes and self.plage.fin is not None:  # un marché retiré
-            fin = self.plage.fin
-            brutes = await self._demander(self.timeframe, avancer(fin, -10), avancer(fin, 1), False)
+        heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
+        for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
+            if instant is not None and not brutes:
+                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                    brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
@@ -8424,13 +8454,17 @@ class RelectureTrades:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
         La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase). Un bord sans id ne se
-        prouve que par un trade plus ancien que lui.
+        prouve que par un trade plus ancien que lui. Une page qui touche le bord sans venir jusqu'à ce trade-ci laisse
+        entre eux une cassure.
         """
         pages: list[list[Trade]] = []
         recul, depuis = SECONDE_MS, bord.timestamp - (RECULS_MS[-1] if bord.est_anonyme else 0)
         while len(pages) < PAGES_DE_TRADES_MAX:
             pages.append(self._noter(await self._lire(depuis, {"until": premier.timestamp + recul})))
             if self._part_de(bord, pages[-1]):
+                if recul and not self._mene_a(premier, bord, pages[-1]):  # `until` donné, elle part du bord
+                    fin = pages[-1][-1]
+                    self._cassures.append((bord if fin.precede(bord) else fin.nomme(), premier))
                 break
             if pages[-1] and pages[-1][0].precede(premier):
                 premier = pages[-1][0]
@@ -8591,6 +8625,8 @@ RONDE_S = 0.25  # entre deux regards sur les silences
 PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
 FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
 FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
+ANNONCE_DE_FIN_S = 3.0  # plus longue, elle est dite
+PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
@@ -8797,7 +8833,7 @@ class Fil(ABC):
     def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
         maintenant = self._horloge()
-        if maintenant >= self._prochain_essai and not self.arrete:
+        if maintenant >= self._prochain_essai and not (self.arrete or self.conclut):  # conclure relit tout
             self._prochain_essai = maintenant + next(self._delais)
             self.rattraper()
 
@@ -9740,7 +9776,8 @@ class FilTrades(Fil):
 
     def _relire(self, lacune: Lacune) -> None:
         avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
-        if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
+        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
             lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
         self._lacunes.append(lacune)
@@ -9796,15 +9833,29 @@ class FilTrades(Fil):
             self._en_lecture = ()
 
     async def _relire_celles_en_lecture(self) -> None:
-        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux."""
+        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux.
+
+        Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies.
+        """
+        echec: ErreurTemporaire | None = None
+        a_relire = self._en_lecture
         for attente_s in (0.0, *RETARDS_REST_S):
             await pause(attente_s)
-            for lacune in self._en_lecture:
-                if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                    self._lacunes.remove(lacune)
+            a_revoir: list[Lacune] = []
+            for lacune in a_relire:
+                try:
+                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
+                        self._lacunes.remove(lacune)
+                    else:
+                        a_revoir.append(lacune)
+                except ErreurTemporaire as erreur:
+                    echec = erreur
+            a_relire = tuple(a_revoir)
             self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
-            if not self._en_lecture:
-                return
+            if not a_relire:
+                break
+        if echec is not None:
+            raise echec
 
     async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
         """Relit une lacune ; faux s'il faut y revenir."""
@@ -9826,10 +9877,12 @@ class FilTrades(Fil):
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
         relu = relecture.resultat()
-        if lacune.saut and (neufs or relu.complet or relu.sautent):
-            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
-        if insister and not servie and lacune.jusqua is not None:
+        a_revoir = insister and not servie and lacune.jusqua is not None
+        # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
+        if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
+            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        if a_revoir:
             return False
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
@@ -9858,7 +9911,8 @@ class FilTrades(Fil):
     def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
-        if lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+        appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
+        if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
@@ -10498,15 +10552,12 @@ class Flux:
             await remettre_a_l_heure(self.connexion, self.fils)
         for fil in self.fils:
             fil.conclut = True
+            if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
+                fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
         relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        horloge = asyncio.get_running_loop().time
-        limite, reponses = horloge() + FIN_TOTALE_MAX_S, -1
         try:
-            # Cinq cents symboles n'ont pas fini en vingt secondes ; un exchange qui ne répond plus n'est pas attendu.
-            while not relecture.done() and self.connexion.reponses != reponses and horloge() < limite:
-                reponses = self.connexion.reponses
-                await asyncio.wait([relecture], timeout=plafond_s)
+            await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
         finally:
@@ -10514,6 +10565,24 @@ class Flux:
             await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
+
+    async def _patienter(self, relecture: asyncio.Future[None], plafond_s: float) -> None:
+        """Attend cette relecture : cinq cents symboles n'ont pas fini en vingt secondes.
+
+        Un exchange qui ne répond plus n'est pas attendu. La pause qu'il impose n'est pas un silence ; plus longue que
+        ce qui reste de temps, elle n'est pas attendue non plus.
+        """
+        horloge, frein = asyncio.get_running_loop().time, self.connexion.api.frein
+        limite, reponses = horloge() + FIN_TOTALE_MAX_S, self.connexion.reponses
+        patience = min(limite, horloge() + plafond_s)
+        if not (await asyncio.wait([relecture], timeout=min(plafond_s / 2, ANNONCE_DE_FIN_S)))[0]:
+            duree = duree_lisible(FIN_TOTALE_MAX_S)
+            journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
+        while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
+            await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
+            if self.connexion.reponses != reponses or frein.serre:
+                reponses = self.connexion.reponses
+                patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
         await self.connexion.estimer_heure()
@@ -10892,8 +10961,6 @@ class Tache:
             yield ("compression", "format", "sortie"), phrase
 
     def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if self.symbole and self.symbols:
-            yield ("symbols", "symbole"), "« symbole » et « symbols » ne vont pas ensemble : gardez l'un des deux"
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
@@ -11052,11 +11119,17 @@ def _phrase(erreur: ValueError) -> str:
     return dite if len(dite) <= 1000 else f"{dite[:400]}…{dite[-400:]}"
 
 
-def fautes_ensemble(objet: Any, illisibles: Iterable[Faute]) -> list[Faute]:
-    """Les fautes qui tiennent à plusieurs options ; une option illisible n'en accuse pas une autre."""
+# Données ensemble, l'une serait tue. Leurs valeurs ne le diraient pas : `timeframe: 1m` est aussi le défaut.
+EXCLUSIVES = (("symbols", "symbole"), ("timeframes", "timeframe"))
+
+
+def fautes_ensemble(objet: Any, dites: Collection[str], illisibles: Iterable[Faute]) -> list[Faute]:
+    """Les fautes qui tiennent à plusieurs options, dont `dites` ; une option illisible n'en accuse pas une autre."""
     connus = noms_options(type(objet))
     fautives = {connus[nom].name for faute in illisibles for nom in faute.noms if nom in connus}
-    return [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
+    dire = "« {1} » et « {0} » ne vont pas ensemble : gardez l'un des deux".format
+    doubles = [Faute(noms, dire(*noms)) for noms in EXCLUSIVES if set(noms) <= set(dites)]
+    return doubles + [Faute(noms, phrase) for noms, phrase in objet.fautes() if fautives.isdisjoint(noms)]
 
 
 def lire_options(
@@ -11068,7 +11141,7 @@ def lire_options(
     """
     lues, fautes = lire_valeurs(noms_options(modele), valeurs, nommer)
     objet = modele(**lues)
-    fautes += [f for f in fautes_ensemble(objet, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
+    fautes += [f for f in fautes_ensemble(objet, lues, fautes) if lues.keys() & f.noms or f.noms[0] not in facultatives]
     return (None if fautes else objet), [f"{nommer(faute.noms[0])} : {faute.phrase}" for faute in fautes]
 
 
@@ -11547,7 +11620,7 @@ async def executer_async(
             if parties is not None:
                 await parties.executer_parties(connexion, tache, bilan, suivi, contexte)
             else:
-                await executer_partie(connexion, tache, bilan, suivi, contexte, puits)
+                await executer_partie(*preparer_partie(connexion, tache, bilan, suivi, contexte, puits))
     bilan.conclure()
     return bilan
 
@@ -11563,14 +11636,20 @@ def compter(connexion: Connexion, bilan: Bilan, depart_s: float, ailleurs: Bilan
         bilan.duree_s = time.monotonic() - depart_s
 
 
-async def executer_partie(
+def preparer_partie(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte, puits: Memoire | None = None
-) -> None:
-    """Une tâche d'un seul timeframe, sur une connexion prête."""
+) -> tuple[Execution, list[Serie]]:
+    """De quoi exécuter une tâche d'un seul timeframe, sur une connexion prête ; la sortie est contrôlée, intouchée."""
     series = resoudre_series(connexion, tache, bilan)
     execution = contexte.execution or (ExecutionFlux if tache.stream else Execution)
-    with tenir(puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties), bilan) as ecrivain:
-        await execution(connexion, tache, ecrivain, bilan, suivi).lire(series)
+    ecrivain = puits or ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
+    return execution(connexion, tache, ecrivain, bilan, suivi), series
+
+
+async def executer_partie(execution: Execution, series: Sequence[Serie]) -> None:
+    """La même, sortie tenue."""
+    with tenir(execution.ecrivain, execution.bilan):
+        await execution.lire(series)
 
 
 @contextlib.contextmanager
@@ -11982,7 +12061,14 @@ async def suivre_flux(
         flux.demarrer()
         while flux.vivant and (reste := echeance - horloge()) > 0:
             yield await flux.suivants(min(reste, attente()))
-        yield await flux.conclure()
+        conclusion = asyncio.ensure_future(flux.conclure())
+        try:
+            while not (await asyncio.wait([conclusion], timeout=attente()))[0]:
+                yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
+            yield conclusion.result()
+        finally:
+            conclusion.cancel()
+            await asyncio.gather(conclusion, return_exceptions=True)
     finally:
         await flux.arreter()
 
@@ -12085,8 +12171,21 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
         boucle = asyncio.get_running_loop()
     if boucle is None:  # hors du `except` : une trace ne le montrerait que pour égarer
         return asyncio.run(fabrique())
+    annuler: list[Callable[[], object]] = []
+
+    async def suivie() -> T:
+        tache, ici = asyncio.current_task(), asyncio.get_running_loop()
+        annuler.append(lambda: tache and ici.call_soon_threadsafe(tache.cancel))
+        return await fabrique()
+
     with futures.ThreadPoolExecutor(1) as fil:
-        return fil.submit(lambda: asyncio.run(fabrique())).result()
+        try:
+            return fil.submit(lambda: asyncio.run(suivie())).result()
+        except KeyboardInterrupt:  # « interrompre le noyau » : ce qui est reçu s'écrit, puis l'on s'arrête
+            with contextlib.suppress(RuntimeError):  # elle venait de finir
+                for un in annuler:
+                    un()
+            raise
 
 
 # --- Les annexes : ce qui sert autour, chargé au premier usage ---

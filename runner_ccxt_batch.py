@@ -10,6 +10,7 @@ module, le plus grave des tâches l'emporte.
 from __future__ import annotations
 
 import collections
+import functools
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -18,14 +19,16 @@ import module_ccxt_fr_v2 as collecte
 
 try:
     from annexes_ccxt_fr import lot, metriques, progression
-except ModuleNotFoundError as absente:
-    if absente.name != "annexes_ccxt_fr":
+except ImportError as absente:
+    if (absente.name or "").partition(".")[0] != "annexes_ccxt_fr":
         raise
-    sys.stderr.write("Un lot demande le dossier « annexes_ccxt_fr », livré à côté du module : copiez-le aussi.\n")
+    manque = "Un lot demande le dossier « annexes_ccxt_fr », livré à côté du module : copiez-le aussi, tout entier"
+    sys.stderr.write(f"{manque} ({absente}).\n")
     raise SystemExit(collecte.CODE_DEMANDE) from None
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from annexes_ccxt_fr.plan import Plan
 
@@ -108,6 +111,11 @@ async def executer(plan: Plan, bilan: lot.BilanLot, cluster: str | None) -> list
     return []
 
 
+def ecrire_rapport(page: Path, taches: Sequence[tuple[str, collecte.Bilan]]) -> int:
+    """La page de ces tâches ; DependanceAbsente si son annexe, ou ce qu'elle demande, manque."""
+    return int(collecte.annexe(*collecte.RAPPORT).ecrire_rapport(page, taches))
+
+
 def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
@@ -122,7 +130,7 @@ def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
         echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
         bilan.code = bilan.code or echec or collecte.CODE_SUCCES
     for page, taches in lot.rapports(plan, bilan, demande.rapport).items():
-        echec = collecte.annexe(*collecte.RAPPORT).ecrire_rapport(page, taches)
+        echec = collecte.obtenir(functools.partial(ecrire_rapport, page, taches))
         bilan.code = bilan.code or echec
     if demande.bilan is not None:
         bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)

@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     groupe_de_taches,
     histoires,
     ouvrir_ecrivain,
+    preparer_partie,
     resoudre_series,
     tenir,
 )
@@ -44,11 +45,14 @@ async def executer_parties(connexion: Connexion, tache: Tache, bilan: Bilan, sui
 async def _lire_l_un_apres_l_autre(
     connexion: Connexion, tache: Tache, bilan: Bilan, suivi: Suivi, contexte: Contexte
 ) -> None:
-    for partie in tache.parties:
-        sien = Bilan(tache.exchange)
+    pretes = [  # toutes d'abord : un refus se dit avant que rien ne soit écrit
+        preparer_partie(connexion, partie, Bilan(tache.exchange), suivi, contexte) for partie in tache.parties
+    ]
+    for execution, series in pretes:
+        sien = execution.bilan
         try:
             with compter(connexion, sien, time.monotonic(), bilan):
-                await executer_partie(connexion, partie, sien, suivi, contexte)
+                await executer_partie(execution, series)
             sien.conclure()
         finally:
             absorber(bilan, sien)
@@ -71,9 +75,12 @@ async def _lire_en_une_passe(
                 premier = next(sien for sien in siens if sien.sortie == chemin)  # une base n'y est qu'une fois
                 pile.enter_context(tenir(ecrivain, premier))
             await _lire_ensemble(executions)
-    finally:
         for sien in siens:
             sien.conclure()
+    finally:
+        for sien in siens:
+            tenu = next(autre for autre in siens if autre.sortie == sien.sortie)  # une base, tenue par le premier
+            sien.octets, sien.modifie = tenu.octets, tenu.modifie
             absorber(bilan, sien)
 
 
@@ -106,6 +113,8 @@ def absorber(bilan: Bilan, partie: Bilan) -> None:
     bilan.parties.append(partie)
     bilan.series += partie.series
     bilan.sortie, bilan.format = partie.sortie or bilan.sortie, partie.format or bilan.format
-    for nom in ("requetes", "essais", "octets", "duree_s"):
+    for nom in ("requetes", "essais", "duree_s"):
         setattr(bilan, nom, getattr(bilan, nom) + getattr(partie, nom))
+    # La base de plusieurs parties ne pèse qu'une fois, ce qu'elle pèse après la dernière.
+    bilan.octets = sum({une.sortie: une.octets for une in bilan.parties if une.octets}.values())
     bilan.modifie = bilan.modifie or partie.modifie

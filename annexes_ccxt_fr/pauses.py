@@ -21,6 +21,7 @@ from module_ccxt_fr_v2 import (
     Debit,
     ErreurSortie,
     LimiteDeDebit,
+    Verrou,
     duree_lisible,
     ecrire_atomique,
     en_iso,
@@ -29,7 +30,7 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from module_ccxt_fr_v2 import Reglages
@@ -45,6 +46,7 @@ class Pauses:
     """
 
     PASSAGES: ClassVar = "passages"
+    ATTENTE_S: ClassVar = 5.0  # qui le tient n'y écrit que quelques lignes
 
     def __init__(self, dossier: Path) -> None:
         self.chemin = dossier / ".pauses-ccxt.json"
@@ -74,33 +76,51 @@ class Pauses:
 
     def noter(self, exchange: str, fin_ms: int) -> None:
         """Garde une pause ; une plus longue déjà notée reste."""
-        pauses = self.lire()
-        pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
-        self._ecrire(exchange, pauses, self.passages())
+
+        def ajouter(pauses: dict[str, int], _: dict[str, Any]) -> None:
+            pauses[exchange] = max(fin_ms, pauses.get(exchange, 0))
+
+        self._changer(exchange, ajouter)
 
     def noter_passages(self, exchange: str, passages: Sequence[tuple[int, float]]) -> None:
         """Garde ce qui compte encore dans la fenêtre d'un exchange, à la place de ce qui en était noté."""
-        self._ecrire(exchange, self.lire(), {**self.passages(), exchange: list(passages)})
+
+        def remplacer(_: dict[str, int], tous: dict[str, Any]) -> None:
+            tous[exchange] = list(passages)
+
+        self._changer(exchange, remplacer)
 
     def _lus(self) -> dict[str, Any]:
         try:
             lus = json.loads(self.chemin.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return lus if isinstance(lus, dict) else {}
 
-    def _ecrire(self, exchange: str, pauses: Mapping[str, int], passages: Mapping[str, Any]) -> None:
-        texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
+    def _changer(self, exchange: str, changer: Callable[[dict[str, int], dict[str, Any]], None]) -> None:
+        """Lit, change et récrit, seul : deux exécutions d'un dossier s'ôteraient ce qu'elles y notent."""
+        verrou = Verrou(self.chemin)
         try:
+            verrou.prendre(self.ATTENTE_S)
+            pauses, passages = self.lire(), self.passages()
+            changer(pauses, passages)
+            texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
             ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
         except ErreurSortie as refus:
             journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
+        finally:
+            verrou.rendre()
 
     def nettoyer(self) -> None:
-        """Ôte le fichier quand plus rien n'y compte."""
-        if not self.lire() and not self.passages():
-            with contextlib.suppress(OSError):
+        """Ôte le fichier quand plus rien n'y compte, sauf si une autre exécution y note."""
+        if not self.chemin.is_file():
+            return
+        verrou = Verrou(self.chemin)
+        with contextlib.suppress(OSError, ErreurSortie):
+            verrou.prendre()
+            if not self.lire() and not self.passages():
                 self.chemin.unlink(missing_ok=True)
+        verrou.rendre()
 
     @contextlib.contextmanager
     def debit(self, reglages: Reglages) -> Iterator[Debit]:
@@ -170,9 +190,9 @@ class DebitRetenu(Debit):
 def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:
     """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
 
-    Hors ligne, rien n'est laissé à l'exécution suivante.
+    Le banc d'essai compte à part. Hors ligne, rien n'est laissé à l'exécution suivante.
     """
-    nom = reglages.exchange
+    nom = reglages.exchange + ("@sandbox" if reglages.sandbox else "")
     if reglages.proxy is not None:
         import hashlib  # 1 ms
 

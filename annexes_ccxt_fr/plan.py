@@ -561,7 +561,7 @@ class LecteurDePlan:
         """La tâche et ses fautes ; un défaut qui contredit ce qu'elle fixe est sans objet pour elle : ôté."""
         while True:
             tache = Tache(**{champ.name: lues[champ.name] for champ in fields(Tache) if champ.name in lues})
-            fautes = fautes_ensemble(tache, illisibles)
+            fautes = fautes_ensemble(tache, lues, illisibles)
             contredits = (f.noms for f in fautes if propres.intersection(f.noms))
             defauts = [nom for noms in contredits for nom in noms if nom in lues and nom not in propres]
             if not defauts:

@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import random
+import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -388,19 +389,16 @@ def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie
     codes, bornes = ("1m", "15m", "1h"), (BORNES[0] + 7 * MINUTE, BORNES[1] - 4 * MINUTE)
     arguments = ("--symbole", "BTC/USD", *BOUGIES)
 
-    def pages() -> int:
-        return sum("Trades" in r.chemin for r in figee.requetes)
-
     seules = {}
     for code in codes:
         figee.requetes.clear()
         chemin = tmp_path / f"seule_{code}.csv"
         assert telecharger(figee, chemin, bornes, *arguments, "--timeframe", code, exchange="kraken") == 0
-        seules[code] = (m.lire(chemin), m.lire_fiches(chemin)[0], pages())
+        seules[code] = (m.lire(chemin), m.lire_fiches(chemin)[0], nombre_de_pages(figee))
     figee.requetes.clear()
     ensemble = ("--timeframes", ",".join(codes))
     assert telecharger(figee, tmp_path / sortie, bornes, *arguments, *ensemble, exchange="kraken") == 0
-    assert pages() <= max(nombre for *_, nombre in seules.values()) + 1
+    assert nombre_de_pages(figee) <= max(nombre for *_, nombre in seules.values()) + 1
     fiches: dict[str, m.Fiche] = {}
     tables = {}
     for code in codes:
@@ -413,7 +411,29 @@ def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie
         assert fiches[code] == sienne
     figee.requetes.clear()
     assert telecharger(figee, tmp_path / sortie, bornes, *arguments, *ensemble, exchange="kraken") == 0
-    assert not pages()
+    assert not nombre_de_pages(figee)
+
+
+def test_une_passe_interrompue_le_dit(
+    figee: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chaque timeframe finit « Interrompu », du code du signal ; une base commune n'est comptée qu'une fois."""
+    sortie, bilan = tmp_path / "b.sqlite", tmp_path / "b.json"
+    mots = ("--symbole", "BTC/USD", *BOUGIES, "--timeframes", "1m,1h", "--bilan", str(bilan))
+    prendre = m.Execution.prendre
+
+    def prendre_et_interrompre(execution: m.Execution, copie: m.Copie, lot: m.Lot) -> None:
+        prendre(execution, copie, lot)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(m.Execution, "prendre", prendre_et_interrompre)
+    assert telecharger(figee, sortie, (FIN - 20 * HEURE, FIN), *mots, exchange="kraken") == 130
+    assert capsys.readouterr().err.count("Interrompu, code 130 : ") == 2
+    assert json.loads(bilan.read_text())["octets"] == sortie.stat().st_size
+
+
+def nombre_de_pages(bourse: Bourse) -> int:
+    return sum("Trades" in r.chemin for r in bourse.requetes)
 
 
 def test_tuee_net_une_passe_de_plusieurs_timeframes_reprend(figee: Bourse, tmp_path: Path) -> None:

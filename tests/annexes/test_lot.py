@@ -119,6 +119,16 @@ def test_une_tache_a_son_journal_et_sa_page(lot: Lot) -> None:
         assert "<td>eth</td>" in texte
 
 
+def test_une_page_dont_l_annexe_manque_se_dit(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Les données sont là ; la page, non : une phrase, un code, pas de trace."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.rapport", None)
+    lot.ecrire(BTC)
+    fin = lot.lancer("--rapport", "page.html")
+    assert fin.code == 2
+    assert "Une page --rapport demande le dossier « annexes_ccxt_fr »" in fin.err
+    assert lot.lignes(BTC["sortie"]) == lot.attendues()
+
+
 def test_relancer_le_lot_n_ecrit_rien(lot: Lot) -> None:
     """Mêmes octets, même date ; rien de nouveau au bilan."""
     lot.ecrire(BTC, ETH, OKX, {"name": "sans_sortie", "symbole": "SOL/USDT", "output_dir": "ici"})

@@ -399,6 +399,18 @@ def test_un_plafond_borne_chaque_flux_et_eux_seuls() -> None:
     assert all(p.tache.hors_ligne and not p.sans_fin for p in plan.taches)
 
 
+def test_le_timeframe_d_une_tache_l_emporte_sur_ceux_d_office() -> None:
+    """Et l'inverse ; les deux au même endroit sont une faute, fût-ce le timeframe de toute façon par défaut."""
+    un, plusieurs = "timeframe: 1m", "timeframes: [5m, 1h]"
+    assert [p.tache.timeframe for p in lire(DEFAUTS.format(plusieurs, un)).taches] == ["1m"]
+    assert [p.tache.timeframe for p in lire(DEFAUTS.format(un, plusieurs)).taches] == ["5m", "1h"]
+    dit = "timeframes : « timeframe » et « timeframes » ne vont pas ensemble : gardez l'un des deux"
+    assert fautes(DEFAUTS.format(un, f"{un}, {plusieurs}")) == [f"{LOT}, ligne 4, tâche « a » : {dit}"]
+    assert fautes(DEFAUTS.format(f"{un}, {plusieurs}", "limite: 5")) == [f"{LOT}, ligne 2, defaults : {dit}"]
+
+
+DEFAUTS = "version: 1\ndefaults: {{{}}}\ntasks:\n  - {{name: a, symbole: A/B, {}}}\n"
+
 # La même tâche, d'où qu'elle vienne
 
 CLES = {nom: valeurs for nom, valeurs in VALEURS.items() if nom != "sortie"}

@@ -13,10 +13,15 @@ from attente import PLAFOND_S
 from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
 
+import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
 
 # Là où le projet est installé (pip install -e), ses autres pièces s'importent de partout : les cacher.
 CACHER = "import runpy, sys\nfor voisin in ('bourse_locale', 'annexes_ccxt_fr'): sys.modules[voisin] = None\n"
+SANS_INSTALLATION = """import runpy, sys
+sys.meta_path[:] = [un for un in sys.meta_path if "editable" not in repr(un).lower()]
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")"""
 SANS_VOISINS = CACHER + "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
 
 
@@ -212,6 +217,34 @@ def test_lance_en_script_une_annexe_emploie_cette_copie_ci(seul: Path, bourse: B
     refus = lancer(seul, "-c", GARDE, str(MODULE), "--verifier", "absente.csv")
     assert refus.returncode == 2
     assert "Traceback" not in refus.stderr, "l'ErreurDemande levée par l'annexe est celle qu'attrape le module"
+
+
+def test_le_runner_aux_annexes_incompletes_dit_laquelle_manque(seul: Path) -> None:
+    """Un dossier copié à moitié : une phrase aussi."""
+    runner = shutil.copy(MODULE.with_name("runner_ccxt_batch.py"), seul.parent)
+    annexes = MODULE.with_name("annexes_ccxt_fr")
+    for manquante in ("metriques.py", "plan.py"):
+        shutil.copytree(annexes, seul.with_name(annexes.name), ignore=shutil.ignore_patterns(manquante, "__pycache__"))
+        fini = lancer(seul, "-c", SANS_INSTALLATION, str(runner), "--help")
+        assert fini.returncode == 2
+        assert "« annexes_ccxt_fr »" in fini.stderr
+        assert manquante.removesuffix(".py") in fini.stderr
+        assert "Traceback" not in fini.stderr
+        shutil.rmtree(seul.with_name(annexes.name))
+
+
+def test_ce_qui_manque_a_une_annexe_est_nomme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L'annexe est là ; la bibliothèque qu'elle demande, non : c'est elle qu'il faut installer."""
+    monkeypatch.delitem(sys.modules, "annexes_ccxt_fr.plan", raising=False)
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.configuration", None)
+    with pytest.raises(m.DependanceAbsente, match="« annexes_ccxt_fr »"):
+        m.annexe("plan", "Lire un lot")
+    monkeypatch.delitem(sys.modules, "annexes_ccxt_fr.rapport", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(m.DependanceAbsente) as refus:
+        m.annexe(*m.RAPPORT)
+    assert str(refus.value).startswith("Une page --rapport demande « pyarrow »")
+    assert refus.value.conseil.endswith("install --upgrade pyarrow")
 
 
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
+import threading
+import traceback
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import PLAFOND_S, attendre_ici
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Panne
@@ -69,6 +75,37 @@ def test_elle_marche_aussi_dans_une_boucle_deja_lancee(bourse: Bourse, options: 
         assert valeurs(table) == oracle(bourse, DEBUT, DEBUT + HEURE)
 
     asyncio.run(cellule())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows n'adresse pas un signal à un fil")
+def test_interrompre_le_notebook_annule_ce_qui_court() -> None:
+    """La cellule s'arrête, et la tâche, dans son fil, a rangé avant."""
+    suite: list[str] = []
+
+    def la_cellule_attend() -> bool:
+        pile = traceback.walk_stack(sys._current_frames()[threading.main_thread().ident or 0])
+        return any(cadre.f_code is futures.Future.result.__code__ for cadre, _ in pile)
+
+    async def longue() -> None:
+        await attendre_ici(la_cellule_attend)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        try:
+            await asyncio.sleep(PLAFOND_S)
+            suite.append("jamais annulée")
+        except asyncio.CancelledError:
+            suite.append("annulée")
+            raise
+
+    async def cellule() -> None:
+        module.courir(longue)
+
+    boucle = asyncio.new_event_loop()  # celle d'un notebook laisse à Python le soin de SIGINT
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            boucle.run_until_complete(cellule())
+    finally:
+        boucle.close()
+    assert suite == ["annulée"]
 
 
 def test_une_tache_s_execute_et_rend_son_bilan(options: dict[str, Any]) -> None:

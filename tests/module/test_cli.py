@@ -186,6 +186,22 @@ def test_timeframes_et_prix(cli: Callable[..., Fin], bourse: Bourse, cas: Cas) -
     assert len(lignes_lues("a.csv")) == 6
 
 
+def test_le_refus_d_un_timeframe_se_dit_avant_que_rien_ne_soit_ecrit(cli: Callable[..., Fin], dossier: Path) -> None:
+    """Le second nom est celui d'un autre contenu : le premier n'est pas téléchargé, et la phrase est dite une fois."""
+    assert cli("--symbole", "BTC/USDT", "--timeframe", "1h", *HEURE_LUE, "--sortie", "a_5m.csv").code == 0
+    avant = fichiers(dossier)
+    fin = cli("--symbole", "BTC/USDT", "--timeframes", "1m,5m", *HEURE_LUE, "--sortie", "a_{timeframe}.csv")
+    assert fin.code == 2
+    assert fichiers(dossier) == avant
+    assert fin.err.count("ERROR") == 1
+
+
+def test_une_base_de_plusieurs_timeframes_ne_pese_qu_une_fois(cli: Callable[..., Fin], dossier: Path) -> None:
+    mots = ("--symbole", "BTC/USDT", "--timeframes", "1m,5m", *HEURE_LUE, "--sortie", "a.sqlite", "--bilan", "b.json")
+    assert cli(*mots).code == 0
+    assert json.loads(Path("b.json").read_text())["octets"] == (dossier / "a.sqlite").stat().st_size
+
+
 def test_le_nom_par_defaut_est_stable_et_propre_a_la_demande(cli: Callable[..., Fin], dossier: Path) -> None:
     """Même commande, même fichier ; un autre symbole, un autre timeframe, un autre prix : un autre fichier."""
     swap = ("--type-marche", "swap")

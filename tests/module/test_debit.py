@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.parc import Parc
-from annexes_ccxt_fr.pauses import Pauses
+from annexes_ccxt_fr.pauses import Pauses, debit_de
 from bourse_locale import Bourse, Panne
 from module_ccxt_fr_v2 import ALLURE_GOUTTE, PART_DE_FENETRE, RALENTI, Limiteur
 
@@ -251,6 +252,40 @@ def test_l_execution_suivante_sait_ce_qui_pese_encore(tmp_path: Path) -> None:
                 return float(sum(poids for _, poids in connexion.api.throttler.passages()))
 
         assert asyncio.run(suivante()) == pytest.approx(sum(poids for _, poids in laisses))
+
+
+def test_deux_executions_d_un_dossier_gardent_chacune_ses_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """La seconde note la sienne entre la lecture et l'écriture de la première : aucune n'est perdue."""
+    fin_ms, lues = module.maintenant_ms() + 60_000, Pauses.lire
+    seconde = threading.Thread(target=lambda: Pauses(tmp_path).noter("okx", fin_ms))
+
+    def lire_puis_ceder(pauses: Pauses) -> dict[str, int]:
+        deja = lues(pauses)
+        if seconde.ident is None:
+            seconde.start()
+            seconde.join(0.2)  # elle attend son tour ; sans verrou, elle aurait écrit
+        return deja
+
+    monkeypatch.setattr(Pauses, "lire", lire_puis_ceder)
+    Pauses(tmp_path).noter("binance", fin_ms)
+    seconde.join()
+    assert Pauses(tmp_path).lire() == {"binance": fin_ms, "okx": fin_ms}
+    assert [f.name for f in tmp_path.iterdir()] == [".pauses-ccxt.json"]
+
+
+def test_un_fichier_de_pauses_sans_fond_ne_compte_pas(tmp_path: Path) -> None:
+    (tmp_path / ".pauses-ccxt.json").write_text("[" * 100_000)
+    assert Pauses(tmp_path).lire() == {}
+
+
+def test_le_banc_d_essai_a_ses_pauses(tmp_path: Path) -> None:
+    """L'exchange réel et son banc d'essai ne comptent pas ensemble, d'une exécution à l'autre non plus."""
+    pauses, (reel, essai) = Pauses(tmp_path), (module.Reglages("binance", sandbox=un) for un in (False, True))
+    pauses.noter("binance", module.maintenant_ms() + 60_000)
+    assert debit_de(reel, pauses).frein.reste_s > 50
+    assert debit_de(essai, pauses).frein.reste_s == 0
 
 
 def test_ce_qui_ne_pese_pas_ne_laisse_rien(tmp_path: Path) -> None:

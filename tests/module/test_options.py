@@ -397,6 +397,7 @@ def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | N
         ({"timeframes": "1m,1h", "sortie": "a.csv"}, "sortie : un fichier n'a qu'un timeframe"),
         ({"timeframes": "1m,1h", "stream": "ohlcv"}, "timeframes : un flux suit un timeframe à la fois"),
         ({"timeframes": "1m,1h", "donnee": "funding"}, "timeframes : funding n'a pas de timeframe"),
+        ({"timeframes": "5m", "timeframe": "1m"}, "timeframes : « timeframe » et « timeframes » ne vont pas ensemble"),
         ({"symbole": "A/B,C/D"}, "symbole : plusieurs symboles se donnent par « symbols » (--symbols A/B,C/D)"),
     ],
 )
