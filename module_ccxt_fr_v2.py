@@ -1596,16 +1596,21 @@ def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
 
 
-def dementir(fiche: Fiche) -> None:
-    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
+def dementir(fiche: Fiche) -> bool:
+    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé.
+
+    Vrai s'il y en a.
+    """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
-        return
+        return False
     pas = grille(fiche)
     avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    for trou in dementis(fiche, next(avec, (None, None))[0]):
+    faux = dementis(fiche, next(avec, (None, None))[0])
+    for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
         fiche.noter([], [trou._replace(raison=ECHEC)])
+    return bool(faux)
 
 
 def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
@@ -2887,7 +2892,14 @@ class JournalDeReprise:
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
-        return bool(marque == MARQUE_DE_LOT and position + TETE_DE_LOT.size + de_note + de_lignes > taille)
+        if marque != MARQUE_DE_LOT or position + TETE_DE_LOT.size + de_note + de_lignes <= taille:
+            return False
+        bout = b""
+        while bloc := fichier.read(1 << 20):  # un autre lot le suit : c'est sa longueur qui est abîmée
+            if MARQUE_DE_LOT in bout + bloc:
+                return False
+            bout = bloc[1 - len(MARQUE_DE_LOT) :]
+        return True
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -3176,6 +3188,10 @@ class Sortie(ABC):
         except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
 
+    def est_dit_le_sien(self) -> bool:
+        """Vrai d'une sortie, illisible, que sa fiche dit de notre type."""
+        return False
+
     @abstractmethod
     def lire_tout(self) -> Iterator[pa.Table]:
         """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
@@ -3247,8 +3263,11 @@ class Sortie(ABC):
         """Les lignes déjà reçues de [debut, fin[ ; ne coûte guère plus que ces lignes."""
 
     @abstractmethod
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris)."""
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
+        """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris).
+
+        `entier` : le lot ne tait aucune ligne reçue avec lui, parce que la sortie l'avait déjà.
+        """
 
     def _entretenir(self) -> None:
         """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
@@ -3282,12 +3301,16 @@ class Sortie(ABC):
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             for fiche in self.fiches.values():
-                dementir(fiche)
+                if dementir(fiche):
+                    self._redire(fiche.cle)
             self._fins_connues = {cle: f.couverts[-1][1] for cle, f in self.fiches.items() if f.couverts}
         except BaseException:
             self.fermer()
             raise
         return self
+
+    def _redire(self, cle: CleSerie) -> None:
+        """La fiche de cette série n'est plus ce que la sortie en dit."""
 
     @contextlib.contextmanager
     def tenue(self) -> Iterator[Self]:
@@ -3320,6 +3343,7 @@ class Sortie(ABC):
         if not est_triee(lot.lignes, self.type_donnee):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
+        entier = apport.num_rows == lot.lignes.num_rows
         lot = lot._replace(lignes=apport)
         connue = self.fiches.get(lot.cle)
         avant = (connue or Fiche(lot.cle, lignes=self._aucune_ligne())).copie()
@@ -3330,7 +3354,7 @@ class Sortie(ABC):
             self.fiches[lot.cle] = apres
             return 0, 0
         with self._garde():
-            self._ranger(lot, apres)
+            self._ranger(lot, apres, entier=entier)
             self.fiches[lot.cle] = apres
             if self.flux:
                 self._entretenir()
@@ -3688,7 +3712,9 @@ class Tableau:
             reste = texte.octet(self._chemin, self._donnee, premiere)
         with self._chemin.open("rb") as ancien:
             while reste:
-                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
+                if not (bloc := ancien.read(min(reste, 1 << 20))):
+                    raise SortieIllisible(f"« {self._chemin} » a raccourci pendant qu'il était recopié")
+                reste -= fichier.write(bloc)
         avant: collections.Counter[str] = collections.Counter()
         fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
         self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
@@ -3795,6 +3821,11 @@ class SortieFichier(Sortie):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
 
+    def est_dit_le_sien(self) -> bool:
+        with contextlib.suppress(SortieIllisible):
+            return (self.feuille.lire() or {}).get("type") == self.type_donnee.nom
+        return False
+
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
             self.reconnaitre()
@@ -3851,7 +3882,9 @@ class SortieFichier(Sortie):
         return fiches
 
     def _origines(self) -> set[str]:
-        origines: set[str] = set()
+        origines = {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
+        if origines and self.feuille.a_part and not self.feuille.chemin.exists():
+            return origines  # tuée avant d'avoir écrit la fiche : le fichier est celui du journal
         with contextlib.suppress(SortieIllisible):
             if self.existe():  # un fichier qui n'en dit aucune est réel
                 series = (self.feuille.lire() or {}).get("series")
@@ -3862,7 +3895,7 @@ class SortieFichier(Sortie):
                 else:
                     lues = lues or {REEL}
                 origines |= lues
-        return origines | {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
+        return origines
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
@@ -3883,7 +3916,10 @@ class SortieFichier(Sortie):
                 self._accorder()
             except SortieIllisible as refus:
                 self.ecarter(refus)
-        self._rejouer_journal()
+        elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
+            with _disque("Effacer", self.feuille.chemin):
+                self.feuille.chemin.unlink(missing_ok=True)
+        self.rejouer_journal()
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3969,7 +4005,7 @@ class SortieFichier(Sortie):
                 self._fondre_journal()  # il parlait de lignes qui ne sont plus là
             self._bout.retenir(self._journal.flot())
 
-    def _rejouer_journal(self) -> None:
+    def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         lots = 0
         try:
@@ -3983,7 +4019,7 @@ class SortieFichier(Sortie):
             del self._journal
             return
         if lots:
-            journal.info("« %s » : %s d'une exécution interrompue.", self.chemin, nombre_de(lots, "lot repris"))
+            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
             self.finir()
         self._journal.supprimer()
 
@@ -4009,14 +4045,18 @@ class SortieFichier(Sortie):
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
+        if self._bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
+            rien = Lot(lot.cle, lignes[:0], [], [])
+            self._journal.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
         if self._bout is not None and lignes.num_rows:
             lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
             if apres.lignes is not None:
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
-        # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
-        deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
+        # D'événements, un lot qui tait des lignes est vrai si le fichier les a ; les bougies se comptent à la reprise.
+        porte_tout = self.type_donnee.a_une_grille or (entier and lignes.num_rows > 0)
+        deja_la = self._bout is not None or not porte_tout
         self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
@@ -4044,6 +4084,8 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
+            with _disque("Écrire", self.nom_journal):
+                self._journal.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
@@ -4060,7 +4102,6 @@ class SortieFichier(Sortie):
         if self._journal.lignes and self._est_gros():
             self._fondre_journal()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
-            self._synchroniser_lignes()
             self.ecrire_fiche()
             if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
                 self._journal.vider()
@@ -4112,7 +4153,11 @@ class SortieFichier(Sortie):
         """Remplace le fichier par l'ancien et le journal fusionnés."""
         texte = self._se_recopie()
         if texte is not None and self._journal.entrees:
-            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte))
+            de_plus: collections.Counter[str] = collections.Counter()
+            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
+            for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
+                if fiche.lignes is not None:
+                    fiche.lignes += de_plus[cle.symbole]
         else:
             ecrire_atomique(self.chemin, self._refaire)
         self.tableau.entrelace, self.tableau.a_jour = False, True
@@ -4123,12 +4168,9 @@ class SortieFichier(Sortie):
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _prolonger(self, texte: TexteCsv, fichier: BinaryIO) -> None:
+    def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
         premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
-        de_plus = self.tableau.prolonger(fichier, texte, premiere, self._journal.flot())
-        for cle, fiche in self.fiches.items():
-            if fiche.lignes is not None:
-                fiche.lignes += de_plus[cle.symbole]
+        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
@@ -4934,6 +4976,9 @@ class SortieSqlite(Sortie):
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
                 self._recenser(base, cle)
 
+    def _redire(self, cle: CleSerie) -> None:
+        self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
+
     def compter(self, base: sqlite3.Connection) -> collections.Counter[CleSerie]:
         """Les lignes de chaque série de la table."""
         comptes = base.execute(f'SELECT COUNT(*), {self.series} FROM "{self.table}" GROUP BY {self.series}')
@@ -4997,7 +5042,7 @@ class SortieSqlite(Sortie):
         if "timestamp" not in donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(f'CREATE INDEX IF NOT EXISTS "{table}_ordre" ON "{table}" ({self.series}, timestamp)')
 
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:  # noqa: ARG002
         with self.transaction() as base:
             avant = self._nombre(base, lot)
             self.mettre(base, lot.lignes)
@@ -5115,7 +5160,8 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
-    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
+    sien = next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), None)
+    return sien or next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), lecteurs[0])
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
