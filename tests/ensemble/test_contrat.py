@@ -393,7 +393,10 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_pairs_26_une_bougie_revisee_apres_sa_cloture_est_relue",
     ),
     "pairs 6, 11, 12 : le bord d'une page": ("test_tout_caractere_est_lu_en_entier",),
-    "pairs 8, 9, 10 : la fenêtre servie": ("test_ce_que_l_exchange_ne_sert_plus_est_dit_hors_fenetre",),
+    "pairs 8, 9, 10 : la fenêtre servie": (
+        "test_ce_que_l_exchange_ne_sert_plus_est_dit_hors_fenetre",
+        "test_un_fichier_plus_vieux_que_la_fenetre_se_relance",
+    ),
     "pairs 17 : des trades sans suite": ("test_la_queue_n_est_jamais_un_fait",),
     "pairs 20 : rien d'inventé": ("test_bitopro_ne_rend_que_ce_qui_est_envoye",),
     "pairs 21 : les archives ont tort": ("test_un_jour_qui_differe_est_relu_les_autres_non",),

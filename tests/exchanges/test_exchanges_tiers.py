@@ -16,6 +16,7 @@ import pytest
 from bourses_tierces import SIMULATEURS, Simulateur, maintenant_ms
 from collecte_tierce import dedans, lancer
 from temps_simule import HEURE_DES_ESSAIS as MAINTENANT
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from bourse_locale.marche import Instrument, Marche
@@ -118,6 +119,34 @@ def verifier(releve: Releve, simulateur: Simulateur, nom: str, cas: Cas) -> None
     assert all(fin > simulateur.instrument.cotation_ms for _, fin in hors)
     assert all(debut < simulateur.instrument.cotation_ms for debut, _ in avant)
     assert all(fin > simulateur.instrument.cotation_ms for _, fin in releve.trous("sans_transaction"))
+
+
+@pytest.mark.parametrize("nom", ["gate", "gate_swap"])
+def test_un_fichier_plus_vieux_que_la_fenetre_se_relance(nom: str, tmp_path: Path) -> None:
+    """Vingt jours après : ce que gate sert encore est écrit, le reste est `hors_fenetre_api`, code 3 ; et pareil après.
+
+    D'une demande finie, les dernières bougies, relues, ne sont plus servies : ce qui est écrit reste prouvé, code 0.
+    """
+    autrefois = MAINTENANT - 20 * JOUR
+    options, finie = options_de(Cas("1m", 20.1, None)), ["--date-debut", str(autrefois - 2 * HEURE)]
+    finie += ["--date-fin", str(autrefois - HEURE), "--timeframe", "1m"]
+    (tmp_path / "finie").mkdir()
+    with temps_simule(autrefois), servir(nom) as simulateur:
+        vieux, vieux_fini = lancer(simulateur, tmp_path, *options), lancer(simulateur, tmp_path / "finie", *finie)
+    assert (vieux.code, vieux_fini.code, len(vieux.lignes) > 100, len(vieux_fini.lignes) > 50) == (0, 0, True, True)
+    with temps_simule(MAINTENANT), servir(nom) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options)
+        [(debut, fin)] = hors = releve.trous("hors_fenetre_api")
+        assert abs(fin - (maintenant_ms() - POINTS_SERVIS[nom] * 60_000)) <= 3 * 60_000
+        assert vieux.demande[1] - 3 * 60_000 <= debut <= vieux.demande[1]
+        attendues = simulateur.attendu("1m", *releve.demande)
+        assert releve.lignes == [b for b in attendues if not dedans(b[0], hors)]
+        assert releve.lignes[: len(vieux.lignes)] == vieux.lignes
+        assert (releve.code, releve.trous("echec")) == (3, [])
+        encore = lancer(simulateur, tmp_path, *options)
+        assert (encore.code, encore.trous("hors_fenetre_api"), encore.pages <= 10) == (3, hors, True)
+        fini = lancer(simulateur, tmp_path / "finie", *finie)
+        assert (fini.code, fini.octets, fini.pages <= 10) == (0, vieux_fini.octets, True)
 
 
 @pytest.mark.parametrize("nom", SIMULATEURS)

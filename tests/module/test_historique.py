@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import random
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -28,6 +30,7 @@ from serveurs_de_bougies import (
     monde,
     plage_de,
     premieres_jusqua,
+    premieres_sans_fin,
 )
 
 import module_ccxt_fr_v2 as module
@@ -40,14 +43,17 @@ from module_ccxt_fr_v2 import (
     JOUR_MS,
     MINUTE_MS,
     SANS_TRANSACTION,
+    ErreurDefinitive,
     ErreurTemporaire,
     Fiche,
+    Historique,
     HorsFenetre,
     Intervalle,
     Lecteur,
     Morceau,
     Pages,
     Plage,
+    Serie,
     Timeframe,
     Trou,
     borner,
@@ -56,6 +62,8 @@ from module_ccxt_fr_v2 import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from module_ccxt_fr_v2 import Connexion
 
 # --- La lecture et ce qu'on en vérifie ---
 
@@ -387,6 +395,137 @@ def test_ce_que_l_exchange_ne_sert_plus_est_dit_hors_fenetre(nom: str, avant: in
     assert recolte.appels <= 60
 
 
+@pytest.mark.parametrize("avec_longues", [True, False])
+@pytest.mark.parametrize("avant", [3000, 500, 5])
+@pytest.mark.parametrize("nom", ["gate", "gate_muet"])
+def test_un_fichier_plus_vieux_que_la_fenetre_recoit_ce_qui_est_encore_servi(
+    nom: str, avant: int, avec_longues: bool
+) -> None:
+    """Des lignes d'avant sont écrites, la suite est trop ancienne : elle est dite, et tout le reste est lu."""
+    minute, (choisir, servies) = Timeframe.lire("1m"), RECENTS[nom]
+    premiere = minute.avancer(MAINTENANT, 1 - servies)
+    serveur = Serveur(Monde([minute.avancer(premiere, r) for r in range(-4000, servies)]), choisir, 120)
+    plage = (minute.avancer(premiere, -avant), MAINTENANT)
+    recolte = lire(serveur, "1m", plage, avec_longues=avec_longues, ancien=True)
+    assert recolte.lignes[0][0] == premiere
+    verifier_vrai(recolte, serveur, lambda bougie: bougie[0] >= premiere)
+    assert recolte.trous == [Trou(recolte.debut, premiere, HORS_FENETRE_API)]
+    assert recolte.appels <= 60
+
+
+def trop_anciens(refus: Callable[[int, int, int], bool]) -> Choix:
+    """Refuse, comme trop anciennes, des demandes dites par leur rang, leur début et leur fin (en bougies d'essai)."""
+    rangs = itertools.count(1)
+
+    def choisir(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+        if refus(next(rangs), *((borne - DEBUT_DES_REFUS) // MINUTE_MS for borne in (debut, fin))):
+            raise HorsFenetre("trop ancien")
+        return premieres_jusqua(bougies, tf, debut, fin, limite)
+
+    return choisir
+
+
+DEBUT_DES_REFUS = MAINTENANT // MINUTE_MS * MINUTE_MS - 1000 * MINUTE_MS
+# Le refus ; de quelles minutes il peut priver.
+REFUS: dict[str, tuple[Callable[[int, int, int], bool], range]] = {
+    "le premier": (lambda rang, _debut, _fin: rang == 1, range(0)),
+    "un au milieu": (lambda rang, _debut, _fin: rang == 5, range(0)),
+    "un sur trois": (lambda rang, _debut, _fin: rang % 3 == 0, range(1000)),
+    "des minutes du milieu": (lambda _rang, debut, _fin: 300 <= debut < 500, range(300, 500)),
+    "les dernières": (lambda _rang, debut, _fin: debut >= 700, range(700, 1000)),
+    "tout": (lambda _rang, _debut, _fin: True, range(1000)),
+    "toute page de plus d'une bougie": (lambda _rang, debut, fin: fin - debut > 1, range(1000)),
+}
+
+
+@pytest.mark.parametrize("ancien", [True, False])
+@pytest.mark.parametrize("vide", [range(0), range(100, 350)])
+@pytest.mark.parametrize("nom", REFUS)
+def test_aucun_refus_trop_ancien_n_arrete_la_serie(nom: str, vide: range, ancien: bool) -> None:
+    """Où qu'il tombe, le reste est lu ; ce qui n'est pas servi est dit."""
+    refus, prive = REFUS[nom]
+    vivantes = [DEBUT_DES_REFUS + rang * MINUTE_MS for rang in range(-200, 1000) if rang not in vide]
+    serveur = Serveur(Monde(vivantes), trop_anciens(refus), 50)
+    recolte = lire(serveur, "1m", (DEBUT_DES_REFUS, MAINTENANT), ancien=ancien)
+    prives = {DEBUT_DES_REFUS + rang * MINUTE_MS for rang in prive}
+    lues = {ligne[0] for ligne in recolte.lignes}
+    assert {i for i in vivantes if recolte.debut <= i < recolte.fin} - lues <= prives
+    for trou in recolte.trous:
+        absentes = {i for i in vivantes if trou.debut <= i < trou.fin}
+        assert trou.raison == HORS_FENETRE_API or not absentes
+    assert recolte.appels <= 300
+
+
+def test_une_page_qui_tait_sa_fenetre_est_relue_et_refusee() -> None:
+    """Elle commence après ce qui était demandé ; relue, elle est dite trop ancienne : la suite est lue."""
+    vues: set[tuple[int, int]] = set()
+
+    def choisir(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+        if tf.code == "1m" and debut < DEBUT_DES_REFUS + 200 * MINUTE_MS:
+            if vues:
+                raise HorsFenetre("trop ancien")
+            vues.add((debut, fin))
+        return premieres_sans_fin(bougies, tf, debut, fin, limite)
+
+    vivantes = [DEBUT_DES_REFUS + rang * MINUTE_MS for rang in range(200, 1000)]
+    serveur = Serveur(Monde(vivantes), choisir, 50)
+    recolte = lire(serveur, "1m", (DEBUT_DES_REFUS, MAINTENANT), ancien=True)
+    assert [ligne[0] for ligne in recolte.lignes] == vivantes
+    assert all(trou.fin <= vivantes[0] for trou in recolte.trous)
+
+
+def test_le_pas_d_un_marche_rare_au_bord_de_la_fenetre_se_confirme_plus_loin() -> None:
+    """Une page éparse en veut une plus large, refusée : elle-même est servie, et le pas se verra ensuite."""
+    serveur = Serveur(
+        Monde([DEBUT_DES_REFUS + rang * MINUTE_MS for rang in (-9, 0, 7, *range(60, 1000))]),
+        trop_anciens(lambda _rang, debut, _fin: debut < 0),
+        50,
+    )
+    recolte = lire(serveur, "1m", (DEBUT_DES_REFUS, MAINTENANT), ancien=True)
+    assert [ligne[0] for ligne in recolte.lignes] == serveur.monde.transactions[1:]
+
+
+def test_le_pas_qu_un_refus_a_laisse_a_voir_est_vu_ensuite() -> None:
+    """Ce qu'il nomme 1m est de vingt minutes, et une première page plus large est refusée : la suivante le dit."""
+    vivantes = [DEBUT_DES_REFUS + rang * MINUTE_MS for rang in range(140, 260, 20)]
+    serveur = Serveur(Monde(vivantes), trop_anciens(lambda _rang, debut, _fin: debut < 0), 200)
+    pages = Pages(serveur.demander, Timeframe.lire("1m"), 200, horizon_ms=MAINTENANT)
+
+    async def deux_pages() -> None:
+        reponse = await pages.lire(DEBUT_DES_REFUS, vivantes[3])
+        assert reponse.instants == vivantes[:3]
+        with pytest.raises(module.PasRefuse):
+            await pages.lire(vivantes[3], vivantes[3] + 200 * MINUTE_MS)
+
+    asyncio.run(deux_pages())
+
+
+def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> None:
+    """D'un marché retiré, les jours d'avant la fin demandée diraient la grille : trop anciens, ils sont refusés."""
+    fin = MAINTENANT - 900 * JOUR_MS
+
+    async def lire_bougies(_serie: Serie, _tf: Timeframe, debut: int, _fin: int, **_options: Any) -> list[Ligne]:
+        if debut < MAINTENANT - 100 * JOUR_MS:
+            raise HorsFenetre("trop ancien")
+        return []
+
+    connexion = SimpleNamespace(
+        heure_ms=lambda: MAINTENANT,
+        avance_douteuse_ms=0,
+        lire_bougies=lire_bougies,
+        timeframes_offerts=lambda _marche: {"1d": "1d"},
+        fenetre_ms=lambda _timeframe, _marche: 0,
+    )
+    serie = Serie(CLE, {}, Timeframe.lire("1d"), 100)
+    plage = Plage(fin - 30 * JOUR_MS, fin)
+    source = Historique(cast("Connexion", connexion), serie, plage, Fiche(CLE), asyncio.Semaphore(1), 1)
+
+    async def trous() -> list[Trou]:
+        return [trou async for lot in source.lots(await source.preparer()) for trou in lot.trous]
+
+    assert asyncio.run(trous()) == [Trou(*source.demande, HORS_FENETRE_API)]
+
+
 def test_ce_qui_ne_sert_que_ses_dernieres_a_chaque_timeframe_n_a_pas_de_cotation() -> None:
     """Les mois y remontent plus loin que les heures : rien n'est prouvé, aucune demande ne finit avant son début."""
 
@@ -683,7 +822,7 @@ def test_un_vide_que_les_timeframes_longs_contredisent_est_un_echec(
     } == set(range(debut, fin, MINUTE_MS))
 
 
-@pytest.mark.parametrize("exception", [ErreurTemporaire("panne"), HorsFenetre("refusé")])
+@pytest.mark.parametrize("exception", [ErreurTemporaire("panne"), ErreurDefinitive("refusé")])
 def test_une_erreur_en_pleine_lecture_sort_apres_ce_qui_est_recu(exception: Exception) -> None:
     """Ce qui est lu avant l'erreur est rendu, l'erreur est relevée, aucune tâche ne reste en vol."""
 
