@@ -323,7 +323,11 @@ MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
     par_forme = {forme_de_mot(c): c for c in choix}
-    trouves = difflib.get_close_matches(forme_de_mot(mot[:MOT_MAX]), list(par_forme), n=nombre, cutoff=0.6)
+    forme = forme_de_mot(mot[:MOT_MAX])
+    trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
+    notes = [difflib.SequenceMatcher(None, trouve, forme).ratio() for trouve in trouves]
+    if len(notes) > nombre and notes[-1] < notes[-2]:  # à égalité, rien ne dit lequel (--symbol)
+        del trouves[-1]
     noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
     return f"Vouliez-vous dire {noms} ?" if noms else ""
 
@@ -1596,16 +1600,21 @@ def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
 
 
-def dementir(fiche: Fiche) -> None:
-    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé."""
+def dementir(fiche: Fiche) -> bool:
+    """Un `avant_cotation` que des lignes plus anciennes démentent n'est plus un fait : il sera redemandé.
+
+    Vrai s'il y en a.
+    """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
-        return
+        return False
     pas = grille(fiche)
     avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    for trou in dementis(fiche, next(avec, (None, None))[0]):
+    faux = dementis(fiche, next(avec, (None, None))[0])
+    for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
         fiche.noter([], [trou._replace(raison=ECHEC)])
+    return bool(faux)
 
 
 def fiche_de_rien(cle: CleSerie, instants: pa.Array) -> Fiche:
@@ -2887,7 +2896,14 @@ class JournalDeReprise:
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
-        return bool(marque == MARQUE_DE_LOT and position + TETE_DE_LOT.size + de_note + de_lignes > taille)
+        if marque != MARQUE_DE_LOT or position + TETE_DE_LOT.size + de_note + de_lignes <= taille:
+            return False
+        bout = b""
+        while bloc := fichier.read(1 << 20):  # un autre lot le suit : c'est sa longueur qui est abîmée
+            if MARQUE_DE_LOT in bout + bloc:
+                return False
+            bout = bloc[1 - len(MARQUE_DE_LOT) :]
+        return True
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -3176,6 +3192,10 @@ class Sortie(ABC):
         except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
 
+    def est_dit_le_sien(self) -> bool:
+        """Vrai d'une sortie, illisible, que sa fiche dit de notre type."""
+        return False
+
     @abstractmethod
     def lire_tout(self) -> Iterator[pa.Table]:
         """Les lignes de la sortie, triées par clé, sans l'ouvrir en écriture."""
@@ -3247,8 +3267,11 @@ class Sortie(ABC):
         """Les lignes déjà reçues de [debut, fin[ ; ne coûte guère plus que ces lignes."""
 
     @abstractmethod
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
-        """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris)."""
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
+        """Rend durables les lignes du lot et ce qu'il apprend (`apres` : la fiche de la série, lot compris).
+
+        `entier` : le lot ne tait aucune ligne reçue avec lui, parce que la sortie l'avait déjà.
+        """
 
     def _entretenir(self) -> None:
         """Pendant un flux, après chaque lot : tient la sortie lisible et le journal petit, à coût amorti."""
@@ -3282,12 +3305,16 @@ class Sortie(ABC):
             self._reprendre()
             self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
             for fiche in self.fiches.values():
-                dementir(fiche)
+                if dementir(fiche):
+                    self._redire(fiche.cle)
             self._fins_connues = {cle: f.couverts[-1][1] for cle, f in self.fiches.items() if f.couverts}
         except BaseException:
             self.fermer()
             raise
         return self
+
+    def _redire(self, cle: CleSerie) -> None:
+        """La fiche de cette série n'est plus ce que la sortie en dit."""
 
     @contextlib.contextmanager
     def tenue(self) -> Iterator[Self]:
@@ -3320,6 +3347,7 @@ class Sortie(ABC):
         if not est_triee(lot.lignes, self.type_donnee):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
+        entier = apport.num_rows == lot.lignes.num_rows
         lot = lot._replace(lignes=apport)
         connue = self.fiches.get(lot.cle)
         avant = (connue or Fiche(lot.cle, lignes=self._aucune_ligne())).copie()
@@ -3330,7 +3358,7 @@ class Sortie(ABC):
             self.fiches[lot.cle] = apres
             return 0, 0
         with self._garde():
-            self._ranger(lot, apres)
+            self._ranger(lot, apres, entier=entier)
             self.fiches[lot.cle] = apres
             if self.flux:
                 self._entretenir()
@@ -3688,7 +3716,9 @@ class Tableau:
             reste = texte.octet(self._chemin, self._donnee, premiere)
         with self._chemin.open("rb") as ancien:
             while reste:
-                reste -= fichier.write(ancien.read(min(reste, 1 << 20)))
+                if not (bloc := ancien.read(min(reste, 1 << 20))):
+                    raise SortieIllisible(f"« {self._chemin} » a raccourci pendant qu'il était recopié")
+                reste -= fichier.write(bloc)
         avant: collections.Counter[str] = collections.Counter()
         fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
         self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
@@ -3795,6 +3825,11 @@ class SortieFichier(Sortie):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
 
+    def est_dit_le_sien(self) -> bool:
+        with contextlib.suppress(SortieIllisible):
+            return (self.feuille.lire() or {}).get("type") == self.type_donnee.nom
+        return False
+
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
             self.reconnaitre()
@@ -3851,7 +3886,9 @@ class SortieFichier(Sortie):
         return fiches
 
     def _origines(self) -> set[str]:
-        origines: set[str] = set()
+        origines = {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
+        if origines and self.feuille.a_part and not self.feuille.chemin.exists():
+            return origines  # tuée avant d'avoir écrit la fiche : le fichier est celui du journal
         with contextlib.suppress(SortieIllisible):
             if self.existe():  # un fichier qui n'en dit aucune est réel
                 series = (self.feuille.lire() or {}).get("series")
@@ -3862,7 +3899,7 @@ class SortieFichier(Sortie):
                 else:
                     lues = lues or {REEL}
                 origines |= lues
-        return origines | {origine_lue(note["fiche"]) for note in itertools.islice(self.notes(), 1)}
+        return origines
 
     def _annexes(self) -> tuple[Path, ...]:
         """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
@@ -3883,7 +3920,10 @@ class SortieFichier(Sortie):
                 self._accorder()
             except SortieIllisible as refus:
                 self.ecarter(refus)
-        self._rejouer_journal()
+        elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
+            with _disque("Effacer", self.feuille.chemin):
+                self.feuille.chemin.unlink(missing_ok=True)
+        self.rejouer_journal()
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3969,7 +4009,7 @@ class SortieFichier(Sortie):
                 self._fondre_journal()  # il parlait de lignes qui ne sont plus là
             self._bout.retenir(self._journal.flot())
 
-    def _rejouer_journal(self) -> None:
+    def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         lots = 0
         try:
@@ -3983,7 +4023,7 @@ class SortieFichier(Sortie):
             del self._journal
             return
         if lots:
-            journal.info("« %s » : %s d'une exécution interrompue.", self.chemin, nombre_de(lots, "lot repris"))
+            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
             self.finir()
         self._journal.supprimer()
 
@@ -4009,14 +4049,18 @@ class SortieFichier(Sortie):
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
+        if self._bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
+            rien = Lot(lot.cle, lignes[:0], [], [])
+            self._journal.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
         if self._bout is not None and lignes.num_rows:
             lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
             if apres.lignes is not None:
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
-        # D'événements, un lot sans ligne est vrai si le fichier les a ; les bougies, on les compte à la reprise.
-        deja_la = self._bout is not None or not (lignes.num_rows or self.type_donnee.a_une_grille)
+        # D'événements, un lot qui tait des lignes est vrai si le fichier les a ; les bougies se comptent à la reprise.
+        porte_tout = self.type_donnee.a_une_grille or (entier and lignes.num_rows > 0)
+        deja_la = self._bout is not None or not porte_tout
         self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
@@ -4044,6 +4088,8 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
+            with _disque("Écrire", self.nom_journal):
+                self._journal.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
@@ -4060,7 +4106,6 @@ class SortieFichier(Sortie):
         if self._journal.lignes and self._est_gros():
             self._fondre_journal()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
-            self._synchroniser_lignes()
             self.ecrire_fiche()
             if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
                 self._journal.vider()
@@ -4112,7 +4157,11 @@ class SortieFichier(Sortie):
         """Remplace le fichier par l'ancien et le journal fusionnés."""
         texte = self._se_recopie()
         if texte is not None and self._journal.entrees:
-            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte))
+            de_plus: collections.Counter[str] = collections.Counter()
+            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
+            for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
+                if fiche.lignes is not None:
+                    fiche.lignes += de_plus[cle.symbole]
         else:
             ecrire_atomique(self.chemin, self._refaire)
         self.tableau.entrelace, self.tableau.a_jour = False, True
@@ -4123,12 +4172,9 @@ class SortieFichier(Sortie):
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _prolonger(self, texte: TexteCsv, fichier: BinaryIO) -> None:
+    def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
         premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
-        de_plus = self.tableau.prolonger(fichier, texte, premiere, self._journal.flot())
-        for cle, fiche in self.fiches.items():
-            if fiche.lignes is not None:
-                fiche.lignes += de_plus[cle.symbole]
+        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
@@ -4934,6 +4980,9 @@ class SortieSqlite(Sortie):
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
                 self._recenser(base, cle)
 
+    def _redire(self, cle: CleSerie) -> None:
+        self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
+
     def compter(self, base: sqlite3.Connection) -> collections.Counter[CleSerie]:
         """Les lignes de chaque série de la table."""
         comptes = base.execute(f'SELECT COUNT(*), {self.series} FROM "{self.table}" GROUP BY {self.series}')
@@ -4997,7 +5046,7 @@ class SortieSqlite(Sortie):
         if "timestamp" not in donnee.cle:  # sans quoi lire un intervalle parcourrait toute la table
             base.execute(f'CREATE INDEX IF NOT EXISTS "{table}_ordre" ON "{table}" ({self.series}, timestamp)')
 
-    def _ranger(self, lot: Lot, apres: Fiche) -> None:
+    def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:  # noqa: ARG002
         with self.transaction() as base:
             avant = self._nombre(base, lot)
             self.mettre(base, lot.lignes)
@@ -5115,7 +5164,8 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
-    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
+    sien = next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), None)
+    return sien or next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), lecteurs[0])
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
@@ -5325,10 +5375,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
-    # La classe refuse une page qui a et son début et sa fin : le début suffit.
     "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit.
     "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
@@ -5863,6 +5913,7 @@ def instancier(reglages: Reglages) -> Any:
                 f"{reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
             )
         api.set_sandbox_mode(True)
+    api.params_tus = reglages.params
     return api
 
 
@@ -8408,13 +8459,17 @@ class RelectureTrades:
         """L'exchange rend les trades les plus récents : on le relit vers le passé, de ce trade-ci jusqu'au bord.
 
         La seconde entière est redemandée : certains y arrondissent `until` (gate, coinbase). Un bord sans id ne se
-        prouve que par un trade plus ancien que lui.
+        prouve que par un trade plus ancien que lui. Une page qui touche le bord sans venir jusqu'à ce trade-ci laisse
+        entre eux une cassure.
         """
         pages: list[list[Trade]] = []
         recul, depuis = SECONDE_MS, bord.timestamp - (RECULS_MS[-1] if bord.est_anonyme else 0)
         while len(pages) < PAGES_DE_TRADES_MAX:
             pages.append(self._noter(await self._lire(depuis, {"until": premier.timestamp + recul})))
             if self._part_de(bord, pages[-1]):
+                if recul and not self._mene_a(premier, bord, pages[-1]):  # `until` donné, elle part du bord
+                    fin = pages[-1][-1]
+                    self._cassures.append((bord if fin.precede(bord) else fin.nomme(), premier))
                 break
             if pages[-1] and pages[-1][0].precede(premier):
                 premier = pages[-1][0]
@@ -8575,6 +8630,8 @@ RONDE_S = 0.25  # entre deux regards sur les silences
 PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on attend la fin d'une grâce
 FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
 FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
+ANNONCE_DE_FIN_S = 3.0  # plus longue, elle est dite
+PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
@@ -8781,7 +8838,7 @@ class Fil(ABC):
     def relancer(self) -> None:
         """Rattrape, de plus en plus rarement tant que cela ne suffit pas."""
         maintenant = self._horloge()
-        if maintenant >= self._prochain_essai and not self.arrete:
+        if maintenant >= self._prochain_essai and not (self.arrete or self.conclut):  # conclure relit tout
             self._prochain_essai = maintenant + next(self._delais)
             self.rattraper()
 
@@ -9724,7 +9781,8 @@ class FilTrades(Fil):
 
     def _relire(self, lacune: Lacune) -> None:
         avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
-        if avant is not None and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
+        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
             lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
         self._lacunes.append(lacune)
@@ -9780,15 +9838,29 @@ class FilTrades(Fil):
             self._en_lecture = ()
 
     async def _relire_celles_en_lecture(self) -> None:
-        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux."""
+        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux.
+
+        Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies.
+        """
+        echec: ErreurTemporaire | None = None
+        a_relire = self._en_lecture
         for attente_s in (0.0, *RETARDS_REST_S):
             await pause(attente_s)
-            for lacune in self._en_lecture:
-                if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                    self._lacunes.remove(lacune)
+            a_revoir: list[Lacune] = []
+            for lacune in a_relire:
+                try:
+                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
+                        self._lacunes.remove(lacune)
+                    else:
+                        a_revoir.append(lacune)
+                except ErreurTemporaire as erreur:
+                    echec = erreur
+            a_relire = tuple(a_revoir)
             self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
-            if not self._en_lecture:
-                return
+            if not a_relire:
+                break
+        if echec is not None:
+            raise echec
 
     async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
         """Relit une lacune ; faux s'il faut y revenir."""
@@ -9810,10 +9882,12 @@ class FilTrades(Fil):
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
         relu = relecture.resultat()
-        if lacune.saut and (neufs or relu.complet or relu.sautent):
-            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
-        if insister and not servie and lacune.jusqua is not None:
+        a_revoir = insister and not servie and lacune.jusqua is not None
+        # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
+        if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
+            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        if a_revoir:
             return False
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
@@ -9842,7 +9916,8 @@ class FilTrades(Fil):
     def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
-        if lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+        appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
+        if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
@@ -10482,15 +10557,12 @@ class Flux:
             await remettre_a_l_heure(self.connexion, self.fils)
         for fil in self.fils:
             fil.conclut = True
+            if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
+                fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
         relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        horloge = asyncio.get_running_loop().time
-        limite, reponses = horloge() + FIN_TOTALE_MAX_S, -1
         try:
-            # Cinq cents symboles n'ont pas fini en vingt secondes ; un exchange qui ne répond plus n'est pas attendu.
-            while not relecture.done() and self.connexion.reponses != reponses and horloge() < limite:
-                reponses = self.connexion.reponses
-                await asyncio.wait([relecture], timeout=plafond_s)
+            await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
         finally:
@@ -10498,6 +10570,24 @@ class Flux:
             await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
+
+    async def _patienter(self, relecture: asyncio.Future[None], plafond_s: float) -> None:
+        """Attend cette relecture : cinq cents symboles n'ont pas fini en vingt secondes.
+
+        Un exchange qui ne répond plus n'est pas attendu. La pause qu'il impose n'est pas un silence ; plus longue que
+        ce qui reste de temps, elle n'est pas attendue non plus.
+        """
+        horloge, frein = asyncio.get_running_loop().time, self.connexion.api.frein
+        limite, reponses = horloge() + FIN_TOTALE_MAX_S, self.connexion.reponses
+        patience = min(limite, horloge() + plafond_s)
+        if not (await asyncio.wait([relecture], timeout=min(plafond_s / 2, ANNONCE_DE_FIN_S)))[0]:
+            duree = duree_lisible(FIN_TOTALE_MAX_S)
+            journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
+        while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
+            await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
+            if self.connexion.reponses != reponses or frein.serre:
+                reponses = self.connexion.reponses
+                patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
         await self.connexion.estimer_heure()
@@ -10828,7 +10918,7 @@ class Tache:
         aide="format du fichier ; avec --lister : json ou csv")
     sortie: Path | None = option(lire=lire_chemin_de_sortie, groupe="sortie", valeur="CHEMIN",
         defaut_aide="nom stable sous donnees/",
-        aide="fichier à écrire, ou à continuer ; {timeframe} y est remplacé quand il y en a plusieurs")
+        aide="fichier à écrire, ou à continuer ; {timeframe} y est remplacé")
     sqlite_table: str | None = option(lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
         defaut_aide="ohlcv, ou le nom du flux", aide="table SQLite")
     compression: str | None = option(choix=COMPRESSIONS, groupe="sortie",
@@ -10911,14 +11001,19 @@ class Tache:
 
     @property
     def parties(self) -> list[Tache]:
-        """Une tâche par timeframe demandé ; elle-même s'il n'y en a qu'un."""
-        return [
-            dataclasses.replace(
-                self, timeframe=code, timeframes=(), sortie=self.sortie and self.sortie.with_name(
-                    self.sortie.name.replace("{timeframe}", code)),
-            )
-            for code in self.timeframes
-        ] or [self]
+        """Une tâche par timeframe demandé, au nom de fichier accordé ; elle-même s'il n'y a rien à y changer."""
+        if not self.timeframes and self.chemin == self.sortie:
+            return [self]
+        codes = self.timeframes or (self.timeframe,)
+        siennes = (dataclasses.replace(self, timeframe=code, timeframes=()) for code in codes)
+        return [dataclasses.replace(une, sortie=une.chemin) for une in siennes]
+
+    @property
+    def chemin(self) -> Path | None:
+        """La sortie demandée, `{timeframe}` remplacé s'il y en a un."""
+        if self.sortie is None or "{timeframe}" not in self.sortie.name or "timeframe" not in self.type_donnee.noms:
+            return self.sortie
+        return self.sortie.with_name(self.sortie.name.replace("{timeframe}", self.timeframe))
 
     @property
     def format_choisi(self) -> str:
@@ -11484,7 +11579,7 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     cles = [serie.cle for serie in series]
     decrit = ECRIVAINS[tache.format_choisi]
     extension = decrit.extensions[0]
-    chemin = tache.sortie or dossier / _nom_d_office(tache, series, dossier, extension)
+    chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
@@ -11976,7 +12071,14 @@ async def suivre_flux(
         flux.demarrer()
         while flux.vivant and (reste := echeance - horloge()) > 0:
             yield await flux.suivants(min(reste, attente()))
-        yield await flux.conclure()
+        conclusion = asyncio.ensure_future(flux.conclure())
+        try:
+            while not (await asyncio.wait([conclusion], timeout=attente()))[0]:
+                yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
+            yield conclusion.result()
+        finally:
+            conclusion.cancel()
+            await asyncio.gather(conclusion, return_exceptions=True)
     finally:
         await flux.arreter()
 
@@ -12272,7 +12374,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     for mot in arguments:
         if colles[-2:] == ["--lister", "donnees"] and not mot.startswith("-"):
             colles[-1] = f"donnees {mot}"
-        elif colles and re.fullmatch(r"-\d\w*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
+        elif colles and re.fullmatch(r"-\d[\w.,]*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
             colles[-1] = f"{colles[-1]}={mot}"
         else:
             colles.append(mot)
@@ -12424,6 +12526,8 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         return lus
     tache, execution = lus
     installer_journal(execution.journal)
+    if tache.duree is not None and tache.stream is None:
+        journal.warning("« --duree » ne sert qu'avec --stream.")
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:

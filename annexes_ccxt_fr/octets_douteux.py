@@ -59,14 +59,17 @@ def lire_a_part(quoi: str, chemin: Path, *suite: object) -> str:
         fin = subprocess.run(  # noqa: S603  nos arguments, sans shell
             arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=delai, start_new_session=True, check=False
         )
-    except subprocess.TimeoutExpired:
-        return f"sa lecture n'a pas fini en {delai:.0f} s"
+    except subprocess.TimeoutExpired:  # une machine chargée, plus souvent qu'un fichier abîmé
+        raise ErreurSortie(
+            f"La lecture de « {chemin} » n'a pas fini en {delai:.0f} s",
+            "Relancez quand la machine sera moins chargée ; si cela se répète, déplacez ce fichier.",
+        ) from None
     if fin.returncode in (0, CODE_FAUTES):
         return fin.stdout.decode(errors="replace")
     tue_par = signal.Signals(-fin.returncode).name if fin.returncode < 0 else ""
     if tue_par in SIGNAUX_DE_CRASH or fin.returncode > (1 << 30):  # sous Windows, un code d'exception
         return f"la bibliothèque qui le lit s'y est arrêtée net ({tue_par or hex(fin.returncode)})"
-    derniere_ligne = fin.stderr.decode(errors="replace").split("\n")[-1]
+    derniere_ligne = fin.stderr.decode(errors="replace").rstrip().split("\n")[-1]
     raise ErreurSortie(
         f"Lire « {chemin} » dans un processus à part a échoué : {tue_par or derniere_ligne}",
         "Relancez ; si cela se répète, vérifiez la mémoire libre et l'installation de Python.",

@@ -56,7 +56,9 @@ from module_ccxt_fr_v2 import (
     PasLeNotre,
     Serie,
     Sortie,
+    SortieFichier,
     SortieIllisible,
+    SortieSqlite,
     Suivi,
     Tache,
     Trou,
@@ -74,6 +76,7 @@ from module_ccxt_fr_v2 import (
     format_du_fichier,
     grille,
     instants_de,
+    intervalles_de,
     journal,
     lecteur_de,
     maintenant_ms,
@@ -610,7 +613,11 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
                 remise_en_ordre.remplacer(lecteur, *_retenir(lecteur))
         if rapport.fautes.keys() & ILLISIBLES:
-            _refaire(a_lire)
+            voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est mise de côté entière
+            tables = {lecteur.table.lower(): lecteur for lecteur in (*voisins, *a_lire)}
+            for lecteur in voisins:
+                pile.callback(lecteur.fermer)
+            _refaire(list(tables.values()))
     if rapport.fautes:
         natures = ", ".join(f"{nombre} {nature}" for nature, nombre in rapport.fautes.items())
         journal.info("« %s » : réparé sans réseau (%s).", chemin, natures)
@@ -642,12 +649,26 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
         a_lire[0].ecarter()
     for lecteur, retenus, fiches in sauves:
         donnee = lecteur.type_donnee
+        if isinstance(lecteur, SortieFichier):
+            lecteur.rejouer_journal()  # sans le fichier : il ne prouve alors que les lignes qu'il porte
+            for recue in lecteur.fiches.values():
+                _completer(fiches.setdefault(recue.cle, recue), recue, donnee)
+            remise_en_ordre.remplacer(lecteur, [*retenus, *lecteur.tableau.lots()], fiches)
+            continue
         lignes = pa.concat_tables([donnee.schema.empty_table(), *retenus])
         par_cle = dict(par_serie(lignes, donnee))
         for cle, fiche in fiches.items():
             for lot in _par_source(fiche, par_cle.get(cle, lignes[:0])):
                 lecteur.ecrire(lot, fiche)
         lecteur.finir()
+
+
+def _completer(fiche: Fiche, recue: Fiche, donnee: TypeDonnee) -> None:
+    """Ajoute à une fiche ce qu'un journal prouve de plus ; ce qu'il n'a pas, les lignes gardées l'ont peut-être."""
+    echecs = oter(intervalles_de(recue.trous, ECHEC), fiche.couverts)
+    trous = [*(trou for trou in recue.trous if trou.raison != ECHEC), *(Trou(*echec, ECHEC) for echec in echecs)]
+    for lot in _par_source(dataclasses.replace(recue, trous=trous), donnee.schema.empty_table()):
+        fiche.noter(lot.couverts, lot.trous, lot.source)
 
 
 def _par_source(fiche: Fiche, lignes: pa.Table) -> Iterator[Lot]:

@@ -956,3 +956,56 @@ def test_le_journal_d_un_flux_tue_est_repris_par_la_reparation(
     assert m.lire_fiches(chemin)[0].couverts == [(instant(0), instant(NOMBRE))]
     assert not chemin.with_name(f"{chemin.name}.journal").exists()
     assert m.verifier(chemin).avertissements == []
+
+
+def abimer_le_debut(chemin: Path) -> None:
+    octets = bytearray(chemin.read_bytes())
+    octets[:3] = b"\xff\xfe\0"
+    chemin.write_bytes(octets)
+
+
+@pytest.mark.parametrize("donnee", ["ohlcv", "trades"])
+@pytest.mark.parametrize("format_", FICHIERS)
+def test_un_fichier_abime_garde_le_journal_d_une_execution_tuee(format_: str, donnee: str, tmp_path: Path) -> None:
+    """Ses lignes restent ; le lot qui en taisait, déjà au fichier perdu, ne prouve plus rien de celles-là."""
+    chemin, cle = tmp_path / f"s{EXTENSIONS[format_]}", SERIES[donnee]
+    genre = m.TYPES[donnee]
+    ecrire(chemin, genre)
+    with creer(chemin, genre) as tue:
+        for rangs in (range(20, 60), range(60, 80)):
+            lignes = table(genre, [rangee(genre, rang) for rang in rangs])
+            tue.ecrire(m.Lot(cle, lignes, [(instant(rangs[0]), instant(rangs[-1] + 1))], []), m.Fiche(cle))
+    abimer_le_debut(chemin)
+    verification.assainir_sortie(chemin)
+    relue, (fiche,) = m.lire_sortie(chemin), m.lire_fiches(chemin)
+    presents = {(i - DEBUT) // MINUTE for i in m.instants_de(relue)}
+    assert relue.schema.equals(genre.schema)
+    assert presents >= set(range(40, 80))
+    assert presents >= {rang for rang in range(80) if m.croiser(fiche.couverts, [(instant(rang), instant(rang) + 1)])}
+    assert m.croiser(fiche.couverts, [(instant(60), instant(80))]) == [(instant(60), instant(80))]
+    assert m.verifier(chemin).code == 0
+    assert not chemin.with_name(f"{chemin.name}.journal").exists()
+
+
+def test_un_csv_abime_est_du_type_que_dit_sa_fiche(tmp_path: Path) -> None:
+    chemin = ecrire(tmp_path / "s.csv", m.TRADES)
+    abimer_le_debut(chemin)
+    assert reparer(chemin) == 1
+    assert m.lire(chemin).schema.equals(m.TRADES.schema)
+    assert m.lire_fiches(chemin)[0].cle == SERIES["trades"]
+
+
+def test_reparer_une_table_d_une_base_abimee_garde_les_autres(tmp_path: Path) -> None:
+    chemin = tmp_path / "s.sqlite"
+    for nom in ("a", "b"):
+        with creer(chemin, table=nom) as ecrivain:
+            lignes = table(m.OHLCV, [rangee(m.OHLCV, rang) for rang in range(NOMBRE)])
+            lot = m.Lot(SERIES["ohlcv"], lignes, [(instant(0), instant(NOMBRE))], [])
+            ecrivain.ecrire(lot, m.Fiche(lot.cle))
+            ecrivain.finir()
+    avant = m.lire_sortie(chemin, table="b")
+    effacer_la_page_de(chemin, "a")
+    verification.assainir_sortie(chemin, "a")
+    assert m.lire_sortie(chemin, table="b").equals(avant)
+    assert m.lire_fiches(chemin, table="b")[0].couverts == [(instant(0), instant(NOMBRE))]
+    assert m.verifier(chemin).code == 0

@@ -249,6 +249,8 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
     lus[:] = sorted(t for t in lus if t.instant == premier) + [t for t in lus if t.instant > premier]
     debut = sorted(t for t in attendus if t.instant == premier and (t in lus or releve.tiers.nom not in SANS_RELECTURE))
     attendus = debut + [t for t in attendus if t.instant > premier]
+    if grain > 1:  # sa dernière seconde court encore quand la dernière page est lue : la suite n'en est pas due
+        attendus = [t for t in attendus if t.instant < lus[-1].instant or t in lus]
     dits = [trade for trade in attendus if not releve.manque(trade.instant)]
     assert [trade for trade in lus if not releve.manque(trade.instant)] == dits
 

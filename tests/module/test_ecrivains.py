@@ -828,6 +828,20 @@ def test_n_importe_quelle_suite_vaut_un_dictionnaire(
     assert restes(chemin) == set()
 
 
+def test_un_fait_dementi_quitte_la_base(tmp_path: Path) -> None:
+    """Des lignes d'avant la cotation la démentent : la base ne tient plus cet intervalle pour couvert."""
+    chemin = tmp_path / "a.sqlite"
+    ecrire(chemin, lot(range(10, 20), BTC, [plage(0, 20)], [m.Trou(*plage(0, 10), m.AVANT_COTATION)]))
+    ecrire(chemin, lot(dict.fromkeys(range(-10, 0), bougie(1))))
+    with creer(chemin) as ecrivain:
+        ecrivain.ecrire(lot(range(18, 25)), fiche())
+        ecrivain.finir()
+        (connue,) = ecrivain.fiches.values()
+    assert connue.couverts == [plage(-10, 0), plage(10, 25)]
+    assert m.lire_fiches(chemin) == [connue]
+    assert m.verifier(chemin).code == 0
+
+
 def test_csv_de_reference_lisible_par_tous(tmp_path: Path) -> None:
     """Le lecteur CSV d'Arrow, sans réglage, en tire les bons types."""
     ecrire(tmp_path / "a.csv", lot(range(1, 5)))

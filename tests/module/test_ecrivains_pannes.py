@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import gzip
+import itertools
 import json
 import logging
 import os
@@ -31,15 +33,20 @@ from sorties_modeles import (
     VARIANTES,
     attendre_de,
     bougie,
+    cles,
     contenu,
+    contenu_de,
     couverts,
     creer,
     ecrire,
     ecrire_sans_fin,
+    executer,
     fiche,
     instant,
     lot,
+    lot_de,
     lots_a_tuer,
+    modele_de,
     pese,
     plage,
     restes,
@@ -48,6 +55,7 @@ from sorties_modeles import (
 from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import octets_douteux
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +200,124 @@ def test_tue_entre_le_csv_et_sa_fiche(tmp_path: Path) -> None:
         assert ecrivain.fiches[BTC].couverts == [plage(0, 20)]
     assert sorted(contenu(chemin)[BTC]) == list(range(20))
     assert restes(chemin) == set()
+
+
+def ecrire_et_mourir(
+    chemin: Path, donnee: str, lots: list[m.Lot], ou: tuple[str, str, int], reglages: dict[str, Any]
+) -> None:
+    """Corps d'un processus : écrit ces lots ; meurt au n-ième appel d'une méthode, avant elle (ou après, si n < 0)."""
+    nom, methode, rang = ou
+    vraie, appels = getattr(getattr(m, nom), methode), itertools.count(1)
+
+    def fatale(*arguments: Any) -> Any:
+        numero = next(appels)
+        if numero == rang:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rendu = vraie(*arguments)
+        if numero == -rang:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rendu
+
+    setattr(getattr(m, nom), methode, fatale)
+    with creer(chemin, m.TYPES[donnee], **reglages) as ecrivain:
+        for unique in lots:
+            connue = m.Fiche(unique.cle) if donnee != "ohlcv" else fiche(unique.cle)
+            ecrivain.ecrire(unique, dataclasses.replace(connue, origine=reglages.get("origine") or m.REEL))
+        ecrivain.finir()
+
+
+def mourir(naissances: Any, *arguments: Any) -> None:
+    """`ecrire_et_mourir`, dans son processus."""
+    processus = naissances.Process(target=ecrire_et_mourir, args=arguments, daemon=True)
+    processus.start()
+    processus.join(PLAFOND_S)
+    assert processus.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("flux", "ou"),
+    [(False, ("Feuille", "ecrire", 1)), (True, ("Feuille", "ecrire", 1)), (True, ("Bout", "ajouter", -1))],
+    ids=["rest", "flux", "premier_lot"],
+)
+def test_tue_avant_la_premiere_fiche_d_un_csv_invente(
+    naissances: Any, tmp_path: Path, flux: bool, ou: tuple[str, str, int]
+) -> None:
+    """Le journal dit seul que ses lignes ne sont pas réelles : la relance les reprend, une vraie les écarte."""
+    chemin = tmp_path / "a.csv"
+    mourir(naissances, chemin, "ohlcv", [lot(range(5))], ou, {"flux": flux, "origine": m.HORS_LIGNE})
+    assert chemin.exists()
+    assert not chemin.with_name("a.csv.fiche.json").exists()
+    assert creer(chemin, origine=m.REEL).origine_a_ecarter() == m.HORS_LIGNE
+    relance = creer(chemin, flux=flux, origine=m.HORS_LIGNE)
+    relance.controler([BTC])
+    with relance:
+        relance.finir()
+        assert relance.fiches[BTC].origine == m.HORS_LIGNE
+    assert sorted(contenu(chemin)[BTC]) == list(range(5))
+    assert restes(chemin) == set()
+
+
+def test_tue_au_premier_lot_d_une_serie_d_un_flux(naissances: Any, tmp_path: Path) -> None:
+    """Ses lignes sont dans le CSV, aucun lot ne les dit encore : on sait de qui elles sont, elles restent."""
+    chemin = tmp_path / "a.csv"
+    lots = [lot(range(5)), lot(range(5), ETH)]
+    mourir(naissances, chemin, "ohlcv", lots, ("Bout", "ajouter", -2), {"flux": True})
+    with creer(chemin, flux=True) as ecrivain:
+        assert set(ecrivain.fiches) == {BTC, ETH}
+        ecrivain.finir()
+    assert {cle: set(lignes) for cle, lignes in contenu(chemin).items()} == {BTC: {*range(5)}, ETH: {*range(5)}}
+    assert restes(chemin) == set()
+
+
+def test_la_fiche_d_un_csv_efface_ne_dit_rien_du_suivant(naissances: Any, tmp_path: Path) -> None:
+    """Le suivant, tué avant d'avoir la sienne, n'a de prouvé que ce que dit son journal."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.TRADES, lot_de(m.TRADES, range(30)))
+    chemin.unlink()
+    neuf = lot_de(m.TRADES, range(300, 400))
+    mourir(naissances, chemin, "trades", [neuf], ("Feuille", "ecrire", 1), {})
+    with creer(chemin, m.TRADES) as ecrivain:
+        assert ecrivain.fiches[neuf.cle].couverts == neuf.couverts
+
+
+@pytest.mark.parametrize("suffixe", FICHIERS)
+def test_un_lot_qui_tait_des_lignes_ne_prouve_rien_sans_elles(tmp_path: Path, suffixe: str) -> None:
+    """D'événements, rien d'autre ne dirait, une fois le fichier perdu, que celles que le lot répétait manquent."""
+    chemin, entier = tmp_path / f"a{suffixe}", lot_de(m.TRADES, range(90, 120))
+    executer(chemin, m.TRADES, lot_de(m.TRADES, range(30)))
+    with creer(chemin, m.TRADES) as tue:
+        assert tue.ecrire(lot_de(m.TRADES, range(15, 60)), m.Fiche(entier.cle)) == (30, 0)
+        tue.ecrire(entier, m.Fiche(entier.cle))
+    chemin.unlink()
+    executer(chemin, m.TRADES)
+    assert len(contenu_de(chemin, m.TRADES)) == 60
+    assert couverts(chemin, entier.cle) == entier.couverts
+
+
+def test_une_fiche_ne_precede_pas_le_journal_sur_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une coupure de courant : ce qu'elle dit couvert, les lignes en retard, au journal, doivent y être déjà."""
+    chemin, durables = tmp_path / "a.csv", dict[int, int]()
+    fsync, ecrire_la_fiche, vus = os.fsync, m.Feuille.ecrire, list[tuple[int, int]]()
+
+    def synchroniser(numero: int) -> None:
+        fsync(numero)
+        etat = os.fstat(numero)
+        durables[etat.st_ino] = etat.st_size
+
+    def temoigner(feuille: m.Feuille, *reste: Any) -> None:
+        etat = chemin.with_name("a.csv.journal").stat()
+        vus.append((durables.get(etat.st_ino, 0), etat.st_size))
+        ecrire_la_fiche(feuille, *reste)
+
+    monkeypatch.setattr(os, "fsync", synchroniser)
+    monkeypatch.setattr(m.Feuille, "ecrire", temoigner)
+    monkeypatch.setattr(m, "SYNCHRO_S", float("inf"))
+    monkeypatch.setattr(m, "CADENCE_FICHE_S", -1.0)
+    with creer(chemin, m.TRADES, flux=True) as ecrivain:
+        for rangs in (range(30, 60), range(30), range(60, 90)):
+            ecrivain.ecrire(lot_de(m.TRADES, rangs), m.Fiche(cles(m.TRADES)[0]))
+    assert len(vus) == 3
+    assert all(durable == taille > 0 for durable, taille in vus), vus
 
 
 def test_temporaires_des_morts_effaces(fichier: Path) -> None:
@@ -490,6 +616,42 @@ def test_place_verifiee_avant_de_fondre(fichier: Path, monkeypatch: pytest.Monke
     assert sorted(contenu(fichier)[BTC]) == list(range(10))
 
 
+def test_une_fonte_refusee_ne_compte_pas_ses_lignes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recommencée, elle les compterait deux fois : rien ne serait plus tenu pour couvert."""
+    chemin, lots = tmp_path / "a.csv", [lot_de(m.TRADES, rangs) for rangs in (range(30), range(30, 60))]
+    executer(chemin, m.TRADES, lots[0])
+    with creer(chemin, m.TRADES) as ecrivain:
+        ecrivain.ecrire(lots[1], m.Fiche(lots[1].cle))
+        with monkeypatch.context() as plein:
+            plein.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
+            with pytest.raises(m.ErreurSortie):
+                ecrivain.finir()
+        ecrivain.finir()
+        assert ecrivain.fiches[lots[0].cle].lignes == 60
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
+    assert m.verifier(chemin).code == 0
+
+
+def test_un_csv_qui_raccourcit_pendant_la_fonte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Un autre programme le tronque : c'est dit, et ce qui est reçu est gardé."""
+    chemin, octet = tmp_path / "a.csv", m.TexteCsv.octet
+    ecrire(chemin, lot(range(50)))
+
+    def tronquer(*arguments: Any) -> int:
+        place = octet(*arguments)
+        os.truncate(chemin, 100)
+        return place
+
+    with creer(chemin) as ecrivain:
+        ecrivain.ecrire(lot(range(50, 60)), fiche())
+        monkeypatch.setattr(m.TexteCsv, "octet", tronquer)
+        with pytest.raises(m.ErreurSortie, match="a raccourci"):
+            ecrivain.finir()
+    monkeypatch.undo()
+    ecrire(chemin)
+    assert sorted(contenu(chemin)[BTC]) == list(range(50, 60))
+
+
 @contextlib.contextmanager
 def sans_droits() -> Iterator[None]:
     """Les droits d'un utilisateur ordinaire, même quand les tests tournent en root."""
@@ -647,6 +809,20 @@ def test_un_lot_abime_du_journal_se_saute(fichier: Path, caplog: pytest.LogCaptu
         assert "écarté" in caplog.text
 
 
+def test_une_longueur_abimee_ne_coute_qu_un_lot(fichier: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Elle dépasse la fin du journal comme d'un dernier lot coupé ; mais d'autres le suivent."""
+    nom = fichier.with_name(f"{fichier.name}.journal")
+    abandonner(fichier, *(lot(range(d, d + 5)) for d in (0, 5, 10, 15)))
+    places = [trouve.start() for trouve in re.finditer(re.escape(m.MARQUE_DE_LOT), nom.read_bytes())]
+    retourner(nom, places[1] + m.TETE_DE_LOT.size - 5)  # l'octet fort de la longueur des lignes
+    with caplog.at_level(logging.INFO, m.journal.name):
+        ecrire(fichier)
+    assert sorted(contenu(fichier)[BTC]) == [*range(5), *range(10, 20)]
+    assert couverts(fichier) == [plage(0, 5), plage(10, 20)]
+    assert "octets abîmés à 1 endroit" in caplog.text
+    assert "3 lots d'une exécution interrompue, repris" in caplog.text
+
+
 def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
     """Le flux Arrow des versions d'avant : relu par un processus à part, coupé ou non."""
     lots = [lot(range(d, d + 5)) for d in (0, 5)]
@@ -679,6 +855,13 @@ def test_un_octet_change_d_un_fichier_scelle_est_vu(tmp_path: Path, suffixe: str
         assert contenu(chemin) == {BTC: {r: bougie(r) for r in range(500)}}
 
 
+def oter_le_sceau(chemin: Path) -> None:
+    """Il est alors comme celui d'une version d'avant, et lu à part."""
+    octets = chemin.read_bytes()
+    place = octets.rindex(m.MARQUE_DU_SCEAU)
+    chemin.write_bytes(octets[:place] + b"\0" * 8 + octets[place + 8 :])
+
+
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
 def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) -> None:
     """Celui d'une version d'avant : sain, il se lit ; coupé dans ses lignes, il est dit illisible."""
@@ -686,12 +869,39 @@ def test_un_fichier_sans_sceau_est_eprouve_a_part(tmp_path: Path, suffixe: str) 
     ecrire(chemin, lot(range(500)))
     classe = m.ECRIVAINS[m.EXTENSIONS[suffixe]]
     octets = chemin.read_bytes()
-    place = octets.rindex(m.MARQUE_DU_SCEAU)
-    chemin.write_bytes(octets[:place] + b"\0" * 8 + octets[place + 8 :])
+    oter_le_sceau(chemin)
     assert "illisible" not in m.verifier(chemin).fautes
     assert sorted(contenu(chemin)[BTC]) == list(range(500))
     chemin.write_bytes(classe.signature + b"\0" * 900 + octets[900 + len(classe.signature) :])
     assert "illisible" in m.verifier(chemin).fautes
+
+
+def test_une_machine_lente_ne_rend_pas_un_fichier_illisible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le délai passé, on ne sait rien de lui : il reste en place, et relancer suffit."""
+    chemin = tmp_path / "a.parquet"
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
+    octets = chemin.read_bytes()
+    with monkeypatch.context() as lente:
+        lente.setattr(octets_douteux, "DELAI_A_PART_S", -1.0)
+        with pytest.raises(m.ErreurSortie, match="n'a pas fini") as erreur:
+            creer(chemin).ouvrir()
+    assert "Relancez" in erreur.value.conseil
+    assert chemin.read_bytes() == octets
+    assert restes(chemin) == set()
+    assert sorted(contenu(chemin)[BTC]) == list(range(500))
+
+
+def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """La dernière ligne que le processus a écrite, non la ligne vide qui la suit."""
+    chemin, python = tmp_path / "a.parquet", tmp_path / "python"
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
+    python.write_text("#!/bin/sh\necho Traceback >&2\necho ImportError: libarrow >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(m.ErreurSortie, match="a échoué : ImportError: libarrow"):
+        creer(chemin).ouvrir()
 
 
 # --- Ce que disent le système et SQLite n'est pas répété

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -230,6 +231,24 @@ def test_le_debut_d_une_ecoute_se_prouve_aussi_en_remontant() -> None:
     assert sorted(lus, key=str) == [str(n) for n in range(21, 95)]
 
 
+@pytest.mark.parametrize("nomme", [True, False])
+def test_une_page_qui_part_du_bord_sans_mener_plus_loin_est_une_cassure(nomme: bool) -> None:
+    """Sans `until`, `since` est ignoré ; avec lui, les plus anciens d'abord : entre les deux pages, rien n'est dit."""
+    marche = [brut(n, T0 + n * 1000) for n in range(3_000)]
+
+    async def lire(depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        fin = params.get("until")
+        return marche[-100:] if fin is None else [t for t in marche if (depuis or 0) <= t["timestamp"] <= fin][:100]
+
+    bord = trade(2_000, T0 + 2_000_000) if nomme else m.Trade(T0 + 2_000_500, None, None, 0.0, 0.0)
+    lus, relu = combler(lire, bord, trade(2_990, T0 + 2_990_000), heure=T0 + 3_000_000, jusqua_obeit=True)
+    assert not relu.complet
+    rendus = {int(lu) for lu in lus if lu}
+    absents = {T0 + n * 1000 for n in set(range(2_001, 2_990)) - rendus}
+    assert absents
+    assert all(any(trou.debut <= instant < trou.fin for trou in relu.trous) for instant in absents)
+
+
 def test_relire_jusqu_a_maintenant_ne_poursuit_pas_un_marche_qui_court() -> None:
     """Un trade de plus entre deux demandes, sans fin : « maintenant » est l'heure à laquelle on a commencé."""
     vus = 0
@@ -414,8 +433,8 @@ class FausseConnexion(SimpleNamespace):
 
     def __init__(self, *, relisible: bool = True) -> None:
         super().__init__(
-            heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}),
-            particularite=m.Particularite(), pages=[], essais=0, trades_jusqua=False,
+            heure=T0, api=SimpleNamespace(has={"fetchOHLCV": relisible}, timeframes={}, frein=m.Frein()),
+            particularite=m.Particularite(), pages=[], essais=0, trades_jusqua=False, reponses=0,
         )  # fmt: skip
 
     def heure_ms(self) -> int:
@@ -439,6 +458,9 @@ class FausseConnexion(SimpleNamespace):
     def mesure_des_trades(self, _marche: Any) -> Any:
         """La quantité dite."""
         return m.mesure_en_base(None, inverse=False)
+
+    async def estimer_heure(self) -> None:
+        """Elle est celle qu'on lui donne."""
 
     async def lire_trades(self, *_: Any) -> list[dict[str, Any]]:
         """La page suivante ; une exception est levée."""
@@ -884,13 +906,219 @@ def test_toutes_les_coupures_sont_relues_avant_d_insister_sur_aucune(monkeypatch
     a_la_main(essai)
 
 
+def lire_sauf(connexion: FausseConnexion, refusee: int) -> list[int]:
+    """Un REST qui sert dix trades par page, un par seconde, sauf de ce numéro ; rend les numéros demandés."""
+    demandes: list[int] = []
+
+    async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
+        debut = (depuis - T0) // 1_000
+        demandes.append(debut)
+        await asyncio.sleep(0)
+        if debut == refusee:
+            raise m.ErreurTemporaire("500")
+        connexion.reponses += 1
+        return [brut(n, T0 + n * 1_000) for n in range(debut, debut + 10)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+    return demandes
+
+
+def test_une_coupure_en_erreur_n_empeche_pas_de_relire_les_suivantes() -> None:
+    """Une page que l'exchange ne sait pas rendre : elle seule reste à relire."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9), (20, 29), (40, 49))
+        lire_sauf(connexion, refusee=0)
+        await fil.rattraper()
+        assert isinstance(fil.echec, m.ErreurTemporaire)
+        assert [lacune.dernier.id for lacune in fil._lacunes] == ["1"]
+        assert {"21", "28", "30", "39", "41", "48"} <= set(ids(fil.collecter(connexion.heure)))
+        lire_sauf(connexion, refusee=-1)
+        await fil.rattraper()
+        await finir(fil)
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_une_coupure_en_erreur_n_empeche_pas_d_insister_sur_les_autres(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le REST est en retard sur la seconde : elle est redemandée ; la première attend le rattrapage suivant."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9), (20, 29))
+        fil._lacunes = type(fil._lacunes)(lacune for lacune in fil._lacunes if lacune.dernier.id in ("1", "20"))
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
+            debut = (depuis - T0) // 1_000 + 1
+            demandes.append(debut)
+            if debut == 1:
+                raise m.ErreurTemporaire("500")
+            return [brut(n, T0 + n * 1_000) for n in range(debut, 25 if demandes.count(20) == 1 else 30)]
+
+        connexion.__dict__["lire_trades"] = lire
+        await fil.rattraper()
+        assert demandes.count(1) == 1
+        assert [lacune.dernier.id for lacune in fil._lacunes] == ["1"]
+        assert {"21", "24", "25", "28"} <= set(ids(fil.collecter(connexion.heure)))
+
+    a_la_main(essai)
+
+
+def flux_sans_ecoute(connexion: Any, *fils: Any) -> Any:
+    """Un flux dont les écoutes viennent de finir : il conclut dès qu'il est suivi."""
+    flux: Any = m.Flux(connexion, None, fils)
+    flux.demarrer = lambda: None
+    return flux
+
+
+def test_ce_qui_est_sur_est_rendu_pendant_la_conclusion() -> None:
+    """Elle dure parfois des minutes : chaque coupure relue est aussitôt à écrire, la dernière n'est pas attendue."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9), (20, 29), (40, 49))
+        lire_sauf(connexion, refusee=-1)
+        servir_la_suite, reprise = connexion.lire_trades, asyncio.Event()
+
+        async def lire(serie: Any, depuis: int, params: Any) -> list[dict[str, Any]]:
+            if depuis > T0 + 30_000:
+                await reprise.wait()
+            return await servir_la_suite(serie, depuis, params)
+
+        connexion.__dict__["lire_trades"] = lire
+        rendus: list[str] = []
+        async for lots in m.suivre_flux(flux_sans_ecoute(connexion, fil), 0.0, lambda: 0.001):
+            rendus += ids(lots)
+            if {"2", "8", "21", "28"} <= set(rendus):
+                reprise.set()
+        assert reprise.is_set()
+        assert set(map(str, range(1, 50))) <= set(rendus)
+        assert fil.fiche.trous == []
+
+    jouer(asyncio.wait_for(essai(), 20))
+
+
+def test_un_signal_pendant_la_conclusion_rend_ce_qui_est_relu_et_inscrit_le_reste() -> None:
+    """Rien n'est attendu de plus, et ce qui fut prouvé n'est pas recalculé pour chacune des coupures qui restent."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, *((n, n + 9) for n in range(1, 2_000, 20)))
+        bloque, calculs = asyncio.Event(), list[int]()
+        lire_sauf(connexion, refusee=-1)
+        servir_la_suite = connexion.lire_trades
+
+        async def lire(serie: Any, depuis: int, params: Any) -> list[dict[str, Any]]:
+            if depuis > T0 + 30_000:
+                bloque.set()
+                await asyncio.sleep(600)
+            return await servir_la_suite(serie, depuis, params)
+
+        connexion.__dict__["lire_trades"] = lire
+        flux = flux_sans_ecoute(connexion, fil)
+        rendus: list[str] = []
+
+        async def suivre() -> None:
+            async with contextlib.aclosing(m.suivre_flux(flux, 0.0)) as recus:
+                async for lots in recus:
+                    rendus.extend(ids(lots))
+
+        suivi = asyncio.ensure_future(suivre())
+        await bloque.wait()
+        fil._est_prouve = calculs.append
+        suivi.cancel()
+        await asyncio.wait([suivi], timeout=5)
+        assert suivi.cancelled()
+        rendus += ids(flux.collecter())
+        assert {"2", "8", "21", "28"} <= set(rendus)
+        assert calculs == []
+        assert m.intervalles_de(fil.fiche.trous)[-1][1] == T0 + 1_990_001
+        assert fil.fiche.couverts[-1][1] <= fil.fiche.trous[0].debut
+
+    jouer(asyncio.wait_for(essai(), 20))
+
+
+@pytest.mark.parametrize(("pause_s", "attendue"), [(60.0, True), (600.0, False)])
+def test_une_pause_que_l_exchange_impose_n_est_pas_un_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, pause_s: float, attendue: bool
+) -> None:
+    """Plus longue que ce qu'on attend d'un muet, elle est attendue ; que la fin de la conclusion, aussitôt renoncée."""
+    monkeypatch.setattr(m, "ANNONCE_DE_FIN_S", 0.0)
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9))
+        connexion.api.frein = frein = m.Frein(horloge=lambda: 0.0)  # la pause dure tant que l'essai ne l'a pas finie
+        lire_sauf(connexion, refusee=-1)
+        servir_la_suite = connexion.lire_trades
+
+        async def lire(serie: Any, depuis: int, params: Any) -> list[dict[str, Any]]:
+            frein.serrer(pause_s)
+            await asyncio.sleep(0.3 if attendue else 600)  # six fois le plafond
+            return await servir_la_suite(serie, depuis, params)
+
+        connexion.__dict__["lire_trades"] = lire
+        lots = await flux_sans_ecoute(connexion, fil).conclure(plafond_s=0.05)
+        assert ("5" in ids(lots)) is attendue
+        assert len([x for x in caplog.messages if x.startswith("Durée écoulée")]) == 1
+
+    caplog.set_level(logging.INFO)
+    jouer(asyncio.wait_for(essai(), 60))
+
+
+def test_la_limite_de_la_conclusion_en_est_une(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L'exchange répond toujours, mais il reste trop à relire : le plafond d'une réponse ne s'ajoute pas au total."""
+    monkeypatch.setattr(m, "FIN_TOTALE_MAX_S", 0.2)
+
+    async def essai() -> None:
+        connexion: Any = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9))
+
+        async def lire(*_: Any) -> list[dict[str, Any]]:
+            while True:
+                await asyncio.sleep(0.01)
+                connexion.reponses += 1
+
+        connexion.__dict__["lire_trades"] = lire
+        await asyncio.wait_for(m.Flux(connexion, None, [fil]).conclure(plafond_s=60.0), 30)
+        assert [trou.raison for trou in fil.fiche.trous] == [m.ECHEC]
+
+    a_la_main(essai)
+
+
+def test_une_conclusion_abandonnee_avant_de_rien_relire_laisse_un_trou() -> None:
+    """La dernière bougie, close par l'horloge et rendue, n'est plus sûre : l'exchange muet n'a pas pu la confirmer."""
+
+    async def essai() -> None:
+        connexion: Any = FausseConnexion()
+        fil = ouvrir_bougies_dites(connexion, 4, 1.0)
+        del fil.rattraper
+        sortie = m.Fiche(CLE)
+        connexion.heure, fil.couverture.debut, fil.arrete = T0 + 4 * MINUTE + 1, T0 + MINUTE, True
+        rendus = fil.collecter(connexion.heure)
+        assert instants(rendus) == [1, 2, 3]
+        connexion.__dict__["estimer_heure"] = lambda: asyncio.sleep(60)
+        fil.arrete, fil.conclut = False, True
+        fil.rompre()
+        rendus += await m.Flux(connexion, None, [fil]).conclure(0.05)
+        for lot in rendus:
+            sortie.noter(lot.couverts, lot.trous)
+        assert sortie.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
+        assert sortie.trous == [m.Trou(T0 + 3 * MINUTE, T0 + 4 * MINUTE, m.ECHEC)]
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("repond", [True, False])
 def test_la_conclusion_dure_tant_que_l_exchange_repond(repond: bool) -> None:
     """Dix coupures, dont chacune prend un tiers du plafond : toutes relues ; muet, il n'est pas attendu."""
 
     async def essai() -> None:
         connexion: Any = FausseConnexion()
-        connexion.reponses = 0
         fil = ouvrir_fil_coupe(connexion, *((n, n + 5) for n in range(1, 100, 10)))
 
         async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
@@ -899,10 +1127,7 @@ def test_la_conclusion_dure_tant_que_l_exchange_repond(repond: bool) -> None:
             debut = (depuis - T0) // 1_000
             return [brut(n, T0 + n * 1_000) for n in range(debut, debut + 10)]
 
-        async def a_l_heure() -> None:
-            """Elle l'est."""
-
-        connexion.__dict__.update(lire_trades=lire, estimer_heure=a_l_heure)
+        connexion.__dict__["lire_trades"] = lire
         flux = m.Flux(connexion, None, [fil])
         lots = await asyncio.wait_for(flux.conclure(plafond_s=0.15), 5)
         attendus = {str(n) for n in range(1, 97) if n % 10 in range(1, 7)}
@@ -984,14 +1209,14 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
         fil = ouvrir_fil(m.FilTrades, connexion)
         for numero in range(1, 41):
             connexion.heure = T0 + numero * 1_000
-            connexion.pages = [m.ErreurTemporaire("502")]
+            connexion.pages = [m.ErreurTemporaire("502")] * 3  # une par relecture
             fil.recevoir([{**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}], 0)
             fil.collecter(connexion.heure)
             await fil.rattraper()
         assert len(fil._lacunes) <= 3
         perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
         dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
-        connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 3
+        connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 9
         await fil.rattraper()
         lots = fil.collecter(connexion.heure)
         assert ids(lots) == ["perdu"]
@@ -1181,6 +1406,44 @@ def test_un_saut_dans_une_milliseconde_est_relu_meme_si_le_rest_tarde() -> None:
         lots = fil.collecter(fil.connexion.heure)
         assert sorted(ids(lots)) == ["2", "3", "4", "5", "6"]
         assert fil.fiche.couverts == [(T0 + 1_000, T0 + 5_000)]
+
+    a_la_main(essai)
+
+
+def test_un_saut_que_le_rest_tarde_a_servir_n_est_vain_qu_une_fois(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redemandé quatre fois, il saute aux mêmes endroits : c'est un saut, et non quatre ; le suivant sera relu."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003, 0.004))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, *range(1, 11))
+        servir(fil.connexion, 10, 11, *range(13, 18))  # 12 n'existe pas ; 18 à 20 ne sont pas encore servis
+        nourrir(fil, (20, 20_000))
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        assert fil._suite_d_ids.vains <= 1
+        assert fil._suite_d_ids.surveille
+
+    a_la_main(essai)
+
+
+def test_un_saut_apres_le_premier_trade_n_en_devient_pas_le_debut_de_l_ecoute() -> None:
+    """Le REST, en panne, n'a relu ni l'un ni l'autre ; il se refuse : du saut, un trou ; du début, rien n'est dû."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        fil.ecoute_depuis = T0
+        fil.connexion.pages = [m.ErreurTemporaire("502") for _ in range(20)]
+        nourrir(fil, (1, 1_000))
+        await fil.rattraper()
+        nourrir(fil, (20, 20_000), (21, 21_000), (22, 22_000))
+        fil.collecter(fil.connexion.heure)
+        await fil.rattraper()
+        fil.connexion.pages = [m.ErreurDefinitive("403") for _ in range(20)]
+        await fil.rattraper()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 1_000, T0 + 20_001, m.HORS_FENETRE_API)]
+        assert fil.fiche.couverts == [(T0 + 20_001, T0 + 22_000)]
 
     a_la_main(essai)
 
