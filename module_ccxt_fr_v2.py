@@ -323,7 +323,11 @@ MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
     par_forme = {forme_de_mot(c): c for c in choix}
-    trouves = difflib.get_close_matches(forme_de_mot(mot[:MOT_MAX]), list(par_forme), n=nombre, cutoff=0.6)
+    forme = forme_de_mot(mot[:MOT_MAX])
+    trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
+    notes = [difflib.SequenceMatcher(None, trouve, forme).ratio() for trouve in trouves]
+    if len(notes) > nombre and notes[-1] < notes[-2]:  # à égalité, rien ne dit lequel (--symbol)
+        del trouves[-1]
     noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
     return f"Vouliez-vous dire {noms} ?" if noms else ""
 
@@ -5375,10 +5379,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
-    # La classe refuse une page qui a et son début et sa fin : le début suffit.
     "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit.
     "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
@@ -5913,6 +5917,7 @@ def instancier(reglages: Reglages) -> Any:
                 f"{reglages.exchange} n'a pas de banc d'essai officiel", "Ôtez --sandbox, ou essayez --hors-ligne."
             )
         api.set_sandbox_mode(True)
+    api.params_tus = reglages.params
     return api
 
 
@@ -10917,7 +10922,7 @@ class Tache:
         aide="format du fichier ; avec --lister : json ou csv")
     sortie: Path | None = option(lire=lire_chemin_de_sortie, groupe="sortie", valeur="CHEMIN",
         defaut_aide="nom stable sous donnees/",
-        aide="fichier à écrire, ou à continuer ; {timeframe} y est remplacé quand il y en a plusieurs")
+        aide="fichier à écrire, ou à continuer ; {timeframe} y est remplacé")
     sqlite_table: str | None = option(lire=lire_identifiant_sql, groupe="sortie", valeur="NOM",
         defaut_aide="ohlcv, ou le nom du flux", aide="table SQLite")
     compression: str | None = option(choix=COMPRESSIONS, groupe="sortie",
@@ -11000,14 +11005,19 @@ class Tache:
 
     @property
     def parties(self) -> list[Tache]:
-        """Une tâche par timeframe demandé ; elle-même s'il n'y en a qu'un."""
-        return [
-            dataclasses.replace(
-                self, timeframe=code, timeframes=(), sortie=self.sortie and self.sortie.with_name(
-                    self.sortie.name.replace("{timeframe}", code)),
-            )
-            for code in self.timeframes
-        ] or [self]
+        """Une tâche par timeframe demandé, au nom de fichier accordé ; elle-même s'il n'y a rien à y changer."""
+        if not self.timeframes and self.chemin == self.sortie:
+            return [self]
+        codes = self.timeframes or (self.timeframe,)
+        siennes = (dataclasses.replace(self, timeframe=code, timeframes=()) for code in codes)
+        return [dataclasses.replace(une, sortie=une.chemin) for une in siennes]
+
+    @property
+    def chemin(self) -> Path | None:
+        """La sortie demandée, `{timeframe}` remplacé s'il y en a un."""
+        if self.sortie is None or "{timeframe}" not in self.sortie.name or "timeframe" not in self.type_donnee.noms:
+            return self.sortie
+        return self.sortie.with_name(self.sortie.name.replace("{timeframe}", self.timeframe))
 
     @property
     def format_choisi(self) -> str:
@@ -11573,7 +11583,7 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     cles = [serie.cle for serie in series]
     decrit = ECRIVAINS[tache.format_choisi]
     extension = decrit.extensions[0]
-    chemin = tache.sortie or dossier / _nom_d_office(tache, series, dossier, extension)
+    chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
     compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
@@ -12368,7 +12378,7 @@ def _coller_relatifs(arguments: Sequence[str]) -> list[str]:
     for mot in arguments:
         if colles[-2:] == ["--lister", "donnees"] and not mot.startswith("-"):
             colles[-1] = f"donnees {mot}"
-        elif colles and re.fullmatch(r"-\d\w*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
+        elif colles and re.fullmatch(r"-\d[\w.,]*", mot) and colles[-1].startswith("--") and "=" not in colles[-1]:
             colles[-1] = f"{colles[-1]}={mot}"
         else:
             colles.append(mot)
@@ -12520,6 +12530,8 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         return lus
     tache, execution = lus
     installer_journal(execution.journal)
+    if tache.duree is not None and tache.stream is None:
+        journal.warning("« --duree » ne sert qu'avec --stream.")
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:

@@ -17,6 +17,12 @@
 - `causes` : dire quelle panne de réseau ccxt a vue ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
+- `listes` : ce que `--lister` montre ;
+- `initier` : écrire un premier lot commenté et un `.env` ;
+- `depot` : les fichiers publics d'un exchange comme source ;
+- `archives` : y lire ce que l'API confirme ;
+- `fichiers_publics` : lire un de leurs CSV ;
+- `voies` : paginer une histoire, famille d'exchanges par famille ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;

@@ -48,7 +48,9 @@ from module_ccxt_fr_v2 import (
     lire_plusieurs,
     lire_secondes,
     lire_texte,
+    lire_valeurs,
     maintenant_ms,
+    noms_options,
     option,
 )
 
@@ -320,7 +322,12 @@ async def executer_lot_async(
 
     Rend le bilan, où l'échec d'une tâche est inscrit ; lève ErreurDemande (rien n'a été écrit), ou SortieOccupee.
     """
-    plan = ouvrir_plan(lot, taches=taches, hors_ligne=hors_ligne, duree_max=duree_max)
+    demandees = {"taches": taches or None, "hors_ligne": hors_ligne, "duree_max": duree_max, "dask": dask}
+    lues, fautes = lire_valeurs(noms_options(OptionsLot), demandees)
+    if fautes:
+        raise ErreurDemande("\n".join(f"{faute.noms[0]} : {faute.phrase}" for faute in fautes))
+    dask = lues.pop("dask", None)
+    plan = ouvrir_plan(lot, **lues)
     bilan = BilanLot.vierge(plan)
     await executer_plan(plan, bilan, suivi=suivi, dask=dask)
     return bilan

@@ -145,8 +145,13 @@ class Plan:
         inconnus = [nom for nom in noms if nom not in self.noms]
         if inconnus:
             phrase = f"--taches : « {{}} » n'est pas dans {self.nom} (ses tâches : {', '.join(self.noms)}). {{}}"
-            raise ErreurDemande("\n".join(phrase.format(n, proches(n, self.noms, 1)).strip() for n in inconnus))
+            raise ErreurDemande("\n".join(phrase.format(n, self._proche(n)).strip() for n in inconnus))
         return dataclasses.replace(self, taches=tuple(p for p in self.taches if not noms or p.groupe in noms))
+
+    def _proche(self, nom: str) -> str:
+        """Le nom à donner à la place ; le tableau montre « b [1h] » là où la tâche s'appelle « b »."""
+        ecrit = nom.rpartition(" [")[0]
+        return f"Vouliez-vous dire « {ecrit} » ?" if ecrit in self.noms else proches(nom, self.noms, 1)
 
     def regler(self, *, hors_ligne: bool, duree_max: float | None) -> Plan:
         """Le même plan, hors ligne ou aux flux plafonnés."""
@@ -494,10 +499,10 @@ class LecteurDePlan:
         return _Bloc(dans_dossier, lignes, fautes)
 
     def _situer(self, nom: str, valeur: Any) -> Any:
-        """Un `@fichier` relatif l'est au dossier du lot."""
+        """Un `@fichier` relatif l'est au dossier du lot, sauf s'il part du sien (`@~/…`)."""
         lit_un_fichier = nom in self.options and self.options[nom].metadata["lire"] is lire_objet_ou_fichier
         if lit_un_fichier and isinstance(valeur, str) and valeur.startswith("@"):
-            return f"@{self.dossier / valeur[1:]}"
+            return f"@{self.dossier / Path(valeur[1:]).expanduser()}"
         return valeur
 
     def _lire_tache(self, rang: int, noeud: Any) -> list[TacheDeLot]:
@@ -524,6 +529,7 @@ class LecteurDePlan:
             return []
         nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
         repere = self.releve.repere(ligne, ou)
+        tache = tache if tache.timeframes else tache.parties[0]
         modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
         if not tache.timeframes or en_une_passe(tache):
             return [modele]

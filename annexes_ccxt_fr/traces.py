@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.parse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from module_ccxt_fr_v2 import STATUT_HTTP, duree_lisible, extrait, journal, masquer, nombre_de, secrets_de
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
 
 
 async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corps: Any) -> Any:
@@ -32,9 +34,23 @@ async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corp
 
 def _url_dite(api: Any, url: str, corps: Any) -> str:
     """L'URL et le corps d'une requête, lisibles, sans rien de ce qui l'autorise."""
-    connus = secrets_de(api)
-    suite = f" {extrait(corps)}" if isinstance(corps, str) and not connus else ""
-    return masquer(urllib.parse.unquote(url) + suite, connus)
+    connus, params = secrets_de(api), api.params_tus
+    suite = f" {extrait(corps)}" if isinstance(corps, str) and not connus and not params else ""
+    dite = urllib.parse.unquote(url) + suite
+    for nom in params:  # une valeur trop courte pour être cherchée partout se tait là où elle est nommée
+        dite = re.sub(rf"([?&]{re.escape(nom)}=)[^&\s]*", r"\1***", dite)
+    return masquer(dite, [*connus, *_feuilles(params)])
+
+
+def _feuilles(valeur: Any) -> Iterator[str]:
+    """Les valeurs simples d'une valeur composée, en texte."""
+    if isinstance(valeur, Mapping):
+        valeur = list(valeur.values())
+    if isinstance(valeur, list | tuple):
+        for element in valeur:
+            yield from _feuilles(element)
+    else:
+        yield str(valeur)
 
 
 def nombre_de_lignes(reponse: Any) -> int:

@@ -732,3 +732,6 @@ def test_executer_lot_en_bibliotheque(lot: Lot) -> None:
     assert Path("donnees/eth.csv").exists()
     with pytest.raises(module.ErreurDemande):
         module.executer_lot({"version": 1})
+    with pytest.raises(module.ErreurDemande, match=r"^duree_max : .*\nhors_ligne : |^hors_ligne : .*\nduree_max : "):
+        module.executer_lot(lot.yaml, hors_ligne="peut-être", duree_max="dix")
+    assert module.executer_lot(lot.yaml, taches="btc").code == 0

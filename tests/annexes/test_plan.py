@@ -242,9 +242,12 @@ def test_un_lot_en_dictionnaire_est_lu_de_meme() -> None:
     assert str(refus.value) == "lot, tâche « a » : timefram : option inconnue. Vouliez-vous dire « timeframe » ?"
 
 
-def test_un_fichier_de_config_est_cherche_a_cote_du_lot(tmp_path: Path) -> None:
+def test_un_fichier_de_config_est_cherche_a_cote_du_lot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c.json").write_text('{"hostname": "h"}')
     assert seule(SEUL + "    config_ccxt: '@c.json'\n", dossier=str(tmp_path)).config_ccxt == {"hostname": "h"}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert seule(SEUL + "    config_ccxt: '@~/c.json'\n", dossier="ailleurs").config_ccxt == {"hostname": "h"}
 
 
 def seule_avec(defauts: str, tache: str) -> module.Tache:
@@ -382,10 +385,11 @@ def test_les_taches_choisies_gardent_l_ordre_du_fichier() -> None:
     assert [p.nom for p in plan.choisir(("trois", "un")).taches] == ["un", "trois"]
     assert plan.choisir(()).taches == plan.taches
     with pytest.raises(module.ErreurDemande) as refus:
-        plan.choisir(("troi", "zzz"))
+        plan.choisir(("troi", "zzz", "un [15m]"))
     assert str(refus.value).splitlines() == [
         f"--taches : « troi » n'est pas dans {LOT} (ses tâches : un, deux, trois). Vouliez-vous dire « trois » ?",
         f"--taches : « zzz » n'est pas dans {LOT} (ses tâches : un, deux, trois).",
+        f"--taches : « un [15m] » n'est pas dans {LOT} (ses tâches : un, deux, trois). Vouliez-vous dire « un » ?",
     ]
 
 

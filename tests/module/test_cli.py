@@ -223,6 +223,18 @@ def test_le_nom_par_defaut_est_stable_et_propre_a_la_demande(cli: Callable[..., 
     ]
 
 
+def test_un_seul_timeframe_se_met_aussi_dans_le_nom(cli: Callable[..., Fin], dossier: Path) -> None:
+    assert cli("--symbole", "BTC/USDT", *HEURE_LUE, "--timeframe", "5m", "--sortie", "d_{timeframe}.csv").code == 0
+    assert fichiers(dossier) == ["d_5m.csv", "d_5m.csv.fiche.json"]
+
+
+def test_une_duree_sans_flux_se_dit(cli: Callable[..., Fin]) -> None:
+    """Elle ne borne pas un historique : rien n'est refusé, mais c'est dit, si elle est donnée."""
+    phrase = "« --duree » ne sert qu'avec --stream."
+    assert phrase in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--duree", "5").err
+    assert phrase not in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").err
+
+
 def test_un_debut_relatif_s_ecrit_en_deux_mots(cli: Callable[..., Fin]) -> None:
     """`--date-debut -2h`, sans `=` ni guillemets : de deux heures avant à la dernière bougie close.
 
@@ -254,9 +266,11 @@ REFUS: list[tuple[tuple[str, ...], str]] = [
     (("--symbole",), "--symbole attend une valeur. L'aide : --help."),
     (("--symbole", "A/B", "--symbols", "C/D"), "ne vont pas ensemble : gardez l'un des deux"),
     (("--symbole", "A/B", "--simbole", "x"), "--simbole : option inconnue. Vouliez-vous dire « --symbole » ?"),
+    (("--symbole", "A/B", "--symbol", "x"), "inconnue. Vouliez-vous dire « --symbols », « --symbole » ?"),
     (("--symbole", "A/B", "--timeframe", "1x"), "« 1x » n'est pas un timeframe"),
     (("--symbole", "A/B", "--date-debut", "hier"), "--date-debut : « hier » n'est pas un instant"),
     (("--symbole", "A/B", "--date-debut", "-7d"), "--date-debut : « -7d » n'est pas un instant"),
+    (("--symbole", "A/B", "--date-debut", "-1.5h"), "--date-debut : « -1.5h » n'est pas un instant"),
     (("--symbole", "A/B", "--date-debut", "2199-01-01"), "2199-01-01T00:00Z est dans le futur"),
     (("--symbole", "A/B", "--date-debut", "2024-02-01", "--date-fin", "2024-01-01"), "n'est pas après date_debut"),
     (("--symbole", "A/B", "--limite", "0"), "--limite : 0 n'est pas entre 1 et"),
@@ -763,6 +777,17 @@ def test_les_cles_ne_sortent_nulle_part(
     ecrits = "".join((dossier / nom).read_text() for nom in fichiers(dossier) if nom != ".env")
     for prive in (CLE, SECRET, "abcdef0123456789"):
         assert prive not in fin.out + fin.err + ecrits
+
+
+def test_le_journal_debug_tait_la_valeur_des_params(cli: Callable[..., Fin]) -> None:
+    """`params` est déclaré secret : la demande est dite, leurs noms aussi, aucune de leurs valeurs."""
+    params = json.dumps({"compte": "VALEUR-TRES-PRIVEE", "pin": 731})
+    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--params", params, "--journal", "debug", "--sortie", "a.csv")
+    (dite, *_) = [ligne for ligne in fin.err.splitlines() if "klines" in ligne]
+    assert "symbol=BTCUSDT" in dite
+    assert "compte=***" in dite
+    assert "pin=***" in dite
+    assert "VALEUR-TRES-PRIVEE" not in fin.err
 
 
 def test_les_cles_propres_a_l_exchange_l_emportent(monkeypatch: pytest.MonkeyPatch, dossier: Path) -> None:

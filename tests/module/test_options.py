@@ -295,7 +295,7 @@ def test_une_option_illisible_n_en_accuse_pas_une_autre() -> None:
 @pytest.mark.parametrize(
     ("inconnu", "proche"),
     [
-        ("symbol", "symbols"),
+        ("symbol", "symbols », « symbole"),
         ("date_de_debut", "date_debut"),
         ("prix-ohlcv", "prix_ohlcv"),
         ("TIMEFRAME", "timeframe"),
@@ -413,12 +413,15 @@ def test_une_sortie_surprise_est_refusee(options: dict[str, Any], dit: str) -> N
         (None, [None, None]),
         ("d/a_{timeframe}.csv", [Path("d/a_1m.csv"), Path("d/a_1h.csv")]),
         ("a.db", [Path("a.db")] * 2),
+        ("{timeframe}.db", [Path("1m.db"), Path("1h.db")]),
     ],
 )
 def test_plusieurs_timeframes_font_autant_de_taches(sortie: str | None, attendues: list[Path | None]) -> None:
     parties = par_dict(**BASE, timeframes=["1m", "1h"], sortie=sortie).parties
     assert [(p.timeframe, p.timeframes, p.sortie) for p in parties] == [
         ("1m", (), attendues[0]), ("1h", (), attendues[1])]  # fmt: skip
+    (seule,) = par_dict(**BASE, timeframe="1h", sortie=sortie).parties
+    assert (seule.timeframe, seule.sortie) == ("1h", attendues[1])
 
 
 @pytest.mark.parametrize("nom", module.ECRIVAINS)
