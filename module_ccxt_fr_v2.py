@@ -3805,6 +3805,7 @@ class SortieFichier(Sortie):
         texte = self._texte()
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
+        self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -4025,6 +4026,9 @@ class SortieFichier(Sortie):
         if lots:
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
             self.finir()
+            if self.ampute and self.type_donnee.a_une_grille:  # ses bougies se comptent
+                self.fiches = self._recenser(self.fiches).fiches
+                self.finir()
         self._journal.supprimer()
 
     def _s_en_tenir_au_journal(self) -> None:
@@ -4043,7 +4047,7 @@ class SortieFichier(Sortie):
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        if self.existe() or not note.get("fichier"):
+        if not note.get("fichier") or (self.existe() and not self.ampute):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             self.fiches[cle].noter(couverts, trous, note.get("source"))
 

@@ -525,6 +525,7 @@ def _oter_les_impossibles(sortie: SortieFichier) -> None:
             for fiche in sortie.fiches.values():
                 fiche.couverts = []
     sortie.recrire([trier(table.take(gardes), donnee)])
+    sortie.ampute = True
 
 
 def _decouvrir(fiches: Mapping[CleSerie, Fiche], table: pa.Table, gardes: Sequence[int]) -> None:

@@ -104,6 +104,7 @@ else:
 CONSTATS_DITS = 20  # par nature
 TROUS_PROCHES = 300  # en bougies : la plus courte des pages (coinbase) ; les relire à part coûterait plus
 ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
+SANS_PERTE = {"doublon", "desordre"}  # les réparer n'ôte rien que d'autres lignes ne disent
 
 
 class Constat(NamedTuple):
@@ -612,6 +613,9 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
                 remise_en_ordre.remplacer(lecteur, *_retenir(lecteur))
+                if isinstance(lecteur, SortieFichier) and sien.fautes.keys() - SANS_PERTE:
+                    lecteur.ampute = True
+                    lecteur.rejouer_journal()
         if rapport.fautes.keys() & ILLISIBLES:
             voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est mise de côté entière
             tables = {lecteur.table.lower(): lecteur for lecteur in (*voisins, *a_lire)}

@@ -1009,3 +1009,19 @@ def test_reparer_une_table_d_une_base_abimee_garde_les_autres(tmp_path: Path) ->
     assert m.lire_sortie(chemin, table="b").equals(avant)
     assert m.lire_fiches(chemin, table="b")[0].couverts == [(instant(0), instant(NOMBRE))]
     assert m.verifier(chemin).code == 0
+
+
+def test_une_ligne_otee_reste_un_echec_malgre_le_journal(tmp_path: Path) -> None:
+    """Tuée, une exécution avait relu cet instant-là : son lot taisait la ligne, déjà écrite, qu'un autre a abîmée."""
+    chemin = ecrire(tmp_path / "s.csv", m.TRADES)
+    with creer(chemin, m.TRADES) as tue:
+        lignes = table(m.TRADES, [rangee(m.TRADES, rang) for rang in range(20, 60)])
+        tue.ecrire(m.Lot(EVENEMENTS, lignes, [(instant(20), instant(60))], []), m.Fiche(EVENEMENTS))
+    rangees = [rangee(m.TRADES, rang) for rang in range(NOMBRE)]
+    rangees[25]["price"] = -1.0
+    recrire(chemin, m.TRADES, rangees)
+    verification.assainir_sortie(chemin)
+    assert m.lire_sortie(chemin).num_rows == 59
+    (fiche,) = m.lire_fiches(chemin)
+    assert m.croiser(fiche.couverts, [(instant(25), instant(25) + 1)]) == []
+    assert m.verifier(chemin).code == 0

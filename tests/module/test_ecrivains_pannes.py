@@ -937,3 +937,21 @@ def test_une_base_abimee_se_dit_en_francais(tmp_path: Path, comment: str, caplog
     dit = f"{erreur.value} {caplog.text}"
     assert "illisible" in dit
     assert not re.search(r"malformed|not a database|disk image|encrypted|error", dit), dit
+
+
+@pytest.mark.parametrize("flux", [False, True])
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
+def test_une_ligne_otee_a_la_reprise_n_est_plus_prouvee(tmp_path: Path, donnee: m.TypeDonnee, flux: bool) -> None:
+    """Un lot du journal la taisait, déjà écrite ; abîmée depuis, puis ôtée, elle est à redemander."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee, flux=flux) as tue:
+        tue.ecrire(suite := lot_de(donnee, range(15, 60)), m.Fiche(suite.cle))
+    lignes = chemin.read_text().splitlines(keepends=True)
+    prix = lignes[22].split(",")[5]
+    lignes[22] = lignes[22].replace(f",{prix},", ",-1.0,")
+    chemin.write_text("".join(lignes))
+    executer(chemin, donnee, flux=flux)
+    absent = m.instants_de(lot_de(donnee, [21]).lignes)[0]
+    assert len(m.lire_sortie(chemin)) == 59
+    assert m.croiser(couverts(chemin, suite.cle), [(absent, absent + 1)]) == []
