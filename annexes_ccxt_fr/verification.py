@@ -657,6 +657,12 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
             lecteur.rejouer_journal()  # sans le fichier : il ne prouve alors que les lignes qu'il porte
             for recue in lecteur.fiches.values():
                 _completer(fiches.setdefault(recue.cle, recue), recue, donnee)
+            for fiche in fiches.values():  # ce qui sera relu à l'API en viendra
+                fiche.sources = [
+                    provenance._replace(debut=debut, fin=fin)
+                    for provenance in fiche.sources
+                    for debut, fin in croiser([provenance[:2]], fiche.couverts)
+                ]
             remise_en_ordre.remplacer(lecteur, [*retenus, *lecteur.tableau.lots()], fiches)
             continue
         lignes = pa.concat_tables([donnee.schema.empty_table(), *retenus])

@@ -100,10 +100,12 @@ def test_interrompre_le_notebook_annule_ce_qui_court() -> None:
         module.courir(longue)
 
     boucle = asyncio.new_event_loop()  # celle d'un notebook laisse à Python le soin de SIGINT
+    avant = signal.signal(signal.SIGINT, signal.default_int_handler)  # les processus de xdist l'ignorent
     try:
         with pytest.raises(KeyboardInterrupt):
             boucle.run_until_complete(cellule())
     finally:
+        signal.signal(signal.SIGINT, avant)
         boucle.close()
     assert suite == ["annulée"]
 

@@ -200,7 +200,7 @@ def test_debug_ne_dit_aucun_secret(caplog: pytest.LogCaptureFixture, monkeypatch
 
     async def demander() -> None:
         api = m._classe("binance")({"apiKey": cle, "secret": secret, "timeout": 500})
-        api.particularite, api.frein = m.Particularite(), m.Frein()
+        api.particularite, api.frein, api.params_tus = m.Particularite(), m.Frein(), {}
         url = f"http://127.0.0.1:1/a/{cle}?symbol=BTCUSDT&signature=abc123&timestamp=1"
         try:
             await api.fetch(url, "POST", {"X-MBX-APIKEY": cle}, f"secret={secret}")
