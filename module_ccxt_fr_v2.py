@@ -7522,16 +7522,13 @@ class Enquete:
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
-        """Le plus long silence de chaque timeframe, avant une cotation, est redemandé : une panne en dirait autant.
+        """Chaque silence, avant une cotation, est redemandé : une panne en dirait autant, une fois.
 
-        D'un exchange déjà pris à se taire là où il sert, plusieurs fois : il recommencera.
+        D'un exchange pris à se taire là où le marché vit, plusieurs fois : il recommencera.
         """
-        longs: dict[str, Question] = {}
-        for question in (r.question for r in self.reponses if r.se_tait and not r.instants):
-            long = longs.setdefault(question.timeframe.code, question)
-            if question.fin - question.debut > long.fin - long.debut:
-                longs[question.timeframe.code] = question
-        for question in list(longs.values()) * (CONFIRMATIONS if self._dementie else 1):
+        muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
+        a_menti = self._dementie or any(map(self._vit, muettes))
+        for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
             if (await self._poser(question)).instants:
                 break
 
