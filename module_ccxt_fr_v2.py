@@ -1978,7 +1978,7 @@ class Dedoublonneur:
 
     def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
         parmi.update((trade.id or "", trade) for trade in trades)
-        if len(parmi) > 2 * self._recents_max:
+        if len(parmi) > self._recents_max * 5 // 4:
             for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
                 del parmi[cle]
             self._reconnus &= self.recents.keys() | self.relus.keys()
@@ -2444,6 +2444,7 @@ SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
+PETIT_LOT = 50  # lignes ; plus petit, il n'est pas comprimé
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
@@ -2922,7 +2923,10 @@ class JournalDeReprise:
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
         tampon = pa.BufferOutputStream()
-        with pa.ipc.new_stream(tampon, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
+        # Répartir les colonnes d'un lot entre des fils coûte cinq fois plus que les coder ; comprimé, un petit enfle.
+        compression = "lz4" if lot.num_rows > PETIT_LOT else None
+        options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+        with pa.ipc.new_stream(tampon, self._schema, options=options) as flux:
             flux.write_batch(lot)
         octets: bytes = tampon.getvalue().to_pybytes()
         return octets.removeprefix(self._entete).removesuffix(b"\xff\xff\xff\xff\0\0\0\0")
@@ -6834,6 +6838,7 @@ class Ecoute:
         if self._nom == "ticker":
             self.api.tickers = _Rayon(self._ranger_ticker)
         elif self._nom == "ohlcv":
+            self.api.options["OHLCVLimit"] = LIGNES_EN_CACHE
             self.api.ohlcvs = _Rayon(self._ranger_bougies)
         elif self._nom == "trades":
             caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
