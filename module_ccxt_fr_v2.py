@@ -2646,6 +2646,16 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         )
 
 
+def octets_de(chemin: Path) -> int:
+    """La taille d'un fichier ; 0 s'il n'existe pas."""
+    try:
+        return chemin.stat().st_size  # demandé à chaque lot : `exists`, qui le lirait une fois de plus, ne l'est pas
+    except OSError as erreur:
+        if erreur.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return 0
+
+
 def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
     """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
     position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
@@ -2842,6 +2852,7 @@ class JournalDeReprise:
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
+        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._fichier: io.FileIO | None = None
@@ -2908,7 +2919,7 @@ class JournalDeReprise:
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = pa.record_batch([en_un_bloc(colonne) for colonne in lignes.columns], schema=self._schema)
+        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
         dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
         tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
         with _disque("Écrire", self.chemin):
@@ -3179,7 +3190,7 @@ class Sortie(ABC):
     @property
     def octets(self) -> int:
         """Taille de la sortie ; 0 si elle n'existe pas."""
-        return self.chemin.stat().st_size if self.chemin.exists() else 0
+        return octets_de(self.chemin)
 
     def existe(self) -> bool:
         """Vrai d'une sortie qui a des octets : vide, elle est comme absente."""
@@ -3603,7 +3614,7 @@ class Tableau:
     @property
     def octets(self) -> int:
         """La taille du fichier ; 0 s'il n'existe pas."""
-        return self._chemin.stat().st_size if self._chemin.exists() else 0
+        return octets_de(self._chemin)
 
     def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
@@ -4129,7 +4140,8 @@ class SortieFichier(Sortie):
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
-        return self._journal.octets > max(JOURNAL_MAX, self.octets // PART_DU_FICHIER)
+        octets = self._journal.octets
+        return octets > JOURNAL_MAX and octets > self.octets // PART_DU_FICHIER
 
     def _fonte_s(self) -> float:
         if not self._journal.lignes:
