@@ -200,6 +200,14 @@ class HorsFenetre(ErreurDefinitive):
         self.points = points
 
 
+class FenetreTropLongue(ErreurDefinitive):
+    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+
+    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
+        super().__init__(message, conseil)
+        self.jours = jours
+
+
 class ErreurSortie(ErreurCollecte):
     """Le fichier de sortie n'a pu être lu ou écrit : l'ancien contenu est intact."""
 
@@ -359,7 +367,7 @@ EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
 _MOIS_PAR_UNITE = {"M": 1, "y": 12}
-# En dessous, une grille décalée n'existe nulle part ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
+# En dessous, une grille décalée est l'exception ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
 # kraken ses semaines le jeudi : leurs horodatages sont gardés, et l'ancre est notée dans la fiche.
 PAS_MIN_ANCRE_MS = 6 * HEURE_MS
 
@@ -376,7 +384,8 @@ class Timeframe:
     """La grille des ouvertures d'un timeframe : pas fixe, ou calendrier pour les mois et les années.
 
     `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois). `jeu_ms` : une bougie peut ouvrir d'autant après
-    son point de la grille ; il reste son rang, et la borne de tout intervalle.
+    son point de la grille ; il reste son rang, et la borne de tout intervalle. `ancrable` : si courte soit-elle,
+    un exchange l'ouvre peut-être ailleurs.
     """
 
     code: str
@@ -384,6 +393,7 @@ class Timeframe:
     unite: str
     ancre_ms: int = 0
     jeu_ms: int = 0
+    ancrable: bool = False
 
     @classmethod
     def lire(cls, code: str) -> Timeframe:
@@ -406,7 +416,7 @@ class Timeframe:
     @property
     def peut_etre_ancre(self) -> bool:
         """Vrai si un exchange peut légitimement ouvrir cette bougie ailleurs que sur la grille UTC."""
-        return self.pas_ms >= PAS_MIN_ANCRE_MS and not self.jeu_ms
+        return (self.ancrable or self.pas_ms >= PAS_MIN_ANCRE_MS) and not self.jeu_ms
 
     def ancrer(self, ancre_ms: int) -> Timeframe:
         """La même grille, décalée."""
@@ -475,6 +485,8 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 # Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
 # depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
+# De plus courts qu'un exchange ouvre pourtant à minuit local : bithumb, à Séoul (15:00, 19:00, 23:00, 03:00 UTC).
+TIMEFRAMES_ANCRABLES = {("bithumb", "4h")}
 
 
 @functools.cache
@@ -482,7 +494,8 @@ def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
     jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
-    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms)
+    ancrable = (exchange, code) in TIMEFRAMES_ANCRABLES
+    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms, ancrable=ancrable)
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -5217,17 +5230,16 @@ class Particularite(NamedTuple):
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
     fenetre_ms: Callable[[Timeframe, Mapping[str, Any]], int] | None = None
-    fichier: Callable[[int, Timeframe], int] | None = None  # fin du fichier qui tient un instant : un par demande
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
-    sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
-    portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
     corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
-    spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
-    unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
-    unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
+    # par genre, les timeframes que la classe annonce sans savoir les y demander
+    absents: Mapping[str, Collection[str]] = MappingProxyType({})
+    # par genre, l'unité du volume REST : « base », « cotation », « contrats » ou une monnaie ; sans elle, « base » au
+    # comptant, inconnue d'un contrat
+    unites: Mapping[str, str] = MappingProxyType({})
     # Les flux et les trades
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
@@ -5242,14 +5254,11 @@ class Particularite(NamedTuple):
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
-        """Vrai si une demande de bougies de ce marché, à ce prix, ne dit pas quelle fenêtre elle veut."""
-        return not self.sourde.isdisjoint({genre_de(marche), prix})
-
 
 def genre_de(marche: Mapping[str, Any]) -> str:
     """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
-    return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+    sous_type = marche.get("subType") or ("inverse" if marche.get("inverse") else "linear")
+    return str(sous_type) if marche.get("contract") else "spot"
 
 
 def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
@@ -5274,11 +5283,11 @@ def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
     return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
 
 
-def _contrats(limite: int) -> dict[str, int]:
-    return dict.fromkeys(("linear", "inverse"), limite)
+def _contrats(valeur: T) -> dict[str, T]:
+    return dict.fromkeys(("linear", "inverse"), valeur)
 
 
-def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
     """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
 
@@ -5287,12 +5296,17 @@ async def _lire_bitbank(
     self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
 ) -> list[Any]:
     """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
-    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
     page = []
     for depuis in (debut, suivant) if suivant <= fin else (debut,):
         fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
         page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
     return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+def _a_seoul(instant_ms: int) -> str:
+    """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
+    return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
 
 
 def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
@@ -5325,7 +5339,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             limites=_contrats(1000),
-            unite_contrats="base",
+            unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
@@ -5338,48 +5352,44 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
         relecture={"type": "HistoryCandles"},
-        unite_contrats="base",
+        unites=_contrats("base"),
         trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
         trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
     # REST, qui sert les mille derniers.
     "bybit": Particularite(
-        unite_contrats="base",
+        unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
-    # Les 720 dernières bougies, quel que soit `since`. Dix niveaux d'office.
-    "kraken": Particularite(portee=720, profondeurs=(10, 25, 100, 500, 1000)),
-    # « Maximum 10000 points ago are allowed ». Ses contrats comptent leur volume en contrats.
-    "gate": Particularite(portee=10_000, unite_contrats="contrats"),
-    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés. Aux autres prix, la
-    # demande n'a que `size` : les dernières, toujours.
+    # Dix niveaux de carnet d'office.
+    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
+    "gate": Particularite(unites=_contrats("contrats")),
+    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
-    "htx": Particularite(
-        sans_limite=lambda _timeframe, marche: bool(marche.get("contract")),
-        sourde=frozenset({"mark", "index", "premiumIndex"}),
-        trades_par_page=2000,
-    ),
+    "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
-        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0, options={"uta": False}
+        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0,
+        absents={"spot": ("2h",)},
+        options={"uta": False},
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
         corrections={"bougies_ou_rien": _lire_bitbank},
-        fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
     "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
-    "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
+    # La classe ne dit rien de la fenêtre ; l'exchange en lit la fin, exclue, à l'heure de Séoul.
+    "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
     # La classe refuse une page qui a et son début et sa fin : le début suffit.
@@ -5387,18 +5397,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # Rien de la fenêtre n'est dans la demande : les dernières bougies, toujours.
-    **dict.fromkeys(
-        ("bithumb", "bitteam", "bittrade", "gemini", "modetrade", "p2b", "weex", "woofipro"),
-        Particularite(sourde=frozenset({"spot", "linear", "inverse"})),
-    ),
-    "digifinex": Particularite(sourde=frozenset({"linear", "inverse"})),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(
-        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"}
-    ),
+    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(sourde=frozenset({"linear", "inverse"}), spot_seul=frozenset({"2h", "4h"})),
+    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
@@ -5415,14 +5417,16 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
-    "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
+    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
-    "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
-    "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
+    "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
+    "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5593,10 +5597,13 @@ class _Bruyante:
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
+        ccxt = importer("ccxt.base.errors", "Parler à un exchange")
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
-        except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if re.search(_RIEN_ICI, str(erreur)) is None:
+        except ccxt.BaseError as erreur:
+            # Un code HTTP dont la classe ne lit pas le corps est pour ccxt une panne passagère, 400 et 404 compris.
+            refus = isinstance(erreur, ccxt.ExchangeError) or getattr(erreur, "statut_http", 0) in REFUS_HTTP
+            if not refus or re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5641,7 +5648,8 @@ class _Bruyante:
             self.throttler.noter_usage(part)
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                # L'adresse sans ses paramètres, où une clé ou une signature peut se trouver.
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {url.partition('?')[0]}"
             )
         reconnue = True
         try:
@@ -5672,8 +5680,6 @@ def _sans_reglement(symbole: str) -> str:
 
 
 STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5681,11 +5687,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
-
-
-def _sans_requete(url: str) -> str:
-    """L'URL sans ses paramètres, où une clé ou une signature peut se trouver."""
-    return url.partition("?")[0]
 
 
 def identifiants_exchanges() -> list[str]:
@@ -5789,6 +5790,14 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
+# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
+# « granularity too small for the requested time range ».
+_TROP_LONGUE = (
+    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
+)
+_JOURS = r"(?i)(\d+)[ -]?days?\b"
 _BANNI = r"(?i)banned until (\d{13})"
 _TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
@@ -5796,23 +5805,33 @@ _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
-    if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
-        return erreur
-    texte = extrait(str(erreur), 300) or type(erreur).__name__
+        illisible = isinstance(erreur, _ReponseIllisible)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU) if illisible else erreur
+    # Une adresse sans ses paramètres : ils prendraient toute la place, et une clé peut s'y trouver.
+    tout = extrait(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(erreur)[:EXTRAIT_LU]), 600)
+    texte = extrait(tout, 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or re.search(_PAYS_REFUSE, texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, tout):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if re.search(_TROP_ANCIEN, texte):
-        points = re.search(_POINTS, texte)
+    if re.search(_TROP_ANCIEN, tout):
+        points = re.search(_POINTS, tout)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
-    classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
+    traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
+    classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
+    # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
+    refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and re.search(_TROP_LONGUE, tout):
+        jours = re.search(_JOURS, tout)
+        message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+    elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
@@ -5820,23 +5839,8 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
-        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
+        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, tout, heure_ms))
     return classe(message, conseil)
-
-
-def _est_un_refus(erreur: Exception, statut: int) -> bool:
-    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
-
-
-def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    for nom, classe, conseil in TRADUCTIONS:
-        if nom in noms:
-            return classe, conseil
-    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6328,7 +6332,7 @@ class Connexion:
 
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
-        ecartes = self.particularite.spot_seul if marche and marche.get("contract") else frozenset()
+        ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
         return [code for code in self.api.timeframes or {} if code not in ecartes]
 
     def prix_offerts(self) -> list[str]:
@@ -6340,8 +6344,8 @@ class Connexion:
         if not offerts or timeframe in offerts:
             return
         faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
-        if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
-            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou y a un autre nom"
+        if timeframe in {*self.api.timeframes, *self.particularite.timeframes}:
+            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou ne s'y demande pas sous ce nom"
         ou = f" sur « {marche['symbol']} »" if marche else ""
         raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
@@ -6400,11 +6404,9 @@ class Connexion:
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
-        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qui est prouvée."""
-        if not marche.get("contract"):
-            return str(marche.get("base") or "")
-        propre = self.particularite
-        unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
+        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
+        sinon = INCONNUE if marche.get("contract") else "base"
+        unite = self.particularite.unites.get(genre_de(marche), sinon)
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
@@ -7289,6 +7291,7 @@ class Pages:
         self.conduite = Conduite()
         self._demander, self._fenetre_ms = demander, fenetre_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
@@ -7297,6 +7300,7 @@ class Pages:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
         fenetre = self._fenetre_ms(timeframe)
         permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        permises = min(permises, self._admises.get(timeframe.code, permises))
         if timeframe.mois:
             permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
@@ -7362,8 +7366,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
-        timeframe, debut, fin = self.borner(question)
-        brutes = await self._demander(timeframe, debut, fin, relecture)
+        (timeframe, debut, fin), brutes = await self._ce_qui_tient(self.borner(question), relecture=relecture)
         for _ in range(RELECTURES_PAGE):
             if not self._autre_pas(brutes, timeframe):
                 break
@@ -7393,6 +7396,30 @@ class Pages:
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
+
+    async def _ce_qui_tient(
+        self, question: Question, *, relecture: bool
+    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+        """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
+        while True:
+            timeframe, debut, fin = question
+            points, place = timeframe.compter(debut, fin), self.capacite(timeframe)
+            connue = timeframe.code in self._admises
+            if connue and points > place and relecture:  # d'un témoin, ce qui précède sa fin
+                question = question._replace(debut=timeframe.avancer(timeframe.plafond(fin), -place))
+                continue
+            if connue and points > place:
+                question = question._replace(fin=timeframe.avancer(debut, place))
+                continue
+            try:
+                # Qui tire la fin de la demande du nombre de bougies (cryptocom) n'en reçoit qu'autant qu'il en tient.
+                return question, await self._demander(timeframe, debut, fin, relecture or connue)
+            except FenetreTropLongue as refus:
+                if points <= 1:
+                    raise
+                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
+                self._admises[timeframe.code] = min(points // 2, dites)
+                journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
 
     def _repondre(self, question: Question, page: Page) -> Reponse:
         """La page, et ses bougies qui ont des transactions."""
@@ -7992,6 +8019,9 @@ class _EnVol:
             raise
         self._taches.popleft()
         self._places = self._concurrence
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            await self.fermer()
+            self.prochain = fin = reponse.question.fin
         return reponse, fin
 
     def _lancer(self) -> None:
@@ -8145,7 +8175,7 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
