@@ -1935,6 +1935,19 @@ def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: fl
     a_la_main(essai)
 
 
+def test_un_carnet_sans_horodatage_prend_l_instant_de_reception() -> None:
+    """Kraken ne date pas son premier carnet : l'heure de l'exchange quand il arrive, et la fiche le dit."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir([{"timestamp": None, "nonce": 1, "bids": [[9.0, 1.0]], "asks": [[10.0, 1.0]]}], T0 + m.JOUR_MS)
+        (rendu,) = fil.collecter(T0)
+        assert m.instants_de(rendu.lignes) == [T0]
+        assert fil.fiche.horodatage == "reception"
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize(("bids", "asks"), [([], [[10.0, 1.0]]), ([[9.0, 1.0]], [])])
 def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) -> None:
     """Une option, un marché suspendu : l'autre côté est écrit vide ; tout vide, il n'est pas encore arrivé."""
