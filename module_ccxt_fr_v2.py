@@ -6755,7 +6755,9 @@ class Ecoute:
         connexion = self._connexion
         traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
-        if parentes & {"NotSupported", "ArgumentsRequired"}:
+        # La classe qui refuse d'elle-même commence toujours par son nom et celui de sa méthode (p2b, woo).
+        annonce = str(erreur).startswith(f"{self.api.id} {self.canal.seul}")
+        if annonce or parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
@@ -8293,6 +8295,7 @@ class RelectureTrades:
         self._precis = False  # les instants de ces pages disent plus que la seconde
         self._accroche = self._rejoint = False
         self._dernier: Trade | None = None
+        self._impossibles: set[int] = set()  # instants des trades qui ne peuvent être vrais
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
@@ -8326,6 +8329,8 @@ class RelectureTrades:
             if not self._rejoint:
                 trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
         trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
+        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(dernier.timestamp, fin)])
+        trous += [Trou(*instant, ECHEC) for instant in impossibles]
         trous = [trou for trou in trous if trou.debut < trou.fin]
         complet = self._accroche and self._rejoint and not trous
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
@@ -8341,8 +8346,11 @@ class RelectureTrades:
     # --- une page
 
     def _noter(self, brutes: Sequence[Mapping[str, Any]]) -> list[Trade]:
-        """La page, mise en trades."""
-        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        """La page, mise en trades ; de ceux qui ne peuvent être vrais, l'instant, s'ils en ont un."""
+        lues = [(brut, trade_de(brut, brut.get("recu"))) for brut in brutes]
+        page = [trade for _, trade in lues if trade]
+        instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
+        self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
         if page and (self._dernier is None or not page[-1].precede(self._dernier)):
             self._dernier = page[-1]
@@ -8478,16 +8486,22 @@ class RelectureTrades:
         return None if nouvelle == (depuis, params) else nouvelle
 
     async def _reculer(self) -> AsyncGenerator[list[Trade]]:
-        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps.
+
+        La première contient le trade d'après, ou l'exchange est en retard sur son flux.
+        """
         dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
-        params = {**(self._connexion.particularite.trades_arriere or {}), **({"after": jusqua.id} if jusqua else {})}
+        params = dict(self._connexion.particularite.trades_arriere or {})
+        if jusqua is not None:
+            rangs = rangs_de(jusqua.id)
+            params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
             pages.append(self._noter(await self._lire(None, params)))
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
-        self._rejoint = self._dernier is not None
+        self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
         for page in reversed(pages):
@@ -8575,17 +8589,18 @@ def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None, grain_ms: int
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
     Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre ; d'autres n'y sont datés qu'à
-    la seconde : leurs identifiants décident.
+    la seconde, ou le sont un peu avant celui qu'ils suivent : leurs identifiants décident.
     """
     rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
     apres = rangs_de(jusqua.id) if jusqua else None
-    instant, debut = trade.timestamp // grain_ms, dernier.timestamp // grain_ms
+    instant, debut, desordre = trade.timestamp // grain_ms, dernier.timestamp // grain_ms, SECONDE_MS // grain_ms
     fin = jusqua.timestamp // grain_ms if jusqua else instant
-    if rangs and avant and rangs[0] <= avant[1] and instant <= debut:
-        return rangs[1] > avant[1]
-    if rangs and apres and rangs[1] >= apres[0] and instant >= fin:
-        return rangs[0] < apres[0]
-    return debut <= instant <= fin
+    suit, precede = debut <= instant, instant <= fin
+    if rangs and avant and debut - desordre <= instant <= debut:
+        suit = rangs[1] > avant[1]
+    if rangs and apres and fin <= instant <= fin + desordre:
+        precede = rangs[0] < apres[0]
+    return suit and precede
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8816,8 +8831,9 @@ class Fil(ABC):
             self.rattraper()
 
     def _apaiser(self) -> None:
-        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        """Rien ne manque plus : ce qu'une longue panne a fait attendre n'attendra plus."""
         self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._prochain_essai = min(self._prochain_essai, self._horloge() + RELANCE_RATTRAPAGE_S)
 
     def rattraper(self) -> asyncio.Task[None]:
         """Lance un rattrapage, ou rend celui qui court ; ses lots sortiront par `collecter`."""
@@ -9165,7 +9181,7 @@ class BougiesFaites:
             self._couverture.desavouer(trade.timestamp)
             if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
                 self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
-        self.derniere = trade.timestamp
+        self.derniere = max(self.derniere, trade.timestamp)
         return True
 
     def _commencer(self, premier: Trade) -> Agregateur:
@@ -9657,25 +9673,25 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)
+            self._noter_l_id(self._dernier)
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu and self._dernier is not None and trade.precede(self._dernier):
+            if self._dernier.id is not None:
+                return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
+            self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+        self._noter_l_id(trade)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
-                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
@@ -9685,6 +9701,11 @@ class FilTrades(Fil):
         self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _noter_l_id(self, trade: Trade) -> None:
+        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
+        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
+            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -9854,6 +9875,8 @@ class FilTrades(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
+        if self._est_caduque(lacune):
+            return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
@@ -10008,15 +10031,21 @@ class FilInstantanes(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
-        heure = self.connexion.heure_ms()
-        if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
-            trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
-            self._fin = heure
+        if self.refus is None and (self._rompu or not self.recus):
+            self._finir_la_coupure(self.connexion.heure_ms())
+        if self._trous:
+            trous, self._trous = self._trous, []
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
+
+    def _finir_la_coupure(self, instant: int) -> None:
+        """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
+        if self._fin is not None and instant > self._fin:
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
-        if contenu is None or contenu == self._contenu:
+        if contenu is None or (contenu == self._contenu and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
@@ -10025,13 +10054,14 @@ class FilInstantanes(Fil):
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
         self._dernier_instant = max(self._dernier_instant, instant)
+        if self._rompu:
+            self._finir_la_coupure(instant)
+            self._rompu = False
+        if contenu == self._contenu:
+            return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is not None:
             self._comparer(self._contenu, contenu)
         self._contenu = contenu
-        if self._rompu and self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
-        self._rompu = False
         ligne = [instant, recu, *contenu]
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
