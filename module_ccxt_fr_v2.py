@@ -2283,14 +2283,9 @@ class Frein:
         """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
         return max(0.0, self._jusqua - self._horloge())
 
-    @property
-    def serre(self) -> bool:
-        """Vrai pendant une pause."""
-        return self._jusqua > self._horloge()
-
     async def attendre(self) -> None:
         """Attend la fin de la pause, même si elle est prolongée entre-temps ; LimiteDeDebit si elle est trop longue."""
-        while (reste := self._jusqua - self._horloge()) > 0:
+        while reste := self.reste_s:
             if reste > ATTENTE_MAX_S + MARGE_REPRISE_S:
                 raise LimiteDeDebit(
                     f"L'exchange a demandé une pause qui dure encore {duree_lisible(reste)}", "Relancez après.", reste
@@ -2315,9 +2310,8 @@ class Limiteur:
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
         self.allure = par_s * ALLURE_GOUTTE
-        self._dormir, self._horloge = dormir, horloge
-        self._passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
-        self._utilise = 0.0  # leur somme
+        self._dormir, self.horloge = dormir, horloge
+        self.passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
         self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
         self._plein = False
         self._tour = asyncio.Lock()
@@ -2331,27 +2325,19 @@ class Limiteur:
             self._passer(poids)
 
     def _attente(self, poids: float) -> float:
-        maintenant = self._horloge()
-        if not self.fenetre_s:
+        maintenant = self.horloge()
+        if not self.fenetre_s or (self._plein and self._libre > maintenant):
             return self._libre - maintenant
-        self._oublier(maintenant)
-        if self._plein and self._libre > maintenant:
-            return self._libre - maintenant
-        if not self._passages or self._utilise + poids <= self.place:
+        while self.passages and self.passages[0][0] + self.fenetre_s <= maintenant:
+            self.passages.popleft()
+        if not self.passages or sum(passe for _, passe in self.passages) + poids <= self.place:
             return 0.0
-        return self._passages[0][0] + self.fenetre_s - maintenant
-
-    def _oublier(self, maintenant: float) -> None:
-        while self._passages and self._passages[0][0] + self.fenetre_s <= maintenant:
-            self._utilise -= self._passages.popleft()[1]
-        if not self._passages:
-            self._utilise = 0.0  # ce que les flottants ont perdu en route
+        return self.passages[0][0] + self.fenetre_s - maintenant
 
     def _passer(self, poids: float) -> None:
-        maintenant = self._horloge()
+        maintenant = self.horloge()
         if self.fenetre_s:
-            self._passages.append((maintenant, poids))
-            self._utilise += poids
+            self.passages.append((maintenant, poids))
             self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
         else:
             self._libre = max(self._libre, maintenant) + poids / self.allure
@@ -2364,33 +2350,19 @@ class Limiteur:
         """
         if part >= PART_DE_FENETRE and not self._plein:
             self._plein = True
-            self._libre = self._horloge() + self.fenetre_s / SONDES_PAR_FENETRE
+            self._libre = self.horloge() + self.fenetre_s / SONDES_PAR_FENETRE
         elif part < PART_DE_FENETRE / 2:
             self._plein = False
 
     def ralentir(self) -> None:
         """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
         self.fenetre_s = 0.0
-        self._passages.clear()
+        self.passages.clear()
         self.allure *= RALENTI
 
     def duree_s(self, poids: float) -> float:
         """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
         return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
-
-    def passages(self) -> list[tuple[float, float]]:
-        """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
-        maintenant = self._horloge()
-        self._oublier(maintenant)
-        return [(maintenant - instant, poids) for instant, poids in self._passages]
-
-    def rappeler(self, passages: Iterable[tuple[float, float]]) -> None:
-        """Compte les passages d'une exécution précédente."""
-        if self.fenetre_s:
-            maintenant = self._horloge()
-            anciens = sorted((maintenant - age_s, poids) for age_s, poids in passages)
-            self._passages = collections.deque([*anciens, *self._passages])
-            self._utilise = sum(poids for _, poids in self._passages)
 
 
 @dataclass
@@ -5575,7 +5547,7 @@ class _Bruyante:
         Ce qui attendait son tour quand un 429 est arrivé attend aussi, puis repart au débit permis, pas d'un bloc.
         """
         await super().throttle(cost)  # type: ignore[misc]  # la classe ccxt est dessous
-        while self.frein.serre:
+        while self.frein.reste_s:
             await self.frein.attendre()
             await super().throttle(cost)  # type: ignore[misc]
 
@@ -6195,7 +6167,7 @@ class Connexion:
             else:
                 self.reponses += 1
                 return reponse
-            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
                 self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
@@ -6785,7 +6757,9 @@ class Ecoute:
         connexion = self._connexion
         traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
-        if parentes & {"NotSupported", "ArgumentsRequired"}:
+        # La classe qui refuse d'elle-même commence toujours par son nom et celui de sa méthode (p2b, woo).
+        annonce = str(erreur).startswith(f"{self.api.id} {self.canal.seul}")
+        if annonce or parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
@@ -8351,6 +8325,7 @@ class RelectureTrades:
         self._precis = False  # les instants de ces pages disent plus que la seconde
         self._accroche = self._rejoint = False
         self._dernier: Trade | None = None
+        self._impossibles: set[int] = set()  # instants des trades qui ne peuvent être vrais
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
@@ -8384,6 +8359,8 @@ class RelectureTrades:
             if not self._rejoint:
                 trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
         trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
+        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(dernier.timestamp, fin)])
+        trous += [Trou(*instant, ECHEC) for instant in impossibles]
         trous = [trou for trou in trous if trou.debut < trou.fin]
         complet = self._accroche and self._rejoint and not trous
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
@@ -8399,8 +8376,11 @@ class RelectureTrades:
     # --- une page
 
     def _noter(self, brutes: Sequence[Mapping[str, Any]]) -> list[Trade]:
-        """La page, mise en trades."""
-        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        """La page, mise en trades ; de ceux qui ne peuvent être vrais, l'instant, s'ils en ont un."""
+        lues = [(brut, trade_de(brut, brut.get("recu"))) for brut in brutes]
+        page = [trade for _, trade in lues if trade]
+        instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
+        self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
         if page and (self._dernier is None or not page[-1].precede(self._dernier)):
             self._dernier = page[-1]
@@ -8536,16 +8516,22 @@ class RelectureTrades:
         return None if nouvelle == (depuis, params) else nouvelle
 
     async def _reculer(self) -> AsyncGenerator[list[Trade]]:
-        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps.
+
+        La première contient le trade d'après, ou l'exchange est en retard sur son flux.
+        """
         dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
-        params = {**(self._connexion.particularite.trades_arriere or {}), **({"after": jusqua.id} if jusqua else {})}
+        params = dict(self._connexion.particularite.trades_arriere or {})
+        if jusqua is not None:
+            rangs = rangs_de(jusqua.id)
+            params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
             pages.append(self._noter(await self._lire(None, params)))
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
-        self._rejoint = self._dernier is not None
+        self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
         for page in reversed(pages):
@@ -8633,17 +8619,18 @@ def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None, grain_ms: int
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
     Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre ; d'autres n'y sont datés qu'à
-    la seconde : leurs identifiants décident.
+    la seconde, ou le sont un peu avant celui qu'ils suivent : leurs identifiants décident.
     """
     rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
     apres = rangs_de(jusqua.id) if jusqua else None
-    instant, debut = trade.timestamp // grain_ms, dernier.timestamp // grain_ms
+    instant, debut, desordre = trade.timestamp // grain_ms, dernier.timestamp // grain_ms, SECONDE_MS // grain_ms
     fin = jusqua.timestamp // grain_ms if jusqua else instant
-    if rangs and avant and rangs[0] <= avant[1] and instant <= debut:
-        return rangs[1] > avant[1]
-    if rangs and apres and rangs[1] >= apres[0] and instant >= fin:
-        return rangs[0] < apres[0]
-    return debut <= instant <= fin
+    suit, precede = debut <= instant, instant <= fin
+    if rangs and avant and debut - desordre <= instant <= debut:
+        suit = rangs[1] > avant[1]
+    if rangs and apres and fin <= instant <= fin + desordre:
+        precede = rangs[0] < apres[0]
+    return suit and precede
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8874,8 +8861,9 @@ class Fil(ABC):
             self.rattraper()
 
     def _apaiser(self) -> None:
-        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        """Rien ne manque plus : ce qu'une longue panne a fait attendre n'attendra plus."""
         self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._prochain_essai = min(self._prochain_essai, self._horloge() + RELANCE_RATTRAPAGE_S)
 
     def rattraper(self) -> asyncio.Task[None]:
         """Lance un rattrapage, ou rend celui qui court ; ses lots sortiront par `collecter`."""
@@ -9223,7 +9211,7 @@ class BougiesFaites:
             self._couverture.desavouer(trade.timestamp)
             if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
                 self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
-        self.derniere = trade.timestamp
+        self.derniere = max(self.derniere, trade.timestamp)
         return True
 
     def _commencer(self, premier: Trade) -> Agregateur:
@@ -9715,25 +9703,25 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)
+            self._noter_l_id(self._dernier)
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu and self._dernier is not None and trade.precede(self._dernier):
+            if self._dernier.id is not None:
+                return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
+            self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+        self._noter_l_id(trade)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
-                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
@@ -9743,6 +9731,11 @@ class FilTrades(Fil):
         self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _noter_l_id(self, trade: Trade) -> None:
+        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
+        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
+            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -9912,6 +9905,8 @@ class FilTrades(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
+        if self._est_caduque(lacune):
+            return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
@@ -10066,15 +10061,21 @@ class FilInstantanes(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
-        heure = self.connexion.heure_ms()
-        if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
-            trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
-            self._fin = heure
+        if self.refus is None and (self._rompu or not self.recus):
+            self._finir_la_coupure(self.connexion.heure_ms())
+        if self._trous:
+            trous, self._trous = self._trous, []
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
+
+    def _finir_la_coupure(self, instant: int) -> None:
+        """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
+        if self._fin is not None and instant > self._fin:
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
-        if contenu is None or contenu == self._contenu:
+        if contenu is None or (contenu == self._contenu and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
@@ -10083,13 +10084,14 @@ class FilInstantanes(Fil):
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
         self._dernier_instant = max(self._dernier_instant, instant)
+        if self._rompu:
+            self._finir_la_coupure(instant)
+            self._rompu = False
+        if contenu == self._contenu:
+            return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is not None:
             self._comparer(self._contenu, contenu)
         self._contenu = contenu
-        if self._rompu and self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
-        self._rompu = False
         ligne = [instant, recu, *contenu]
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
@@ -10616,7 +10618,7 @@ class Flux:
             journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
         while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
             await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
-            if self.connexion.reponses != reponses or frein.serre:
+            if self.connexion.reponses != reponses or frein.reste_s:
                 reponses = self.connexion.reponses
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
@@ -10744,7 +10746,9 @@ def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
     """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
     def lire(valeur: Any) -> tuple[str, ...]:
-        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        if isinstance(valeur, bool | Mapping):
+            raise ValueError(f"au moins un {quoi} est attendu, pas « {valeur} »")
+        elements = valeur if isinstance(valeur, Iterable) and not isinstance(valeur, str) else str(valeur).split(",")
         lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
         if not lus:
             raise ValueError(f"au moins un {quoi} est attendu")
@@ -10779,7 +10783,7 @@ def lire_objet(valeur: Any) -> dict[str, Any]:
         imbrication, objet = IMBRICATION_MAX + 1, {}
     if imbrication > IMBRICATION_MAX:
         raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
-    if not isinstance(objet, dict):
+    if not isinstance(objet, dict) or not all(isinstance(cle, str) for cle in objet):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
     return objet
 
@@ -10880,6 +10884,14 @@ EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
 )
 COMPRESSIONS = sorted({codec for ecrivain in ECRIVAINS.values() for codec in ecrivain.compressions})
+
+
+def memes_fichiers(options: Any, *noms: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Les fautes de celles de ces options qui désignent un même fichier, fût-ce par deux chemins."""
+    dits = [(nom, os.path.realpath(chemin)) for nom in noms if (chemin := getattr(options, nom))]
+    for (premier, chemin), (second, autre) in itertools.combinations(dits, 2):
+        if chemin == autre:
+            yield (second, premier), f"c'est aussi {drapeau(premier)}, qu'il écraserait"
 
 
 # fmt: off
@@ -11039,6 +11051,11 @@ class Tache:
         siennes = (dataclasses.replace(self, timeframe=code, timeframes=()) for code in codes)
         return [dataclasses.replace(une, sortie=une.chemin) for une in siennes]
 
+    def ecrit(self, chemin: Path | None) -> bool:
+        """Vrai si ce chemin mène à l'une de ses sorties."""
+        sorties = (os.path.realpath(partie.sortie) for partie in self.parties if partie.sortie)
+        return chemin is not None and os.path.realpath(chemin) in sorties
+
     @property
     def chemin(self) -> Path | None:
         """La sortie demandée, `{timeframe}` remplacé s'il y en a un."""
@@ -11103,12 +11120,9 @@ class OptionsExecution:
         for autre in ("lister", "simulation"):
             if self.verifier is not None and getattr(self, autre):
                 yield ("verifier", autre), f"ne va pas avec {drapeau(autre)} : gardez l'une des deux"
-        if self.verifier is not None and self.verifier == self.bilan:
-            yield ("bilan", "verifier"), "c'est aussi --verifier, qu'il écraserait"
         if self.rapport is not None and (self.lister or self.simulation):
             yield ("rapport", "lister", "simulation"), "rien n'est téléchargé ni contrôlé : rien à montrer"
-        if self.rapport is not None and self.rapport == self.bilan:
-            yield ("rapport", "bilan"), "c'est aussi --bilan, qu'il écraserait"
+        yield from memes_fichiers(self, "verifier", "bilan", "rapport")
 
 
 # fmt: on
@@ -11262,6 +11276,7 @@ class BilanSerie:
         """La série dans le bilan JSON."""
         return {
             "symbole": self.symbole,
+            "timeframe": self.cle.timeframe if self.cle else None,
             "etat": self.etat,
             "message": self.message,
             "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
@@ -11292,6 +11307,11 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
+
+    @property
+    def detail(self) -> list[Bilan]:
+        """Un bilan par timeframe quand plusieurs sont demandés, sinon lui-même."""
+        return self.parties or [self]
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11331,6 +11351,7 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
             **({"verification": self.verification.en_dict()} if self.verification else {}),
+            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
         }
 
 
@@ -11985,7 +12006,6 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
-        self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -12025,14 +12045,13 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age = self._boucle.time() - self._depuis
-        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
+        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon, self._lignes = self._tampon, [], 0
+        lots, self._tampon = self._tampon, []
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12266,51 +12285,23 @@ DESCRIPTION = (
 )
 
 
-@functools.cache
-def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
-    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
+# Ce qu'argparse dit en anglais d'une option mal donnée.
+_FAUTES_D_ARGPARSE = (
+    (r"argument (\S+): expected (?:one|at least one) argument", r"\1 attend une valeur"),
+    (r"argument (\S+): ignored explicit argument (.*)", r"\1 est un drapeau : il ne prend pas de valeur (\2)"),
+)
 
-    class AnalyseurFr(argparse.ArgumentParser):
-        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-        _TEXTES: ClassVar = {
-            "usage: ": "utilisation : ",
-            "\noptions:\n": "\noptions :\n",
-            "show this help message and exit": "affiche cette aide et sort",
-        }
-        _FAUTES: ClassVar = (
-            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-            (
-                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-            ),
-        )
-
-        def format_usage(self) -> str:
-            """L'usage, en français."""
-            return self._traduire(super().format_usage())
-
-        def format_help(self) -> str:
-            """L'aide, en français."""
-            return self._traduire(super().format_help())
-
-        def _traduire(self, texte: str) -> str:
-            for anglais, francais in self._TEXTES.items():
-                texte = texte.replace(anglais, francais)
-            return texte
-
-        def error(self, message: str) -> Any:
-            """Une faute de frappe dans les options."""
-            for motif, francais in self._FAUTES:
-                message = motif.sub(francais, message)
-            raise ErreurDemande(message, "L'aide : --help.")
-
-    return AnalyseurFr
+def _mettre_en_page(prog: str) -> argparse.HelpFormatter:
+    """La mise en page de l'aide, où argparse écrirait « usage »."""
+    page = argparse.HelpFormatter(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110))
+    page.add_usage = functools.partial(page.add_usage, prefix="utilisation : ")  # type: ignore[method-assign]
+    return page
 
 
 def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = _classe_d_analyseur()(
+    resultat = argparse.ArgumentParser(
         prog=programme,
         description=description,
         epilog=(
@@ -12319,9 +12310,8 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
         ),
         allow_abbrev=False,
         add_help=False,
-        formatter_class=functools.partial(
-            argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
-        ),
+        exit_on_error=False,
+        formatter_class=_mettre_en_page,
     )
     champs = [champ for modele in modeles for champ in fields(modele)]
     groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
@@ -12355,7 +12345,13 @@ def decouper(
     lecteur = analyseur(programme, description, *modeles)
     if "_ARGCOMPLETE" in os.environ:  # la touche tabulation : argcomplete répond, et sort
         importer("argcomplete", "Compléter une commande").autocomplete(lecteur)
-    lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    try:
+        lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    except argparse.ArgumentError as erreur:
+        dite = str(erreur)
+        for motif, francais in _FAUTES_D_ARGPARSE:
+            dite = re.sub(motif, francais, dite)
+        raise ErreurDemande(dite, "L'aide : --help.") from None
     drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
@@ -12388,7 +12384,7 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
     execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
     tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
-    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+    if tache and execution and tache.ecrit(execution.bilan):
         fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if fautes or tache is None or execution is None:
         raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
@@ -12479,7 +12475,7 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
-    for partie in bilan.parties or [bilan]:
+    for partie in bilan.detail:
         if partie.sortie is not None:
             partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
@@ -12533,11 +12529,13 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
     try:
         return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
+    except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
+        return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
@@ -12549,13 +12547,15 @@ RAPPORT = ("rapport", "Une page --rapport")
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
-    mots = sys.argv[1:] if arguments is None else arguments
+    return obtenir(lambda: _mener(sys.argv[1:] if arguments is None else arguments))
+
+
+def _mener(mots: Sequence[str]) -> int:
+    """Fait ce que disent ces mots, et rend le code de sortie ; ErreurDemande s'ils ne veulent rien dire."""
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
-    lus = obtenir(lambda: lire_arguments(mots))
-    if isinstance(lus, int):
-        return lus
-    tache, execution = lus
+        imprimer(annexe("initier", "initier").commande(mots[1:]))
+        return CODE_SUCCES
+    tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
@@ -12565,9 +12565,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    if execution.bilan is not None:
-        return ecrire_bilan(execution.bilan, bilan)
-    return bilan.code
+    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12639,7 +12637,4 @@ def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(principal())
-    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
-        sys.exit(CODE_SIGINT)
+    sys.exit(principal())

@@ -329,7 +329,7 @@ async def commande_simuler(tache: Tache) -> list[str]:
                 f"  Sa cotation n'est pas connue : si elle est plus récente que {en_iso(debut)}, la prouver coûterait "
                 f"environ {nombre_de(estimation.si_plus_jeune, 'requête')} de plus."
             )
-    sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.parties or [bilan])
+    sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.detail)
     preparation = nombre_de(bilan.requetes, "requête") if bilan.requetes else "aucune requête"
     return [
         *lignes,
