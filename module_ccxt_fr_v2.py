@@ -6967,8 +6967,7 @@ SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert qu
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-SILENCE_MS = 280 * JOUR_MS  # avant une cotation, d'une page ; coinbase n'a que 300 jours par page
-SILENCES_MS = 700 * JOUR_MS  # de pages plus courtes, bout à bout : bitget (trois mois), paradex (mille heures)
+SILENCE_MS = 660 * JOUR_MS  # avant une cotation, au besoin de pages bout à bout : bitget (trois mois), paradex
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -7025,46 +7024,20 @@ class Reponse(NamedTuple):
         """Vrai si une ligne du manque y est."""
         return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
 
-    def repond_a(self, question: Question) -> bool:
-        """Vrai si c'est cette question-là qui fut posée."""
-        return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
-
     def tait(self, connue: int) -> bool:
         """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
 
-        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle.
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle ; ou
+        rien, alors qu'elle la demandait, ailleurs qu'à ses bords (un exchange les exclut).
         """
-        ouverture = self.question.timeframe.plancher(connue)
+        timeframe, debut, fin = self.question
+        ouverture = timeframe.plancher(connue)
+        if not self.instants:
+            return self.se_tait and debut < ouverture and timeframe.avancer(ouverture, 1) < fin
         rang = bisect.bisect_left(self.instants, ouverture)
         suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        saute = bool(self.instants) and self.instants[0] >= self.question.fin and self.question.debut < ouverture
-        return (rang > 0 or saute) and self.question.timeframe.plancher(suivante) != ouverture
-
-    def est_fausse(self, connues: Iterable[int | None]) -> bool:
-        """Vrai si, muette, elle l'est aussi sur une ligne connue, ailleurs qu'à ses bords (un exchange les exclut)."""
-        timeframe, debut, fin = self.question
-        dedans = (
-            c for c in connues if c is not None and debut < timeframe.plancher(c) and timeframe.avancer(c, 1) < fin
-        )
-        return self.se_tait and not self.instants and any(dedans)
-
-    def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
-        """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
-
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Encore faut-il que soit muette la
-        question qui part, ou finit, juste à la voisine : une page plafonnée, ou toujours coupée, en tairait autant.
-        """
-        if not self.vives:
-            return []
-        (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
-        timeframe, debut, fin = self.question
-        memes, vides = [m for m in muettes if m.timeframe.code == timeframe.code], []
-        for voisine in voisins:
-            if ouverture <= voisine < derniere < fin:
-                vides += [(derniere, m.fin) for m in memes if m.debut == derniere]
-            if debut < premiere <= voisine < cloture:
-                vides += [(m.debut, premiere) for m in memes if m.fin == premiere]
-        return [v for v in vides if not any(v[0] <= c < v[1] for c in voisins)]
+        saute = self.instants[0] >= fin and debut < ouverture
+        return (rang > 0 or saute) and timeframe.plancher(suivante) != ouverture
 
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
@@ -7084,47 +7057,58 @@ def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms: float = math.inf) -> list[Trou]:
+def juger(
+    manque: Manque,
+    reponses: Sequence[Reponse],
+    *,
+    obeit: bool,
+    inclut: Callable[[Timeframe], bool],
+    doute_ms: float = math.inf,
+) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `doute_ms` : de combien une bougie plus longue peut
-    ouvrir avant la première du marché.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `inclut` : il rend la bougie qui ouvre à `since` ;
+    `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
-    | une réponse, non ancrée à maintenant, commence à la première bougie connue du       | `avant_cotation`,  |
-    | marché alors que sa question commençait avant ; ses bords sont suivis ; ce qui      | jusqu'à elle       |
-    | finit juste avant elle est muet, de si loin que la question remonte                 |                    |
+    | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
+    | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
     | refus « trop ancien »                                                               | `hors_fenetre_api` |
-    | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
+    | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
+    | qui le prolonge jusqu'à une voisine                                                 |                    |
     | une ligne « pas de transaction »                                                    | `sans_transaction` |
     | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
     | une queue : rien ne la suit                                                         | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien ; et d'un timeframe muet sur une
-    ligne connue, aucun silence ne l'est.
+    Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
     """
     gauche, droite = voisines(manque, reponses)
-    menteurs = {r.question.timeframe.code for r in reponses if r.est_fausse((gauche, droite))}
+    connues = [c for c in (gauche, droite) if c is not None]
+    accusees = [any(map(r.tait, connues)) for r in reponses]
+    menteurs = {
+        r.question.timeframe.code for r, accusee in zip(reponses, accusees, strict=True) if accusee and not r.instants
+    }
     temoins = [
         r
-        for r in reponses
-        if not any(c is not None and r.tait(c) for c in (gauche, droite))
-        and not (r.se_tait and r.question.timeframe.code in menteurs)
+        for r, accusee in zip(reponses, accusees, strict=True)
+        if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
+    vides = silences(temoins, gauche, droite, obeit=obeit, inclut=inclut)
     en_tete = gauche is None and not manque.ancien
     suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
     est_une_queue = droite is None and not suivent and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
+    cote = en_tete and obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
-        (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
-        (SANS_TRANSACTION, _encadres(temoins, gauche, droite, obeit=obeit)),
+        (AVANT_COTATION, reste if cote else []),
+        (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
+        (SANS_TRANSACTION, _encadres(temoins, vides)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7133,67 +7117,67 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
     return sorted(trous)
 
 
-def _encadres(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool
+def silences(
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool, inclut: Callable[[Timeframe], bool]
 ) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues.
+    """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
-    Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
+    voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
+    L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
+    Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
+    y ouvre n'a rien demandé d'elle. Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend
+    peut-être que ses dernières.
     """
-    cadres, silences = [], []
-    muettes = [r.question for r in temoins if r.se_tait and (obeit or not r.ancree)]
-    voisins = [c for c in (gauche, droite) if c is not None]
+    temoins = [r for r in temoins if obeit or not r.ancree]
+    muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
+    for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
+        muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
+    vides: list[Intervalle] = []
+    for reponse in (r for r in temoins if r.vives):
+        (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
+        timeframe, debut, fin = reponse.question
+        tues = unir(muettes[timeframe.code])
+        if gauche is not None and ouverture <= gauche < derniere < fin:
+            vides += [(derniere, f) for d, f in tues if d <= derniere < f]
+        serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
+        if droite is not None and premiere <= droite < cloture and serree:
+            vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
+    # Une bougie vivante au milieu d'un silence le dément : l'exchange rend toujours ses dernières, par exemple.
+    vives = [vive for reponse in temoins for vive in reponse.vives]
+    connues = [c for c in (gauche, droite) if c is not None]
+    return unir(
+        (debut, fin)
+        for debut, fin in vides
+        if not any(debut <= o and c <= fin for o, c in vives) and not any(debut <= c < fin for c in connues)
+    )
+
+
+def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+    cadres: list[Intervalle] = []
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(voisins, muettes) if obeit or not reponse.ancree else []
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
-    # Une bougie vivante au milieu d'un silence le dément : l'exchange rend toujours ses dernières, par exemple.
-    vives = [vive for reponse in temoins for vive in reponse.vives]
-    silences = [s for s in silences if not any(s[0] <= ouverture and cloture <= s[1] for ouverture, cloture in vives)]
-    return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
+    return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], doute_ms: float) -> list[Intervalle]:
-    """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
+def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Intervalle], doute_ms: float) -> bool:
+    """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
 
-    Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
-    si la question qui finit juste avant celle-ci est muette : une page toujours coupée en rendrait de plus anciennes.
-    Bout à bout, ces vides, et les questions muettes qui les prolongent, remontent de la bougie la plus finement connue
-    à assez loin dans le silence, ou à si loin qu'aucun marché n'existait.
+    Il remonte, d'un timeframe à l'autre, assez loin, ou à si loin qu'aucun marché n'existait. Un timeframe long remonte
+    parfois plus loin que le nôtre (hyperliquid) : le plus court de ceux-là dit si le marché vivait déjà.
     """
-    plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
-    muettes = [r.question for r in temoins if r.se_tait]
-    premieres = [
-        (r.vives[0][0], r)
-        for r in temoins
-        # rien de connu ne la précède, et la question la demandait
-        if r.vives and r.question.debut < r.vives[0][0] < min(plus_ancienne, r.question.fin)
-    ]
-    # serrée sur elle, rien n'a plafonné la page ; ancrée à maintenant, elle serait la même quoi qu'on demande
-    cotation = max(
-        (
-            premiere
-            for premiere, r in premieres
-            if not r.ancree and r.question.fin <= r.question.timeframe.avancer(premiere, MARGE + 1)
-        ),
-        default=0,
+    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
+    libre = any(r.de_la_serie and not r.ancree and r.instants[:1] == [droite] for r in reponses)
+    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
+    return (
+        libre
+        and droite - max(longues, default=droite) <= doute_ms
+        and any(debut <= loin and droite <= fin for debut, fin in vides)
     )
-    # Un timeframe long remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit s'il vivait déjà.
-    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= cotation < v[1]]
-    if not cotation or cotation - max(longues, default=cotation) > doute_ms:
-        return []
-    pages, suites = [], []
-    for premiere, r in premieres:
-        siennes = [m for m in muettes if m.timeframe.code == r.question.timeframe.code and m.fin <= premiere]
-        pages += [(m.debut, premiere) for m in siennes if m.fin == premiere]
-        suites += [v for v in unir(m[1:] for m in siennes) if v[1] == premiere]
-    for vides, silence_ms in ((unir(pages), SILENCE_MS), (unir(suites), SILENCES_MS)):
-        assez = max(PREMIER_MARCHE_MS, cotation - silence_ms)
-        if any(d <= assez and f >= cotation for d, f in vides):
-            return [(0, cotation)]
-    return []
 
 
 def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
@@ -7224,11 +7208,16 @@ class Conduite:
         self._sourdes: set[Intervalle] = set()
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
+        self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
 
     @property
     def obeit(self) -> bool:
         """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
         return bool(self._suivis - self._ignores)
+
+    def inclut(self, timeframe: Timeframe) -> bool:
+        """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
+        return self._since_inclus or avance_de(timeframe) > 0
 
     @property
     def est_figee(self) -> bool:
@@ -7241,6 +7230,7 @@ class Conduite:
         if not instants:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
+        self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
         if premiere < avancer(debut, -MARGE):
             self._ignores.add("debut")
         # La fin est parfois `since` plus une page (upbit), marge comprise.
@@ -7508,7 +7498,7 @@ class Enquete:
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
         question = self.pages.borner(question)
         for tenue in self.reponses[::-1]:
-            if tenue.repond_a(question):
+            if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
         if reponse.instants or reponse.refusee:
@@ -7563,7 +7553,8 @@ class Enquete:
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
-        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit, doute_ms=doute_ms)
+        conduite = self.pages.conduite
+        return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -7658,7 +7649,12 @@ class Enquete:
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         if droite is not None:
             yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
+        # D'un `since` peut-être exclusif, la question part de la voisine : il la rend, et ne l'est pas, ou tout se tait.
+        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
+        for depart in departs:
+            if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
+                suite = avancer(depart, place)
+                yield Question(timeframe, depart, suite if droite is None else min(fin, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7694,8 +7690,9 @@ class Enquete:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         avancer = pas.avancer
-        yield Question(pas, avancer(ligne, -place), ligne)
-        yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+        loin = avancer(ligne, min(MARGE, place - 1) - place)
+        yield Question(pas, loin, ligne)
+        yield Question(pas, loin, avancer(ligne, MARGE))
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
             if not self.pages.conduite.obeit:
@@ -7746,23 +7743,30 @@ class Enquete:
         return (depuis, fin) if vue else None
 
     def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
-        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède."""
+        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
+
+        Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
+        """
         avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
-        fin = min(fin, avancer(self.pages.horizon_ms, 1)) if premiere is None else premiere
-        if self.pages.portee_ms(timeframe) < silence_ms:
-            silence_ms = SILENCES_MS
+        marge = min(MARGE, place - 1)
+        if premiere is None:
+            fin = min(fin, avancer(self.pages.horizon_ms, 1))
+        else:
+            fin = avancer(premiere, marge) if silence_ms else premiere
         for _ in range(RECULS_MAX):
             if fin <= limite:
                 return
             debut = max(avancer(limite, -1), avancer(fin, -place))
             reponse = yield Question(timeframe, debut, fin)
             if reponse.vives and reponse.vives[0][0] < fin:
-                premiere = fin = reponse.vives[0][0]
-            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - debut >= silence_ms:
+                premiere = reponse.vives[0][0]
+                serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
+                fin = premiere if serree else avancer(premiere, marge)
+            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - avancer(debut, 1) >= silence_ms:
                 return
             else:
-                fin = avancer(debut, min(MARGE, place - 1))  # bitget : trois mois par page
+                fin = avancer(debut, marge)  # bitget : trois mois par page
 
 
 async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
