@@ -7478,7 +7478,6 @@ class Enquete:
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
-        self._dementie = False  # une réponse muette ne l'était plus, redemandée
         self.reponses: list[Reponse] = [*reponses]
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
@@ -7501,24 +7500,20 @@ class Enquete:
             if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
-        if reponse.instants or reponse.refusee:
-            return reponse
-        tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
-        if tue or self._vit(question):
+        connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
+        if not (reponse.instants or reponse.refusee) and (connue or self._vit(question)):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
-            self._dementie |= bool(reponse.instants)
-            if reponse.instants and not tue:
-                del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
-        """Chaque silence, avant une cotation, est redemandé : une panne en dirait autant, une fois.
+        """Chaque silence qui remonte avant la page d'une première bougie est redemandé : une panne en dirait autant.
 
         D'un exchange pris à se taire là où le marché vit, plusieurs fois : il recommencera.
         """
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
-        a_menti = self._dementie or any(map(self._vit, muettes))
-        for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
+        bornees = {(r.question.timeframe.code, vive[0]) for r in self.reponses for vive in r.vives[:1]}
+        chainons = [q for q in muettes if (q.timeframe.code, q.fin) not in bornees]
+        for question in chainons * (CONFIRMATIONS if any(map(self._vit, muettes)) else 1):
             if (await self._poser(question)).instants:
                 break
 
@@ -7769,14 +7764,16 @@ class Enquete:
                 fin = avancer(debut, marge)  # bitget : trois mois par page
 
 
-async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
-    """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
+async def resoudre(
+    pages: Pages, manques: Iterable[Manque], connues: Sequence[Reponse]
+) -> tuple[list[pa.Table], list[Trou]]:
+    """Redemande des manques jusqu'à ce que chacune de leurs bougies soit trouvée ou son absence jugée.
 
     `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
     """
     tables: list[pa.Table] = []
     trous: list[Trou] = []
-    a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+    a_voir = [(manque, connues) for manque in manques]
     while a_voir:
         manque, vues = a_voir.pop(0)
         trouvee, juges = await Enquete(pages, manque, vues).mener()
@@ -7870,14 +7867,10 @@ class Lecteur:
         self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
     ) -> Morceau:
         """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
-        tables = [lignes]
-        for reste in restes:
-            trouvees, juges = await resoudre(self.pages, reste, vues)
-            if vues and any(t.num_rows for t in trouvees):
-                self.pages.noter_plafond(len(vues[-1].instants))
-            tables += trouvees
-            trous = trous + juges
-        return Morceau(_concatener(tables), (manque.debut, manque.fin), sorted(trous))
+        trouvees, juges = await resoudre(self.pages, restes, vues)
+        if vues and trouvees:
+            self.pages.noter_plafond(len(vues[-1].instants))
+        return Morceau(_concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:
