@@ -6962,12 +6962,12 @@ MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
-RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
+RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-SILENCE_MS = 660 * JOUR_MS  # avant une cotation, au besoin de pages bout à bout : bitget (trois mois), paradex
+SILENCE_MS = 680 * JOUR_MS  # avant une cotation, au besoin de pages bout à bout : bitget (trois mois), paradex
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -7204,9 +7204,6 @@ class Conduite:
         # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
         self._suivis: set[str] = set()
         self._ignores: set[str] = set()
-        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
-        self._sourdes: set[Intervalle] = set()
-        self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
 
@@ -7218,11 +7215,6 @@ class Conduite:
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
         return self._since_inclus or avance_de(timeframe) > 0
-
-    @property
-    def est_figee(self) -> bool:
-        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
-        return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -7237,14 +7229,7 @@ class Conduite:
         if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
             self._ignores.add("fin")
         if reponse.ancree:
-            if reponse.de_la_serie and premiere >= fin:
-                self._sourdes.add((debut, fin))
-            # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
-            serree = timeframe.compter(debut, fin) <= 2 * MARGE
-            self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
             return
-        if reponse.de_la_serie:
-            self._sourdes.clear()
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
         self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
         # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -7478,6 +7463,7 @@ class Enquete:
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
+        self._dementie = False  # une réponse muette ne l'était plus, redemandée
         self.reponses: list[Reponse] = [*reponses]
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
@@ -7503,6 +7489,9 @@ class Enquete:
         connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
         if not (reponse.instants or reponse.refusee) and (connue or self._vit(question)):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
+            if reponse.instants and not connue:  # d'une ligne connue, elle reste : elle accuse l'exchange
+                self._dementie = True
+                del self.reponses[-2]
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
@@ -7513,7 +7502,8 @@ class Enquete:
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
         bornees = {(r.question.timeframe.code, vive[0]) for r in self.reponses for vive in r.vives[:1]}
         chainons = [q for q in muettes if (q.timeframe.code, q.fin) not in bornees]
-        for question in chainons * (CONFIRMATIONS if any(map(self._vit, muettes)) else 1):
+        a_menti = self._dementie or any(map(self._vit, muettes))
+        for question in chainons * (CONFIRMATIONS if a_menti else 1):
             if (await self._poser(question)).instants:
                 break
 
@@ -7556,9 +7546,15 @@ class Enquete:
         # D'une queue, aucune question n'encadrerait rien.
         queue = self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
         permises = QUESTIONS_DE_QUEUE if queue else QUESTIONS_MAX
-        figee = self.pages.conduite.est_figee and self.manque.gauche is None
-        trouvee = any(r.rend(self.manque) for r in self.reponses)
-        return figee or trouvee or self.posees >= permises or all(trou.raison in FAITS for trou in self.juger())
+        siennes = [r for r in self.reponses if r.de_la_serie]
+        # Quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken).
+        sourde = len(siennes) >= SOURDES_MAX and all(r.ancree and r.instants[0] >= r.question.fin for r in siennes)
+        return (
+            self.posees >= permises
+            or (sourde and self.manque.gauche is None)
+            or any(r.rend(self.manque) for r in siennes)
+            or all(trou.raison in FAITS for trou in self.juger())
+        )
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
@@ -7595,8 +7591,6 @@ class Enquete:
             yield from self._bords(serie)
         yield from self._cadre(serie)
         yield from self._bords(serie, avec_elles=True)
-        yield from self._au_plus_pres(serie)
-        yield from self._bords(serie)
         yield from self._cadre(serie)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
@@ -7653,15 +7647,6 @@ class Enquete:
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
-
-    def _au_plus_pres(self, timeframe: Timeframe) -> Demarche:
-        """Des voisines lointaines, plus près : la page qui les a rendues, coupée plus court que dit, s'arrêtait là."""
-        portee, (gauche, droite) = max(MARGE, self.pages.capacite(timeframe) // 16), self.voisines
-        debut, fin = self.manque.debut, self.manque.fin
-        if gauche is not None and timeframe.compter(gauche, debut) > portee:
-            yield Question(timeframe, timeframe.avancer(debut, -portee), debut)
-        if droite is not None and timeframe.compter(fin, droite) > portee:
-            yield Question(timeframe, fin, timeframe.avancer(fin, portee))
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
