@@ -6528,6 +6528,328 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
 
+# --- Bougies : une page demandée, criblée, dont le pas est contrôlé ---
+#
+#   Conduite  ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?
+#   Pages     une `Question`, posée, criblée, dont le pas est contrôlé : une `Reponse`
+
+RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
+SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
+MARGE = 2  # un `since` exclusif rend encore la voisine
+
+Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
+"""(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
+
+
+class Question(NamedTuple):
+    """Une page à demander : [debut, fin[ dans ce timeframe."""
+
+    timeframe: Timeframe
+    debut: int
+    fin: int
+
+
+class Reponse(NamedTuple):
+    """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
+
+    question: Question  # son timeframe est ancré comme la page
+    page: Page
+    instants: list[int]  # toutes les ouvertures rendues, croissantes
+    vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
+    de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
+    ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
+    refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+
+    @property
+    def se_tait(self) -> bool:
+        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
+        rendue = self.vives and self.vives[0][0] < self.question.fin
+        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
+
+    def rend(self, debut: int, fin: int) -> bool:
+        """Vrai si une ligne de la série, dans [debut, fin[, y est."""
+        return self.de_la_serie and bool(entre(self.page.lignes, debut, fin).num_rows)
+
+    def tait(self, connue: int) -> bool:
+        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
+
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle ; ou
+        rien, alors qu'elle la demandait, ailleurs qu'à ses bords (un exchange les exclut).
+        """
+        timeframe, debut, fin = self.question
+        ouverture = timeframe.plancher(connue)
+        if not self.instants:
+            return self.se_tait and debut < ouverture and timeframe.avancer(ouverture, 1) < fin
+        rang = bisect.bisect_left(self.instants, ouverture)
+        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
+        saute = self.instants[0] >= fin and debut < ouverture
+        return (rang > 0 or saute) and timeframe.plancher(suivante) != ouverture
+
+
+def avance_de(timeframe: Timeframe) -> int:
+    """Les bougies demandées en plus, avant la fenêtre.
+
+    ccxt arrondit semaines et mois sur l'époque : bybit y perd le premier lundi. La page en tient compte : bitso, ndax
+    et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
+    """
+    return int(bool(timeframe.mois) or timeframe.unite == "w")
+
+
+class Conduite:
+    """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
+
+    def __init__(self) -> None:
+        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
+        self._suivis: set[str] = set()
+        self._ignores: set[str] = set()
+        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
+        self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+
+    @property
+    def obeit(self) -> bool:
+        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
+        return bool(self._suivis - self._ignores)
+
+    def inclut(self, timeframe: Timeframe) -> bool:
+        """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
+        return self._since_inclus or avance_de(timeframe) > 0
+
+    def apprendre(self, reponse: Reponse, taille: int) -> None:
+        """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
+        (timeframe, debut, fin), instants = reponse.question, reponse.instants
+        if not instants:
+            return
+        avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
+        self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        if premiere < avancer(debut, -MARGE):
+            self._ignores.add("debut")
+        # La fin est parfois `since` plus une page (upbit), marge comprise.
+        if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
+            self._ignores.add("fin")
+        if reponse.ancree:
+            return
+        plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
+        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
+        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
+        if plus_ancienne < avancer(debut, -1) <= premiere:
+            self._suivis.add("debut")
+        if derniere <= avancer(fin, MARGE) < plus_recente:
+            self._suivis.add("fin")
+
+
+class Pages:
+    """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
+
+    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
+    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
+    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
+    n'est plus demandé.
+    """
+
+    def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
+        self,
+        demander: Demander,
+        timeframe: Timeframe,
+        taille: int,
+        *,
+        prix: str = "last",
+        longues: Iterable[Timeframe] = (),
+        horizon_ms: int = INSTANT_MAX_MS,
+        fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
+    ) -> None:
+        self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
+        self.longues = sorted(longues, key=lambda t: t.pas_ms)
+        self.conduite = Conduite()
+        self._demander, self._fenetre_ms = demander, fenetre_ms
+        self._plafonds: collections.Counter[int] = collections.Counter()
+        self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
+        self._refus_dits: set[str] = set()
+        self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
+
+    def capacite(self, timeframe: Timeframe) -> int:
+        """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
+        fenetre = self._fenetre_ms(timeframe)
+        permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        if timeframe.mois:
+            permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
+        return max(1, min(self.taille, permises) - avance_de(timeframe))
+
+    def portee_ms(self, timeframe: Timeframe) -> int:
+        """Ce que couvre une page de ce timeframe, marges ôtées."""
+        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
+
+    def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
+        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
+        restent = [t for t in self.longues if t.pas_ms < plus_court_que]
+        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
+        return next(couvrent, max(restent, key=self.portee_ms, default=None))
+
+    def borner(self, question: Question) -> Question:
+        """La question, sans ce qui n'a pas encore ouvert."""
+        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
+
+    def va_a_maintenant(self, fin: int) -> bool:
+        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
+        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
+
+    def noter_plafond(self, nombre: int) -> None:
+        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
+        if 0 < nombre < self.taille:
+            self._plafonds[nombre] += 1
+            if self._plafonds[nombre] >= 2:
+                journal.info(
+                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
+                )
+                self.taille = max(nombre, 8)
+
+    async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
+        """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
+        reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
+        self._pas_vu = self._pas_vu or se_suivent(reponse.instants, self.timeframe)
+        if not self._pas_vu and reponse.instants and self.timeframe.compter(debut, fin) > 1:
+            await self._confirmer_le_pas(reponse)
+        return reponse
+
+    async def temoigner(self, question: Question) -> Reponse:
+        """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
+        timeframe, debut, fin = question
+        de_la_serie = timeframe.code == self.timeframe.code
+        if debut >= fin or timeframe.code in self._recuses:
+            return _sans_rien(question, refusee=True)
+        try:
+            if de_la_serie:
+                return await self.lire(debut, fin, relecture=True)
+            reponse = await self._page(question, relecture=True)
+        except HorsFenetre:
+            return _sans_rien(question, de_la_serie=de_la_serie, refusee=True)
+        except (ErreurDefinitive, ErreurTemporaire) as erreur:
+            if de_la_serie:
+                raise
+            # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
+            journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
+            self._recuses.add(timeframe.code)
+            self.longues = [t for t in self.longues if t.code != timeframe.code]
+            return _sans_rien(question, refusee=True)
+        douteuse = reponse.page.impossibles or reponse.page.sans_instant
+        return _sans_rien(question, refusee=True) if douteuse else reponse
+
+    async def _page(self, question: Question, *, relecture: bool) -> Reponse:
+        """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
+        timeframe, debut, fin = self.borner(question)
+        brutes = await self._demander(timeframe, debut, fin, relecture)
+        for _ in range(RELECTURES_PAGE):
+            if not self._autre_pas(brutes, timeframe):
+                break
+            brutes = await self._demander(timeframe, debut, fin, True)
+        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
+        douteuse = self._autre_pas(brutes, timeframe)
+        timeframe = self._ancrer(timeframe, brutes)
+        if douteuse and not self._a_change_de_grille(brutes, timeframe):
+            sienne = timeframe.code == self.timeframe.code
+            _controler_le_pas(_instants_bruts(brutes), timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
+        page = cribler(brutes, timeframe, self.prix)
+        # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
+        utile = max(fin, self.timeframe.plancher(self.horizon_ms))
+        for _ in range(RELECTURES_PAGE):
+            suspectes = (*page.impossibles, *page.doubles)
+            if not page.sans_instant and not any(debut <= instant < utile for instant in suspectes):
+                break
+            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
+            page = fondre_pages(page, relue)
+        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
+        if page.doubles:
+            journal.warning(
+                "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
+                nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
+            )  # fmt: skip
+            page = page.departager()
+        reponse = self._repondre(Question(timeframe, debut, fin), page)
+        self.conduite.apprendre(reponse, self.taille)
+        return reponse._replace(vives=[]) if douteuse else reponse
+
+    def _repondre(self, question: Question, page: Page) -> Reponse:
+        """La page, et ses bougies qui ont des transactions."""
+        timeframe, instants = question.timeframe, page.instants
+        de_la_serie = timeframe.code == self.timeframe.code
+        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
+        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
+        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
+        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
+            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
+        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
+
+    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
+        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
+        for ligne in brutes if refusees else ():
+            instant = _en_instant(ligne[0]) if ligne else None
+            if instant is None or timeframe.plancher(instant) not in refusees:
+                continue
+            regle = regle_enfreinte(ligne, timeframe, self.prix)
+            if regle and regle not in self._refus_dits:
+                self._refus_dits.add(regle)
+                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
+
+    # --- le pas et la grille
+
+    def _autre_pas(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai si ces lignes semblent d'un autre pas que le timeframe, sur la grille qu'elles montrent."""
+        return bool(autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN))
+
+    def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
+        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
+
+        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
+        """
+        if not timeframe.peut_etre_ancre or not brutes:
+            return timeframe
+        if timeframe.code == self.timeframe.code:
+            return self.timeframe
+        return timeframe.ancrer(deviner_ancre(brutes, timeframe))
+
+    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
+        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
+            return False
+        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
+        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
+
+    async def _confirmer_le_pas(self, reponse: Reponse) -> None:
+        """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
+        self._pas_vu = True
+        place = self.capacite(self.timeframe)
+        fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
+        large = self.timeframe.avancer(fin, -place)
+        if large < reponse.question.debut:
+            relue = await self.temoigner(Question(self.timeframe, large, fin))
+            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
+            _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
+
+
+class PasRefuse(ErreurDefinitive):
+    """L'exchange rend des bougies d'un autre pas que celui demandé : aucune n'est écrite."""
+
+
+def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
+    instants = [ligne[0] for ligne in brutes if ligne]
+    if set(map(type, instants)) == {int} and 0 < min(instants) <= max(instants) < INSTANT_MAX_MS:
+        return instants
+    return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
+
+
+def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> None:
+    """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
+    if autre := autre_pas(instants, timeframe, surete):
+        raise PasRefuse(
+            f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
+            "Prenez un autre timeframe : --lister timeframes.",
+        )
+
+
+def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool = False) -> Reponse:
+    """La réponse qui ne témoigne de rien."""
+    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
+
+
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
@@ -6945,20 +7267,15 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 # ----------------------------------------------------------------------------------------------------------------------
 #
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
-# si souvent qu'elle revienne. Cinq pièces, dont chacune n'emploie que les précédentes :
+# si souvent qu'elle revienne. Trois pièces, dont chacune n'emploie que les précédentes, et les pages de § 7 :
 #
 #   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
-#   Conduite  ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?
-#   Pages     une `Question`, posée, criblée, dont le pas est contrôlé : une `Reponse`
 #   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
 #             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
 #             celle qui suit un vide, du plus long timeframe au nôtre
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
-RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
-SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
-MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
@@ -6968,9 +7285,6 @@ MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
 SILENCE_MS = 680 * JOUR_MS  # avant une cotation, au besoin de pages bout à bout : bitget (trois mois), paradex
-
-Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
-"""(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
 
 
 class Morceau(NamedTuple):
@@ -6993,51 +7307,6 @@ class Manque(NamedTuple):
     gauche: int | None
     droite: int | None
     ancien: bool
-
-
-class Question(NamedTuple):
-    """Une page à demander : [debut, fin[ dans ce timeframe."""
-
-    timeframe: Timeframe
-    debut: int
-    fin: int
-
-
-class Reponse(NamedTuple):
-    """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
-
-    question: Question  # son timeframe est ancré comme la page
-    page: Page
-    instants: list[int]  # toutes les ouvertures rendues, croissantes
-    vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
-    de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
-    ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
-    refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
-
-    @property
-    def se_tait(self) -> bool:
-        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
-        rendue = self.vives and self.vives[0][0] < self.question.fin
-        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
-
-    def rend(self, manque: Manque) -> bool:
-        """Vrai si une ligne du manque y est."""
-        return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
-
-    def tait(self, connue: int) -> bool:
-        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
-
-        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle ; ou
-        rien, alors qu'elle la demandait, ailleurs qu'à ses bords (un exchange les exclut).
-        """
-        timeframe, debut, fin = self.question
-        ouverture = timeframe.plancher(connue)
-        if not self.instants:
-            return self.se_tait and debut < ouverture and timeframe.avancer(ouverture, 1) < fin
-        rang = bisect.bisect_left(self.instants, ouverture)
-        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        saute = self.instants[0] >= fin and debut < ouverture
-        return (rang > 0 or saute) and timeframe.plancher(suivante) != ouverture
 
 
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
@@ -7095,7 +7364,11 @@ def juger(
         for r, accusee in zip(reponses, accusees, strict=True)
         if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
-    vides = silences(temoins, gauche, droite, obeit=obeit, inclut=inclut)
+    # Ancrée à maintenant, une réponse ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    vides = silences([r for r in temoins if obeit or not r.ancree], gauche, droite, inclut)
+    # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
+    vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+    vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
     en_tete = gauche is None and not manque.ancien
     suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
     est_une_queue = droite is None and not suivent and precede(manque, reponses)
@@ -7118,7 +7391,7 @@ def juger(
 
 
 def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool, inclut: Callable[[Timeframe], bool]
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, inclut: Callable[[Timeframe], bool]
 ) -> list[Intervalle]:
     """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
@@ -7126,10 +7399,8 @@ def silences(
     voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
     L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
     Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle. Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend
-    peut-être que ses dernières.
+    y ouvre n'a rien demandé d'elle.
     """
-    temoins = [r for r in temoins if obeit or not r.ancree]
     muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
     for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
         muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
@@ -7143,14 +7414,7 @@ def silences(
         serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
         if droite is not None and premiere <= droite < cloture and serree:
             vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
-    # Une bougie vivante au milieu d'un silence le dément : l'exchange rend toujours ses dernières, par exemple.
-    vives = [vive for reponse in temoins for vive in reponse.vives]
-    connues = [c for c in (gauche, droite) if c is not None]
-    return unir(
-        (debut, fin)
-        for debut, fin in vides
-        if not any(debut <= o and c <= fin for o, c in vives) and not any(debut <= c < fin for c in connues)
-    )
+    return vides
 
 
 def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
@@ -7188,270 +7452,6 @@ def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(pleines).sort_by("timestamp")
 
 
-def avance_de(timeframe: Timeframe) -> int:
-    """Les bougies demandées en plus, avant la fenêtre.
-
-    ccxt arrondit semaines et mois sur l'époque : bybit y perd le premier lundi. La page en tient compte : bitso, ndax
-    et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
-    """
-    return int(bool(timeframe.mois) or timeframe.unite == "w")
-
-
-class Conduite:
-    """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
-
-    def __init__(self) -> None:
-        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
-        self._suivis: set[str] = set()
-        self._ignores: set[str] = set()
-        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
-        self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
-
-    @property
-    def obeit(self) -> bool:
-        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
-        return bool(self._suivis - self._ignores)
-
-    def inclut(self, timeframe: Timeframe) -> bool:
-        """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
-        return self._since_inclus or avance_de(timeframe) > 0
-
-    def apprendre(self, reponse: Reponse, taille: int) -> None:
-        """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
-        (timeframe, debut, fin), instants = reponse.question, reponse.instants
-        if not instants:
-            return
-        avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
-        self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
-        if premiere < avancer(debut, -MARGE):
-            self._ignores.add("debut")
-        # La fin est parfois `since` plus une page (upbit), marge comprise.
-        if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
-            self._ignores.add("fin")
-        if reponse.ancree:
-            return
-        plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
-        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
-        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
-        if plus_ancienne < avancer(debut, -1) <= premiere:
-            self._suivis.add("debut")
-        if derniere <= avancer(fin, MARGE) < plus_recente:
-            self._suivis.add("fin")
-
-
-class Pages:
-    """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
-
-    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
-    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
-    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
-    n'est plus demandé.
-    """
-
-    def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
-        self,
-        demander: Demander,
-        timeframe: Timeframe,
-        taille: int,
-        *,
-        prix: str = "last",
-        longues: Iterable[Timeframe] = (),
-        horizon_ms: int = INSTANT_MAX_MS,
-        fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
-    ) -> None:
-        self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
-        self.longues = sorted(longues, key=lambda t: t.pas_ms)
-        self.conduite = Conduite()
-        self._demander, self._fenetre_ms = demander, fenetre_ms
-        self._plafonds: collections.Counter[int] = collections.Counter()
-        self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
-        self._refus_dits: set[str] = set()
-        self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
-
-    def capacite(self, timeframe: Timeframe) -> int:
-        """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
-        fenetre = self._fenetre_ms(timeframe)
-        permises = fenetre // timeframe.pas_ms if fenetre else self.taille
-        if timeframe.mois:
-            permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
-        return max(1, min(self.taille, permises) - avance_de(timeframe))
-
-    def portee_ms(self, timeframe: Timeframe) -> int:
-        """Ce que couvre une page de ce timeframe, marges ôtées."""
-        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
-
-    def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
-        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
-        restent = [t for t in self.longues if t.pas_ms < plus_court_que]
-        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
-        return next(couvrent, max(restent, key=self.portee_ms, default=None))
-
-    def borner(self, question: Question) -> Question:
-        """La question, sans ce qui n'a pas encore ouvert."""
-        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
-
-    def va_a_maintenant(self, fin: int) -> bool:
-        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
-        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
-
-    def noter_plafond(self, nombre: int) -> None:
-        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
-        if 0 < nombre < self.taille:
-            self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info(
-                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
-                )
-                self.taille = max(nombre, 8)
-
-    async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
-        """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
-        reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
-        self._pas_vu = self._pas_vu or se_suivent(reponse.instants, self.timeframe)
-        if not self._pas_vu and reponse.instants and self.timeframe.compter(debut, fin) > 1:
-            await self._confirmer_le_pas(reponse)
-        return reponse
-
-    async def temoigner(self, question: Question) -> Reponse:
-        """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
-        timeframe, debut, fin = question
-        de_la_serie = timeframe.code == self.timeframe.code
-        if debut >= fin or timeframe.code in self._recuses:
-            return _sans_rien(question, refusee=True)
-        try:
-            if de_la_serie:
-                return await self.lire(debut, fin, relecture=True)
-            reponse = await self._page(question, relecture=True)
-        except HorsFenetre:
-            return _sans_rien(question, de_la_serie=de_la_serie, refusee=True)
-        except (ErreurDefinitive, ErreurTemporaire) as erreur:
-            if de_la_serie:
-                raise
-            # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
-            journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
-            self._recuses.add(timeframe.code)
-            self.longues = [t for t in self.longues if t.code != timeframe.code]
-            return _sans_rien(question, refusee=True)
-        douteuse = reponse.page.impossibles or reponse.page.sans_instant
-        return _sans_rien(question, refusee=True) if douteuse else reponse
-
-    async def _page(self, question: Question, *, relecture: bool) -> Reponse:
-        """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
-        timeframe, debut, fin = self.borner(question)
-        brutes = await self._demander(timeframe, debut, fin, relecture)
-        for _ in range(RELECTURES_PAGE):
-            if not self._autre_pas(brutes, timeframe):
-                break
-            brutes = await self._demander(timeframe, debut, fin, True)
-        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
-        douteuse = self._autre_pas(brutes, timeframe)
-        timeframe = self._ancrer(timeframe, brutes)
-        if douteuse and not self._a_change_de_grille(brutes, timeframe):
-            sienne = timeframe.code == self.timeframe.code
-            _controler_le_pas(_instants_bruts(brutes), timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
-        page = cribler(brutes, timeframe, self.prix)
-        # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
-        utile = max(fin, self.timeframe.plancher(self.horizon_ms))
-        for _ in range(RELECTURES_PAGE):
-            suspectes = (*page.impossibles, *page.doubles)
-            if not page.sans_instant and not any(debut <= instant < utile for instant in suspectes):
-                break
-            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
-            page = fondre_pages(page, relue)
-        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
-        if page.doubles:
-            journal.warning(
-                "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
-                nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
-            )  # fmt: skip
-            page = page.departager()
-        reponse = self._repondre(Question(timeframe, debut, fin), page)
-        self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
-
-    def _repondre(self, question: Question, page: Page) -> Reponse:
-        """La page, et ses bougies qui ont des transactions."""
-        timeframe, instants = question.timeframe, page.instants
-        de_la_serie = timeframe.code == self.timeframe.code
-        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
-        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
-        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
-        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
-            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
-        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
-
-    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
-        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
-        for ligne in brutes if refusees else ():
-            instant = _en_instant(ligne[0]) if ligne else None
-            if instant is None or timeframe.plancher(instant) not in refusees:
-                continue
-            regle = regle_enfreinte(ligne, timeframe, self.prix)
-            if regle and regle not in self._refus_dits:
-                self._refus_dits.add(regle)
-                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
-
-    # --- le pas et la grille
-
-    def _autre_pas(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
-        """Vrai si ces lignes semblent d'un autre pas que le timeframe, sur la grille qu'elles montrent."""
-        return bool(autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN))
-
-    def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
-        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
-
-        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
-        """
-        if not timeframe.peut_etre_ancre or not brutes:
-            return timeframe
-        if timeframe.code == self.timeframe.code:
-            return self.timeframe
-        return timeframe.ancrer(deviner_ancre(brutes, timeframe))
-
-    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
-        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
-        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
-            return False
-        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
-        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
-
-    async def _confirmer_le_pas(self, reponse: Reponse) -> None:
-        """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
-        self._pas_vu = True
-        place = self.capacite(self.timeframe)
-        fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
-        large = self.timeframe.avancer(fin, -place)
-        if large < reponse.question.debut:
-            relue = await self.temoigner(Question(self.timeframe, large, fin))
-            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
-            _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
-
-
-class PasRefuse(ErreurDefinitive):
-    """L'exchange rend des bougies d'un autre pas que celui demandé : aucune n'est écrite."""
-
-
-def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
-    instants = [ligne[0] for ligne in brutes if ligne]
-    if set(map(type, instants)) == {int} and 0 < min(instants) <= max(instants) < INSTANT_MAX_MS:
-        return instants
-    return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
-
-
-def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> None:
-    """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
-    if autre := autre_pas(instants, timeframe, surete):
-        raise PasRefuse(
-            f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
-            "Prenez un autre timeframe : --lister timeframes.",
-        )
-
-
-def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool = False) -> Reponse:
-    """La réponse qui ne témoigne de rien."""
-    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
-
-
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
 Demarche: TypeAlias = Generator[Question, Reponse, None]
@@ -7471,7 +7471,7 @@ class Enquete:
         await self._suivre(self.questions(), self._sait)
         if any(trou.raison == AVANT_COTATION for trou in self.juger()):
             await self._confirmer_les_silences()
-        trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
+        trouvee = next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
         return trouvee, [] if trouvee else self.juger()
 
     async def ou_reprendre(self, depuis: int) -> Intervalle | None:
@@ -7552,7 +7552,7 @@ class Enquete:
         return (
             self.posees >= permises
             or (sourde and self.manque.gauche is None)
-            or any(r.rend(self.manque) for r in siennes)
+            or any(r.rend(self.manque.debut, self.manque.fin) for r in siennes)
             or all(trou.raison in FAITS for trou in self.juger())
         )
 
@@ -7638,7 +7638,7 @@ class Enquete:
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         if droite is not None:
             yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        # D'un `since` peut-être exclusif, la question part de la voisine : il la rend, et ne l'est pas, ou tout se tait.
+        # D'un `since` peut-être exclusif, la question part de la voisine : elle est rendue, il ne l'est pas ; ou rien.
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
             if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
@@ -7743,10 +7743,10 @@ class Enquete:
                 premiere = reponse.vives[0][0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 fin = premiere if serree else avancer(premiere, marge)
-            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - avancer(debut, 1) >= silence_ms:
+                continue
+            if premiere is None or not reponse.se_tait or premiere - avancer(debut, 1) >= silence_ms:
                 return
-            else:
-                fin = avancer(debut, marge)  # bitget : trois mois par page
+            fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
 
 
 async def resoudre(
