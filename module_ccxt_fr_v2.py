@@ -7670,9 +7670,7 @@ class Enquete:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         avancer = pas.avancer
-        loin = avancer(ligne, min(MARGE, place - 1) - place)
-        yield Question(pas, loin, ligne)
-        yield Question(pas, loin, avancer(ligne, MARGE))
+        yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
             if not self.pages.conduite.obeit:
@@ -7698,28 +7696,19 @@ class Enquete:
         De la première du marché, chacun, jusqu'au plus court, dit aussi ce qui précède la sienne, sur `silence_ms`.
         """
         pages, dessus, vue = self.pages, math.inf, False
-        while silence_ms is not None or not vue or pages.portee_ms(pages.timeframe) < fin - depuis:
-            timeframe = pages.temoin(fin - depuis, dessus)
-            if timeframe is None:
-                break
-            avancer = timeframe.avancer
-            limite = depuis if silence_ms is None else avancer(depuis, -1)
-            yield from self._remonter(timeframe, limite, avancer(fin, MARGE), silence_ms or 0)
+        while timeframe := pages.temoin(fin - depuis, dessus):
+            limite = depuis if silence_ms is None else timeframe.avancer(depuis, -1)
+            yield from self._remonter(timeframe, limite, timeframe.avancer(fin, MARGE), silence_ms or 0)
             if silence_ms is not None and not self.en_tete:
                 return None
             if timeframe not in pages.longues:
                 continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
-            seconde, dessus = dessus < math.inf, timeframe.pas_ms
-            vives = self._vives(timeframe, depuis, fin)
-            if not vives and seconde and not vue:
-                return None  # le plus long se taisait déjà
-            if not vives:
-                continue
-            entiere = next((v for v in vives if v[0] >= depuis), None)
-            if entiere == vives[0]:
-                depuis = max(depuis, entiere[0])
-            fin = min(fin, (entiere or vives[0])[1])
-            vue = True
+            dessus = timeframe.pas_ms
+            if vives := self._vives(timeframe, depuis, fin):
+                entiere = next((v for v in vives if v[0] >= depuis), vives[0])
+                depuis, fin, vue = max(depuis, vives[0][0]), min(fin, entiere[1]), True
+            if vue and silence_ms is None and pages.portee_ms(pages.timeframe) >= fin - depuis:
+                break
         return (depuis, fin) if vue else None
 
     def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
