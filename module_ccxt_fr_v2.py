@@ -1279,6 +1279,14 @@ def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     return lignes.slice(gauche, bisect.bisect_left(instants, fin) - gauche)
 
 
+def concatener(tables: Sequence[pa.Table]) -> pa.Table:
+    """Une seule table, triée ; les morceaux sont disjoints."""
+    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
+    if len(pleines) < 2:
+        return pleines[0] if pleines else page_vide().lignes
+    return pa.concat_tables(pleines).sort_by("timestamp")
+
+
 def instants_de(lignes: pa.Table) -> list[int]:
     """Les instants d'une table écrite, en ms."""
     return list(lignes["timestamp"].cast(pa.int64()).to_pylist())
@@ -6715,13 +6723,13 @@ class Pages:
         timeframe, debut, fin = question
         de_la_serie = timeframe.code == self.timeframe.code
         if debut >= fin or timeframe.code in self._recuses:
-            return _sans_rien(question, refusee=True)
+            return refus_de(question)
         try:
             if de_la_serie:
                 return await self.lire(debut, fin, relecture=True)
             reponse = await self._page(question, relecture=True)
         except HorsFenetre:
-            return _sans_rien(question, de_la_serie=de_la_serie, refusee=True)
+            return refus_de(question, de_la_serie=de_la_serie)
         except (ErreurDefinitive, ErreurTemporaire) as erreur:
             if de_la_serie:
                 raise
@@ -6729,9 +6737,9 @@ class Pages:
             journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
             self._recuses.add(timeframe.code)
             self.longues = [t for t in self.longues if t.code != timeframe.code]
-            return _sans_rien(question, refusee=True)
+            return refus_de(question)
         douteuse = reponse.page.impossibles or reponse.page.sans_instant
-        return _sans_rien(question, refusee=True) if douteuse else reponse
+        return refus_de(question) if douteuse else reponse
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
@@ -6845,9 +6853,9 @@ def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int
         )
 
 
-def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool = False) -> Reponse:
-    """La réponse qui ne témoigne de rien."""
-    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
+def refus_de(question: Question, *, de_la_serie: bool = False) -> Reponse:
+    """La réponse qui ne témoigne de rien : l'exchange refuse la question, ou ce timeframe est récusé."""
+    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=True)
 
 
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
@@ -7444,14 +7452,6 @@ def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Interval
     )
 
 
-def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    if len(pleines) < 2:
-        return pleines[0] if pleines else page_vide().lignes
-    return pa.concat_tables(pleines).sort_by("timestamp")
-
-
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
 Demarche: TypeAlias = Generator[Question, Reponse, None]
@@ -7671,6 +7671,9 @@ class Enquete:
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         avancer = pas.avancer
         yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
+        # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
+        if not any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses):
+            yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
             if not self.pages.conduite.obeit:
@@ -7844,7 +7847,7 @@ class Lecteur:
         trouvees, juges = await resoudre(self.pages, restes, vues)
         if vues and trouvees:
             self.pages.noter_plafond(len(vues[-1].instants))
-        return Morceau(_concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
+        return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:
@@ -7872,7 +7875,7 @@ class _Vide:
             accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
+        self.enquete.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:

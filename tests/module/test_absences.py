@@ -42,7 +42,10 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
 # Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant, un
 # `since` exclusif (35550), une page large toujours coupée (39676).
-GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550, 39676)
+GRAINES = (
+    *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
+    39676,
+)  # fmt: skip
 
 
 def reponse(
@@ -151,7 +154,8 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        assert [t.raison for t in juger(vide, preuves, obeit=True, inclut=lambda _: True, doute_ms=quart.pas_ms)] == [raison]
+        juges = juger(vide, preuves, obeit=True, inclut=lambda _: True, doute_ms=quart.pas_ms)
+        assert [t.raison for t in juges] == [raison]
 
 
 @pytest.mark.parametrize(
