@@ -6544,6 +6544,7 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
+SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
 """(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
@@ -6610,6 +6611,9 @@ class Conduite:
         # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
         self._suivis: set[str] = set()
         self._ignores: set[str] = set()
+        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
+        self._sourdes: set[Intervalle] = set()
+        self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
 
@@ -6617,6 +6621,11 @@ class Conduite:
     def obeit(self) -> bool:
         """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
         return bool(self._suivis - self._ignores)
+
+    @property
+    def est_figee(self) -> bool:
+        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
+        return self._deborde and len(self._sourdes) >= SOURDES_MAX
 
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
@@ -6635,7 +6644,14 @@ class Conduite:
         if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
             self._ignores.add("fin")
         if reponse.ancree:
+            if reponse.de_la_serie and premiere >= fin:
+                self._sourdes.add((debut, fin))
+            # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
+            serree = timeframe.compter(debut, fin) <= 2 * MARGE
+            self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
             return
+        if reponse.de_la_serie:
+            self._sourdes.clear()
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
         self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
         # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -7288,7 +7304,6 @@ QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
-SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
@@ -7495,15 +7510,13 @@ class Enquete:
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
-        """Chaque silence qui remonte avant la page d'une première bougie est redemandé : une panne en dirait autant.
+        """Chaque silence, avant une cotation, est redemandé : une panne en dirait autant, une fois.
 
         D'un exchange pris à se taire là où le marché vit, plusieurs fois : il recommencera.
         """
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
-        bornees = {(r.question.timeframe.code, vive[0]) for r in self.reponses for vive in r.vives[:1]}
-        chainons = [q for q in muettes if (q.timeframe.code, q.fin) not in bornees]
         a_menti = self._dementie or any(map(self._vit, muettes))
-        for question in chainons * (CONFIRMATIONS if a_menti else 1):
+        for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
             if (await self._poser(question)).instants:
                 break
 
@@ -7546,15 +7559,9 @@ class Enquete:
         # D'une queue, aucune question n'encadrerait rien.
         queue = self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
         permises = QUESTIONS_DE_QUEUE if queue else QUESTIONS_MAX
-        siennes = [r for r in self.reponses if r.de_la_serie]
-        # Quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken).
-        sourde = len(siennes) >= SOURDES_MAX and all(r.ancree and r.instants[0] >= r.question.fin for r in siennes)
-        return (
-            self.posees >= permises
-            or (sourde and self.manque.gauche is None)
-            or any(r.rend(self.manque.debut, self.manque.fin) for r in siennes)
-            or all(trou.raison in FAITS for trou in self.juger())
-        )
+        figee = self.pages.conduite.est_figee and self.manque.gauche is None
+        trouvee = any(r.rend(self.manque.debut, self.manque.fin) for r in self.reponses)
+        return figee or trouvee or self.posees >= permises or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
@@ -7736,7 +7743,8 @@ class Enquete:
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 fin = premiere if serree else avancer(premiere, marge)
                 continue
-            if premiere is None or not reponse.se_tait or premiere - avancer(debut, 1) >= silence_ms:
+            sur = debut if self.pages.conduite.inclut(timeframe) else avancer(debut, 1)
+            if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
 
