@@ -5315,6 +5315,41 @@ def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
 
+def _entier_exact(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
+    """Le `safe_integer` de ccxt passe par un flottant, où dix-neuf chiffres ne tiennent pas."""
+    try:
+        valeur = donnees[cle]
+        entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
+        return int(valeur) if entiere else int(float(valeur))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+def _entier_exact_de_deux(donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
+    return _entier_exact(donnees, cle, _entier_exact(donnees, autre, defaut))
+
+
+def _produit_exact(donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
+    """Le `safe_integer_product` de ccxt, juste pour des ns à rendre en ms."""
+    if facteur == 0.000001:
+        nanosecondes = _entier_exact(donnees, cle)
+        return defaut if nanosecondes is None else nanosecondes // 10**6
+    try:
+        return int(float(donnees[cle]) * facteur)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+# Leurs trades sont en ns : ccxt en date un sur huit (kucoin), un sur trois (phemex, grvt), de la ms d'avant.
+_EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
+    {
+        "safe_integer": staticmethod(_entier_exact),
+        "safe_integer_2": staticmethod(_entier_exact_de_deux),
+        "safe_integer_product": staticmethod(_produit_exact),
+    }
+)
+
+
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
 # classes de ccxt 4.5.90, capturées : tests/exchanges/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
@@ -5395,7 +5430,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "digifinex": Particularite(sourde=frozenset({"linear", "inverse"})),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
     "phemex": Particularite(
-        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"}
+        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"},
+        corrections=_EN_NANOSECONDES,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(sourde=frozenset({"linear", "inverse"}), spot_seul=frozenset({"2h", "4h"})),
@@ -5407,6 +5443,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
     "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    **dict.fromkeys(("kucoin", "grvt"), Particularite(corrections=_EN_NANOSECONDES)),
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.

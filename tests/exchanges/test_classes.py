@@ -325,6 +325,22 @@ def test_une_bougie_de_ndax_est_datee_de_son_ouverture() -> None:
     assert Banc("ndax", "spot").lire("1m", DEBUT, DEBUT + 60_000, lignes) == [[DEBUT, 10.0, 12.0, 9.0, 11.0, 3.5]]
 
 
+TRADES_EN_NS = {
+    "kucoin": lambda ns: {"tradeId": "7", "price": "10", "size": "2", "side": "buy", "time": str(ns)},
+    "phemex": lambda ns: [ns, "7", "Buy", "10", "2"],
+    "grvt": lambda ns: {"event_time": str(ns), "is_taker_buyer": True, "price": "10", "size": "2", "trade_id": "7"},
+}
+
+
+@pytest.mark.parametrize("nom", TRADES_EN_NS)
+def test_un_trade_date_en_nanosecondes_garde_sa_milliseconde(nom: str) -> None:
+    """Par un flottant, ccxt en changeait l'instant : un trade sur huit de kucoin, sur trois de phemex, y perdait une ms."""
+    banc = Banc(nom, "spot" if nom != "grvt" else "swap.linear")
+    instants = list(range(MAINTENANT, MAINTENANT + 64))
+    lus = [banc.api.parse_trade(TRADES_EN_NS[nom](ms * 10**6), banc.marche)["timestamp"] for ms in instants]
+    assert lus == instants
+
+
 def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:
     """Ni bougie plate inventée entre deux, ni avant la première, et dans l'ordre reçu."""
     lignes = [
