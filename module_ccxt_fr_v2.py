@@ -5341,10 +5341,12 @@ _EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
-    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée.
+    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
+    # sans vwap ni variation, ni les deux côtés du comptant.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
+            options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
