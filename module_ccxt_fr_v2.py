@@ -3896,7 +3896,7 @@ class SortieFichier(Sortie):
                 dites = series if isinstance(series, list) else []
                 lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
                 if not lues and self.feuille.est_abimee():
-                    lues = annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
+                    lues = annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
                 else:
                     lues = lues or {REEL}
                 origines |= lues
@@ -4918,8 +4918,10 @@ class SortieSqlite(Sortie):
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self.lecteur() as base:
             noms = tables_de(base)
-            types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
-        return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
+            colonnes = {nom: [colonne for colonne, _ in _colonnes_sqlite(base, nom)] for nom in noms}
+        des_fiches = [nom for nom in noms if {*CleSerie._fields, "ancre_ms"} <= {*colonnes[nom]}]  # T_series
+        orphelines = [nom.removesuffix("_series") for nom in des_fiches] if abimees else []
+        return list(dict.fromkeys([*(nom for nom in noms if type_des_colonnes(colonnes[nom])), *orphelines]))
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self.existe():
@@ -5169,7 +5171,8 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
     sien = next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), None)
-    return sien or next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), lecteurs[0])
+    dit = next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), None)
+    return sien or dit or next((lecteur for lecteur in lecteurs if lecteur.type_donnee.nom == table), lecteurs[0])
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
@@ -12204,7 +12207,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
 # Ajouter un nom public qui vit dans une annexe : une ligne ici, une dans `__all__`, son import pour mypy.
 
 DANS_LES_ANNEXES = {
-    "Rapport": ("verification", "Vérifier une sortie"),
+    "Rapport": ("controle", "Vérifier une sortie"),
     "agreger_trades": ("agregation", "Agréger des trades déjà écrits"),
     "verifier": ("verification", "Vérifier une sortie"),
     "BilanLot": ("lot", "Exécuter un lot"),
@@ -12214,9 +12217,10 @@ DANS_LES_ANNEXES = {
 
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
+    from annexes_ccxt_fr.controle import Rapport
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
     from annexes_ccxt_fr.pauses import Pauses
-    from annexes_ccxt_fr.verification import Rapport, verifier
+    from annexes_ccxt_fr.verification import verifier
 else:
 
     def __getattr__(nom: str) -> Any:
