@@ -1316,6 +1316,7 @@ OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mi
 
 
 def borne_de(table: pa.Table, rang: int) -> Borne:
+    """La place de la ligne de ce rang."""
     return table["symbole"][rang].as_py(), table["timestamp"][rang].value
 
 
