@@ -200,6 +200,14 @@ class HorsFenetre(ErreurDefinitive):
         self.points = points
 
 
+class FenetreTropLongue(ErreurDefinitive):
+    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+
+    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
+        super().__init__(message, conseil)
+        self.jours = jours
+
+
 class ErreurSortie(ErreurCollecte):
     """Le fichier de sortie n'a pu être lu ou écrit : l'ancien contenu est intact."""
 
@@ -359,7 +367,7 @@ EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
 _MOIS_PAR_UNITE = {"M": 1, "y": 12}
-# En dessous, une grille décalée n'existe nulle part ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
+# En dessous, une grille décalée est l'exception ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
 # kraken ses semaines le jeudi : leurs horodatages sont gardés, et l'ancre est notée dans la fiche.
 PAS_MIN_ANCRE_MS = 6 * HEURE_MS
 
@@ -376,7 +384,8 @@ class Timeframe:
     """La grille des ouvertures d'un timeframe : pas fixe, ou calendrier pour les mois et les années.
 
     `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois). `jeu_ms` : une bougie peut ouvrir d'autant après
-    son point de la grille ; il reste son rang, et la borne de tout intervalle.
+    son point de la grille ; il reste son rang, et la borne de tout intervalle. `ancrable` : si courte soit-elle,
+    un exchange l'ouvre peut-être ailleurs.
     """
 
     code: str
@@ -384,6 +393,7 @@ class Timeframe:
     unite: str
     ancre_ms: int = 0
     jeu_ms: int = 0
+    ancrable: bool = False
 
     @classmethod
     def lire(cls, code: str) -> Timeframe:
@@ -406,7 +416,7 @@ class Timeframe:
     @property
     def peut_etre_ancre(self) -> bool:
         """Vrai si un exchange peut légitimement ouvrir cette bougie ailleurs que sur la grille UTC."""
-        return self.pas_ms >= PAS_MIN_ANCRE_MS and not self.jeu_ms
+        return (self.ancrable or self.pas_ms >= PAS_MIN_ANCRE_MS) and not self.jeu_ms
 
     def ancrer(self, ancre_ms: int) -> Timeframe:
         """La même grille, décalée."""
@@ -475,6 +485,8 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 # Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
 # depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
+# De plus courts qu'un exchange ouvre pourtant à minuit local : bithumb, à Séoul (15:00, 19:00, 23:00, 03:00 UTC).
+TIMEFRAMES_ANCRABLES = {("bithumb", "4h")}
 
 
 @functools.cache
@@ -482,7 +494,8 @@ def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
     jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
-    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms)
+    ancrable = (exchange, code) in TIMEFRAMES_ANCRABLES
+    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms, ancrable=ancrable)
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -2222,14 +2235,9 @@ class Frein:
         """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
         return max(0.0, self._jusqua - self._horloge())
 
-    @property
-    def serre(self) -> bool:
-        """Vrai pendant une pause."""
-        return self._jusqua > self._horloge()
-
     async def attendre(self) -> None:
         """Attend la fin de la pause, même si elle est prolongée entre-temps ; LimiteDeDebit si elle est trop longue."""
-        while (reste := self._jusqua - self._horloge()) > 0:
+        while reste := self.reste_s:
             if reste > ATTENTE_MAX_S + MARGE_REPRISE_S:
                 raise LimiteDeDebit(
                     f"L'exchange a demandé une pause qui dure encore {duree_lisible(reste)}", "Relancez après.", reste
@@ -2254,9 +2262,8 @@ class Limiteur:
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
         self.allure = par_s * ALLURE_GOUTTE
-        self._dormir, self._horloge = dormir, horloge
-        self._passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
-        self._utilise = 0.0  # leur somme
+        self._dormir, self.horloge = dormir, horloge
+        self.passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
         self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
         self._plein = False
         self._tour = asyncio.Lock()
@@ -2270,27 +2277,19 @@ class Limiteur:
             self._passer(poids)
 
     def _attente(self, poids: float) -> float:
-        maintenant = self._horloge()
-        if not self.fenetre_s:
+        maintenant = self.horloge()
+        if not self.fenetre_s or (self._plein and self._libre > maintenant):
             return self._libre - maintenant
-        self._oublier(maintenant)
-        if self._plein and self._libre > maintenant:
-            return self._libre - maintenant
-        if not self._passages or self._utilise + poids <= self.place:
+        while self.passages and self.passages[0][0] + self.fenetre_s <= maintenant:
+            self.passages.popleft()
+        if not self.passages or sum(passe for _, passe in self.passages) + poids <= self.place:
             return 0.0
-        return self._passages[0][0] + self.fenetre_s - maintenant
-
-    def _oublier(self, maintenant: float) -> None:
-        while self._passages and self._passages[0][0] + self.fenetre_s <= maintenant:
-            self._utilise -= self._passages.popleft()[1]
-        if not self._passages:
-            self._utilise = 0.0  # ce que les flottants ont perdu en route
+        return self.passages[0][0] + self.fenetre_s - maintenant
 
     def _passer(self, poids: float) -> None:
-        maintenant = self._horloge()
+        maintenant = self.horloge()
         if self.fenetre_s:
-            self._passages.append((maintenant, poids))
-            self._utilise += poids
+            self.passages.append((maintenant, poids))
             self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
         else:
             self._libre = max(self._libre, maintenant) + poids / self.allure
@@ -2303,33 +2302,19 @@ class Limiteur:
         """
         if part >= PART_DE_FENETRE and not self._plein:
             self._plein = True
-            self._libre = self._horloge() + self.fenetre_s / SONDES_PAR_FENETRE
+            self._libre = self.horloge() + self.fenetre_s / SONDES_PAR_FENETRE
         elif part < PART_DE_FENETRE / 2:
             self._plein = False
 
     def ralentir(self) -> None:
         """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
         self.fenetre_s = 0.0
-        self._passages.clear()
+        self.passages.clear()
         self.allure *= RALENTI
 
     def duree_s(self, poids: float) -> float:
         """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
         return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
-
-    def passages(self) -> list[tuple[float, float]]:
-        """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
-        maintenant = self._horloge()
-        self._oublier(maintenant)
-        return [(maintenant - instant, poids) for instant, poids in self._passages]
-
-    def rappeler(self, passages: Iterable[tuple[float, float]]) -> None:
-        """Compte les passages d'une exécution précédente."""
-        if self.fenetre_s:
-            maintenant = self._horloge()
-            anciens = sorted((maintenant - age_s, poids) for age_s, poids in passages)
-            self._passages = collections.deque([*anciens, *self._passages])
-            self._utilise = sum(poids for _, poids in self._passages)
 
 
 @dataclass
@@ -5101,17 +5086,16 @@ class Particularite(NamedTuple):
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
     fenetre_ms: Callable[[Timeframe, Mapping[str, Any]], int] | None = None
-    fichier: Callable[[int, Timeframe], int] | None = None  # fin du fichier qui tient un instant : un par demande
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
-    sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
-    portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
     corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
-    spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
-    unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
-    unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
+    # par genre, les timeframes que la classe annonce sans savoir les y demander
+    absents: Mapping[str, Collection[str]] = MappingProxyType({})
+    # par genre, l'unité du volume REST : « base », « cotation », « contrats » ou une monnaie ; sans elle, « base » au
+    # comptant, inconnue d'un contrat
+    unites: Mapping[str, str] = MappingProxyType({})
     # Les flux et les trades
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
@@ -5126,14 +5110,11 @@ class Particularite(NamedTuple):
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
-        """Vrai si une demande de bougies de ce marché, à ce prix, ne dit pas quelle fenêtre elle veut."""
-        return not self.sourde.isdisjoint({genre_de(marche), prix})
-
 
 def genre_de(marche: Mapping[str, Any]) -> str:
     """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
-    return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+    sous_type = marche.get("subType") or ("inverse" if marche.get("inverse") else "linear")
+    return str(sous_type) if marche.get("contract") else "spot"
 
 
 def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
@@ -5158,11 +5139,11 @@ def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
     return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
 
 
-def _contrats(limite: int) -> dict[str, int]:
-    return dict.fromkeys(("linear", "inverse"), limite)
+def _contrats(valeur: T) -> dict[str, T]:
+    return dict.fromkeys(("linear", "inverse"), valeur)
 
 
-def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
     """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
 
@@ -5171,12 +5152,17 @@ async def _lire_bitbank(
     self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
 ) -> list[Any]:
     """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
-    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
     page = []
     for depuis in (debut, suivant) if suivant <= fin else (debut,):
         fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
         page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
     return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+def _a_seoul(instant_ms: int) -> str:
+    """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
+    return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
 
 
 def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
@@ -5209,7 +5195,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             limites=_contrats(1000),
-            unite_contrats="base",
+            unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
@@ -5222,48 +5208,44 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
         relecture={"type": "HistoryCandles"},
-        unite_contrats="base",
+        unites=_contrats("base"),
         trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
         trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
     # REST, qui sert les mille derniers.
     "bybit": Particularite(
-        unite_contrats="base",
+        unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
-    # Les 720 dernières bougies, quel que soit `since`. Dix niveaux d'office.
-    "kraken": Particularite(portee=720, profondeurs=(10, 25, 100, 500, 1000)),
-    # « Maximum 10000 points ago are allowed ». Ses contrats comptent leur volume en contrats.
-    "gate": Particularite(portee=10_000, unite_contrats="contrats"),
-    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés. Aux autres prix, la
-    # demande n'a que `size` : les dernières, toujours.
+    # Dix niveaux de carnet d'office.
+    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
+    "gate": Particularite(unites=_contrats("contrats")),
+    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
-    "htx": Particularite(
-        sans_limite=lambda _timeframe, marche: bool(marche.get("contract")),
-        sourde=frozenset({"mark", "index", "premiumIndex"}),
-        trades_par_page=2000,
-    ),
+    "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
-        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0, options={"uta": False}
+        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0,
+        absents={"spot": ("2h",)},
+        options={"uta": False},
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
         corrections={"bougies_ou_rien": _lire_bitbank},
-        fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
     "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
-    "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
+    # La classe ne dit rien de la fenêtre ; l'exchange en lit la fin, exclue, à l'heure de Séoul.
+    "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
     # La classe refuse une page qui a et son début et sa fin : le début suffit.
@@ -5271,18 +5253,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # Rien de la fenêtre n'est dans la demande : les dernières bougies, toujours.
-    **dict.fromkeys(
-        ("bithumb", "bitteam", "bittrade", "gemini", "modetrade", "p2b", "weex", "woofipro"),
-        Particularite(sourde=frozenset({"spot", "linear", "inverse"})),
-    ),
-    "digifinex": Particularite(sourde=frozenset({"linear", "inverse"})),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(
-        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"}
-    ),
+    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(sourde=frozenset({"linear", "inverse"}), spot_seul=frozenset({"2h", "4h"})),
+    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
@@ -5299,14 +5273,16 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
-    "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
+    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
-    "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
-    "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
+    "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
+    "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5455,7 +5431,7 @@ class _Bruyante:
         Ce qui attendait son tour quand un 429 est arrivé attend aussi, puis repart au débit permis, pas d'un bloc.
         """
         await super().throttle(cost)  # type: ignore[misc]  # la classe ccxt est dessous
-        while self.frein.serre:
+        while self.frein.reste_s:
             await self.frein.attendre()
             await super().throttle(cost)  # type: ignore[misc]
 
@@ -5477,10 +5453,13 @@ class _Bruyante:
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
+        ccxt = importer("ccxt.base.errors", "Parler à un exchange")
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
-        except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if re.search(_RIEN_ICI, str(erreur)) is None:
+        except ccxt.BaseError as erreur:
+            # Un code HTTP dont la classe ne lit pas le corps est pour ccxt une panne passagère, 400 et 404 compris.
+            refus = isinstance(erreur, ccxt.ExchangeError) or getattr(erreur, "statut_http", 0) in REFUS_HTTP
+            if not refus or re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5525,7 +5504,8 @@ class _Bruyante:
             self.throttler.noter_usage(part)
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                # L'adresse sans ses paramètres, où une clé ou une signature peut se trouver.
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {url.partition('?')[0]}"
             )
         reconnue = True
         try:
@@ -5556,8 +5536,6 @@ def _sans_reglement(symbole: str) -> str:
 
 
 STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5565,11 +5543,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
-
-
-def _sans_requete(url: str) -> str:
-    """L'URL sans ses paramètres, où une clé ou une signature peut se trouver."""
-    return url.partition("?")[0]
 
 
 def identifiants_exchanges() -> list[str]:
@@ -5673,6 +5646,14 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
+# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
+# « granularity too small for the requested time range ».
+_TROP_LONGUE = (
+    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
+)
+_JOURS = r"(?i)(\d+)[ -]?days?\b"
 _BANNI = r"(?i)banned until (\d{13})"
 _TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
@@ -5680,23 +5661,33 @@ _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
-    if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
-        return erreur
-    texte = extrait(str(erreur), 300) or type(erreur).__name__
+        illisible = isinstance(erreur, _ReponseIllisible)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU) if illisible else erreur
+    # Une adresse sans ses paramètres : ils prendraient toute la place, et une clé peut s'y trouver.
+    tout = extrait(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(erreur)[:EXTRAIT_LU]), 600)
+    texte = extrait(tout, 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or re.search(_PAYS_REFUSE, texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, tout):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if re.search(_TROP_ANCIEN, texte):
-        points = re.search(_POINTS, texte)
+    if re.search(_TROP_ANCIEN, tout):
+        points = re.search(_POINTS, tout)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
-    classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
+    traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
+    classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
+    # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
+    refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and re.search(_TROP_LONGUE, tout):
+        jours = re.search(_JOURS, tout)
+        message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+    elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
@@ -5704,23 +5695,8 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
-        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
+        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, tout, heure_ms))
     return classe(message, conseil)
-
-
-def _est_un_refus(erreur: Exception, statut: int) -> bool:
-    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
-
-
-def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    for nom, classe, conseil in TRADUCTIONS:
-        if nom in noms:
-            return classe, conseil
-    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6075,7 +6051,7 @@ class Connexion:
             else:
                 self.reponses += 1
                 return reponse
-            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
                 self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
@@ -6212,7 +6188,7 @@ class Connexion:
 
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
-        ecartes = self.particularite.spot_seul if marche and marche.get("contract") else frozenset()
+        ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
         return [code for code in self.api.timeframes or {} if code not in ecartes]
 
     def prix_offerts(self) -> list[str]:
@@ -6224,8 +6200,8 @@ class Connexion:
         if not offerts or timeframe in offerts:
             return
         faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
-        if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
-            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou y a un autre nom"
+        if timeframe in {*self.api.timeframes, *self.particularite.timeframes}:
+            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou ne s'y demande pas sous ce nom"
         ou = f" sur « {marche['symbol']} »" if marche else ""
         raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
@@ -6284,11 +6260,9 @@ class Connexion:
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
-        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qui est prouvée."""
-        if not marche.get("contract"):
-            return str(marche.get("base") or "")
-        propre = self.particularite
-        unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
+        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
+        sinon = INCONNUE if marche.get("contract") else "base"
+        unite = self.particularite.unites.get(genre_de(marche), sinon)
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
@@ -6667,7 +6641,9 @@ class Ecoute:
         connexion = self._connexion
         traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
-        if parentes & {"NotSupported", "ArgumentsRequired"}:
+        # La classe qui refuse d'elle-même commence toujours par son nom et celui de sa méthode (p2b, woo).
+        annonce = str(erreur).startswith(f"{self.api.id} {self.canal.seul}")
+        if annonce or parentes & {"NotSupported", "ArgumentsRequired"}:
             traduite = CanalInconnu(str(traduite), traduite.conseil)
         elif "OnMaintenance" in parentes:
             traduite = ErreurTemporaire(str(traduite), CONSEIL_RESEAU)  # un flux attend la fin de la maintenance
@@ -7173,6 +7149,7 @@ class Pages:
         self.conduite = Conduite()
         self._demander, self._fenetre_ms = demander, fenetre_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
@@ -7181,6 +7158,7 @@ class Pages:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
         fenetre = self._fenetre_ms(timeframe)
         permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        permises = min(permises, self._admises.get(timeframe.code, permises))
         if timeframe.mois:
             permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
@@ -7246,8 +7224,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
-        timeframe, debut, fin = self.borner(question)
-        brutes = await self._demander(timeframe, debut, fin, relecture)
+        (timeframe, debut, fin), brutes = await self._ce_qui_tient(self.borner(question), relecture=relecture)
         for _ in range(RELECTURES_PAGE):
             if not self._autre_pas(brutes, timeframe):
                 break
@@ -7277,6 +7254,30 @@ class Pages:
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
+
+    async def _ce_qui_tient(
+        self, question: Question, *, relecture: bool
+    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+        """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
+        while True:
+            timeframe, debut, fin = question
+            points, place = timeframe.compter(debut, fin), self.capacite(timeframe)
+            connue = timeframe.code in self._admises
+            if connue and points > place and relecture:  # d'un témoin, ce qui précède sa fin
+                question = question._replace(debut=timeframe.avancer(timeframe.plafond(fin), -place))
+                continue
+            if connue and points > place:
+                question = question._replace(fin=timeframe.avancer(debut, place))
+                continue
+            try:
+                # Qui tire la fin de la demande du nombre de bougies (cryptocom) n'en reçoit qu'autant qu'il en tient.
+                return question, await self._demander(timeframe, debut, fin, relecture or connue)
+            except FenetreTropLongue as refus:
+                if points <= 1:
+                    raise
+                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
+                self._admises[timeframe.code] = min(points // 2, dites)
+                journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
 
     def _repondre(self, question: Question, page: Page) -> Reponse:
         """La page, et ses bougies qui ont des transactions."""
@@ -7876,6 +7877,9 @@ class _EnVol:
             raise
         self._taches.popleft()
         self._places = self._concurrence
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            await self.fermer()
+            self.prochain = fin = reponse.question.fin
         return reponse, fin
 
     def _lancer(self) -> None:
@@ -8029,7 +8033,7 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
@@ -8205,6 +8209,7 @@ class RelectureTrades:
         self._precis = False  # les instants de ces pages disent plus que la seconde
         self._accroche = self._rejoint = False
         self._dernier: Trade | None = None
+        self._impossibles: set[int] = set()  # instants des trades qui ne peuvent être vrais
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
@@ -8238,6 +8243,8 @@ class RelectureTrades:
             if not self._rejoint:
                 trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
         trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
+        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(dernier.timestamp, fin)])
+        trous += [Trou(*instant, ECHEC) for instant in impossibles]
         trous = [trou for trou in trous if trou.debut < trou.fin]
         complet = self._accroche and self._rejoint and not trous
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
@@ -8253,8 +8260,11 @@ class RelectureTrades:
     # --- une page
 
     def _noter(self, brutes: Sequence[Mapping[str, Any]]) -> list[Trade]:
-        """La page, mise en trades."""
-        page = [trade for brut in brutes if (trade := trade_de(brut, brut.get("recu")))]
+        """La page, mise en trades ; de ceux qui ne peuvent être vrais, l'instant, s'ils en ont un."""
+        lues = [(brut, trade_de(brut, brut.get("recu"))) for brut in brutes]
+        page = [trade for _, trade in lues if trade]
+        instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
+        self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
         if page and (self._dernier is None or not page[-1].precede(self._dernier)):
             self._dernier = page[-1]
@@ -8390,16 +8400,22 @@ class RelectureTrades:
         return None if nouvelle == (depuis, params) else nouvelle
 
     async def _reculer(self) -> AsyncGenerator[list[Trade]]:
-        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps."""
+        """Vers le passé, par identifiant (okx) ; rendues dans l'ordre du temps.
+
+        La première contient le trade d'après, ou l'exchange est en retard sur son flux.
+        """
         dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
-        params = {**(self._connexion.particularite.trades_arriere or {}), **({"after": jusqua.id} if jusqua else {})}
+        params = dict(self._connexion.particularite.trades_arriere or {})
+        if jusqua is not None:
+            rangs = rangs_de(jusqua.id)
+            params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
             pages.append(self._noter(await self._lire(None, params)))
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
-        self._rejoint = self._dernier is not None
+        self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
         for page in reversed(pages):
@@ -8487,17 +8503,18 @@ def _est_entre(trade: Trade, dernier: Trade, jusqua: Trade | None, grain_ms: int
     """Ce trade relu est à prendre : ni d'avant le dernier reçu, ni d'après le premier de la reprise.
 
     Des trades réunis en REST furent peut-être reçus un par un, d'un côté ou de l'autre ; d'autres n'y sont datés qu'à
-    la seconde : leurs identifiants décident.
+    la seconde, ou le sont un peu avant celui qu'ils suivent : leurs identifiants décident.
     """
     rangs, avant = rangs_de(trade.id), rangs_de(dernier.id)
     apres = rangs_de(jusqua.id) if jusqua else None
-    instant, debut = trade.timestamp // grain_ms, dernier.timestamp // grain_ms
+    instant, debut, desordre = trade.timestamp // grain_ms, dernier.timestamp // grain_ms, SECONDE_MS // grain_ms
     fin = jusqua.timestamp // grain_ms if jusqua else instant
-    if rangs and avant and rangs[0] <= avant[1] and instant <= debut:
-        return rangs[1] > avant[1]
-    if rangs and apres and rangs[1] >= apres[0] and instant >= fin:
-        return rangs[0] < apres[0]
-    return debut <= instant <= fin
+    suit, precede = debut <= instant, instant <= fin
+    if rangs and avant and debut - desordre <= instant <= debut:
+        suit = rangs[1] > avant[1]
+    if rangs and apres and fin <= instant <= fin + desordre:
+        precede = rangs[0] < apres[0]
+    return suit and precede
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8728,8 +8745,9 @@ class Fil(ABC):
             self.rattraper()
 
     def _apaiser(self) -> None:
-        """Rien ne manque plus : le prochain rattrapage n'attendra pas."""
+        """Rien ne manque plus : ce qu'une longue panne a fait attendre n'attendra plus."""
         self._delais = delais_backoff(RELANCE_RATTRAPAGE_S, SILENCE_MAX_S)
+        self._prochain_essai = min(self._prochain_essai, self._horloge() + RELANCE_RATTRAPAGE_S)
 
     def rattraper(self) -> asyncio.Task[None]:
         """Lance un rattrapage, ou rend celui qui court ; ses lots sortiront par `collecter`."""
@@ -9077,7 +9095,7 @@ class BougiesFaites:
             self._couverture.desavouer(trade.timestamp)
             if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
                 self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
-        self.derniere = trade.timestamp
+        self.derniere = max(self.derniere, trade.timestamp)
         return True
 
     def _commencer(self, premier: Trade) -> Agregateur:
@@ -9569,25 +9587,25 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)
+            self._noter_l_id(self._dernier)
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
+        if self._rompu and self._dernier is not None and trade.precede(self._dernier):
+            if self._dernier.id is not None:
+                return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
+            self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+        self._noter_l_id(trade)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None and trade.precede(self._dernier) and self._dernier.id is None:
-                self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
             if self._dernier is not None and not self._se_suivent(self._dernier, trade):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(self._dernier, trade))
-        elif avant is not None:
-            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
@@ -9597,6 +9615,11 @@ class FilTrades(Fil):
         self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
+
+    def _noter_l_id(self, trade: Trade) -> None:
+        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
+        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
+            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -9766,6 +9789,8 @@ class FilTrades(Fil):
             neufs += len(page)
             self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
             self.reveiller()
+        if self._est_caduque(lacune):
+            return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
         servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
@@ -9920,15 +9945,21 @@ class FilInstantanes(Fil):
 
     async def arreter(self) -> None:
         await super().arreter()
-        heure = self.connexion.heure_ms()
-        if self.refus is None and self._fin is not None and self._fin < heure and (self._rompu or not self.recus):
-            trous, self._trous = [*self._trous, Trou(self._fin, heure, HORS_FENETRE_API)], []
-            self._fin = heure
+        if self.refus is None and (self._rompu or not self.recus):
+            self._finir_la_coupure(self.connexion.heure_ms())
+        if self._trous:
+            trous, self._trous = self._trous, []
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
+
+    def _finir_la_coupure(self, instant: int) -> None:
+        """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
+        if self._fin is not None and instant > self._fin:
+            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
-        if contenu is None or contenu == self._contenu:
+        if contenu is None or (contenu == self._contenu and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
@@ -9937,13 +9968,14 @@ class FilInstantanes(Fil):
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
         self._dernier_instant = max(self._dernier_instant, instant)
+        if self._rompu:
+            self._finir_la_coupure(instant)
+            self._rompu = False
+        if contenu == self._contenu:
+            return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is not None:
             self._comparer(self._contenu, contenu)
         self._contenu = contenu
-        if self._rompu and self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
-        self._rompu = False
         ligne = [instant, recu, *contenu]
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
@@ -10470,7 +10502,7 @@ class Flux:
             journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
         while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
             await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
-            if self.connexion.reponses != reponses or frein.serre:
+            if self.connexion.reponses != reponses or frein.reste_s:
                 reponses = self.connexion.reponses
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
@@ -10598,7 +10630,9 @@ def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
     """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
     def lire(valeur: Any) -> tuple[str, ...]:
-        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        if isinstance(valeur, bool | Mapping):
+            raise ValueError(f"au moins un {quoi} est attendu, pas « {valeur} »")
+        elements = valeur if isinstance(valeur, Iterable) and not isinstance(valeur, str) else str(valeur).split(",")
         lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
         if not lus:
             raise ValueError(f"au moins un {quoi} est attendu")
@@ -10633,7 +10667,7 @@ def lire_objet(valeur: Any) -> dict[str, Any]:
         imbrication, objet = IMBRICATION_MAX + 1, {}
     if imbrication > IMBRICATION_MAX:
         raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
-    if not isinstance(objet, dict):
+    if not isinstance(objet, dict) or not all(isinstance(cle, str) for cle in objet):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
     return objet
 
@@ -10734,6 +10768,14 @@ EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
 )
 COMPRESSIONS = sorted({codec for ecrivain in ECRIVAINS.values() for codec in ecrivain.compressions})
+
+
+def memes_fichiers(options: Any, *noms: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Les fautes de celles de ces options qui désignent un même fichier, fût-ce par deux chemins."""
+    dits = [(nom, os.path.realpath(chemin)) for nom in noms if (chemin := getattr(options, nom))]
+    for (premier, chemin), (second, autre) in itertools.combinations(dits, 2):
+        if chemin == autre:
+            yield (second, premier), f"c'est aussi {drapeau(premier)}, qu'il écraserait"
 
 
 # fmt: off
@@ -10893,6 +10935,11 @@ class Tache:
         siennes = (dataclasses.replace(self, timeframe=code, timeframes=()) for code in codes)
         return [dataclasses.replace(une, sortie=une.chemin) for une in siennes]
 
+    def ecrit(self, chemin: Path | None) -> bool:
+        """Vrai si ce chemin mène à l'une de ses sorties."""
+        sorties = (os.path.realpath(partie.sortie) for partie in self.parties if partie.sortie)
+        return chemin is not None and os.path.realpath(chemin) in sorties
+
     @property
     def chemin(self) -> Path | None:
         """La sortie demandée, `{timeframe}` remplacé s'il y en a un."""
@@ -10957,12 +11004,9 @@ class OptionsExecution:
         for autre in ("lister", "simulation"):
             if self.verifier is not None and getattr(self, autre):
                 yield ("verifier", autre), f"ne va pas avec {drapeau(autre)} : gardez l'une des deux"
-        if self.verifier is not None and self.verifier == self.bilan:
-            yield ("bilan", "verifier"), "c'est aussi --verifier, qu'il écraserait"
         if self.rapport is not None and (self.lister or self.simulation):
             yield ("rapport", "lister", "simulation"), "rien n'est téléchargé ni contrôlé : rien à montrer"
-        if self.rapport is not None and self.rapport == self.bilan:
-            yield ("rapport", "bilan"), "c'est aussi --bilan, qu'il écraserait"
+        yield from memes_fichiers(self, "verifier", "bilan", "rapport")
 
 
 # fmt: on
@@ -11116,6 +11160,7 @@ class BilanSerie:
         """La série dans le bilan JSON."""
         return {
             "symbole": self.symbole,
+            "timeframe": self.cle.timeframe if self.cle else None,
             "etat": self.etat,
             "message": self.message,
             "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
@@ -11146,6 +11191,11 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
+
+    @property
+    def detail(self) -> list[Bilan]:
+        """Un bilan par timeframe quand plusieurs sont demandés, sinon lui-même."""
+        return self.parties or [self]
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11185,6 +11235,7 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
             **({"verification": self.verification.en_dict()} if self.verification else {}),
+            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
         }
 
 
@@ -11835,7 +11886,6 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
-        self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -11875,14 +11925,13 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age = self._boucle.time() - self._depuis
-        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
+        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon, self._lignes = self._tampon, [], 0
+        lots, self._tampon = self._tampon, []
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12116,51 +12165,23 @@ DESCRIPTION = (
 )
 
 
-@functools.cache
-def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
-    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
+# Ce qu'argparse dit en anglais d'une option mal donnée.
+_FAUTES_D_ARGPARSE = (
+    (r"argument (\S+): expected (?:one|at least one) argument", r"\1 attend une valeur"),
+    (r"argument (\S+): ignored explicit argument (.*)", r"\1 est un drapeau : il ne prend pas de valeur (\2)"),
+)
 
-    class AnalyseurFr(argparse.ArgumentParser):
-        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-        _TEXTES: ClassVar = {
-            "usage: ": "utilisation : ",
-            "\noptions:\n": "\noptions :\n",
-            "show this help message and exit": "affiche cette aide et sort",
-        }
-        _FAUTES: ClassVar = (
-            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-            (
-                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-            ),
-        )
-
-        def format_usage(self) -> str:
-            """L'usage, en français."""
-            return self._traduire(super().format_usage())
-
-        def format_help(self) -> str:
-            """L'aide, en français."""
-            return self._traduire(super().format_help())
-
-        def _traduire(self, texte: str) -> str:
-            for anglais, francais in self._TEXTES.items():
-                texte = texte.replace(anglais, francais)
-            return texte
-
-        def error(self, message: str) -> Any:
-            """Une faute de frappe dans les options."""
-            for motif, francais in self._FAUTES:
-                message = motif.sub(francais, message)
-            raise ErreurDemande(message, "L'aide : --help.")
-
-    return AnalyseurFr
+def _mettre_en_page(prog: str) -> argparse.HelpFormatter:
+    """La mise en page de l'aide, où argparse écrirait « usage »."""
+    page = argparse.HelpFormatter(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110))
+    page.add_usage = functools.partial(page.add_usage, prefix="utilisation : ")  # type: ignore[method-assign]
+    return page
 
 
 def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = _classe_d_analyseur()(
+    resultat = argparse.ArgumentParser(
         prog=programme,
         description=description,
         epilog=(
@@ -12169,9 +12190,8 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
         ),
         allow_abbrev=False,
         add_help=False,
-        formatter_class=functools.partial(
-            argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
-        ),
+        exit_on_error=False,
+        formatter_class=_mettre_en_page,
     )
     champs = [champ for modele in modeles for champ in fields(modele)]
     groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
@@ -12205,7 +12225,13 @@ def decouper(
     lecteur = analyseur(programme, description, *modeles)
     if "_ARGCOMPLETE" in os.environ:  # la touche tabulation : argcomplete répond, et sort
         importer("argcomplete", "Compléter une commande").autocomplete(lecteur)
-    lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    try:
+        lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    except argparse.ArgumentError as erreur:
+        dite = str(erreur)
+        for motif, francais in _FAUTES_D_ARGPARSE:
+            dite = re.sub(motif, francais, dite)
+        raise ErreurDemande(dite, "L'aide : --help.") from None
     drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
@@ -12238,7 +12264,7 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
     execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
     tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
-    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+    if tache and execution and tache.ecrit(execution.bilan):
         fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if fautes or tache is None or execution is None:
         raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
@@ -12329,7 +12355,7 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
-    for partie in bilan.parties or [bilan]:
+    for partie in bilan.detail:
         if partie.sortie is not None:
             partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
@@ -12383,11 +12409,13 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
     try:
         return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
+    except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
+        return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
@@ -12399,13 +12427,15 @@ RAPPORT = ("rapport", "Une page --rapport")
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
-    mots = sys.argv[1:] if arguments is None else arguments
+    return obtenir(lambda: _mener(sys.argv[1:] if arguments is None else arguments))
+
+
+def _mener(mots: Sequence[str]) -> int:
+    """Fait ce que disent ces mots, et rend le code de sortie ; ErreurDemande s'ils ne veulent rien dire."""
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
-    lus = obtenir(lambda: lire_arguments(mots))
-    if isinstance(lus, int):
-        return lus
-    tache, execution = lus
+        imprimer(annexe("initier", "initier").commande(mots[1:]))
+        return CODE_SUCCES
+    tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
@@ -12415,9 +12445,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    if execution.bilan is not None:
-        return ecrire_bilan(execution.bilan, bilan)
-    return bilan.code
+    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12489,7 +12517,4 @@ def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(principal())
-    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
-        sys.exit(CODE_SIGINT)
+    sys.exit(principal())

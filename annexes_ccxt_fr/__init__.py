@@ -10,6 +10,7 @@
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
 - `parties` : une tâche de plusieurs timeframes ;
+- `portees` : jusqu'où remontent les bougies d'un exchange, d'après ce qu'on en sait ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import archives, fichiers_publics, verification
@@ -379,17 +380,19 @@ def test_un_seul_fichier_qui_ne_vient_pas_n_accuse_que_lui(depot: Bourse) -> Non
     assert [s["fin"] for s in fiche(table)["sources"]] == ["2024-01-24T00:00Z", "2024-01-28T00:00Z"]
 
 
-def test_trop_de_requetes_fait_attendre_toutes_les_autres(depot: Bourse) -> None:
-    depot.pannes.ajouter(Panne("http", "2024-01-2", fois=1, code=429))
-    poser(depot, Panne("arch_absent", "monthly"))
-    demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
-    table = lire(depot, **demande)
+def test_trop_de_requetes_fait_attendre_toutes_les_autres() -> None:
+    with temps_simule():
+        for depot in servir(Marche()):
+            depot.pannes.ajouter(Panne("http", "2024-01-2", fois=1, code=429))
+            poser(depot, Panne("arch_absent", "monthly"))
+            demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
+            table = lire(depot, **demande)
 
-    refus = next(i for i, r in enumerate(depot.requetes) if r.code == 429)
-    ecarts = [r.instant - depot.requetes[refus].instant for r in depot.requetes if "/archives" in r.chemin]
-    assert not [e for e in ecarts if 0.3 < e < 1.0]  # Retry-After : 1 ; ce qui était parti arrive aussitôt
-    assert max(ecarts) >= 1.0
-    assert fiche(table)["sources"]
+            refus = next(i for i, r in enumerate(depot.requetes) if r.code == 429)
+            ecarts = [r.instant - depot.requetes[refus].instant for r in depot.requetes if "/archives" in r.chemin]
+            assert not [e for e in ecarts if 0.3 < e < 1.0]  # Retry-After : 1 ; ce qui était parti arrive aussitôt
+            assert max(ecarts) >= 1.0
+            assert fiche(table)["sources"]
 
 
 def test_sans_liste_les_fichiers_sont_demandes_quand_meme(depot: Bourse) -> None:

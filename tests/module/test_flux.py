@@ -379,9 +379,10 @@ def test_une_minute_de_bougies_perdue_est_relue() -> None:
 
             recolte = await recolter(bourse, "binance", "BTC/USDT", scenario, stream="ohlcv", duree=3.5, grace=15)
             assert len(bourse.connexions) == 1
-            lues, attendues = recolte.bougies("BTC/USDT"), {}
+            lues = recolte.bougies("BTC/USDT")
             attendues = recolte.attendues("BTC/USDT", min(lues), max(lues) + 1)
             assert sorted(lues) == sorted(attendues)
+            assert [i for i in lues if not egales(lues[i], attendues[i])] == []
 
     jouer(essai())
 
