@@ -27,6 +27,7 @@ from module_ccxt_fr_v2 import (
     SECONDE_MS,
     TICKER,
     TRADES,
+    TYPES,
     CleSerie,
     CodecCsv,
     ErreurDemande,
@@ -48,7 +49,6 @@ from module_ccxt_fr_v2 import (
     fiches_sqlite,
     format_du_fichier,
     grille,
-    instant_lu,
     intervalles_de,
     lecteur_de,
     niveaux_du_texte,
@@ -156,7 +156,22 @@ def lecteurs(chemin: Path, table: str | None = None) -> list[Sortie]:
             tables = list(decrit(chemin).tables(abimees=True))
         if not tables:
             raise pas_le_notre(decrit, chemin, OHLCV, "une base sans table de données")
-    return [lecteur_de(chemin, nom) for nom in tables]
+    return [_lecteur(chemin, nom) for nom in tables]
+
+
+def _lecteur(chemin: Path, table: str | None) -> Sortie:
+    """Celui du type qui se reconnaît dans la sortie ; si elle est illisible, de celui que dit sa fiche."""
+    lecteur = lecteur_de(chemin, table)
+    if isinstance(lecteur, SortieFichier) and not lecteur.est_le_sien():
+        with contextlib.suppress(SortieIllisible):
+            dit = TYPES.get(_type_dit(lecteur))
+            return lecteur.codec(chemin, type_donnee=dit) if dit else lecteur
+    return lecteur
+
+
+def _type_dit(sortie: SortieFichier) -> str:
+    """Le type de ses lignes, d'après sa fiche ; vide si elle n'en dit rien."""
+    return str((sortie.feuille.lire() or {}).get("type", ""))
 
 
 class Brut(NamedTuple):
@@ -188,11 +203,12 @@ def brut(sortie: Sortie, *, sauver: bool = False) -> contextlib.AbstractContextM
 def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     if not sortie.existe():
         raise SortieIllisible(f"« {sortie.chemin} » est vide")
-    if not (sauver and isinstance(sortie.codec, CodecCsv) and sortie.est_dit_le_sien()):
+    if not (sauver and isinstance(sortie.codec, CodecCsv) and _type_dit(sortie) == sortie.type_donnee.nom):
         sortie.reconnaitre()
     entete, texte = sortie.feuille.lire(), sortie.codec.texte(sortie.chemin)
-    entrelace = texte is not None and (entete is None or bool(entete.get("entrelace")))
     deja, defauts = sortie.nom_journal.exists(), list[tuple[str, str]]()
+    # Un flux écrit des symboles entrelacés avant que sa fiche le dise.
+    entrelace = texte is not None and (deja or entete is None or bool(entete.get("entrelace")))
     # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
     if not deja and texte is not None and texte.est_coupe(sortie.chemin):
         defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
@@ -298,7 +314,7 @@ def _convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> 
             if pa.types.is_integer(voulu):
                 return entiers_du_texte(valeurs)
             if pa.types.is_timestamp(voulu):
-                valeurs = valeurs.cast(instant_lu())
+                valeurs = valeurs.cast(pa.timestamp("us", "UTC"))  # polars récrit des dates à six décimales
         return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         if len(valeurs) == 1:

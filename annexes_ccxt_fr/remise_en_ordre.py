@@ -37,8 +37,10 @@ from module_ccxt_fr_v2 import (
     SortieSqlite,
     Trou,
     TypeDonnee,
+    confronter,
     croiser,
     en_lisant,
+    fiche_de_rien,
     fiches_sqlite,
     grille,
     instants_de,
@@ -50,6 +52,7 @@ from module_ccxt_fr_v2 import (
     nom_de_cote,
     oter,
     par_serie,
+    plages,
     trier,
     unir,
 )
@@ -242,6 +245,19 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     """La même chose d'une base : elle n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
     if _est_douteuse(sortie, base):
         _oter_les_fautives(sortie)
+
+
+def recenser_base(sortie: SortieSqlite, base: sqlite3.Connection, cle: CleSerie) -> None:
+    """Remet la fiche d'une série de bougies d'accord avec ses lignes, qui ne sont pas celles qu'elle compte."""
+    fiche, presents = sortie.fiches.get(cle), list[Intervalle]()
+    for lot in sortie.lire_lignes(base, "timestamp", f"WHERE {sortie.d_une_serie}", cle):
+        instants = pa.array([instant for (instant,) in lot], pa.int64())
+        fiche = fiche or fiche_de_rien(cle, instants)
+        presents += plages(instants, grille(fiche))
+    if cle in sortie.fiches:
+        confronter(sortie.fiches[cle], presents)
+    elif fiche is not None:
+        sortie.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
 
 def _oter_les_fautives(sortie: Sortie) -> None:
