@@ -366,7 +366,7 @@ def test_4_une_vraie_panne_de_l_exchange_est_dite(csv: Path, exchange: str) -> N
 @pytest.mark.parametrize("nature", ["html", "json_coupe", "vide", "null", "http", "tronque"])
 def test_4_la_liste_des_marches_et_l_heure_sont_relues(figee: Bourse, csv: Path, exchange: str, nature: str) -> None:
     """Une des toutes premières réponses abîmée : ni symbole « inconnu », ni bougie ouverte prise pour close."""
-    for saut in range(0, 6, 2):  # une requête sur deux, tant qu'il y en a
+    for saut in (0, 2):  # une requête sur deux, parmi les toutes premières
         figee.pannes.ajouter(Panne(nature, f"/{exchange}/", fois=1, sauter=saut))
     bornes = (FIN, HEURE_BOURSE + HEURE)
     assert telecharger(figee, csv, bornes, "--essais", "5", exchange=exchange) == 0
