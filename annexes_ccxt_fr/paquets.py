@@ -74,13 +74,15 @@ def _executer_paquet(paquet: ModuleType) -> None:
 
 
 def _differer(nom: str) -> None:
-    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas déjà importé."""
-    if nom in sys.modules or (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
+    """Met un paquet différé là où l'import chercherait celui-ci, s'il n'est pas importé ; absent, l'import le dira."""
+    parent, _, dernier = nom.rpartition(".")
+    if nom in sys.modules or (parent and sys.modules.get(parent) is None):
+        return
+    if (spec := importlib.util.find_spec(nom)) is None or spec.loader is None:
         return
     paquet = importlib.util.module_from_spec(spec)
     paquet.__class__ = PaquetDiffere
     sys.modules[nom] = paquet
-    parent, _, dernier = nom.rpartition(".")
     if parent:
         setattr(sys.modules[parent], dernier, paquet)
 

@@ -906,6 +906,20 @@ INSTRUMENTS_PAR_DEFAUT: dict[str, list[Instrument]] = {}
 """Ce que chaque exchange cote, tel qu'il s'est enregistré."""
 
 
+def renouveler(instrument: Instrument, maintenant_ms: int) -> Instrument:
+    """Rend le contrat à terme qui suit, à l'échéance du semestre d'après, tant que celui-ci est échu à cet instant.
+
+    Un exchange en cote toujours un : sans cela, l'exchange embarqué n'en aurait plus, passée l'échéance écrite ici.
+    """
+    while instrument.type_marche == "future" and instrument.fin_ms is not None and instrument.fin_ms <= maintenant_ms:
+        echu = datetime.fromtimestamp(instrument.fin_ms / 1000, UTC)
+        annee, rang = divmod(12 * echu.year + echu.month - 1 + 6, 12)
+        vendredi = max(semaine[calendar.FRIDAY] for semaine in calendar.monthcalendar(annee, rang + 1))
+        suivante_ms = int(echu.replace(year=annee, month=rang + 1, day=vendredi).timestamp()) * 1000
+        instrument = replace(instrument, cotation_ms=instrument.fin_ms, fin_ms=suivante_ms)
+    return instrument
+
+
 def garnir(instruments: list[Instrument], nombre: int) -> list[Instrument]:
     """Complète une liste jusqu'à `nombre` marchés fictifs (pour peser autant que le vrai exchangeInfo)."""
     modele = next(i for i in instruments if i.type_marche == "spot")

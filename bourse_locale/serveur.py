@@ -31,6 +31,7 @@ from bourse_locale.marche import (
     NaturePrix,
     Pas,
     garnir,
+    renouveler,
     suivante,
 )
 from bourse_locale.pannes import BougieAbimee, ContextePage, Ligne, PageEnErreur, Panne, Pannes, appliquer_page
@@ -244,7 +245,8 @@ class Protocole:
         self._octets_gardes = 0
 
     def _choisir_instruments(self) -> list[Instrument]:
-        instruments = self.marche.instruments.get(self.nom, [])
+        maintenant_ms = self.bourse.maintenant_ms()
+        instruments = [renouveler(i, maintenant_ms) for i in self.marche.instruments.get(self.nom, [])]
         nombre = self.bourse.nombre_marches
         return garnir(instruments, nombre) if nombre is not None and instruments else instruments
 

@@ -13,6 +13,7 @@ from ligne_de_commande import tuer_les_lances
 from temps_simule import HEURE_DES_ESSAIS, temps_simule
 
 from bourse_locale import Bourse
+from bourse_locale.pannes import Panne, Pannes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,23 @@ def _journal_neuf() -> Iterator[None]:
 def _rien_ne_court() -> Iterator[None]:
     yield
     tuer_les_lances()
+
+
+@pytest.fixture(autouse=True)
+def _chaque_panne_touche(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Une panne posée qui n'a rien touché : le test passerait aussi bien sans elle, et ne prouve rien."""
+    posees: list[tuple[Panne, int]] = []
+    ajouter = Pannes.ajouter
+
+    def noter(pannes: Pannes, panne: Panne) -> Panne:
+        posees.append((panne, panne.touchees))
+        return ajouter(pannes, panne)
+
+    monkeypatch.setattr(Pannes, "ajouter", noter)
+    yield
+    # D'un fichier public, le défaut est dans son contenu : aucune requête ne le compte.
+    vaines = [panne for panne, avant in posees if panne.touchees == avant and not panne.est_d_archive]
+    assert vaines == [], "des pannes n'ont rien touché"
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import archives, fichiers_publics, verification
+from annexes_ccxt_fr import archives, fichiers_publics, remise_en_ordre
 from annexes_ccxt_fr.depot import Ecarte, ouvrir_depot
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
@@ -379,17 +380,19 @@ def test_un_seul_fichier_qui_ne_vient_pas_n_accuse_que_lui(depot: Bourse) -> Non
     assert [s["fin"] for s in fiche(table)["sources"]] == ["2024-01-24T00:00Z", "2024-01-28T00:00Z"]
 
 
-def test_trop_de_requetes_fait_attendre_toutes_les_autres(depot: Bourse) -> None:
-    depot.pannes.ajouter(Panne("http", "2024-01-2", fois=1, code=429))
-    poser(depot, Panne("arch_absent", "monthly"))
-    demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
-    table = lire(depot, **demande)
+def test_trop_de_requetes_fait_attendre_toutes_les_autres() -> None:
+    with temps_simule():
+        for depot in servir(Marche()):
+            depot.pannes.ajouter(Panne("http", "2024-01-2", fois=1, code=429))
+            poser(depot, Panne("arch_absent", "monthly"))
+            demande = {"date_debut": "2024-01-22", "date_fin": "2024-01-28"}
+            table = lire(depot, **demande)
 
-    refus = next(i for i, r in enumerate(depot.requetes) if r.code == 429)
-    ecarts = [r.instant - depot.requetes[refus].instant for r in depot.requetes if "/archives" in r.chemin]
-    assert not [e for e in ecarts if 0.3 < e < 1.0]  # Retry-After : 1 ; ce qui était parti arrive aussitôt
-    assert max(ecarts) >= 1.0
-    assert fiche(table)["sources"]
+            refus = next(i for i, r in enumerate(depot.requetes) if r.code == 429)
+            ecarts = [r.instant - depot.requetes[refus].instant for r in depot.requetes if "/archives" in r.chemin]
+            assert not [e for e in ecarts if 0.3 < e < 1.0]  # Retry-After : 1 ; ce qui était parti arrive aussitôt
+            assert max(ecarts) >= 1.0
+            assert fiche(table)["sources"]
 
 
 def test_sans_liste_les_fichiers_sont_demandes_quand_meme(depot: Bourse) -> None:
@@ -572,7 +575,7 @@ def test_un_fichier_illisible_refait_garde_la_provenance_de_ce_qui_s_en_lit(depo
     sortie.write_bytes(octets[: len(octets) * 3 // 4])
     assert set(module.verifier(sortie).fautes) & {"illisible"}
 
-    assert verification.assainir_sortie(sortie)
+    assert remise_en_ordre.assainir_sortie(sortie)
     (apres,) = module.lire_fiches(sortie)
     assert apres.couverts != avant.couverts
     gardees = [(p.source, dedans) for p in avant.sources for dedans in module.croiser([p[:2]], apres.couverts)]
@@ -927,7 +930,7 @@ def lignes_de(table: Any) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("source", ["archives", "auto"])
-@pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS)])
+@pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS), ("1d", JOUR_MS)])
 def test_au_dela_du_mois_de_l_api_les_fichiers_continuent(
     depot: Bourse, source: str, timeframe: str, pas: int, caplog: pytest.LogCaptureFixture
 ) -> None:

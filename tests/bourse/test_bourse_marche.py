@@ -34,6 +34,7 @@ from bourse_locale.marche import (
     texte_decimal,
     textes_decimaux,
 )
+from bourse_locale.serveur import Bourse
 
 if TYPE_CHECKING:
     from bourse_locale.marche import NaturePrix, Pas
@@ -277,3 +278,17 @@ def test_symboles_unifies() -> None:
     assert {"BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225"} <= symboles
     with pytest.raises(KeyError, match="Symbole inconnu"):
         Marche().instrument("binance", "RIEN/USDT")
+
+
+@pytest.mark.parametrize(
+    ("maintenant", "echeance"),
+    [("2026-12-25T07:59:59", "261225"), ("2026-12-25T08:00:00", "270625"), ("2031-01-15", "310627")],
+)
+def test_un_contrat_a_terme_suit_celui_qui_est_echu(maintenant: str, echeance: str) -> None:
+    """Le dernier vendredi de juin ou de décembre : l'exchange embarqué en cote toujours un de chaque sous-type."""
+    heure = instant_ms(maintenant)
+    for nom in ("binance", "okx", "bybit"):
+        cotes = Bourse((nom,), maintenant_ms=heure).protocoles[nom].instruments
+        a_terme = [i for i in cotes if i.type_marche == "future"]
+        assert [i.symbole for i in a_terme] == [f"BTC/USDT:USDT-{echeance}", f"BTC/USD:BTC-{echeance}"]
+        assert all(i.cotation_ms <= heure < (i.fin_ms or 0) for i in a_terme)

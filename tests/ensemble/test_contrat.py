@@ -16,11 +16,11 @@ from bourses_tierces import RefusError
 from bourses_tierces_table import PROTOCOLES, Tierce
 from collecte_tierce import lancer
 from ligne_de_commande import commande
-from temps_simule import HEURE_DES_ESSAIS
+from temps_simule import HEURE_DES_ESSAIS, temps_simule
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse
-from bourse_locale.marche import Instrument, Marche
+from bourse_locale.marche import Instrument, Marche, instant_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,20 @@ def bornes(debut: int, fin: int) -> tuple[str, ...]:
 def sans_attente(monkeypatch: pytest.MonkeyPatch) -> None:
     """Les essais s'enchaînent : c'est leur nombre qui est en cause, pas leur délai."""
     monkeypatch.setattr(module, "delais_backoff", lambda **_: itertools.repeat(0.01))
+
+
+# --- §1 Le premier essai ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+def test_1_hors_ligne_un_contrat_a_terme_est_cote_quelle_que_soit_la_date(exchange: str, tmp_path: Path) -> None:
+    """L'exchange embarqué n'avait que celui de décembre 2026 : échu, plus aucun n'y était."""
+    with temps_simule(instant_ms("2027-03-01T10:00:30")):
+        mots = ["--hors-ligne", "--exchange", exchange, "--type-marche", "future", "--sous-type", "linear"]
+        assert module.principal([*mots, "--symbole", "BTC/USDT", "--date-debut", "-2h", "--sortie",
+                                 str(tmp_path / "a.csv")]) == 0  # fmt: skip
+    lue = module.lire(tmp_path / "a.csv")
+    assert (lue.num_rows, set(lue["symbole"].to_pylist())) == (119, {"BTC/USDT:USDT-270625"})
 
 
 # --- §2 Les symboles --------------------------------------------------------------------------------------------------
@@ -267,23 +281,64 @@ def test_pairs_26_une_bougie_revisee_apres_sa_cloture_est_relue(tmp_path: Path) 
         releve = lancer(simulateur, tmp_path, *etendue)
     assert (releve.code, releve.serie["lignes_nouvelles"]) == (0, 0)
     assert releve.lignes[:-2] == premier.lignes[:-2]
-    assert [b[5] for b in releve.lignes[-2:]] == [pytest.approx(b[5] + 1) for b in premier.lignes[-2:]]
+    assert [b[5] for b in releve.lignes[-2:]] == [pytest.approx((b[5] or 0) + 1) for b in premier.lignes[-2:]]
 
 
 # --- Chaque promesse a son test ---------------------------------------------------------------------------------------
 
 PROMESSES: dict[str, tuple[str, ...]] = {
     "1 la version simple sert d'oracle": ("test_elle_reste_courte_et_independante_de_la_v2",),
+    "1 les fichiers, le runner, l'exchange embarqué": (
+        "test_les_fichiers_du_contrat_sont_a_la_racine",
+        "test_le_runner_reste_mince",
+        "test_ligne_de_commande_sert_et_s_arrete",
+        "test_1_hors_ligne_un_contrat_a_terme_est_cote_quelle_que_soit_la_date",
+    ),
     "2 les options et leurs défauts": ("test_les_noms_sont_ceux_du_contrat", "test_les_defauts_sont_ceux_du_contrat"),
     "2 les trois commandes du propriétaire": (
         "test_la_premiere_commande_du_proprietaire_marche_telle_quelle",
         "test_le_deuxieme_exemple_du_proprietaire",
         "test_le_troisieme_exemple_du_proprietaire",
     ),
+    "2 concurrence, limite, relecture, délai": (
+        "test_la_concurrence_et_la_limite_sont_celles_demandees",
+        "test_la_page_est_ramenee_au_maximum_de_l_exchange",
+        "test_5_la_relecture_est_celle_demandee",
+        "test_11_un_exchange_muet_de_bout_en_bout_finit",
+    ),
+    "2 la bougie courante, sur demande": ("test_la_bougie_courante_n_est_gardee_que_si_on_la_demande",),
+    "2 flush, profondeur, durée d'un flux": (
+        "test_le_tampon_d_un_flux_s_ecrit_plein_ou_vieux_de_cinq_secondes",
+        "test_les_carnets_ecrits_sont_entiers_et_jamais_croises",
+        "test_une_duree_sans_flux_se_dit",
+    ),
+    "2 bougies vides, grâce, silence": (
+        "test_une_minute_sans_trade_est_plate_a_la_cloture_precedente",
+        "test_la_minuterie_clot_a_ouverture_plus_pas_plus_grace",
+        "test_un_socket_demi_ouvert_est_trouve_a_temps",
+    ),
+    "2 format, compression, nom stable": (
+        "test_le_format_se_deduit_de_l_extension",
+        "test_compressions",
+        "test_le_nom_par_defaut_est_stable_et_propre_a_la_demande",
+    ),
+    "2 params, options, config-ccxt, sandbox": (
+        "test_les_params_vont_aux_abonnements",
+        "test_le_journal_debug_tait_la_valeur_des_params",
+        "test_config_ccxt_l_emporte_en_profondeur",
+        "test_config_ccxt_se_lit_dans_un_fichier",
+        "test_le_banc_d_essai_de_bout_en_bout",
+    ),
+    "2 lister, simulation, version, aide": (
+        "test_lister_ecrit_sur_stdout",
+        "test_la_simulation_n_ecrit_rien",
+        "test_version_et_aide_vont_sur_stdout",
+    ),
     "2 les clés ne sortent nulle part": (
         "test_les_cles_ne_sortent_nulle_part",
         "test_une_cle_reprise_par_l_exchange_est_masquee",
     ),
+    "2 les clés de l'environnement et du .env": ("test_les_cles_propres_a_l_exchange_l_emportent",),
     "2 un symbole complet, ou court": (
         "test_une_contradiction_avertit_sans_refuser",
         "test_un_symbole_court_ambigu_dit_les_candidats",
@@ -295,7 +350,26 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_la_valeur_d_une_variable_n_est_jamais_repetee",
     ),
     "3 l'échec d'une tâche n'arrête rien": ("test_l_echec_d_une_tache_n_arrete_pas_les_suivantes",),
+    "3 les quatre tâches du propriétaire": ("test_les_quatre_taches_du_proprietaire_telles_quelles",),
+    "3 output_dir, chemins et .env voisins du YAML": (
+        "test_output_dir_ne_vaut_que_pour_les_taches_sans_sortie",
+        "test_un_lot_rend_l_oracle_et_le_dit",
+        "test_les_cles_viennent_du_env_voisin_du_yaml",
+    ),
+    "3 taches, valider, simulation, durée, métriques, dask": (
+        "test_les_taches_choisies_seules_s_executent",
+        "test_valider_ne_fait_que_cela",
+        "test_la_simulation_n_ecrit_ni_ne_demande_de_bougie",
+        "test_un_plafond_rend_l_ordre_du_fichier",
+        "test_les_metriques_se_relisent",
+        "test_meme_lot_memes_fichiers_meme_bilan",
+    ),
     "4 une seule forme, quatre formats": ("test_chaque_format_rend_l_oracle", "test_aller_retour_exact"),
+    "4 les types de chaque colonne": ("test_types_des_fichiers", "test_types_des_colonnes"),
+    "4 un trade sans id": (
+        "test_l_id_synthetique_a_la_forme_documentee",
+        "test_en_relecture_le_kieme_identique_est_le_kieme_deja_vu",
+    ),
     "4 la fiche": ("test_fiche_complete", "test_ou_vit_la_fiche"),
     "5 codes 0, 1, 2, 3": (
         "test_un_symbole_en_echec_rend_1_et_les_autres_sont_ecrits",
@@ -307,6 +381,7 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_une_sortie_tenue_par_un_autre_rend_75",
     ),
     "5 codes 130, 143": ("test_un_signal_arrete_proprement", "test_6_un_signal_sous_charge"),
+    "5 un signal l'emporte": ("test_un_signal_l_emporte_sur_un_symbole_refuse",),
     "6.1 bornes strictes": ("test_1_bornes_strictes", "test_1_bornes_sur_la_grille_debut_inclus_fin_exclue"),
     "6.2 une bougie écrite est close": ("test_2_la_bougie_ouverte_se_decide_a_l_heure_de_l_exchange",),
     "6.3 ni doublon ni désordre": ("test_3_apres_n_importe_quelle_suite_de_reprises",),
@@ -328,13 +403,22 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_10_les_limites_de_debit_ne_sont_jamais_violees",
     ),
     "6.11 fin garantie": ("test_11_un_exchange_muet_de_bout_en_bout_finit",),
+    "6.11 un exchange qui ment a une fin": ("test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas",),
     "6.12 messages utiles": ("test_12_une_demande_invalide_est_expliquee",),
     "7 plusieurs symboles": ("test_un_symbole_inconnu_n_arrete_pas_les_autres",),
     "7 lignes impossibles": ("test_4_une_ligne_impossible_qui_dure_est_un_trou_dit",),
     "7 réponse illisible": ("test_4_une_reponse_illisible_qui_dure_est_un_echec",),
     "7 liste des marchés relue": ("test_une_liste_de_marches_incomplete_est_relue",),
     "7 avant la cotation": ("test_avant_la_cotation_il_n_y_a_rien_a_ecrire", "test_a_cheval_sur_la_cotation"),
+    "7 hors de ce qui est servi, début futur": (
+        "test_hors_de_ce_que_l_exchange_sert",
+        "test_un_debut_dans_le_futur_est_refuse",
+    ),
     "7 fichier étranger": ("test_un_fichier_etranger_est_refuse_et_reste_intact",),
+    "7 fichier illisible, plusieurs séries d'une base": (
+        "test_un_fichier_corrompu_est_mis_de_cote",
+        "test_7_une_base_tient_plusieurs_series",
+    ),
     "7 fiche perdue, lignes ôtées": (
         "test_7_la_fiche_csv_perdue",
         "test_7_des_lignes_otees_a_la_main_sont_redemandees",
@@ -343,6 +427,13 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_le_journal_d_erreur_se_tait_quand_tout_va_bien",
         "test_un_tube_ferme_n_est_pas_une_trace",
     ),
+    "7 compression gzip": ("test_gzip_sans_extension_garde_sa_compression",),
+    "7 symbole et symbols": ("test_symbole_et_symbols_ensemble_sont_une_faute",),
+    "7 une dépendance absente ou trop vieille": (
+        "test_une_bibliotheque_absente_est_dite",
+        "test_un_sqlite_trop_vieux_est_dit",
+    ),
+    "7 les imports lourds": ("test_importer_le_module_ne_fait_rien_d_autre", "test_l_aide_n_importe_rien_de_lourd"),
     "7 date en deux mots": ("test_un_debut_relatif_s_ecrit_en_deux_mots",),
     "7 le bilan existe toujours": ("test_le_bilan_existe_aussi_apres_un_echec",),
     "7 ni journal ni temporaire": ("test_un_vrai_processus_ne_laisse_rien_trainer",),
@@ -352,14 +443,41 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_tous_refuses_est_un_echec",
         "test_un_abonnement_refuse_est_dit_et_les_autres_vivent",
     ),
+    "7 flux : un trou que le REST n'a pu combler": ("test_ce_qui_n_a_pu_etre_comble_rend_trois",),
+    "7 flux : l'heure réestimée, la preuve par la suivante": (
+        "test_l_heure_de_l_exchange_est_reestimee_a_chaque_reconnexion",
+        "test_une_bougie_close_par_l_horloge_puis_une_coupure_n_est_plus_crue",
+    ),
+    "7 flux : une seule unité de volume": (
+        "test_le_volume_d_un_contrat_est_dans_l_unite_du_rest",
+        "test_le_volume_du_flux_est_celui_du_rest",
+    ),
+    "7 flux : sans horodatage": (
+        "test_un_ticker_sans_horodatage_prend_l_instant_de_reception",
+        "test_un_carnet_sans_horodatage_prend_l_instant_de_reception",
+    ),
     "7 jamais de trace": ("test_une_trame_abimee_ne_tue_pas_le_flux",),
     "8.1 une absence encadrée": ("test_8_1_une_reponse_qui_encadre_prouve_l_absence",),
+    "8.1 le vide seul, et qui tait une voisine": (
+        "test_8_1_une_reponse_vide_ne_prouve_rien_si_souvent_qu_elle_revienne",
+        "test_8_1_une_reponse_qui_tait_une_voisine_ecrite_accuse_l_exchange",
+        "test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords",
+    ),
     "8.2 la cotation prouvée": (
         "test_8_2_une_cotation_se_prouve_par_sa_premiere_bougie",
         "test_8_2_savoir_qu_il_n_etait_pas_cote_n_empeche_pas_de_prouver_sa_premiere_bougie",
     ),
+    "8.2 rien de moins": (
+        "test_8_2_rien_de_moins_ne_la_prouve",
+        "test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi",
+    ),
     "8.3 une queue n'est jamais un fait": ("test_8_3_une_queue_n_est_jamais_un_fait",),
+    "8.3 une réplique en retard": ("test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit",),
     "8.4 un fait se dément": ("test_un_avant_cotation_dementi_est_une_faute_redemandee",),
+    "8.4 réparer redemande les faits": (
+        "test_8_4_reparer_redemande_les_faits_une_fois",
+        "test_8_4_reparer_garde_les_faits_que_rien_ne_dement",
+    ),
     "8.5 le pas est celui demandé": (
         "test_le_pas_rendu_est_celui_demande",
         "test_8_5_un_timeframe_long_en_panne_ne_coute_que_quelques_essais",
@@ -367,6 +485,10 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     ),
     "8.6 une ligne sans transaction": ("test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence",),
     "9 identité": ("test_un_autre_marche_de_bout_en_bout",),
+    "9 une fiche d'avant": (
+        "test_une_fiche_d_avant_est_completee_sans_bruit",
+        "test_une_unite_sans_preuve_est_inconnue_puis_s_apprend",
+    ),
     "9 origine": (
         "test_hors_ligne_puis_pour_de_vrai_de_bout_en_bout",
         "test_un_fichier_reel_est_refuse_a_ce_qui_ne_l_est_pas",
@@ -378,7 +500,21 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_un_lot_abime_du_journal_se_saute",
         "test_un_octet_change_d_un_fichier_scelle_est_vu",
     ),
+    "9 un fichier abîmé ne tue personne": (
+        "test_un_fichier_sans_sceau_est_eprouve_a_part",
+        "test_ce_qui_arrete_la_lecture_a_part_est_dit",
+    ),
     "10 archives": ("test_les_lignes_sont_celles_de_l_api", "test_auto_prend_le_moins_cher"),
+    "10 archives : l'hôte, le miroir, la provenance": (
+        "test_un_miroir_remplace_l_hote",
+        "test_un_hote_muet_ne_fait_pas_attendre",
+        "test_un_exchange_sans_archives_est_refuse_et_auto_prend_l_api",
+        "test_la_fiche_dit_par_intervalle_ce_qui_vient_des_archives",
+    ),
+    "10 archives : funding sans prix, jour absent": (
+        "test_le_funding_est_celui_de_l_api_sans_prix_de_marque",
+        "test_un_jour_absent_au_dela_du_mois_de_l_api_est_un_trou",
+    ),
     "10 trades, funding, intérêt ouvert": (
         "test_tous_les_trades_et_eux_seuls",
         "test_tous_les_financements",
@@ -387,6 +523,8 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     "10 bougies des trades": ("test_kraken_au_dela_de_ses_720_bougies",),
     "10 rapport": ("test_rapport_en_ligne_de_commande",),
     "10 listes": ("test_le_json_et_le_csv_disent_tout", "test_lister_donnees_dit_chaque_serie"),
+    "10 flux : écouté, rien reçu": ("test_un_marche_dont_rien_ne_vient_n_est_pas_complet",),
+    "10 carnet à un seul côté": ("test_un_carnet_a_un_seul_cote_est_un_etat",),
     "pairs 5, 14, 26": (
         "test_pairs_5_une_page_plus_courte_que_demande_n_est_pas_la_fin",
         "test_pairs_14_toujours_la_premiere_bougie_n_est_ni_ecrite_ni_sans_fin",

@@ -89,3 +89,16 @@ def test_le_controle_de_sante_dit_vrai(tmp_path: Path) -> None:
     vieux = time.time() - 7300
     os.utime(tmp_path / "ccxt_fr.prom", (vieux, vieux))
     assert controler() == 1
+
+
+def test_les_fichiers_du_contrat_sont_a_la_racine() -> None:
+    """CONTRAT § 1 ; la licence est MIT, une clé ou une donnée ne va jamais au dépôt."""
+    for nom in (
+        "module_ccxt_fr_v2.py", "module_ccxt_fr.py", "runner_ccxt_batch.py", "ccxt_batch.yaml", "requirements.txt",
+        "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore", ".ci/run", "bourse_locale/__main__.py",
+    ):  # fmt: skip
+        assert (RACINE / nom).is_file(), nom
+    assert os.access(RACINE / ".ci" / "run", os.X_OK)
+    assert (RACINE / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    ignores = (RACINE / ".gitignore").read_text(encoding="utf-8").split()
+    assert {".env", "donnees/", "*.csv", "*.parquet", "*.feather", "*.sqlite"} <= set(ignores)

@@ -312,7 +312,7 @@ ENTETES: list[tuple[str, dict[str, Any], int]] = [
     ("plafond", {"n": 1}, 3),
     ("tete", {"k": 50}, 3),
     ("queue", {"k": 50}, 3),
-        ("repetee", {}, 3),
+    ("repetee", {}, 3),
     ("page_vide", {}, 3),
 ]
 
@@ -366,7 +366,7 @@ def test_4_une_vraie_panne_de_l_exchange_est_dite(csv: Path, exchange: str) -> N
 @pytest.mark.parametrize("nature", ["html", "json_coupe", "vide", "null", "http", "tronque"])
 def test_4_la_liste_des_marches_et_l_heure_sont_relues(figee: Bourse, csv: Path, exchange: str, nature: str) -> None:
     """Une des toutes premières réponses abîmée : ni symbole « inconnu », ni bougie ouverte prise pour close."""
-    for saut in range(0, 6, 2):  # une requête sur deux, tant qu'il y en a
+    for saut in (0, 2):  # une requête sur deux, parmi les toutes premières
         figee.pannes.ajouter(Panne(nature, f"/{exchange}/", fois=1, sauter=saut))
     bornes = (FIN, HEURE_BOURSE + HEURE)
     assert telecharger(figee, csv, bornes, "--essais", "5", exchange=exchange) == 0
@@ -422,6 +422,17 @@ def test_5_elargir_compte_ses_pages(figee: Bourse, csv: Path, exchange: str) -> 
     assert telecharger(figee, csv, BORNES, *PAGES_DE_100, exchange=exchange) == 0
     assert lignes(csv) == attendues(figee, exchange=exchange)
     assert len(donnees(figee, exchange, rang)) <= 4
+
+
+@pytest.mark.parametrize("nombre", [0, 1, 7])
+def test_5_la_relecture_est_celle_demandee(figee: Bourse, csv: Path, nombre: int) -> None:
+    """`--relecture N` : à la reprise, les N dernières bougies sont relues, et elles seules."""
+    assert telecharger(figee, csv, BORNES) == 0
+    rang = len(figee.requetes)
+    assert telecharger(figee, csv, BORNES, "--relecture", str(nombre)) == 0
+    demandees = m.unir(fenetres(donnees(figee, depuis=rang)))
+    assert m.oter([(BORNES[1] - nombre * MINUTE, BORNES[1])], demandees) == []
+    assert sum(fin - debut for debut, fin in demandees) <= (nombre + 1) * MINUTE * bool(nombre)
 
 
 # --- 6. Rien n'est perdu ----------------------------------------------------------------------------------------------
@@ -833,10 +844,13 @@ def test_10_les_limites_de_debit_ne_sont_jamais_violees(tmp_path: Path, concurre
 
 @pytest.mark.usefixtures("sans_attente")
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_11_un_exchange_muet_de_bout_en_bout_finit(figee: Bourse, csv: Path, exchange: str) -> None:
-    """Aucune réponse, jamais : les essais s'épuisent, code 1, rien d'écrit."""
+def test_11_un_exchange_muet_de_bout_en_bout_finit(
+    figee: Bourse, csv: Path, exchange: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Aucune réponse, jamais : les essais s'épuisent, code 1, rien d'écrit, et le délai dit est celui demandé."""
     figee.pannes.ajouter(Panne("muet", f"/{exchange}/"))
     assert telecharger(figee, csv, BORNES, "--timeout", "100", "--essais", "2", exchange=exchange) == 1
+    assert "pas de réponse en 0,1 s" in sans_trace(capsys)
     assert not csv.exists()
     assert len(figee.requetes) <= 10
 
@@ -871,6 +885,20 @@ def test_12_une_demande_invalide_est_expliquee(
 
 
 # --- Précisions du contrat : marchés, symboles, fenêtres --------------------------------------------------------------
+
+@pytest.mark.parametrize("concurrence", [1, 3])
+def test_la_concurrence_et_la_limite_sont_celles_demandees(csv: Path, concurrence: int) -> None:
+    """Jamais plus de pages en vol, tous symboles ensemble, et pas moins quand il y en a ; aucune page plus longue."""
+    reglages: dict[str, Any] = {"maintenant_ms": HEURE_BOURSE, "limites": False, "latence_s": 0.2}
+    mots = ("--symbols", "BTC/USDT,ETH/USDT,SOL/USDT", "--limite", "25", "--concurrence", str(concurrence))
+    with temps_simule(), Bourse(("binance",), marche_commun(), **reglages).en_fil() as bourse:
+        assert telecharger(bourse, csv, BORNES, *mots) == 0
+        assert lignes(csv, "SOL/USDT") == attendues(bourse, symbole="SOL/USDT")
+        pages = donnees(bourse)
+    assert max(page.en_vol for page in pages) + 1 == concurrence
+    assert {page.params["limit"] for page in pages} == {"25"}
+    assert max(fin - debut for debut, fin in fenetres(pages)) <= 26 * MINUTE
+
 
 CONTRATS = [
     *(("binance", "BTC/USDT:USDT", prix) for prix in ("last", "mark", "index", "premiumIndex")),

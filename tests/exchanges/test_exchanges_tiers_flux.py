@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 import pytest
 from aiohttp import web
 from bourses_tierces_flux import BASES, DEPART_MS, FLUX, FluxTiers, Tiers, TradeLu, ouvrir, tiers_de
-from temps_simule import temps_simule
+from temps_simule import derouler, temps_simule
 
 import module_ccxt_fr_v2 as m
+from bourse_locale.carnet import carnet
 from bourse_locale.pannes import Panne
 
 if TYPE_CHECKING:
@@ -435,10 +436,18 @@ def test_des_trades_sans_heure_ni_prix_sont_lus_par_rest() -> None:
 
 
 def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
-    """Bitopro ne remplit jamais `orderbooks`."""
+    """Bitopro ne remplit jamais `orderbooks` ; chaque ligne est le carnet du marché à son instant."""
     for base in BASES:
-        lots = a_sa_facon("bitopro", "carnet")["bitopro", "carnet", base].lots
-        assert sum(lot.lignes.num_rows for lot in lots) >= 5
+        releve = a_sa_facon("bitopro", "carnet")["bitopro", "carnet", base]
+        lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]
+        assert len(lignes) >= 5
+        i = releve.tiers.simulateurs[base].instrument
+        for ligne in lignes:
+            vrai = carnet(releve.tiers.marche, i, round(ligne["timestamp"].timestamp() * 1000), 5)
+            for lus, niveaux in ((ligne["bids"], vrai.bids), (ligne["asks"], vrai.asks)):
+                attendus = [(float(i.texte_prix(n.prix)), float(i.texte_quantite(n.quantite))) for n in niveaux]
+                assert [(lu["price"], lu["amount"]) for lu in lus] == attendus
+        assert releve.trous == []
 
 
 @pytest.mark.parametrize(("code", "acceleration", "dit"), [
@@ -517,7 +526,7 @@ def test_le_dernier_etat_d_un_carnet_est_lu_meme_s_il_arrive_entre_deux_appels(m
         await serveur.cleanup()
         return lus
 
-    assert asyncio.run(meilleurs()) == [100, 101]
+    assert derouler(meilleurs()) == [100, 101]
 
 
 # --- Par la ligne de commande ---

@@ -328,7 +328,6 @@ MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
     "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
     "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
     "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
-    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
 }
 
 
@@ -371,6 +370,32 @@ def test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas(
     bourse.pannes.vider()
     assert telecharger(bourse, sortie, bornes, *options, exchange=exchange) == 0
     assert lignes(sortie) == oracle
+
+
+@pytest.mark.parametrize("finie", [False, True])
+def test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit(
+    finie: bool, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trois heures : code 0, le retard au bilan, rien d'inscrit comme prouvé ; d'une fin demandée, code 3."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    debut, sortie, bilan = fin - 4 * JOUR_MS, tmp_path / "heures.csv", tmp_path / "bilan.json"
+    bornes = ("--date-debut", str(debut), *(("--date-fin", str(fin)) if finie else ()))
+    mots = (*bornes, "--timeframe", "1h", "--bilan", str(bilan))
+    oracle = list(bourse.attendu("binance", "BTC/USDT", "1h", debut, fin))
+    bourse.pannes.ajouter(Panne("replique", CHEMINS["binance"], retard_s=3 * 3600 + 60))
+    assert telecharger(bourse, sortie, None, *mots) == (3 if finie else 0)
+    servies = lignes(sortie)
+    assert servies == oracle[: len(servies)]
+    assert len(oracle) - len(servies) == 3
+    (serie,) = json.loads(bilan.read_text())["series"]
+    assert serie["retard"] == 3 * 3600
+    assert fiche(sortie).couverts[-1][1] <= fin - 3 * HEURE_MS
+    assert [t.raison for t in fiche(sortie).trous] == [ECHEC] * finie
+    assert ("3 h 00 min avant la dernière bougie close ; la suite sera redemandée" in capsys.readouterr().err) != finie
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, *mots) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
+    assert json.loads(bilan.read_text())["series"][0]["retard"] == 0
 
 
 @pytest.mark.parametrize("exchange", ["binance", "bybit"])

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -202,6 +203,15 @@ def test_une_base_de_plusieurs_timeframes_ne_pese_qu_une_fois(cli: Callable[...,
     assert json.loads(Path("b.json").read_text())["octets"] == (dossier / "a.sqlite").stat().st_size
 
 
+def test_le_bilan_de_plusieurs_timeframes_dit_lequel_est_lequel(cli: Callable[..., Fin]) -> None:
+    """Chaque série a le sien, chaque fichier son bilan ; sans cela, deux séries d'un symbole y seraient les mêmes."""
+    mots = ("--symbole", "BTC/USDT", "--timeframes", "1m,5m", *HEURE_LUE, "--sortie", "{timeframe}.csv")
+    assert cli(*mots, "--bilan", "b.json").code == 0
+    bilan = json.loads(Path("b.json").read_text())
+    assert [(s["timeframe"], s["lignes_nouvelles"]) for s in bilan["series"]] == [("1m", 60), ("5m", 12)]
+    assert [(p["sortie"], p["lignes_nouvelles"]) for p in bilan["parties"]] == [("1m.csv", 60), ("5m.csv", 12)]
+
+
 def test_le_nom_par_defaut_est_stable_et_propre_a_la_demande(cli: Callable[..., Fin], dossier: Path) -> None:
     """Même commande, même fichier ; un autre symbole, un autre timeframe, un autre prix : un autre fichier."""
     swap = ("--type-marche", "swap")
@@ -293,6 +303,9 @@ REFUS: list[tuple[tuple[str, ...], str]] = [
     (("--symbole", "A/B", "--exchange", "kraken", "--sandbox"), "kraken n'a pas de banc d'essai officiel"),
     (("--symbole", "A/B", "--exchange", "coinbase", "--hors-ligne"), "ne sait pas imiter « coinbase ». Il imite :"),
     (("--symbole", "A/B", "--sortie", "a.csv", "--bilan", "a.csv"), "--bilan : c'est aussi --sortie, qu'il écraserait"),
+    (("--symbole", "A/B", "--sortie", "d/a.csv", "--bilan", "./d/../d/a.csv"), "--bilan : c'est aussi --sortie"),
+    (("--symbole", "A/B", "--timeframes", "1m,1h", "--sortie", "{timeframe}.csv", "--bilan", "1h.csv"),
+     "--bilan : c'est aussi --sortie, qu'il écraserait"),
     (("--symbole", "A/B", "--api-secret", "abc"), "--api-secret : option inconnue"),
     (("--symbole", "A/B", "bonjour"), "bonjour : option inconnue"),
 ]
@@ -349,6 +362,40 @@ def test_la_valeur_d_une_option_inconnue_n_est_pas_repetee(cli: Callable[..., Fi
         assert SECRET not in fin.err
 
 
+SANS = "import sys; sys.modules[{!r}] = None; import module_ccxt_fr_v2 as m; sys.exit(m.principal(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(
+    ("absent", "mots", "dit"),
+    [
+        ("pyarrow", (), "demande « pyarrow »"),
+        ("ccxt", (), "Parler à un exchange demande « ccxt »"),
+        ("ccxt.pro", ("--stream", "trades", "--duree", "1"), "Parler à un exchange demande « ccxt »"),
+    ],
+)
+def test_une_bibliotheque_absente_est_dite(dossier: Path, absent: str, mots: tuple[str, ...], dit: str) -> None:
+    """Ce qui manque, pour quoi, et la commande qui l'installe ; code 2, rien d'écrit, pas de trace."""
+    commande = [sys.executable, "-c", SANS.format(absent), "--symbole", "BTC/USDT", "--hors-ligne", *mots]
+    milieu = {**os.environ, "PYTHONPATH": str(MODULE.parent)}
+    fini = subprocess.run(commande, capture_output=True, text=True, check=False, timeout=PLAFOND_S, env=milieu)
+    fin = sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr))
+    assert (fin.code, fin.out) == (2, ""), fin.err
+    assert dit in fin.err
+    assert f"-m pip install --upgrade {absent.partition('.')[0]}" in fin.err
+    assert fichiers(dossier) == []
+
+
+def test_un_sqlite_trop_vieux_est_dit(cli: Callable[..., Fin], dossier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D'avant 3.24, il ne sait pas remplacer par clé : code 2, avant tout téléchargement ; les autres formats vont."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 22, 0))
+    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.sqlite")
+    assert (fin.code, fin.out) == (2, "")
+    assert "Écrire en SQLite demande SQLite 3.24" in fin.err
+    assert "choisissez un autre format" in fin.err
+    assert fichiers(dossier) == []
+    assert cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").code == 0
+
+
 def test_un_fichier_etranger_est_refuse_et_reste_intact(cli: Callable[..., Fin], dossier: Path) -> None:
     """Le CSV d'un autre outil, ou la série d'un autre exchange : code 2, et le message dit ce qu'il contient."""
     autre = dossier / "autre.csv"
@@ -398,15 +445,16 @@ def test_un_dossier_impossible_est_dit(cli: Callable[..., Fin], dossier: Path) -
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="ce système n'a pas de tube nommé")
-@pytest.mark.parametrize("option", ["--sortie", "--bilan"])
+@pytest.mark.parametrize(("option", "code"), [("--sortie", 2), ("--bilan", 1)])
 def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
-    vers: Callable[..., tuple[str, ...]], dossier: Path, option: str
+    vers: Callable[..., tuple[str, ...]], dossier: Path, option: str, code: int
 ) -> None:
     """Un tube ou un périphérique (`/dev/null`, `/dev/stdout`) : refusé, jamais attendu sans fin ni remplacé."""
     os.mkfifo(dossier / "tube")
     with demarrer(*vers("binance"), "--symbole", "BTC/USDT", *HEURE_LUE, option, "tube") as processus:
-        attendre(lambda: processus.poll() is not None)
-    assert processus.returncode in (1, 2)
+        _, err = processus.communicate(timeout=PLAFOND_S)
+    assert processus.returncode == code
+    assert "« tube » n'est pas un fichier ordinaire" in sans_trace(Fin(code, "", err)).err
     assert (dossier / "tube").is_fifo()
 
 
@@ -482,12 +530,9 @@ def test_avant_la_cotation_il_n_y_a_rien_a_ecrire(cli: Callable[..., Fin]) -> No
     assert serie["lignes_recues"] == 0
 
 
-@pytest.mark.parametrize("nature", ["html", "vide", "null", "json_coupe"])
-def test_une_reponse_illisible_qui_persiste_est_un_echec(
-    cli: Callable[..., Fin], bourse: Bourse, nature: str
-) -> None:
-    """Code 1, jamais un fichier « complet » avec un trou."""
-    bourse.pannes.ajouter(Panne(nature, "klines"))
+def test_une_reponse_illisible_qui_persiste_est_un_echec(cli: Callable[..., Fin], bourse: Bourse) -> None:
+    """Code 1, et pourquoi ; chaque nature et chaque exchange sont dans les promesses."""
+    bourse.pannes.ajouter(Panne("html", "klines"))
     fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--essais", "2")
     assert fin.code == 1
     assert "Réponse illisible (code 200" in fin.err

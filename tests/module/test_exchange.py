@@ -448,6 +448,11 @@ def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], g
     assert module._marches_utiles(types, natures) == gardes
 
 
+def echeance(bourse: Bourse) -> str:
+    """Celle des contrats à terme du moment."""
+    return next(i.echeance for i in bourse.protocoles["okx"].instruments if i.echeance)
+
+
 async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
     await connexion.charger_marches(symboles)
     return [str(connexion.marches.resoudre(symbole)["symbol"]) for symbole in symboles]
@@ -461,7 +466,7 @@ async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
         ("binance", {"type_marche": "swap"}, "BTC/USDT", "BTC/USDT:USDT"),
         ("binance", {"type_marche": "swap", "sous_type": "inverse"}, "BTC/USD", "BTC/USD:BTC"),
         ("okx", {"type_marche": "swap", "sous_type": "linear"}, "BTC/USDT:USDT", "BTC/USDT:USDT"),
-        ("okx", {"type_marche": "future"}, "BTC/USDT", "BTC/USDT:USDT-261225"),
+        ("okx", {"type_marche": "future"}, "BTC/USDT", "BTC/USDT:USDT-(échéance)"),
         ("bybit", {"type_marche": "future", "sous_type": "inverse"}, "BTC/USD:BTC", "BTC/USD:BTC"),
         ("kraken", {}, "BTC/EUR", "BTC/EUR"),
         ("okx", {}, "btc/usdt", "BTC/USDT"),
@@ -473,6 +478,7 @@ async def resolus(connexion: module.Connexion, *symboles: str) -> list[str]:
 )
 def test_un_symbole_est_resolu(bourse: Bourse, exchange: str, reglages: Any, symbole: str, attendu: str) -> None:
     """Complet, il désigne son marché ; court, sans casse ou sans « / », s'il n'y a qu'un candidat."""
+    attendu = attendu.replace("(échéance)", echeance(bourse))
     assert jouer(bourse, exchange, lambda c: resolus(c, symbole), **reglages) == [attendu]
 
 
@@ -498,16 +504,17 @@ def test_un_symbole_inconnu_propose_le_plus_proche(
 
 
 def test_un_symbole_court_ambigu_dit_les_candidats(bourse: Bourse) -> None:
+    proche, lointain = (f"BTC/USD:BTC-{date}" for date in (echeance(bourse), "991231"))
+
     async def scenario(connexion: module.Connexion) -> None:
         await connexion.charger_marches(["BTC/USD"])
-        jumeau = {**connexion.api.markets["BTC/USD:BTC-261225"], "symbol": "BTC/USD:BTC-270326"}
-        connexion.api.markets["BTC/USD:BTC-270326"] = jumeau
+        connexion.api.markets[lointain] = {**connexion.api.markets[proche], "symbol": lointain}
         connexion.marches.resoudre("BTC/USD")
 
     with pytest.raises(module.ErreurDemande) as refus:
         jouer(bourse, "okx", scenario, type_marche="future")
     assert str(refus.value) == "Symbole ambigu : « BTC/USD » désigne 2 marchés sur okx"
-    assert refus.value.conseil == "Précisez : BTC/USD:BTC-261225, BTC/USD:BTC-270326."
+    assert refus.value.conseil == f"Précisez : {proche}, {lointain}."
 
 
 @pytest.mark.parametrize(
@@ -634,9 +641,11 @@ def test_une_reponse_vide_mais_valide_reste_une_page_vide(bourse: Bourse) -> Non
 
 def test_les_lignes_impossibles_ne_sont_pas_otees_en_silence(bourse: Bourse) -> None:
     """D'ordinaire ccxt trie et jette les lignes sans horodatage : ici elles arrivent, pour être comptées."""
-    bourse.pannes.ajouter(Panne("doublons", "klines"))
+    instants = (HEURE, None, HEURE, HEURE - MINUTE)
+    corps = json.dumps([[instant, "2", "3", "1", "2", "5", *[0] * 6] for instant in instants])
+    bourse.pannes.ajouter(Panne("http", "klines", code=200, corps=corps))
     lues = jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"))
-    assert len(lues) > len(oracle(bourse, "binance", "BTC/USDT"))
+    assert [ligne[0] for ligne in lues] == [*instants]
 
 
 def test_une_erreur_definitive_n_est_pas_reessayee(bourse: Bourse) -> None:
@@ -775,22 +784,37 @@ def test_un_refus_que_la_classe_ne_reconnait_pas_n_est_pas_redit_huit_fois(
     assert ("refuse cette demande" in conseil) is (requetes == 3)
 
 
+def dater(monkeypatch: pytest.MonkeyPatch, instant_ms: Callable[[], int]) -> None:
+    """L'exchange embarqué date ses réponses de cet instant-là."""
+    envoyer = serveur.envoyer
+
+    def envoyer_date(reponse: serveur.Reponse, requete: Any) -> Any:
+        entetes = {**reponse.entetes, "Date": date_http(instant_ms())}
+        return envoyer(dataclasses.replace(reponse, entetes=entetes), requete)
+
+    monkeypatch.setattr(serveur, "envoyer", envoyer_date)
+
+
 @pytest.mark.parametrize("panne", [None, Panne("http", "time", code=503)])
-def test_sans_heure_d_exchange_l_en_tete_date_suffit(caplog: pytest.LogCaptureFixture, panne: Panne | None) -> None:
+def test_sans_heure_d_exchange_l_en_tete_date_suffit(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, panne: Panne | None
+) -> None:
     """Quand fetchTime est absent ou en panne : l'en-tête Date de la dernière réponse ; rien du tout est dit."""
     caplog.set_level(logging.WARNING)
+    dater(monkeypatch, lambda: module.maintenant_ms() - 8 * MINUTE)
 
     async def scenario(connexion: module.Connexion) -> int:
         connexion.api.has["fetchTime"] = bool(panne)
         if panne is None:
             await connexion.estimer_heure()
             assert "ne donne pas son heure" in caplog.text
+            assert connexion.heure_ms() == pytest.approx(module.maintenant_ms(), abs=100)
             await connexion.charger_marches(["BTC/USDT"])
         await connexion.estimer_heure()
         return connexion.heure_ms() - module.maintenant_ms()
 
     with temps_simule(), Bourse(("binance",), limites=False, pannes=[panne] if panne else []).en_fil() as bourse:
-        assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=2500)
+        assert jouer(bourse, "binance", scenario) == pytest.approx(-8 * MINUTE, abs=2500)
 
 
 @pytest.mark.parametrize(
@@ -805,13 +829,8 @@ def test_sans_heure_d_exchange_la_bougie_en_cours_n_est_pas_close(
 
     Un serveur date parfois ses réponses à l'heure de sa ville : la bougie en cours était écrite.
     """
-    vraie, envoyer = module.maintenant_ms, serveur.envoyer
-
-    def envoyer_date(reponse: serveur.Reponse, requete: Any) -> Any:
-        date = formatdate((vraie() + entete_ms) / 1000, usegmt=True)
-        return envoyer(dataclasses.replace(reponse, entetes={**reponse.entetes, "Date": date}), requete)
-
-    monkeypatch.setattr(serveur, "envoyer", envoyer_date)
+    vraie = module.maintenant_ms
+    dater(monkeypatch, lambda: vraie() + entete_ms)
     monkeypatch.setattr(module, "maintenant_ms", lambda: vraie() + locale_ms)
     with Bourse(("binance",)).en_fil() as bourse:
         config = module.fondre_dicts(bourse.config_ccxt("binance"), {"has": {"fetchTime": False}})

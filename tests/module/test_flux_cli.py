@@ -323,7 +323,75 @@ def test_le_bilan_d_un_flux_dit_ce_qu_il_a_traverse(vive: Bourse, tmp_path: Path
     (serie,) = json.loads(bilan.read_text(encoding="utf-8"))["series"]
     assert serie["etat"] == "complete"
     assert serie["compteurs"]["reconnexions"] == 1
-    assert serie["lignes_recues"] == m.lire(sortie).num_rows
+    assert serie["trous"] == []
+    instants = m.instants_de(m.lire(sortie))
+    assert serie["lignes_recues"] == len(instants) > 10
+    debut, fin = (m.lire_instant(borne, 0) for borne in serie["demande"])
+    assert debut <= instants[0] < instants[-1] < fin <= vive.maintenant_ms()
+
+
+def test_le_tampon_d_un_flux_s_ecrit_plein_ou_vieux_de_cinq_secondes(vive: Bourse, tmp_path: Path) -> None:
+    """`--flush` : tant de lignes attendent, pas une de plus ; moins, elles n'attendent pas plus de cinq secondes."""
+
+    def ecrites(sortie: Path) -> int:
+        return max(0, sortie.read_text().count("\n") - 1) if sortie.exists() else 0
+
+    def suivies(flush: int) -> list[int]:
+        """Ce qui est sur le disque après deux secondes et demie, puis neuf."""
+        sortie, vues = tmp_path / f"flux{flush}.csv", list[int]()
+        for instant_s in (2.5, 9.0):
+            vive.plus_tard(instant_s, lambda: vues.append(ecrites(sortie)))
+        assert suivre(vive, sortie, "--stream", "trades", "--flush", str(flush), "--duree", "10") == 0
+        assert ecrites(sortie) > max(vues)
+        return vues
+
+    tot, tard = suivies(1_000_000)
+    assert (tot, tard > 10) == (0, True)
+    tot, _ = suivies(3)
+    assert tot >= 3
+
+
+def test_les_params_vont_aux_abonnements(
+    vive: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chaque demande d'abonnement les porte, comme chaque requête."""
+    recus: list[dict[str, Any]] = []
+    ecoute: Any = type(vive.flux["kraken"])
+    recevoir = ecoute.recevoir
+
+    def noter(flux: Any, session: Any, texte: str) -> None:
+        recus.append(json.loads(texte))
+        recevoir(flux, session, texte)
+
+    monkeypatch.setattr(ecoute, "recevoir", noter)
+    mots = ("--symbole", "BTC/USD", "--stream", "trades", "--duree", "3", "--params", '{"compte": "mien"}')
+    assert suivre(vive, tmp_path / "flux.csv", *mots, exchange="kraken") == 0
+    abonnements = [demande["params"] for demande in recus if demande.get("method") == "subscribe"]
+    assert abonnements
+    assert {(demande["channel"], demande["compte"]) for demande in abonnements} == {("trade", "mien")}
+
+
+@pytest.mark.parametrize(("numero", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_un_signal_l_emporte_sur_un_symbole_refuse(
+    vive: Bourse, tmp_path: Path, numero: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Le flux finirait partiel, code 3 : interrompu, il rend le code du signal, et le refus reste au bilan."""
+    vive.pannes.ajouter(Panne("ws_abonnement_refuse", chemin="/okx/", symbole="ETH-USDT"))
+    garder, lots = m.ExecutionFlux._garder, list[m.Lot]()
+
+    def garder_et_interrompre(execution: m.ExecutionFlux, recus: list[m.Lot]) -> None:
+        garder(execution, recus)
+        lots.extend(recus)
+        if len(lots) == 30:
+            signal.raise_signal(numero)
+
+    monkeypatch.setattr(m.ExecutionFlux, "_garder", garder_et_interrompre)
+    sortie, bilan = tmp_path / "flux.csv", tmp_path / "bilan.json"
+    mots = ("--symbols", "BTC/USDT,ETH/USDT", "--stream", "trades", "--bilan", str(bilan))
+    assert suivre(vive, sortie, *mots, exchange="okx") == code
+    dit = json.loads(bilan.read_text(encoding="utf-8"))
+    assert (dit["code"], [serie["etat"] for serie in dit["series"]]) == (code, ["complete", "refusee"])
+    assert trades_manquants(vive, "okx", "BTC/USDT", sortie, bords=False) == (set(), set())
 
 
 # CSV ligne à ligne

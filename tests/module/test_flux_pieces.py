@@ -152,6 +152,49 @@ def test_une_relecture_recule_par_identifiant() -> None:
     assert relu.trous == []
 
 
+@pytest.mark.parametrize("reprise", ["55", "55-57"])
+def test_une_relecture_a_reculons_va_jusqu_a_la_reprise(reprise: str) -> None:
+    """Okx : son REST est en retard sur son flux, ou la réunit : ce qu'il ne sert pas encore n'est pas couvert."""
+    servis = [brut(n, T0 + n * 1000) for n in range(60)]
+
+    async def lire(_depuis: int | None, params: Any) -> list[dict[str, Any]]:
+        return [t for t in servis if int(t["id"]) < int(params["after"])][-10:]
+
+    bords = trade(20, T0 + 20_000), trade(55, T0 + 55_000, reprise)
+    lus, relu = combler(lire, *bords, arriere={"type": "1"})
+    assert lus == [str(n) for n in range(21, 55)]
+    assert relu.complet
+    del servis[50:]
+    lus, relu = combler(lire, *bords, arriere={"type": "1"})
+    assert lus == [str(n) for n in range(21, 50)]
+    assert relu.trous == [m.Trou(T0 + 49_000, T0 + 55_001, m.ECHEC)]
+
+
+def test_un_trade_impossible_du_rest_est_un_trou() -> None:
+    """Son prix manque : rien n'en est écrit, et son instant n'est pas couvert."""
+    marche = [brut(n, T0 + n * 1000 + 5, price=None if n == 25 else 10.0) for n in range(20, 31)]
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)]
+
+    lus, relu = combler(lire, trade(20, T0 + 20_005), trade(30, T0 + 30_005))
+    assert lus == [str(n) for n in range(21, 30) if n != 25]
+    assert relu.trous == [m.Trou(T0 + 25_005, T0 + 25_006, m.ECHEC)]
+
+
+def test_un_trade_date_d_avant_celui_qu_il_suit_est_relu() -> None:
+    """Le 21, manqué, est daté 3 ms avant le 20, et le 24 2 ms après le 25 : leurs numéros disent leur place."""
+    instants = {19: 0, 20: 5, 21: 2, 22: 10, 24: 22, 25: 20, 26: 30}
+    marche = sorted((brut(n, T0 + ms) for n, ms in instants.items()), key=lambda t: t["timestamp"])
+
+    async def lire(depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [t for t in marche if t["timestamp"] >= (depuis or 0)]
+
+    lus, relu = combler(lire, trade(20, T0 + 5), trade(25, T0 + 20))
+    assert lus == ["21", "22", "24"]
+    assert relu.complet
+
+
 def test_une_heure_sans_trade_n_est_pas_la_fin() -> None:
     """Binance borne sa réponse à une heure."""
     marche = [brut(1, T0), brut(2, T0 + 150 * MINUTE)]
@@ -728,6 +771,22 @@ def test_sans_rest_un_message_en_retard_ne_remplace_pas_une_bougie_rendue() -> N
     a_la_main(essai)
 
 
+def test_un_retardataire_ne_cache_pas_la_minute_d_un_saut() -> None:
+    """3 et 4 manquent entre deux minutes ; 3 revient, daté de la première : la seconde reste douteuse."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre")
+        sans_rattrapage(fil)
+        fil.source.grace_s = 60.0
+        nourrir(fil, (1, 1_000), (2, 61_000), (5, 121_000), (3, 119_000))
+        fil.source.grace_s = 0.0
+        fil.collecter(fil.connexion.heure)
+        nourrir(fil, (6, 181_000))
+        assert instants(fil.collecter(fil.connexion.heure)) == []
+
+    a_la_main(essai)
+
+
 def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
@@ -1178,6 +1237,74 @@ def test_apres_ce_que_le_rest_ne_sert_plus_ce_qu_il_sert_est_couvert() -> None:
         fil.collecter(connexion.heure)
         assert fil.fiche.trous == [m.Trou(T0 + 2_000, T0 + 81_000, m.HORS_FENETRE_API)]
         assert fil.fiche.couverts[-1] == (T0 + 81_000, T0 + 89_000)
+
+    a_la_main(essai)
+
+
+def test_un_retardataire_de_l_ecoute_d_avant_n_est_pas_la_reprise() -> None:
+    """3 revient après la coupure, pendant laquelle 5 et 6 ont eu lieu : ils sont relus, du 4 au 7."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        nommes = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(8)]
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            return [t for t in nommes if (depuis or 0) <= t["timestamp"] <= connexion.heure]
+
+        connexion.__dict__["lire_trades"] = lire
+        rendus: list[str] = []
+        for numero in (1, 2, 4, 3, 7):
+            if numero == 3:
+                fil.rompre()
+            connexion.heure = max(connexion.heure, T0 + numero * 1_000)
+            fil.recevoir([nommes[numero]], 0)
+            await fil.rattraper()
+            rendus += ids(fil.collecter(connexion.heure))
+        assert sorted(rendus) == [f"{n}-uuid" for n in range(1, 8)]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_un_saut_qu_une_ligne_impossible_a_suivi_est_relu() -> None:
+    """Le 3 manque depuis plus que la grâce quand le 6 arrive, et une ligne illisible a rompu la suite entre-temps."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        servir(fil.connexion, *range(1, 7))
+        rendus = await suivre_en_perdant(fil, (1, 2, 4))
+        fil.recevoir([brut(5, T0 + 5_000, price=None)], 0)
+        fil._grace_s = 0.0
+        rendus += await suivre_en_perdant(fil, (6,))
+        assert sorted(rendus) == ["1", "2", "3", "4", "5", "6"]
+
+    a_la_main(essai)
+
+
+def test_une_reprise_pendant_qu_on_lit_la_fin_ne_laisse_pas_de_faux_trou() -> None:
+    """Le REST ne servait encore rien ; les trades venus pendant ce temps, eux, ne sont pas à mettre en trou."""
+
+    async def essai() -> None:
+        connexion, reprise = FausseConnexion(), asyncio.Event()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        fil.rompre()
+
+        async def rien_encore(*_: Any) -> list[dict[str, Any]]:
+            await reprise.wait()
+            servir(connexion, *range(1, 10))
+            return []
+
+        connexion.__dict__["lire_trades"] = rien_encore
+        relecture = fil.rattraper()
+        await asyncio.sleep(0)
+        nourrir(fil, (8, 8_000), (9, 9_000))
+        reprise.set()
+        await relecture
+        rendus = ids(fil.collecter(connexion.heure))
+        assert sorted(rendus) == ["3", "4", "5", "6", "7", "8", "9"]
+        assert fil.fiche.trous == []
 
     a_la_main(essai)
 
@@ -1808,6 +1935,19 @@ def test_un_carnet_croise_ou_impossible_est_ecarte_et_compte(bid: float, ask: fl
     a_la_main(essai)
 
 
+def test_un_carnet_sans_horodatage_prend_l_instant_de_reception() -> None:
+    """Kraken ne date pas son premier carnet : l'heure de l'exchange quand il arrive, et la fiche le dit."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilCarnet, FausseConnexion())
+        fil.recevoir([{"timestamp": None, "nonce": 1, "bids": [[9.0, 1.0]], "asks": [[10.0, 1.0]]}], T0 + m.JOUR_MS)
+        (rendu,) = fil.collecter(T0)
+        assert m.instants_de(rendu.lignes) == [T0]
+        assert fil.fiche.horodatage == "reception"
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize(("bids", "asks"), [([], [[10.0, 1.0]]), ([[9.0, 1.0]], [])])
 def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) -> None:
     """Une option, un marché suspendu : l'autre côté est écrit vide ; tout vide, il n'est pas encore arrivé."""
@@ -1849,6 +1989,24 @@ def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
         servi["last"] = 10.0
         fil.recevoir([{**ticker(10.0, T0 + 1), "bid": 9.1, "ask": 11.0, "high": 12.0, "baseVolume": 5.0}], T0)
         assert await fil.a_bouge(), "celui-ci le dit seul : il l'aurait dit"
+
+    a_la_main(essai)
+
+
+def test_la_coupure_d_un_ticker_qui_n_a_rien_dit_de_neuf_ensuite_est_un_trou() -> None:
+    """Deux états du même instant, dont le second est celui d'avant la coupure : aucune ligne, mais un trou."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTicker, FausseConnexion())
+        fil.ecouter()
+        fil.recevoir([ticker(1.0, T0)], T0)
+        fil.collecter(T0)
+        fil.rompre()
+        fil.connexion.heure = T0 + 5_000
+        fil.recevoir([ticker(2.0, T0 + 5_000), ticker(1.0, T0 + 5_000)], T0 + 5_000)
+        assert fil.collecter(T0 + 5_000) == []
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0 + 1, T0 + 5_000, m.HORS_FENETRE_API)]
 
     a_la_main(essai)
 
@@ -1896,6 +2054,28 @@ def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
     assert m.depassee([bougie(0, 5.0)], bougie(0, 4.0), T0)
     assert not m.depassee([bougie(0, 4.0)], bougie(0, 4.0), T0)
     assert not m.depassee([[None] * 6], (), T0)
+
+
+# Ce que la classe refuse d'elle-même
+
+
+@pytest.mark.parametrize(("exchange", "timeframe"), [("p2b", "1m"), ("woo", "4h"), ("upbit", "3m")])
+def test_un_timeframe_que_la_classe_ne_suit_pas_est_un_canal_inconnu(exchange: str, timeframe: str) -> None:
+    """Elle l'annonce par BadRequest, ExchangeError ou NotSupported : le repli est le même, et aussitôt."""
+
+    async def essai() -> None:
+        reglages = m.Reglages(exchange=exchange)
+        async with m.Connexion(reglages) as connexion:
+            marche = {"id": "BTC_USDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True}
+            connexion.api.set_markets([connexion.api.safe_market_structure(marche)])
+            cle = m.CleSerie(exchange, "BTC/USDT", timeframe)
+            serie = m.Serie(cle, {"type": "spot"}, m.Timeframe.lire(timeframe), 0)
+            ecoute = m.Ecoute(connexion, "ohlcv", [serie], lambda *_: None)
+            with pytest.raises(m.CanalInconnu):
+                await ecoute.suivre(groupe=False)
+            ecoute.fermer()
+
+    a_la_main(essai)
 
 
 # Ce que ccxt retient
