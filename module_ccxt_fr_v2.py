@@ -11944,29 +11944,6 @@ def ouvrir_fil(
     return fil
 
 
-def enchainer(lots: Iterable[Lot]) -> list[Lot]:
-    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
-    resultat: list[Lot] = []
-    derniers: dict[CleSerie, int] = {}
-    for lot in lots:
-        rang = derniers.get(lot.cle)
-        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
-            avant = resultat[rang]
-            lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
-            for un in (avant, lot):
-                su.noter(un.couverts, un.trous)
-            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
-        else:
-            derniers[lot.cle] = len(resultat)
-            resultat.append(lot)
-    return resultat
-
-
-def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -11986,8 +11963,8 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
-        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
+        self._vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with self._vitesse.tas_fige() if self._vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -12033,14 +12010,8 @@ class ExecutionFlux(Execution):
             self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
-        for lot in enchainer(lots):
-            bilan = self._bilans[lot.cle]
-            if self.tache.type_donnee is OHLCV:
-                self._ecrire(lot, self._fiches[lot.cle], bilan)
-            else:
-                bilan.lignes_recues += lot.lignes.num_rows
-                bilan.lignes_nouvelles += lot.lignes.num_rows
-                self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+        for lot in self._vitesse.enchainer(lots) if self._vitesse else lots:
+            self._ecrire(lot, self._fiches[lot.cle], self._bilans[lot.cle])
 
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""

@@ -26,7 +26,7 @@
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
-- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture au lieu de cent ;
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;

@@ -14,6 +14,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr.vitesse import enchainer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -420,7 +421,7 @@ def test_sans_queue_le_vide_de_la_fin_reste_a_demander() -> None:
 def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
     """Par série, dans l'ordre ; une révision, qui revient en arrière, reste un lot à part."""
     autre = lot(plate(0))._replace(cle=CLE._replace(symbole="ETH/USDT"))
-    reunis = m.enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
+    reunis = enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
     assert [(x.cle.symbole, m.instants_de(x.lignes)) for x in reunis] == [
         ("BTC/USDT", [T0, T0 + MINUTE]),
         ("ETH/USDT", [T0]),
@@ -1671,7 +1672,7 @@ def test_des_lots_reunis_valent_les_memes_l_un_apres_l_autre() -> None:
         m.Lot(CLE, vide, [(T0 + 4, T0 + 12)], []),
         m.Lot(CLE, vide, [], [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]),
     ]
-    (reuni,) = m.enchainer(lots)
+    (reuni,) = enchainer(lots)
     assert reuni.couverts == [(T0, T0 + 1), (T0 + 2, T0 + 12)]
     assert reuni.trous == [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]
 
