@@ -39,6 +39,7 @@ from module_ccxt_fr_v2 import (
     RAISONS_PARTIELLES,
     SANDBOX,
     SANS_TRANSACTION,
+    TYPES,
     VALEURS_OHLCV,
     Bilan,
     BilanSerie,
@@ -560,7 +561,17 @@ def lecteurs(chemin: Path, table: str | None = None) -> list[Sortie]:
             tables = list(decrit(chemin).tables(abimees=True))
         if not tables:
             raise pas_le_notre(decrit, chemin, OHLCV, "une base sans table de données")
-    return [lecteur_de(chemin, nom) for nom in tables]
+    return [_lecteur(chemin, nom) for nom in tables]
+
+
+def _lecteur(chemin: Path, table: str | None) -> Sortie:
+    """Celui du type qui se reconnaît dans la sortie ; si elle est illisible, de celui que dit sa fiche."""
+    lecteur = lecteur_de(chemin, table)
+    if isinstance(lecteur, SortieFichier) and not lecteur.est_le_sien():
+        with contextlib.suppress(SortieIllisible):
+            dit = TYPES.get(str((lecteur.feuille.lire() or {}).get("type")))
+            return lecteur.codec(chemin, type_donnee=dit) if dit else lecteur
+    return lecteur
 
 
 def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
