@@ -8380,8 +8380,6 @@ class RelectureTrades:
         instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
         self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
-        if page and (self._dernier is None or not page[-1].precede(self._dernier)):
-            self._dernier = page[-1]
         return page
 
     def _part_de(self, bord: Trade, page: Sequence[Trade]) -> bool:
@@ -8408,12 +8406,13 @@ class RelectureTrades:
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes)
             suivie = bool(params) or self._part_de(bord, page)
-            if not suivie and (page or bord.id is None):
-                for ancienne in await self._relier(bord, page):
-                    yield ancienne
-            if page:
-                yield page
-                bord = page[-1].nomme()
+            anciennes = [] if suivie or not (page or bord.id is None) else await self._relier(bord, page)
+            for lue in (*anciennes, page):
+                # Ce qui a eu lieu depuis qu'on lit la page, rien ne l'y rattache : là où `since` est ignoré (kucoin).
+                if sue := [trade for trade in lue if not page or not page[-1].precede(trade)]:
+                    self._dernier = sue[-1] if self._dernier is None or self._dernier.precede(sue[-1]) else self._dernier
+                    yield sue
+            bord = page[-1].nomme() if page else bord
             self._rejoint = self._va_jusqu_au_bout(page)
             suite = None if self._rejoint else self._suite(brutes, page, depuis, params)
             if suite is None:
@@ -8529,6 +8528,7 @@ class RelectureTrades:
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
+        self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
@@ -9701,7 +9701,8 @@ class FilTrades(Fil):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
             self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._noter_l_id(self._dernier)
+            if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
+                self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9712,14 +9713,16 @@ class FilTrades(Fil):
             if self._dernier.id is not None:
                 return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        self._noter_l_id(trade)
+        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
             self._couverts += [self._suite] if self._suite else []
             self._suite = None
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(self._dernier, trade))
+                self._relire(Lacune(avant or self._dernier, trade))
+        elif avant is not None:
+            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
@@ -9729,11 +9732,6 @@ class FilTrades(Fil):
         self._suite = debut, max(fin, trade.timestamp)
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
-
-    def _noter_l_id(self, trade: Trade) -> None:
-        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
-        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
-            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
@@ -9964,7 +9962,8 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        rien_eu_lieu = self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not rien_eu_lieu
         if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
             self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:

@@ -260,6 +260,18 @@ def test_un_since_ignore_n_est_pas_essaye_de_plus_en_plus_loin() -> None:
     assert relu.trous == [m.Trou(T0 + 20_000, T0 + 82_000, m.HORS_FENETRE_API)]
 
 
+def test_ce_qui_a_lieu_pendant_qu_on_relie_une_page_n_y_est_pas_rattache() -> None:
+    """Kucoin ignore `since` : la page demandée de plus loin commence après celle qu'on veut relier au début d'écoute."""
+    servis = iter([range(8, 13), range(14, 21)])
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [brut(n, T0 + n * 1000 + 1) for n in next(servis, ())]
+
+    lus, relu = combler(lire, m.Trade(T0 + 1, None, None, 0.0, 0.0), None, heure=T0 + 10_000)
+    assert lus == [str(n) for n in range(8, 13)]
+    assert relu.dernier == trade(12, T0 + 12_001)
+
+
 def test_le_debut_d_une_ecoute_se_prouve_aussi_en_remontant() -> None:
     """Une page est pleine des plus récents : remonter va jusqu'à un trade d'avant l'écoute, même d'un marché calme."""
     marche = [brut(n, T0 + n * 100_000) for n in range(100)]
@@ -1305,6 +1317,23 @@ def test_une_reprise_pendant_qu_on_lit_la_fin_ne_laisse_pas_de_faux_trou() -> No
         rendus = ids(fil.collecter(connexion.heure))
         assert sorted(rendus) == ["3", "4", "5", "6", "7", "8", "9"]
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_une_ecoute_muette_qu_un_signal_arrete_est_un_trou() -> None:
+    """Le REST a dit, au début, que rien n'avait eu lieu ; de ce qui a suivi, nul ne sait rien, et la relance non plus."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.pages = [[], [brut(0, T0 - 1_000)]]
+        await fil.rattraper()
+        connexion.heure = T0 + 60_000
+        fil.rompre()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.ECHEC)]
 
     a_la_main(essai)
 
