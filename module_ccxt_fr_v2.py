@@ -8408,9 +8408,10 @@ class RelectureTrades:
             suivie = bool(params) or self._part_de(bord, page)
             anciennes = [] if suivie or not (page or bord.id is None) else await self._relier(bord, page)
             for lue in (*anciennes, page):
-                # Ce qui a eu lieu depuis qu'on lit la page, rien ne l'y rattache : là où `since` est ignoré (kucoin).
+                # Ce qui a eu lieu depuis qu'on l'a lue, rien ne l'y rattache, là où `since` est ignoré (kucoin).
                 if sue := [trade for trade in lue if not page or not page[-1].precede(trade)]:
-                    self._dernier = sue[-1] if self._dernier is None or self._dernier.precede(sue[-1]) else self._dernier
+                    if self._dernier is None or self._dernier.precede(sue[-1]):
+                        self._dernier = sue[-1]
                     yield sue
             bord = page[-1].nomme() if page else bord
             self._rejoint = self._va_jusqu_au_bout(page)

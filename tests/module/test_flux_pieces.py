@@ -261,7 +261,7 @@ def test_un_since_ignore_n_est_pas_essaye_de_plus_en_plus_loin() -> None:
 
 
 def test_ce_qui_a_lieu_pendant_qu_on_relie_une_page_n_y_est_pas_rattache() -> None:
-    """Kucoin ignore `since` : la page demandée de plus loin commence après celle qu'on veut relier au début d'écoute."""
+    """Kucoin ignore `since` : demandée de plus loin, une page commence après celle qu'on veut relier au début."""
     servis = iter([range(8, 13), range(14, 21)])
 
     async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
@@ -1322,7 +1322,7 @@ def test_une_reprise_pendant_qu_on_lit_la_fin_ne_laisse_pas_de_faux_trou() -> No
 
 
 def test_une_ecoute_muette_qu_un_signal_arrete_est_un_trou() -> None:
-    """Le REST a dit, au début, que rien n'avait eu lieu ; de ce qui a suivi, nul ne sait rien, et la relance non plus."""
+    """Le REST a dit, au début, que rien n'avait eu lieu ; de ce qui a suivi, nul ne sait rien, relance comprise."""
 
     async def essai() -> None:
         connexion = FausseConnexion()

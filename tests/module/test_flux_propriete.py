@@ -328,7 +328,7 @@ def juger(jeu: Jeu) -> None:
         dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in instants]
         en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in instants]
         assert not all(dans), f"couvert, mais absent : {trade}"
-        # Ni avant l'écoute, ni à la fin, exclue, ni après le dernier que le REST ait servi : rien ne prouve cette queue.
+        # Ni avant l'écoute, ni à la fin, exclue, ni après le dernier que le REST ait servi : rien ne prouve la suite.
         du = (jeu.debut or 0) < trade.timestamp < min(jeu.fin, max(jeu.marche.servi, dernier))
         assert any(en_trou) or not du, f"ni écrit, ni en trou : {trade}"
 
