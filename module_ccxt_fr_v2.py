@@ -8743,7 +8743,6 @@ class Fil(ABC):
         self.rompre()
         self.ecoute_depuis = self.connexion.heure_ms()
 
-    @abstractmethod
     def renegocier(self) -> None:
         """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
 
@@ -8823,7 +8822,6 @@ class Fil(ABC):
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
 
-    @abstractmethod
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
@@ -8888,9 +8886,8 @@ class Fil(ABC):
         finally:
             self.reveiller()
 
-    @abstractmethod
     async def _rattraper(self) -> None:
-        """Relit par REST ce qui manque."""
+        """Relit par REST ce qui manque, là où une histoire s'y lit."""
 
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
@@ -9174,7 +9171,8 @@ class BougiesFaites:
             self._compteurs.retards += self._agregateur.retards
             self._compteurs.perdus += self._agregateur.perdus
             self._compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self.fiable, self.suite_d_ids = None, INSTANT_MAX_MS, SuiteDIds(self.suite_d_ids)
+        self._agregateur, self.fiable = None, INSTANT_MAX_MS
+        self.suite_d_ids.recommencer()
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -9371,14 +9369,6 @@ class FilBougies(Fil):
         if bougies_vides is not None:
             self.confrontation.egales = memes_volumes
 
-    @property
-    def debut(self) -> int | None:
-        """D'où des bougies sont dues ; None avant la première écoute, si rien ne le dit."""
-        return self.couverture.debut
-
-    def renegocier(self) -> None:
-        """Le REST lira les bougies depuis la première demande, de toute façon."""
-
     def rompre(self) -> None:
         super().rompre()
         if self.source.derniere:
@@ -9503,13 +9493,15 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, avant: SuiteDIds | None = None) -> None:
-        self.vains: int = avant.vains if avant else 0
-        self.croissants: bool = avant.croissants if avant else True
-        self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
+    def __init__(self) -> None:
+        self.vains = self.suites = self.sauts = 0
+        self.croissants = True
+        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.recommencer()
+
+    def recommencer(self) -> None:
+        """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
-        self.suites: int = avant.suites if avant else 0
-        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -9612,9 +9604,9 @@ class FilTrades(Fil):
         self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # De la suite sans lacune en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
-        self._suite: Intervalle | None = None
-        self._couverts: list[Intervalle] = []  # des suites finies, de même
+        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
+        self._depuis: int | None = None
+        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
@@ -9649,12 +9641,17 @@ class FilTrades(Fil):
             self._relire_depuis(attente.apres)
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._rompu = True
+        self._interrompre()
         self._memoire.recommencer()
         self._confirmer()
         if (avant := self._suite_d_ids.en_attente) is not None:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._suite_d_ids = SuiteDIds(self._suite_d_ids)
+        self._suite_d_ids.recommencer()
+
+    def _interrompre(self) -> None:
+        """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
+        self._rompu, self._depuis = True, None
 
     # --- un trade arrive
 
@@ -9662,12 +9659,11 @@ class FilTrades(Fil):
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
         if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees, fin)):
+        fin = None if self._rompu else fin_de_la_suite([self._dernier, *donnees])
+        if not (fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp))
+        self._dernier = donnees[-1]
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -9679,7 +9675,7 @@ class FilTrades(Fil):
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
-            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self._interrompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
         if self._attendre(trade, recu, self._dernier):
@@ -9700,8 +9696,7 @@ class FilTrades(Fil):
             return
         if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
-            self._rompu, self._suite = False, self._suite or (debut, debut)
+            self._rompu, self._depuis = False, connu.timestamp + (not self._est_prouve(connu.timestamp))
             if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
                 self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
@@ -9717,8 +9712,6 @@ class FilTrades(Fil):
         avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
             if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(avant or self._dernier, trade))
@@ -9729,8 +9722,7 @@ class FilTrades(Fil):
         self._confirme = self._confirme or trade
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
         # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
-        debut, fin = self._suite or (trade.timestamp + 1, trade.timestamp)
-        self._suite = debut, max(fin, trade.timestamp)
+        self._depuis = trade.timestamp + 1 if self._depuis is None else self._depuis
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
 
@@ -9739,7 +9731,7 @@ class FilTrades(Fil):
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
         if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
             return False
-        self._suite = dernier.timestamp, trade.timestamp
+        self._depuis = dernier.timestamp
         return True
 
     # --- ce qui est sûr
@@ -9763,18 +9755,18 @@ class FilTrades(Fil):
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
-        if self._suite is not None:
-            self._couverts.append(self._suite)
-            debut, fin = self._suite
-            self._suite = max(debut, fin), fin
+        if self._depuis is not None and self._dernier is not None:
+            self._couverts.append((self._depuis, self._dernier.timestamp))
+            self._depuis = max(self._depuis, self._dernier.timestamp)
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
         su = self.fiche.copie()
         for lot in self.prets:
             su.noter(lot.couverts, lot.trous)
-        suites = [*self._couverts, *([self._suite] if self._suite else [])]
-        return any(debut < instant <= fin for debut, fin in unir(su.couverts, oter(suites, self._en_suspens())))
+        self._solder()
+        suites = oter(self._couverts, self._en_suspens())
+        return any(debut < instant <= fin for debut, fin in unir(su.couverts, suites))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
@@ -9812,7 +9804,7 @@ class FilTrades(Fil):
     def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
         if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._rompu = True
+            self._interrompre()
         else:
             self._lacunes.append(Lacune(avant, self._dernier))
 
@@ -9948,8 +9940,8 @@ class FilTrades(Fil):
             trous = dits
         self._solder()
         self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
-        if not trous and self._suite is not None and debut < fin == self._suite[0]:
-            self._suite = debut, self._suite[1]  # la milliseconde de son premier trade en est
+        if not trous and debut < fin == self._depuis:
+            self._depuis = debut  # la milliseconde de son premier trade en est
         # La milliseconde du dernier trade attend encore celui qui la partagerait.
         ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
         couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
@@ -10119,12 +10111,6 @@ class FilInstantanes(Fil):
         schema = self.type_donnee.schema
         table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
-
-    def _veiller(self) -> None:
-        """Rien à relancer."""
-
-    async def _rattraper(self) -> None:
-        """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -12084,7 +12070,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = fil.debut if isinstance(fil, FilBougies) and fil.debut is not None else self._debut
+        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)

@@ -357,9 +357,9 @@ def test_des_trades_reunis_se_suivent() -> None:
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    avant = m.SuiteDIds()
-    avant.vains = m.SAUTS_VAINS_MAX
-    suite_d_ids = m.SuiteDIds(avant)
+    suite_d_ids = m.SuiteDIds()
+    suite_d_ids.vains = m.SAUTS_VAINS_MAX
+    suite_d_ids.recommencer()
     assert [suite_d_ids.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
