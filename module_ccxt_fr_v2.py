@@ -9453,8 +9453,7 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
-                adopte = self.source.adopter(sans_queue(lot, histoire.demande[1]))
-                self.prets.append(self.confrontation.apprendre(adopte, sur))
+                self.prets.append(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
 
@@ -9469,16 +9468,6 @@ class FilBougies(Fil):
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
         if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
             self._inscrire(manques, ECHEC)
-
-
-def sans_queue(lot: Lot, fin: int) -> Lot:
-    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
-
-    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
-    """
-    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
-    trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, intervalles_de(queue)), trous=trous)
 
 
 # --- Trades
@@ -9751,7 +9740,7 @@ class FilTrades(Fil):
         suspens = self._en_suspens()
         self._solder()
         surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler_trades(self.cle, trades), surs, [])]
+        return [Lot(self.cle, tabler(self.cle, trades, TRADES), surs, [])]
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
@@ -9892,7 +9881,7 @@ class FilTrades(Fil):
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
         async for page in relecture.pages():
             neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.prets.append(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
             self.reveiller()
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
@@ -9991,12 +9980,12 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
-    """Des trades en table."""
-    instants, ids, sens, prix, quantites, couts, recus = zip(*trades, strict=True)
-    colonnes = ([cle.exchange] * len(trades), [cle.symbole] * len(trades), instants, ids, sens, prix, quantites, couts)
-    champs = zip((*colonnes, recus), TRADES.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
+def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
+    """Des événements en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
+    constantes = [[getattr(cle, nom)] * len(lignes) for nom in donnee.noms if nom in CleSerie._fields]
+    colonnes = zip(*lignes, strict=True) if lignes else [()] * (len(donnee.noms) - len(constantes))
+    champs = zip((*constantes, *colonnes), donnee.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
@@ -10107,9 +10096,7 @@ class FilInstantanes(Fil):
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []
-        colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
-        schema = self.type_donnee.schema
-        table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
 
 

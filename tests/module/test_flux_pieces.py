@@ -420,15 +420,6 @@ def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
     assert m.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0}).trous == [echec]
 
 
-def test_sans_queue_le_vide_de_la_fin_reste_a_demander() -> None:
-    """L'exchange ne l'a peut-être pas encore servi ; un vide encadré, lui, est prouvé."""
-    dedans = m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)
-    queue = m.Trou(T0 + 3 * MINUTE, T0 + 5 * MINUTE, m.SANS_TRANSACTION)
-    rendu = m.sans_queue(lot(plate(0), plate(2), trous=[dedans, queue]), T0 + 5 * MINUTE)
-    assert rendu.trous == [dedans]
-    assert rendu.couverts == [(T0, T0 + 3 * MINUTE)]
-
-
 def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
     """Par série, dans l'ordre ; une révision, qui revient en arrière, reste un lot à part."""
     autre = lot(plate(0))._replace(cle=CLE._replace(symbole="ETH/USDT"))
