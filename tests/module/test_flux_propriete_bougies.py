@@ -205,12 +205,13 @@ class Jeu:
             assert self.marche.retard or all(ligne[-1] >= self.dits.get(i, 0.0) for i, ligne in rendues.items()), (
                 "rendue dans un état que le flux a dépassé"
             )
-            assert all(instant + MINUTE <= self.marche.heure for instant in rendues), "pas encore close"
+            # À l'heure que deux témoins ont dite, fausse ou non.
+            assert all(instant + MINUTE <= self.marche.heure_ms() for instant in rendues), "pas encore close"
             vraies = self.marche.vraies()
             fausses = {instant for instant, ligne in rendues.items() if ligne != vraies.get(instant)}
             assert self.marche.retard or self.marche.revisee or self.infidele or not fausses, "fausse"
             assert self.marche.retard or self.marche.revisee or not fausses & self.justes, "juste, puis fausse"
-            self.justes |= rendues.keys() - fausses
+            self.justes |= {i for i in rendues.keys() - fausses if i + MINUTE <= self.marche.heure}
             self.lignes |= rendues
 
     async def relire(self) -> None:
@@ -281,7 +282,7 @@ SUITE: list[Geste] = [("avancer", 25, "vient"), ("avancer", 25, "vient")]
 FIN_PERDUE: list[Geste] = [*CRUES, ("avancer", 16, "vient"), ("avancer", 9, "perdue")]
 SCENARIOS: dict[str, list[Geste]] = {
     "une fin de minute perdue": [*FIN_PERDUE, *SUITE],
-    "puis une relance": [*FIN_PERDUE, ("avancer", 10, "vient"), ("relancer",), ("abonner",), *SUITE],
+    "puis une relance": [*FIN_PERDUE, ("avancer", 40, "vient"), ("relancer",), ("abonner",), *SUITE],
     "des trames dépassées": [*CRUES, ("avancer", 18, "vient"), ("avancer", 12, "tarde"), ("lacher",), *SUITE],
     "une coupure": [*CRUES, ("avancer", 16, "perdue"), ("couper",), ("avancer", 8, "vient"), ("abonner",), *SUITE],
     "des trames que le REST a dépassées": [
