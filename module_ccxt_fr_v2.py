@@ -200,6 +200,14 @@ class HorsFenetre(ErreurDefinitive):
         self.points = points
 
 
+class FenetreTropLongue(ErreurDefinitive):
+    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+
+    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
+        super().__init__(message, conseil)
+        self.jours = jours
+
+
 class ErreurSortie(ErreurCollecte):
     """Le fichier de sortie n'a pu être lu ou écrit : l'ancien contenu est intact."""
 
@@ -359,7 +367,7 @@ EPOQUE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _UNITES_MS = {"s": SECONDE_MS, "m": MINUTE_MS, "h": HEURE_MS, "d": JOUR_MS, "w": SEMAINE_MS}
 _MOIS_PAR_UNITE = {"M": 1, "y": 12}
-# En dessous, une grille décalée n'existe nulle part ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
+# En dessous, une grille décalée est l'exception ; au-dessus, okx ouvre ses jours à 16:00 UTC (Hong Kong),
 # kraken ses semaines le jeudi : leurs horodatages sont gardés, et l'ancre est notée dans la fiche.
 PAS_MIN_ANCRE_MS = 6 * HEURE_MS
 
@@ -376,7 +384,8 @@ class Timeframe:
     """La grille des ouvertures d'un timeframe : pas fixe, ou calendrier pour les mois et les années.
 
     `ancre_ms` décale la grille (0 : minuit UTC, lundi, 1er du mois). `jeu_ms` : une bougie peut ouvrir d'autant après
-    son point de la grille ; il reste son rang, et la borne de tout intervalle.
+    son point de la grille ; il reste son rang, et la borne de tout intervalle. `ancrable` : si courte soit-elle,
+    un exchange l'ouvre peut-être ailleurs.
     """
 
     code: str
@@ -384,6 +393,7 @@ class Timeframe:
     unite: str
     ancre_ms: int = 0
     jeu_ms: int = 0
+    ancrable: bool = False
 
     @classmethod
     def lire(cls, code: str) -> Timeframe:
@@ -406,7 +416,7 @@ class Timeframe:
     @property
     def peut_etre_ancre(self) -> bool:
         """Vrai si un exchange peut légitimement ouvrir cette bougie ailleurs que sur la grille UTC."""
-        return self.pas_ms >= PAS_MIN_ANCRE_MS and not self.jeu_ms
+        return (self.ancrable or self.pas_ms >= PAS_MIN_ANCRE_MS) and not self.jeu_ms
 
     def ancrer(self, ancre_ms: int) -> Timeframe:
         """La même grille, décalée."""
@@ -475,6 +485,8 @@ TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
 # Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
 # depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
 TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
+# De plus courts qu'un exchange ouvre pourtant à minuit local : bithumb, à Séoul (15:00, 19:00, 23:00, 03:00 UTC).
+TIMEFRAMES_ANCRABLES = {("bithumb", "4h")}
 
 
 @functools.cache
@@ -482,7 +494,8 @@ def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
     vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
     jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
-    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms)
+    ancrable = (exchange, code) in TIMEFRAMES_ANCRABLES
+    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms, ancrable=ancrable)
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -634,7 +647,14 @@ class TypeDonnee:
     @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
-        return _schema(self.colonnes)
+        natures = {
+            "texte": pa.string(),
+            "instant": pa.timestamp("ms", tz="UTC"),
+            "nombre": pa.float64(),
+            "entier": pa.int64(),
+            "niveaux": pa.list_(pa.struct([("price", pa.float64()), ("amount", pa.float64())])),
+        }
+        return pa.schema([(nom, natures[nature]) for nom, nature in self.colonnes])
 
     @functools.cached_property
     def noms(self) -> list[str]:
@@ -677,18 +697,6 @@ class TypeDonnee:
         return any(nature == "niveaux" for _, nature in self.colonnes)
 
 
-@functools.cache
-def _schema(colonnes: tuple[tuple[str, str], ...]) -> pa.Schema:
-    natures = {
-        "texte": pa.string(),
-        "instant": pa.timestamp("ms", tz="UTC"),
-        "nombre": pa.float64(),
-        "entier": pa.int64(),
-        "niveaux": pa.list_(pa.struct([("price", pa.float64()), ("amount", pa.float64())])),
-    }
-    return pa.schema([(nom, natures[nature]) for nom, nature in colonnes])
-
-
 VALEURS_OHLCV = ("open", "high", "low", "close", "volume")
 VALEURS_TICKER = (
     "bid", "bid_volume", "ask", "ask_volume", "last", "open", "high", "low", "close", "vwap", "base_volume",
@@ -696,65 +704,47 @@ VALEURS_TICKER = (
 )  # fmt: skip
 
 
-def _de_nature(nature: str, *noms: str) -> tuple[tuple[str, str], ...]:
-    return tuple((nom, nature) for nom in noms)
+# Une colonne a la même nature partout ; les autres sont des nombres.
+_NATURES = {
+    **dict.fromkeys(("exchange", "symbole", "timeframe", "prix", "id", "side"), "texte"),
+    **dict.fromkeys(("timestamp", "recu"), "instant"),
+    **dict.fromkeys(("bids", "asks"), "niveaux"),
+    "nonce": "entier",
+}
+
+
+def _colonnes(*noms: str) -> tuple[tuple[str, str], ...]:
+    return tuple((nom, _NATURES.get(nom, "nombre")) for nom in noms)
 
 
 OHLCV = TypeDonnee(
     "ohlcv",
-    (
-        *_de_nature("texte", "exchange", "symbole", "timeframe", "prix"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", *VALEURS_OHLCV),
-    ),
+    _colonnes("exchange", "symbole", "timeframe", "prix", "timestamp", *VALEURS_OHLCV),
     cle=("exchange", "symbole", "timeframe", "prix", "timestamp"),
 )
 TRADES = TypeDonnee(
     "trades",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        ("timestamp", "instant"),
-        *_de_nature("texte", "id", "side"),
-        *_de_nature("nombre", "price", "amount", "cost"),
-        ("recu", "instant"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "id", "side", "price", "amount", "cost", "recu"),
     cle=("exchange", "symbole", "id"),
 )
 TICKER = TypeDonnee(
     "ticker",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        *_de_nature("instant", "timestamp", "recu"),
-        *_de_nature("nombre", *VALEURS_TICKER),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "recu", *VALEURS_TICKER),
     cle=("exchange", "symbole", "timestamp"),
 )
 ORDERBOOK = TypeDonnee(
     "orderbook",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        *_de_nature("instant", "timestamp", "recu"),
-        ("nonce", "entier"),
-        *_de_nature("niveaux", "bids", "asks"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "recu", "nonce", "bids", "asks"),
     cle=("exchange", "symbole", "timestamp", "nonce"),
 )
 FUNDING = TypeDonnee(
     "funding",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", "funding_rate", "mark_price"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "funding_rate", "mark_price"),
     cle=("exchange", "symbole", "timestamp"),
 )
 OPEN_INTEREST = TypeDonnee(
     "open_interest",
-    (
-        *_de_nature("texte", "exchange", "symbole", "timeframe"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", "amount", "value"),
-    ),
+    _colonnes("exchange", "symbole", "timeframe", "timestamp", "amount", "value"),
     cle=("exchange", "symbole", "timeframe", "timestamp"),
 )
 TYPES: Mapping[str, TypeDonnee] = {
@@ -876,6 +866,18 @@ def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     suite[gauche:droite] = restes
 
 
+def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
+    return [{**e._asdict(), "debut": en_iso(e.debut), "fin": en_iso(e.fin)} for e in suite]
+
+
+def _de_dates(genre: type[_Etiquete], dites: Iterable[Mapping[str, Any]]) -> list[_Etiquete]:
+    etiquette = genre._fields[2]
+    return [genre(lire_instant(d["debut"], 0), lire_instant(d["fin"], 0), str(d[etiquette])) for d in dites]
+
+
+_SANS_DIRE = {"horodatage": HORODATAGE_EXCHANGE, "marche_id": "", "identifiants": "", "origine": REEL}
+
+
 @dataclass
 class Fiche:
     """Ce qu'on sait d'une série : son marché, ses intervalles prouvés, ses trous.
@@ -940,26 +942,25 @@ class Fiche:
         """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
         return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
 
+    def du_marche(self) -> dict[str, Any]:
+        """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""
+        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", *_SANS_DIRE)
+        dits = {champ: getattr(self, champ) for champ in champs}
+        return {champ: valeur for champ, valeur in dits.items() if valeur != _SANS_DIRE.get(champ)}
+
     def en_dict(self) -> dict[str, Any]:
         """La fiche en JSON : instants ISO 8601, noms de champs du contrat."""
+        dite = self.du_marche()
         return {
             **self.cle._asdict(),
-            "type_marche": self.type_marche,
-            **({"marche_id": self.marche_id} if self.marche_id else {}),
+            "contractSize": dite.pop("taille_contrat", None),
             "origine": self.origine,
-            "unite_volume": self.unite_volume,
-            "contractSize": self.taille_contrat,
-            "ancre_ms": self.ancre_ms,
+            **dite,
             "intervalles": [[en_iso(debut), en_iso(fin)] for debut, fin in self.couverts],
-            "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
-            **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
-            **({"identifiants": self.identifiants} if self.identifiants else {}),
-            **({"sources": self._sources_en_dict()} if self.sources else {}),
+            "trous": _en_dates(self.trous),
+            **({"sources": _en_dates(self.sources)} if self.sources else {}),
             **({"lignes": self.lignes} if self.lignes is not None else {}),
         }
-
-    def _sources_en_dict(self) -> list[dict[str, str]]:
-        return [{"debut": en_iso(p.debut), "fin": en_iso(p.fin), "source": p.source} for p in self.sources]
 
     @classmethod
     def depuis_dict(cls, donnees: Mapping[str, Any]) -> Fiche:
@@ -974,18 +975,11 @@ class Fiche:
             taille_contrat=donnees["contractSize"],
             ancre_ms=int(donnees["ancre_ms"]),
             couverts=[(lire_instant(d, 0), lire_instant(f, 0)) for d, f in donnees["intervalles"]],
-            trous=[
-                Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
-            ],
-            horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
-            marche_id=str(donnees.get("marche_id", "")),
-            identifiants=str(donnees.get("identifiants", "")),
+            trous=_de_dates(Trou, donnees["trous"]),
             origine=origine_lue(donnees),
-            sources=[
-                Provenance(lire_instant(p["debut"], 0), lire_instant(p["fin"], 0), str(p["source"]))
-                for p in donnees.get("sources", ())
-            ],
+            sources=_de_dates(Provenance, donnees.get("sources", ())),
             lignes=int(donnees["lignes"]) if "lignes" in donnees else None,
+            **{nom: str(donnees[nom]) for nom in ("horodatage", "marche_id", "identifiants") if nom in donnees},
         )
 
 
@@ -1334,19 +1328,20 @@ Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes
 OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 
 
-def _borne(table: pa.Table, rang: int) -> Borne:
+def borne_de(table: pa.Table, rang: int) -> Borne:
+    """La place de la ligne de ce rang."""
     return table["symbole"][rang].as_py(), table["timestamp"][rang].value
 
 
-def _position(table: pa.Table, borne: Borne) -> int:
+def position_de(table: pa.Table, borne: Borne) -> int:
     """Nombre de lignes strictement avant la borne."""
-    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
+    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: borne_de(table, rang))
 
 
 def _dernier_groupe(table: pa.Table) -> int:
     """Où commence le groupe de la dernière ligne."""
     debut = max(int(table.num_rows) - 1, 0)
-    while debut and _borne(table, debut - 1) == _borne(table, -1):
+    while debut and borne_de(table, debut - 1) == borne_de(table, -1):
         debut -= 1
     return debut
 
@@ -1426,7 +1421,7 @@ def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
     symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
+    if symbole in fins and borne_de(fins[symbole], -1) >= borne_de(suite, 0):
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
@@ -1440,7 +1435,7 @@ def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa
     if not (ancienne.num_rows and nouvelle.num_rows):
         return nouvelle if nouvelle.num_rows else ancienne
     tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
+    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
 
 
 class _Curseur:
@@ -1456,8 +1451,8 @@ class _Curseur:
 
     def prendre(self, borne: Borne) -> pa.Table:
         """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = _borne(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
+        fini = borne_de(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
         tete, reste = self.table[:rang], self.table[rang:]
         if reste.num_rows:
             self.table = reste
@@ -1470,7 +1465,7 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
-        borne = min(_borne(a.table, -1), _borne(n.table, -1))
+        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
         yield superposer(a.prendre(borne), n.prendre(borne), donnee)
     for reste in (a, n):
         while reste.table is not None:
@@ -1480,14 +1475,12 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
 
 def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
     """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    paquet: list[str] = []
-    for symbole in sorted(comptes):
-        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
-            yield paquet
-            paquet = []
-        paquet.append(symbole)
-    if paquet:
-        yield paquet
+    restent = sorted(comptes)
+    while restent:
+        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
+        nombre = max(1, bisect.bisect_right(cumul, place))
+        yield restent[:nombre]
+        restent = restent[nombre:]
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1512,33 +1505,10 @@ def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.
     """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
     for table in flot:
         if table.num_rows:
-            gauche, droite = _position(table, debut), _position(table, fin)
+            gauche, droite = position_de(table, debut), position_de(table, fin)
             yield table[gauche:droite]
             if droite < table.num_rows:
                 return
-
-
-class _Defilement:
-    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
-
-    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
-        self._ouvrir = ouvrir
-        self._flot: Iterator[pa.Table] = iter(())
-        self._table: pa.Table | None = None
-
-    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
-        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
-        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
-            self._flot = self._ouvrir(debut)
-            self._table = next(self._flot, None)
-        morceaux: list[pa.Table] = []
-        while self._table is not None:
-            gauche, droite = _position(self._table, debut), _position(self._table, fin)
-            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
-            if droite < self._table.num_rows:
-                break
-            self._table = next(self._flot, None)
-        return morceaux
 
 
 # --- Une fiche, et les lignes dont elle parle
@@ -1585,12 +1555,11 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     fiche.couverts = oter(fiche.couverts, absents)
 
 
-def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
+def denombrer(fiche: Fiche, lignes: int) -> None:
     """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
     if fiche.lignes is not None and lignes < fiche.lignes:
-        if dire:
-            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
-            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
+        phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
+        journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
         fiche.couverts = []
     fiche.lignes = lignes
 
@@ -2010,12 +1979,8 @@ def volume_en_base(amount: float, price: float, taille_contrat: float | None = N
 
 def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
     """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
-
-    def mesurer(trade: Trade) -> Decimal:
-        quantite = volume_en_base(trade.amount, trade.price, taille_contrat)
-        return quantite if inverse else _EXACT.multiply(quantite, Decimal(str(trade.price)))
-
-    return mesurer
+    quantite = mesure_en_base(taille_contrat)
+    return quantite if inverse else lambda trade: _EXACT.multiply(quantite(trade), Decimal(str(trade.price)))
 
 
 def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
@@ -2270,14 +2235,9 @@ class Frein:
         """Les secondes de pause qui restent ; 0 quand rien ne s'oppose à une requête."""
         return max(0.0, self._jusqua - self._horloge())
 
-    @property
-    def serre(self) -> bool:
-        """Vrai pendant une pause."""
-        return self._jusqua > self._horloge()
-
     async def attendre(self) -> None:
         """Attend la fin de la pause, même si elle est prolongée entre-temps ; LimiteDeDebit si elle est trop longue."""
-        while (reste := self._jusqua - self._horloge()) > 0:
+        while reste := self.reste_s:
             if reste > ATTENTE_MAX_S + MARGE_REPRISE_S:
                 raise LimiteDeDebit(
                     f"L'exchange a demandé une pause qui dure encore {duree_lisible(reste)}", "Relancez après.", reste
@@ -2302,9 +2262,8 @@ class Limiteur:
     ) -> None:
         self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
         self.allure = par_s * ALLURE_GOUTTE
-        self._dormir, self._horloge = dormir, horloge
-        self._passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
-        self._utilise = 0.0  # leur somme
+        self._dormir, self.horloge = dormir, horloge
+        self.passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
         self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
         self._plein = False
         self._tour = asyncio.Lock()
@@ -2318,27 +2277,19 @@ class Limiteur:
             self._passer(poids)
 
     def _attente(self, poids: float) -> float:
-        maintenant = self._horloge()
-        if not self.fenetre_s:
+        maintenant = self.horloge()
+        if not self.fenetre_s or (self._plein and self._libre > maintenant):
             return self._libre - maintenant
-        self._oublier(maintenant)
-        if self._plein and self._libre > maintenant:
-            return self._libre - maintenant
-        if not self._passages or self._utilise + poids <= self.place:
+        while self.passages and self.passages[0][0] + self.fenetre_s <= maintenant:
+            self.passages.popleft()
+        if not self.passages or sum(passe for _, passe in self.passages) + poids <= self.place:
             return 0.0
-        return self._passages[0][0] + self.fenetre_s - maintenant
-
-    def _oublier(self, maintenant: float) -> None:
-        while self._passages and self._passages[0][0] + self.fenetre_s <= maintenant:
-            self._utilise -= self._passages.popleft()[1]
-        if not self._passages:
-            self._utilise = 0.0  # ce que les flottants ont perdu en route
+        return self.passages[0][0] + self.fenetre_s - maintenant
 
     def _passer(self, poids: float) -> None:
-        maintenant = self._horloge()
+        maintenant = self.horloge()
         if self.fenetre_s:
-            self._passages.append((maintenant, poids))
-            self._utilise += poids
+            self.passages.append((maintenant, poids))
             self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
         else:
             self._libre = max(self._libre, maintenant) + poids / self.allure
@@ -2351,33 +2302,19 @@ class Limiteur:
         """
         if part >= PART_DE_FENETRE and not self._plein:
             self._plein = True
-            self._libre = self._horloge() + self.fenetre_s / SONDES_PAR_FENETRE
+            self._libre = self.horloge() + self.fenetre_s / SONDES_PAR_FENETRE
         elif part < PART_DE_FENETRE / 2:
             self._plein = False
 
     def ralentir(self) -> None:
         """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
         self.fenetre_s = 0.0
-        self._passages.clear()
+        self.passages.clear()
         self.allure *= RALENTI
 
     def duree_s(self, poids: float) -> float:
         """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
         return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
-
-    def passages(self) -> list[tuple[float, float]]:
-        """(il y a combien de secondes, poids) de ce qui compte encore dans la fenêtre."""
-        maintenant = self._horloge()
-        self._oublier(maintenant)
-        return [(maintenant - instant, poids) for instant, poids in self._passages]
-
-    def rappeler(self, passages: Iterable[tuple[float, float]]) -> None:
-        """Compte les passages d'une exécution précédente."""
-        if self.fenetre_s:
-            maintenant = self._horloge()
-            anciens = sorted((maintenant - age_s, poids) for age_s, poids in passages)
-            self._passages = collections.deque([*anciens, *self._passages])
-            self._utilise = sum(poids for _, poids in self._passages)
 
 
 @dataclass
@@ -2462,6 +2399,7 @@ REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre 
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
+
 
 class SortieIllisible(ErreurSortie):
     """Le fichier est abîmé : il sera mis de côté à la prochaine écriture."""
@@ -2685,34 +2623,26 @@ class Verrou:
 
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
-        limite = time.monotonic() + attente_s
+        filelock, limite = importer("filelock", "Tenir une sortie"), time.monotonic() + attente_s
         with _disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(self._DEPARTS_MAX):
-                if (prise := self._essayer(max(0.0, limite - time.monotonic()))) is not None:
-                    self._prise = prise
-                    self._pid.write_text(str(os.getpid()), encoding="ascii")
-                    return
-            raise self._occupee()
-
-    def _essayer(self, attente_s: float) -> Any:
-        """Le verrou du fichier de ce nom ; None si un autre fichier le porte depuis."""
-        filelock = importer("filelock", "Tenir une sortie")
-        temoin = self._ouvrir()
-        try:
-            prise = filelock.FileLock(str(self._fichier), thread_local=False)
-            try:
-                prise.acquire(timeout=attente_s)
-            except filelock.Timeout:
-                raise self._occupee() from None
-            # Le témoin, ouvert avant, garde son numéro pris : s'il est encore là, c'est lui qui est verrouillé.
-            self._tenu = os.fstat(temoin)
-            if self._porte_le_nom(self._tenu):
-                return prise
-            prise.release()
-            return None
-        finally:
-            os.close(temoin)
+                temoin = self._ouvrir()
+                try:
+                    prise = filelock.FileLock(str(self._fichier), thread_local=False)
+                    prise.acquire(timeout=max(0.0, limite - time.monotonic()))
+                    # Le témoin, ouvert avant, garde son numéro pris : s'il est encore là, c'est lui qui est verrouillé.
+                    self._tenu = os.fstat(temoin)
+                    if self._porte_le_nom(self._tenu):
+                        self._prise = prise
+                        self._pid.write_text(str(os.getpid()), encoding="ascii")
+                        return
+                    prise.release()
+                except filelock.Timeout:
+                    break
+                finally:
+                    os.close(temoin)
+        raise SortieOccupee(f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil)
 
     def _ouvrir(self) -> int:
         """Crée le fichier : filelock attend, comme s'il était pris, celui qu'il n'a pu créer (dans /proc)."""
@@ -2728,9 +2658,6 @@ class Verrou:
             return os.path.samestat(ouvert, self._fichier.stat())
         except OSError:
             return False
-
-    def _occupee(self) -> SortieOccupee:
-        return SortieOccupee(f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil)
 
     def _tenant(self) -> str:
         try:
@@ -2804,7 +2731,7 @@ class _Entree(NamedTuple):
 
 def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> pa.Table:
     """Ôte, à des lots (âge, lignes) qui attendent, les lignes d'avant la borne ; les rend triées, d'un seul bloc."""
-    coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
+    coupes = [(age, table, position_de(table, borne) if borne else len(table)) for age, table in attente]
     attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
     tout = pa.concat_tables([table[:rang] for _, table, rang in coupes]).combine_chunks()
     if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
@@ -2815,13 +2742,10 @@ def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: 
 
 def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
     """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
-    champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-    marche = {champ: getattr(fiche, champ) for champ in champs}
-    # Chaque lot les redit : ce qui va sans dire ne pèse pas.
-    marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
-    marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
-    marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
-    note = {"cle": fiche.cle, "fiche": marche, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    dite = fiche.du_marche()
+    note = {"cle": fiche.cle, "fiche": dite, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    if fichier and fiche.lignes is not None:  # d'événements, rien d'autre ne dira qu'il en manque
+        note["lignes"] = fiche.lignes
     if lot.source_des_lignes and (fiche.sources or lot.source != API):
         note["source"] = lot.source
     return note
@@ -2896,14 +2820,9 @@ class JournalDeReprise:
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
-        if marque != MARQUE_DE_LOT or position + TETE_DE_LOT.size + de_note + de_lignes <= taille:
-            return False
-        bout = b""
-        while bloc := fichier.read(1 << 20):  # un autre lot le suit : c'est sa longueur qui est abîmée
-            if MARQUE_DE_LOT in bout + bloc:
-                return False
-            bout = bloc[1 - len(MARQUE_DE_LOT) :]
-        return True
+        deborde = position + TETE_DE_LOT.size + de_note + de_lignes > taille
+        # Si un autre lot le suit, c'est sa longueur qui est abîmée.
+        return marque == MARQUE_DE_LOT and deborde and MARQUE_DE_LOT not in fichier.read()
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -2939,7 +2858,7 @@ class JournalDeReprise:
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
-            (symbole, debut), (_, fin) = _borne(lot, 0), _borne(lot, -1)
+            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
             self.entrees.append(_Entree(position, symbole, debut, fin + 1))
             self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
@@ -3047,7 +2966,6 @@ class FichierScelle(io.RawIOBase):
         self.scelle = False
         self._place = self._scelles = 0
         self._sommes = self._bout = b""
-        self._verifies: set[int] = set()
         try:
             self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
         except BaseException:
@@ -3095,17 +3013,13 @@ class FichierScelle(io.RawIOBase):
         if debut >= fin:
             return b""
         blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
-        tous = self._verifies.issuperset(blocs)
-        depart = debut if tous else blocs[0] * TAILLE_DE_BLOC
+        depart = blocs[0] * TAILLE_DE_BLOC
         self._fichier.seek(depart)
-        octets = self._fichier.read(
-            (fin if tous else min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC)) - depart
-        )
-        for rang in () if tous else blocs:
+        octets = self._fichier.read(min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC) - depart)
+        for rang in blocs:
             bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
-            if zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little"):
-                self._verifies.add(rang)
-            elif not lu_avec_le_pied:  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
+            juste = zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little")
+            if not (juste or lu_avec_le_pied):  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
                 raise OSError("sa somme de contrôle est fausse : un octet y a changé")
         return octets[debut - depart : fin - depart]
 
@@ -3167,6 +3081,7 @@ class Sortie(ABC):
         self.fiches: dict[CleSerie, Fiche] = {}
         self._fins_connues: dict[CleSerie, int] = {}  # où finissait, à l'ouverture, ce qui est couvert
         self.a_change = False  # depuis la dernière fin
+        self._demandees: Sequence[CleSerie] = ()
         self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
 
@@ -3191,10 +3106,6 @@ class Sortie(ABC):
             return self.existe() and self.reconnaitre()
         except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
-
-    def est_dit_le_sien(self) -> bool:
-        """Vrai d'une sortie, illisible, que sa fiche dit de notre type."""
-        return False
 
     @abstractmethod
     def lire_tout(self) -> Iterator[pa.Table]:
@@ -3223,9 +3134,12 @@ class Sortie(ABC):
 
         `marches` : l'identifiant, chez l'exchange, du marché de chacune.
         """
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        self._marches = marches
+        # Ce qui naîtra à côté a un nom plus long : mieux vaut le savoir avant de télécharger.
+        a_venir = (voisin.with_name(f"{voisin.name}.{os.getpid()}.tmp") for voisin in self.voisins())
+        for chemin in (self.chemin, *a_venir):
+            if objection := _objection(chemin):
+                raise ErreurDemande(objection, "Donnez un autre nom de fichier.")
+        self._demandees, self._marches = cles, marches
         presentes = self._fiches_presentes()
         self._controler_series(presentes, cles)
         if self.origine_a_ecarter() is None:
@@ -3303,7 +3217,8 @@ class Sortie(ABC):
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
             self._reprendre()
-            self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
+            self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
+            self._refuser_autre_marche(self.fiches)
             for fiche in self.fiches.values():
                 if dementir(fiche):
                     self._redire(fiche.cle)
@@ -3375,7 +3290,7 @@ class Sortie(ABC):
         """
         if not lot.lignes.num_rows:
             return lot.lignes
-        debut, fin = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1] + 1
+        debut, fin = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1] + 1
         fin_connue = self._fins_connues.get(lot.cle, -1)
         if debut == fin_connue:  # une bougie courante, gardée, peut y être : illisible, le lot sera gardé quand même
             with contextlib.suppress(SortieIllisible):
@@ -3556,6 +3471,10 @@ class Feuille:
         etat = self._fichier.stat() if self._fichier.exists() else None
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
+    def decrit(self, entete: Mapping[str, Any]) -> bool:
+        """Vrai si le fichier est tel que cette feuille, à part, l'a laissé."""
+        return all(entete.get(champ) == valeur for champ, valeur in self.empreinte().items())
+
     def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
         """Ce qu'elle dit ; None si elle ne dit plus rien."""
         self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
@@ -3592,9 +3511,8 @@ class Tableau:
         self._codec, self._chemin, self._donnee, self._feuille = codec, chemin, donnee, feuille
         self.a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
         self.ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
-        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
-        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
-        self._etat_des_queues: dict[str, int] = {}
+        # L'annexe `queues` : symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état.
+        self.queues: tuple[Mapping[str, tuple[int, list[pa.Table]]], Mapping[str, int]] = ({}, {})
 
     @property
     def octets(self) -> int:
@@ -3619,7 +3537,8 @@ class Tableau:
         """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
         if not (self._codec.texte(self._chemin) and self.octets):
             return False
-        if (entete := self._feuille.lire()) is not None:
+        entete = self._feuille.lire()
+        if entete is not None and self._feuille.decrit(entete):
             return bool(entete.get("entrelace"))
         recensement = self.recenser({})
         return recensement.entrelace and recensement.en_ordre
@@ -3638,10 +3557,13 @@ class Tableau:
             else:
                 yield trier(pa.concat_tables(tables), self._donnee)
 
-    def recenser(self, fiches: Mapping[CleSerie, Fiche], *, dire: bool = True) -> _Recensement:
-        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+    def recenser(
+        self, fiches: Mapping[CleSerie, Fiche], lues: Iterable[pa.Table] | None = None, *, dire: bool = True
+    ) -> _Recensement:
+        """Relit les clés, celles du fichier d'office, et remet d'accord avec elles les fiches qu'on connaît."""
         recensement = _Recensement(self._donnee, dict(fiches))
-        for table in regrouper(self.tables(colonnes=self._donnee.reperes), LIGNES_PAR_LOT):
+        lues = self.tables(colonnes=self._donnee.reperes) if lues is None else lues
+        for table in regrouper(lues, LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self._donnee.obligatoires):
                 raise SortieIllisible(f"« {self._chemin} » est illisible : des lignes n'ont pas de clé")
             recensement.compter(table)
@@ -3652,23 +3574,11 @@ class Tableau:
                 confronter(fiche, recensement.presents.get(cle, []), dire=dire)
         return recensement
 
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `a_partir_de` s'en servira.
-
-        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
-        """
-        defilement = _Defilement(self.lots)
-        self._queues = {
-            symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
-            for symbole, instant in sorted(depuis.items())
-        }
-        self._etat_des_queues = self._feuille.empreinte()
-
     def a_partir_de(self, borne: Borne) -> Iterable[pa.Table]:
         """Les lignes triées, à partir de la borne ou d'un peu avant ; de son symbole au moins."""
-        depuis, queue = self._queues.get(borne[0], (INSTANT_MAX_MS, []))
-        gardees = depuis <= borne[1] and self._feuille.empreinte() == self._etat_des_queues
-        return queue if gardees else self.lots(borne)
+        gardees, etat = self.queues
+        depuis, queue = gardees.get(borne[0], (INSTANT_MAX_MS, []))
+        return queue if depuis <= borne[1] and self._feuille.empreinte() == etat else self.lots(borne)
 
     @functools.cached_property
     def lignes(self) -> int:
@@ -3759,7 +3669,7 @@ class Bout:
         """Le rang de la première de ces lignes qui peut aller au bout ; toutes sont désormais reçues."""
         fin = self.fins.get(symbole)
         suit = prolonger(self.fins, lignes, self._donnee)
-        return 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+        return 0 if suit or fin is None else position_de(lignes, (symbole, borne_de(fin, -1)[1] + 1))
 
     def commencer(self) -> None:
         """Crée un fichier sans ligne."""
@@ -3805,6 +3715,7 @@ class SortieFichier(Sortie):
         texte = self._texte()
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
+        self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
@@ -3825,11 +3736,6 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
-
-    def est_dit_le_sien(self) -> bool:
-        with contextlib.suppress(SortieIllisible):
-            return (self.feuille.lire() or {}).get("type") == self.type_donnee.nom
-        return False
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
@@ -3852,11 +3758,6 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
             yield from self._journal.notes()
 
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira."""
-        with self._garde():
-            self.tableau.garder_les_queues(depuis)
-
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
@@ -3867,14 +3768,11 @@ class SortieFichier(Sortie):
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
-        if presentes and familles != {cle._replace(symbole="") for cle in cles}:
+        if cles and presentes and familles != {cle._replace(symbole="") for cle in cles}:
             raise ErreurDemande(
                 f"« {self.chemin} » contient d'autres séries : {_enumerer(presentes)}",
                 f"Choisissez une autre sortie pour {_enumerer(cles)}, ou déplacez ce fichier.",
             )
-        if presentes and (neuves := set(cles) - set(presentes)):
-            ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
-            journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(presentes))
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         """Illisibles, le fichier et le journal n'en tiennent pas ; tuée, une exécution a pu n'écrire qu'au journal."""
@@ -3891,15 +3789,10 @@ class SortieFichier(Sortie):
         if origines and self.feuille.a_part and not self.feuille.chemin.exists():
             return origines  # tuée avant d'avoir écrit la fiche : le fichier est celui du journal
         with contextlib.suppress(SortieIllisible):
-            if self.existe():  # un fichier qui n'en dit aucune est réel
-                series = (self.feuille.lire() or {}).get("series")
-                dites = series if isinstance(series, list) else []
-                lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
-                if not lues and self.feuille.est_abimee():
-                    lues = annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
-                else:
-                    lues = lues or {REEL}
-                origines |= lues
+            if self.existe() and self.feuille.est_abimee():
+                origines |= annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
+            elif self.existe():  # un fichier qui n'en dit aucune est réel
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
 
     def _annexes(self) -> tuple[Path, ...]:
@@ -3924,7 +3817,11 @@ class SortieFichier(Sortie):
         elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
             with _disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
+        self._presente = self.existe()
         self.rejouer_journal()
+        if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
+            ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
+            journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(self.fiches))
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3970,7 +3867,7 @@ class SortieFichier(Sortie):
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
         """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
         if self.feuille.a_part:
-            intact = all(entete.get(champ) == valeur for champ, valeur in self.feuille.empreinte().items())
+            intact = self.feuille.decrit(entete)
             self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
             return intact
         with en_lisant(self.chemin):
@@ -3997,14 +3894,25 @@ class SortieFichier(Sortie):
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         if self._bout is not None:
             self._bout.fermer()
-            self._bout.fins = {}
-        self.tableau.entrelace = self.tableau.a_jour = False
         mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
+        self._repartir_du_journal()
+
+    def _remarquer_l_absence(self) -> None:
+        if self._presente and not self.existe():
+            journal.warning("« %s » n'est plus là : ce qu'il tenait n'est plus dit couvert.", self.chemin)
+            self._repartir_du_journal()
+
+    def _repartir_du_journal(self) -> None:
+        """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
+        if self._bout is not None:
+            self._bout.fermer()
+            self._bout.fins = {}
+        self._presente = self.tableau.entrelace = self.tableau.a_jour = False
         self.fiches = {}
         self.feuille.retenir(None, {})
         for note in self.notes():
             self._apprendre(note)
-        self._s_en_tenir_au_journal()
+        self._recompter(dire=False)
         if self._bout is not None:
             if self._journal.octets:
                 self._fondre_journal()  # il parlait de lignes qui ne sont plus là
@@ -4018,40 +3926,43 @@ class SortieFichier(Sortie):
                 for note in self._journal.reprendre():
                     self._apprendre(note)
                     lots += 1
-                self._s_en_tenir_au_journal()
         except SortieIllisible as refus:
             mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
         if lots:
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
+            with self._garde():
+                self._recompter(dire=True)
             self.finir()
-            if self.ampute and self.type_donnee.a_une_grille:  # ses bougies se comptent
-                self.fiches = self._recenser(self.fiches).fiches
-                self.finir()
         self._journal.supprimer()
 
-    def _s_en_tenir_au_journal(self) -> None:
-        """Sans fichier, un lot ne prouve que les lignes qu'il porte : il tait celles que le fichier avait déjà."""
-        if self.existe() or not self.type_donnee.a_une_grille:
-            return
-        presents: dict[CleSerie, list[Intervalle]] = {}
-        for table in self._journal.flot():
-            for cle, lignes in par_serie(table, self.type_donnee):
-                instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-                presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
-        for cle, fiche in self.fiches.items():
-            confronter(fiche, presents.get(cle, ()), dire=False)
+    def _recompter(self, *, dire: bool) -> None:
+        """Une bougie qu'un lot du journal dit écrite est au fichier ou au journal, ou elle sera redemandée."""
+        if self.type_donnee.a_une_grille:
+            reperes = self.type_donnee.reperes
+            ecrites = self.tableau.tables(colonnes=reperes) if self.existe() else ()
+            recues = (table.select(reperes) for table in self._journal.flot())
+            self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
     def _apprendre(self, note: Mapping[str, Any]) -> None:
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
-        self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
+        fiche = self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
+        if note.get("lignes", 0) > (fiche.lignes or 0) and self.existe():  # on ne sait lesquelles
+            if not self.ampute:
+                journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", self.chemin)
+            fiche.couverts, self.ampute = [], True
         if not note.get("fichier") or (self.existe() and not self.ampute):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
-            self.fiches[cle].noter(couverts, trous, note.get("source"))
+            fiche.noter(couverts, trous, note.get("source"))
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
+
+    def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
+        if self._bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
+            self._remarquer_l_absence()
+        return super().ecrire(lot, fiche)
 
     def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
@@ -4069,25 +3980,16 @@ class SortieFichier(Sortie):
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
-        derniers = max(bout.fins, default="")
+        recule = symbole < max(bout.fins, default="")
         place = bout.place(symbole, lignes)
         if place < lignes.num_rows:
             if not self.existe():
                 bout.commencer()
-                self.tableau.a_jour = True
-            if symbole < derniers and not self.tableau.entrelace:
-                self._annoncer_entrelacement()
+                self._presente = self.tableau.a_jour = True
+            if recule:
+                self.tableau.entrelace = True
             bout.ajouter(lignes[place:])
         return lignes[:place]
-
-    def _annoncer_entrelacement(self) -> None:
-        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
-        self.tableau.entrelace = True
-        try:
-            self.ecrire_fiche()
-        except BaseException:
-            self.tableau.entrelace = False
-            raise
 
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
@@ -4139,6 +4041,7 @@ class SortieFichier(Sortie):
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
+        self._remarquer_l_absence()
         recues = bool(self._journal.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             with _disque("Écrire", self.nom_journal):
@@ -4168,7 +4071,7 @@ class SortieFichier(Sortie):
                     fiche.lignes += de_plus[cle.symbole]
         else:
             ecrire_atomique(self.chemin, self._refaire)
-        self.tableau.entrelace, self.tableau.a_jour = False, True
+        self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if self._bout is not None:
             self._bout.retenir(self._journal.flot())
 
@@ -4219,16 +4122,10 @@ class SortieFichier(Sortie):
 # --- Codecs : CSV
 
 
-@functools.cache
-def instant_lu() -> pa.DataType:
-    """Le type d'un instant lu d'un texte : polars récrit des dates avec six décimales."""
-    return pa.timestamp("us", "UTC")
-
-
 def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
     """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte."""
-    natures = tuple((nom, "texte" if nature in ("niveaux", "entier") else nature) for nom, nature in donnee.colonnes)
-    types = {c.name: instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
+    lues = {"nombre": pa.float64(), "instant": pa.timestamp("us", "UTC")}  # polars récrit des dates à six décimales
+    types = {nom: lues.get(nature, pa.string()) for nom, nature in donnee.colonnes}
     return pa_csv.ConvertOptions(
         column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
     )
@@ -4623,7 +4520,7 @@ class CodecFeather(_CodecArrow):
         with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
 
             def premiere(rang: int) -> Borne:
-                return _borne(_aux_normes(feather.get_batch(rang), donnee), 0)
+                return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
 
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
@@ -4650,20 +4547,13 @@ def tables_de(base: sqlite3.Connection) -> list[str]:
 
 
 def _colonnes_sqlite(base: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
-    return [(nom, nature) for _, nom, nature, *_ in base.execute(f'PRAGMA table_info("{table}")')]
+    return base.execute("SELECT name, type FROM pragma_table_info(?)", (table,)).fetchall()
 
 
 def _colonnes_voulues(definition: str) -> list[tuple[str, str]]:
     with contextlib.closing(sqlite3.connect(":memory:")) as modele:
         modele.execute(f"CREATE TABLE t ({definition})")
         return _colonnes_sqlite(modele, "t")
-
-
-def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str | None, ...]]:
-    """Les colonnes de chaque index unique (et total) de la table ; None pour une expression."""
-    index = base.execute(f'PRAGMA index_list("{table}")').fetchall()
-    noms = [nom for _, nom, unique, _, partiel in index if unique and not partiel]
-    return [tuple(c[2] for c in base.execute("SELECT * FROM pragma_index_info(?)", (nom,))) for nom in noms]
 
 
 # Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
@@ -4705,12 +4595,6 @@ def _sequence_sqlite(donnee: TypeDonnee) -> str:
     return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
 
 
-def _mene_a(lien: Path, chemin: Path) -> bool:
-    with contextlib.suppress(OSError):  # fermé entre-temps
-        return lien.samefile(chemin)
-    return False
-
-
 def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     """Les fiches des séries d'une table."""
     if not base.execute("SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE", (f"{table}_series",)).fetchone():
@@ -4748,7 +4632,7 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-def cause_sqlite(erreur: sqlite3.Error) -> str:
+def cause_sqlite(erreur: Any) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
     code = getattr(erreur, "sqlite_errorcode", None)
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
@@ -4796,6 +4680,10 @@ class SortieSqlite(Sortie):
         self._cle = ", ".join(
             f'"{nom}"' if nom in donnee.obligatoires else f"ifnull(\"{nom}\", '')" for nom in donnee.cle
         )
+        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in donnee.noms if nom not in donnee.cle)
+        places = ", ".join("?" * len(donnee.noms))
+        mettre = f'INSERT INTO "{self.table}" ({self.colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
+        self._mettre = f"{mettre} SET {valeurs}"
         self._base: sqlite3.Connection | None = None
         self.inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
         self._prete = False
@@ -4805,36 +4693,25 @@ class SortieSqlite(Sortie):
         """Traduit les erreurs de SQLite ; une base abîmée est une SortieIllisible."""
         try:
             yield
-        except sqlite3.OperationalError as erreur:
-            code = getattr(erreur, "sqlite_errorcode", None)  # sans code, c'est Python : un texte n'est pas de l'UTF-8
-            if code is None:
-                raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
+            code, cause = getattr(erreur, "sqlite_errorcode", None), cause_sqlite(erreur)
+            if code is None or not isinstance(erreur, sqlite3.OperationalError):
+                raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
+                tenants = annexe_ou_rien("tenants")
                 raise SortieOccupee(
-                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
+                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par "
+                    + (tenants.dire(self.chemin) if tenants else "un autre programme"),
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
                 ) from erreur
             conseil = "Vérifiez la place et les droits."
-            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause_sqlite(erreur)}", conseil) from erreur
-        except UnicodeDecodeError as erreur:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
-        except sqlite3.DatabaseError as erreur:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : {cause_sqlite(erreur)}") from erreur
-
-    def _tenant(self) -> str:
-        """Qui a ouvert la base, si /proc le dit ; il n'y a pas de lecture à moitié faite qui ne le soit."""
-        pids = []
-        for dossier in Path("/proc").glob("[0-9]*/fd"):
-            with contextlib.suppress(OSError):  # fini entre-temps, ou d'un autre utilisateur
-                if any(_mene_a(lien, self.chemin) for lien in dossier.iterdir()):
-                    pids.append(int(dossier.parent.name))
-        autres = ", ".join(str(pid) for pid in sorted(pids) if pid != os.getpid())
-        return f"le processus {autres}" if autres else "une autre connexion"
+            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause}", conseil) from erreur
 
     def _connecter(self, requete: str) -> sqlite3.Connection:
-        adresse = f"{self.chemin.absolute().as_uri()}?{requete}"
+        # SQLite n'admet pas d'hôte : celui d'un partage de Windows fait partie du chemin.
+        adresse = re.sub(r"^file://(?=[^/])", "file:////", self.chemin.absolute().as_uri())
         return sqlite3.connect(
-            adresse, uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
+            f"{adresse}?{requete}", uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
         )
 
     @contextlib.contextmanager
@@ -4848,7 +4725,10 @@ class SortieSqlite(Sortie):
             # l'on ne peut écrire.
             effectif = os.access in os.supports_effective_ids
             ecrivable = all(os.access(c, os.W_OK, effective_ids=effectif) for c in (self.chemin, self.chemin.parent))
-            with contextlib.closing(self._connecter("mode=rw" if ecrivable else "immutable=1")) as base:
+            # Ce qu'une exécution tuée y a laissé à reprendre en fait partie : « immutable » ne le lirait pas.
+            en_attente = any(v.exists() and v.stat().st_size for v in self.voisins())
+            sans_ecrire = "mode=ro" if en_attente else "immutable=1"
+            with contextlib.closing(self._connecter("mode=rw" if ecrivable else sans_ecrire)) as base:
                 yield base
 
     # Lire.
@@ -4870,9 +4750,14 @@ class SortieSqlite(Sortie):
             return True
 
     def _a_cle_unique(self, base: sqlite3.Connection) -> bool:
-        """Vrai si la table a un index unique sur notre clé."""
-        exigees = self.type_donnee.obligatoires
-        return tuple(nom if nom in exigees else None for nom in self.type_donnee.cle) in _cles_uniques(base, self.table)
+        """Vrai si la table a un index unique sur notre clé : SQLite refuse, sinon, d'y remplacer une ligne."""
+        try:
+            base.execute(f"EXPLAIN {self._mettre}", [None] * len(self.type_donnee.noms))
+        except sqlite3.OperationalError as erreur:
+            if erreur.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            return False
+        return True
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
@@ -4933,7 +4818,9 @@ class SortieSqlite(Sortie):
         if not (self.existe() and self.reconnaitre()):
             return []
         with self.lecteur() as base:
+            base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
             self._accorder(base)
+            base.execute("ROLLBACK")
         return list(self.fiches.values())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -4982,7 +4869,8 @@ class SortieSqlite(Sortie):
                     self.inscrites.discard(cle)
                 denombrer(fiche, lignes[cle])
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
-                self._recenser(base, cle)
+                self.inscrites.discard(cle)  # sa fiche sera récrite entière
+                annexe(*REMISE_EN_ORDRE).recenser_base(self, base, cle)
 
     def _redire(self, cle: CleSerie) -> None:
         self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
@@ -4991,18 +4879,6 @@ class SortieSqlite(Sortie):
         """Les lignes de chaque série de la table."""
         comptes = base.execute(f'SELECT COUNT(*), {self.series} FROM "{self.table}" GROUP BY {self.series}')
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
-
-    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        fiche, presents = self.fiches.get(cle), list[Intervalle]()
-        for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
-            instants = pa.array([instant for (instant,) in lot], pa.int64())
-            fiche = fiche or fiche_de_rien(cle, instants)
-            presents += plages(instants, grille(fiche))
-        self.inscrites.discard(cle)  # sa fiche sera récrite entière
-        if cle in self.fiches:
-            confronter(self.fiches[cle], presents)
-        elif fiche is not None:
-            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self._deconnecter()
@@ -5067,17 +4943,14 @@ class SortieSqlite(Sortie):
             convertir.get(nature, lambda tels_quels: tels_quels)(en_un_bloc(lignes[nom])).to_pylist()
             for nom, nature in self.type_donnee.colonnes
         ]
-        valeurs = ", ".join(f'"{n}" = excluded."{n}"' for n in self.type_donnee.noms if n not in self.type_donnee.cle)
-        places = ", ".join("?" * len(colonnes))
-        mettre = f'INSERT INTO "{self.table}" ({self.colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
-        base.executemany(f"{mettre} SET {valeurs}", zip(*colonnes, strict=True))
+        base.executemany(self._mettre, zip(*colonnes, strict=True))
 
     def _nombre(self, base: sqlite3.Connection, lot: Lot) -> int:
         """Les événements de la série, entre les bornes du lot, que tient la base."""
         if self.type_donnee.a_une_grille or not lot.lignes.num_rows:
             return 0
         compter = f'SELECT COUNT(*) FROM "{self.table}" WHERE {self.d_une_serie} AND timestamp BETWEEN ? AND ?'
-        bornes = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1]
+        bornes = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1]
         return int(base.execute(compter, (*lot.cle[: len(self.type_donnee.serie)], *bornes)).fetchone()[0])
 
     def inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
@@ -5112,20 +4985,17 @@ class SortieSqlite(Sortie):
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> None:
-        if self._base is not None:
-            with self._erreurs("Écrire"):
-                if self._base.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # aussi d'une exécution tuée
-                    self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    self._quitter_wal(self._base)
-
-    def _quitter_wal(self, base: sqlite3.Connection) -> None:
         """Au repos, un seul fichier, que l'on lit même d'un dossier en lecture seule ; un lecteur présent l'empêche."""
-        try:
-            base.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as erreur:
-            if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-        self._prete = False
+        with self._erreurs("Écrire"):
+            # Aussi d'une exécution tuée.
+            if (base := self._base) is not None and base.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._prete = False
+                try:
+                    base.execute("PRAGMA journal_mode = DELETE")
+                except sqlite3.OperationalError as erreur:
+                    if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                        raise
 
     def _deconnecter(self) -> None:
         if self._base is not None:
@@ -5168,8 +5038,7 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
-    sien = next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), None)
-    return sien or next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), lecteurs[0])
+    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
@@ -5217,17 +5086,16 @@ class Particularite(NamedTuple):
     bornes: Callable[[int, int, Timeframe], Mapping[str, Any]] | None = None
     # (timeframe, marché) -> durée que couvre au plus une demande
     fenetre_ms: Callable[[Timeframe, Mapping[str, Any]], int] | None = None
-    fichier: Callable[[int, Timeframe], int] | None = None  # fin du fichier qui tient un instant : un par demande
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
-    sourde: frozenset[str] = frozenset()  # genres de marché, ou prix, dont la demande ne dépend pas de la fenêtre
-    portee: int = 0  # bougies servies en tout, comptées depuis maintenant ; 0 : rien n'en est dit
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
     corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
-    spot_seul: frozenset[str] = frozenset()  # timeframes qu'un contrat ne sert pas
-    unite_contrats: str = INCONNUE  # unité du volume REST d'un contrat : « base », « cotation » ou « contrats »
-    unite_inverse: str | None = None  # la même d'un contrat inverse, si elle diffère
+    # par genre, les timeframes que la classe annonce sans savoir les y demander
+    absents: Mapping[str, Collection[str]] = MappingProxyType({})
+    # par genre, l'unité du volume REST : « base », « cotation », « contrats » ou une monnaie ; sans elle, « base » au
+    # comptant, inconnue d'un contrat
+    unites: Mapping[str, str] = MappingProxyType({})
     # Les flux et les trades
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
@@ -5242,14 +5110,11 @@ class Particularite(NamedTuple):
     usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def est_sourde(self, marche: Mapping[str, Any], prix: str) -> bool:
-        """Vrai si une demande de bougies de ce marché, à ce prix, ne dit pas quelle fenêtre elle veut."""
-        return not self.sourde.isdisjoint({genre_de(marche), prix})
-
 
 def genre_de(marche: Mapping[str, Any]) -> str:
     """Le genre d'un marché : « spot », ou « linear » et « inverse » pour un contrat."""
-    return str(marche.get("subType") or "linear") if marche.get("contract") else "spot"
+    sous_type = marche.get("subType") or ("inverse" if marche.get("inverse") else "linear")
+    return str(sous_type) if marche.get("contract") else "spot"
 
 
 def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
@@ -5274,11 +5139,11 @@ def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
     return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
 
 
-def _contrats(limite: int) -> dict[str, int]:
-    return dict.fromkeys(("linear", "inverse"), limite)
+def _contrats(valeur: T) -> dict[str, T]:
+    return dict.fromkeys(("linear", "inverse"), valeur)
 
 
-def _fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
     """Un fichier par jour en dessous de 4h, par an au-delà."""
     return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
 
@@ -5287,12 +5152,17 @@ async def _lire_bitbank(
     self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
 ) -> list[Any]:
     """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
-    suivant, fin = _fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+    suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
     page = []
     for depuis in (debut, suivant) if suivant <= fin else (debut,):
         fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
         page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
     return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+def _a_seoul(instant_ms: int) -> str:
+    """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
+    return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
 
 
 def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
@@ -5325,7 +5195,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             limites=_contrats(1000),
-            unite_contrats="base",
+            unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
@@ -5338,48 +5208,44 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : `since` est ignoré, seul l'historique par identifiant remonte.
     "okx": Particularite(
         relecture={"type": "HistoryCandles"},
-        unite_contrats="base",
+        unites=_contrats("base"),
         trades_arriere={"method": "publicGetMarketHistoryTrades", "type": "1"},
         trades_par_page=100,
     ),
     # Dix sujets par abonnement au comptant. Les trades des contrats ont des identifiants tirés au hasard, les mêmes en
     # REST, qui sert les mille derniers.
     "bybit": Particularite(
-        unite_contrats="base",
+        unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
-    # Les 720 dernières bougies, quel que soit `since`. Dix niveaux d'office.
-    "kraken": Particularite(portee=720, profondeurs=(10, 25, 100, 500, 1000)),
-    # « Maximum 10000 points ago are allowed ». Ses contrats comptent leur volume en contrats.
-    "gate": Particularite(portee=10_000, unite_contrats="contrats"),
-    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés. Aux autres prix, la
-    # demande n'a que `size` : les dernières, toujours.
+    # Dix niveaux de carnet d'office.
+    "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
+    "gate": Particularite(unites=_contrats("contrats")),
+    # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
-    "htx": Particularite(
-        sans_limite=lambda _timeframe, marche: bool(marche.get("contract")),
-        sourde=frozenset({"mark", "index", "premiumIndex"}),
-        trades_par_page=2000,
-    ),
+    "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
-        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0, options={"uta": False}
+        fenetre_ms=lambda _timeframe, marche: 90 * JOUR_MS if marche.get("contract") else 0,
+        absents={"spot": ("2h",)},
+        options={"uta": False},
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
         corrections={"bougies_ou_rien": _lire_bitbank},
-        fichier=_fichier_bitbank,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
     "hitbtc": Particularite(bornes=lambda _debut, fin, _timeframe: {"till": en_iso(fin)}),
     # La classe met `to` en ms et `from` en s : une page allait jusqu'à l'an 56 000.
     "indodax": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": fin // 1000}),
-    "hyperliquid": Particularite(portee=5000),  # les 5 000 dernières de chaque timeframe
+    # La classe ne dit rien de la fenêtre ; l'exchange en lit la fin, exclue, à l'heure de Séoul.
+    "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
     # La classe refuse une page qui a et son début et sa fin : le début suffit.
@@ -5387,18 +5253,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # Rien de la fenêtre n'est dans la demande : les dernières bougies, toujours.
-    **dict.fromkeys(
-        ("bithumb", "bitteam", "bittrade", "gemini", "modetrade", "p2b", "weex", "woofipro"),
-        Particularite(sourde=frozenset({"spot", "linear", "inverse"})),
-    ),
-    "digifinex": Particularite(sourde=frozenset({"linear", "inverse"})),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(
-        limites={"inverse": 1000}, sourde=frozenset({"spot", "inverse"}), timeframes={"1Y": None, "1y": "31104000"}
-    ),
+    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(sourde=frozenset({"linear", "inverse"}), spot_seul=frozenset({"2h", "4h"})),
+    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
@@ -5415,14 +5273,16 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unite_contrats="contrats")),
-    "mexc": Particularite(limites={"spot": 500}, unite_contrats="contrats"),  # features dit 1000, l'exchange rend 500
+    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unite_inverse="USD", quantite_tue="quantity"),
-    "btse": Particularite(unite_contrats="cotation"),  # « volume in quote currency »
-    "hibachi": Particularite(unite_contrats="cotation"),  # `volumeNotional`
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
+    "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
+    "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unite_contrats="base"),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5571,7 +5431,7 @@ class _Bruyante:
         Ce qui attendait son tour quand un 429 est arrivé attend aussi, puis repart au débit permis, pas d'un bloc.
         """
         await super().throttle(cost)  # type: ignore[misc]  # la classe ccxt est dessous
-        while self.frein.serre:
+        while self.frein.reste_s:
             await self.frein.attendre()
             await super().throttle(cost)  # type: ignore[misc]
 
@@ -5593,10 +5453,13 @@ class _Bruyante:
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
+        ccxt = importer("ccxt.base.errors", "Parler à un exchange")
         try:
             return await self.fetch_ohlcv(*demande)  # type: ignore[attr-defined]
-        except importer("ccxt.base.errors", "Parler à un exchange").ExchangeError as erreur:
-            if re.search(_RIEN_ICI, str(erreur)) is None:
+        except ccxt.BaseError as erreur:
+            # Un code HTTP dont la classe ne lit pas le corps est pour ccxt une panne passagère, 400 et 404 compris.
+            refus = isinstance(erreur, ccxt.ExchangeError) or getattr(erreur, "statut_http", 0) in REFUS_HTTP
+            if not refus or re.search(_RIEN_ICI, str(erreur)) is None:
                 raise
             journal.debug("Tenu pour une page vide, qui ne prouve rien : %s", type(erreur).__name__)
             return []
@@ -5641,7 +5504,8 @@ class _Bruyante:
             self.throttler.noter_usage(part)
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise _ReponseIllisible(
-                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {_sans_requete(url)}"
+                # L'adresse sans ses paramètres, où une clé ou une signature peut se trouver.
+                f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {url.partition('?')[0]}"
             )
         reconnue = True
         try:
@@ -5672,8 +5536,6 @@ def _sans_reglement(symbole: str) -> str:
 
 
 STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
-
-
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5681,11 +5543,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
     """Le début d'un corps de réponse, sur une ligne, sans balises ni séquence d'échappement."""
     texte = neutraliser(" ".join(re.sub(r"<[^>]*>", " ", (corps or "")[:EXTRAIT_LU]).split()))
     return texte if len(texte) <= longueur else texte[:longueur] + "…"
-
-
-def _sans_requete(url: str) -> str:
-    """L'URL sans ses paramètres, où une clé ou une signature peut se trouver."""
-    return url.partition("?")[0]
 
 
 def identifiants_exchanges() -> list[str]:
@@ -5789,6 +5646,14 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
+# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
+# « granularity too small for the requested time range ».
+_TROP_LONGUE = (
+    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
+)
+_JOURS = r"(?i)(\d+)[ -]?days?\b"
 _BANNI = r"(?i)banned until (\d{13})"
 _TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
@@ -5796,23 +5661,33 @@ _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
-    if isinstance(erreur, _ReponseIllisible):
-        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU)
     if isinstance(erreur, ErreurCollecte):
-        return erreur
-    texte = extrait(str(erreur), 300) or type(erreur).__name__
+        illisible = isinstance(erreur, _ReponseIllisible)
+        return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU) if illisible else erreur
+    # Une adresse sans ses paramètres : ils prendraient toute la place, et une clé peut s'y trouver.
+    tout = extrait(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(erreur)[:EXTRAIT_LU]), 600)
+    texte = extrait(tout, 300) or type(erreur).__name__
     statut = getattr(erreur, "statut_http", 0)
-    if statut == 451 or re.search(_PAYS_REFUSE, texte):
+    if statut == 451 or re.search(_PAYS_REFUSE, tout):
         return ErreurDefinitive(
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
-    if re.search(_TROP_ANCIEN, texte):
-        points = re.search(_POINTS, texte)
+    if re.search(_TROP_ANCIEN, tout):
+        points = re.search(_POINTS, tout)
         return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
-    classe, conseil = _classe_traduite(erreur)
-    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, texte)):
+    noms = {parente.__name__ for parente in type(erreur).__mro__}
+    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
+    traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
+    classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
+    # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
+    refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is ErreurTemporaire and _est_un_refus(erreur, statut):
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and re.search(_TROP_LONGUE, tout):
+        jours = re.search(_JOURS, tout)
+        message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+    elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
     # Sans code HTTP, c'est le réseau, dont ccxt ne dit que « binance GET https://… ».
@@ -5820,23 +5695,8 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     if causes and (cause := causes.cause_reseau(erreur, texte)):
         message, conseil = f"{quoi} : {cause[0]}", cause[1]
     if classe is LimiteDeDebit:
-        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, texte, heure_ms))
+        return LimiteDeDebit(message, conseil, _attente_demandee(erreur, tout, heure_ms))
     return classe(message, conseil)
-
-
-def _est_un_refus(erreur: Exception, statut: int) -> bool:
-    """Vrai d'une demande que l'exchange refuse, par un code HTTP, sans que la classe sache dire pourquoi."""
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    return statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
-
-
-def _classe_traduite(erreur: Exception) -> tuple[type[ErreurCollecte], str]:
-    noms = {parente.__name__ for parente in type(erreur).__mro__}
-    for nom, classe, conseil in TRADUCTIONS:
-        if nom in noms:
-            return classe, conseil
-    # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
-    return ErreurTemporaire, CONSEIL_RESEAU
 
 
 MARGE_D_HEURE_MS = 500  # notre heure de l'exchange est une estimation : redemander trop tôt prolonge un bannissement
@@ -6191,7 +6051,7 @@ class Connexion:
             else:
                 self.reponses += 1
                 return reponse
-            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.serre:
+            if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
                 self._ralentir()
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
@@ -6328,7 +6188,7 @@ class Connexion:
 
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
-        ecartes = self.particularite.spot_seul if marche and marche.get("contract") else frozenset()
+        ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
         return [code for code in self.api.timeframes or {} if code not in ecartes]
 
     def prix_offerts(self) -> list[str]:
@@ -6340,8 +6200,8 @@ class Connexion:
         if not offerts or timeframe in offerts:
             return
         faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
-        if timeframe in {*self.particularite.timeframes, *self.particularite.spot_seul}:
-            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou y a un autre nom"
+        if timeframe in {*self.api.timeframes, *self.particularite.timeframes}:
+            faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou ne s'y demande pas sous ce nom"
         ou = f" sur « {marche['symbol']} »" if marche else ""
         raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
@@ -6400,11 +6260,9 @@ class Connexion:
         return "until" in code.co_consts or "handle_until_option" in code.co_names
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
-        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qui est prouvée."""
-        if not marche.get("contract"):
-            return str(marche.get("base") or "")
-        propre = self.particularite
-        unite = (marche.get("inverse") and propre.unite_inverse) or propre.unite_contrats
+        """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
+        sinon = INCONNUE if marche.get("contract") else "base"
+        unite = self.particularite.unites.get(genre_de(marche), sinon)
         return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
@@ -7291,6 +7149,7 @@ class Pages:
         self.conduite = Conduite()
         self._demander, self._fenetre_ms = demander, fenetre_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
+        self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
@@ -7299,6 +7158,7 @@ class Pages:
         """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
         fenetre = self._fenetre_ms(timeframe)
         permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        permises = min(permises, self._admises.get(timeframe.code, permises))
         if timeframe.mois:
             permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
         return max(1, min(self.taille, permises) - avance_de(timeframe))
@@ -7364,8 +7224,7 @@ class Pages:
 
     async def _page(self, question: Question, *, relecture: bool) -> Reponse:
         """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
-        timeframe, debut, fin = self.borner(question)
-        brutes = await self._demander(timeframe, debut, fin, relecture)
+        (timeframe, debut, fin), brutes = await self._ce_qui_tient(self.borner(question), relecture=relecture)
         for _ in range(RELECTURES_PAGE):
             if not self._autre_pas(brutes, timeframe):
                 break
@@ -7395,6 +7254,30 @@ class Pages:
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
+
+    async def _ce_qui_tient(
+        self, question: Question, *, relecture: bool
+    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+        """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
+        while True:
+            timeframe, debut, fin = question
+            points, place = timeframe.compter(debut, fin), self.capacite(timeframe)
+            connue = timeframe.code in self._admises
+            if connue and points > place and relecture:  # d'un témoin, ce qui précède sa fin
+                question = question._replace(debut=timeframe.avancer(timeframe.plafond(fin), -place))
+                continue
+            if connue and points > place:
+                question = question._replace(fin=timeframe.avancer(debut, place))
+                continue
+            try:
+                # Qui tire la fin de la demande du nombre de bougies (cryptocom) n'en reçoit qu'autant qu'il en tient.
+                return question, await self._demander(timeframe, debut, fin, relecture or connue)
+            except FenetreTropLongue as refus:
+                if points <= 1:
+                    raise
+                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
+                self._admises[timeframe.code] = min(points // 2, dites)
+                journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
 
     def _repondre(self, question: Question, page: Page) -> Reponse:
         """La page, et ses bougies qui ont des transactions."""
@@ -7994,6 +7877,9 @@ class _EnVol:
             raise
         self._taches.popleft()
         self._places = self._concurrence
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            await self.fermer()
+            self.prochain = fin = reponse.question.fin
         return reponse, fin
 
     def _lancer(self) -> None:
@@ -8147,7 +8033,7 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre):  # trop ancien : rien n'en sera lu, sur aucune grille
+                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
@@ -10589,7 +10475,7 @@ class Flux:
             journal.info("Durée écoulée : ce qui manque encore est relu par REST, en %s au plus.", duree)
         while not relecture.done() and (instant := horloge()) < patience and instant + frein.reste_s < limite:
             await asyncio.wait([relecture], timeout=min(PAS_DE_FIN_S, patience - instant))
-            if self.connexion.reponses != reponses or frein.serre:
+            if self.connexion.reponses != reponses or frein.reste_s:
                 reponses = self.connexion.reponses
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
@@ -10717,7 +10603,9 @@ def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
     """Une liste, ou des éléments séparés par des virgules, chacun lu par `lire_un` ; les répétitions sont ôtées."""
 
     def lire(valeur: Any) -> tuple[str, ...]:
-        elements = valeur if isinstance(valeur, list | tuple) else str(valeur).split(",")
+        if isinstance(valeur, bool | Mapping):
+            raise ValueError(f"au moins un {quoi} est attendu, pas « {valeur} »")
+        elements = valeur if isinstance(valeur, Iterable) and not isinstance(valeur, str) else str(valeur).split(",")
         lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
         if not lus:
             raise ValueError(f"au moins un {quoi} est attendu")
@@ -10752,7 +10640,7 @@ def lire_objet(valeur: Any) -> dict[str, Any]:
         imbrication, objet = IMBRICATION_MAX + 1, {}
     if imbrication > IMBRICATION_MAX:
         raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
-    if not isinstance(objet, dict):
+    if not isinstance(objet, dict) or not all(isinstance(cle, str) for cle in objet):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
     return objet
 
@@ -10853,6 +10741,14 @@ EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
 )
 COMPRESSIONS = sorted({codec for ecrivain in ECRIVAINS.values() for codec in ecrivain.compressions})
+
+
+def memes_fichiers(options: Any, *noms: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Les fautes de celles de ces options qui désignent un même fichier, fût-ce par deux chemins."""
+    dits = [(nom, os.path.realpath(chemin)) for nom in noms if (chemin := getattr(options, nom))]
+    for (premier, chemin), (second, autre) in itertools.combinations(dits, 2):
+        if chemin == autre:
+            yield (second, premier), f"c'est aussi {drapeau(premier)}, qu'il écraserait"
 
 
 # fmt: off
@@ -11012,6 +10908,11 @@ class Tache:
         siennes = (dataclasses.replace(self, timeframe=code, timeframes=()) for code in codes)
         return [dataclasses.replace(une, sortie=une.chemin) for une in siennes]
 
+    def ecrit(self, chemin: Path | None) -> bool:
+        """Vrai si ce chemin mène à l'une de ses sorties."""
+        sorties = (os.path.realpath(partie.sortie) for partie in self.parties if partie.sortie)
+        return chemin is not None and os.path.realpath(chemin) in sorties
+
     @property
     def chemin(self) -> Path | None:
         """La sortie demandée, `{timeframe}` remplacé s'il y en a un."""
@@ -11076,12 +10977,9 @@ class OptionsExecution:
         for autre in ("lister", "simulation"):
             if self.verifier is not None and getattr(self, autre):
                 yield ("verifier", autre), f"ne va pas avec {drapeau(autre)} : gardez l'une des deux"
-        if self.verifier is not None and self.verifier == self.bilan:
-            yield ("bilan", "verifier"), "c'est aussi --verifier, qu'il écraserait"
         if self.rapport is not None and (self.lister or self.simulation):
             yield ("rapport", "lister", "simulation"), "rien n'est téléchargé ni contrôlé : rien à montrer"
-        if self.rapport is not None and self.rapport == self.bilan:
-            yield ("rapport", "bilan"), "c'est aussi --bilan, qu'il écraserait"
+        yield from memes_fichiers(self, "verifier", "bilan", "rapport")
 
 
 # fmt: on
@@ -11235,6 +11133,7 @@ class BilanSerie:
         """La série dans le bilan JSON."""
         return {
             "symbole": self.symbole,
+            "timeframe": self.cle.timeframe if self.cle else None,
             "etat": self.etat,
             "message": self.message,
             "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
@@ -11265,6 +11164,11 @@ class Bilan:
     duree_s: float = 0.0
     verification: Rapport | None = None
     parties: list[Bilan] = field(default_factory=list)  # une par timeframe, quand plusieurs sont demandés
+
+    @property
+    def detail(self) -> list[Bilan]:
+        """Un bilan par timeframe quand plusieurs sont demandés, sinon lui-même."""
+        return self.parties or [self]
 
     def conclure(self) -> None:
         """Le code global : le plus grave des séries ; un échec si l'exchange les a toutes refusées."""
@@ -11304,6 +11208,7 @@ class Bilan:
             "duree_s": round(self.duree_s, 3),
             "series": [serie.en_dict() for serie in self.series],
             **({"verification": self.verification.en_dict()} if self.verification else {}),
+            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
         }
 
 
@@ -11699,7 +11604,13 @@ class Execution:
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
-        self._lire_les_queues(series)
+        if queues := annexe_ou_rien("queues"):  # des dernières lignes, que la relecture va comparer
+            relues, fiches = self.tache.relecture + MARGE, self.ecrivain.fiches
+            queues.garder(self.ecrivain, {
+                serie.cle.symbole: fiches[serie.cle].couverts[-1][1] - relues * serie.timeframe.pas_ms
+                for serie in series
+                if serie.cle in fiches and fiches[serie.cle].couverts
+            })  # fmt: skip
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = self.suivre(serie)
@@ -11710,16 +11621,6 @@ class Execution:
         bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
         self.bilan.series.append(bilan)
         return bilan
-
-    def _lire_les_queues(self, series: Sequence[Serie]) -> None:
-        """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
-        if isinstance(self.ecrivain, SortieFichier) and len(series) > 1:
-            relues = self.tache.relecture + MARGE
-            self.ecrivain.garder_les_queues({
-                serie.cle.symbole: fiche.couverts[-1][1] - relues * serie.timeframe.pas_ms
-                for serie in series
-                if (fiche := self.ecrivain.fiches.get(serie.cle)) and fiche.couverts
-            })  # fmt: skip
 
     async def sous_garde(self, lecture: Coroutine[Any, Any, None], bilans: Sequence[BilanSerie]) -> None:
         """Une lecture, à son tour ; son échec est celui de ses séries, et n'arrête qu'elles."""
@@ -11830,7 +11731,7 @@ class Execution:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
         bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
-            bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
+            bilan.derniere_ms = max(bilan.derniere_ms or 0, borne_de(lot.lignes, -1)[1])
         nouvelles, revisees = self.ecrivain.ecrire(lot, fiche)
         bilan.lignes_nouvelles += nouvelles
         bilan.lignes_revisees += revisees
@@ -11946,7 +11847,7 @@ def enchainer(lots: Iterable[Lot]) -> list[Lot]:
 
 
 def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
+    return not (avant.num_rows and apres.num_rows) or borne_de(avant, -1) < borne_de(apres, 0)
 
 
 class ExecutionFlux(Execution):
@@ -11958,7 +11859,6 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
-        self._lignes = 0
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -11998,14 +11898,13 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age = self._boucle.time() - self._depuis
-        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
+        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon, self._lignes = self._tampon, [], 0
+        lots, self._tampon = self._tampon, []
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12239,51 +12138,23 @@ DESCRIPTION = (
 )
 
 
-@functools.cache
-def _classe_d_analyseur() -> type[argparse.ArgumentParser]:
-    """Définie à la demande : argparse ne sert qu'à une ligne de commande."""
+# Ce qu'argparse dit en anglais d'une option mal donnée.
+_FAUTES_D_ARGPARSE = (
+    (r"argument (\S+): expected (?:one|at least one) argument", r"\1 attend une valeur"),
+    (r"argument (\S+): ignored explicit argument (.*)", r"\1 est un drapeau : il ne prend pas de valeur (\2)"),
+)
 
-    class AnalyseurFr(argparse.ArgumentParser):
-        """Un argparse qui parle français, dont les fautes sont des ErreurDemande."""
 
-        _TEXTES: ClassVar = {
-            "usage: ": "utilisation : ",
-            "\noptions:\n": "\noptions :\n",
-            "show this help message and exit": "affiche cette aide et sort",
-        }
-        _FAUTES: ClassVar = (
-            (re.compile(r"argument (\S+): expected (?:one|at least one) argument"), r"\1 attend une valeur"),
-            (
-                re.compile(r"argument (\S+): ignored explicit argument (.*)"),
-                r"\1 est un drapeau : il ne prend pas de valeur (\2)",
-            ),
-        )
-
-        def format_usage(self) -> str:
-            """L'usage, en français."""
-            return self._traduire(super().format_usage())
-
-        def format_help(self) -> str:
-            """L'aide, en français."""
-            return self._traduire(super().format_help())
-
-        def _traduire(self, texte: str) -> str:
-            for anglais, francais in self._TEXTES.items():
-                texte = texte.replace(anglais, francais)
-            return texte
-
-        def error(self, message: str) -> Any:
-            """Une faute de frappe dans les options."""
-            for motif, francais in self._FAUTES:
-                message = motif.sub(francais, message)
-            raise ErreurDemande(message, "L'aide : --help.")
-
-    return AnalyseurFr
+def _mettre_en_page(prog: str) -> argparse.HelpFormatter:
+    """La mise en page de l'aide, où argparse écrirait « usage »."""
+    page = argparse.HelpFormatter(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110))
+    page.add_usage = functools.partial(page.add_usage, prefix="utilisation : ")  # type: ignore[method-assign]
+    return page
 
 
 def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
     """L'analyseur d'une ligne de commande, tout entier tiré des déclarations d'options."""
-    resultat = _classe_d_analyseur()(
+    resultat = argparse.ArgumentParser(
         prog=programme,
         description=description,
         epilog=(
@@ -12292,9 +12163,8 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
         ),
         allow_abbrev=False,
         add_help=False,
-        formatter_class=functools.partial(
-            argparse.HelpFormatter, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110)
-        ),
+        exit_on_error=False,
+        formatter_class=_mettre_en_page,
     )
     champs = [champ for modele in modeles for champ in fields(modele)]
     groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
@@ -12328,7 +12198,13 @@ def decouper(
     lecteur = analyseur(programme, description, *modeles)
     if "_ARGCOMPLETE" in os.environ:  # la touche tabulation : argcomplete répond, et sort
         importer("argcomplete", "Compléter une commande").autocomplete(lecteur)
-    lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    try:
+        lus, inconnus = lecteur.parse_known_args(_coller_relatifs(arguments))
+    except argparse.ArgumentError as erreur:
+        dite = str(erreur)
+        for motif, francais in _FAUTES_D_ARGPARSE:
+            dite = re.sub(motif, francais, dite)
+        raise ErreurDemande(dite, "L'aide : --help.") from None
     drapeaux = [drapeau(nom) for nom in noms_options(*modeles)]
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
@@ -12361,7 +12237,7 @@ def lire_arguments(arguments: Sequence[str]) -> tuple[Tache, OptionsExecution]:
     facultatives = ("symbole",) if liste or d_execution.get("verifier") else ()  # même mal écrits
     execution, d_elles = lire_options(OptionsExecution, d_execution, drapeau)
     tache, de_la_tache = lire_options(Tache, valeurs, drapeau, facultatives)
-    if tache and execution and execution.bilan is not None and execution.bilan == tache.sortie:
+    if tache and execution and tache.ecrit(execution.bilan):
         fautes.append("--bilan : c'est aussi --sortie, qu'il écraserait")
     if fautes or tache is None or execution is None:
         raise ErreurDemande("\n".join([*fautes, *d_elles, *de_la_tache]), "L'aide : --help.")
@@ -12452,7 +12328,7 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
-    for partie in bilan.parties or [bilan]:
+    for partie in bilan.detail:
         if partie.sortie is not None:
             partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
@@ -12506,11 +12382,13 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite)."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
     try:
         return demander()
     except SystemExit as sortie:  # --help, --version
         return int(sortie.code or 0)
+    except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
+        return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
@@ -12522,13 +12400,15 @@ RAPPORT = ("rapport", "Une page --rapport")
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande ; rend le code de sortie."""
     preparer_terminal()
-    mots = sys.argv[1:] if arguments is None else arguments
+    return obtenir(lambda: _mener(sys.argv[1:] if arguments is None else arguments))
+
+
+def _mener(mots: Sequence[str]) -> int:
+    """Fait ce que disent ces mots, et rend le code de sortie ; ErreurDemande s'ils ne veulent rien dire."""
     if mots and mots[0] == "initier":
-        return obtenir(lambda: imprimer(annexe("initier", "initier").commande(mots[1:]))) or CODE_SUCCES
-    lus = obtenir(lambda: lire_arguments(mots))
-    if isinstance(lus, int):
-        return lus
-    tache, execution = lus
+        imprimer(annexe("initier", "initier").commande(mots[1:]))
+        return CODE_SUCCES
+    tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
@@ -12538,9 +12418,7 @@ def principal(arguments: Sequence[str] | None = None) -> int:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    if execution.bilan is not None:
-        return ecrire_bilan(execution.bilan, bilan)
-    return bilan.code
+    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12612,7 +12490,4 @@ def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(principal())
-    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
-        sys.exit(CODE_SIGINT)
+    sys.exit(principal())

@@ -119,12 +119,12 @@ def ecrire_rapport(page: Path, taches: Sequence[tuple[str, collecte.Bilan]]) -> 
 def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     """Fait ce qui est demandé d'un plan valide ; rend le code de sortie."""
     if demande.valider:
-        valides = collecte.nombre_de(len(plan.taches), "tâche valide")
-        return collecte.obtenir(lambda: collecte.imprimer([f"{plan.nom} : {valides}."])) or collecte.CODE_SUCCES
+        collecte.imprimer([f"{plan.nom} : {collecte.nombre_de(len(plan.taches), 'tâche valide')}."])
+        return collecte.CODE_SUCCES
     bilan = lot.BilanLot.vierge(plan)
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
-        return bilan.code
+        return bilan.code if demande.bilan is None else collecte.ecrire_bilan(demande.bilan, bilan)
     collecte.conduire(executer(plan, bilan, demande.dask), bilan)
     if any(tache.debut_ms is not None for tache in bilan.taches):
         echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
@@ -139,22 +139,20 @@ def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     return bilan.code
 
 
+def mener(mots: Sequence[str]) -> int:
+    """Fait ce que disent ces mots, et rend le code de sortie ; ErreurDemande si le plan ou eux sont fautifs."""
+    demande = lot.lire_arguments_lot(mots, collecte.nom_du_programme("runner_ccxt_batch.py"))
+    collecte.installer_journal(demande.journal)
+    plan = lot.plan_demande(demande)
+    collecte.installer_journal(demande.journal, [tache.journal for tache in plan.taches if tache.journal])
+    return conduire(demande, plan)
+
+
 def principal(arguments: Sequence[str] | None = None) -> int:
     """La ligne de commande du lot ; rend le code de sortie."""
-    mots = sys.argv[1:] if arguments is None else arguments
     collecte.preparer_terminal()
-    demande = collecte.obtenir(lambda: lot.lire_arguments_lot(mots, collecte.nom_du_programme("runner_ccxt_batch.py")))
-    if isinstance(demande, int):
-        return demande
-    collecte.installer_journal(demande.journal)
-    plan = collecte.obtenir(lambda: lot.plan_demande(demande))
-    if not isinstance(plan, int):
-        collecte.installer_journal(demande.journal, [tache.journal for tache in plan.taches if tache.journal])
-    return plan if isinstance(plan, int) else conduire(demande, plan)
+    return collecte.obtenir(lambda: mener(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(principal())
-    except KeyboardInterrupt:  # Ctrl-C avant que l'exécution ne garde les signaux
-        sys.exit(collecte.CODE_SIGINT)
+    sys.exit(principal())

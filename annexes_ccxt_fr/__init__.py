@@ -10,6 +10,7 @@
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
 - `parties` : une tâche de plusieurs timeframes ;
+- `portees` : jusqu'où remontent les bougies d'un exchange, d'après ce qu'on en sait ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
@@ -30,7 +31,9 @@
 - `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
-- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
+- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant ;
+- `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
+- `tenants` : nommer les programmes qui tiennent un fichier.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
 de son fichier.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from annexes_ccxt_fr.histoires import page_des_histoires
+from annexes_ccxt_fr.portees import portee_de
 from annexes_ccxt_fr.verification import lecteurs
 from module_ccxt_fr_v2 import (
     CANAUX,
@@ -105,13 +106,13 @@ def faits_de(connexion: Connexion) -> dict[str, Any]:
     if not connexion.api.has.get("fetchOHLCV"):
         return {"timeframes": [], "prix": [], "page": {}, "sourde": [], "portee": None,
                 "flux": connexion.canaux_offerts(), "unite_volume": {}}  # fmt: skip
-    marches = {genre_de(marche): marche for marche in genres_offerts(connexion)}
+    marches, portee = {genre_de(marche): marche for marche in genres_offerts(connexion)}, portee_de(connexion)
     return {
         "timeframes": connexion.timeframes_offerts(),
         "prix": connexion.prix_offerts() if set(marches) - {"spot"} else ["last"],
         "page": {genre: connexion.limite_maximale(marche, "last") for genre, marche in marches.items()},
-        "sourde": sorted(connexion.particularite.sourde & {*marches, *PRIX}),
-        "portee": connexion.particularite.portee or None,
+        "sourde": sorted(portee.sourde & {*marches, *PRIX}),
+        "portee": portee.bougies or None,
         "flux": connexion.canaux_offerts(),
         "unite_volume": {genre: connexion.unite_volume(marche) for genre, marche in marches.items()},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from module_ccxt_fr_v2 import (
     annexe,
     courir,
     decouper,
-    dire_bilan,
+    dire_la_fin,
     drapeau,
     en_iso,
     executer_async,
@@ -50,6 +49,7 @@ from module_ccxt_fr_v2 import (
     lire_texte,
     lire_valeurs,
     maintenant_ms,
+    memes_fichiers,
     noms_options,
     option,
 )
@@ -101,10 +101,7 @@ class OptionsLot:
         """Les fautes qui tiennent à plusieurs options ensemble."""
         if self.yaml is None:
             yield ("yaml",), "le fichier des tâches est demandé (exemple : ccxt_batch.yaml)"
-        ecrits = [(nom, chemin) for nom in ("yaml", "bilan", "metriques", "rapport") if (chemin := getattr(self, nom))]
-        for (premier, chemin), (second, autre) in itertools.combinations(ecrits, 2):
-            if chemin == autre:
-                yield (second, premier), f"c'est aussi {premier}, qu'il écraserait"
+        yield from memes_fichiers(self, "yaml", "bilan", "metriques", "rapport")
 
 
 NON_EXECUTEE, INTERROMPUE = "non_executee", "interrompue"
@@ -289,7 +286,7 @@ async def executer_tache(
         journal.error("%s", bilan.message)
         journal.debug("", exc_info=True)
     else:
-        journal.info("%s", dire_bilan(bilan))
+        dire_la_fin(bilan)
     finally:
         TACHE_COURANTE.reset(jeton)
         NIVEAU_COURANT.reset(niveau)
@@ -364,6 +361,6 @@ def plan_demande(options: OptionsLot) -> Plan:
     )
     for nom in ("bilan", "metriques", "rapport"):
         for planifiee in plan.taches:
-            if getattr(options, nom) and getattr(options, nom) == planifiee.tache.sortie:
+            if planifiee.tache.ecrit(getattr(options, nom)):
                 raise ErreurDemande(f"{drapeau(nom)} : c'est aussi la sortie de « {planifiee.nom} », qu'il écraserait")
     return plan

@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
+from annexes_ccxt_fr.portees import portee_de
 from module_ccxt_fr_v2 import (
     HORS_FENETRE_API,
     CleSerie,
@@ -29,7 +30,7 @@ def offrir(
     """La suite d'un message qui dit ces trous ; vide si les trades n'y peuvent rien."""
     bougies = tache.stream is None and tache.donnee == "ohlcv" and cle.prix == "last"
     hors_d_atteinte = any(trou.raison == HORS_FENETRE_API for trou in trous)
-    if not (bougies and hors_d_atteinte and connexion.particularite.portee):
+    if not (bougies and hors_d_atteinte and portee_de(connexion).bougies):
         return ""
     if not histoires("trades").sert_les_trades(connexion, connexion.api.markets[cle.symbole]):
         return ""

@@ -107,7 +107,8 @@ class Pauses:
             texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
             ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
         except ErreurSortie as refus:
-            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", exchange, refus)
+            qui = exchange.replace("@sandbox", " (banc d'essai)").partition("@")[0]
+            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", qui, refus)
         finally:
             verrou.rendre()
 
@@ -150,9 +151,9 @@ class DebitRetenu(Debit):
         premiere = self.limiteur is None
         super().brancher(api)
         if premiere and self.limiteur is not None and self._pauses is not None:
-            maintenant = maintenant_ms()
-            passages = self._pauses.passages().get(self._nom, ())
-            self.limiteur.rappeler([((maintenant - instant) / 1000, poids) for instant, poids in passages])
+            ici, la_bas = self.limiteur.horloge(), maintenant_ms()
+            passages = sorted(self._pauses.passages().get(self._nom, ()), reverse=True)
+            self.limiteur.passages.extendleft((ici - (la_bas - instant) / 1000, poids) for instant, poids in passages)
 
     def respecter_la_pause(self, exchange: str) -> None:
         """Une pause courte s'attend, et se dit ; une longue fait échouer la tâche sans une requête."""
@@ -177,14 +178,14 @@ class DebitRetenu(Debit):
         """Laisse à l'exécution suivante ce qui pèse ; oublié, avec sa part à elle, le reste tient dans la fenêtre."""
         if self._pauses is None:
             return
-        recents = self.limiteur.passages() if self.limiteur is not None else []
-        oubliable = self.limiteur.place * (1 / PART_DE_FENETRE - 1) if self.limiteur is not None else 0.0
-        if sum(poids for _, poids in recents) <= oubliable:
-            recents = []
+        recents: list[tuple[int, float]] = []
+        if (limiteur := self.limiteur) is not None:
+            ages = [(limiteur.horloge() - instant, poids) for instant, poids in limiteur.passages]
+            comptes = [(age_s, poids) for age_s, poids in ages if age_s < limiteur.fenetre_s]
+            if sum(poids for _, poids in comptes) > limiteur.place * (1 / PART_DE_FENETRE - 1):
+                recents = [(maintenant_ms() - math.floor(1000 * age_s), poids) for age_s, poids in comptes]
         if recents or self._nom in self._pauses.passages():
-            maintenant = maintenant_ms()
-            passages = [(maintenant - math.floor(1000 * age_s), poids) for age_s, poids in recents]
-            self._pauses.noter_passages(self._nom, passages)
+            self._pauses.noter_passages(self._nom, recents)
 
 
 def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:

@@ -105,7 +105,8 @@ class TacheDeLot:
     nom: str
     tache: Tache
     dossier: Path
-    repere: str
+    ou: str  # dans le fichier : « tâche « x » »
+    ligne: int | None
     groupe: str = ""  # le nom écrit dans le fichier, commun aux timeframes d'une tâche qui en a plusieurs
     rapport: Path | None = None
     journal: str | None = None
@@ -158,8 +159,8 @@ class Plan:
         reglees = (planifiee.reglee(hors_ligne=hors_ligne, duree_max=duree_max) for planifiee in self.taches)
         return dataclasses.replace(self, taches=tuple(reglees))
 
-    def disputes(self) -> Iterator[str]:
-        """Les tâches qui se disputent un fichier : séries différentes, ou flux sans fin en même temps."""
+    def disputes(self) -> Iterator[tuple[TacheDeLot, str]]:
+        """Les tâches qui disputent un fichier à une autre : séries différentes, ou flux sans fin en même temps."""
         par_chemin: dict[str, list[TacheDeLot]] = collections.defaultdict(list)
         for planifiee in self.taches:
             for partie in planifiee.tache.parties:
@@ -172,7 +173,7 @@ class Plan:
                 for premiere in premieres.values():
                     if dispute := _dispute(premiere, seconde):
                         sortie = f"sortie : « {seconde.tache.sortie} » est aussi celle de « {premiere.nom} »"
-                        yield f"{seconde.repere} : {sortie} : {dispute}"
+                        yield seconde, f"{sortie} : {dispute}"
                 premieres.setdefault(_usage(seconde), seconde)
 
 
@@ -212,18 +213,10 @@ class Releve:
         self.nom = nom
         self._fautes: dict[str, int] = {}
 
-    def repere(self, ligne: int | None, ou: str) -> str:
-        """« fichier, ligne 3, tâche « x » »."""
-        return ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
-
     def noter(self, ligne: int | None, ou: str, phrase: str) -> None:
-        """Ajoute une faute."""
-        self._fautes.setdefault(f"{self.repere(ligne, ou)} : {phrase}", ligne or 0)
-
-    def noter_situee(self, phrase: str) -> None:
-        """Ajoute une faute qui dit déjà où elle est."""
-        trouve = re.search(r", ligne (\d+)", phrase)
-        self._fautes.setdefault(phrase, int(trouve[1]) if trouve else 0)
+        """Ajoute une faute : « fichier, ligne 3, tâche « x » : phrase »."""
+        repere = ", ".join(filter(None, (self.nom, f"ligne {ligne}" if ligne else "", ou)))
+        self._fautes.setdefault(f"{repere} : {phrase}", ligne or 0)
 
     def conclure(self) -> None:
         """Lève ErreurDemande, fautes dans l'ordre du fichier, s'il y en a."""
@@ -402,7 +395,7 @@ class Refus:
         self._env, self._hors_ligne, self._duree_max = env, hors_ligne, duree_max
         self._ouvertes: list[tuple[Reglages, Connexion]] = []
 
-    def disputes(self, plan: Plan) -> Iterator[str]:
+    def disputes(self, plan: Plan) -> Iterator[tuple[TacheDeLot, str]]:
         """Les tâches qui se disputent un fichier, une fois le lot réglé comme il sera exécuté."""
         return plan.regler(hors_ligne=self._hors_ligne, duree_max=self._duree_max).disputes()
 
@@ -528,9 +521,8 @@ class LecteurDePlan:
         if fautives:  # ses valeurs ne sont pas celles qu'elle demande : elle n'accuse pas les autres
             return []
         nom, dossier = str(lues.get("name")), lues.get("output_dir", self.dossier / DOSSIER_SORTIES)
-        repere = self.releve.repere(ligne, ou)
         tache = tache if tache.timeframes else tache.parties[0]
-        modele = TacheDeLot(nom, tache, dossier, repere, nom, lues.get("rapport"), lues.get("journal"))
+        modele = TacheDeLot(nom, tache, dossier, ou, ligne, nom, lues.get("rapport"), lues.get("journal"))
         if not tache.timeframes or en_une_passe(tache):
             return [modele]
         return [dataclasses.replace(modele, nom=f"{nom} [{p.timeframe}]", tache=p) for p in tache.parties]
@@ -605,8 +597,8 @@ def lire_plan(
     except RecursionError:
         releve.noter(1, "", "une imbrication trop profonde")
     plan = Plan(nom, dossier, taches, noms=tuple(dict.fromkeys(planifiee.groupe for planifiee in taches)))
-    for dispute in refuser.disputes(plan) if refuser else ():
-        releve.noter_situee(dispute)
+    for fautive, dispute in refuser.disputes(plan) if refuser else ():
+        releve.noter(fautive.ligne, fautive.ou, dispute)
     releve.conclure()
     return plan
 

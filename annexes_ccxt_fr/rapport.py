@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import collections
 import html
+import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 import module_ccxt_fr_v2 as collecte
-from annexes_ccxt_fr.verification import lecteurs
+from annexes_ccxt_fr.verification import instant_lisible, lecteurs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from module_ccxt_fr_v2 import Bilan, CleSerie, Fiche, Intervalle, Sortie
 
@@ -71,11 +72,8 @@ SENS = {
 }
 
 
-class Execution(NamedTuple):
-    """Une exécution à montrer : le nom de sa tâche (vide hors d'un lot), et son bilan."""
-
-    nom: str
-    bilan: Bilan
+# Une exécution à montrer : le nom de sa tâche (vide hors d'un lot), et son bilan.
+Execution: TypeAlias = "tuple[str, Bilan]"
 
 
 # --- Résumer une série ---
@@ -124,6 +122,8 @@ def en_bougies(lignes: pa.Table, type_donnee: str) -> pa.Table:
     """Les lignes d'un type, aux colonnes `timestamp` (ms) et CHAMPS ; celles sans valeur sont ôtées."""
     vide = pa.nulls(lignes.num_rows, pa.float64())
     colonnes = [lignes.column(nom).cast(pa.float64()) if nom else vide for nom in COLONNES[type_donnee]]
+    # D'un fichier qu'on contrôle parce qu'il est fautif : un nombre qui n'en est pas un ne se trace pas.
+    colonnes = [pc.if_else(pc.is_finite(colonne), colonne, vide) for colonne in colonnes]
     instants = lignes.column("timestamp").cast(pa.int64())
     table = pa.table([instants, *colonnes], names=["timestamp", *CHAMPS])
     return table.filter(pc.is_valid(table.column("close")))
@@ -156,8 +156,8 @@ class Vue:
         instants = lignes.column("timestamp").cast(pa.int64())
         bornes = pc.min_max(instants).as_py()
         self.lignes += lignes.num_rows
-        self.premiere = min(filter(None, (self.premiere, bornes["min"])))
-        self.derniere = max(self.derniere or 0, bornes["max"])
+        self.premiere = bornes["min"] if self.premiere is None else min(self.premiere, bornes["min"])
+        self.derniere = bornes["max"] if self.derniere is None else max(self.derniere, bornes["max"])
         if self.resume is not None:
             self.resume.ajouter(en_bougies(lignes, self.type_donnee))
 
@@ -170,7 +170,7 @@ class Vue:
     @property
     def connu(self) -> list[Intervalle]:
         """Ce dont la fiche dit quelque chose."""
-        return collecte.unir(self.fiche.couverts, ((t.debut, t.fin) for t in self.fiche.trous))
+        return collecte.unir(self.fiche.couverts, collecte.intervalles_de(self.fiche.trous))
 
     @property
     def couverture(self) -> float | None:
@@ -190,9 +190,7 @@ class Vue:
 
     def par_etat(self) -> dict[str, list[Intervalle]]:
         """Les intervalles de chaque état, disjoints."""
-        trous: dict[str, list[Intervalle]] = {raison: [] for raison in collecte.RAISONS}
-        for trou in self.fiche.trous:
-            trous[trou.raison].append((trou.debut, trou.fin))
+        trous = {raison: collecte.intervalles_de(self.fiche.trous, raison) for raison in collecte.RAISONS}
         ecrit = collecte.oter(self.fiche.couverts, collecte.unir(*trous.values()))
         return {ECRIT: ecrit, **trous}
 
@@ -213,7 +211,7 @@ def repartir(intervalles: Iterable[Intervalle], debut: int, pas: float, nombre: 
 
 def recueillir(executions: Sequence[Execution], table: str | None) -> tuple[list[Vue], list[str]]:
     """Les séries de ces exécutions, lues sur le disque ; et ce qui n'a pu l'être."""
-    vues: dict[tuple[Path, str | None, CleSerie], Vue] = {}
+    vues: list[Vue] = []
     refus: list[str] = []
     voulues: dict[Path, set[CleSerie] | None] = {}
     for _, bilan in executions:
@@ -226,41 +224,30 @@ def recueillir(executions: Sequence[Execution], table: str | None) -> tuple[list
     for sortie, cles in voulues.items():
         try:
             lues = lecteurs(sortie, table)
-            choisis = [(lecteur, fiches) for lecteur in lues if (fiches := _choisir(lecteur, cles))]
-            nombre = sum(len(fiches) for _, fiches in choisis)
-            for lecteur, fiches in choisis:
-                nom = lecteur.table if len(lues) > 1 else None
-                for vue in _lire(lecteur, fiches, nom, _points(nombre * len(voulues))):
-                    vues[sortie, nom, vue.fiche.cle] = vue
+            choisies = [[f for f in lecteur.lire_fiches() if cles is None or f.cle in cles] for lecteur in lues]
+            points = POINTS_PAGE // max(1, sum(map(len, choisies)) * len(voulues))
+            points = max(POINTS_SERIE_MIN, min(POINTS_SERIE, points))
+            for lecteur, fiches in zip(lues, choisies, strict=True):
+                vues += _lire(lecteur, fiches, lecteur.table if len(lues) > 1 else None, points)
         except collecte.ErreurCollecte as erreur:
             refus.append(f"{sortie} : {erreur.complet()}")
-    _joindre(vues.values(), executions)
-    _distinguer(vues.values())
-    return list(vues.values()), refus
+    _joindre(vues, executions)
+    _distinguer(vues)
+    return vues, refus
 
 
-def _choisir(lecteur: Sortie, cles: set[CleSerie] | None) -> dict[CleSerie, Fiche]:
-    fiches = lecteur.lire_fiches()
-    return {fiche.cle: fiche for fiche in fiches if cles is None or fiche.cle in cles}
-
-
-def _points(series: int) -> int:
-    """Combien de bougies la page peut montrer de chaque série."""
-    return max(POINTS_SERIE_MIN, min(POINTS_SERIE, POINTS_PAGE // max(1, series)))
-
-
-def _lire(lecteur: Sortie, fiches: Mapping[CleSerie, Fiche], table: str | None, points: int) -> Iterator[Vue]:
-    """Les vues d'une sortie, lue une fois, lot par lot."""
+def _lire(lecteur: Sortie, fiches: Iterable[Fiche], table: str | None, points: int) -> Iterable[Vue]:
+    """Les vues d'une sortie, lue une fois, lot par lot ; `points` : les bougies que la page peut montrer de chacune."""
     donnee = lecteur.type_donnee
     vues = {}
-    for cle, fiche in fiches.items():
+    for fiche in fiches:
         resume = Resume(_pas_de(fiche), points) if donnee.nom in COLONNES else None
-        vues[cle] = Vue(fiche, donnee.nom, lecteur.chemin, table, resume)
-    for lot in lecteur.lire_tout():
+        vues[fiche.cle] = Vue(fiche, donnee.nom, lecteur.chemin, table, resume)
+    for lot in lecteur.lire_tout() if vues else ():
         for cle, lignes in collecte.par_serie(lot, donnee):
             if cle in vues:
                 vues[cle].lire(lignes)
-    yield from vues.values()
+    return vues.values()
 
 
 def _pas_de(fiche: Fiche) -> int:
@@ -400,7 +387,7 @@ def rediger(bilans: Iterable[tuple[str, Bilan]], *, titre: str = "", table: str 
 
     `titre` : d'office, les séries s'il y en a peu ; `table` : celle d'une base, d'office toutes.
     """
-    executions = [Execution(nom, partie) for nom, bilan in bilans for partie in bilan.parties or [bilan]]
+    executions = [(nom, partie) for nom, bilan in bilans for partie in bilan.detail]
     titre = titre or intituler(executions)
     vues, refus = recueillir(executions, table)
     debut, pas = remplir_cases(vues)
@@ -430,7 +417,7 @@ def rediger(bilans: Iterable[tuple[str, Bilan]], *, titre: str = "", table: str 
         f"<script>{script}</script>",
         f"<script>{(dossier / 'rapport.js').read_text(encoding='utf-8')}</script>",
     ]
-    return MODELE.format(
+    return (dossier / "rapport.html").read_text(encoding="utf-8").format(
         titre=html.escape(titre),
         style=(dossier / "rapport.css").read_text(encoding="utf-8"),
         corps="\n".join(filter(None, corps)),
@@ -448,25 +435,6 @@ def intituler(executions: Sequence[Execution]) -> str:
     return f"{taches}{collecte.nombre_de(len(series), 'série')}"
 
 
-# La politique de contenu interdit tout appel : une page de mesures n'a rien à dire à personne.
-MODELE = """<!DOCTYPE html>
-<html lang="fr">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
-style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'">
-<title>{titre}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-{corps}
-{scripts}
-</body>
-</html>
-"""
 SANS_PLOTLY = "Sans graphiques : plotly n'est pas installé (pip install « plotly »). Les tableaux disent tout le reste."
 
 
@@ -531,7 +499,8 @@ def _table_series(vues: Sequence[Vue]) -> str:
     for vue in sorted(vues, key=lambda vue: (100.0 if vue.couverture is None else vue.couverture, vue.nom)):
         trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(vue.trous.items())) or "aucun"
         couverture = "–" if vue.couverture is None else f"{vue.couverture:.2f} %".replace(".", ",")
-        textes = [vue.nom, _entier(vue.lignes), _instant(vue.premiere), _instant(vue.derniere), couverture, trous]
+        bornes = [instant_lisible(borne) or "–" for borne in (vue.premiere, vue.derniere)]
+        textes = [vue.nom, _entier(vue.lignes), *bornes, couverture, trous]
         cellules = "".join(f"<td>{html.escape(texte)}</td>" for texte in textes)
         message = f"<br><small>{html.escape(vue.message)}</small>" if vue.message else ""
         rangees.append(f"<tr>{cellules}<td>{_frise_svg(vue)}</td><td>{html.escape(str(vue.sortie))}{message}</td></tr>")
@@ -541,13 +510,10 @@ def _table_series(vues: Sequence[Vue]) -> str:
 def _frise_svg(vue: Vue) -> str:
     """La couverture sur l'axe commun, en dessin : elle se voit aussi sans script, et s'imprime."""
     formes, rang = [], 0
-    while rang < len(vue.cases):
-        fin = rang
-        while fin < len(vue.cases) and vue.cases[fin] == vue.cases[rang]:
-            fin += 1
-        couleur = _couleur(vue.cases[rang])
-        formes.append(f'<rect x="{rang}" width="{fin - rang}" height="10" fill="{couleur}"/>')
-        rang = fin
+    for case, pareilles in itertools.groupby(vue.cases):
+        largeur = len(list(pareilles))
+        formes.append(f'<rect x="{rang}" width="{largeur}" height="10" fill="{_couleur(case)}"/>')
+        rang += largeur
     return f'<svg viewBox="0 0 {CASES} 10" preserveAspectRatio="none" class="frise">{"".join(formes)}</svg>'
 
 
@@ -591,7 +557,3 @@ def _tableau(titres: Sequence[str], rangees: Iterable[str]) -> str:
 def _entier(nombre: int) -> str:
     """« 4 000 000 », aux espaces insécables."""
     return f"{nombre:,}".replace(",", "\u202f")
-
-
-def _instant(instant: int | None) -> str:
-    return "–" if instant is None else collecte.en_iso(instant)

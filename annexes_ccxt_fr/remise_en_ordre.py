@@ -44,6 +44,7 @@ from module_ccxt_fr_v2 import (
     SortieSqlite,
     TypeDonnee,
     cause_sqlite,
+    confronter,
     constante,
     conversions,
     depuis_textes,
@@ -53,7 +54,6 @@ from module_ccxt_fr_v2 import (
     fiche_de_rien,
     fiches_sqlite,
     grille,
-    instant_lu,
     instants_de,
     journal,
     maintenant_ms,
@@ -62,6 +62,7 @@ from module_ccxt_fr_v2 import (
     nom_de_cote,
     oter,
     par_serie,
+    plages,
     prix_possibles,
     sur_grille,
     tables_sqlite,
@@ -223,8 +224,9 @@ def _fichier_brut(sortie: SortieFichier) -> Iterator[Brut]:
         raise SortieIllisible(f"« {sortie.chemin} » est vide")
     sortie.reconnaitre()
     entete, texte = sortie.feuille.lire(), sortie.codec.texte(sortie.chemin)
-    entrelace = texte is not None and (entete is None or bool(entete.get("entrelace")))
     deja, defauts = sortie.nom_journal.exists(), list[tuple[str, str]]()
+    # Un flux écrit des symboles entrelacés avant que sa fiche le dise.
+    entrelace = texte is not None and (deja or entete is None or bool(entete.get("entrelace")))
     # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
     if not deja and texte is not None and texte.est_coupe(sortie.chemin):
         defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
@@ -310,7 +312,7 @@ def _convertir_ou_nul(valeurs: Sequence[Any] | pa.Array, voulu: pa.DataType) -> 
             if pa.types.is_integer(voulu):
                 return entiers_du_texte(valeurs)
             if pa.types.is_timestamp(voulu):
-                valeurs = valeurs.cast(instant_lu())
+                valeurs = valeurs.cast(pa.timestamp("us", "UTC"))  # polars récrit des dates à six décimales
         return valeurs.cast(voulu) if isinstance(valeurs, pa.Array) else pa.array(valeurs, voulu)
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         if len(valeurs) == 1:
@@ -588,6 +590,19 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
             for cle, fiche in decouvertes.items():
                 sortie.inscrire(base, fiche, Lot(cle, table[:0], [], []))
         sortie.a_change = True
+
+
+def recenser_base(sortie: SortieSqlite, base: sqlite3.Connection, cle: CleSerie) -> None:
+    """Remet la fiche d'une série de bougies d'accord avec ses lignes, qui ne sont pas celles qu'elle compte."""
+    fiche, presents = sortie.fiches.get(cle), list[tuple[int, int]]()
+    for lot in sortie.lire_lignes(base, "timestamp", f"WHERE {sortie.d_une_serie}", cle):
+        instants = pa.array([instant for (instant,) in lot], pa.int64())
+        fiche = fiche or fiche_de_rien(cle, instants)
+        presents += plages(instants, grille(fiche))
+    if cle in sortie.fiches:
+        confronter(sortie.fiches[cle], presents)
+    elif fiche is not None:
+        sortie.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
 
 def _decompter(fiches: Mapping[CleSerie, Fiche], otees: pa.Table, donnee: TypeDonnee) -> None:

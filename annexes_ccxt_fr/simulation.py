@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from annexes_ccxt_fr.parties import absorber
+from annexes_ccxt_fr.portees import portee_de
 from module_ccxt_fr_v2 import (
     API,
     ARCHIVES,
@@ -232,7 +233,7 @@ class LectureABlanc(Historique):
         super().__init__(
             connexion, serie, plage_de(tache), replace(fiche), asyncio.Semaphore(tache.concurrence), tache.concurrence
         )
-        self.requetes = 0
+        self.requetes, self._portee = 0, portee_de(connexion)
         self._cotation = int(serie.marche.get("created") or 0)
         self._ne_au_milieu = ne_au_milieu
 
@@ -261,15 +262,15 @@ class LectureABlanc(Historique):
 
     def _premiere(self, timeframe: Timeframe) -> int:
         """La première ouverture servie de ce timeframe."""
-        portee = self.connexion.particularite.portee
-        recul = timeframe.avancer(self.connexion.heure_ms(), 1 - portee) if portee else 0
+        bougies = self._portee.bougies
+        recul = timeframe.avancer(self.connexion.heure_ms(), 1 - bougies) if bougies else 0
         return max(recul, timeframe.plafond(self._cotation) if self._cotation else 0)
 
     async def _demander(
         self, timeframe: Timeframe, debut: int, fin: int, relecture: bool  # noqa: ARG002  sa réponse est la même
     ) -> list[list[Any]]:
         """Une page de l'exchange supposé ; la place est rendue à la boucle, comme par une vraie réponse."""
-        propre = self.connexion.particularite
+        propre = self._portee
         self.requetes += 1 + bool(propre.fichier and propre.fichier(debut, timeframe) < fin)
         async with self._places:
             await pause(0)
@@ -277,7 +278,7 @@ class LectureABlanc(Historique):
         if propre.est_sourde(self.serie.marche, self.serie.cle.prix):
             premiere = max(premiere, timeframe.avancer(maintenant, 1 - self.serie.limite))
             debut, fin = premiere, maintenant
-        elif 0 < propre.portee <= self.serie.limite:  # kraken : ses dernières, sans égard à la fin demandée
+        elif 0 < propre.bougies <= self.serie.limite:  # kraken : ses dernières, sans égard à la fin demandée
             fin = maintenant
         ouverture = timeframe.plafond(max(debut, premiere))
         nombre = min(self.serie.limite, timeframe.compter(ouverture, min(fin, maintenant)))
@@ -328,7 +329,7 @@ async def commande_simuler(tache: Tache) -> list[str]:
                 f"  Sa cotation n'est pas connue : si elle est plus récente que {en_iso(debut)}, la prouver coûterait "
                 f"environ {nombre_de(estimation.si_plus_jeune, 'requête')} de plus."
             )
-    sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.parties or [bilan])
+    sorties = dict.fromkeys(f"{partie.sortie} ({partie.format})" for partie in bilan.detail)
     preparation = nombre_de(bilan.requetes, "requête") if bilan.requetes else "aucune requête"
     return [
         *lignes,

@@ -39,6 +39,7 @@ from module_ccxt_fr_v2 import (
     RAISONS_PARTIELLES,
     SANDBOX,
     SANS_TRANSACTION,
+    TYPES,
     VALEURS_OHLCV,
     Bilan,
     BilanSerie,
@@ -117,12 +118,12 @@ class Constat(NamedTuple):
     phrase: str
 
     def __str__(self) -> str:
-        debut, fin = _instant_lisible(self.debut), _instant_lisible(self.fin)
+        debut, fin = instant_lisible(self.debut), instant_lisible(self.fin)
         quand = f"de {debut} à {fin}" if fin else debut
         return f"{' '.join(filter(None, (str(self.cle or ''), quand)))} : {self.phrase}".removeprefix(" : ")
 
 
-def _instant_lisible(instant: int | None) -> str:
+def instant_lisible(instant: int | None) -> str:
     """Un instant en ISO 8601, ou son nombre là où aucun calendrier ne va."""
     if instant is None:
         return ""
@@ -145,8 +146,8 @@ class EtatSerie:
 
     def en_dict(self) -> dict[str, Any]:
         """La série, en types JSON."""
-        dits: dict[str, Any] = {nom: _instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
-        dits["non_couverts"] = [list(map(_instant_lisible, intervalle)) for intervalle in self.non_couverts]
+        dits: dict[str, Any] = {nom: instant_lisible(getattr(self, nom)) or None for nom in ("premiere", "derniere")}
+        dits["non_couverts"] = [list(map(instant_lisible, intervalle)) for intervalle in self.non_couverts]
         return {**self.cle._asdict(), **{nom: valeur for nom, valeur in vars(self).items() if nom != "cle"}, **dits}
 
 
@@ -560,7 +561,17 @@ def lecteurs(chemin: Path, table: str | None = None) -> list[Sortie]:
             tables = list(decrit(chemin).tables(abimees=True))
         if not tables:
             raise pas_le_notre(decrit, chemin, OHLCV, "une base sans table de données")
-    return [lecteur_de(chemin, nom) for nom in tables]
+    return [_lecteur(chemin, nom) for nom in tables]
+
+
+def _lecteur(chemin: Path, table: str | None) -> Sortie:
+    """Celui du type qui se reconnaît dans la sortie ; si elle est illisible, de celui que dit sa fiche."""
+    lecteur = lecteur_de(chemin, table)
+    if isinstance(lecteur, SortieFichier) and not lecteur.est_le_sien():
+        with contextlib.suppress(SortieIllisible):
+            dit = TYPES.get(str((lecteur.feuille.lire() or {}).get("type")))
+            return lecteur.codec(chemin, type_donnee=dit) if dit else lecteur
+    return lecteur
 
 
 def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
@@ -706,14 +717,14 @@ def dire_rapport(rapport: Rapport) -> list[str]:
 
 def _dire_etat(etat: EtatSerie) -> str:
     nom = f"{etat.cle}{f' [{etat.table}]' if etat.table else ''}"
-    intervalle = " à ".join(filter(None, map(_instant_lisible, (etat.premiere, etat.derniere))))
+    intervalle = " à ".join(filter(None, map(instant_lisible, (etat.premiere, etat.derniere))))
     trous = ", ".join(f"{nombre} {raison}" for raison, nombre in sorted(etat.trous.items()))
     morceaux = [nombre_de(etat.lignes, "ligne"), *([f"de {intervalle}"] if intervalle else [])]
     if etat.couverture is not None:
         morceaux.append(decimal_lisible(f"couverture {etat.couverture:g} %"))
     morceaux.append(f"trous : {trous}" if trous else "aucun trou")
     if etat.non_couverts:
-        dits = [" à ".join(map(_instant_lisible, intervalle)) for intervalle in etat.non_couverts[:NOMS_DITS]]
+        dits = [" à ".join(map(instant_lisible, intervalle)) for intervalle in etat.non_couverts[:NOMS_DITS]]
         reste = len(etat.non_couverts) - len(dits)
         morceaux.append(f"jamais lu : de {', de '.join(dits)}{f' et {reste} autres intervalles' if reste else ''}")
     morceaux.append(nombre_de(etat.fautes.total(), "faute") if etat.fautes else "aucune faute")

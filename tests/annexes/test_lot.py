@@ -289,8 +289,8 @@ def test_un_fichier_illisible_est_dit(lot: Lot, contenu: bytes | None, phrase: s
         (("--yaml", "a.yaml", "--yam", "b"), "--yam : option inconnue. Vouliez-vous dire « --yaml » ?"),
         (("--yaml", "a.yaml", "--duree-max", "x"), "--duree-max : un nombre de secondes est attendu, pas « x »"),
         (("--yaml", "a.yaml", "--dask", "local:0"), "--dask : « local:0 » n'est ni une adresse"),
-        (("--yaml", "a.yaml", "--bilan", "a.yaml"), "--bilan : c'est aussi yaml, qu'il écraserait"),
-        (("--yaml", "a.yaml", "--bilan", "b", "--metriques", "b"), "--metriques : c'est aussi bilan, qu'il écraserait"),
+        (("--yaml", "a.yaml", "--bilan", "a.yaml"), "--bilan : c'est aussi --yaml, qu'il écraserait"),
+        (("--yaml", "a.yaml", "--bilan", "b", "--metriques", "./x/../b"), "--metriques : c'est aussi --bilan, qu'il"),
         (("--yaml",), "--yaml attend une valeur"),
         (("--yaml", "a.yaml", "--taches", ","), "--taches : au moins un nom de tâche est attendu"),
     ],
@@ -305,6 +305,8 @@ def test_un_compte_rendu_n_ecrase_pas_une_sortie(lot: Lot) -> None:
     fin = lot.lancer("--bilan", str(lot.dossier / "donnees/btc.parquet"))
     assert fin.code == 2
     assert "--bilan : c'est aussi la sortie de « btc », qu'il écraserait" in fin.err
+    (lot.dossier / "lien").symlink_to(lot.dossier)
+    assert "la sortie de « btc »" in lot.lancer("--metriques", str(lot.dossier / "lien/donnees/btc.parquet")).err
 
 
 def test_l_aide_et_la_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,6 +342,25 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
     ]
     assert lot.empreinte() == avant
     assert bourse.compter("klines") == 0
+    assert lot.lancer("--simulation", "--bilan", "b.json").code == 2
+    assert json.loads(Path("b.json").read_text())["code"] == 2, "comme celui de la ligne de commande simple"
+
+
+def test_un_ctrl_c_hors_de_l_execution_n_est_pas_une_trace(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Avant qu'elle ne garde les signaux, pendant une page : la commande installée n'a personne pour l'attraper."""
+    lot.ecrire(BTC)
+
+    def couper(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as pendant:
+        pendant.setattr(runner, "ecrire_rapport", couper)
+        assert lot.lancer("--rapport", "p.html", "--bilan", "b.json").code == 130
+        assert json.loads(Path("b.json").read_text())["taches"][0]["code"] == 0
+    monkeypatch.setattr(annexe_lot, "plan_demande", couper)
+    assert lot.lancer() == (130, "", "")
+    monkeypatch.setattr(module, "lire_arguments", couper)
+    assert module.principal([]) == 130
 
 
 # Partage

@@ -340,9 +340,9 @@ def test_deux_taches_vers_un_meme_fichier(une: str, autre: str, dispute: str) ->
         f"version: 1\ntasks:\n  - {{name: a, sortie: x, {une}}}\n  - {{name: b, sortie: ./y/../x, {autre}}}\n"
     )
     attendues = [
-        f"{LOT}, ligne 4, tâche « b » : sortie : « d/y/../x » est aussi celle de « a » : {dispute}"
+        (4, "tâche « b »", f"sortie : « d/y/../x » est aussi celle de « a » : {dispute}")
     ] if dispute else []  # fmt: skip
-    assert list(plan.disputes()) == attendues
+    assert [(tache.ligne, tache.ou, phrase) for tache, phrase in plan.disputes()] == attendues
 
 
 def test_une_cle_en_x_est_libre() -> None:

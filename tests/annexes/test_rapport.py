@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from attente import PLAFOND_S
+from pyarrow import feather
 from sorties_modeles import BTC, DEBUT, ETH, MINUTE, cles, creer, ecrire, fiche, instant, ligne, lot, plage
 
 import module_ccxt_fr_v2 as m
@@ -68,7 +70,7 @@ class _Page(HTMLParser):
 
 def rediger(*bilans: m.Bilan, table: str | None = None) -> _Page:
     """La page de ces bilans, lue."""
-    return _Page(rapport.rediger([rapport.Execution("", bilan) for bilan in bilans], titre="Essai", table=table))
+    return _Page(rapport.rediger([("", bilan) for bilan in bilans], titre="Essai", table=table))
 
 
 @pytest.mark.parametrize("extension", [".csv", ".parquet", ".feather", ".db"])
@@ -226,6 +228,23 @@ def test_verifier_avec_rapport_dit_les_fautes(tmp_path: Path) -> None:
     assert m.en_iso(instant(4)) in texte
 
 
+def test_la_page_d_un_fichier_fautif_se_fait(tmp_path: Path) -> None:
+    """Des nombres et des instants qui n'en sont pas : comptés, dits, jamais tracés."""
+    sortie, page = tmp_path / "a.feather", tmp_path / "r.html"
+    ecrire(sortie, lot(range(20)))
+    table = feather.read_table(sortie)
+    clotures, instants = table["close"].to_pylist(), m.instants_de(table)
+    clotures[5:8], instants[0], instants[-1] = [math.nan, math.inf, None], 0, 10**15
+    for nom, valeurs in (("close", clotures), ("timestamp", instants)):
+        champ = table.schema.field(nom)
+        table = table.set_column(table.schema.get_field_index(nom), champ, pa.array(valeurs, champ.type))
+    feather.write_feather(table, sortie)
+    assert m.principal(["--verifier", str(sortie), "--rapport", str(page)]) == m.CODE_FAUTES
+    lue = _Page(page.read_text(encoding="utf-8"))
+    assert {"1970-01-01T00:00Z", f"{10**15} ms"} <= set(lue.mots)
+    assert len(lue.donnees["series"][0]["resume"]["c"]) == 17
+
+
 def test_un_echec_a_aussi_sa_page(tmp_path: Path) -> None:
     page = tmp_path / "r.html"
     commande = ["--hors-ligne", "--symbole", "RIEN/USDT", "--sortie", str(tmp_path / "a.csv"), "--rapport", str(page)]
@@ -266,7 +285,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 def test_la_page_se_dessine_dans_un_navigateur(tmp_path: Path) -> None:
     ecrire(tmp_path / "a.parquet", avec_trous(), lot(range(500, 1000), ETH))
     page = tmp_path / "r.html"
-    bilans = [rapport.Execution("", bilan_de(tmp_path / "a.parquet", [BTC, ETH]))]
+    bilans = [("", bilan_de(tmp_path / "a.parquet", [BTC, ETH]))]
     page.write_text(rapport.rediger(bilans, titre="Essai"), encoding="utf-8")
     reglages = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profil'}"]
     reglages += ["--virtual-time-budget=20000", "--enable-logging=stderr"]

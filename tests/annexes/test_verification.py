@@ -1025,3 +1025,26 @@ def test_une_ligne_otee_reste_un_echec_malgre_le_journal(tmp_path: Path) -> None
     (fiche,) = m.lire_fiches(chemin)
     assert m.croiser(fiche.couverts, [(instant(25), instant(25) + 1)]) == []
     assert m.verifier(chemin).code == 0
+
+
+@pytest.mark.parametrize("format_", FICHIERS)
+def test_tue_entre_la_reparation_et_le_journal(format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """La ligne abîmée est ôtée, le journal attend encore : il ne la fait pas croire à l'exécution suivante."""
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.TRADES)
+    with creer(chemin, m.TRADES) as tue:
+        lignes = table(m.TRADES, [rangee(m.TRADES, rang) for rang in range(20, 60)])
+        tue.ecrire(m.Lot(EVENEMENTS, lignes, [(instant(20), instant(60))], []), m.Fiche(EVENEMENTS))
+    rangees = [rangee(m.TRADES, rang) for rang in range(NOMBRE)]
+    rangees[25]["price"] = -1.0
+    recrire(chemin, m.TRADES, rangees)
+    with monkeypatch.context() as mort:
+        mort.setattr(m.SortieFichier, "rejouer_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            verification.assainir_sortie(chemin)
+    assert chemin.with_name(f"{chemin.name}.journal").exists()
+    with creer(chemin, m.TRADES) as relance:
+        relance.finir()
+    assert m.lire_sortie(chemin).num_rows == 59
+    (fiche,) = m.lire_fiches(chemin)
+    assert m.croiser(fiche.couverts, [(instant(25), instant(25) + 1)]) == []
+    assert m.verifier(chemin).code == 0

@@ -281,7 +281,7 @@ def test_pairs_26_une_bougie_revisee_apres_sa_cloture_est_relue(tmp_path: Path) 
         releve = lancer(simulateur, tmp_path, *etendue)
     assert (releve.code, releve.serie["lignes_nouvelles"]) == (0, 0)
     assert releve.lignes[:-2] == premier.lignes[:-2]
-    assert [b[5] for b in releve.lignes[-2:]] == [pytest.approx(b[5] + 1) for b in premier.lignes[-2:]]
+    assert [b[5] for b in releve.lignes[-2:]] == [pytest.approx((b[5] or 0) + 1) for b in premier.lignes[-2:]]
 
 
 # --- Chaque promesse a son test ---------------------------------------------------------------------------------------

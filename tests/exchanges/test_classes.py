@@ -20,6 +20,7 @@ from marche_simule import marche_de
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
+from annexes_ccxt_fr.portees import portee_de
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -36,6 +37,7 @@ REFUS: dict[str, set[tuple[str, str]]] = {
         ("future.inverse", "premiumIndex"),
     },
 }  # fmt: skip
+FUSEAUX_MS = {"bithumb": 9 * 3_600_000}  # ceux dont la fenêtre se dit à l'heure locale
 PARAMS = {"cex": {"dataType": "bestAsk"}}  # sans lui, la classe refuse : l'utilisateur le donne par --params
 CLES = {
     "apiKey": "CLE-PUBLIQUE",
@@ -208,9 +210,13 @@ def test_la_fenetre_demandee_est_dans_la_demande(nom: str) -> None:
     for banc, serie, demande in servies:
         pas, fin = serie.timeframe.pas_ms, serie.timeframe.avancer(DEBUT, serie.limite)
         autre = banc.demander(serie, DEBUT + 1000 * pas)
-        sourde = banc.connexion.particularite.est_sourde(banc.marche, serie.cle.prix)
+        sourde = portee_de(banc.connexion).est_sourde(banc.marche, serie.cle.prix)
         assert (demande.valeurs == autre.valeurs) is sourde, (serie.cle, demande.url)
-        instants = {nom: lu for nom, lu in demande.instants.items() if nom != "timestamp"}  # bingx : l'heure de l'envoi
+        instants = {
+            nom: (unite, ms - FUSEAUX_MS.get(banc.nom, 0))
+            for nom, (unite, ms) in demande.instants.items()
+            if nom != "timestamp"  # bingx : l'heure de l'envoi
+        }
         debuts = {nom for nom, (_, ms) in instants.items() if DEBUT - pas - 1 <= ms <= DEBUT}
         fins = {nom for nom, (_, ms) in instants.items() if fin - pas - 1000 <= ms <= fin + pas}
         assert debuts | fins == set(instants), (serie.cle, demande.url)
@@ -317,6 +323,20 @@ def test_un_contrat_de_bitrue_n_a_ni_2h_ni_4h() -> None:
         assert not {"2h", "4h"} & set(banc.timeframes)
         with pytest.raises(module.ErreurDemande, match=r"n'a pas sur .* le pas de son nom"):
             banc.serie("4h")
+
+
+@pytest.mark.parametrize(("nom", "genre", "autre", "timeframe"), [
+    ("mexc", "spot", "swap.linear", "8h"), ("bitget", "spot", "swap.linear", "2h"),
+])  # fmt: skip
+def test_un_timeframe_que_la_classe_ne_sait_pas_demander_est_refuse(
+    nom: str, genre: str, autre: str, timeframe: str
+) -> None:
+    """Annoncé pour tous, il n'a de nom que pour les autres : il partirait sans, ou sous le nôtre."""
+    assert timeframe in Banc(nom, autre).timeframes
+    banc = Banc(nom, genre)
+    with pytest.raises(module.ErreurDemande, match="ne s'y demande pas sous ce nom"):
+        banc.serie(timeframe)
+    assert timeframe not in banc.timeframes
 
 
 def test_une_bougie_de_ndax_est_datee_de_son_ouverture() -> None:
@@ -440,7 +460,8 @@ def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:
         ("gate", "spot", "AAA"), ("poloniex", "swap.linear", "contrats"), ("deepcoin", "swap.inverse", "contrats"),
         ("mexc", "swap.linear", "contrats"), ("krakenfutures", "swap.inverse", "USD"),
         ("krakenfutures", "swap.linear", "inconnue"), ("btse", "swap.linear", "BBB"),
-        ("hibachi", "swap.linear", "BBB"), ("kucoin", "swap.linear", "inconnue"), ("kucoin", "spot", "AAA"),
+        ("btse", "spot", "BBB"), ("hibachi", "swap.linear", "BBB"),
+        ("kucoin", "swap.linear", "inconnue"), ("kucoin", "spot", "AAA"),
         ("deribit", "swap.linear", "AAA"),
         ("bitget", "swap.linear", "inconnue"), ("whitebit", "swap.linear", "inconnue"),
     ],
@@ -494,7 +515,7 @@ def test_les_faits_d_un_exchange_se_disent_sans_requete(nom: str) -> None:
     assert all(module.Timeframe.lire(code) for code in faits["timeframes"])
     assert set(faits["page"]) == set(faits["unite_volume"]) <= {"spot", "linear", "inverse"}
     assert set(faits["unite_volume"].values()) <= {"base", "cotation", "contrats", "USD", "inconnue"}
-    assert faits["unite_volume"].get("spot", "base") == "base"
+    assert faits["unite_volume"].get("spot", "base") == ("cotation" if nom == "btse" else "base")
     assert connexion.requetes == 0
     json.dumps(faits)
 

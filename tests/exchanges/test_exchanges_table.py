@@ -6,13 +6,14 @@ Ce qui est écrit est l'oracle, moins ce que l'exchange ne sert plus et qui est 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from bourses_tierces import pas_de
-from bourses_tierces_table import PROTOCOLES, Tierce
+from bourses_tierces import RefusError, pas_de
+from bourses_tierces_table import PROTOCOLES, PROTOCOLES_DE_PRIX, Protocole, Tierce
 from collecte_tierce import dedans, lancer
 from temps_simule import HEURE_DES_ESSAIS as MAINTENANT
 
@@ -45,20 +46,20 @@ PANNE = (150, 90)  # en bougies avant maintenant : au milieu des trois
 
 
 @functools.cache
-def marche(pas_ms: int) -> Marche:
+def marche(pas_ms: int, *, panne: bool = True) -> Marche:
     """Le marché simulé, un par pas : une minute sur dix sans trade, et une panne."""
     debut, fin = (MAINTENANT - n * pas_ms for n in PANNE)
-    return Marche(graine=7, instruments={}, pannes=[(debut, fin)], taux_vide=0.1)
+    return Marche(graine=7, instruments={}, pannes=[(debut, fin)] if panne else [], taux_vide=0.1)
 
 
 @contextlib.contextmanager
-def servir(nom: str, cotation: int = 100_000) -> Iterator[Tierce]:
-    """L'exchange, servi en boucle locale."""
-    protocole = PROTOCOLES[nom]
+def servir(nom: str, cotation: int = 100_000, *, panne: bool = True, **change: Any) -> Iterator[Tierce]:
+    """L'exchange, servi en boucle locale ; `change` : ce qui diffère de son protocole."""
+    protocole = dataclasses.replace((PROTOCOLES | PROTOCOLES_DE_PRIX)[nom], **change)
     pas_ms = duree(protocole.timeframe)
     cotation_ms = (MAINTENANT - cotation * pas_ms) // pas_ms * pas_ms
     instrument = Instrument("AAA", "BBB", cotation_ms=cotation_ms, decimales_quantite=3)
-    with Tierce(nom, protocole, marche(pas_ms), instrument).en_fil() as simulateur:
+    with Tierce(nom, protocole, marche(pas_ms, panne=panne), instrument).en_fil() as simulateur:
         assert isinstance(simulateur, Tierce)
         yield simulateur
 
@@ -70,14 +71,14 @@ def duree(timeframe: str) -> int:
     return pas
 
 
-def options_de(nom: str, cas: Cas) -> list[str]:
+def options_de(protocole: Protocole, cas: Cas) -> list[str]:
     """Les options d'un cas chez cet exchange."""
-    protocole = PROTOCOLES[nom]
     pas = duree(protocole.timeframe)
     debut = cas.debut or min(max(300, protocole.page * 13 // 10), 2600)
     fin = [] if cas.fin is None else ["--date-fin", str(MAINTENANT - cas.fin * pas)]
     return [
-        "--timeframe", protocole.timeframe, "--date-debut", str(MAINTENANT - debut * pas), *fin,
+        "--timeframe", protocole.timeframe, "--prix-ohlcv", protocole.prix,
+        "--date-debut", str(MAINTENANT - debut * pas), *fin,
         *(["--params", json.dumps(protocole.params)] if protocole.params else []),
     ]  # fmt: skip
 
@@ -88,9 +89,9 @@ def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, 
     """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis la relance, qui n'ajoute rien."""
     choix = CAS[cas]
     with servir(nom, choix.cotation) as simulateur:
-        releve = lancer(simulateur, tmp_path, *options_de(nom, choix))
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         verifier(releve, simulateur)
-        relance = lancer(simulateur, tmp_path, *options_de(nom, choix))
+        relance = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         assert relance.code == releve.code
         if choix.fin is not None:
             assert relance.octets == releve.octets
@@ -117,6 +118,76 @@ def verifier(releve: Releve, simulateur: Tierce) -> None:
     assert all(fin > cotation for _, fin in releve.trous("sans_transaction"))
     if not hors and en_tete:
         assert avant == [(releve.demande[0], cotation)]
+
+
+def verifier_les_lignes(releve: Releve, simulateur: Tierce) -> None:
+    """Tout ce que le marché a est écrit ; d'avant sa cotation, des pages courtes ne prouvent pas toujours assez."""
+    assert releve.lignes == simulateur.attendu(simulateur.protocole.timeframe, *releve.demande)
+    hors, avant = releve.trous("hors_fenetre_api"), releve.trous("avant_cotation")
+    assert hors + avant == [(releve.demande[0], simulateur.instrument.cotation_ms)]
+    assert (releve.code, releve.trous("echec")) == (3 if hors else 0, [])
+
+
+@pytest.mark.parametrize("nom", PROTOCOLES_DE_PRIX)
+def test_les_bougies_d_un_autre_prix_sont_les_siennes(nom: str, tmp_path: Path) -> None:
+    """Une autre route, d'autres noms, parfois pas de volume : l'oracle, et l'unité du volume n'est pas supposée."""
+    choix = CAS["autour_de_la_cotation"]
+    with servir(nom, choix.cotation) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        verifier(releve, simulateur)
+    assert {ligne[5] is None for ligne in releve.lignes} == {not simulateur.protocole.dit_le_volume}
+
+
+@pytest.mark.parametrize("timeframe", ["6h", "12h", "1d", "3d"])
+def test_bitget_ne_refuse_aucune_fenetre(timeframe: str, tmp_path: Path) -> None:
+    """D'un contrat, 90 jours au plus entre le début et la fin : la page en tient compte, aucune n'est refusée."""
+    choix = CAS["autour_de_la_cotation"]
+    with servir("bitget_swap", choix.cotation, timeframe=timeframe, panne=False) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        verifier_les_lignes(releve, simulateur)
+        assert not [vue for vue in simulateur.pages if vue.refusee and not vue.params["granularity"].startswith("1M")]
+
+
+def test_les_mois_d_un_contrat_de_bitget(tmp_path: Path) -> None:
+    """Trois mois de trente jours en font parfois quatre-vingt-douze : le refus raccourcit la fenêtre."""
+    with servir("bitget_swap", cotation=700 * 1440) as simulateur:
+        bornes = ("--date-debut", "-500j", "--date-fin", "-40j")
+        releve = lancer(simulateur, tmp_path, "--timeframe", "1M", *bornes)
+        assert (releve.code, releve.serie["trous"]) == (0, [])
+        assert releve.lignes == simulateur.attendu("1M", *releve.demande)
+
+
+LONGUES = {
+    "toobit": (365, {"code": -1129, "msg": "The time range cannot exceed one year."}),
+    "bitvavo": (30, {"message": "The start and end time cannot exceed 30 days"}),
+    "hashkey": (30, {"code": -2027, "msg": "Exceed maximum time range of 30 days"}),
+    "cryptocom": (60, {"message": "Candlestick range too broad. Maximum 60 data points are allowed per request"}),
+}
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+@pytest.mark.parametrize("nom", LONGUES)
+def test_une_fenetre_refusee_trop_longue_est_raccourcie(nom: str, timeframe: str, tmp_path: Path) -> None:
+    """Aucune table ne le dit : le refus l'apprend, la série est entière, et rien n'est prouvé de ce qui fut refusé."""
+    jours, corps = LONGUES[nom]
+    choix = CAS["autour_de_la_cotation"]
+    refus = RefusError(400, corps)
+    with servir(
+        nom, choix.cotation, panne=False, timeframe=timeframe, jours_max=jours, trop_longue=refus
+    ) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        verifier_les_lignes(releve, simulateur)
+        assert 0 < sum(vue.refusee for vue in simulateur.pages) <= 20
+        assert len(simulateur.pages) <= 80
+
+
+@pytest.mark.parametrize(("nom", "code"), [("bitvavo", 404), ("coinsph", 400), ("hashkey", 404)])
+def test_un_refus_qui_dit_rien_ici_n_est_pas_un_echec(nom: str, code: int, tmp_path: Path) -> None:
+    """D'un corps que la classe ne lit pas, ccxt fait une panne passagère : la série entière échouait."""
+    choix, refus = CAS["autour_de_la_cotation"], RefusError(code, {"error": "no data for this period"})
+    with servir(nom, choix.cotation, rien=refus) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        verifier(releve, simulateur)
 
 
 @pytest.mark.parametrize("nom", ["delta", "extended", "phemex"])
@@ -251,11 +322,14 @@ def test_un_prix_negatif_est_refuse_et_la_regle_est_dite(tmp_path: Path, capsys:
 
 
 class QuatreHeuresAilleurs(Tierce):
-    """Une grille de quatre heures qui ouvre à 01:00 UTC."""
+    """Une grille de quatre heures qui ouvre ailleurs que sur celle d'UTC."""
+
+    decalage_ms = HEURE_MS
 
     def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
-        """Celles du marché, une heure plus tard."""
-        return [b._replace(ts=b.ts + HEURE_MS) for b in super().bougies(code, debut - HEURE_MS, fin - HEURE_MS)]
+        """Celles du marché, plus tard."""
+        decalage = self.decalage_ms
+        return [b._replace(ts=b.ts + decalage) for b in super().bougies(code, debut - decalage, fin - decalage)]
 
 
 def test_une_grille_de_quatre_heures_hors_utc_est_refusee_et_dite(
@@ -271,3 +345,19 @@ def test_une_grille_de_quatre_heures_hors_utc_est_refusee_et_dite(
     assert (releve.code, releve.serie["lignes_nouvelles"]) == (3, 0)
     assert [t["raison"] for t in releve.serie["trous"]] == ["echec"]
     assert "qui ouvrent hors de la grille UTC (par exemple à " in capsys.readouterr().err
+
+
+def test_les_quatre_heures_de_seoul_sont_gardees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bithumb ouvre ses bougies de 4h à 15:00, 19:00, 23:00, 03:00 UTC : gardées telles quelles, et c'est dit."""
+    instrument = Instrument("AAA", "BBB", cotation_ms=MAINTENANT - 60 * JOUR_MS, decimales_quantite=3)
+    with QuatreHeuresAilleurs("bithumb", PROTOCOLES["bithumb"], marche(60_000), instrument).en_fil() as simulateur:
+        assert isinstance(simulateur, QuatreHeuresAilleurs)
+        simulateur.decalage_ms = 3 * HEURE_MS
+        bornes = ("--timeframe", "4h", "--date-debut", "-50j", "--date-fin", "-2j")
+        releve = lancer(simulateur, tmp_path, *bornes, "--journal", "info")
+        assert (releve.code, releve.serie["trous"]) == (0, [])
+        assert releve.lignes == simulateur.attendu("4h", *releve.demande)
+        assert {ligne[0] % (4 * HEURE_MS) for ligne in releve.lignes} == {3 * HEURE_MS}
+        assert "hors de la grille UTC" in capsys.readouterr().err
+        assert lancer(simulateur, tmp_path, *bornes).octets == releve.octets
+    assert module.principal(["--verifier", str(tmp_path / "bougies.csv")]) == 0

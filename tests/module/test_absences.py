@@ -321,7 +321,6 @@ MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
     "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
     "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
     "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
-    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
 }
 
 

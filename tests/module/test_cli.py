@@ -203,6 +203,15 @@ def test_une_base_de_plusieurs_timeframes_ne_pese_qu_une_fois(cli: Callable[...,
     assert json.loads(Path("b.json").read_text())["octets"] == (dossier / "a.sqlite").stat().st_size
 
 
+def test_le_bilan_de_plusieurs_timeframes_dit_lequel_est_lequel(cli: Callable[..., Fin]) -> None:
+    """Chaque série a le sien, chaque fichier son bilan ; sans cela, deux séries d'un symbole y seraient les mêmes."""
+    mots = ("--symbole", "BTC/USDT", "--timeframes", "1m,5m", *HEURE_LUE, "--sortie", "{timeframe}.csv")
+    assert cli(*mots, "--bilan", "b.json").code == 0
+    bilan = json.loads(Path("b.json").read_text())
+    assert [(s["timeframe"], s["lignes_nouvelles"]) for s in bilan["series"]] == [("1m", 60), ("5m", 12)]
+    assert [(p["sortie"], p["lignes_nouvelles"]) for p in bilan["parties"]] == [("1m.csv", 60), ("5m.csv", 12)]
+
+
 def test_le_nom_par_defaut_est_stable_et_propre_a_la_demande(cli: Callable[..., Fin], dossier: Path) -> None:
     """Même commande, même fichier ; un autre symbole, un autre timeframe, un autre prix : un autre fichier."""
     swap = ("--type-marche", "swap")
@@ -294,6 +303,9 @@ REFUS: list[tuple[tuple[str, ...], str]] = [
     (("--symbole", "A/B", "--exchange", "kraken", "--sandbox"), "kraken n'a pas de banc d'essai officiel"),
     (("--symbole", "A/B", "--exchange", "coinbase", "--hors-ligne"), "ne sait pas imiter « coinbase ». Il imite :"),
     (("--symbole", "A/B", "--sortie", "a.csv", "--bilan", "a.csv"), "--bilan : c'est aussi --sortie, qu'il écraserait"),
+    (("--symbole", "A/B", "--sortie", "d/a.csv", "--bilan", "./d/../d/a.csv"), "--bilan : c'est aussi --sortie"),
+    (("--symbole", "A/B", "--timeframes", "1m,1h", "--sortie", "{timeframe}.csv", "--bilan", "1h.csv"),
+     "--bilan : c'est aussi --sortie, qu'il écraserait"),
     (("--symbole", "A/B", "--api-secret", "abc"), "--api-secret : option inconnue"),
     (("--symbole", "A/B", "bonjour"), "bonjour : option inconnue"),
 ]

@@ -151,7 +151,7 @@ def test_les_passages_d_avant_comptent() -> None:
     passer(temps, premier, [(0.0, 10.0)] * 3)
     temps.instant += 2.0
     second = limiteur_de(temps, 10.0, 5.0)
-    second.rappeler(premier.passages())
+    second.passages.extendleft(reversed(premier.passages))
     depart = temps.instant
     assert [i - depart for i in passer(temps, second, [(0.0, 10.0)] * 2)] == pytest.approx([0.0, 3.0])
 
@@ -249,7 +249,7 @@ def test_l_execution_suivante_sait_ce_qui_pese_encore(tmp_path: Path) -> None:
             reglages = module.Reglages("kraken")
             parc = Parc(Pauses(tmp_path))
             async with parc, parc.connecter(reglages) as connexion:
-                return float(sum(poids for _, poids in connexion.api.throttler.passages()))
+                return float(sum(poids for _, poids in connexion.api.throttler.passages))
 
         assert asyncio.run(suivante()) == pytest.approx(sum(poids for _, poids in laisses))
 

@@ -182,6 +182,8 @@ MAUVAIS_NATURELS = [
     ("symbole", ["BTC/USDT"], "un texte non vide est attendu"),
     ("symbols", [], "au moins un symbole est attendu"),
     ("symbols", ["BTC/USDT", None], "un texte non vide est attendu"),
+    ("symbols", {"BTC/USDT": 1}, "au moins un symbole est attendu, pas « {'BTC/USDT': 1} »"),
+    ("symbols", True, "au moins un symbole est attendu, pas « True »"),
     ("limite", True, "un entier est attendu, pas « True »"),
     ("limite", 2.5, "un entier est attendu, pas « 2.5 »"),
     ("grace", True, "un nombre de secondes est attendu, pas « True »"),
@@ -190,6 +192,7 @@ MAUVAIS_NATURELS = [
     ("sandbox", "peut-être", "true ou false est attendu, pas « peut-être »"),
     ("sandbox", 2, "true ou false est attendu, pas « 2 »"),
     ("options", ["a"], "un objet JSON est attendu (celui-ci ne se lit plus au caractère 2)"),
+    ("config_ccxt", {1: 2}, 'un objet JSON est attendu, comme {"cle": "valeur"}'),
 ]
 
 
@@ -316,6 +319,8 @@ def test_symboles_et_symbols_sont_synonymes() -> None:
     attendus = ("ETH/USDT", "BTC/USDT")
     assert par_dict(symbols=["ETH/USDT", "BTC/USDT", "ETH/USDT"]).demandes == attendus
     assert par_dict(symboles="ETH/USDT, BTC/USDT,") == par_dict(symbols=attendus)
+    assert par_dict(symbols=(symbole for symbole in attendus)) == par_dict(symbols=dict.fromkeys(attendus).keys())
+    assert par_dict(symbols=dict.fromkeys(attendus).keys()) == par_dict(symbols=attendus)
     for nom in ("--symbols", "--symboles"):
         assert par_cli(nom, "ETH/USDT,BTC/USDT")[0] == par_dict(symbols=attendus)
     assert fautes(symbols="A/B", symboles="C/D") == ["symboles : donnée deux fois, sous deux noms"]

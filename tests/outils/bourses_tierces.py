@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Params: TypeAlias = dict[str, Any]
-Attendue: TypeAlias = tuple[int, float, float, float, float, float]
+Attendue: TypeAlias = tuple[int, float, float, float, float, float | None]
 HUIT_HEURES_MS = 28_800_000
 INSTANT_MAX = 2**53
 _UNITES_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": JOUR_MS}
@@ -63,6 +63,7 @@ class Vue:
     params: Params
     bougies: bool = False
     lignes: int = 0
+    refusee: bool = False
 
 
 class Simulateur:
@@ -190,6 +191,7 @@ class Simulateur:
             donnees, code = self.recevoir(http.path, {**http.query, **corps}), 200
         except RefusError as refus:
             donnees, code = refus.corps, refus.code
+            self.vues[-1].refusee = True
         if self.vues[-1].bougies and self.pannes:
             return await self._abimer(http, self.pannes.popleft(), json.dumps(donnees))
         return web.json_response(donnees, status=code)

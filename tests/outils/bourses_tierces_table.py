@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -43,8 +43,9 @@ class Borne:
         texte = str(valeurs.get(self.nom) or "")
         if not texte:
             return None
-        if self.unite == "iso":
-            return round(datetime.fromisoformat(texte).replace(tzinfo=UTC).timestamp() * 1000)
+        if self.unite in ("iso", "séoul"):
+            avance_ms = 9 * HEURE_MS if self.unite == "séoul" else 0
+            return round(datetime.fromisoformat(texte).replace(tzinfo=UTC).timestamp() * 1000) - avance_ms
         if self.unite.endswith("fichier"):
             return _bornes_du_fichier(texte)[self.unite == "fin de fichier"]
         return int(texte) * {"ms": 1, "s": 1000}[self.unite] if self.unite != "ns" else int(texte) // 1_000_000
@@ -123,12 +124,15 @@ class Protocole:
     portee: int = 0  # seules les N dernières existent ; 0 : toutes
     points_max: int = 0  # une fenêtre plus longue est refusée ; 0 : jamais
     jours_max: int = 0  # la même, en jours
+    trop_longue: RefusError = RefusError(400, {"message": "The requested range is too large"})  # noqa: RUF009  le refus
     vides: Literal["absentes", "plates", "nulles"] = "absentes"  # les minutes sans transaction
     rien: object = None  # toute la réponse, là où il n'y a rien ; RefusError : une erreur
     cotation: str = ""  # pourquoi rien ne peut y prouver la cotation d'un marché jeune : c'est alors « hors de portée »
     # Le marché, et ce que l'utilisateur donne
     genre: str = "spot"
     timeframe: str = "1m"
+    prix: str = "last"
+    exige: Mapping[str, str] = field(default_factory=dict)  # sans quoi la demande est refusée
     marche: Mapping[str, Any] = field(default_factory=dict)
     cles: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -137,6 +141,12 @@ class Protocole:
     def sourde(self) -> bool:
         """Vrai si la demande ne dit rien de la fenêtre : les dernières bougies, toujours."""
         return self.debut is None and self.fin is None
+
+    @property
+    def dit_le_volume(self) -> bool:
+        """Faux d'une bougie de prix mark ou d'indice, que personne n'échange."""
+        champs = self.ligne.values() if isinstance(self.ligne, Mapping) else self.ligne
+        return any(isinstance(champ, str) and champ.rpartition(":")[2] in {"v", "V"} for champ in champs)
 
     @property
     def servies(self) -> int:
@@ -198,6 +208,8 @@ class Tierce(Simulateur):
         valeurs = {**_aplatir("", params), **{nom: v for nom, v in trouve.groupdict().items() if v is not None}}
         if str(valeurs.get(propre.symbole)) != propre.marche_id:
             raise RefusError(400, {"message": "Unknown symbol"})
+        if any(str(valeurs.get(nom)) != valeur for nom, valeur in propre.exige.items()):
+            raise RefusError(400, {"message": "Bad parameters"})
         self.nom_du_pas = "/".join(str(valeurs[nom]) for nom in propre.pas.split("/"))
         pas = self.pas_de(self.nom_du_pas)
         page = self.servir(self._page(pas, valeurs))
@@ -229,7 +241,7 @@ class Tierce(Simulateur):
         fin = INSTANT_MAX if fin is None else fin + (not (propre.fin and propre.fin.exclue))
         points_max = propre.points_max or propre.jours_max * JOUR_MS // duree_ms(pas)
         if points_max and (fin - debut) // duree_ms(pas) > points_max:
-            raise RefusError(400, {"message": "The requested range is too large"})
+            raise propre.trop_longue
         if propre.portee:
             debut = max(debut, self.maintenant_ms() - propre.portee * duree_ms(pas))
         debut, fin = self._resserrer(pas, debut, fin, nombre)
@@ -256,7 +268,8 @@ class Tierce(Simulateur):
     def attendu(self, code: str, debut: int, fin: int) -> list[Attendue]:
         """L'oracle ; une ligne de prix nuls n'est pas une bougie."""
         vivantes = {b.ts for b in self.bougies(code, debut, fin) if b.nombre or self.protocole.vides != "nulles"}
-        return [attendue for attendue in super().attendu(code, debut, fin) if attendue[0] in vivantes]
+        attendues = [attendue for attendue in super().attendu(code, debut, fin) if attendue[0] in vivantes]
+        return attendues if self.protocole.dit_le_volume else [(*a[:5], None) for a in attendues]
 
     def plus_ancienne(self, code: str) -> int:
         """L'ouverture de la plus ancienne bougie qui soit encore servie."""
@@ -409,8 +422,9 @@ PROTOCOLES: dict[str, Protocole] = {
         },
     ),
     "bithumb": Protocole(
-        r"/v1/candles/minutes/(?P<interval>\d+)", _COREE, nombre="count", symbole="market", marche_id="BBB-AAA",
-        page=200, desc=True, pas_ms=60_000,
+        r"/v1/candles/minutes/(?P<interval>\d+)", _COREE, fin=Borne("to", "séoul", exclue=True), nombre="count",
+        symbole="market", marche_id="BBB-AAA", page=200, garde="dernieres", desc=True, pas_ms=60_000,
+        cotation="ses bougies les plus longues font trente-trois jours par page",
     ),
     "bitopro": Protocole(
         r"/v3/trading-history/(?P<symbol>\w+)", {**_MOTS, "timestamp": "ms"}, dans("data"), debut=s("from"),
@@ -715,4 +729,65 @@ PROTOCOLES: dict[str, Protocole] = {
         pas="timeframe", genre="swap.linear",
         noms={code: code for code in ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d", "1w")},
     ),
+}  # fmt: skip
+
+
+def _au_prix(nom: str, prix: str, **change: Any) -> Protocole:
+    """Le protocole d'un exchange à un autre prix que le dernier."""
+    return replace(PROTOCOLES[nom], prix=prix, **change)
+
+
+_SANS_VOLUME = {nom: champ for nom, champ in _MOTS.items() if nom != "volume"}
+
+# Les bougies d'un contrat à un autre prix : leur route, leur demande et leur écriture sont souvent à part.
+PROTOCOLES_DE_PRIX: dict[str, Protocole] = {
+    "backpack_mark": _au_prix("backpack", "mark", genre="swap.linear", exige={"priceType": "Mark"}),
+    "bingx_mark": _au_prix(
+        "bingx_swap", "mark", route=r"/openApi/swap/v1/market/markPriceKlines",
+        ligne={**_MOTS, "openTime": "ms", "closeTime": "ms"},
+    ),
+    "bitget_mark": _au_prix("bitget_swap", "mark", exige={"kLineType": "mark"}),
+    "deepcoin_mark": _au_prix("deepcoin", "mark", genre="swap.linear", route=r"/deepcoin/market/mark-price-candles"),
+    "deepcoin_index": _au_prix("deepcoin", "index", genre="swap.linear", route=r"/deepcoin/market/index-candles"),
+    "delta_mark": _au_prix("delta", "mark", marche_id="MARK:12"),
+    "delta_index": _au_prix("delta", "index", marche_id=".DEAAABBB"),
+    "derive_index": _au_prix(
+        "derive", "index", route=r"/v3/public/get_index_chart_data", symbole="currency", marche_id="AAA",
+        ligne={"price": "c", "open_price": "o", "high_price": "h", "low_price": "l", "close_price": "c",
+               "timestamp": "s", "timestamp_bucket": "s"},
+    ),
+    "extended_mark": _au_prix("extended", "mark", route=r"/api/v1/info/candles/(?P<symbol>\w+)/mark-prices"),
+    "gate_mark": Protocole(
+        r"/api/v4/futures/bbb/candlesticks", {"t": "s", "o": "o", "h": "h", "l": "l", "c": "c"}, debut=s("from"),
+        fin=s("to"), symbole="contract", marche_id="mark_12", page=2000, points_max=2000, genre="swap.linear",
+        marche={"settleId": "bbb"}, prix="mark", portee=10_000,
+    ),
+    # La demande n'a que `size` : les dernières, toujours.
+    "htx_mark": Protocole(
+        r"/index/market/history/linear_swap_mark_price_kline",
+        {"id": "s", "open": "o", "close": "c", "high": "h", "low": "l", "vol": "0", "amount": "v", "count": "0"},
+        dans("data", status="ok", ch="market.12.mark_price.1min"), nombre="size", symbole="contract_code", pas="period",
+        page=2000, vides="plates", genre="swap.linear", prix="mark",
+    ),
+    "krakenfutures_mark": _au_prix(
+        "krakenfutures", "mark", route=r"/api/charts/v1/mark/(?P<symbol>\w+)/(?P<interval>\w+)",
+        ligne={**_SANS_VOLUME, "time": "ms"},
+    ),
+    "krakenfutures_index": _au_prix(
+        "krakenfutures", "index", route=r"/api/charts/v1/spot/(?P<symbol>\w+)/(?P<interval>\w+)",
+        ligne={**_SANS_VOLUME, "time": "ms"},
+    ),
+    "kucoin_mark": Protocole(
+        r"/api/ua/v1/market/kline", ("S", "o", "c", "h", "l", "v", "1"),
+        dans("data.list", code="200000"), debut=s("startAt"), fin=s("endAt"), marche_id="12-mark-price", page=1500,
+        desc=True, garde="dernieres", genre="swap.linear", prix="mark", exige={"tradeType": "FUTURES"},
+    ),
+    "mexc_mark": _au_prix("mexc_swap", "mark", route=r"/api/v1/contract/kline/fair_price/(?P<symbol>\w+)"),
+    "mudrex_mark": _au_prix("mudrex", "mark", route=r"/fapi/v1/price/mark-kline"),
+    "paradex_mark": _au_prix("paradex", "mark", exige={"price_kind": "mark"}),
+    "toobit_mark": Protocole(
+        r"/quote/v1/markPrice/klines", {"symbol": "12", **_MOTS, "time": "ms", "curId": "ms"}, dans("data", code=200),
+        debut=ms("from"), fin=ms("to"), nombre="limit", garde="dernieres", desc=True, genre="swap.linear", prix="mark",
+    ),
+    "weex_mark": _au_prix("weex_swap", "mark", route=r"/capi/v3/market/markPriceKlines"),
 }  # fmt: skip

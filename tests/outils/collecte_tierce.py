@@ -54,7 +54,10 @@ def lancer(simulateur: Simulateur, dossier: Path, *options: str, rapide: bool = 
 def lire_csv(octets: bytes) -> list[Attendue]:
     """Les bougies d'un CSV produit, en flottants."""
     return [
-        (module.lire_instant(ligne["timestamp"], 0), *(float(ligne[c]) for c in module.VALEURS_OHLCV))  # type: ignore[misc]
+        (  # type: ignore[misc]
+            module.lire_instant(ligne["timestamp"], 0),
+            *(float(ligne[c]) if ligne[c] else None for c in module.VALEURS_OHLCV),
+        )
         for ligne in csv.DictReader(octets.decode().splitlines())
     ]
 
