@@ -3790,7 +3790,7 @@ class SortieFichier(Sortie):
             return origines  # tuée avant d'avoir écrit la fiche : le fichier est celui du journal
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
-                origines |= annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
+                origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
             elif self.existe():  # un fichier qui n'en dit aucune est réel
                 origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
@@ -4803,8 +4803,10 @@ class SortieSqlite(Sortie):
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self.lecteur() as base:
             noms = tables_de(base)
-            types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
-        return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
+            colonnes = {nom: [colonne for colonne, _ in _colonnes_sqlite(base, nom)] for nom in noms}
+        des_fiches = [nom for nom in noms if {*CleSerie._fields, "ancre_ms"} <= {*colonnes[nom]}]  # T_series
+        orphelines = [nom.removesuffix("_series") for nom in des_fiches] if abimees else []
+        return list(dict.fromkeys([*(nom for nom in noms if type_des_colonnes(colonnes[nom])), *orphelines]))
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self.existe():
@@ -5038,7 +5040,8 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
-    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), lecteurs[0])
+    du_nom = next((lecteur for lecteur in lecteurs if lecteur.type_donnee.nom == table), lecteurs[0])
+    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), du_nom)
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
@@ -5185,15 +5188,52 @@ def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
 
+def _entier_exact(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
+    """Le `safe_integer` de ccxt passe par un flottant, où dix-neuf chiffres ne tiennent pas."""
+    try:
+        valeur = donnees[cle]
+        entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
+        return int(valeur) if entiere else int(float(valeur))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+def _entier_exact_de_deux(donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
+    return _entier_exact(donnees, cle, _entier_exact(donnees, autre, defaut))
+
+
+def _produit_exact(donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
+    """Le `safe_integer_product` de ccxt, juste pour des ns à rendre en ms."""
+    if facteur == 0.000001:
+        nanosecondes = _entier_exact(donnees, cle)
+        return defaut if nanosecondes is None else nanosecondes // 10**6
+    try:
+        return int(float(donnees[cle]) * facteur)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+# Leurs trades sont en ns : ccxt en date un sur huit (kucoin), un sur trois (phemex, grvt), de la ms d'avant.
+_EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
+    {
+        "safe_integer": staticmethod(_entier_exact),
+        "safe_integer_2": staticmethod(_entier_exact_de_deux),
+        "safe_integer_product": staticmethod(_produit_exact),
+    }
+)
+
+
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
 # classes de ccxt 4.5.90, capturées : tests/exchanges/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
-    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée.
+    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
+    # sans vwap ni variation, ni les deux côtés du comptant.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
+            options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
@@ -5254,7 +5294,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}),
+    "phemex": Particularite(
+        limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrections=_EN_NANOSECONDES
+    ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
@@ -5265,6 +5307,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
     "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    **dict.fromkeys(("kucoin", "grvt"), Particularite(corrections=_EN_NANOSECONDES)),
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -12106,7 +12149,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
 # Ajouter un nom public qui vit dans une annexe : une ligne ici, une dans `__all__`, son import pour mypy.
 
 DANS_LES_ANNEXES = {
-    "Rapport": ("verification", "Vérifier une sortie"),
+    "Rapport": ("controle", "Vérifier une sortie"),
     "agreger_trades": ("agregation", "Agréger des trades déjà écrits"),
     "verifier": ("verification", "Vérifier une sortie"),
     "BilanLot": ("lot", "Exécuter un lot"),
@@ -12116,9 +12159,10 @@ DANS_LES_ANNEXES = {
 
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
+    from annexes_ccxt_fr.controle import Rapport
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
     from annexes_ccxt_fr.pauses import Pauses
-    from annexes_ccxt_fr.verification import Rapport, verifier
+    from annexes_ccxt_fr.verification import verifier
 else:
 
     def __getattr__(nom: str) -> Any:

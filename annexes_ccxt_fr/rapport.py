@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import module_ccxt_fr_v2 as collecte
-from annexes_ccxt_fr.verification import instant_lisible, lecteurs
+from annexes_ccxt_fr.controle import instant_lisible
+from annexes_ccxt_fr.lecture_brute import lecteurs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

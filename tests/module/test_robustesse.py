@@ -27,7 +27,7 @@ from pyarrow import feather
 from sorties_modeles import BTC, ETH, cles, creer, fiche, lot, lot_de
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr import lecture_brute
 from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Panne
 
@@ -862,4 +862,4 @@ def test_les_carnets_possibles_sont_ceux_sans_defaut(carnets: list[Any]) -> None
         schema=pa.schema([m.ORDERBOOK.schema.field("bids"), m.ORDERBOOK.schema.field("asks")]),
     )
     justes = [not m.defaut_de_carnet(*carnet) for carnet in carnets]
-    assert remise_en_ordre.possibles(table, "", m.ORDERBOOK).to_pylist() == justes
+    assert lecture_brute.possibles(table, "", m.ORDERBOOK).to_pylist() == justes
