@@ -1779,6 +1779,17 @@ class _Redites:
         """Un de plus, de l'autre voie."""
         self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
 
+    def affiner(self, grain_ms: int) -> None:
+        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
+        if grain_ms == self._grain_ms:
+            return
+        self._grain_ms = grain_ms
+        for ou in (self._siens, self._autres):
+            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
+            ou.clear()
+            for anonyme, trade in restes:
+                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+
     def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
         """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
 
@@ -1860,6 +1871,8 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
+        if self._redites is not None:
+            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]

@@ -887,6 +887,15 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
     a_la_main(essai)
 
 
+def test_un_identique_de_la_meme_seconde_n_est_pas_celui_que_le_rest_a_dit() -> None:
+    """Sans id ; l'écoute a commencé avant que le REST montre qu'il dit, lui aussi, plus que la seconde."""
+    memoire = m.Dedoublonneur()
+    instants = {nom: trade(0, T0 + ms)._replace(id=None) for nom, ms in (("avant", 1), ("relu", 2), ("apres", 300))}
+    assert len(memoire.nouveaux([instants["avant"]])) == 1
+    assert len(memoire.nouveaux([instants["avant"], instants["relu"]], relecture=True)) == 1
+    assert len(memoire.nouveaux([instants["apres"]])) == 1
+
+
 async def naitre(fil: Any, *numeros: int) -> None:
     """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
     fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in (0, *numeros)]]
