@@ -1787,6 +1787,17 @@ class _Redites:
         """Un de plus, de l'autre voie."""
         self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
 
+    def affiner(self, grain_ms: int) -> None:
+        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
+        if grain_ms == self._grain_ms:
+            return
+        self._grain_ms = grain_ms
+        for ou in (self._siens, self._autres):
+            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
+            ou.clear()
+            for anonyme, trade in restes:
+                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+
     def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
         """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
 
@@ -1868,6 +1879,8 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
+        if self._redites is not None:
+            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -8291,8 +8304,6 @@ class RelectureTrades:
         instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
         self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
-        if page and (self._dernier is None or not page[-1].precede(self._dernier)):
-            self._dernier = page[-1]
         return page
 
     def _part_de(self, bord: Trade, page: Sequence[Trade]) -> bool:
@@ -8319,12 +8330,14 @@ class RelectureTrades:
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes)
             suivie = bool(params) or self._part_de(bord, page)
-            if not suivie and (page or bord.id is None):
-                for ancienne in await self._relier(bord, page):
-                    yield ancienne
-            if page:
-                yield page
-                bord = page[-1].nomme()
+            anciennes = [] if suivie or not (page or bord.id is None) else await self._relier(bord, page)
+            for lue in (*anciennes, page):
+                # Ce qui a eu lieu depuis qu'on l'a lue, rien ne l'y rattache, là où `since` est ignoré (kucoin).
+                if sue := [trade for trade in lue if not page or not page[-1].precede(trade)]:
+                    if self._dernier is None or self._dernier.precede(sue[-1]):
+                        self._dernier = sue[-1]
+                    yield sue
+            bord = page[-1].nomme() if page else bord
             self._rejoint = self._va_jusqu_au_bout(page)
             suite = None if self._rejoint else self._suite(brutes, page, depuis, params)
             if suite is None:
@@ -8440,6 +8453,7 @@ class RelectureTrades:
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
+        self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
@@ -8653,7 +8667,6 @@ class Fil(ABC):
         self.rompre()
         self.ecoute_depuis = self.connexion.heure_ms()
 
-    @abstractmethod
     def renegocier(self) -> None:
         """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
 
@@ -8733,7 +8746,6 @@ class Fil(ABC):
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
 
-    @abstractmethod
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
@@ -8798,9 +8810,8 @@ class Fil(ABC):
         finally:
             self.reveiller()
 
-    @abstractmethod
     async def _rattraper(self) -> None:
-        """Relit par REST ce qui manque."""
+        """Relit par REST ce qui manque, là où une histoire s'y lit."""
 
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
@@ -9084,7 +9095,8 @@ class BougiesFaites:
             self._compteurs.retards += self._agregateur.retards
             self._compteurs.perdus += self._agregateur.perdus
             self._compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self.fiable, self.suite_d_ids = None, INSTANT_MAX_MS, SuiteDIds(self.suite_d_ids)
+        self._agregateur, self.fiable = None, INSTANT_MAX_MS
+        self.suite_d_ids.recommencer()
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -9281,14 +9293,6 @@ class FilBougies(Fil):
         if bougies_vides is not None:
             self.confrontation.egales = memes_volumes
 
-    @property
-    def debut(self) -> int | None:
-        """D'où des bougies sont dues ; None avant la première écoute, si rien ne le dit."""
-        return self.couverture.debut
-
-    def renegocier(self) -> None:
-        """Le REST lira les bougies depuis la première demande, de toute façon."""
-
     def rompre(self) -> None:
         super().rompre()
         if self.source.derniere:
@@ -9373,8 +9377,7 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
-                adopte = self.source.adopter(sans_queue(lot, histoire.demande[1]))
-                self.prets.append(self.confrontation.apprendre(adopte, sur))
+                self.prets.append(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
 
@@ -9391,16 +9394,6 @@ class FilBougies(Fil):
             self._inscrire(manques, ECHEC)
 
 
-def sans_queue(lot: Lot, fin: int) -> Lot:
-    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
-
-    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
-    """
-    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
-    trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, intervalles_de(queue)), trous=trous)
-
-
 # --- Trades
 
 
@@ -9413,13 +9406,15 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, avant: SuiteDIds | None = None) -> None:
-        self.vains: int = avant.vains if avant else 0
-        self.croissants: bool = avant.croissants if avant else True
-        self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
+    def __init__(self) -> None:
+        self.vains = self.suites = self.sauts = 0
+        self.croissants = True
+        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.recommencer()
+
+    def recommencer(self) -> None:
+        """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
-        self.suites: int = avant.suites if avant else 0
-        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -9522,9 +9517,9 @@ class FilTrades(Fil):
         self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # De la suite sans lacune en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
-        self._suite: Intervalle | None = None
-        self._couverts: list[Intervalle] = []  # des suites finies, de même
+        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
+        self._depuis: int | None = None
+        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
@@ -9559,12 +9554,17 @@ class FilTrades(Fil):
             self._relire_depuis(attente.apres)
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._rompu = True
+        self._interrompre()
         self._memoire.recommencer()
         self._confirmer()
         if (avant := self._suite_d_ids.en_attente) is not None:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._suite_d_ids = SuiteDIds(self._suite_d_ids)
+        self._suite_d_ids.recommencer()
+
+    def _interrompre(self) -> None:
+        """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
+        self._rompu, self._depuis = True, None
 
     # --- un trade arrive
 
@@ -9572,12 +9572,11 @@ class FilTrades(Fil):
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
         if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees, fin)):
+        fin = None if self._rompu else fin_de_la_suite([self._dernier, *donnees])
+        if not (fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp))
+        self._dernier = donnees[-1]
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -9589,7 +9588,7 @@ class FilTrades(Fil):
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
-            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self._interrompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
         if self._attendre(trade, recu, self._dernier):
@@ -9610,9 +9609,9 @@ class FilTrades(Fil):
             return
         if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
-            self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._noter_l_id(self._dernier)
+            self._rompu, self._depuis = False, connu.timestamp + (not self._est_prouve(connu.timestamp))
+            if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
+                self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9623,35 +9622,29 @@ class FilTrades(Fil):
             if self._dernier.id is not None:
                 return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        self._noter_l_id(trade)
+        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(self._dernier, trade))
+                self._relire(Lacune(avant or self._dernier, trade))
+        elif avant is not None:
+            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
         # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
-        debut, fin = self._suite or (trade.timestamp + 1, trade.timestamp)
-        self._suite = debut, max(fin, trade.timestamp)
+        self._depuis = trade.timestamp + 1 if self._depuis is None else self._depuis
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
-
-    def _noter_l_id(self, trade: Trade) -> None:
-        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
-        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
-            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
         if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
             return False
-        self._suite = dernier.timestamp, trade.timestamp
+        self._depuis = dernier.timestamp
         return True
 
     # --- ce qui est sûr
@@ -9671,22 +9664,22 @@ class FilTrades(Fil):
         suspens = self._en_suspens()
         self._solder()
         surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler_trades(self.cle, trades), surs, [])]
+        return [Lot(self.cle, tabler(self.cle, trades, TRADES), surs, [])]
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
-        if self._suite is not None:
-            self._couverts.append(self._suite)
-            debut, fin = self._suite
-            self._suite = max(debut, fin), fin
+        if self._depuis is not None and self._dernier is not None:
+            self._couverts.append((self._depuis, self._dernier.timestamp))
+            self._depuis = max(self._depuis, self._dernier.timestamp)
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
         su = self.fiche.copie()
         for lot in self.prets:
             su.noter(lot.couverts, lot.trous)
-        suites = [*self._couverts, *([self._suite] if self._suite else [])]
-        return any(debut < instant <= fin for debut, fin in unir(su.couverts, oter(suites, self._en_suspens())))
+        self._solder()
+        suites = oter(self._couverts, self._en_suspens())
+        return any(debut < instant <= fin for debut, fin in unir(su.couverts, suites))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
@@ -9724,7 +9717,7 @@ class FilTrades(Fil):
     def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
         if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._rompu = True
+            self._interrompre()
         else:
             self._lacunes.append(Lacune(avant, self._dernier))
 
@@ -9812,7 +9805,7 @@ class FilTrades(Fil):
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
         async for page in relecture.pages():
             neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.prets.append(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
             self.reveiller()
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
@@ -9860,8 +9853,8 @@ class FilTrades(Fil):
             trous = dits
         self._solder()
         self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
-        if not trous and self._suite is not None and debut < fin == self._suite[0]:
-            self._suite = debut, self._suite[1]  # la milliseconde de son premier trade en est
+        if not trous and debut < fin == self._depuis:
+            self._depuis = debut  # la milliseconde de son premier trade en est
         # La milliseconde du dernier trade attend encore celui qui la partagerait.
         ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
         couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
@@ -9875,7 +9868,8 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        rien_eu_lieu = self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not rien_eu_lieu
         if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
             self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
@@ -9910,12 +9904,12 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
-    """Des trades en table."""
-    instants, ids, sens, prix, quantites, couts, recus = zip(*trades, strict=True)
-    colonnes = ([cle.exchange] * len(trades), [cle.symbole] * len(trades), instants, ids, sens, prix, quantites, couts)
-    champs = zip((*colonnes, recus), TRADES.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
+def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
+    """Des événements en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
+    constantes = [[getattr(cle, nom)] * len(lignes) for nom in donnee.noms if nom in CleSerie._fields]
+    colonnes = zip(*lignes, strict=True) if lignes else [()] * (len(donnee.noms) - len(constantes))
+    champs = zip((*constantes, *colonnes), donnee.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
@@ -10026,16 +10020,8 @@ class FilInstantanes(Fil):
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []
-        colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
-        schema = self.type_donnee.schema
-        table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
-
-    def _veiller(self) -> None:
-        """Rien à relancer."""
-
-    async def _rattraper(self) -> None:
-        """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -11879,29 +11865,6 @@ def ouvrir_fil(
     return fil
 
 
-def enchainer(lots: Iterable[Lot]) -> list[Lot]:
-    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
-    resultat: list[Lot] = []
-    derniers: dict[CleSerie, int] = {}
-    for lot in lots:
-        rang = derniers.get(lot.cle)
-        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
-            avant = resultat[rang]
-            lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
-            for un in (avant, lot):
-                su.noter(un.couverts, un.trous)
-            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
-        else:
-            derniers[lot.cle] = len(resultat)
-            resultat.append(lot)
-    return resultat
-
-
-def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    return not (avant.num_rows and apres.num_rows) or borne_de(avant, -1) < borne_de(apres, 0)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -11921,8 +11884,8 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
-        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
+        self._vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with self._vitesse.tas_fige() if self._vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -11968,14 +11931,8 @@ class ExecutionFlux(Execution):
             self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
-        for lot in enchainer(lots):
-            bilan = self._bilans[lot.cle]
-            if self.tache.type_donnee is OHLCV:
-                self._ecrire(lot, self._fiches[lot.cle], bilan)
-            else:
-                bilan.lignes_recues += lot.lignes.num_rows
-                bilan.lignes_nouvelles += lot.lignes.num_rows
-                self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+        for lot in self._vitesse.enchainer(lots) if self._vitesse else lots:
+            self._ecrire(lot, self._fiches[lot.cle], self._bilans[lot.cle])
 
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""
@@ -12008,7 +11965,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = fil.debut if isinstance(fil, FilBougies) and fil.debut is not None else self._debut
+        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)

@@ -436,7 +436,7 @@ def intituler(executions: Sequence[Execution]) -> str:
     return f"{taches}{collecte.nombre_de(len(series), 'série')}"
 
 
-SANS_PLOTLY = "Sans graphiques : plotly n'est pas installé (pip install « plotly »). Les tableaux disent tout le reste."
+SANS_PLOTLY = "Sans graphiques : plotly n'est pas installé (pip install plotly). Les tableaux disent tout le reste."
 
 
 def _script_plotly() -> str:

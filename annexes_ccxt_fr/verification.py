@@ -124,14 +124,16 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
     for lecteur in lecteurs(chemin, tache.sqlite_table):
         for relecture, a_relire in _relectures(lecteur, tache):
             ce_qui_manque = contexte._replace(execution=functools.partial(Reparation, a_relire=a_relire))
+            lu = Bilan(relecture.exchange)
             try:
-                lu = await executer_async(relecture, suivi=suivi, contexte=ce_qui_manque)
+                await executer_async(relecture, suivi=suivi, bilan=lu, contexte=ce_qui_manque)
             except ErreurDemande as refus:  # symbole retiré, exchange qui ne sert plus ce timeframe : le trou reste
                 journal.error("%s", refus.complet())
                 continue
-            bilan.series += lu.series
-            bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets
-            bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
+            finally:  # interrompue, elle a écrit ce qu'elle a reçu : la ligne finale le dit
+                bilan.series += lu.series
+                bilan.modifie, bilan.octets = bilan.modifie or lu.modifie, lu.octets or bilan.octets
+                bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
             lignes, requetes = nombre_de(lu.total("lignes_nouvelles"), "ligne"), nombre_de(lu.requetes, "requête")
             journal.info("« %s » : %s de plus, en %s.", chemin, lignes, requetes)
     return controler_sortie(chemin, tache.sqlite_table)

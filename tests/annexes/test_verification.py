@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import shutil
+import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -762,6 +763,27 @@ def test_tue_pendant_la_reparation_puis_relance(
     bourse.latence_s = 0.0
     assert reparer(chemin, bourse) == 0
     assert m.lire(chemin).equals(original)
+
+
+def test_une_reparation_interrompue_dit_ce_qu_elle_a_ecrit(
+    sain: Callable[[str], Path], bourse: Bourse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM après le premier lot : la ligne finale compte ses lignes, au lieu de « rien d'écrit »."""
+    chemin, prendre = sain("csv"), m.Execution.prendre
+    rangees = m.lire(chemin).to_pylist()
+    del rangees[200:210], rangees[100:110]
+    recrire(chemin, m.OHLCV, rangees)
+
+    def puis_le_signal(execution: m.Execution, copie: m.Copie, lot: m.Lot) -> None:
+        prendre(execution, copie, lot)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(m.Execution, "prendre", puis_le_signal)
+    assert m.principal([*commande(bourse, None), "--verifier", str(chemin), "--reparer"]) == 143
+    fin = capsys.readouterr().err.splitlines()[-1]
+    assert "Interrompu, code 143 : " in fin
+    assert int(fin.split("code 143 : ")[1].split()[0]) == m.lire(chemin).num_rows - len(rangees) > 0
+    assert "rien d'écrit" not in fin
 
 
 # La ligne de commande

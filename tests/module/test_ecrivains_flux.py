@@ -466,7 +466,7 @@ import module_ccxt_fr_v2 as m
 import sorties_modeles  # le registre, codec à éprouver compris
 cle = m.CleSerie("binance", "BTC/USDT")
 trades = [m.Trade({DEBUT} + n, str(n), "buy", 1.0, 1.0) for n in range(3000)]
-lot = m.Lot(cle, m.tabler_trades(cle, trades), [({DEBUT}, {DEBUT} + 3000)], [])
+lot = m.Lot(cle, m.tabler(cle, trades, m.TRADES), [({DEBUT}, {DEBUT} + 3000)], [])
 chemin = m.Path({str(tmp_path / f"a{suffixe}")!r})
 with m.ECRIVAINS[{m.EXTENSIONS[suffixe]!r}](chemin, type_donnee=m.TRADES, flux=True) as ecrivain:
     ouverts = set(sys.modules)

@@ -216,7 +216,7 @@ def test_un_identifiant_sur_deux_lignes_ne_casse_pas_le_fichier(suffixe: str, tm
     assert trades[2].id is None
     nommes = [t._replace(id=t.id or "~3") for t in trades if t is not None]
     with creer(chemin, m.TRADES) as ecrivain:
-        ecrivain.ecrire(m.Lot(cle, m.tabler_trades(cle, nommes), [(JANVIER, JANVIER + 9)], []), m.Fiche(cle))
+        ecrivain.ecrire(m.Lot(cle, m.tabler(cle, nommes, m.TRADES), [(JANVIER, JANVIER + 9)], []), m.Fiche(cle))
         ecrivain.finir()
     lue = m.lire(chemin)
     assert lue.num_rows == 3
