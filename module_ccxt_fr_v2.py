@@ -647,7 +647,14 @@ class TypeDonnee:
     @functools.cached_property
     def schema(self) -> pa.Schema:
         """Le schéma Arrow, nu (sans fiche)."""
-        return _schema(self.colonnes)
+        natures = {
+            "texte": pa.string(),
+            "instant": pa.timestamp("ms", tz="UTC"),
+            "nombre": pa.float64(),
+            "entier": pa.int64(),
+            "niveaux": pa.list_(pa.struct([("price", pa.float64()), ("amount", pa.float64())])),
+        }
+        return pa.schema([(nom, natures[nature]) for nom, nature in self.colonnes])
 
     @functools.cached_property
     def noms(self) -> list[str]:
@@ -690,18 +697,6 @@ class TypeDonnee:
         return any(nature == "niveaux" for _, nature in self.colonnes)
 
 
-@functools.cache
-def _schema(colonnes: tuple[tuple[str, str], ...]) -> pa.Schema:
-    natures = {
-        "texte": pa.string(),
-        "instant": pa.timestamp("ms", tz="UTC"),
-        "nombre": pa.float64(),
-        "entier": pa.int64(),
-        "niveaux": pa.list_(pa.struct([("price", pa.float64()), ("amount", pa.float64())])),
-    }
-    return pa.schema([(nom, natures[nature]) for nom, nature in colonnes])
-
-
 VALEURS_OHLCV = ("open", "high", "low", "close", "volume")
 VALEURS_TICKER = (
     "bid", "bid_volume", "ask", "ask_volume", "last", "open", "high", "low", "close", "vwap", "base_volume",
@@ -709,65 +704,47 @@ VALEURS_TICKER = (
 )  # fmt: skip
 
 
-def _de_nature(nature: str, *noms: str) -> tuple[tuple[str, str], ...]:
-    return tuple((nom, nature) for nom in noms)
+# Une colonne a la même nature partout ; les autres sont des nombres.
+_NATURES = {
+    **dict.fromkeys(("exchange", "symbole", "timeframe", "prix", "id", "side"), "texte"),
+    **dict.fromkeys(("timestamp", "recu"), "instant"),
+    **dict.fromkeys(("bids", "asks"), "niveaux"),
+    "nonce": "entier",
+}
+
+
+def _colonnes(*noms: str) -> tuple[tuple[str, str], ...]:
+    return tuple((nom, _NATURES.get(nom, "nombre")) for nom in noms)
 
 
 OHLCV = TypeDonnee(
     "ohlcv",
-    (
-        *_de_nature("texte", "exchange", "symbole", "timeframe", "prix"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", *VALEURS_OHLCV),
-    ),
+    _colonnes("exchange", "symbole", "timeframe", "prix", "timestamp", *VALEURS_OHLCV),
     cle=("exchange", "symbole", "timeframe", "prix", "timestamp"),
 )
 TRADES = TypeDonnee(
     "trades",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        ("timestamp", "instant"),
-        *_de_nature("texte", "id", "side"),
-        *_de_nature("nombre", "price", "amount", "cost"),
-        ("recu", "instant"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "id", "side", "price", "amount", "cost", "recu"),
     cle=("exchange", "symbole", "id"),
 )
 TICKER = TypeDonnee(
     "ticker",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        *_de_nature("instant", "timestamp", "recu"),
-        *_de_nature("nombre", *VALEURS_TICKER),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "recu", *VALEURS_TICKER),
     cle=("exchange", "symbole", "timestamp"),
 )
 ORDERBOOK = TypeDonnee(
     "orderbook",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        *_de_nature("instant", "timestamp", "recu"),
-        ("nonce", "entier"),
-        *_de_nature("niveaux", "bids", "asks"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "recu", "nonce", "bids", "asks"),
     cle=("exchange", "symbole", "timestamp", "nonce"),
 )
 FUNDING = TypeDonnee(
     "funding",
-    (
-        *_de_nature("texte", "exchange", "symbole"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", "funding_rate", "mark_price"),
-    ),
+    _colonnes("exchange", "symbole", "timestamp", "funding_rate", "mark_price"),
     cle=("exchange", "symbole", "timestamp"),
 )
 OPEN_INTEREST = TypeDonnee(
     "open_interest",
-    (
-        *_de_nature("texte", "exchange", "symbole", "timeframe"),
-        ("timestamp", "instant"),
-        *_de_nature("nombre", "amount", "value"),
-    ),
+    _colonnes("exchange", "symbole", "timeframe", "timestamp", "amount", "value"),
     cle=("exchange", "symbole", "timeframe", "timestamp"),
 )
 TYPES: Mapping[str, TypeDonnee] = {
@@ -889,6 +866,18 @@ def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     suite[gauche:droite] = restes
 
 
+def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
+    return [{**e._asdict(), "debut": en_iso(e.debut), "fin": en_iso(e.fin)} for e in suite]
+
+
+def _de_dates(genre: type[_Etiquete], dites: Iterable[Mapping[str, Any]]) -> list[_Etiquete]:
+    etiquette = genre._fields[2]
+    return [genre(lire_instant(d["debut"], 0), lire_instant(d["fin"], 0), str(d[etiquette])) for d in dites]
+
+
+_SANS_DIRE = {"horodatage": HORODATAGE_EXCHANGE, "marche_id": "", "identifiants": "", "origine": REEL}
+
+
 @dataclass
 class Fiche:
     """Ce qu'on sait d'une série : son marché, ses intervalles prouvés, ses trous.
@@ -953,26 +942,25 @@ class Fiche:
         """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
         return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
 
+    def du_marche(self) -> dict[str, Any]:
+        """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""
+        champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", *_SANS_DIRE)
+        dits = {champ: getattr(self, champ) for champ in champs}
+        return {champ: valeur for champ, valeur in dits.items() if valeur != _SANS_DIRE.get(champ)}
+
     def en_dict(self) -> dict[str, Any]:
         """La fiche en JSON : instants ISO 8601, noms de champs du contrat."""
+        dite = self.du_marche()
         return {
             **self.cle._asdict(),
-            "type_marche": self.type_marche,
-            **({"marche_id": self.marche_id} if self.marche_id else {}),
+            "contractSize": dite.pop("taille_contrat", None),
             "origine": self.origine,
-            "unite_volume": self.unite_volume,
-            "contractSize": self.taille_contrat,
-            "ancre_ms": self.ancre_ms,
+            **dite,
             "intervalles": [[en_iso(debut), en_iso(fin)] for debut, fin in self.couverts],
-            "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
-            **({"horodatage": self.horodatage} if self.horodatage != HORODATAGE_EXCHANGE else {}),
-            **({"identifiants": self.identifiants} if self.identifiants else {}),
-            **({"sources": self._sources_en_dict()} if self.sources else {}),
+            "trous": _en_dates(self.trous),
+            **({"sources": _en_dates(self.sources)} if self.sources else {}),
             **({"lignes": self.lignes} if self.lignes is not None else {}),
         }
-
-    def _sources_en_dict(self) -> list[dict[str, str]]:
-        return [{"debut": en_iso(p.debut), "fin": en_iso(p.fin), "source": p.source} for p in self.sources]
 
     @classmethod
     def depuis_dict(cls, donnees: Mapping[str, Any]) -> Fiche:
@@ -987,18 +975,11 @@ class Fiche:
             taille_contrat=donnees["contractSize"],
             ancre_ms=int(donnees["ancre_ms"]),
             couverts=[(lire_instant(d, 0), lire_instant(f, 0)) for d, f in donnees["intervalles"]],
-            trous=[
-                Trou(lire_instant(t["debut"], 0), lire_instant(t["fin"], 0), str(t["raison"])) for t in donnees["trous"]
-            ],
-            horodatage=str(donnees.get("horodatage", HORODATAGE_EXCHANGE)),
-            marche_id=str(donnees.get("marche_id", "")),
-            identifiants=str(donnees.get("identifiants", "")),
+            trous=_de_dates(Trou, donnees["trous"]),
             origine=origine_lue(donnees),
-            sources=[
-                Provenance(lire_instant(p["debut"], 0), lire_instant(p["fin"], 0), str(p["source"]))
-                for p in donnees.get("sources", ())
-            ],
+            sources=_de_dates(Provenance, donnees.get("sources", ())),
             lignes=int(donnees["lignes"]) if "lignes" in donnees else None,
+            **{nom: str(donnees[nom]) for nom in ("horodatage", "marche_id", "identifiants") if nom in donnees},
         )
 
 
@@ -1292,6 +1273,14 @@ def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     return lignes.slice(gauche, bisect.bisect_left(instants, fin) - gauche)
 
 
+def concatener(tables: Sequence[pa.Table]) -> pa.Table:
+    """Une seule table, triée ; les morceaux sont disjoints."""
+    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
+    if len(pleines) < 2:
+        return pleines[0] if pleines else page_vide().lignes
+    return pa.concat_tables(pleines).sort_by("timestamp")
+
+
 def instants_de(lignes: pa.Table) -> list[int]:
     """Les instants d'une table écrite, en ms."""
     return list(lignes["timestamp"].cast(pa.int64()).to_pylist())
@@ -1347,19 +1336,20 @@ Borne = tuple[str, int]  # (symbole, timestamp) : la place d'un groupe de lignes
 OCTETS_PAR_LOT = 32 << 20  # mille carnets profonds pèsent plus que soixante mille bougies
 
 
-def _borne(table: pa.Table, rang: int) -> Borne:
+def borne_de(table: pa.Table, rang: int) -> Borne:
+    """La place de la ligne de ce rang."""
     return table["symbole"][rang].as_py(), table["timestamp"][rang].value
 
 
-def _position(table: pa.Table, borne: Borne) -> int:
+def position_de(table: pa.Table, borne: Borne) -> int:
     """Nombre de lignes strictement avant la borne."""
-    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: _borne(table, rang))
+    return bisect.bisect_left(range(table.num_rows), borne, key=lambda rang: borne_de(table, rang))
 
 
 def _dernier_groupe(table: pa.Table) -> int:
     """Où commence le groupe de la dernière ligne."""
     debut = max(int(table.num_rows) - 1, 0)
-    while debut and _borne(table, debut - 1) == _borne(table, -1):
+    while debut and borne_de(table, debut - 1) == borne_de(table, -1):
         debut -= 1
     return debut
 
@@ -1439,7 +1429,7 @@ def pas_a_pas(table: pa.Table, donnee: TypeDonnee) -> tuple[pa.Array, pa.Array]:
 def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si ces lignes d'un symbole suivent toutes celles qu'on en connaît ; `fins` : le dernier groupe de chacun."""
     symbole, suite = lignes["symbole"][0].as_py(), lignes.select(donnee.reperes)
-    if symbole in fins and _borne(fins[symbole], -1) >= _borne(suite, 0):
+    if symbole in fins and borne_de(fins[symbole], -1) >= borne_de(suite, 0):
         suite = pa.concat_tables([fins[symbole], suite])
     suit = est_triee(suite, donnee)
     suite = suite if suit else trier(suite, donnee)
@@ -1453,7 +1443,7 @@ def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa
     if not (ancienne.num_rows and nouvelle.num_rows):
         return nouvelle if nouvelle.num_rows else ancienne
     tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if _borne(ancienne, -1) < _borne(nouvelle, 0) else trier(tout, donnee)
+    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
 
 
 class _Curseur:
@@ -1469,8 +1459,8 @@ class _Curseur:
 
     def prendre(self, borne: Borne) -> pa.Table:
         """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = _borne(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else _position(self.table, (borne[0], borne[1] + 1))
+        fini = borne_de(self.table, -1) <= borne
+        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
         tete, reste = self.table[:rang], self.table[rang:]
         if reste.num_rows:
             self.table = reste
@@ -1483,7 +1473,7 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
-        borne = min(_borne(a.table, -1), _borne(n.table, -1))
+        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
         yield superposer(a.prendre(borne), n.prendre(borne), donnee)
     for reste in (a, n):
         while reste.table is not None:
@@ -1493,14 +1483,12 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
 
 def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
     """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    paquet: list[str] = []
-    for symbole in sorted(comptes):
-        if paquet and sum(comptes[s] for s in (*paquet, symbole)) > place:
-            yield paquet
-            paquet = []
-        paquet.append(symbole)
-    if paquet:
-        yield paquet
+    restent = sorted(comptes)
+    while restent:
+        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
+        nombre = max(1, bisect.bisect_right(cumul, place))
+        yield restent[:nombre]
+        restent = restent[nombre:]
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1525,33 +1513,10 @@ def trancher(flot: Iterable[pa.Table], debut: Borne, fin: Borne) -> Iterator[pa.
     """Les lignes de [debut, fin[ d'un flot trié, qui n'est pas lu plus loin."""
     for table in flot:
         if table.num_rows:
-            gauche, droite = _position(table, debut), _position(table, fin)
+            gauche, droite = position_de(table, debut), position_de(table, fin)
             yield table[gauche:droite]
             if droite < table.num_rows:
                 return
-
-
-class _Defilement:
-    """Un flot trié, lu à des bornes croissantes ; `ouvrir(borne)` le reprend plus loin, sans lire ce qui précède."""
-
-    def __init__(self, ouvrir: Callable[[Borne], Iterator[pa.Table]]) -> None:
-        self._ouvrir = ouvrir
-        self._flot: Iterator[pa.Table] = iter(())
-        self._table: pa.Table | None = None
-
-    def lire(self, debut: Borne, fin: Borne) -> list[pa.Table]:
-        """Des copies des lignes de [debut, fin[ : une tranche garderait toute sa table."""
-        if self._table is None or not self._table.num_rows or _borne(self._table, -1) < debut:
-            self._flot = self._ouvrir(debut)
-            self._table = next(self._flot, None)
-        morceaux: list[pa.Table] = []
-        while self._table is not None:
-            gauche, droite = _position(self._table, debut), _position(self._table, fin)
-            morceaux.append(self._table.take(pa.array(range(gauche, droite), pa.int64())))
-            if droite < self._table.num_rows:
-                break
-            self._table = next(self._flot, None)
-        return morceaux
 
 
 # --- Une fiche, et les lignes dont elle parle
@@ -1598,12 +1563,11 @@ def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = Tru
     fiche.couverts = oter(fiche.couverts, absents)
 
 
-def denombrer(fiche: Fiche, lignes: int, *, dire: bool = True) -> None:
+def denombrer(fiche: Fiche, lignes: int) -> None:
     """La fiche, d'événements, apprend combien la sortie en tient ; s'il en manque, rien ne dit lesquels."""
     if fiche.lignes is not None and lignes < fiche.lignes:
-        if dire:
-            phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
-            journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
+        phrase = "%s : %s de moins que la fiche n'en compte ; rien n'est plus tenu pour couvert."
+        journal.warning(phrase, fiche.cle, nombre_de(fiche.lignes - lignes, "ligne"))
         fiche.couverts = []
     fiche.lignes = lignes
 
@@ -1823,6 +1787,17 @@ class _Redites:
         """Un de plus, de l'autre voie."""
         self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
 
+    def affiner(self, grain_ms: int) -> None:
+        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
+        if grain_ms == self._grain_ms:
+            return
+        self._grain_ms = grain_ms
+        for ou in (self._siens, self._autres):
+            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
+            ou.clear()
+            for anonyme, trade in restes:
+                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+
     def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
         """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
 
@@ -1904,6 +1879,8 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
+        if self._redites is not None:
+            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -2023,12 +2000,8 @@ def volume_en_base(amount: float, price: float, taille_contrat: float | None = N
 
 def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
     """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
-
-    def mesurer(trade: Trade) -> Decimal:
-        quantite = volume_en_base(trade.amount, trade.price, taille_contrat)
-        return quantite if inverse else _EXACT.multiply(quantite, Decimal(str(trade.price)))
-
-    return mesurer
+    quantite = mesure_en_base(taille_contrat)
+    return quantite if inverse else lambda trade: _EXACT.multiply(quantite(trade), Decimal(str(trade.price)))
 
 
 def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
@@ -2449,6 +2422,7 @@ JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une ver
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
+
 class SortieIllisible(ErreurSortie):
     """Le fichier est abîmé : il sera mis de côté à la prochaine écriture."""
 
@@ -2681,34 +2655,26 @@ class Verrou:
 
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
-        limite = time.monotonic() + attente_s
+        filelock, limite = importer("filelock", "Tenir une sortie"), time.monotonic() + attente_s
         with _disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(self._DEPARTS_MAX):
-                if (prise := self._essayer(max(0.0, limite - time.monotonic()))) is not None:
-                    self._prise = prise
-                    self._pid.write_text(str(os.getpid()), encoding="ascii")
-                    return
-            raise self._occupee()
-
-    def _essayer(self, attente_s: float) -> Any:
-        """Le verrou du fichier de ce nom ; None si un autre fichier le porte depuis."""
-        filelock = importer("filelock", "Tenir une sortie")
-        temoin = self._ouvrir()
-        try:
-            prise = filelock.FileLock(str(self._fichier), thread_local=False)
-            try:
-                prise.acquire(timeout=attente_s)
-            except filelock.Timeout:
-                raise self._occupee() from None
-            # Le témoin, ouvert avant, garde son numéro pris : s'il est encore là, c'est lui qui est verrouillé.
-            self._tenu = os.fstat(temoin)
-            if self._porte_le_nom(self._tenu):
-                return prise
-            prise.release()
-            return None
-        finally:
-            os.close(temoin)
+                temoin = self._ouvrir()
+                try:
+                    prise = filelock.FileLock(str(self._fichier), thread_local=False)
+                    prise.acquire(timeout=max(0.0, limite - time.monotonic()))
+                    # Le témoin, ouvert avant, garde son numéro pris : s'il est encore là, c'est lui qui est verrouillé.
+                    self._tenu = os.fstat(temoin)
+                    if self._porte_le_nom(self._tenu):
+                        self._prise = prise
+                        self._pid.write_text(str(os.getpid()), encoding="ascii")
+                        return
+                    prise.release()
+                except filelock.Timeout:
+                    break
+                finally:
+                    os.close(temoin)
+        raise SortieOccupee(f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil)
 
     def _ouvrir(self) -> int:
         """Crée le fichier : filelock attend, comme s'il était pris, celui qu'il n'a pu créer (dans /proc)."""
@@ -2724,9 +2690,6 @@ class Verrou:
             return os.path.samestat(ouvert, self._fichier.stat())
         except OSError:
             return False
-
-    def _occupee(self) -> SortieOccupee:
-        return SortieOccupee(f"« {self._sortie} » est déjà {self._tenue} par {self._tenant()}", self._conseil)
 
     def _tenant(self) -> str:
         try:
@@ -2800,7 +2763,7 @@ class _Entree(NamedTuple):
 
 def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: TypeDonnee) -> pa.Table:
     """Ôte, à des lots (âge, lignes) qui attendent, les lignes d'avant la borne ; les rend triées, d'un seul bloc."""
-    coupes = [(age, table, _position(table, borne) if borne else len(table)) for age, table in attente]
+    coupes = [(age, table, position_de(table, borne) if borne else len(table)) for age, table in attente]
     attente[:] = [(age, table[rang:]) for age, table, rang in coupes if rang < len(table)]
     tout = pa.concat_tables([table[:rang] for _, table, rang in coupes]).combine_chunks()
     if not est_triee(tout, donnee):  # des lots se recouvrent : par âge, le plus récent l'emporte
@@ -2811,13 +2774,10 @@ def _detacher(attente: list[tuple[int, pa.Table]], borne: Borne | None, donnee: 
 
 def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
     """Ce que le journal retient d'un lot, lignes à part ; `fichier` : ce n'est vrai qu'avec celles du fichier."""
-    champs = ("type_marche", "unite_volume", "taille_contrat", "ancre_ms", "horodatage")
-    marche = {champ: getattr(fiche, champ) for champ in champs}
-    # Chaque lot les redit : ce qui va sans dire ne pèse pas.
-    marche |= {"marche_id": fiche.marche_id} if fiche.marche_id else {}
-    marche |= {"origine": fiche.origine} if fiche.origine != REEL else {}
-    marche |= {"identifiants": fiche.identifiants} if fiche.identifiants else {}
-    note = {"cle": fiche.cle, "fiche": marche, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    dite = fiche.du_marche()
+    note = {"cle": fiche.cle, "fiche": dite, "couverts": lot.couverts, "trous": lot.trous, "fichier": fichier}
+    if fichier and fiche.lignes is not None:  # d'événements, rien d'autre ne dira qu'il en manque
+        note["lignes"] = fiche.lignes
     if lot.source_des_lignes and (fiche.sources or lot.source != API):
         note["source"] = lot.source
     return note
@@ -2893,14 +2853,9 @@ class JournalDeReprise:
         if len(tete) < TETE_DE_LOT.size:
             return MARQUE_DE_LOT.startswith(tete[: len(MARQUE_DE_LOT)])
         marque, de_note, de_lignes, _ = TETE_DE_LOT.unpack(tete)
-        if marque != MARQUE_DE_LOT or position + TETE_DE_LOT.size + de_note + de_lignes <= taille:
-            return False
-        bout = b""
-        while bloc := fichier.read(1 << 20):  # un autre lot le suit : c'est sa longueur qui est abîmée
-            if MARQUE_DE_LOT in bout + bloc:
-                return False
-            bout = bloc[1 - len(MARQUE_DE_LOT) :]
-        return True
+        deborde = position + TETE_DE_LOT.size + de_note + de_lignes > taille
+        # Si un autre lot le suit, c'est sa longueur qui est abîmée.
+        return marque == MARQUE_DE_LOT and deborde and MARQUE_DE_LOT not in fichier.read()
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
@@ -2939,7 +2894,7 @@ class JournalDeReprise:
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
-            (symbole, debut), (_, fin) = _borne(lot, 0), _borne(lot, -1)
+            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
             self.entrees.append(_Entree(position, symbole, debut, fin + 1))
             self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
@@ -3047,7 +3002,6 @@ class FichierScelle(io.RawIOBase):
         self.scelle = False
         self._place = self._scelles = 0
         self._sommes = self._bout = b""
-        self._verifies: set[int] = set()
         try:
             self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
         except BaseException:
@@ -3095,17 +3049,13 @@ class FichierScelle(io.RawIOBase):
         if debut >= fin:
             return b""
         blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
-        tous = self._verifies.issuperset(blocs)
-        depart = debut if tous else blocs[0] * TAILLE_DE_BLOC
+        depart = blocs[0] * TAILLE_DE_BLOC
         self._fichier.seek(depart)
-        octets = self._fichier.read(
-            (fin if tous else min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC)) - depart
-        )
-        for rang in () if tous else blocs:
+        octets = self._fichier.read(min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC) - depart)
+        for rang in blocs:
             bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
-            if zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little"):
-                self._verifies.add(rang)
-            elif not lu_avec_le_pied:  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
+            juste = zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little")
+            if not (juste or lu_avec_le_pied):  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
                 raise OSError("sa somme de contrôle est fausse : un octet y a changé")
         return octets[debut - depart : fin - depart]
 
@@ -3167,6 +3117,7 @@ class Sortie(ABC):
         self.fiches: dict[CleSerie, Fiche] = {}
         self._fins_connues: dict[CleSerie, int] = {}  # où finissait, à l'ouverture, ce qui est couvert
         self.a_change = False  # depuis la dernière fin
+        self._demandees: Sequence[CleSerie] = ()
         self._marches: Mapping[CleSerie, str] = {}
         self._verrou = Verrou(self.chemin)
 
@@ -3191,10 +3142,6 @@ class Sortie(ABC):
             return self.existe() and self.reconnaitre()
         except (PasLeNotre, SortieIllisible, DependanceAbsente):
             return False
-
-    def est_dit_le_sien(self) -> bool:
-        """Vrai d'une sortie, illisible, que sa fiche dit de notre type."""
-        return False
 
     @abstractmethod
     def lire_tout(self) -> Iterator[pa.Table]:
@@ -3223,9 +3170,12 @@ class Sortie(ABC):
 
         `marches` : l'identifiant, chez l'exchange, du marché de chacune.
         """
-        if objection := _objection(self.chemin):
-            raise ErreurDemande(objection, "Donnez un nom de fichier.")
-        self._marches = marches
+        # Ce qui naîtra à côté a un nom plus long : mieux vaut le savoir avant de télécharger.
+        a_venir = (voisin.with_name(f"{voisin.name}.{os.getpid()}.tmp") for voisin in self.voisins())
+        for chemin in (self.chemin, *a_venir):
+            if objection := _objection(chemin):
+                raise ErreurDemande(objection, "Donnez un autre nom de fichier.")
+        self._demandees, self._marches = cles, marches
         presentes = self._fiches_presentes()
         self._controler_series(presentes, cles)
         if self.origine_a_ecarter() is None:
@@ -3303,7 +3253,8 @@ class Sortie(ABC):
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
             self._reprendre()
-            self._refuser_autre_marche(self.fiches)  # ce qu'un journal a pu apprendre d'autre
+            self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
+            self._refuser_autre_marche(self.fiches)
             for fiche in self.fiches.values():
                 if dementir(fiche):
                     self._redire(fiche.cle)
@@ -3375,7 +3326,7 @@ class Sortie(ABC):
         """
         if not lot.lignes.num_rows:
             return lot.lignes
-        debut, fin = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1] + 1
+        debut, fin = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1] + 1
         fin_connue = self._fins_connues.get(lot.cle, -1)
         if debut == fin_connue:  # une bougie courante, gardée, peut y être : illisible, le lot sera gardé quand même
             with contextlib.suppress(SortieIllisible):
@@ -3556,6 +3507,10 @@ class Feuille:
         etat = self._fichier.stat() if self._fichier.exists() else None
         return {"octets": etat.st_size if etat else 0, "modifie_ns": etat.st_mtime_ns if etat else 0}
 
+    def decrit(self, entete: Mapping[str, Any]) -> bool:
+        """Vrai si le fichier est tel que cette feuille, à part, l'a laissé."""
+        return all(entete.get(champ) == valeur for champ, valeur in self.empreinte().items())
+
     def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
         """Ce qu'elle dit ; None si elle ne dit plus rien."""
         self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
@@ -3592,9 +3547,8 @@ class Tableau:
         self._codec, self._chemin, self._donnee, self._feuille = codec, chemin, donnee, feuille
         self.a_jour = False  # écrit comme aujourd'hui (`Codec.marque`) : un fichier d'avant sera récrit en entier
         self.ecrites: collections.Counter[str] = collections.Counter()  # les lignes du fichier qu'on compose
-        # symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état
-        self._queues: Mapping[str, tuple[int, list[pa.Table]]] = {}
-        self._etat_des_queues: dict[str, int] = {}
+        # L'annexe `queues` : symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état.
+        self.queues: tuple[Mapping[str, tuple[int, list[pa.Table]]], Mapping[str, int]] = ({}, {})
 
     @property
     def octets(self) -> int:
@@ -3619,7 +3573,8 @@ class Tableau:
         """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
         if not (self._codec.texte(self._chemin) and self.octets):
             return False
-        if (entete := self._feuille.lire()) is not None:
+        entete = self._feuille.lire()
+        if entete is not None and self._feuille.decrit(entete):
             return bool(entete.get("entrelace"))
         recensement = self.recenser({})
         return recensement.entrelace and recensement.en_ordre
@@ -3638,10 +3593,13 @@ class Tableau:
             else:
                 yield trier(pa.concat_tables(tables), self._donnee)
 
-    def recenser(self, fiches: Mapping[CleSerie, Fiche], *, dire: bool = True) -> _Recensement:
-        """Relit les clés, et remet d'accord avec les lignes les fiches qu'on connaît."""
+    def recenser(
+        self, fiches: Mapping[CleSerie, Fiche], lues: Iterable[pa.Table] | None = None, *, dire: bool = True
+    ) -> _Recensement:
+        """Relit les clés, celles du fichier d'office, et remet d'accord avec elles les fiches qu'on connaît."""
         recensement = _Recensement(self._donnee, dict(fiches))
-        for table in regrouper(self.tables(colonnes=self._donnee.reperes), LIGNES_PAR_LOT):
+        lues = self.tables(colonnes=self._donnee.reperes) if lues is None else lues
+        for table in regrouper(lues, LIGNES_PAR_LOT):
             if any(table[nom].null_count for nom in self._donnee.obligatoires):
                 raise SortieIllisible(f"« {self._chemin} » est illisible : des lignes n'ont pas de clé")
             recensement.compter(table)
@@ -3652,23 +3610,11 @@ class Tableau:
                 confronter(fiche, recensement.presents.get(cle, []), dire=dire)
         return recensement
 
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `a_partir_de` s'en servira.
-
-        Une à une, les deux dernières bougies de deux cents séries faisaient lire deux cents groupes entiers.
-        """
-        defilement = _Defilement(self.lots)
-        self._queues = {
-            symbole: (instant, defilement.lire((symbole, instant), (symbole, INSTANT_MAX_MS)))
-            for symbole, instant in sorted(depuis.items())
-        }
-        self._etat_des_queues = self._feuille.empreinte()
-
     def a_partir_de(self, borne: Borne) -> Iterable[pa.Table]:
         """Les lignes triées, à partir de la borne ou d'un peu avant ; de son symbole au moins."""
-        depuis, queue = self._queues.get(borne[0], (INSTANT_MAX_MS, []))
-        gardees = depuis <= borne[1] and self._feuille.empreinte() == self._etat_des_queues
-        return queue if gardees else self.lots(borne)
+        gardees, etat = self.queues
+        depuis, queue = gardees.get(borne[0], (INSTANT_MAX_MS, []))
+        return queue if depuis <= borne[1] and self._feuille.empreinte() == etat else self.lots(borne)
 
     @functools.cached_property
     def lignes(self) -> int:
@@ -3759,7 +3705,7 @@ class Bout:
         """Le rang de la première de ces lignes qui peut aller au bout ; toutes sont désormais reçues."""
         fin = self.fins.get(symbole)
         suit = prolonger(self.fins, lignes, self._donnee)
-        return 0 if suit or fin is None else _position(lignes, (symbole, _borne(fin, -1)[1] + 1))
+        return 0 if suit or fin is None else position_de(lignes, (symbole, borne_de(fin, -1)[1] + 1))
 
     def commencer(self) -> None:
         """Crée un fichier sans ligne."""
@@ -3805,6 +3751,7 @@ class SortieFichier(Sortie):
         texte = self._texte()
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
+        self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
@@ -3825,11 +3772,6 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             self.codec.reconnaitre(self.chemin, self.type_donnee)
         return True
-
-    def est_dit_le_sien(self) -> bool:
-        with contextlib.suppress(SortieIllisible):
-            return (self.feuille.lire() or {}).get("type") == self.type_donnee.nom
-        return False
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if self.existe():
@@ -3852,11 +3794,6 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
             yield from self._journal.notes()
 
-    def garder_les_queues(self, depuis: Mapping[str, int]) -> None:
-        """Lit en une passe les lignes de chaque symbole à partir d'un instant : `lire` s'en servira."""
-        with self._garde():
-            self.tableau.garder_les_queues(depuis)
-
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
@@ -3867,14 +3804,11 @@ class SortieFichier(Sortie):
 
     def _controler_series(self, presentes: Collection[CleSerie], cles: Sequence[CleSerie]) -> None:
         familles = {cle._replace(symbole="") for cle in presentes}
-        if presentes and familles != {cle._replace(symbole="") for cle in cles}:
+        if cles and presentes and familles != {cle._replace(symbole="") for cle in cles}:
             raise ErreurDemande(
                 f"« {self.chemin} » contient d'autres séries : {_enumerer(presentes)}",
                 f"Choisissez une autre sortie pour {_enumerer(cles)}, ou déplacez ce fichier.",
             )
-        if presentes and (neuves := set(cles) - set(presentes)):
-            ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
-            journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(presentes))
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         """Illisibles, le fichier et le journal n'en tiennent pas ; tuée, une exécution a pu n'écrire qu'au journal."""
@@ -3891,15 +3825,10 @@ class SortieFichier(Sortie):
         if origines and self.feuille.a_part and not self.feuille.chemin.exists():
             return origines  # tuée avant d'avoir écrit la fiche : le fichier est celui du journal
         with contextlib.suppress(SortieIllisible):
-            if self.existe():  # un fichier qui n'en dit aucune est réel
-                series = (self.feuille.lire() or {}).get("series")
-                dites = series if isinstance(series, list) else []
-                lues = {origine_lue(serie) for serie in dites if isinstance(serie, dict)}
-                if not lues and self.feuille.est_abimee():
-                    lues = annexe(*REMISE_EN_ORDRE).origines_lisibles(self)
-                else:
-                    lues = lues or {REEL}
-                origines |= lues
+            if self.existe() and self.feuille.est_abimee():
+                origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
+            elif self.existe():  # un fichier qui n'en dit aucune est réel
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
 
     def _annexes(self) -> tuple[Path, ...]:
@@ -3924,7 +3853,11 @@ class SortieFichier(Sortie):
         elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
             with _disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
+        self._presente = self.existe()
         self.rejouer_journal()
+        if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
+            ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
+            journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(self.fiches))
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3970,7 +3903,7 @@ class SortieFichier(Sortie):
     def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
         """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
         if self.feuille.a_part:
-            intact = all(entete.get(champ) == valeur for champ, valeur in self.feuille.empreinte().items())
+            intact = self.feuille.decrit(entete)
             self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
             return intact
         with en_lisant(self.chemin):
@@ -3997,14 +3930,25 @@ class SortieFichier(Sortie):
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         if self._bout is not None:
             self._bout.fermer()
-            self._bout.fins = {}
-        self.tableau.entrelace = self.tableau.a_jour = False
         mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
+        self._repartir_du_journal()
+
+    def _remarquer_l_absence(self) -> None:
+        if self._presente and not self.existe():
+            journal.warning("« %s » n'est plus là : ce qu'il tenait n'est plus dit couvert.", self.chemin)
+            self._repartir_du_journal()
+
+    def _repartir_du_journal(self) -> None:
+        """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
+        if self._bout is not None:
+            self._bout.fermer()
+            self._bout.fins = {}
+        self._presente = self.tableau.entrelace = self.tableau.a_jour = False
         self.fiches = {}
         self.feuille.retenir(None, {})
         for note in self.notes():
             self._apprendre(note)
-        self._s_en_tenir_au_journal()
+        self._recompter(dire=False)
         if self._bout is not None:
             if self._journal.octets:
                 self._fondre_journal()  # il parlait de lignes qui ne sont plus là
@@ -4018,40 +3962,43 @@ class SortieFichier(Sortie):
                 for note in self._journal.reprendre():
                     self._apprendre(note)
                     lots += 1
-                self._s_en_tenir_au_journal()
         except SortieIllisible as refus:
             mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
         if lots:
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
+            with self._garde():
+                self._recompter(dire=True)
             self.finir()
-            if self.ampute and self.type_donnee.a_une_grille:  # ses bougies se comptent
-                self.fiches = self._recenser(self.fiches).fiches
-                self.finir()
         self._journal.supprimer()
 
-    def _s_en_tenir_au_journal(self) -> None:
-        """Sans fichier, un lot ne prouve que les lignes qu'il porte : il tait celles que le fichier avait déjà."""
-        if self.existe() or not self.type_donnee.a_une_grille:
-            return
-        presents: dict[CleSerie, list[Intervalle]] = {}
-        for table in self._journal.flot():
-            for cle, lignes in par_serie(table, self.type_donnee):
-                instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
-                presents.setdefault(cle, []).extend(plages(instants, grille(self.fiches[cle])))
-        for cle, fiche in self.fiches.items():
-            confronter(fiche, presents.get(cle, ()), dire=False)
+    def _recompter(self, *, dire: bool) -> None:
+        """Une bougie qu'un lot du journal dit écrite est au fichier ou au journal, ou elle sera redemandée."""
+        if self.type_donnee.a_une_grille:
+            reperes = self.type_donnee.reperes
+            ecrites = self.tableau.tables(colonnes=reperes) if self.existe() else ()
+            recues = (table.select(reperes) for table in self._journal.flot())
+            self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
     def _apprendre(self, note: Mapping[str, Any]) -> None:
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
-        self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
+        fiche = self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
+        if note.get("lignes", 0) > (fiche.lignes or 0) and self.existe():  # on ne sait lesquelles
+            if not self.ampute:
+                journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", self.chemin)
+            fiche.couverts, self.ampute = [], True
         if not note.get("fichier") or (self.existe() and not self.ampute):
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
-            self.fiches[cle].noter(couverts, trous, note.get("source"))
+            fiche.noter(couverts, trous, note.get("source"))
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
+
+    def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
+        if self._bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
+            self._remarquer_l_absence()
+        return super().ecrire(lot, fiche)
 
     def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
@@ -4069,25 +4016,16 @@ class SortieFichier(Sortie):
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
-        derniers = max(bout.fins, default="")
+        recule = symbole < max(bout.fins, default="")
         place = bout.place(symbole, lignes)
         if place < lignes.num_rows:
             if not self.existe():
                 bout.commencer()
-                self.tableau.a_jour = True
-            if symbole < derniers and not self.tableau.entrelace:
-                self._annoncer_entrelacement()
+                self._presente = self.tableau.a_jour = True
+            if recule:
+                self.tableau.entrelace = True
             bout.ajouter(lignes[place:])
         return lignes[:place]
-
-    def _annoncer_entrelacement(self) -> None:
-        """Le dit dans la fiche, avant le fait : un lecteur la croit."""
-        self.tableau.entrelace = True
-        try:
-            self.ecrire_fiche()
-        except BaseException:
-            self.tableau.entrelace = False
-            raise
 
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
@@ -4140,6 +4078,7 @@ class SortieFichier(Sortie):
 
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
+        self._remarquer_l_absence()
         recues = bool(self._journal.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             with _disque("Écrire", self.nom_journal):
@@ -4169,7 +4108,7 @@ class SortieFichier(Sortie):
                     fiche.lignes += de_plus[cle.symbole]
         else:
             ecrire_atomique(self.chemin, self._refaire)
-        self.tableau.entrelace, self.tableau.a_jour = False, True
+        self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if self._bout is not None:
             self._bout.retenir(self._journal.flot())
 
@@ -4220,16 +4159,10 @@ class SortieFichier(Sortie):
 # --- Codecs : CSV
 
 
-@functools.cache
-def instant_lu() -> pa.DataType:
-    """Le type d'un instant lu d'un texte : polars récrit des dates avec six décimales."""
-    return pa.timestamp("us", "UTC")
-
-
 def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
     """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte."""
-    natures = tuple((nom, "texte" if nature in ("niveaux", "entier") else nature) for nom, nature in donnee.colonnes)
-    types = {c.name: instant_lu() if pa.types.is_timestamp(c.type) else c.type for c in _schema(natures)}
+    lues = {"nombre": pa.float64(), "instant": pa.timestamp("us", "UTC")}  # polars récrit des dates à six décimales
+    types = {nom: lues.get(nature, pa.string()) for nom, nature in donnee.colonnes}
     return pa_csv.ConvertOptions(
         column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
     )
@@ -4624,7 +4557,7 @@ class CodecFeather(_CodecArrow):
         with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
 
             def premiere(rang: int) -> Borne:
-                return _borne(_aux_normes(feather.get_batch(rang), donnee), 0)
+                return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
 
             return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
@@ -4651,20 +4584,13 @@ def tables_de(base: sqlite3.Connection) -> list[str]:
 
 
 def _colonnes_sqlite(base: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
-    return [(nom, nature) for _, nom, nature, *_ in base.execute(f'PRAGMA table_info("{table}")')]
+    return base.execute("SELECT name, type FROM pragma_table_info(?)", (table,)).fetchall()
 
 
 def _colonnes_voulues(definition: str) -> list[tuple[str, str]]:
     with contextlib.closing(sqlite3.connect(":memory:")) as modele:
         modele.execute(f"CREATE TABLE t ({definition})")
         return _colonnes_sqlite(modele, "t")
-
-
-def _cles_uniques(base: sqlite3.Connection, table: str) -> list[tuple[str | None, ...]]:
-    """Les colonnes de chaque index unique (et total) de la table ; None pour une expression."""
-    index = base.execute(f'PRAGMA index_list("{table}")').fetchall()
-    noms = [nom for _, nom, unique, _, partiel in index if unique and not partiel]
-    return [tuple(c[2] for c in base.execute("SELECT * FROM pragma_index_info(?)", (nom,))) for nom in noms]
 
 
 # Les colonnes de T_series qui manquent aux bases d'avant ; elles leur sont ajoutées à la première écriture.
@@ -4706,12 +4632,6 @@ def _sequence_sqlite(donnee: TypeDonnee) -> str:
     return f", {lettres}, CASE WHEN {lettres} THEN '' ELSE substr('{'0' * 40}' || \"{nom}\", -40) END"
 
 
-def _mene_a(lien: Path, chemin: Path) -> bool:
-    with contextlib.suppress(OSError):  # fermé entre-temps
-        return lien.samefile(chemin)
-    return False
-
-
 def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     """Les fiches des séries d'une table."""
     if not base.execute("SELECT 1 FROM sqlite_master WHERE name=? COLLATE NOCASE", (f"{table}_series",)).fetchone():
@@ -4749,7 +4669,7 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-def cause_sqlite(erreur: sqlite3.Error) -> str:
+def cause_sqlite(erreur: Any) -> str:
     """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
     code = getattr(erreur, "sqlite_errorcode", None)
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
@@ -4797,6 +4717,10 @@ class SortieSqlite(Sortie):
         self._cle = ", ".join(
             f'"{nom}"' if nom in donnee.obligatoires else f"ifnull(\"{nom}\", '')" for nom in donnee.cle
         )
+        valeurs = ", ".join(f'"{nom}" = excluded."{nom}"' for nom in donnee.noms if nom not in donnee.cle)
+        places = ", ".join("?" * len(donnee.noms))
+        mettre = f'INSERT INTO "{self.table}" ({self.colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
+        self._mettre = f"{mettre} SET {valeurs}"
         self._base: sqlite3.Connection | None = None
         self.inscrites: set[CleSerie] = set()  # celles dont la fiche est dans la base
         self._prete = False
@@ -4806,36 +4730,25 @@ class SortieSqlite(Sortie):
         """Traduit les erreurs de SQLite ; une base abîmée est une SortieIllisible."""
         try:
             yield
-        except sqlite3.OperationalError as erreur:
-            code = getattr(erreur, "sqlite_errorcode", None)  # sans code, c'est Python : un texte n'est pas de l'UTF-8
-            if code is None:
-                raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
+            code, cause = getattr(erreur, "sqlite_errorcode", None), cause_sqlite(erreur)
+            if code is None or not isinstance(erreur, sqlite3.OperationalError):
+                raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
+                tenants = annexe_ou_rien("tenants")
                 raise SortieOccupee(
-                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par {self._tenant()}",
+                    f"« {self.chemin} » est tenue depuis {ATTENTE_SQLITE_S} s par "
+                    + (tenants.dire(self.chemin) if tenants else "un autre programme"),
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
                 ) from erreur
             conseil = "Vérifiez la place et les droits."
-            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause_sqlite(erreur)}", conseil) from erreur
-        except UnicodeDecodeError as erreur:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : un texte n'y est pas de l'UTF-8") from erreur
-        except sqlite3.DatabaseError as erreur:
-            raise SortieIllisible(f"« {self.chemin} » est illisible : {cause_sqlite(erreur)}") from erreur
-
-    def _tenant(self) -> str:
-        """Qui a ouvert la base, si /proc le dit ; il n'y a pas de lecture à moitié faite qui ne le soit."""
-        pids = []
-        for dossier in Path("/proc").glob("[0-9]*/fd"):
-            with contextlib.suppress(OSError):  # fini entre-temps, ou d'un autre utilisateur
-                if any(_mene_a(lien, self.chemin) for lien in dossier.iterdir()):
-                    pids.append(int(dossier.parent.name))
-        autres = ", ".join(str(pid) for pid in sorted(pids) if pid != os.getpid())
-        return f"le processus {autres}" if autres else "une autre connexion"
+            raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause}", conseil) from erreur
 
     def _connecter(self, requete: str) -> sqlite3.Connection:
-        adresse = f"{self.chemin.absolute().as_uri()}?{requete}"
+        # SQLite n'admet pas d'hôte : celui d'un partage de Windows fait partie du chemin.
+        adresse = re.sub(r"^file://(?=[^/])", "file:////", self.chemin.absolute().as_uri())
         return sqlite3.connect(
-            adresse, uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
+            f"{adresse}?{requete}", uri=True, timeout=ATTENTE_SQLITE_S, isolation_level=None, check_same_thread=False
         )
 
     @contextlib.contextmanager
@@ -4849,7 +4762,10 @@ class SortieSqlite(Sortie):
             # l'on ne peut écrire.
             effectif = os.access in os.supports_effective_ids
             ecrivable = all(os.access(c, os.W_OK, effective_ids=effectif) for c in (self.chemin, self.chemin.parent))
-            with contextlib.closing(self._connecter("mode=rw" if ecrivable else "immutable=1")) as base:
+            # Ce qu'une exécution tuée y a laissé à reprendre en fait partie : « immutable » ne le lirait pas.
+            en_attente = any(v.exists() and v.stat().st_size for v in self.voisins())
+            sans_ecrire = "mode=ro" if en_attente else "immutable=1"
+            with contextlib.closing(self._connecter("mode=rw" if ecrivable else sans_ecrire)) as base:
                 yield base
 
     # Lire.
@@ -4871,9 +4787,14 @@ class SortieSqlite(Sortie):
             return True
 
     def _a_cle_unique(self, base: sqlite3.Connection) -> bool:
-        """Vrai si la table a un index unique sur notre clé."""
-        exigees = self.type_donnee.obligatoires
-        return tuple(nom if nom in exigees else None for nom in self.type_donnee.cle) in _cles_uniques(base, self.table)
+        """Vrai si la table a un index unique sur notre clé : SQLite refuse, sinon, d'y remplacer une ligne."""
+        try:
+            base.execute(f"EXPLAIN {self._mettre}", [None] * len(self.type_donnee.noms))
+        except sqlite3.OperationalError as erreur:
+            if erreur.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            return False
+        return True
 
     def _fiches_presentes(self) -> dict[CleSerie, Fiche]:
         with contextlib.suppress(SortieIllisible):  # sera mise de côté à l'ouverture
@@ -4919,8 +4840,10 @@ class SortieSqlite(Sortie):
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
         with self.lecteur() as base:
             noms = tables_de(base)
-            types = {nom: type_des_colonnes([c for c, _ in _colonnes_sqlite(base, nom)]) for nom in noms}
-        return [nom for nom in noms if types[nom] or (abimees and f"{nom}_series" in noms)]
+            colonnes = {nom: [colonne for colonne, _ in _colonnes_sqlite(base, nom)] for nom in noms}
+        des_fiches = [nom for nom in noms if {*CleSerie._fields, "ancre_ms"} <= {*colonnes[nom]}]  # T_series
+        orphelines = [nom.removesuffix("_series") for nom in des_fiches] if abimees else []
+        return list(dict.fromkeys([*(nom for nom in noms if type_des_colonnes(colonnes[nom])), *orphelines]))
 
     def lire_tout(self) -> Iterator[pa.Table]:
         if not self.existe():
@@ -4934,7 +4857,9 @@ class SortieSqlite(Sortie):
         if not (self.existe() and self.reconnaitre()):
             return []
         with self.lecteur() as base:
+            base.execute("BEGIN")  # fiches et lignes d'un même instant, quoi qu'une exécution écrive
             self._accorder(base)
+            base.execute("ROLLBACK")
         return list(self.fiches.values())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
@@ -4983,7 +4908,8 @@ class SortieSqlite(Sortie):
                     self.inscrites.discard(cle)
                 denombrer(fiche, lignes[cle])
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
-                self._recenser(base, cle)
+                self.inscrites.discard(cle)  # sa fiche sera récrite entière
+                annexe(*REMISE_EN_ORDRE).recenser_base(self, base, cle)
 
     def _redire(self, cle: CleSerie) -> None:
         self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
@@ -4992,18 +4918,6 @@ class SortieSqlite(Sortie):
         """Les lignes de chaque série de la table."""
         comptes = base.execute(f'SELECT COUNT(*), {self.series} FROM "{self.table}" GROUP BY {self.series}')
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
-
-    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        fiche, presents = self.fiches.get(cle), list[Intervalle]()
-        for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
-            instants = pa.array([instant for (instant,) in lot], pa.int64())
-            fiche = fiche or fiche_de_rien(cle, instants)
-            presents += plages(instants, grille(fiche))
-        self.inscrites.discard(cle)  # sa fiche sera récrite entière
-        if cle in self.fiches:
-            confronter(self.fiches[cle], presents)
-        elif fiche is not None:
-            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self._deconnecter()
@@ -5068,17 +4982,14 @@ class SortieSqlite(Sortie):
             convertir.get(nature, lambda tels_quels: tels_quels)(en_un_bloc(lignes[nom])).to_pylist()
             for nom, nature in self.type_donnee.colonnes
         ]
-        valeurs = ", ".join(f'"{n}" = excluded."{n}"' for n in self.type_donnee.noms if n not in self.type_donnee.cle)
-        places = ", ".join("?" * len(colonnes))
-        mettre = f'INSERT INTO "{self.table}" ({self.colonnes}) VALUES ({places}) ON CONFLICT ({self._cle}) DO UPDATE'
-        base.executemany(f"{mettre} SET {valeurs}", zip(*colonnes, strict=True))
+        base.executemany(self._mettre, zip(*colonnes, strict=True))
 
     def _nombre(self, base: sqlite3.Connection, lot: Lot) -> int:
         """Les événements de la série, entre les bornes du lot, que tient la base."""
         if self.type_donnee.a_une_grille or not lot.lignes.num_rows:
             return 0
         compter = f'SELECT COUNT(*) FROM "{self.table}" WHERE {self.d_une_serie} AND timestamp BETWEEN ? AND ?'
-        bornes = _borne(lot.lignes, 0)[1], _borne(lot.lignes, -1)[1]
+        bornes = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1]
         return int(base.execute(compter, (*lot.cle[: len(self.type_donnee.serie)], *bornes)).fetchone()[0])
 
     def inscrire(self, base: sqlite3.Connection, fiche: Fiche, lot: Lot) -> None:
@@ -5113,20 +5024,17 @@ class SortieSqlite(Sortie):
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> None:
-        if self._base is not None:
-            with self._erreurs("Écrire"):
-                if self._base.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # aussi d'une exécution tuée
-                    self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    self._quitter_wal(self._base)
-
-    def _quitter_wal(self, base: sqlite3.Connection) -> None:
         """Au repos, un seul fichier, que l'on lit même d'un dossier en lecture seule ; un lecteur présent l'empêche."""
-        try:
-            base.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as erreur:
-            if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-        self._prete = False
+        with self._erreurs("Écrire"):
+            # Aussi d'une exécution tuée.
+            if (base := self._base) is not None and base.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._prete = False
+                try:
+                    base.execute("PRAGMA journal_mode = DELETE")
+                except sqlite3.OperationalError as erreur:
+                    if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                        raise
 
     def _deconnecter(self) -> None:
         if self._base is not None:
@@ -5169,8 +5077,8 @@ def lecteur_de(chemin: Path, table: str | None) -> Sortie:
         tables = decrit(chemin).tables()
         table = tables[0] if len(tables) == 1 else OHLCV.nom
     lecteurs = [decrit(chemin, type_donnee=donnee, table=table) for donnee in TYPES.values()]
-    sien = next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), None)
-    return sien or next((lecteur for lecteur in lecteurs if lecteur.est_dit_le_sien()), lecteurs[0])
+    du_nom = next((lecteur for lecteur in lecteurs if lecteur.type_donnee.nom == table), lecteurs[0])
+    return next((lecteur for lecteur in lecteurs if lecteur.est_le_sien()), du_nom)
 
 
 def lire_sortie(chemin: Path, *, table: str | None = None) -> pa.Table:
@@ -5317,15 +5225,52 @@ def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
 
+def _entier_exact(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
+    """Le `safe_integer` de ccxt passe par un flottant, où dix-neuf chiffres ne tiennent pas."""
+    try:
+        valeur = donnees[cle]
+        entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
+        return int(valeur) if entiere else int(float(valeur))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+def _entier_exact_de_deux(donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
+    return _entier_exact(donnees, cle, _entier_exact(donnees, autre, defaut))
+
+
+def _produit_exact(donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
+    """Le `safe_integer_product` de ccxt, juste pour des ns à rendre en ms."""
+    if facteur == 0.000001:
+        nanosecondes = _entier_exact(donnees, cle)
+        return defaut if nanosecondes is None else nanosecondes // 10**6
+    try:
+        return int(float(donnees[cle]) * facteur)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return defaut
+
+
+# Leurs trades sont en ns : ccxt en date un sur huit (kucoin), un sur trois (phemex, grvt), de la ms d'avant.
+_EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
+    {
+        "safe_integer": staticmethod(_entier_exact),
+        "safe_integer_2": staticmethod(_entier_exact_de_deux),
+        "safe_integer_product": staticmethod(_produit_exact),
+    }
+)
+
+
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
 # classes de ccxt 4.5.90, capturées : tests/exchanges/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
-    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée.
+    # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
+    # sans vwap ni variation, ni les deux côtés du comptant.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
+            options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
@@ -5386,7 +5331,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}),
+    "phemex": Particularite(
+        limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrections=_EN_NANOSECONDES
+    ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
@@ -5397,6 +5344,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
     "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
+    **dict.fromkeys(("kucoin", "grvt"), Particularite(corrections=_EN_NANOSECONDES)),
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -6518,6 +6466,369 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
     return re.sub(r"(://[^/\s:@]+:)[^/\s@]+@", r"\1***@", texte)
 
 
+# --- Bougies : une page demandée, criblée, dont le pas est contrôlé ---
+#
+#   Conduite  ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?
+#   Pages     une `Question`, posée, criblée, dont le pas est contrôlé : une `Reponse`
+
+RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
+SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
+MARGE = 2  # un `since` exclusif rend encore la voisine
+SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
+
+Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
+"""(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
+
+
+class Question(NamedTuple):
+    """Une page à demander : [debut, fin[ dans ce timeframe."""
+
+    timeframe: Timeframe
+    debut: int
+    fin: int
+
+
+class Reponse(NamedTuple):
+    """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
+
+    question: Question  # son timeframe est ancré comme la page
+    page: Page
+    instants: list[int]  # toutes les ouvertures rendues, croissantes
+    vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
+    de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
+    ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
+    refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+
+    @property
+    def se_tait(self) -> bool:
+        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
+        rendue = self.vives and self.vives[0][0] < self.question.fin
+        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
+
+    def rend(self, debut: int, fin: int) -> bool:
+        """Vrai si une ligne de la série, dans [debut, fin[, y est."""
+        return self.de_la_serie and bool(entre(self.page.lignes, debut, fin).num_rows)
+
+    def tait(self, connue: int) -> bool:
+        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
+
+        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle ; ou
+        rien, alors qu'elle la demandait, ailleurs qu'à ses bords (un exchange les exclut).
+        """
+        timeframe, debut, fin = self.question
+        ouverture = timeframe.plancher(connue)
+        if not self.instants:
+            return self.se_tait and debut < ouverture and timeframe.avancer(ouverture, 1) < fin
+        rang = bisect.bisect_left(self.instants, ouverture)
+        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
+        saute = self.instants[0] >= fin and debut < ouverture
+        return (rang > 0 or saute) and timeframe.plancher(suivante) != ouverture
+
+
+def avance_de(timeframe: Timeframe) -> int:
+    """Les bougies demandées en plus, avant la fenêtre.
+
+    ccxt arrondit semaines et mois sur l'époque : bybit y perd le premier lundi. La page en tient compte : bitso, ndax
+    et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
+    """
+    return int(bool(timeframe.mois) or timeframe.unite == "w")
+
+
+class Conduite:
+    """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
+
+    def __init__(self) -> None:
+        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
+        self._suivis: set[str] = set()
+        self._ignores: set[str] = set()
+        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
+        self._sourdes: set[Intervalle] = set()
+        self._deborde = False
+        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
+        self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+
+    @property
+    def obeit(self) -> bool:
+        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
+        return bool(self._suivis - self._ignores)
+
+    @property
+    def est_figee(self) -> bool:
+        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
+        return self._deborde and len(self._sourdes) >= SOURDES_MAX
+
+    def inclut(self, timeframe: Timeframe) -> bool:
+        """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
+        return self._since_inclus or avance_de(timeframe) > 0
+
+    def apprendre(self, reponse: Reponse, taille: int) -> None:
+        """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
+        (timeframe, debut, fin), instants = reponse.question, reponse.instants
+        if not instants:
+            return
+        avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
+        self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        if premiere < avancer(debut, -MARGE):
+            self._ignores.add("debut")
+        # La fin est parfois `since` plus une page (upbit), marge comprise.
+        if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
+            self._ignores.add("fin")
+        if reponse.ancree:
+            if reponse.de_la_serie and premiere >= fin:
+                self._sourdes.add((debut, fin))
+            # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
+            serree = timeframe.compter(debut, fin) <= 2 * MARGE
+            self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
+            return
+        if reponse.de_la_serie:
+            self._sourdes.clear()
+        plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
+        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
+        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
+        if plus_ancienne < avancer(debut, -1) <= premiere:
+            self._suivis.add("debut")
+        if derniere <= avancer(fin, MARGE) < plus_recente:
+            self._suivis.add("fin")
+
+
+class Pages:
+    """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
+
+    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
+    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
+    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
+    n'est plus demandé.
+    """
+
+    def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
+        self,
+        demander: Demander,
+        timeframe: Timeframe,
+        taille: int,
+        *,
+        prix: str = "last",
+        longues: Iterable[Timeframe] = (),
+        horizon_ms: int = INSTANT_MAX_MS,
+        fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
+    ) -> None:
+        self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
+        self.longues = sorted(longues, key=lambda t: t.pas_ms)
+        self.conduite = Conduite()
+        self._demander, self._fenetre_ms = demander, fenetre_ms
+        self._plafonds: collections.Counter[int] = collections.Counter()
+        self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
+        self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
+        self._refus_dits: set[str] = set()
+        self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
+
+    def capacite(self, timeframe: Timeframe) -> int:
+        """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
+        fenetre = self._fenetre_ms(timeframe)
+        permises = fenetre // timeframe.pas_ms if fenetre else self.taille
+        permises = min(permises, self._admises.get(timeframe.code, permises))
+        if timeframe.mois:
+            permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
+        return max(1, min(self.taille, permises) - avance_de(timeframe))
+
+    def portee_ms(self, timeframe: Timeframe) -> int:
+        """Ce que couvre une page de ce timeframe, marges ôtées."""
+        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
+
+    def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
+        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
+        restent = [t for t in self.longues if t.pas_ms < plus_court_que]
+        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
+        return next(couvrent, max(restent, key=self.portee_ms, default=None))
+
+    def borner(self, question: Question) -> Question:
+        """La question, sans ce qui n'a pas encore ouvert."""
+        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
+
+    def va_a_maintenant(self, fin: int) -> bool:
+        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
+        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
+
+    def noter_plafond(self, nombre: int) -> None:
+        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
+        if 0 < nombre < self.taille:
+            self._plafonds[nombre] += 1
+            if self._plafonds[nombre] >= 2:
+                journal.info(
+                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
+                )
+                self.taille = max(nombre, 8)
+
+    async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
+        """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
+        reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
+        self._pas_vu = self._pas_vu or se_suivent(reponse.instants, self.timeframe)
+        if not self._pas_vu and reponse.instants and self.timeframe.compter(debut, fin) > 1:
+            await self._confirmer_le_pas(reponse)
+        return reponse
+
+    async def temoigner(self, question: Question) -> Reponse:
+        """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
+        timeframe, debut, fin = question
+        de_la_serie = timeframe.code == self.timeframe.code
+        if debut >= fin or timeframe.code in self._recuses:
+            return refus_de(question)
+        try:
+            if de_la_serie:
+                return await self.lire(debut, fin, relecture=True)
+            reponse = await self._page(question, relecture=True)
+        except HorsFenetre:
+            return refus_de(question, de_la_serie=de_la_serie)
+        except (ErreurDefinitive, ErreurTemporaire) as erreur:
+            if de_la_serie:
+                raise
+            # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
+            journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
+            self._recuses.add(timeframe.code)
+            self.longues = [t for t in self.longues if t.code != timeframe.code]
+            return refus_de(question)
+        douteuse = reponse.page.impossibles or reponse.page.sans_instant
+        return refus_de(question) if douteuse else reponse
+
+    async def _page(self, question: Question, *, relecture: bool) -> Reponse:
+        """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
+        (timeframe, debut, fin), brutes = await self._ce_qui_tient(self.borner(question), relecture=relecture)
+        for _ in range(RELECTURES_PAGE):
+            if not self._autre_pas(brutes, timeframe):
+                break
+            brutes = await self._demander(timeframe, debut, fin, True)
+        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
+        douteuse = self._autre_pas(brutes, timeframe)
+        timeframe = self._ancrer(timeframe, brutes)
+        if douteuse and not self._a_change_de_grille(brutes, timeframe):
+            sienne = timeframe.code == self.timeframe.code
+            _controler_le_pas(_instants_bruts(brutes), timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
+        page = cribler(brutes, timeframe, self.prix)
+        # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
+        utile = max(fin, self.timeframe.plancher(self.horizon_ms))
+        for _ in range(RELECTURES_PAGE):
+            suspectes = (*page.impossibles, *page.doubles)
+            if not page.sans_instant and not any(debut <= instant < utile for instant in suspectes):
+                break
+            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
+            page = fondre_pages(page, relue)
+        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
+        if page.doubles:
+            journal.warning(
+                "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
+                nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
+            )  # fmt: skip
+            page = page.departager()
+        reponse = self._repondre(Question(timeframe, debut, fin), page)
+        self.conduite.apprendre(reponse, self.taille)
+        return reponse._replace(vives=[]) if douteuse else reponse
+
+    async def _ce_qui_tient(
+        self, question: Question, *, relecture: bool
+    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+        """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
+        while True:
+            timeframe, debut, fin = question
+            points, place = timeframe.compter(debut, fin), self.capacite(timeframe)
+            connue = timeframe.code in self._admises
+            if connue and points > place and relecture:  # d'un témoin, ce qui précède sa fin
+                question = question._replace(debut=timeframe.avancer(timeframe.plafond(fin), -place))
+                continue
+            if connue and points > place:
+                question = question._replace(fin=timeframe.avancer(debut, place))
+                continue
+            try:
+                # Qui tire la fin de la demande du nombre de bougies (cryptocom) n'en reçoit qu'autant qu'il en tient.
+                return question, await self._demander(timeframe, debut, fin, relecture or connue)
+            except FenetreTropLongue as refus:
+                if points <= 1:
+                    raise
+                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
+                self._admises[timeframe.code] = min(points // 2, dites)
+                journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
+
+    def _repondre(self, question: Question, page: Page) -> Reponse:
+        """La page, et ses bougies qui ont des transactions."""
+        timeframe, instants = question.timeframe, page.instants
+        de_la_serie = timeframe.code == self.timeframe.code
+        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
+        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
+        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
+        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
+            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
+        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
+
+    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
+        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
+        for ligne in brutes if refusees else ():
+            instant = _en_instant(ligne[0]) if ligne else None
+            if instant is None or timeframe.plancher(instant) not in refusees:
+                continue
+            regle = regle_enfreinte(ligne, timeframe, self.prix)
+            if regle and regle not in self._refus_dits:
+                self._refus_dits.add(regle)
+                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
+
+    # --- le pas et la grille
+
+    def _autre_pas(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai si ces lignes semblent d'un autre pas que le timeframe, sur la grille qu'elles montrent."""
+        return bool(autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN))
+
+    def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
+        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
+
+        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
+        """
+        if not timeframe.peut_etre_ancre or not brutes:
+            return timeframe
+        if timeframe.code == self.timeframe.code:
+            return self.timeframe
+        return timeframe.ancrer(deviner_ancre(brutes, timeframe))
+
+    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
+        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
+        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
+            return False
+        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
+        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
+
+    async def _confirmer_le_pas(self, reponse: Reponse) -> None:
+        """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
+        self._pas_vu = True
+        place = self.capacite(self.timeframe)
+        fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
+        large = self.timeframe.avancer(fin, -place)
+        if large < reponse.question.debut:
+            relue = await self.temoigner(Question(self.timeframe, large, fin))
+            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
+            _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
+
+
+class PasRefuse(ErreurDefinitive):
+    """L'exchange rend des bougies d'un autre pas que celui demandé : aucune n'est écrite."""
+
+
+def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
+    instants = [ligne[0] for ligne in brutes if ligne]
+    if set(map(type, instants)) == {int} and 0 < min(instants) <= max(instants) < INSTANT_MAX_MS:
+        return instants
+    return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
+
+
+def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> None:
+    """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
+    if autre := autre_pas(instants, timeframe, surete):
+        raise PasRefuse(
+            f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
+            "Prenez un autre timeframe : --lister timeframes.",
+        )
+
+
+def refus_de(question: Question, *, de_la_serie: bool = False) -> Reponse:
+    """La réponse qui ne témoigne de rien : l'exchange refuse la question, ou ce timeframe est récusé."""
+    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=True)
+
+
 # --- Flux : ce que ccxt.pro reçoit, sans en perdre une ligne ---
 
 
@@ -6938,33 +7249,23 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 # ----------------------------------------------------------------------------------------------------------------------
 #
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
-# si souvent qu'elle revienne. Cinq pièces, dont chacune n'emploie que les précédentes :
+# si souvent qu'elle revienne. Trois pièces, dont chacune n'emploie que les précédentes, et les pages de § 7 :
 #
 #   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
-#   Conduite  ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?
-#   Pages     une `Question`, posée, criblée, dont le pas est contrôlé : une `Reponse`
 #   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
 #             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
 #             celle qui suit un vide, du plus long timeframe au nôtre
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
-RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
-SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
-MARGE = 2  # un `since` exclusif rend encore la voisine
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
-RECULS_MAX = 20  # pages d'un même timeframe, à chercher la première bougie d'un marché
-SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
+RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
 PREMIER_MARCHE_MS = 1_262_304_000_000  # 2010-01-01 : aucun marché coté avant
-SILENCE_MS = 280 * JOUR_MS  # avant une cotation, d'une page ; coinbase n'a que 300 jours par page
-SILENCES_MS = 700 * JOUR_MS  # de pages plus courtes, bout à bout : bitget (trois mois), paradex (mille heures)
-
-Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
-"""(timeframe, début, fin, relecture) -> lignes brutes, ordre et bornes quelconques."""
+SILENCE_MS = 680 * JOUR_MS  # avant une cotation, au besoin de pages bout à bout : bitget (trois mois), paradex
 
 
 class Morceau(NamedTuple):
@@ -6989,77 +7290,6 @@ class Manque(NamedTuple):
     ancien: bool
 
 
-class Question(NamedTuple):
-    """Une page à demander : [debut, fin[ dans ce timeframe."""
-
-    timeframe: Timeframe
-    debut: int
-    fin: int
-
-
-class Reponse(NamedTuple):
-    """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
-
-    question: Question  # son timeframe est ancré comme la page
-    page: Page
-    instants: list[int]  # toutes les ouvertures rendues, croissantes
-    vives: list[Intervalle]  # les bougies rendues qui ont des transactions : [ouverture, clôture[
-    de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
-    ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
-    refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
-
-    @property
-    def se_tait(self) -> bool:
-        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
-        rendue = self.vives and self.vives[0][0] < self.question.fin
-        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
-
-    def rend(self, manque: Manque) -> bool:
-        """Vrai si une ligne du manque y est."""
-        return self.de_la_serie and bool(entre(self.page.lignes, manque.debut, manque.fin).num_rows)
-
-    def repond_a(self, question: Question) -> bool:
-        """Vrai si c'est cette question-là qui fut posée."""
-        return (self.question.timeframe.code, *self.question[1:]) == (question.timeframe.code, *question[1:])
-
-    def tait(self, connue: int) -> bool:
-        """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
-
-        Elle rend des bougies de part et d'autre ; ou, d'avant sa fin, aucune, et d'après, sans commencer par elle.
-        """
-        ouverture = self.question.timeframe.plancher(connue)
-        rang = bisect.bisect_left(self.instants, ouverture)
-        suivante = self.instants[rang] if rang < len(self.instants) else ouverture
-        saute = bool(self.instants) and self.instants[0] >= self.question.fin and self.question.debut < ouverture
-        return (rang > 0 or saute) and self.question.timeframe.plancher(suivante) != ouverture
-
-    def est_fausse(self, connues: Iterable[int | None]) -> bool:
-        """Vrai si, muette, elle l'est aussi sur une ligne connue, ailleurs qu'à ses bords (un exchange les exclut)."""
-        timeframe, debut, fin = self.question
-        dedans = (
-            c for c in connues if c is not None and debut < timeframe.plancher(c) and timeframe.avancer(c, 1) < fin
-        )
-        return self.se_tait and not self.instants and any(dedans)
-
-    def silences(self, voisins: Sequence[int], muettes: Sequence[Question]) -> list[Intervalle]:
-        """Ce qu'elle demandait après la voisine de gauche, rendue la dernière, et avant celle de droite, la première.
-
-        Un silence ne prouve rien seul ; il borde ce qu'une autre réponse encadre. Encore faut-il que soit muette la
-        question qui part, ou finit, juste à la voisine : une page plafonnée, ou toujours coupée, en tairait autant.
-        """
-        if not self.vives:
-            return []
-        (premiere, cloture), (ouverture, derniere) = self.vives[0], self.vives[-1]
-        timeframe, debut, fin = self.question
-        memes, vides = [m for m in muettes if m.timeframe.code == timeframe.code], []
-        for voisine in voisins:
-            if ouverture <= voisine < derniere < fin:
-                vides += [(derniere, m.fin) for m in memes if m.debut == derniere]
-            if debut < premiere <= voisine < cloture:
-                vides += [(m.debut, premiere) for m in memes if m.fin == premiere]
-        return [v for v in vides if not any(v[0] <= c < v[1] for c in voisins)]
-
-
 def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
     """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
     avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
@@ -7077,47 +7307,62 @@ def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
     return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
 
 
-def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms: float = math.inf) -> list[Trou]:
+def juger(
+    manque: Manque,
+    reponses: Sequence[Reponse],
+    *,
+    obeit: bool,
+    inclut: Callable[[Timeframe], bool],
+    doute_ms: float = math.inf,
+) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `doute_ms` : de combien une bougie plus longue peut
-    ouvrir avant la première du marché.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `inclut` : il rend la bougie qui ouvre à `since` ;
+    `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
-    | une réponse, non ancrée à maintenant, commence à la première bougie connue du       | `avant_cotation`,  |
-    | marché alors que sa question commençait avant ; ses bords sont suivis ; ce qui      | jusqu'à elle       |
-    | finit juste avant elle est muet, de si loin que la question remonte                 |                    |
+    | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
+    | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
     | refus « trop ancien »                                                               | `hors_fenetre_api` |
-    | une réponse rend des bougies avant et après le vide, et rien dedans                 | `sans_transaction` |
+    | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
+    | qui le prolonge jusqu'à une voisine                                                 |                    |
     | une ligne « pas de transaction »                                                    | `sans_transaction` |
     | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
     | une queue : rien ne la suit                                                         | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-    Une réponse qui tait une ligne connue entre deux des siennes n'est témoin de rien ; et d'un timeframe muet sur une
-    ligne connue, aucun silence ne l'est.
+    Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
     """
     gauche, droite = voisines(manque, reponses)
-    menteurs = {r.question.timeframe.code for r in reponses if r.est_fausse((gauche, droite))}
+    connues = [c for c in (gauche, droite) if c is not None]
+    accusees = [any(map(r.tait, connues)) for r in reponses]
+    menteurs = {
+        r.question.timeframe.code for r, accusee in zip(reponses, accusees, strict=True) if accusee and not r.instants
+    }
     temoins = [
         r
-        for r in reponses
-        if not any(c is not None and r.tait(c) for c in (gauche, droite))
-        and not (r.se_tait and r.question.timeframe.code in menteurs)
+        for r, accusee in zip(reponses, accusees, strict=True)
+        if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
+    # Ancrée à maintenant, une réponse ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    vides = silences([r for r in temoins if obeit or not r.ancree], gauche, droite, inclut)
+    # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
+    vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+    vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
     en_tete = gauche is None and not manque.ancien
     suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
     est_une_queue = droite is None and not suivent and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
+    cote = en_tete and obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
-        (AVANT_COTATION, _avant_la_premiere(temoins, reponses, doute_ms) if en_tete and obeit else []),
-        (HORS_FENETRE_API, [r.question[1:] for r in reponses if r.refusee and r.de_la_serie]),
-        (SANS_TRANSACTION, _encadres(temoins, gauche, droite, obeit=obeit)),
+        (AVANT_COTATION, reste if cote else []),
+        (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
+        (SANS_TRANSACTION, _encadres(temoins, vides)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7126,373 +7371,58 @@ def juger(manque: Manque, reponses: Sequence[Reponse], *, obeit: bool, doute_ms:
     return sorted(trous)
 
 
-def _encadres(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, *, obeit: bool
+def silences(
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, inclut: Callable[[Timeframe], bool]
 ) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues.
+    """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
-    Une réponse ancrée à maintenant ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
+    Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
+    voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
+    L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
+    Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
+    y ouvre n'a rien demandé d'elle.
     """
-    cadres, silences = [], []
-    muettes = [r.question for r in temoins if r.se_tait and (obeit or not r.ancree)]
-    voisins = [c for c in (gauche, droite) if c is not None]
+    muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
+    for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
+        muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
+    vides: list[Intervalle] = []
+    for reponse in (r for r in temoins if r.vives):
+        (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
+        timeframe, debut, fin = reponse.question
+        tues = unir(muettes[timeframe.code])
+        if gauche is not None and ouverture <= gauche < derniere < fin:
+            vides += [(derniere, f) for d, f in tues if d <= derniere < f]
+        serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
+        if droite is not None and premiere <= droite < cloture and serree:
+            vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
+    return vides
+
+
+def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
+    cadres: list[Intervalle] = []
     for reponse in temoins:
         cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
-        silences += reponse.silences(voisins, muettes) if obeit or not reponse.ancree else []
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
-    # Une bougie vivante au milieu d'un silence le dément : l'exchange rend toujours ses dernières, par exemple.
-    vives = [vive for reponse in temoins for vive in reponse.vives]
-    silences = [s for s in silences if not any(s[0] <= ouverture and cloture <= s[1] for ouverture, cloture in vives)]
-    return unir(cadres, (s for s in unir(silences) if any(c[0] <= s[1] and s[0] <= c[1] for c in cadres)))
+    return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
 
-def _avant_la_premiere(temoins: Sequence[Reponse], reponses: Sequence[Reponse], doute_ms: float) -> list[Intervalle]:
-    """Ce qui précède la première bougie du marché, si une réponse commence à elle sans y être tenue.
+def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Intervalle], doute_ms: float) -> bool:
+    """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
 
-    Chaque réponse, du plus long timeframe au plus fin, dit vide ce que sa question demandait avant sa première bougie,
-    si la question qui finit juste avant celle-ci est muette : une page toujours coupée en rendrait de plus anciennes.
-    Bout à bout, ces vides, et les questions muettes qui les prolongent, remontent de la bougie la plus finement connue
-    à assez loin dans le silence, ou à si loin qu'aucun marché n'existait.
+    Il remonte, d'un timeframe à l'autre, assez loin, ou à si loin qu'aucun marché n'existait. Un timeframe long remonte
+    parfois plus loin que le nôtre (hyperliquid) : le plus court de ceux-là dit si le marché vivait déjà.
     """
-    plus_ancienne = min((cloture for r in reponses for _, cloture in r.vives), default=0)
-    muettes = [r.question for r in temoins if r.se_tait]
-    premieres = [
-        (r.vives[0][0], r)
-        for r in temoins
-        # rien de connu ne la précède, et la question la demandait
-        if r.vives and r.question.debut < r.vives[0][0] < min(plus_ancienne, r.question.fin)
-    ]
-    # serrée sur elle, rien n'a plafonné la page ; ancrée à maintenant, elle serait la même quoi qu'on demande
-    cotation = max(
-        (
-            premiere
-            for premiere, r in premieres
-            if not r.ancree and r.question.fin <= r.question.timeframe.avancer(premiere, MARGE + 1)
-        ),
-        default=0,
+    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
+    libre = any(r.de_la_serie and not r.ancree and r.instants[:1] == [droite] for r in reponses)
+    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
+    return (
+        libre
+        and droite - max(longues, default=droite) <= doute_ms
+        and any(debut <= loin and droite <= fin for debut, fin in vides)
     )
-    # Un timeframe long remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit s'il vivait déjà.
-    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= cotation < v[1]]
-    if not cotation or cotation - max(longues, default=cotation) > doute_ms:
-        return []
-    pages, suites = [], []
-    for premiere, r in premieres:
-        siennes = [m for m in muettes if m.timeframe.code == r.question.timeframe.code and m.fin <= premiere]
-        pages += [(m.debut, premiere) for m in siennes if m.fin == premiere]
-        suites += [v for v in unir(m[1:] for m in siennes) if v[1] == premiere]
-    for vides, silence_ms in ((unir(pages), SILENCE_MS), (unir(suites), SILENCES_MS)):
-        assez = max(PREMIER_MARCHE_MS, cotation - silence_ms)
-        if any(d <= assez and f >= cotation for d, f in vides):
-            return [(0, cotation)]
-    return []
-
-
-def _concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    if len(pleines) < 2:
-        return pleines[0] if pleines else page_vide().lignes
-    return pa.concat_tables(pleines).sort_by("timestamp")
-
-
-def avance_de(timeframe: Timeframe) -> int:
-    """Les bougies demandées en plus, avant la fenêtre.
-
-    ccxt arrondit semaines et mois sur l'époque : bybit y perd le premier lundi. La page en tient compte : bitso, ndax
-    et d'autres finissent leur demande à `since` plus `limit` bougies, et y perdraient la dernière.
-    """
-    return int(bool(timeframe.mois) or timeframe.unite == "w")
-
-
-class Conduite:
-    """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
-
-    def __init__(self) -> None:
-        # Les bords que deux pages ont montrés suivis ; ceux qu'une page a passés (upbit ne dit que sa fin).
-        self._suivis: set[str] = set()
-        self._ignores: set[str] = set()
-        # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
-        self._sourdes: set[Intervalle] = set()
-        self._deborde = False
-        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
-
-    @property
-    def obeit(self) -> bool:
-        """Vrai si l'exchange suit le début ou la fin de ce qui lui est demandé : deux demandes, deux réponses."""
-        return bool(self._suivis - self._ignores)
-
-    @property
-    def est_figee(self) -> bool:
-        """Vrai si, quoi qu'on demande d'ancien, les dernières bougies reviennent (kraken) : inutile d'insister."""
-        return self._deborde and len(self._sourdes) >= SOURDES_MAX
-
-    def apprendre(self, reponse: Reponse, taille: int) -> None:
-        """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
-        (timeframe, debut, fin), instants = reponse.question, reponse.instants
-        if not instants:
-            return
-        avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
-        if premiere < avancer(debut, -MARGE):
-            self._ignores.add("debut")
-        # La fin est parfois `since` plus une page (upbit), marge comprise.
-        if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
-            self._ignores.add("fin")
-        if reponse.ancree:
-            if reponse.de_la_serie and premiere >= fin:
-                self._sourdes.add((debut, fin))
-            # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
-            serree = timeframe.compter(debut, fin) <= 2 * MARGE
-            self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
-            return
-        if reponse.de_la_serie:
-            self._sourdes.clear()
-        plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
-        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
-        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
-        if plus_ancienne < avancer(debut, -1) <= premiere:
-            self._suivis.add("debut")
-        if derniere <= avancer(fin, MARGE) < plus_recente:
-            self._suivis.add("fin")
-
-
-class Pages:
-    """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
-
-    `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
-    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
-    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
-    n'est plus demandé.
-    """
-
-    def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
-        self,
-        demander: Demander,
-        timeframe: Timeframe,
-        taille: int,
-        *,
-        prix: str = "last",
-        longues: Iterable[Timeframe] = (),
-        horizon_ms: int = INSTANT_MAX_MS,
-        fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
-    ) -> None:
-        self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
-        self.longues = sorted(longues, key=lambda t: t.pas_ms)
-        self.conduite = Conduite()
-        self._demander, self._fenetre_ms = demander, fenetre_ms
-        self._plafonds: collections.Counter[int] = collections.Counter()
-        self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
-        self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
-        self._refus_dits: set[str] = set()
-        self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
-
-    def capacite(self, timeframe: Timeframe) -> int:
-        """Les bougies de ce timeframe qu'une fenêtre peut couvrir, celle qu'on demande en plus comprise."""
-        fenetre = self._fenetre_ms(timeframe)
-        permises = fenetre // timeframe.pas_ms if fenetre else self.taille
-        permises = min(permises, self._admises.get(timeframe.code, permises))
-        if timeframe.mois:
-            permises -= permises // 60  # upbit finit à `since` plus `limit` mois de trente jours
-        return max(1, min(self.taille, permises) - avance_de(timeframe))
-
-    def portee_ms(self, timeframe: Timeframe) -> int:
-        """Ce que couvre une page de ce timeframe, marges ôtées."""
-        return (self.capacite(timeframe) - 2 * MARGE) * timeframe.pas_ms
-
-    def temoin(self, duree_ms: int, plus_court_que: float = math.inf) -> Timeframe | None:
-        """Le plus court des timeframes longs dont une page couvre cette durée ; à défaut, celui qui couvre le plus."""
-        restent = [t for t in self.longues if t.pas_ms < plus_court_que]
-        couvrent = (t for t in restent if self.portee_ms(t) >= duree_ms)
-        return next(couvrent, max(restent, key=self.portee_ms, default=None))
-
-    def borner(self, question: Question) -> Question:
-        """La question, sans ce qui n'a pas encore ouvert."""
-        return question._replace(fin=min(question.fin, self.timeframe.avancer(self.horizon_ms, 1)))
-
-    def va_a_maintenant(self, fin: int) -> bool:
-        """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
-        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
-
-    def noter_plafond(self, nombre: int) -> None:
-        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
-        if 0 < nombre < self.taille:
-            self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info(
-                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
-                )
-                self.taille = max(nombre, 8)
-
-    async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
-        """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
-        reponse = await self._page(Question(self.timeframe, debut, fin), relecture=relecture)
-        self._pas_vu = self._pas_vu or se_suivent(reponse.instants, self.timeframe)
-        if not self._pas_vu and reponse.instants and self.timeframe.compter(debut, fin) > 1:
-            await self._confirmer_le_pas(reponse)
-        return reponse
-
-    async def temoigner(self, question: Question) -> Reponse:
-        """La page d'un témoin, de n'importe quel timeframe ; vide s'il refuse, échoue ou ment."""
-        timeframe, debut, fin = question
-        de_la_serie = timeframe.code == self.timeframe.code
-        if debut >= fin or timeframe.code in self._recuses:
-            return _sans_rien(question, refusee=True)
-        try:
-            if de_la_serie:
-                return await self.lire(debut, fin, relecture=True)
-            reponse = await self._page(question, relecture=True)
-        except HorsFenetre:
-            return _sans_rien(question, de_la_serie=de_la_serie, refusee=True)
-        except (ErreurDefinitive, ErreurTemporaire) as erreur:
-            if de_la_serie:
-                raise
-            # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
-            journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
-            self._recuses.add(timeframe.code)
-            self.longues = [t for t in self.longues if t.code != timeframe.code]
-            return _sans_rien(question, refusee=True)
-        douteuse = reponse.page.impossibles or reponse.page.sans_instant
-        return _sans_rien(question, refusee=True) if douteuse else reponse
-
-    async def _page(self, question: Question, *, relecture: bool) -> Reponse:
-        """Demande une page et la crible ; redemandée si son pas n'est pas le sien, ou si elle porte l'impossible."""
-        (timeframe, debut, fin), brutes = await self._ce_qui_tient(self.borner(question), relecture=relecture)
-        for _ in range(RELECTURES_PAGE):
-            if not self._autre_pas(brutes, timeframe):
-                break
-            brutes = await self._demander(timeframe, debut, fin, True)
-        # Un témoin se récuse pour moins : il n'en coûte qu'une preuve.
-        douteuse = self._autre_pas(brutes, timeframe)
-        timeframe = self._ancrer(timeframe, brutes)
-        if douteuse and not self._a_change_de_grille(brutes, timeframe):
-            sienne = timeframe.code == self.timeframe.code
-            _controler_le_pas(_instants_bruts(brutes), timeframe, SUR_AU_MILLIARDIEME if sienne else SURETE_DU_TEMOIN)
-        page = cribler(brutes, timeframe, self.prix)
-        # kraken déborde toujours sa fenêtre, et ce qui déborde sert : là aussi l'impossible se redemande.
-        utile = max(fin, self.timeframe.plancher(self.horizon_ms))
-        for _ in range(RELECTURES_PAGE):
-            suspectes = (*page.impossibles, *page.doubles)
-            if not page.sans_instant and not any(debut <= instant < utile for instant in suspectes):
-                break
-            relue = cribler(await self._demander(timeframe, debut, fin, True), timeframe, self.prix)
-            page = fondre_pages(page, relue)
-        self._dire_les_refus(brutes, timeframe, {i for i in page.impossibles if debut <= i < fin})
-        if page.doubles:
-            journal.warning(
-                "%s de %s en deux versions, dont celle de %s : la plus échangée est gardée.",
-                nombre_de(len(page.doubles), "bougie"), timeframe.code, en_iso(min(page.doubles)),
-            )  # fmt: skip
-            page = page.departager()
-        reponse = self._repondre(Question(timeframe, debut, fin), page)
-        self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
-
-    async def _ce_qui_tient(
-        self, question: Question, *, relecture: bool
-    ) -> tuple[Question, Sequence[Sequence[Any]]]:
-        """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
-        while True:
-            timeframe, debut, fin = question
-            points, place = timeframe.compter(debut, fin), self.capacite(timeframe)
-            connue = timeframe.code in self._admises
-            if connue and points > place and relecture:  # d'un témoin, ce qui précède sa fin
-                question = question._replace(debut=timeframe.avancer(timeframe.plafond(fin), -place))
-                continue
-            if connue and points > place:
-                question = question._replace(fin=timeframe.avancer(debut, place))
-                continue
-            try:
-                # Qui tire la fin de la demande du nombre de bougies (cryptocom) n'en reçoit qu'autant qu'il en tient.
-                return question, await self._demander(timeframe, debut, fin, relecture or connue)
-            except FenetreTropLongue as refus:
-                if points <= 1:
-                    raise
-                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
-                self._admises[timeframe.code] = min(points // 2, dites)
-                journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
-
-    def _repondre(self, question: Question, page: Page) -> Reponse:
-        """La page, et ses bougies qui ont des transactions."""
-        timeframe, instants = question.timeframe, page.instants
-        de_la_serie = timeframe.code == self.timeframe.code
-        ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
-        pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
-        vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
-        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
-            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
-        return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
-
-    def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
-        """Quelle règle une bougie refusée enfreint, une fois par règle : une combinaison peut valoir moins que zéro."""
-        for ligne in brutes if refusees else ():
-            instant = _en_instant(ligne[0]) if ligne else None
-            if instant is None or timeframe.plancher(instant) not in refusees:
-                continue
-            regle = regle_enfreinte(ligne, timeframe, self.prix)
-            if regle and regle not in self._refus_dits:
-                self._refus_dits.add(regle)
-                journal.warning("Bougie %s refusée, %s : %s (%s).", timeframe.code, en_iso(instant), regle, ligne)
-
-    # --- le pas et la grille
-
-    def _autre_pas(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
-        """Vrai si ces lignes semblent d'un autre pas que le timeframe, sur la grille qu'elles montrent."""
-        return bool(autre_pas(_instants_bruts(brutes), self._ancrer(timeframe, brutes), SURETE_DU_TEMOIN))
-
-    def _ancrer(self, timeframe: Timeframe, brutes: Sequence[Sequence[Any]]) -> Timeframe:
-        """La grille sur laquelle ces lignes se posent ; celle de la série, quoi qu'en montre une page.
-
-        Une série n'a qu'une grille : ce qui ouvre ailleurs, si la sienne a changé, est refusé, et c'est dit.
-        """
-        if not timeframe.peut_etre_ancre or not brutes:
-            return timeframe
-        if timeframe.code == self.timeframe.code:
-            return self.timeframe
-        return timeframe.ancrer(deviner_ancre(brutes, timeframe))
-
-    def _a_change_de_grille(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe) -> bool:
-        """Vrai d'une page de la série au bon pas, mais posée sur une autre grille : le reste de la série se lit."""
-        if timeframe.code != self.timeframe.code or timeframe.mois or not timeframe.peut_etre_ancre:
-            return False
-        rangs = [timeframe.plancher(i) for i in sorted(set(_instants_bruts(brutes)))]
-        return len(set(rangs)) == len(rangs) and not autre_pas(rangs, timeframe, SURETE_DU_TEMOIN)
-
-    async def _confirmer_le_pas(self, reponse: Reponse) -> None:
-        """Des lignes trop éparses pour dire leur pas : une page plus large en dira assez, une fois."""
-        self._pas_vu = True
-        place = self.capacite(self.timeframe)
-        fin = min(self.timeframe.avancer(reponse.instants[-1], 1), self.timeframe.plancher(self.horizon_ms))
-        large = self.timeframe.avancer(fin, -place)
-        if large < reponse.question.debut:
-            relue = await self.temoigner(Question(self.timeframe, large, fin))
-            self._pas_vu = not relue.refusee  # gate ne remonte pas si loin : une prochaine page le dira
-            _controler_le_pas([*reponse.instants, *relue.instants], self.timeframe)
-
-
-class PasRefuse(ErreurDefinitive):
-    """L'exchange rend des bougies d'un autre pas que celui demandé : aucune n'est écrite."""
-
-
-def _instants_bruts(brutes: Sequence[Sequence[Any]]) -> list[int]:
-    instants = [ligne[0] for ligne in brutes if ligne]
-    if set(map(type, instants)) == {int} and 0 < min(instants) <= max(instants) < INSTANT_MAX_MS:
-        return instants
-    return [i for ligne in brutes if ligne and (i := _en_instant(ligne[0]))]
-
-
-def _controler_le_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> None:
-    """Lève PasRefuse si ces ouvertures ne sont pas celles du timeframe demandé (bitstamp 1w : trois jours)."""
-    if autre := autre_pas(instants, timeframe, surete):
-        raise PasRefuse(
-            f"Bougies {timeframe.code} refusées : l'exchange en rend {autre}",
-            "Prenez un autre timeframe : --lister timeframes.",
-        )
-
-
-def _sans_rien(question: Question, *, de_la_serie: bool = False, refusee: bool = False) -> Reponse:
-    """La réponse qui ne témoigne de rien."""
-    return Reponse(question, page_vide(), [], [], de_la_serie, refusee=refusee)
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
@@ -7514,7 +7444,7 @@ class Enquete:
         await self._suivre(self.questions(), self._sait)
         if any(trou.raison == AVANT_COTATION for trou in self.juger()):
             await self._confirmer_les_silences()
-        trouvee = next((r for r in self.reponses if r.rend(self.manque)), None)
+        trouvee = next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
         return trouvee, [] if trouvee else self.juger()
 
     async def ou_reprendre(self, depuis: int) -> Intervalle | None:
@@ -7526,17 +7456,15 @@ class Enquete:
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
         question = self.pages.borner(question)
         for tenue in self.reponses[::-1]:
-            if tenue.repond_a(question):
+            if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
-        if reponse.instants or reponse.refusee:
-            return reponse
-        tue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
-        if tue or self._vit(question):
+        connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
+        if not (reponse.instants or reponse.refusee) and (connue or self._vit(question)):
             reponse = await self._poser(question)  # muette là où le marché vit : une panne, peut-être
-            self._dementie |= bool(reponse.instants)
-            if reponse.instants and not tue:
-                del self.reponses[-2]  # d'une ligne connue, elle reste : elle accuse l'exchange
+            if reponse.instants and not connue:  # d'une ligne connue, elle reste : elle accuse l'exchange
+                self._dementie = True
+                del self.reponses[-2]
         return reponse
 
     async def _confirmer_les_silences(self) -> None:
@@ -7581,7 +7509,8 @@ class Enquete:
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
-        return juger(self.manque, self.reponses, obeit=self.pages.conduite.obeit, doute_ms=doute_ms)
+        conduite = self.pages.conduite
+        return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -7589,7 +7518,7 @@ class Enquete:
         queue = self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
         permises = QUESTIONS_DE_QUEUE if queue else QUESTIONS_MAX
         figee = self.pages.conduite.est_figee and self.manque.gauche is None
-        trouvee = any(r.rend(self.manque) for r in self.reponses)
+        trouvee = any(r.rend(self.manque.debut, self.manque.fin) for r in self.reponses)
         return figee or trouvee or self.posees >= permises or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
@@ -7627,8 +7556,6 @@ class Enquete:
             yield from self._bords(serie)
         yield from self._cadre(serie)
         yield from self._bords(serie, avec_elles=True)
-        yield from self._au_plus_pres(serie)
-        yield from self._bords(serie)
         yield from self._cadre(serie)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
@@ -7676,19 +7603,15 @@ class Enquete:
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         if droite is not None:
             yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        yield Question(timeframe, debut, avancer(debut, place) if droite is None else min(fin, avancer(debut, place)))
+        # D'un `since` peut-être exclusif, la question part de la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
+        for depart in departs:
+            if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
+                suite = avancer(depart, place)
+                yield Question(timeframe, depart, suite if droite is None else min(fin, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
-
-    def _au_plus_pres(self, timeframe: Timeframe) -> Demarche:
-        """Des voisines lointaines, plus près : la page qui les a rendues, coupée plus court que dit, s'arrêtait là."""
-        portee, (gauche, droite) = max(MARGE, self.pages.capacite(timeframe) // 16), self.voisines
-        debut, fin = self.manque.debut, self.manque.fin
-        if gauche is not None and timeframe.compter(gauche, debut) > portee:
-            yield Question(timeframe, timeframe.avancer(debut, -portee), debut)
-        if droite is not None and timeframe.compter(fin, droite) > portee:
-            yield Question(timeframe, fin, timeframe.avancer(fin, portee))
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
@@ -7712,8 +7635,10 @@ class Enquete:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         avancer = pas.avancer
-        yield Question(pas, avancer(ligne, -place), ligne)
-        yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+        yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
+        # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
+        if not any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses):
+            yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
             if not self.pages.conduite.obeit:
@@ -7739,58 +7664,59 @@ class Enquete:
         De la première du marché, chacun, jusqu'au plus court, dit aussi ce qui précède la sienne, sur `silence_ms`.
         """
         pages, dessus, vue = self.pages, math.inf, False
-        while silence_ms is not None or not vue or pages.portee_ms(pages.timeframe) < fin - depuis:
-            timeframe = pages.temoin(fin - depuis, dessus)
-            if timeframe is None:
-                break
-            avancer = timeframe.avancer
-            limite = depuis if silence_ms is None else avancer(depuis, -1)
-            yield from self._remonter(timeframe, limite, avancer(fin, MARGE), silence_ms or 0)
+        while timeframe := pages.temoin(fin - depuis, dessus):
+            limite = depuis if silence_ms is None else timeframe.avancer(depuis, -1)
+            yield from self._remonter(timeframe, limite, timeframe.avancer(fin, MARGE), silence_ms or 0)
             if silence_ms is not None and not self.en_tete:
                 return None
             if timeframe not in pages.longues:
                 continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
-            seconde, dessus = dessus < math.inf, timeframe.pas_ms
-            vives = self._vives(timeframe, depuis, fin)
-            if not vives and seconde and not vue:
-                return None  # le plus long se taisait déjà
-            if not vives:
-                continue
-            entiere = next((v for v in vives if v[0] >= depuis), None)
-            if entiere == vives[0]:
-                depuis = max(depuis, entiere[0])
-            fin = min(fin, (entiere or vives[0])[1])
-            vue = True
+            dessus = timeframe.pas_ms
+            if vives := self._vives(timeframe, depuis, fin):
+                entiere = next((v for v in vives if v[0] >= depuis), vives[0])
+                depuis, fin, vue = max(depuis, vives[0][0]), min(fin, entiere[1]), True
+            if vue and silence_ms is None and pages.portee_ms(pages.timeframe) >= fin - depuis:
+                break
         return (depuis, fin) if vue else None
 
     def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
-        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède."""
+        """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
+
+        Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
+        """
         avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
-        fin = min(fin, avancer(self.pages.horizon_ms, 1)) if premiere is None else premiere
-        if self.pages.portee_ms(timeframe) < silence_ms:
-            silence_ms = SILENCES_MS
+        marge = min(MARGE, place - 1)
+        if premiere is None:
+            fin = min(fin, avancer(self.pages.horizon_ms, 1))
+        else:
+            fin = avancer(premiere, marge) if silence_ms else premiere
         for _ in range(RECULS_MAX):
             if fin <= limite:
                 return
             debut = max(avancer(limite, -1), avancer(fin, -place))
             reponse = yield Question(timeframe, debut, fin)
             if reponse.vives and reponse.vives[0][0] < fin:
-                premiere = fin = reponse.vives[0][0]
-            elif premiere is None or not reponse.se_tait or debut <= limite or premiere - debut >= silence_ms:
+                premiere = reponse.vives[0][0]
+                serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
+                fin = premiere if serree else avancer(premiere, marge)
+                continue
+            sur = debut if self.pages.conduite.inclut(timeframe) else avancer(debut, 1)
+            if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
-            else:
-                fin = avancer(debut, min(MARGE, place - 1))  # bitget : trois mois par page
+            fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
 
 
-async def resoudre(pages: Pages, manque: Manque, connues: Sequence[Reponse] = ()) -> tuple[list[pa.Table], list[Trou]]:
-    """Redemande un manque jusqu'à ce que chacune de ses bougies soit trouvée ou son absence jugée.
+async def resoudre(
+    pages: Pages, manques: Iterable[Manque], connues: Sequence[Reponse]
+) -> tuple[list[pa.Table], list[Trou]]:
+    """Redemande des manques jusqu'à ce que chacune de leurs bougies soit trouvée ou son absence jugée.
 
     `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
     """
     tables: list[pa.Table] = []
     trous: list[Trou] = []
-    a_voir: list[tuple[Manque, Sequence[Reponse]]] = [(manque, connues)]
+    a_voir = [(manque, connues) for manque in manques]
     while a_voir:
         manque, vues = a_voir.pop(0)
         trouvee, juges = await Enquete(pages, manque, vues).mener()
@@ -7884,14 +7810,10 @@ class Lecteur:
         self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
     ) -> Morceau:
         """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
-        tables = [lignes]
-        for reste in restes:
-            trouvees, juges = await resoudre(self.pages, reste, vues)
-            if vues and any(t.num_rows for t in trouvees):
-                self.pages.noter_plafond(len(vues[-1].instants))
-            tables += trouvees
-            trous = trous + juges
-        return Morceau(_concatener(tables), (manque.debut, manque.fin), sorted(trous))
+        trouvees, juges = await resoudre(self.pages, restes, vues)
+        if vues and trouvees:
+            self.pages.noter_plafond(len(vues[-1].instants))
+        return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:
@@ -7919,7 +7841,7 @@ class _Vide:
             accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.enquete.reponses.append(_sans_rien(Question(pas, debut, accepte), de_la_serie=True, refusee=True))
+        self.enquete.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
@@ -8399,8 +8321,6 @@ class RelectureTrades:
         instants = (_en_instant(brut.get("timestamp")) for brut, trade in lues if trade is None)
         self._impossibles.update(instant for instant in instants if instant is not None)
         self._precis = self._precis or any(trade.timestamp % SECONDE_MS for trade in page)
-        if page and (self._dernier is None or not page[-1].precede(self._dernier)):
-            self._dernier = page[-1]
         return page
 
     def _part_de(self, bord: Trade, page: Sequence[Trade]) -> bool:
@@ -8427,12 +8347,14 @@ class RelectureTrades:
             brutes = await self._lire(depuis, params)
             page = self._noter(brutes)
             suivie = bool(params) or self._part_de(bord, page)
-            if not suivie and (page or bord.id is None):
-                for ancienne in await self._relier(bord, page):
-                    yield ancienne
-            if page:
-                yield page
-                bord = page[-1].nomme()
+            anciennes = [] if suivie or not (page or bord.id is None) else await self._relier(bord, page)
+            for lue in (*anciennes, page):
+                # Ce qui a eu lieu depuis qu'on l'a lue, rien ne l'y rattache, là où `since` est ignoré (kucoin).
+                if sue := [trade for trade in lue if not page or not page[-1].precede(trade)]:
+                    if self._dernier is None or self._dernier.precede(sue[-1]):
+                        self._dernier = sue[-1]
+                    yield sue
+            bord = page[-1].nomme() if page else bord
             self._rejoint = self._va_jusqu_au_bout(page)
             suite = None if self._rejoint else self._suite(brutes, page, depuis, params)
             if suite is None:
@@ -8548,6 +8470,7 @@ class RelectureTrades:
             if not pages[-1] or self._part_de(dernier, pages[-1]):
                 break
             params["after"] = pages[-1][0].id
+        self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
             self._cassures.append((dernier, debuts[-1]))
@@ -8761,7 +8684,6 @@ class Fil(ABC):
         self.rompre()
         self.ecoute_depuis = self.connexion.heure_ms()
 
-    @abstractmethod
     def renegocier(self) -> None:
         """L'exchange n'a pas voulu de l'abonnement sous cette forme : rien n'était encore écouté."""
 
@@ -8841,7 +8763,6 @@ class Fil(ABC):
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
 
-    @abstractmethod
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
@@ -8906,9 +8827,8 @@ class Fil(ABC):
         finally:
             self.reveiller()
 
-    @abstractmethod
     async def _rattraper(self) -> None:
-        """Relit par REST ce qui manque."""
+        """Relit par REST ce qui manque, là où une histoire s'y lit."""
 
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
@@ -9192,7 +9112,8 @@ class BougiesFaites:
             self._compteurs.retards += self._agregateur.retards
             self._compteurs.perdus += self._agregateur.perdus
             self._compteurs.doublons += self._agregateur.doublons
-        self._agregateur, self.fiable, self.suite_d_ids = None, INSTANT_MAX_MS, SuiteDIds(self.suite_d_ids)
+        self._agregateur, self.fiable = None, INSTANT_MAX_MS
+        self.suite_d_ids.recommencer()
         self._douteuses.clear()
         self._rendues.clear()
 
@@ -9389,14 +9310,6 @@ class FilBougies(Fil):
         if bougies_vides is not None:
             self.confrontation.egales = memes_volumes
 
-    @property
-    def debut(self) -> int | None:
-        """D'où des bougies sont dues ; None avant la première écoute, si rien ne le dit."""
-        return self.couverture.debut
-
-    def renegocier(self) -> None:
-        """Le REST lira les bougies depuis la première demande, de toute façon."""
-
     def rompre(self) -> None:
         super().rompre()
         if self.source.derniere:
@@ -9481,8 +9394,7 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
-                adopte = self.source.adopter(sans_queue(lot, histoire.demande[1]))
-                self.prets.append(self.confrontation.apprendre(adopte, sur))
+                self.prets.append(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
 
@@ -9499,16 +9411,6 @@ class FilBougies(Fil):
             self._inscrire(manques, ECHEC)
 
 
-def sans_queue(lot: Lot, fin: int) -> Lot:
-    """Le lot, sans le vide qui touche la fin de la demande : l'exchange n'a peut-être pas encore servi ces bougies.
-
-    Il reste à demander : la prochaine lecture l'encadrera, ou la bougie y sera.
-    """
-    queue = [t for t in lot.trous if t.fin >= fin and t.raison in (SANS_TRANSACTION, ECHEC)]
-    trous = [t for t in lot.trous if t not in queue]
-    return lot._replace(couverts=oter(lot.couverts, intervalles_de(queue)), trous=trous)
-
-
 # --- Trades
 
 
@@ -9521,13 +9423,15 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, avant: SuiteDIds | None = None) -> None:
-        self.vains: int = avant.vains if avant else 0
-        self.croissants: bool = avant.croissants if avant else True
-        self.sans_juge: bool = avant.sans_juge if avant else False  # aucun REST ne dira si un saut est vain
+    def __init__(self) -> None:
+        self.vains = self.suites = self.sauts = 0
+        self.croissants = True
+        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.recommencer()
+
+    def recommencer(self) -> None:
+        """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
-        self.suites: int = avant.suites if avant else 0
-        self.sauts: int = avant.sauts if avant else 0
         self._dernier: Trade | None = None  # le plus grand identifiant vu
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
@@ -9630,9 +9534,9 @@ class FilTrades(Fil):
         self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # De la suite sans lacune en cours, jusqu'au dernier trade, exclu : ce qui n'est pas encore rendu.
-        self._suite: Intervalle | None = None
-        self._couverts: list[Intervalle] = []  # des suites finies, de même
+        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
+        self._depuis: int | None = None
+        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
@@ -9667,12 +9571,17 @@ class FilTrades(Fil):
             self._relire_depuis(attente.apres)
         super().rompre()
         self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._rompu = True
+        self._interrompre()
         self._memoire.recommencer()
         self._confirmer()
         if (avant := self._suite_d_ids.en_attente) is not None:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._suite_d_ids = SuiteDIds(self._suite_d_ids)
+        self._suite_d_ids.recommencer()
+
+    def _interrompre(self) -> None:
+        """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
+        self._rompu, self._depuis = True, None
 
     # --- un trade arrive
 
@@ -9680,12 +9589,11 @@ class FilTrades(Fil):
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
         if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
-        suite = None if self._rompu else self._suite
-        fin = fin_de_la_suite([self._dernier, *donnees])
-        if not (suite and fin and self._prolonge(donnees, fin)):
+        fin = None if self._rompu else fin_de_la_suite([self._dernier, *donnees])
+        if not (fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier, self._suite = donnees[-1], (suite[0], max(suite[1], donnees[-1].timestamp))
+        self._dernier = donnees[-1]
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -9697,7 +9605,7 @@ class FilTrades(Fil):
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
-            self._rompu = True  # quelque chose a eu lieu, que seul le REST peut dire (luno tait l'heure et le prix)
+            self._interrompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
         if self._attendre(trade, recu, self._dernier):
@@ -9718,9 +9626,9 @@ class FilTrades(Fil):
             return
         if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            debut = connu.timestamp + (not self._est_prouve(connu.timestamp))
-            self._rompu, self._suite = False, self._suite or (debut, debut)
-            self._noter_l_id(self._dernier)
+            self._rompu, self._depuis = False, connu.timestamp + (not self._est_prouve(connu.timestamp))
+            if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
+                self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9731,35 +9639,29 @@ class FilTrades(Fil):
             if self._dernier.id is not None:
                 return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        self._noter_l_id(trade)
+        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
         if self._rompu:
             self._rompu = False
-            self._couverts += [self._suite] if self._suite else []
-            self._suite = None
-            if self._dernier is not None and not self._se_suivent(self._dernier, trade):
+            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(self._dernier, trade))
+                self._relire(Lacune(avant or self._dernier, trade))
+        elif avant is not None:
+            self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
             self._relire(Lacune(trade._replace(id=None), trade, saut=True))
         self._confirme = self._confirme or trade
         # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
         # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
-        debut, fin = self._suite or (trade.timestamp + 1, trade.timestamp)
-        self._suite = debut, max(fin, trade.timestamp)
+        self._depuis = trade.timestamp + 1 if self._depuis is None else self._depuis
         if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
             self._dernier = trade
-
-    def _noter_l_id(self, trade: Trade) -> None:
-        """Un saut d'identifiants qui dure est à relire, jusqu'à ce trade."""
-        if (avant := self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)) is not None:
-            self._relire(Lacune(avant, trade, saut=True))
 
     def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
         """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
         rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
         if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
             return False
-        self._suite = dernier.timestamp, trade.timestamp
+        self._depuis = dernier.timestamp
         return True
 
     # --- ce qui est sûr
@@ -9779,22 +9681,22 @@ class FilTrades(Fil):
         suspens = self._en_suspens()
         self._solder()
         surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler_trades(self.cle, trades), surs, [])]
+        return [Lot(self.cle, tabler(self.cle, trades, TRADES), surs, [])]
 
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
-        if self._suite is not None:
-            self._couverts.append(self._suite)
-            debut, fin = self._suite
-            self._suite = max(debut, fin), fin
+        if self._depuis is not None and self._dernier is not None:
+            self._couverts.append((self._depuis, self._dernier.timestamp))
+            self._depuis = max(self._depuis, self._dernier.timestamp)
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
         su = self.fiche.copie()
         for lot in self.prets:
             su.noter(lot.couverts, lot.trous)
-        suites = [*self._couverts, *([self._suite] if self._suite else [])]
-        return any(debut < instant <= fin for debut, fin in unir(su.couverts, oter(suites, self._en_suspens())))
+        self._solder()
+        suites = oter(self._couverts, self._en_suspens())
+        return any(debut < instant <= fin for debut, fin in unir(su.couverts, suites))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
@@ -9832,7 +9734,7 @@ class FilTrades(Fil):
     def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
         if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._rompu = True
+            self._interrompre()
         else:
             self._lacunes.append(Lacune(avant, self._dernier))
 
@@ -9920,7 +9822,7 @@ class FilTrades(Fil):
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
         async for page in relecture.pages():
             neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler_trades(self.cle, self._ordonner(page)), [], []))
+            self.prets.append(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
             self.reveiller()
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
@@ -9968,8 +9870,8 @@ class FilTrades(Fil):
             trous = dits
         self._solder()
         self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
-        if not trous and self._suite is not None and debut < fin == self._suite[0]:
-            self._suite = debut, self._suite[1]  # la milliseconde de son premier trade en est
+        if not trous and debut < fin == self._depuis:
+            self._depuis = debut  # la milliseconde de son premier trade en est
         # La milliseconde du dernier trade attend encore celui qui la partagerait.
         ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
         couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
@@ -9983,7 +9885,8 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        jamais_entendu = self._dernier is not None and self._dernier.id is None and not self._rien_eu_lieu
+        rien_eu_lieu = self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
+        jamais_entendu = self._dernier is not None and self._dernier.id is None and not rien_eu_lieu
         if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
             self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
         while self._lacunes:
@@ -10018,12 +9921,12 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-def tabler_trades(cle: CleSerie, trades: Sequence[Trade]) -> pa.Table:
-    """Des trades en table."""
-    instants, ids, sens, prix, quantites, couts, recus = zip(*trades, strict=True)
-    colonnes = ([cle.exchange] * len(trades), [cle.symbole] * len(trades), instants, ids, sens, prix, quantites, couts)
-    champs = zip((*colonnes, recus), TRADES.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], TRADES.schema)
+def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
+    """Des événements en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
+    constantes = [[getattr(cle, nom)] * len(lignes) for nom in donnee.noms if nom in CleSerie._fields]
+    colonnes = zip(*lignes, strict=True) if lignes else [()] * (len(donnee.noms) - len(constantes))
+    champs = zip((*constantes, *colonnes), donnee.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
@@ -10134,16 +10037,8 @@ class FilInstantanes(Fil):
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []
-        colonnes = [[self.cle.exchange] * len(lignes), [self.cle.symbole] * len(lignes), *zip(*lignes, strict=True)]
-        schema = self.type_donnee.schema
-        table = pa.table([pa.array(c, f.type) for c, f in zip(colonnes, schema, strict=True)], schema)
+        table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
-
-    def _veiller(self) -> None:
-        """Rien à relancer."""
-
-    async def _rattraper(self) -> None:
-        """Rien : aucun exchange ne sert l'histoire de ses carnets ni de ses tickers."""
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -11764,7 +11659,13 @@ class Execution:
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
-        self._lire_les_queues(series)
+        if queues := annexe_ou_rien("queues"):  # des dernières lignes, que la relecture va comparer
+            relues, fiches = self.tache.relecture + MARGE, self.ecrivain.fiches
+            queues.garder(self.ecrivain, {
+                serie.cle.symbole: fiches[serie.cle].couverts[-1][1] - relues * serie.timeframe.pas_ms
+                for serie in series
+                if serie.cle in fiches and fiches[serie.cle].couverts
+            })  # fmt: skip
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = self.suivre(serie)
@@ -11775,16 +11676,6 @@ class Execution:
         bilan = BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue")
         self.bilan.series.append(bilan)
         return bilan
-
-    def _lire_les_queues(self, series: Sequence[Serie]) -> None:
-        """Les dernières lignes de toutes les séries connues, que la relecture va comparer."""
-        if isinstance(self.ecrivain, SortieFichier) and len(series) > 1:
-            relues = self.tache.relecture + MARGE
-            self.ecrivain.garder_les_queues({
-                serie.cle.symbole: fiche.couverts[-1][1] - relues * serie.timeframe.pas_ms
-                for serie in series
-                if (fiche := self.ecrivain.fiches.get(serie.cle)) and fiche.couverts
-            })  # fmt: skip
 
     async def sous_garde(self, lecture: Coroutine[Any, Any, None], bilans: Sequence[BilanSerie]) -> None:
         """Une lecture, à son tour ; son échec est celui de ses séries, et n'arrête qu'elles."""
@@ -11895,7 +11786,7 @@ class Execution:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
         bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
-            bilan.derniere_ms = max(bilan.derniere_ms or 0, _borne(lot.lignes, -1)[1])
+            bilan.derniere_ms = max(bilan.derniere_ms or 0, borne_de(lot.lignes, -1)[1])
         nouvelles, revisees = self.ecrivain.ecrire(lot, fiche)
         bilan.lignes_nouvelles += nouvelles
         bilan.lignes_revisees += revisees
@@ -11991,29 +11882,6 @@ def ouvrir_fil(
     return fil
 
 
-def enchainer(lots: Iterable[Lot]) -> list[Lot]:
-    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
-    resultat: list[Lot] = []
-    derniers: dict[CleSerie, int] = {}
-    for lot in lots:
-        rang = derniers.get(lot.cle)
-        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
-            avant = resultat[rang]
-            lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
-            for un in (avant, lot):
-                su.noter(un.couverts, un.trous)
-            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
-        else:
-            derniers[lot.cle] = len(resultat)
-            resultat.append(lot)
-    return resultat
-
-
-def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    return not (avant.num_rows and apres.num_rows) or _borne(avant, -1) < _borne(apres, 0)
-
-
 class ExecutionFlux(Execution):
     """Branche un flux sur son écrivain : un tampon, écrit hors de la boucle pour ne jamais la faire attendre."""
 
@@ -12033,8 +11901,8 @@ class ExecutionFlux(Execution):
             for serie in series
         ]
         # Un seul fil d'écriture : chacun garderait pour lui de quoi fondre un fichier, cinquante Mo.
-        vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
-        with vitesse.tas_fige() if vitesse else contextlib.nullcontext(), plume as self._plume:
+        self._vitesse, plume = annexe_ou_rien("vitesse"), futures.ThreadPoolExecutor(1, "ecriture")
+        with self._vitesse.tas_fige() if self._vitesse else contextlib.nullcontext(), plume as self._plume:
             await self._suivre(Flux(self.connexion, canal, fils))
 
     async def _suivre(self, flux: Flux) -> None:
@@ -12080,14 +11948,8 @@ class ExecutionFlux(Execution):
             self._tampon[:0] = lots
 
     def _ecrire_tampon(self, lots: Sequence[Lot]) -> None:
-        for lot in enchainer(lots):
-            bilan = self._bilans[lot.cle]
-            if self.tache.type_donnee is OHLCV:
-                self._ecrire(lot, self._fiches[lot.cle], bilan)
-            else:
-                bilan.lignes_recues += lot.lignes.num_rows
-                bilan.lignes_nouvelles += lot.lignes.num_rows
-                self.ecrivain.ecrire(lot, self._fiches[lot.cle])
+        for lot in self._vitesse.enchainer(lots) if self._vitesse else lots:
+            self._ecrire(lot, self._fiches[lot.cle], self._bilans[lot.cle])
 
     def _connus(self, serie: Serie) -> list[Trade]:
         """Les trades de la sortie d'où part la reprise, qu'elle ne répète pas : les derniers, et au bord des oublis."""
@@ -12120,7 +11982,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = fil.debut if isinstance(fil, FilBougies) and fil.debut is not None else self._debut
+        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)
@@ -12270,7 +12132,7 @@ def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
 # Ajouter un nom public qui vit dans une annexe : une ligne ici, une dans `__all__`, son import pour mypy.
 
 DANS_LES_ANNEXES = {
-    "Rapport": ("verification", "Vérifier une sortie"),
+    "Rapport": ("controle", "Vérifier une sortie"),
     "agreger_trades": ("agregation", "Agréger des trades déjà écrits"),
     "verifier": ("verification", "Vérifier une sortie"),
     "BilanLot": ("lot", "Exécuter un lot"),
@@ -12280,9 +12142,10 @@ DANS_LES_ANNEXES = {
 
 if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
+    from annexes_ccxt_fr.controle import Rapport
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
     from annexes_ccxt_fr.pauses import Pauses
-    from annexes_ccxt_fr.verification import Rapport, verifier
+    from annexes_ccxt_fr.verification import verifier
 else:
 
     def __getattr__(nom: str) -> Any:

@@ -71,7 +71,8 @@ def tableau(bilan: lot.BilanLot) -> list[str]:
         cellules = [tache.nom, ETATS[tache.etat], *(chiffres if faite else ["–"] * 3)]
         bornes = [min(d for d, _ in demandes), max(f for _, f in demandes)] if demandes else []
         intervalle = "/".join(collecte.en_iso(b - b % collecte.MINUTE_MS) for b in bornes)
-        ou = "  ".join(filter(None, [intervalle, str(detail.sortie or "")]))
+        sorties = dict.fromkeys(str(un.sortie) for un in detail.detail if un.sortie)
+        ou = "  ".join(filter(None, [intervalle, *sorties]))
         # La raison d'un refus ou d'un échec : celle de la tâche, sinon celle de chacun de ses symboles.
         manques = [serie.message for serie in detail.series if serie.etat in ("refusee", "echec")]
         dites = [dit.partition("\n")[0] for dit in ([detail.message] if detail.message else manques)]

@@ -1,6 +1,7 @@
 """Ce qui sert autour du collecteur, une idée par fichier ; le module les charge au premier usage.
 
-- `verification` : contrôler une sortie, la réparer ;
+- `verification` : dire ce qui ne va pas d'une sortie, relire ce qui y manque ;
+- `controle` : le verdict, ligne à ligne, puis de la fiche ;
 - `agregation` : des tables de trades aux bougies ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `plan` : un fichier YAML de tâches, lu et contrôlé ;
@@ -27,11 +28,14 @@
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
-- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ;
-- `remise_en_ordre` : lire une sortie telle qu'elle est, en ôter ce qui ne peut être vrai ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture au lieu de cent ;
+- `lecture_brute` : lire une sortie telle qu'elle est ;
+- `remise_en_ordre` : en ôter ce qui ne peut être vrai, dire ce qui manque ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
-- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant.
+- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant ;
+- `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
+- `tenants` : nommer les programmes qui tiennent un fichier.
 
 Une annexe importe `module_ccxt_fr_v2` ; lui n'en importe aucune, sauf par `annexe()`. Un nom privé (`_…`) ne sort pas
 de son fichier.

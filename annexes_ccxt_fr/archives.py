@@ -996,6 +996,8 @@ class InteretDesArchives(_RelevesDesArchives):
                 if decalage:
                     journal.info("Archives : %s dit l'état de cinq minutes après, d'après l'API.", cle)
                 return feuille._replace(lignes=decalees, faux=[instant + decalage for instant in feuille.faux])
+        if not _parmi(self._sur_la_grille(feuille.lignes), recents):
+            return feuille  # il finit avant ce que l'API sert encore
         journal.warning("Archives : %s écarté : il diffère de l'API.", cle)
         return None
 

@@ -25,6 +25,7 @@ from module_ccxt_fr_v2 import (
     ErreurTemporaire,
     Essais,
     LimiteDeDebit,
+    cause_disque,
     journal,
     masquer,
     taille_lisible,
@@ -170,7 +171,7 @@ class Miroir(Depot):
         except FileNotFoundError:
             return None
         except OSError as erreur:
-            raise Ecarte(f"« {self.dossier / cle} » ne se lit pas : {erreur.strerror or erreur}") from erreur
+            raise Ecarte(f"« {self.dossier / cle} » ne se copie pas : {cause_disque(erreur)}") from erreur
 
     def _copier(self, chemin: Path, vers: IO[bytes]) -> str:
         somme = hashlib.sha256()

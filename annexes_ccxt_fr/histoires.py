@@ -83,7 +83,7 @@ from module_ccxt_fr_v2 import (
     oter,
     reporter_les_vides,
     reste_a_lire,
-    tabler_trades,
+    tabler,
     trade_de,
     unir,
 )
@@ -401,10 +401,6 @@ class Histoire:
                     yield Lot(self.serie.cle, lignes, _moins_les_trous(pas.couverts, pas.trous), pas.trous)
 
 
-def _tabler_trades(cle: CleSerie, trades: Sequence[Any]) -> pa.Table:
-    return tabler_trades(cle, trades) if trades else TRADES.schema.empty_table()
-
-
 def trades_de(lignes: pa.Table) -> list[Trade]:
     """Les trades d'une table, dans son ordre."""
     valeurs = (lignes[nom].to_pylist() for nom in ("id", "side", "price", "amount", "cost"))
@@ -454,7 +450,8 @@ class BougiesDesTrades:
             return self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
         bougies = self._bougies
         fiche = Fiche(bougies.serie.cle)
-        histoire = Histoire(bougies.connexion, bougies.serie, plage, fiche, self.parcours, _tabler_trades)
+        en_table = partial(tabler, donnee=TRADES)
+        histoire = Histoire(bougies.connexion, bougies.serie, plage, fiche, self.parcours, en_table)
         histoire.demande = self.demande
         return self._pas_des_lots(self._fichiers(histoire), debut, fin)
 
@@ -718,11 +715,7 @@ NATURES: Mapping[str, Nature] = {
 
 def _tabler_releves(donnee: TypeDonnee, cle: CleSerie, releves: Sequence[Releve]) -> pa.Table:
     """Des relevés en table, aux colonnes de leur type."""
-    constantes = [nom for nom in donnee.noms if nom in CleSerie._fields]
-    lignes = [(*(getattr(cle, nom) for nom in constantes), r.timestamp, *r.valeurs) for r in releves]
-    colonnes = zip(*lignes, strict=True) if lignes else [()] * len(donnee.noms)
-    champs = zip(colonnes, donnee.schema, strict=True)
-    return pa.table([pa.array(c, champ.type) for c, champ in champs], schema=donnee.schema)
+    return tabler(cle, [(releve.timestamp, *releve.valeurs) for releve in releves], donnee)
 
 
 # --- Ce que le module demande ---
@@ -909,6 +902,6 @@ def ouvrir_source(
 
     parcours = Parcours(service.voie(lire, connexion.heure_ms, service.lecture), service, serie)
     if not tache.trades_vers_ohlcv:
-        return Histoire(connexion, serie, plage, fiche, parcours, _tabler_trades)
+        return Histoire(connexion, serie, plage, fiche, parcours, partial(tabler, donnee=TRADES))
     bougies = Historique(connexion, serie, plage, fiche, places, tache.concurrence)
     return BougiesDesTrades(bougies, parcours, tache.bougies_vides)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from annexes_ccxt_fr.histoires import page_des_histoires
+from annexes_ccxt_fr.lecture_brute import lecteurs
 from annexes_ccxt_fr.portees import portee_de
-from annexes_ccxt_fr.verification import lecteurs
 from module_ccxt_fr_v2 import (
     CANAUX,
     DOSSIER_SORTIES,

@@ -16,6 +16,7 @@ from module_ccxt_fr_v2 import (
     drapeau,
     en_iso,
     histoires,
+    nom_du_programme,
     options_dites,
 )
 
@@ -41,7 +42,8 @@ def offrir(
 
 def ecrire_commande(tache: Tache) -> str:
     """La ligne de commande d'une tâche ; les options qui peuvent tenir un secret n'y sont pas."""
-    mots = ["python", "module_ccxt_fr_v2.py"]
+    programme = nom_du_programme("module_ccxt_fr_v2.py")
+    mots = ["python", programme] if programme.endswith(".py") else [programme]
     for champ, valeur in options_dites(tache):
         if champ.metadata["secret"]:
             continue

@@ -83,7 +83,7 @@ class Progression:
             self._montrer(f"{nombre_de(self._lignes, 'ligne')}, {pas.cle.symbole} à {en_iso(pas.instant)}", self.FORME)
         elif time.monotonic() - self._derniere > PERIODE_PROGRESSION_S:
             self._derniere = time.monotonic()
-            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part(pas.series))
+            lignes, part = nombre_de(self._lignes, "ligne"), round(100 * self._part_de_la_tache(pas.series))
             journal.info("%s : %s, jusqu'à %s (%d %%).", pas.cle, lignes, en_iso(pas.instant), part)
 
     def _montrer(self, phrase: str, forme: str) -> None:
@@ -94,10 +94,13 @@ class Progression:
 
     def _part(self, series: int) -> float:
         """La part faite : les tâches d'avant, et celle des séries de la tâche en cours."""
-        part = sum(self._parts.values()) / max(series, len(self._parts))
+        part = self._part_de_la_tache(series)
         if self._nom not in self._taches:
             return part
         return (self._taches.index(self._nom) + part) / len(self._taches)
+
+    def _part_de_la_tache(self, series: int) -> float:
+        return sum(self._parts.values()) / max(series, len(self._parts))
 
     def fermer(self) -> None:
         """Efface la barre."""

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import module_ccxt_fr_v2 as collecte
-from annexes_ccxt_fr.verification import instant_lisible, lecteurs
+from annexes_ccxt_fr.controle import instant_lisible
+from annexes_ccxt_fr.lecture_brute import lecteurs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -435,7 +436,7 @@ def intituler(executions: Sequence[Execution]) -> str:
     return f"{taches}{collecte.nombre_de(len(series), 'série')}"
 
 
-SANS_PLOTLY = "Sans graphiques : plotly n'est pas installé (pip install « plotly »). Les tableaux disent tout le reste."
+SANS_PLOTLY = "Sans graphiques : plotly n'est pas installé (pip install plotly). Les tableaux disent tout le reste."
 
 
 def _script_plotly() -> str:

@@ -1,4 +1,4 @@
-"""Ce qu'un processus peut s'épargner : pandas, et le ramasse-miettes là où rien n'est à jeter."""
+"""Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
+from module_ccxt_fr_v2 import Fiche, Lot
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+    from module_ccxt_fr_v2 import CleSerie
 
 
 class _SansPandas:
@@ -44,3 +50,29 @@ def tas_fige() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def enchainer(lots: Iterable[Lot]) -> list[Lot]:
+    """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
+    import pyarrow as pa  # déjà là : ces lots en sont faits
+
+    resultat: list[Lot] = []
+    derniers: dict[CleSerie, int] = {}
+    for lot in lots:
+        rang = derniers.get(lot.cle)
+        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
+            avant = resultat[rang]
+            lignes = pa.concat_tables([avant.lignes, lot.lignes])
+            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
+            for un in (avant, lot):
+                su.noter(un.couverts, un.trous)
+            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
+        else:
+            derniers[lot.cle] = len(resultat)
+            resultat.append(lot)
+    return resultat
+
+
+def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
+    """Vrai si les lignes de l'un, d'une même série, viennent toutes avant celles de l'autre."""
+    return not (avant.num_rows and apres.num_rows) or avant["timestamp"][-1].value < apres["timestamp"][0].value

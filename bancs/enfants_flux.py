@@ -229,7 +229,7 @@ def lot_de_trades(cle: Any, rang: int, lignes: int) -> Any:
         )
         for numero in range(lignes)
     ]  # fmt: skip
-    return collecte.Lot(cle, collecte.tabler_trades(cle, trades), [(debut, debut + 5_000)], [])
+    return collecte.Lot(cle, collecte.tabler(cle, trades, collecte.TRADES), [(debut, debut + 5_000)], [])
 
 
 EN_BOUCLE = {f.__name__: f for f in (nu, nu_bougies, suivi, latence)}

@@ -18,7 +18,7 @@ import pytest
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import archives, fichiers_publics, verification
+from annexes_ccxt_fr import archives, fichiers_publics, remise_en_ordre
 from annexes_ccxt_fr.depot import Ecarte, ouvrir_depot
 from bourse_locale import Bourse, Marche, Panne
 from bourse_locale.financement import interets
@@ -575,7 +575,7 @@ def test_un_fichier_illisible_refait_garde_la_provenance_de_ce_qui_s_en_lit(depo
     sortie.write_bytes(octets[: len(octets) * 3 // 4])
     assert set(module.verifier(sortie).fautes) & {"illisible"}
 
-    assert verification.assainir_sortie(sortie)
+    assert remise_en_ordre.assainir_sortie(sortie)
     (apres,) = module.lire_fiches(sortie)
     assert apres.couverts != avant.couverts
     gardees = [(p.source, dedans) for p in avant.sources for dedans in module.croiser([p[:2]], apres.couverts)]
@@ -930,7 +930,7 @@ def lignes_de(table: Any) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("source", ["archives", "auto"])
-@pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS)])
+@pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS), ("1d", JOUR_MS)])
 def test_au_dela_du_mois_de_l_api_les_fichiers_continuent(
     depot: Bourse, source: str, timeframe: str, pas: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import shutil
+import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
 from marche_simule import marche_commun
-from sorties_modeles import creer
+from sorties_modeles import creer, recrire
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import octets_douteux, remise_en_ordre, verification
+from annexes_ccxt_fr import controle, lecture_brute, octets_douteux, remise_en_ordre, verification
 from bourse_locale import Bourse
 
 if TYPE_CHECKING:
@@ -81,36 +82,6 @@ def ecrire(
             ecrivain.ecrire(m.Lot(serie, siennes, couverts, list(trous)), m.Fiche(serie))
         ecrivain.finir()
     return chemin
-
-
-def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[Rangee]) -> None:
-    """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
-    lignes = table(donnee, rangees)
-    if chemin.suffix == ".csv":
-        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.TexteCsv().octets(lignes, donnee))
-    elif chemin.suffix == ".parquet":
-        metadonnees = pq.read_metadata(chemin).metadata
-        with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
-            graveur.write_table(lignes)
-            graveur.add_key_value_metadata({"fiche": metadonnees[b"fiche"].decode()})
-    elif chemin.suffix == ".feather":
-        with pa.OSFile(str(chemin)) as fichier:
-            schema = pa.ipc.open_file(fichier).schema
-        with pa.OSFile(str(chemin), "wb") as fichier, pa.ipc.new_file(fichier, schema) as graveur:
-            graveur.write_table(lignes.cast(schema))
-    else:
-        recrire_base(chemin, donnee, lignes)
-
-
-def recrire_base(chemin: Path, donnee: m.TypeDonnee, lignes: pa.Table) -> None:
-    convertir = {"instant": lambda c: c.cast("int64"), "niveaux": m.niveaux_en_texte}
-    colonnes = [
-        convertir.get(nature, lambda c: c)(lignes[nom].combine_chunks()).to_pylist() for nom, nature in donnee.colonnes
-    ]
-    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
-        base.execute(f'DELETE FROM "{donnee.nom}"')  # noqa: S608  le nom d'un type
-        places = ",".join("?" * len(colonnes))
-        base.executemany(f'INSERT INTO "{donnee.nom}" VALUES ({places})', zip(*colonnes, strict=True))  # noqa: S608
 
 
 @pytest.fixture
@@ -218,10 +189,10 @@ def refaire_fiche(chemin: Path, **champs: Any) -> None:
     """Remplace des champs de la fiche, lignes intactes."""
     lecteur = m.lecteur_de(chemin, None)
     fiches = [dataclasses.replace(fiche, **champs) for fiche in m.lire_fiches(chemin)]
-    with lecteur.tenue(), remise_en_ordre.brut(lecteur) as brut:
+    with lecteur.tenue(), lecture_brute.brut(lecteur) as brut:
         retenus = list(brut.lots)
     with lecteur.tenue():
-        remise_en_ordre.remplacer(lecteur, retenus, {fiche.cle: fiche for fiche in fiches})
+        remise_en_ordre.remplacer(lecteur, pa.concat_tables(retenus), {fiche.cle: fiche for fiche in fiches})
 
 
 TOUT = (instant(0), instant(NOMBRE))
@@ -339,7 +310,7 @@ def test_les_fautes_d_une_nature_sont_plafonnees_et_comptees(
     recrire(chemin, m.OHLCV, rangees)
     assert m.principal(["--verifier", str(chemin), "--bilan", str(tmp_path / "b.json")]) == 4
     dites = capsys.readouterr().out.splitlines()
-    assert len(dites) == verification.CONSTATS_DITS + 2
+    assert len(dites) == controle.CONSTATS_DITS + 2
     assert dites[-2] == "… et 20 de plus, de nature « impossible »"
     assert dites[-1] == (
         "BTC/USDT 1m (binance, prix last) : 40 lignes, de 2024-01-01T00:00Z à 2024-01-01T00:39Z, couverture 100 %, "
@@ -434,7 +405,7 @@ def test_un_flux_vivant_se_verifie_sans_faute_ni_verrou(tmp_path: Path) -> None:
                 fichier.write(octets[-60:-20])  # la moitié d'un ajout
             assert m.verifier(chemin).constats == []
             with pytest.raises(m.SortieOccupee):
-                verification.assainir_sortie(chemin)
+                remise_en_ordre.assainir_sortie(chemin)
             chemin.write_bytes(octets)
             ecrivain.finir()
         assert m.verifier(chemin).constats == []
@@ -794,6 +765,27 @@ def test_tue_pendant_la_reparation_puis_relance(
     assert m.lire(chemin).equals(original)
 
 
+def test_une_reparation_interrompue_dit_ce_qu_elle_a_ecrit(
+    sain: Callable[[str], Path], bourse: Bourse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM après le premier lot : la ligne finale compte ses lignes, au lieu de « rien d'écrit »."""
+    chemin, prendre = sain("csv"), m.Execution.prendre
+    rangees = m.lire(chemin).to_pylist()
+    del rangees[200:210], rangees[100:110]
+    recrire(chemin, m.OHLCV, rangees)
+
+    def puis_le_signal(execution: m.Execution, copie: m.Copie, lot: m.Lot) -> None:
+        prendre(execution, copie, lot)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(m.Execution, "prendre", puis_le_signal)
+    assert m.principal([*commande(bourse, None), "--verifier", str(chemin), "--reparer"]) == 143
+    fin = capsys.readouterr().err.splitlines()[-1]
+    assert "Interrompu, code 143 : " in fin
+    assert int(fin.split("code 143 : ")[1].split()[0]) == m.lire(chemin).num_rows - len(rangees) > 0
+    assert "rien d'écrit" not in fin
+
+
 # La ligne de commande
 
 
@@ -976,7 +968,7 @@ def test_un_fichier_abime_garde_le_journal_d_une_execution_tuee(format_: str, do
             lignes = table(genre, [rangee(genre, rang) for rang in rangs])
             tue.ecrire(m.Lot(cle, lignes, [(instant(rangs[0]), instant(rangs[-1] + 1))], []), m.Fiche(cle))
     abimer_le_debut(chemin)
-    verification.assainir_sortie(chemin)
+    remise_en_ordre.assainir_sortie(chemin)
     relue, (fiche,) = m.lire_sortie(chemin), m.lire_fiches(chemin)
     presents = {(i - DEBUT) // MINUTE for i in m.instants_de(relue)}
     assert relue.schema.equals(genre.schema)
@@ -990,7 +982,7 @@ def test_un_fichier_abime_garde_le_journal_d_une_execution_tuee(format_: str, do
 def test_un_csv_abime_est_du_type_que_dit_sa_fiche(tmp_path: Path) -> None:
     chemin = ecrire(tmp_path / "s.csv", m.TRADES)
     abimer_le_debut(chemin)
-    assert reparer(chemin) == 1
+    assert reparer(chemin) == 0  # ses lignes se lisent encore
     assert m.lire(chemin).schema.equals(m.TRADES.schema)
     assert m.lire_fiches(chemin)[0].cle == SERIES["trades"]
 
@@ -1005,7 +997,7 @@ def test_reparer_une_table_d_une_base_abimee_garde_les_autres(tmp_path: Path) ->
             ecrivain.finir()
     avant = m.lire_sortie(chemin, table="b")
     effacer_la_page_de(chemin, "a")
-    verification.assainir_sortie(chemin, "a")
+    remise_en_ordre.assainir_sortie(chemin, "a")
     assert m.lire_sortie(chemin, table="b").equals(avant)
     assert m.lire_fiches(chemin, table="b")[0].couverts == [(instant(0), instant(NOMBRE))]
     assert m.verifier(chemin).code == 0
@@ -1020,7 +1012,30 @@ def test_une_ligne_otee_reste_un_echec_malgre_le_journal(tmp_path: Path) -> None
     rangees = [rangee(m.TRADES, rang) for rang in range(NOMBRE)]
     rangees[25]["price"] = -1.0
     recrire(chemin, m.TRADES, rangees)
-    verification.assainir_sortie(chemin)
+    remise_en_ordre.assainir_sortie(chemin)
+    assert m.lire_sortie(chemin).num_rows == 59
+    (fiche,) = m.lire_fiches(chemin)
+    assert m.croiser(fiche.couverts, [(instant(25), instant(25) + 1)]) == []
+    assert m.verifier(chemin).code == 0
+
+
+@pytest.mark.parametrize("format_", FICHIERS)
+def test_tue_entre_la_reparation_et_le_journal(format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """La ligne abîmée est ôtée, le journal attend encore : il ne la fait pas croire à l'exécution suivante."""
+    chemin = ecrire(tmp_path / f"s{EXTENSIONS[format_]}", m.TRADES)
+    with creer(chemin, m.TRADES) as tue:
+        lignes = table(m.TRADES, [rangee(m.TRADES, rang) for rang in range(20, 60)])
+        tue.ecrire(m.Lot(EVENEMENTS, lignes, [(instant(20), instant(60))], []), m.Fiche(EVENEMENTS))
+    rangees = [rangee(m.TRADES, rang) for rang in range(NOMBRE)]
+    rangees[25]["price"] = -1.0
+    recrire(chemin, m.TRADES, rangees)
+    with monkeypatch.context() as mort:
+        mort.setattr(m.SortieFichier, "rejouer_journal", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remise_en_ordre.assainir_sortie(chemin)
+    assert chemin.with_name(f"{chemin.name}.journal").exists()
+    with creer(chemin, m.TRADES) as relance:
+        relance.finir()
     assert m.lire_sortie(chemin).num_rows == 59
     (fiche,) = m.lire_fiches(chemin)
     assert m.croiser(fiche.couverts, [(instant(25), instant(25) + 1)]) == []

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
@@ -21,6 +21,9 @@ from marche_simule import marche_de
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -343,6 +346,22 @@ def test_une_bougie_de_ndax_est_datee_de_son_ouverture() -> None:
     """La ligne porte la fin, puis le début : [fin, haut, bas, ouverture, clôture, volume, bid, ask, marché, début]."""
     lignes = [[DEBUT + 60_000, 12.0, 9.0, 10.0, 11.0, 3.5, 10.9, 11.1, 1, DEBUT]]
     assert Banc("ndax", "spot").lire("1m", DEBUT, DEBUT + 60_000, lignes) == [[DEBUT, 10.0, 12.0, 9.0, 11.0, 3.5]]
+
+
+TRADES_EN_NS: dict[str, Callable[[int], Any]] = {
+    "kucoin": lambda ns: {"tradeId": "7", "price": "10", "size": "2", "side": "buy", "time": str(ns)},
+    "phemex": lambda ns: [ns, "7", "Buy", "10", "2"],
+    "grvt": lambda ns: {"event_time": str(ns), "is_taker_buyer": True, "price": "10", "size": "2", "trade_id": "7"},
+}
+
+
+@pytest.mark.parametrize("nom", TRADES_EN_NS)
+def test_un_trade_date_en_nanosecondes_garde_sa_milliseconde(nom: str) -> None:
+    """Par un flottant, ccxt ôtait une ms à un trade sur huit de kucoin, sur trois de phemex."""
+    banc = Banc(nom, "spot" if nom != "grvt" else "swap.linear")
+    instants = list(range(MAINTENANT, MAINTENANT + 64))
+    lus = [banc.api.parse_trade(TRADES_EN_NS[nom](ms * 10**6), banc.marche)["timestamp"] for ms in instants]
+    assert lus == instants
 
 
 def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:

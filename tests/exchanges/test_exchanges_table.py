@@ -241,7 +241,8 @@ def test_une_grille_a_minuit_local_est_suivie(
         assert isinstance(simulateur, AMinuitLocal)
         pas = module.Timeframe.lire(timeframe)
         simulateur.bascules = (MAINTENANT - jours * JOUR_MS * 6 // 10, MAINTENANT - jours * JOUR_MS * 4 // 10)
-        debut, fin = pas.plancher(MAINTENANT - jours * JOUR_MS), pas.plancher(MAINTENANT)
+        # À minuit UTC, la dernière n'est pas close chez qui ouvrait à 06:00.
+        debut, fin = (pas.plancher(MAINTENANT - recul) for recul in (jours * JOUR_MS, 6 * HEURE_MS))
         options = ("--timeframe", timeframe, "--date-debut", str(debut), "--date-fin", str(fin))
         releve = lancer(simulateur, tmp_path, *options, "--journal", "info")
         oracle = simulateur.attendu(timeframe, debut, fin)

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
-# Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant.
-GRAINES = (*range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900)
+# Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant, un
+# `since` exclusif (35550), une page large toujours coupée (39676).
+GRAINES = (
+    *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
+    39676,
+)  # fmt: skip
 
 
 def reponse(
@@ -64,9 +68,9 @@ def minutes(*rangs: int) -> list[int]:
     return [T0 + rang * MINUTE_MS for rang in rangs]
 
 
-def raisons(manque: Manque, *reponses: Reponse, obeit: bool = False) -> list[str]:
+def raisons(manque: Manque, *reponses: Reponse, obeit: bool = False, inclut: bool = True) -> list[str]:
     """Les raisons, dans l'ordre, sans leurs bornes."""
-    return [trou.raison for trou in juger(manque, reponses, obeit=obeit)]
+    return [trou.raison for trou in juger(manque, reponses, obeit=obeit, inclut=lambda _: inclut)]
 
 
 def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
@@ -109,6 +113,8 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
     assert raisons(vide, heures, *bords, *muettes) == [SANS_TRANSACTION]
     assert raisons(vide, *bords, *muettes) == [ECHEC]  # des silences, que rien n'encadre
     assert raisons(vide, heures, *bords) == [ECHEC, SANS_TRANSACTION]  # une page toujours coupée en tairait autant
+    # D'un `since` exclusif, la muette n'a rien demandé de la minute 10.
+    assert raisons(vide, heures, *bords, *muettes, inclut=False) == [ECHEC, SANS_TRANSACTION]
     assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
 
 
@@ -148,7 +154,8 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        assert [t.raison for t in juger(vide, preuves, obeit=True, doute_ms=quart.pas_ms)] == [raison]
+        juges = juger(vide, preuves, obeit=True, inclut=lambda _: True, doute_ms=quart.pas_ms)
+        assert [t.raison for t in juges] == [raison]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +328,6 @@ MENSONGES: dict[str, tuple[list[tuple[str, dict[str, Any]]], int]] = {
     "deux pages d'un autre pas": ([("autre_pas", {"facteur": 4, "fois": 2})], 0),
     "dix jours par page": ([("fenetre_en_jours", {"jours": 10})], 0),
     "une erreur là où il n'y a rien": ([("erreur_si_vide", {})], 0),
-    "un timeframe long qui échoue": ([("http", {"code": 422, "timeframe": mois}) for mois in ("1M", "1Mutc", "M")], 0),
 }
 
 

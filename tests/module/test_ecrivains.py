@@ -40,7 +40,7 @@ from sorties_modeles import (
 )
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr import lecture_brute, remise_en_ordre
 
 if TYPE_CHECKING:
     from sorties_modeles import Modele
@@ -722,11 +722,11 @@ def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(chemin)) as base, base:
         base.execute("UPDATE ohlcv SET timestamp = 'abc' WHERE timestamp = ?", (instant(3),))
     with creer(chemin).tenue() as ecrivain:
-        with remise_en_ordre.brut(ecrivain) as brut:
+        with lecture_brute.brut(ecrivain) as brut:
             (lignes,) = brut.lots
             rangs = pa.array([r for r, i in enumerate(lignes["timestamp"].to_pylist()) if i is not None], pa.int64())
             retenu = lignes.take(rangs)
-        remise_en_ordre.remplacer(ecrivain, [retenu], {fiche().cle: fiche()})
+        remise_en_ordre.remplacer(ecrivain, retenu, {fiche().cle: fiche()})
     with contextlib.closing(sqlite3.connect(chemin)) as base:
         lus = [t for (t,) in base.execute("SELECT timestamp FROM ohlcv")]
     assert lus == [instant(rang) for rang in (0, 1, 2, 4, 5, 6, 7, 8)]
@@ -734,10 +734,10 @@ def test_sqlite_une_ligne_fautive_s_ote(tmp_path: Path) -> None:
 
 def oter_la_troisieme(chemin: Path) -> None:
     with creer(chemin).tenue() as ecrivain:
-        with remise_en_ordre.brut(ecrivain) as brut:
+        with lecture_brute.brut(ecrivain) as brut:
             (lignes,) = brut.lots
             retenu = lignes.take(pa.array([r for r in range(9) if r != 3], pa.int64()))
-        remise_en_ordre.remplacer(ecrivain, [retenu], {fiche().cle: fiche()})
+        remise_en_ordre.remplacer(ecrivain, retenu, {fiche().cle: fiche()})
     assert sorted(contenu(chemin)[BTC]) == [0, 1, 2, 4, 5, 6, 7, 8]
 
 

@@ -281,25 +281,19 @@ def test_csv_illisible_en_plein_flux(tmp_path: Path) -> None:
     assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [neuf])
 
 
-def test_entrelacement_refuse_par_le_disque(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tant que la fiche n'a pu dire que le fichier s'entrelace, il ne s'entrelace pas."""
+def test_un_flux_qui_vient_de_s_entrelacer_se_lit_trie(tmp_path: Path) -> None:
+    """Sa fiche ne le dit pas encore : un lecteur, qui voit le fichier changé, n'en croit que les lignes."""
     chemin = tmp_path / "a.csv"
     lots = [lot_de(m.TRADES, range(3)), lot_de(m.TRADES, range(3), ETH), lot_de(m.TRADES, range(3, 6))]
     with creer(chemin, m.TRADES, flux=True) as ecrivain:
-        for unique in lots[:2]:
+        for unique in lots:
             ecrivain.ecrire(unique, m.Fiche(unique.cle))
-        avant = chemin.read_bytes()
-        with monkeypatch.context() as bouchon:
-            bouchon.setattr(type(chemin), "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "plein")))
-            for _ in range(2):
-                with contextlib.suppress(m.ErreurSortie):
-                    ecrivain.ecrire(lots[2], m.Fiche(BTC))
-        assert chemin.read_bytes() == avant
-        ecrivain.ecrire(lots[2], m.Fiche(BTC))
-        ecrivain.ecrire(lot_de(m.TRADES, range(6, 9)), m.Fiche(BTC))
+        assert "entrelace" not in json.loads((tmp_path / "a.csv.fiche.json").read_text())
         assert m.est_triee(pa.concat_tables(creer(chemin, m.TRADES).lire_tout()), m.TRADES)
+        assert m.verifier(chemin).code == 0
         ecrivain.finir()
-    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, [*lots, lot_de(m.TRADES, range(6, 9))])
+    assert json.loads((tmp_path / "a.csv.fiche.json").read_text())["entrelace"]
+    assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
 
 
 def test_disque_plein_en_flux(tmp_path: Path) -> None:
@@ -472,7 +466,7 @@ import module_ccxt_fr_v2 as m
 import sorties_modeles  # le registre, codec à éprouver compris
 cle = m.CleSerie("binance", "BTC/USDT")
 trades = [m.Trade({DEBUT} + n, str(n), "buy", 1.0, 1.0) for n in range(3000)]
-lot = m.Lot(cle, m.tabler_trades(cle, trades), [({DEBUT}, {DEBUT} + 3000)], [])
+lot = m.Lot(cle, m.tabler(cle, trades, m.TRADES), [({DEBUT}, {DEBUT} + 3000)], [])
 chemin = m.Path({str(tmp_path / f"a{suffixe}")!r})
 with m.ECRIVAINS[{m.EXTENSIONS[suffixe]!r}](chemin, type_donnee=m.TRADES, flux=True) as ecrivain:
     ouverts = set(sys.modules)

@@ -15,6 +15,7 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -177,8 +178,9 @@ def test_journal_qui_n_en_est_pas_un(fichier: Path) -> None:
 
 def test_reprise_puis_suite(fichier: Path) -> None:
     """Le journal d'une exécution interrompue est fondu à l'ouverture, par-dessus ce qui était déjà là."""
+    vide = [m.Trou(*plage(30, 35), m.SANS_TRANSACTION)]
     ecrire(fichier, lot(range(20)), lot(range(4), ETH))
-    abandonner(fichier, lot({r: bougie(r, 1) for r in range(15, 30)}), lot([], couverts=[plage(30, 35)]))
+    abandonner(fichier, lot({r: bougie(r, 1) for r in range(15, 30)}), lot([], couverts=[plage(30, 35)], trous=vide))
     with creer(fichier) as ecrivain:
         assert ecrivain.fiches[BTC].couverts == [plage(0, 35)]
         assert not fichier.with_name(f"{fichier.name}.journal").exists()
@@ -955,3 +957,110 @@ def test_une_ligne_otee_a_la_reprise_n_est_plus_prouvee(tmp_path: Path, donnee: 
     absent = m.instants_de(lot_de(donnee, [21]).lignes)[0]
     assert len(m.lire_sortie(chemin)) == 59
     assert m.croiser(couverts(chemin, suite.cle), [(absent, absent + 1)]) == []
+
+
+def oter_la_ligne(chemin: Path, rang: int) -> None:
+    """Une ligne ôtée d'un CSV par un éditeur, le titre compté."""
+    lignes = chemin.read_bytes().splitlines(keepends=True)
+    chemin.write_bytes(b"".join(lignes[:rang] + lignes[rang + 1 :]))
+
+
+@pytest.mark.parametrize("flux", [False, True])
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
+def test_une_ligne_otee_d_un_csv_tue_se_redemande(tmp_path: Path, donnee: m.TypeDonnee, flux: bool) -> None:
+    """Le journal la dit couverte, et déjà écrite : son lot la relisait, ou l'avait ajoutée au bout du fichier."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee, flux=flux) as tue:
+        for rangs in (range(15, 60), range(60, 90)):
+            tue.ecrire(suite := lot_de(donnee, rangs), m.Fiche(suite.cle))
+    ote = 75 if flux else 21
+    oter_la_ligne(chemin, ote + 1)
+    executer(chemin, donnee, flux=flux)
+    absent = m.instants_de(lot_de(donnee, [ote]).lignes)[0]
+    assert len(m.lire_sortie(chemin)) == 89
+    assert m.croiser(couverts(chemin, suite.cle), [(absent, absent + 1)]) == []
+
+
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
+def test_une_fiche_abimee_ne_laisse_pas_croire_le_journal(tmp_path: Path, donnee: m.TypeDonnee) -> None:
+    """D'un flux tué dont une ligne fut ôtée et la fiche abîmée, rien ne reste couvert que ce qui est là."""
+    chemin = tmp_path / "a.csv"
+    with creer(chemin, donnee, flux=True) as tue:
+        for rangs in (range(30), range(30, 60)):
+            tue.ecrire(unique := lot_de(donnee, rangs), m.Fiche(unique.cle))
+    oter_la_ligne(chemin, 46)
+    fiche_a_part = chemin.with_name("a.csv.fiche.json")
+    fiche_a_part.write_text(fiche_a_part.read_text().replace("somme", "sonne"))
+    executer(chemin, donnee, flux=True)
+    absent = m.instants_de(lot_de(donnee, [45]).lignes)[0]
+    assert len(m.lire_sortie(chemin)) == 59
+    assert m.croiser(couverts(chemin, unique.cle), [(absent, absent + 1)]) == []
+
+
+def test_deux_executions_qui_se_suivent_ne_melent_pas_leurs_series(sortie: Path) -> None:
+    """Contrôlée quand la sortie n'existait pas encore, une exécution l'ouvre après qu'une autre y a fini."""
+    lente, cinq = creer(sortie), BTC._replace(timeframe="5m")
+    lente.controler([BTC])
+    ecrire(sortie, lot([0, 5, 10], cinq))
+    avant = m.lire_sortie(sortie)
+    if sortie.suffix == ".sqlite":  # une base tient plusieurs séries
+        lente.ouvrir().fermer()
+    else:
+        with pytest.raises(m.ErreurDemande, match="contient d'autres séries"):
+            lente.ouvrir()
+    assert m.lire_sortie(sortie).equals(avant)
+    ecrire(sortie, lot([15], cinq))
+
+
+@pytest.mark.parametrize("suffixe", FICHIERS)
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
+def test_un_fichier_ote_pendant_un_flux_n_est_plus_couvert(tmp_path: Path, donnee: m.TypeDonnee, suffixe: str) -> None:
+    """Rangé ailleurs par un autre (`mv`) : ce qui reste n'est dit couvert que de ce qu'il tient."""
+    chemin, ailleurs = tmp_path / f"a{suffixe}", tmp_path / "rangee"
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee, flux=True) as ecrivain:
+        ecrivain.ecrire(lot_de(donnee, range(30, 60)), m.Fiche(cles(donnee)[0]))
+        chemin.rename(ailleurs)
+        ecrivain.ecrire(lot_de(donnee, range(60, 90)), m.Fiche(cles(donnee)[0]))
+        ecrivain.finir()
+    presents = {(i, i + 1) for i in m.instants_de(m.lire_sortie(chemin))}
+    dits = couverts(chemin, cles(donnee)[0])
+    absents = {(i, i + 1) for i in m.instants_de(lot_de(donnee, range(90)).lignes)} - presents
+    assert presents >= {(i, i + 1) for i in m.instants_de(lot_de(donnee, range(60, 90)).lignes)}
+    assert not m.croiser(dits, absents)
+    assert restes(chemin) == {"rangee"}
+
+
+@pytest.mark.parametrize("nom", ['a"b', "a'b", "é ; --"])
+def test_une_base_aux_tables_mal_nommees_se_lit(tmp_path: Path, nom: str) -> None:
+    """Un autre programme y range ce qu'il veut, sous le nom qu'il veut."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(5)))
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute(f'CREATE TABLE "{nom.replace(chr(34), chr(34) * 2)}" (x)')
+    ecrire(chemin, lot(range(5, 9)))
+    assert sorted(contenu(chemin)[BTC]) == list(range(9))
+    assert m.verifier(chemin).code == 0
+
+
+def test_une_base_tuee_se_lit_entiere_sans_pouvoir_ecrire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ses derniers lots sont dans le -wal : « immutable » ne les lirait pas, sans rien dire."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(5)))
+    with creer(chemin) as ecrivain:
+        ecrivain.ecrire(lot(range(5, 9)), fiche())
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+        assert sorted(contenu(chemin)[BTC]) == list(range(9))
+        assert couverts(chemin) == [plage(0, 9)]
+
+
+def test_un_nom_dont_les_voisins_seraient_trop_longs_est_refuse_d_abord(sortie: Path) -> None:
+    """La fiche, son temporaire, le journal ont un nom plus long : il ne servirait à rien de télécharger d'abord."""
+    for longueur in range(226, 250, 2):
+        chemin = sortie.with_name("a" * (longueur - len(sortie.name)) + sortie.name)
+        with contextlib.suppress(m.ErreurDemande):
+            ecrire(chemin, lot(range(3)))
+            assert sorted(contenu(chemin)[BTC]) == [0, 1, 2]
+            chemin.unlink()
+    assert not list(sortie.parent.glob("*.journal"))

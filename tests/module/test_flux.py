@@ -95,6 +95,8 @@ def exiger_tickers(recolte: Recolte, symbole: str) -> None:
     contenus = [tuple(v for k, v in ligne.items() if k not in ("timestamp", "recu")) for ligne in lignes]
     assert all(avant != apres for avant, apres in itertools.pairwise(contenus))
     assert all(ligne["last"] > 0 for ligne in lignes)
+    if lignes[0]["exchange"] == "binance":  # d'office, ccxt suit un groupe par `miniTicker`, qui tait les deux côtés
+        assert all(ligne["bid"] <= ligne["ask"] for ligne in lignes)
 
 
 def exiger_carnets(recolte: Recolte, symbole: str, profondeur: int) -> None:

@@ -14,6 +14,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr.vitesse import enchainer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -260,6 +261,18 @@ def test_un_since_ignore_n_est_pas_essaye_de_plus_en_plus_loin() -> None:
     assert relu.trous == [m.Trou(T0 + 20_000, T0 + 82_000, m.HORS_FENETRE_API)]
 
 
+def test_ce_qui_a_lieu_pendant_qu_on_relie_une_page_n_y_est_pas_rattache() -> None:
+    """Kucoin ignore `since` : demandée de plus loin, une page commence après celle qu'on veut relier au début."""
+    servis = iter([range(8, 13), range(14, 21)])
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        return [brut(n, T0 + n * 1000 + 1) for n in next(servis, ())]
+
+    lus, relu = combler(lire, m.Trade(T0 + 1, None, None, 0.0, 0.0), None, heure=T0 + 10_000)
+    assert lus == [str(n) for n in range(8, 13)]
+    assert relu.dernier == trade(12, T0 + 12_001)
+
+
 def test_le_debut_d_une_ecoute_se_prouve_aussi_en_remontant() -> None:
     """Une page est pleine des plus récents : remonter va jusqu'à un trade d'avant l'écoute, même d'un marché calme."""
     marche = [brut(n, T0 + n * 100_000) for n in range(100)]
@@ -345,9 +358,9 @@ def test_des_trades_reunis_se_suivent() -> None:
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    avant = m.SuiteDIds()
-    avant.vains = m.SAUTS_VAINS_MAX
-    suite_d_ids = m.SuiteDIds(avant)
+    suite_d_ids = m.SuiteDIds()
+    suite_d_ids.vains = m.SAUTS_VAINS_MAX
+    suite_d_ids.recommencer()
     assert [suite_d_ids.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
 
 
@@ -408,19 +421,10 @@ def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
     assert m.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0}).trous == [echec]
 
 
-def test_sans_queue_le_vide_de_la_fin_reste_a_demander() -> None:
-    """L'exchange ne l'a peut-être pas encore servi ; un vide encadré, lui, est prouvé."""
-    dedans = m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)
-    queue = m.Trou(T0 + 3 * MINUTE, T0 + 5 * MINUTE, m.SANS_TRANSACTION)
-    rendu = m.sans_queue(lot(plate(0), plate(2), trous=[dedans, queue]), T0 + 5 * MINUTE)
-    assert rendu.trous == [dedans]
-    assert rendu.couverts == [(T0, T0 + 3 * MINUTE)]
-
-
 def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
     """Par série, dans l'ordre ; une révision, qui revient en arrière, reste un lot à part."""
     autre = lot(plate(0))._replace(cle=CLE._replace(symbole="ETH/USDT"))
-    reunis = m.enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
+    reunis = enchainer([lot(plate(0)), autre, lot(plate(1)), lot(plate(0, 9.0)), lot(plate(2))])
     assert [(x.cle.symbole, m.instants_de(x.lignes)) for x in reunis] == [
         ("BTC/USDT", [T0, T0 + MINUTE]),
         ("ETH/USDT", [T0]),
@@ -884,6 +888,15 @@ def test_deux_trades_sans_identifiant_et_identiques_sont_gardes_tous_les_deux() 
     a_la_main(essai)
 
 
+def test_un_identique_de_la_meme_seconde_n_est_pas_celui_que_le_rest_a_dit() -> None:
+    """Sans id ; l'écoute a commencé avant que le REST montre qu'il dit, lui aussi, plus que la seconde."""
+    memoire = m.Dedoublonneur()
+    instants = {nom: trade(0, T0 + ms)._replace(id=None) for nom, ms in (("avant", 1), ("relu", 2), ("apres", 300))}
+    assert len(memoire.nouveaux([instants["avant"]])) == 1
+    assert len(memoire.nouveaux([instants["avant"], instants["relu"]], relecture=True)) == 1
+    assert len(memoire.nouveaux([instants["apres"]])) == 1
+
+
 async def naitre(fil: Any, *numeros: int) -> None:
     """Les premiers trades d'un fil, un par seconde, et la relecture de la milliseconde du tout premier."""
     fil.connexion.pages = [[brut(n, T0 + n * 1_000) for n in (0, *numeros)]]
@@ -1309,6 +1322,23 @@ def test_une_reprise_pendant_qu_on_lit_la_fin_ne_laisse_pas_de_faux_trou() -> No
     a_la_main(essai)
 
 
+def test_une_ecoute_muette_qu_un_signal_arrete_est_un_trou() -> None:
+    """Le REST a dit, au début, que rien n'avait eu lieu ; de ce qui a suivi, nul ne sait rien, relance comprise."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.pages = [[], [brut(0, T0 - 1_000)]]
+        await fil.rattraper()
+        connexion.heure = T0 + 60_000
+        fil.rompre()
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 60_000, m.ECHEC)]
+
+    a_la_main(essai)
+
+
 def test_un_rest_en_panne_garde_la_coupure_a_relire_et_l_arret_l_inscrit() -> None:
     async def essai() -> None:
         connexion = FausseConnexion()
@@ -1671,7 +1701,7 @@ def test_des_lots_reunis_valent_les_memes_l_un_apres_l_autre() -> None:
         m.Lot(CLE, vide, [(T0 + 4, T0 + 12)], []),
         m.Lot(CLE, vide, [], [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]),
     ]
-    (reuni,) = m.enchainer(lots)
+    (reuni,) = enchainer(lots)
     assert reuni.couverts == [(T0, T0 + 1), (T0 + 2, T0 + 12)]
     assert reuni.trous == [m.Trou(T0 + 1, T0 + 2, m.ECHEC)]
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T0 = 1_704_459_600_437
 AVANCE_MS = 300_000
@@ -35,7 +35,9 @@ class Style:
     flux_nomme: bool = True
     rest_nomme: bool = True
     rest_ms: int = 1  # précision de ses instants
-    rest: str = "depuis"  # « depuis » une date, les « derniers » seulement, ou « aucun »
+    # « depuis » une date, les « derniers » seulement, ceux « jusqu'à » une date, ceux d'« avant » un id, ou « aucun »
+    rest: str = "depuis"
+    confirme: int = 0  # trades reçus entre deux relectures
     instantane: int = 0  # trades redits à chaque abonnement
     page: int = 7
 
@@ -57,11 +59,16 @@ class Style:
 STYLES = (
     Style("suite"),
     Style("suite", rest="derniers"),
+    Style("suite", rest="avant"),
+    Style("suite", rest="jusqu'à"),
+    Style("suite", flux_nomme=False),
+    Style("suite", rest_nomme=False),
     Style("suite", instantane=5),
     Style("suite", rest="aucun", instantane=5),
     Style("partage", rest_ms=1000),
     Style("partage", rest_ms=1000, rest="derniers", page=20),
     Style("uuid"),
+    Style("uuid", rest="jusqu'à", confirme=4),
     Style("uuid", rest_nomme=False, rest="derniers", page=20),
     Style("uuid", flux_nomme=False, instantane=4),
     Style("uuid", flux_nomme=False),
@@ -80,10 +87,15 @@ class Marche:
     heure: int = T0
     pannes: int = 0  # requêtes REST à venir qui échouent
     lenteur: int = 0  # temps que prend chaque page du REST : le marché y court
-    particularite: m.Particularite = field(default_factory=m.Particularite)
-    trades_jusqua: bool = False
+    servi: int = 0  # l'instant du dernier trade que son REST ait rendu
+    retard: int = 0  # son REST répond comme il l'aurait fait il y a ce temps
+    impossibles: set[int] = field(default_factory=set)  # rangs de ceux dont l'exchange ne dit jamais le prix
 
     api = SimpleNamespace(has={"fetchTrades": True}, timeframes={})
+
+    def tomber(self) -> None:
+        """La prochaine requête échouera."""
+        self.pannes += 1
 
     def passes(self) -> list[m.Trade]:
         """Les trades conclus à cette heure."""
@@ -91,15 +103,18 @@ class Marche:
 
     def dire(self, trade: m.Trade) -> dict[str, Any]:
         """Comme le flux."""
-        return {**trade._asdict(), "id": trade.id if self.style.flux_nomme else None}
+        return self.ecrire(trade, nomme=self.style.flux_nomme)
 
     def __post_init__(self) -> None:
         # L'horloge est celle du module ; la nôtre est juste (voir `maintenant_ms` plus bas).
         horloge = m.Horloge()
         self.heure_ms, self.noter_instant = horloge.heure_ms, horloge.noter_instant
         self.noter_instants = horloge.noter_instants
+        arriere = {"type": "1"} if self.style.rest == "avant" else None
+        self.particularite = m.Particularite(trades_arriere=arriere, trades_a_confirmer=self.style.confirme)
+        self.trades_jusqua = self.style.rest == "jusqu'à"
 
-    async def lire_trades(self, _serie: Any, depuis: int | None, _params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
+    async def lire_trades(self, _serie: Any, depuis: int | None, params: Any, essais: int | None = None) -> list[Any]:  # noqa: ARG002
         """Une page."""
         await asyncio.sleep(0)
         self.heure += self.lenteur
@@ -108,14 +123,25 @@ class Marche:
         if self.pannes:
             self.pannes -= 1
             raise m.ErreurTemporaire("502")
-        servis = [trade._replace(timestamp=trade.timestamp // self.style.rest_ms * self.style.rest_ms)
-                  for trade in self.passes()]  # fmt: skip
-        if self.style.rest == "derniers":
-            servis = servis[-self.style.page :]
-        servis = [trade for trade in servis if trade.timestamp >= (depuis or 0)]
-        if self.style.rest == "depuis":
-            servis = servis[: self.style.page]
-        return [{**trade._asdict(), "id": trade.id if self.style.rest_nomme else None} for trade in servis]
+        style = self.style
+        servis = [trade._replace(timestamp=trade.timestamp // style.rest_ms * style.rest_ms)
+                  for trade in self.trades if trade.timestamp <= self.heure - self.retard]  # fmt: skip
+        if style.rest == "avant":
+            servis = [trade for trade in servis if int(trade.id or 0) < int(params.get("after", 10**9))][-style.page :]
+        elif style.rest == "derniers":
+            servis = servis[-style.page :]
+        servis = [t for t in servis if (depuis or 0) <= t.timestamp <= params.get("until", self.heure)]
+        if style.rest == "depuis":
+            servis = servis[: style.page]
+        elif style.rest == "jusqu'à":
+            servis = servis[-style.page :]
+        self.servi = max([self.servi, *(trade.timestamp for trade in servis)])
+        return [self.ecrire(trade, nomme=style.rest_nomme) for trade in servis]
+
+    def ecrire(self, trade: m.Trade, *, nomme: bool) -> dict[str, Any]:
+        """Un trade de ccxt ; sans prix, s'il est de ceux-là."""
+        prix = None if any(trade.id == self.trades[rang].id for rang in self.impossibles) else trade.price
+        return {**trade._asdict(), "id": trade.id if nomme else None, "price": prix}
 
 
 def un_marche(style: Style, pas: list[tuple[int, int]]) -> list[m.Trade]:
@@ -168,7 +194,8 @@ class Jeu:
         if trades and self.faux:
             self.faux, trades = False, [trades[0]._replace(timestamp=trades[0].timestamp + AVANCE_MS), *trades[1:]]
         if trades:
-            self.fil.recevoir([m.trade_de(self.marche.dire(trade), 0) for trade in trades], self.marche.heure)
+            bruts = [self.marche.dire(trade) for trade in trades]
+            self.fil.recevoir([m.trade_de(brut, 0) or brut for brut in bruts], self.marche.heure)
 
     def avancer(self, duree: int, redits: int, tus: int = 0) -> None:
         """Le temps passe, et le flux dit ce qui a lieu, en redisant parfois ; il meurt avant d'avoir dit les `tus`."""
@@ -181,6 +208,29 @@ class Jeu:
             self.recevoir([*(neufs[:redits] if nommes else []), *neufs])
             if tus:
                 self.couper()
+
+    def tarder(self, duree: int, silence: int) -> None:
+        """L'écoute meurt avant d'avoir dit le premier de ce qui a lieu : la suivante le dit d'abord."""
+        if not (self.branche and self.marche.style.flux_nomme) or self.entendu in self.marche.impossibles:
+            return  # sans id, ou sans prix, le tardif ne dirait rien de lui
+        self.marche.heure += duree
+        passes = self.marche.passes()
+        neufs, self.entendu = passes[self.entendu :], len(passes)
+        self.recevoir(neufs[1:])
+        self.couper()
+        self.marche.heure += silence
+        self.fil.ecouter()
+        self.recevoir(neufs[:1])
+        self.abonner()
+
+    def mentir(self) -> None:
+        """Le prochain trade du flux sera d'un instant faux ; une fois par jeu."""
+        self.faux = True if self.faux is None else self.faux
+
+    def taire_un_prix(self) -> None:
+        """De celui que le flux dira ensuite, nul ne dira jamais le prix."""
+        if self.entendu < len(self.marche.trades) and self.marche.style.nom != "hasard":
+            self.marche.impossibles.add(self.entendu)
 
     def couper(self) -> None:
         """L'écoute meurt."""
@@ -224,7 +274,8 @@ class Jeu:
 GESTES = st.one_of(
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.integers(0, 2)),
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.just(0), st.integers(0, 3)),
-    st.tuples(st.sampled_from(("faux", "abonner", "couper", "relire", "collecter", "panne", "relancer"))),
+    st.tuples(st.just("tarder"), st.integers(0, 9_000), st.integers(0, 9_000)),
+    st.tuples(st.sampled_from(("faux", "abonner", "couper", "relire", "collecter", "panne", "relancer", "impossible"))),
 )
 
 
@@ -236,24 +287,20 @@ async def jouer(marche: Marche, gestes: list[tuple[Any, ...]]) -> Jeu:
     """Joue ces gestes, puis conclut."""
     jeu = Jeu(marche)
     jeu.abonner()
+    directs: dict[str, Callable[..., None]] = {
+        "avancer": jeu.avancer, "tarder": jeu.tarder, "impossible": jeu.taire_un_prix, "faux": jeu.mentir,
+        "panne": marche.tomber, "collecter": jeu.collecter,
+    }  # fmt: skip
     for nom, *valeurs in gestes:
-        if nom == "avancer":
-            jeu.avancer(*valeurs)
-        elif nom == "faux":
-            jeu.faux = True if jeu.faux is None else jeu.faux
-        elif nom == "panne":
-            marche.pannes += 1
-        elif nom == "abonner" and not jeu.branche:
-            jeu.abonner()
-        elif nom == "couper" and jeu.branche:
-            jeu.couper()
+        if nom in directs:
+            directs[nom](*valeurs)
         elif nom == "relire":
             await jeu.relire()
         elif nom == "relancer":
             await jeu.relancer()
             jeu.abonner()
-        else:
-            jeu.collecter()
+        elif jeu.branche != (nom == "abonner"):
+            jeu.abonner() if nom == "abonner" else jeu.couper()
     await jeu.finir()
     return jeu
 
@@ -270,6 +317,7 @@ def juger(jeu: Jeu) -> None:
     marche = collections.Counter(vu(trade, grain) for trade in jeu.marche.passes())
     assert ecrits - marche == {}, "inventé, ou en double"
     assert len({trade.id for trade in jeu.rendus}) == len(jeu.rendus), "deux lignes de même clé"
+    dernier = max((trade.timestamp for trade in jeu.rendus), default=0)
     dus = [trade for trade in jeu.marche.passes() if trade.timestamp > (jeu.debut or 0)]
     avant = [trade for trade in jeu.marche.passes() if trade.timestamp <= (jeu.debut or 0)]
     manquent = collections.Counter(vu(trade, grain) for trade in (dus if grain > 1 else avant + dus)) - ecrits
@@ -280,7 +328,8 @@ def juger(jeu: Jeu) -> None:
         dans = [any(debut <= instant < fin for debut, fin in jeu.fiche.couverts) for instant in instants]
         en_trou = [any(trou.debut <= instant < trou.fin for trou in jeu.fiche.trous) for instant in instants]
         assert not all(dans), f"couvert, mais absent : {trade}"
-        du = (jeu.debut or 0) < trade.timestamp < jeu.fin  # ni avant l'écoute, ni à la fin, exclue
+        # Ni avant l'écoute, ni à la fin, exclue, ni après le dernier que le REST ait servi : rien ne prouve la suite.
+        du = (jeu.debut or 0) < trade.timestamp < min(jeu.fin, max(jeu.marche.servi, dernier))
         assert any(en_trou) or not du, f"ni écrit, ni en trou : {trade}"
 
 
@@ -309,11 +358,13 @@ def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch:
         FIN,
         st.sampled_from((0, 0, 9)),
         st.sampled_from((0, 0, 900, 7_000)),
+        st.sampled_from((0, 0, 2_500, 30_000)),
     )
     def eprouver(
-        pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]], fin: tuple[Any, ...], pannes: int, lenteur: int
-    ) -> None:
-        marche = Marche(style, un_marche(style, pas), lenteur=lenteur)
+        pas: list[tuple[int, int]], gestes: list[tuple[Any, ...]], fin: tuple[Any, ...], pannes: int, lenteur: int,
+        retard: int,
+    ) -> None:  # fmt: skip
+        marche = Marche(style, un_marche(style, pas), lenteur=lenteur, retard=retard)
         monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
         juger(asyncio.run(jouer(marche, [*gestes, *[("panne",)] * pannes, fin])))
 

@@ -39,6 +39,7 @@ class Marche:
     pannes: int = 0
     revisee: bool = False  # une bougie au moins le fut
     retard: int = 0  # son REST répond comme il l'aurait fait il y a ce temps
+    entame: bool = False  # son flux ne compte que ce qui a lieu depuis l'abonnement
     particularite: m.Particularite = field(default_factory=m.Particularite)
     requetes: int = 0
     avance_douteuse_ms: int = 0  # l'heure est connue
@@ -52,11 +53,11 @@ class Marche:
         """Ce que la classe ccxt sait."""
         return SimpleNamespace(has={"fetchOHLCV": self.relisible}, timeframes={"1m": "1m"})
 
-    def bougie(self, minute: int, jusqua: int, facteur: float = 1.0) -> tuple[float, ...] | None:
-        """L'état de cette minute, après les trades passés à cet instant ; None avant le premier."""
+    def bougie(self, minute: int, jusqua: int, facteur: float = 1.0, depuis: int = 0) -> tuple[float, ...] | None:
+        """L'état de cette minute, après les trades de [depuis, jusqua] ; None avant le premier."""
         volumes = self.tailles[minute] if 0 <= minute < len(self.tailles) else []
-        pas = MINUTE // 10
-        passes = [v for rang, v in enumerate(volumes) if T0 + minute * MINUTE + (rang + 1) * pas - 1 <= jusqua]
+        instants = itertools.count(T0 + minute * MINUTE + MINUTE // 10 - 1, MINUTE // 10)
+        passes = [v for v, instant in zip(volumes, instants, strict=False) if depuis <= instant <= jusqua]
         if not passes:
             return None
         prix = [100.0 + minute + volume for volume in passes]
@@ -113,6 +114,8 @@ class Jeu:
         self.marche, self.fiche = marche, m.Fiche(CLE)  # celle de la sortie : le fil n'en a qu'une copie
         self.lignes: dict[int, tuple[float, ...]] = {}
         self.branche = self.infidele = False  # des trames se sont perdues, ou sont venues trop tard
+        self.compte_depuis = 0
+        self.justes: set[int] = set()  # les ouvertures rendues telles que le marché les dit
         self.retenues: list[tuple[float, ...]] = []  # trames en retard
         self.dits: dict[int, float] = {}  # ouverture -> le plus grand volume que l'écoute en ait dit
         self.fil = self.ouvrir()
@@ -130,12 +133,14 @@ class Jeu:
         """Une écoute commence, par l'état de la bougie en cours."""
         self.fil.ecouter()
         self.branche, self.retenues = True, []
+        self.compte_depuis = self.marche.heure * self.marche.entame
         self.dire(self.etats(self.marche.heure, self.marche.heure))
 
     def etats(self, depuis: int, instant: int) -> list[tuple[float, ...]]:
         """Le dernier état de chaque minute de cet intervalle : celle qui finit, puis celle qui commence."""
         minutes = sorted({(depuis - T0) // MINUTE, (instant - T0) // MINUTE})
-        return [b for minute in minutes if (b := self.marche.bougie(minute, instant, self.marche.facteur))]
+        lues = (self.marche.bougie(minute, instant, self.marche.facteur, self.compte_depuis) for minute in minutes)
+        return [bougie for bougie in lues if bougie]
 
     def dire(self, etats: list[tuple[float, ...]]) -> None:
         """Le flux parle."""
@@ -163,6 +168,12 @@ class Jeu:
     async def jusqu_a(self, reste: int, sort: str) -> None:
         """Le temps passe, jusqu'à tant de dixièmes de la fin de la minute."""
         await self.avancer((10 - reste - (self.marche.heure - T0) // (MINUTE // 10)) % 10, sort)
+
+    def attendre(self, ms: int) -> None:
+        """La minute en est là, et le flux se tait."""
+        self.infidele = True
+        self.marche.heure = max(self.marche.heure, T0 + (self.marche.heure - T0) // MINUTE * MINUTE + ms)
+        self.collecter()
 
     def lacher(self) -> None:
         """Les trames en retard arrivent."""
@@ -194,8 +205,13 @@ class Jeu:
             assert self.marche.retard or all(ligne[-1] >= self.dits.get(i, 0.0) for i, ligne in rendues.items()), (
                 "rendue dans un état que le flux a dépassé"
             )
-            douteuses = self.marche.retard or self.marche.revisee or self.infidele
-            assert douteuses or rendues.items() <= self.marche.vraies().items(), "fausse"
+            # À l'heure que deux témoins ont dite, fausse ou non.
+            assert all(instant + MINUTE <= self.marche.heure_ms() for instant in rendues), "pas encore close"
+            vraies = self.marche.vraies()
+            fausses = {instant for instant, ligne in rendues.items() if ligne != vraies.get(instant)}
+            assert self.marche.retard or self.marche.revisee or self.infidele or not fausses, "fausse"
+            assert self.marche.retard or self.marche.revisee or not fausses & self.justes, "juste, puis fausse"
+            self.justes |= {i for i in rendues.keys() - fausses if i + MINUTE <= self.marche.heure}
             self.lignes |= rendues
 
     async def relire(self) -> None:
@@ -263,11 +279,25 @@ CRUES: list[Geste] = [("avancer", 25, "vient"), ("relire",)]
 """De quoi voir le flux égal au REST : ses bougies sont désormais rendues sans l'attendre."""
 
 SUITE: list[Geste] = [("avancer", 25, "vient"), ("avancer", 25, "vient")]
+FIN_PERDUE: list[Geste] = [*CRUES, ("avancer", 16, "vient"), ("avancer", 9, "perdue")]
 SCENARIOS: dict[str, list[Geste]] = {
-    "une fin de minute perdue": [*CRUES, ("avancer", 16, "vient"), ("avancer", 9, "perdue"), *SUITE],
+    "une fin de minute perdue": [*FIN_PERDUE, *SUITE],
+    "puis une relance": [*FIN_PERDUE, ("avancer", 40, "vient"), ("relancer",), ("abonner",), *SUITE],
     "des trames dépassées": [*CRUES, ("avancer", 18, "vient"), ("avancer", 12, "tarde"), ("lacher",), *SUITE],
     "une coupure": [*CRUES, ("avancer", 16, "perdue"), ("couper",), ("avancer", 8, "vient"), ("abonner",), *SUITE],
-}
+    "des trames que le REST a dépassées": [
+        *CRUES, ("jusqu_a", 10, "vient"), ("avancer", 8, "tarde"), ("avancer", 4, "perdue"), ("relire",), ("lacher",),
+        *SUITE,
+    ],
+    "une fin de minute muette": [*CRUES, ("jusqu_a", 1, "vient"), ("attendre", 59_000), *SUITE],
+}  # fmt: skip
+SANS_REST: dict[str, list[Geste]] = {
+    "un volume qui recule": [
+        ("avancer", 18, "vient"), ("avancer", 1, "tarde"), ("avancer", 1, "vient"), ("lacher",),
+        ("avancer", 12, "rien"),
+    ],
+    "une bougie entamée": [("couper",), ("avancer", 5, "vient"), ("abonner",), *SUITE],
+}  # fmt: skip
 
 
 async def jouer(marche: Marche, gestes: list[Geste]) -> Jeu:
@@ -285,7 +315,8 @@ async def jouer_sans_finir(marche: Marche, gestes: list[Geste]) -> Jeu:
         "avancer": jeu.avancer, "jusqu_a": jeu.jusqu_a, "relire": jeu.relire, "relancer": jeu.relancer,
     }  # fmt: skip
     directs: dict[str, Callable[..., None]] = {
-        "lacher": jeu.lacher, "mentir": jeu.mentir, "panne": marche.tomber, "reviser": jeu.reviser,
+        "attendre": jeu.attendre, "lacher": jeu.lacher, "mentir": jeu.mentir, "panne": marche.tomber,
+        "reviser": jeu.reviser,
     }  # fmt: skip
     for nom, *valeurs in gestes:
         if nom in attendus:
@@ -362,6 +393,25 @@ def test_une_bougie_rendue_fausse_est_corrigee(nom: str, monkeypatch: pytest.Mon
     jeu = asyncio.run(jouer(marche, SCENARIOS[nom]))
     assert jeu.fil.confrontation.crues
     assert jeu.fil.echec is None
+    juger(jeu)
+
+
+@pytest.mark.parametrize("nom", SANS_REST)
+def test_sans_rest_rien_de_faux_n_est_rendu(nom: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rien ne le corrigerait : ce que le flux n'a pas vu naître, ou dit en désordre, est un trou."""
+    marche = Marche([[1] * 10] * 40, relisible=False, entame=True)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+    jeu = asyncio.run(jouer(marche, SANS_REST[nom]))
+    assert jeu.lignes.items() <= marche.vraies().items()
+    juger(jeu)
+
+
+def test_ce_que_l_horloge_a_clos_avant_une_coupure_n_est_pas_rendu_sans_temoin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sa fin fut perdue, et le REST, en panne, n'a jamais pu la comparer : elle est un trou."""
+    marche = Marche([[1] * 10] * 40, pannes=99)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+    jeu = asyncio.run(jouer(marche, [("avancer", 28, "vient"), ("avancer", 3, "perdue"), ("couper",)]))
+    assert set(jeu.lignes) == {T0 + MINUTE}
     juger(jeu)
 
 

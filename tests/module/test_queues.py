@@ -9,6 +9,7 @@ import pytest
 from sorties_modeles import BTC, creer, fiche, instant, lot
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import queues
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def test_les_queues_gardees_sont_celles_du_fichier(nom: str, tmp_path: Path, mon
             for debut in (0, max(0, nombre - 4), nombre - 1, nombre)
         ]
         une_a_une = [ecrivain.lire(*demande) for demande in demandes]
-        ecrivain.garder_les_queues({
+        queues.garder(ecrivain, {
             **{cle.symbole: instant(max(0, nombre - 4)) for cle, nombre in longueurs.items()}, absente.symbole: 0
         })  # fmt: skip
         assert [ecrivain.lire(*demande) for demande in demandes] == une_a_une
@@ -61,7 +62,7 @@ def test_une_passe_suffit(nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Le fichier n'est plus rouvert pour chaque série."""
     longueurs = remplir(tmp_path / f"x.{nom}", monkeypatch)
     with ouvrir(tmp_path / f"x.{nom}") as ecrivain:
-        ecrivain.garder_les_queues({cle.symbole: instant(nombre - 1) for cle, nombre in longueurs.items()})
+        queues.garder(ecrivain, {cle.symbole: instant(nombre - 1) for cle, nombre in longueurs.items()})
         monkeypatch.setattr(ecrivain.tableau, "lots", None)
         for cle, nombre in longueurs.items():
             assert ecrivain.lire(cle, instant(nombre - 1), instant(nombre)).num_rows == 1
@@ -74,7 +75,7 @@ def test_un_fichier_qui_change_se_relit(nom: str, tmp_path: Path, monkeypatch: p
     cle, nombre = next((cle, n) for cle, n in longueurs.items() if n > 30)
     derniere = instant(nombre - 1), instant(nombre)
     with ouvrir(tmp_path / f"x.{nom}") as ecrivain:
-        ecrivain.garder_les_queues({cle.symbole: derniere[0]})
+        queues.garder(ecrivain, {cle.symbole: derniere[0]})
         ecrivain.ecrire(lot({nombre - 1: (5.0, 6.0, 4.0, 5.5, 1.0)}, cle), fiche(cle))
         assert ecrivain.lire(cle, *derniere)["close"].to_pylist() == [5.5]
         ecrivain.finir()

@@ -27,7 +27,7 @@ from pyarrow import feather
 from sorties_modeles import BTC, ETH, cles, creer, fiche, lot, lot_de
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import remise_en_ordre
+from annexes_ccxt_fr import lecture_brute
 from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Panne
 
@@ -216,7 +216,7 @@ def test_un_identifiant_sur_deux_lignes_ne_casse_pas_le_fichier(suffixe: str, tm
     assert trades[2].id is None
     nommes = [t._replace(id=t.id or "~3") for t in trades if t is not None]
     with creer(chemin, m.TRADES) as ecrivain:
-        ecrivain.ecrire(m.Lot(cle, m.tabler_trades(cle, nommes), [(JANVIER, JANVIER + 9)], []), m.Fiche(cle))
+        ecrivain.ecrire(m.Lot(cle, m.tabler(cle, nommes, m.TRADES), [(JANVIER, JANVIER + 9)], []), m.Fiche(cle))
         ecrivain.finir()
     lue = m.lire(chemin)
     assert lue.num_rows == 3
@@ -862,4 +862,4 @@ def test_les_carnets_possibles_sont_ceux_sans_defaut(carnets: list[Any]) -> None
         schema=pa.schema([m.ORDERBOOK.schema.field("bids"), m.ORDERBOOK.schema.field("asks")]),
     )
     justes = [not m.defaut_de_carnet(*carnet) for carnet in carnets]
-    assert remise_en_ordre.possibles(table, "", m.ORDERBOOK).to_pylist() == justes
+    assert lecture_brute.possibles(table, "", m.ORDERBOOK).to_pylist() == justes

@@ -222,3 +222,20 @@ def test_debug_ne_dit_aucun_secret(caplog: pytest.LogCaptureFixture, monkeypatch
 )
 def test_les_lignes_d_une_reponse(reponse: Any, nombre: int) -> None:
     assert nombre_de_lignes(reponse) == nombre
+
+
+def test_le_journal_d_un_lot_dit_la_part_de_sa_tache(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """La barre va d'un bout à l'autre du lot ; une ligne qui nomme une série dit où elle en est, elle."""
+    monkeypatch.setattr(m.journal, "propagate", True)
+    monkeypatch.setattr(annexe_progression, "PERIODE_PROGRESSION_S", -1.0)
+    caplog.set_level(logging.INFO, m.journal.name)
+    jeton = m.TACHE_COURANTE.set("seconde")
+    try:
+        annexe_progression.Progression(active=False, taches=["premiere", "seconde"])(
+            m.Avancement(BTC, plage(0, 15)[1], plage(0, 60), 15)
+        )
+    finally:
+        m.TACHE_COURANTE.reset(jeton)
+    assert caplog.messages[-1].endswith("(25 %).")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import ntpath
+import sqlite3
 from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,3 +121,30 @@ def test_rien_de_propre_a_unix_n_est_exige(fichier: Path) -> None:
             assert noeud.module not in modules
         elif isinstance(noeud, ast.Attribute):
             assert noeud.attr not in noms, (noeud.attr, noeud.lineno)
+
+
+@pytest.mark.parametrize(
+    ("ou", "adresse"),
+    [
+        (r"C:\marche\a b.db", "file:///C:/marche/a%20b.db?mode=rw"),
+        (r"\\serveur\partage\a.db", "file:////serveur/partage/a.db?mode=rw"),
+    ],
+)
+def test_une_base_d_un_partage_n_a_pas_d_hote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ou: str, adresse: str
+) -> None:
+    """SQLite refuse « file://serveur/… » : l'hôte fait partie du chemin."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(5)))
+    base: Any = creer(chemin)
+    ouvrir, vues = sqlite3.connect, []
+
+    def connecter(vers: str, **reste: Any) -> Any:
+        vues.append(vers)
+        return ouvrir(chemin.as_uri(), **reste)
+
+    base.chemin = SimpleNamespace(absolute=lambda: PureWindowsPath(ou))
+    monkeypatch.setattr(sqlite3, "connect", connecter)
+    base._connecter("mode=rw").close()
+    assert vues == [adresse]
+    ouvrir(f"file:///{chemin}", uri=True).close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import random
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from attente import attendre
 
 import module_ccxt_fr_v2 as m
@@ -92,6 +95,36 @@ def creer(
     nom = next(nom for suffixe, nom in m.EXTENSIONS.items() if chemin.name.endswith(suffixe))
     reglages = {"table": table, "compression": compression, "flux": flux, "origine": origine}
     return m.ECRIVAINS[nom](chemin, type_donnee=donnee, **reglages)
+
+
+def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[dict[str, Any]]) -> None:
+    """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
+    lignes = pa.Table.from_pylist(rangees, schema=donnee.schema)
+    if chemin.suffix == ".csv":
+        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.TexteCsv().octets(lignes, donnee))
+    elif chemin.suffix == ".parquet":
+        metadonnees = pq.read_metadata(chemin).metadata
+        with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
+            graveur.write_table(lignes)
+            graveur.add_key_value_metadata({"fiche": metadonnees[b"fiche"].decode()})
+    elif chemin.suffix == ".feather":
+        with pa.OSFile(str(chemin)) as fichier:
+            schema = pa.ipc.open_file(fichier).schema
+        with pa.OSFile(str(chemin), "wb") as fichier, pa.ipc.new_file(fichier, schema) as graveur:
+            graveur.write_table(lignes.cast(schema))
+    else:
+        recrire_base(chemin, donnee, lignes)
+
+
+def recrire_base(chemin: Path, donnee: m.TypeDonnee, lignes: pa.Table) -> None:
+    convertir = {"instant": lambda c: c.cast("int64"), "niveaux": m.niveaux_en_texte}
+    colonnes = [
+        convertir.get(nature, lambda c: c)(lignes[nom].combine_chunks()).to_pylist() for nom, nature in donnee.colonnes
+    ]
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute(f'DELETE FROM "{donnee.nom}"')  # noqa: S608  le nom d'un type
+        places = ",".join("?" * len(colonnes))
+        base.executemany(f'INSERT INTO "{donnee.nom}" VALUES ({places})', zip(*colonnes, strict=True))  # noqa: S608
 
 
 # --- Tous les types : une ligne de chacun, d'un rang et d'une version, et ce que la sortie doit en tenir.

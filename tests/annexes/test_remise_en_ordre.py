@@ -1,0 +1,335 @@
+"""Un seul verdict : ce que `--verifier` dit fautif, la relance et `--reparer` le rendent tel qu'il était.
+
+Une sortie saine de l'exchange embarqué, abîmée de plusieurs façons à la fois, est comparée à elle-même.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, telecharger
+from sorties_modeles import recrire
+
+import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import octets_douteux, remise_en_ordre
+from bourse_locale import Bourse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Rangee = dict[str, Any]
+DEBUT = 1_704_067_200_000  # 2024-01-01
+DEMANDES: dict[str, tuple[m.Intervalle, tuple[str, ...]]] = {
+    "ohlcv": ((DEBUT, DEBUT + HEURE), ("--symbols", "BTC/USDT,ETH/USDT")),
+    "trades": ((DEBUT, DEBUT + 5 * MINUTE), ("--symbols", "BTC/USDT,ETH/USDT", "--donnee", "trades")),
+    "funding": (
+        (DEBUT - 31 * JOUR, DEBUT),
+        ("--symbols", "BTC/USDT:USDT,ETH/USDT:USDT", "--type-marche", "swap", "--donnee", "funding"),
+    ),
+}
+VALEURS = {"ohlcv": "close", "trades": "price", "funding": "funding_rate"}
+PAR = ("relance", "reparer")
+
+
+@pytest.fixture(autouse=True)
+def _lu_dans_ce_processus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bien formé, un fichier récrit ne peut tuer personne : le lire à part n'apprendrait rien."""
+
+    def lire(quoi: str, chemin: Path) -> str:
+        octets_douteux.valider(quoi, chemin)
+        return ""
+
+    monkeypatch.setattr(octets_douteux, "lire_a_part", lire)
+
+
+@pytest.fixture(scope="module")
+def sains(tmp_path_factory: pytest.TempPathFactory, _bourse_ouverte: Bourse) -> Callable[[str, str], Path]:
+    @functools.cache
+    def produire(donnee: str, format_: str) -> Path:
+        dossier = tmp_path_factory.mktemp("sain")
+        bornes, mots = DEMANDES[donnee]
+        assert telecharger(_bourse_ouverte, dossier / f"s{EXTENSIONS[format_]}", bornes, *mots) == 0
+        return dossier
+
+    return produire
+
+
+@pytest.fixture
+def sain(tmp_path: Path, bourse: Bourse, sains: Callable[[str, str], Path]) -> Callable[[str, str], Path]:
+    """Une sortie saine, à deux séries."""
+
+    def copier(donnee: str, format_: str) -> Path:
+        shutil.copytree(sains(donnee, format_), tmp_path, dirs_exist_ok=True)
+        bourse.requetes.clear()
+        return tmp_path / f"s{EXTENSIONS[format_]}"
+
+    return copier
+
+
+def refaire(par: str, bourse: Bourse, chemin: Path, donnee: str) -> int:
+    """La même commande, ou `--reparer` ; rend le code."""
+    bornes, mots = DEMANDES[donnee]
+    if par == "relance":
+        return telecharger(bourse, chemin, bornes, *mots)
+    return m.principal([*commande(bourse, None)[:4], "--verifier", str(chemin), "--reparer"])
+
+
+def est_rendue(chemin: Path, originale: Any) -> None:
+    lue = m.lire(chemin)
+    sans_recu = [nom for nom in lue.column_names if nom != "recu"]
+    assert lue.select(sans_recu).equals(originale.select(sans_recu))
+    assert dict(m.verifier(chemin).fautes) == {}
+
+
+# Chaque dégât en cache un autre : un compte égal, un voisin, une date
+
+
+def oter_et_doubler(rangees: list[Rangee]) -> None:
+    """Autant de lignes qu'avant."""
+    del rangees[20]
+    rangees.insert(30, dict(rangees[30]))
+
+
+def oter_et_doubler_loin(rangees: list[Rangee]) -> None:
+    del rangees[20]
+    rangees.insert(2, dict(rangees[30]))
+
+
+def mener_au_futur(rangees: list[Rangee]) -> None:
+    rangees[20]["timestamp"] = 4_102_444_800_000
+
+
+def effacer(*rangs: int) -> Callable[[list[Rangee]], None]:
+    """Des lignes sans instant : rien ne dit où elles étaient, que leurs voisines."""
+
+    def abimer(rangees: list[Rangee]) -> None:
+        for rang in rangs:
+            rangees[rang]["timestamp"] = None
+
+    return abimer
+
+
+def effacer_au_bord_d_un_symbole(rangees: list[Rangee]) -> None:
+    bord = next(r for r, une in enumerate(rangees) if une["symbole"] != rangees[0]["symbole"])
+    rangees[bord - 1]["timestamp"] = rangees[bord]["timestamp"] = None
+
+
+def changer_de_symbole_et_doubler(rangees: list[Rangee]) -> None:
+    rangees[20]["symbole"] = "ZZZ/USDT"
+    rangees.insert(30, dict(rangees[30]))
+
+
+EVENEMENTS: dict[str, tuple[Callable[[list[Rangee]], None], tuple[str, ...]]] = {
+    "ôté et doublé": (oter_et_doubler, ("csv", "parquet", "feather")),
+    "ôté et doublé loin": (oter_et_doubler_loin, ("csv", "parquet", "feather")),
+    "futur": (mener_au_futur, tuple(EXTENSIONS)),
+    "première illisible": (effacer(0), ("csv", "feather")),
+    "dernière illisible": (effacer(-1), ("csv", "parquet")),
+    "bord d'un symbole": (effacer_au_bord_d_un_symbole, ("csv", "feather")),
+    "autre symbole et double": (changer_de_symbole_et_doubler, ("csv", "parquet")),
+}
+
+
+@pytest.mark.parametrize("par", PAR)
+@pytest.mark.parametrize(
+    ("abimer", "donnee", "format_"),
+    [
+        pytest.param(abimer, donnee, format_, id=f"{nom}-{donnee}-{format_}")
+        for nom, (abimer, formats) in EVENEMENTS.items()
+        for rang, format_ in enumerate(formats)
+        for donnee in (("trades", "funding")[rang % 2],)
+    ],
+)
+def test_aucun_evenement_n_est_perdu_en_silence(
+    abimer: Callable[[list[Rangee]], None], donnee: str, format_: str, par: str,
+    sain: Callable[[str, str], Path], bourse: Bourse,
+) -> None:  # fmt: skip
+    """Aucune grille ne dit qu'il manque : le compte, ou ses voisines."""
+    chemin = sain(donnee, format_)
+    originale = m.lire(chemin)
+    rangees = originale.to_pylist()
+    abimer(rangees)
+    recrire(chemin, m.TYPES[donnee], rangees)
+    assert m.verifier(chemin).code == 4
+    assert refaire(par, bourse, chemin, donnee) == 0
+    est_rendue(chemin, originale)
+
+
+@pytest.mark.parametrize("par", PAR)
+def test_un_instant_illisible_d_une_base(par: str, sain: Callable[[str, str], Path], bourse: Bourse) -> None:
+    """Elle n'est plus rangée là où elle fut écrite : ses voisines ne sont plus les siennes."""
+    chemin = sain("funding", "sqlite")
+    originale = m.lire(chemin)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("UPDATE funding SET timestamp = 'x' WHERE timestamp = ?", (DEBUT - 10 * JOUR,))
+    assert refaire(par, bourse, chemin, "funding") == 0
+    est_rendue(chemin, originale)
+
+
+def mener_a(jours: int) -> Callable[[list[Rangee]], None]:
+    """Une date abîmée : la ligne est ailleurs, sur la grille, vraisemblable."""
+
+    def abimer(rangees: list[Rangee]) -> None:
+        rangees[20]["timestamp"] = DEBUT + 20 * MINUTE + jours * JOUR
+
+    return abimer
+
+
+def contredire(rang: int) -> Callable[[list[Rangee]], None]:
+    def abimer(rangees: list[Rangee]) -> None:
+        rangees.insert(rang, rangees[20] | {"close": rangees[20]["close"] * 1.0001})
+
+    return abimer
+
+
+BOUGIES: dict[str, tuple[Callable[[list[Rangee]], None], tuple[str, ...]]] = {
+    "menée plus loin": (mener_a(8), tuple(EXTENSIONS)),
+    "menée avant la cotation": (mener_a(-9000), tuple(EXTENSIONS)),
+    "contredite à côté": (contredire(21), ("csv", "parquet")),
+    "contredite loin": (contredire(110), ("csv", "feather")),
+}
+
+
+@pytest.mark.parametrize("par", PAR)
+@pytest.mark.parametrize(
+    ("abimer", "format_"),
+    [pytest.param(a, f, id=f"{nom}-{f}") for nom, (a, formats) in BOUGIES.items() for f in formats],
+)
+def test_une_bougie_fausse_n_est_pas_crue(
+    abimer: Callable[[list[Rangee]], None], format_: str, par: str, sain: Callable[[str, str], Path], bourse: Bourse
+) -> None:
+    chemin = sain("ohlcv", format_)
+    originale, fiches = m.lire(chemin), m.lire_fiches(chemin)
+    rangees = originale.to_pylist()
+    abimer(rangees)
+    recrire(chemin, m.OHLCV, rangees)
+    assert m.verifier(chemin).code == 4
+    assert refaire(par, bourse, chemin, "ohlcv") == 0
+    est_rendue(chemin, originale)
+    assert m.lire_fiches(chemin) == fiches
+
+
+def test_une_bougie_de_plus_est_redemandee(sain: Callable[[str, str], Path], bourse: Bourse) -> None:
+    """Aucune place n'est vide : ce n'est pas une date abîmée, mais une ligne ajoutée ; l'exchange tranche."""
+    chemin, voisin = sain("ohlcv", "csv"), (DEBUT + HEURE, DEBUT + HEURE + 10 * MINUTE)
+    ajout = chemin.with_name("ajout.csv")
+    assert telecharger(bourse, ajout, voisin, *DEMANDES["ohlcv"][1]) == 0
+    rangees = m.lire(chemin).to_pylist() + m.lire(ajout).to_pylist()
+    vraies = sorted(rangees, key=lambda une: (une["symbole"], une["timestamp"]))
+    fausses = [une | ({"close": une["close"] * 1.0001} if rang == 65 else {}) for rang, une in enumerate(vraies)]
+    recrire(chemin, m.OHLCV, fausses)
+    assert set(m.verifier(chemin).fautes) == {"hors_intervalles"}
+    assert refaire("reparer", bourse, chemin, "ohlcv") == 0
+    assert m.lire(chemin).to_pylist() == vraies
+    assert m.verifier(chemin).code == 0
+
+
+@pytest.mark.parametrize(
+    "requete",
+    [
+        "UPDATE ohlcv SET high = 9e999 WHERE symbole = 'BTC/USDT' AND timestamp = {t}",
+        "UPDATE ohlcv SET timestamp = timestamp + 7200000 WHERE symbole = 'BTC/USDT' AND timestamp = {t}",
+    ],
+    ids=["infini", "là où l'autre série est couverte"],
+)
+def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(
+    requete: str, sain: Callable[[str, str], Path], bourse: Bourse
+) -> None:
+    chemin = sain("ohlcv", "sqlite")
+    suite = (DEBUT + HEURE, DEBUT + 4 * HEURE)
+    assert telecharger(bourse, chemin, suite, "--symbole", "ETH/USDT") == 0
+    originale = m.lire(chemin)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert base.execute(requete.format(t=DEBUT + 20 * MINUTE)).rowcount == 1
+    assert m.verifier(chemin).code == 4
+    assert refaire("relance", bourse, chemin, "ohlcv") == 0
+    est_rendue(chemin, originale)
+
+
+@pytest.mark.parametrize("par", PAR)
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_ce_qui_est_ote_est_garde_a_cote(
+    format_: str, par: str, sain: Callable[[str, str], Path], bourse: Bourse
+) -> None:
+    """Une série qu'un autre y a mise n'est pas à nous ; elle n'est pas à jeter non plus."""
+    chemin = sain("ohlcv", format_)
+    originale = m.lire(chemin)
+    autres = [une | {"symbole": "ZZZ/USDT"} for une in originale.to_pylist()[:60]]
+    recrire(chemin, m.OHLCV, originale.to_pylist() + autres)
+    assert refaire(par, bourse, chemin, "ohlcv") == 0
+    est_rendue(chemin, originale)
+    (cote,) = chemin.parent.glob(f"{chemin.name}.corrompu-*")
+    cote = cote.rename(cote.with_name(f"cote{chemin.suffix}"))
+    assert sum(une["symbole"] == "ZZZ/USDT" for une in m.lire(cote).to_pylist()) == 60
+
+
+def test_un_titre_abime_n_emporte_pas_les_lignes(sain: Callable[[str, str], Path], bourse: Bourse) -> None:
+    """Aucune n'est redemandée : la fiche dit qu'elles sont à nous."""
+    chemin = sain("ohlcv", "csv")
+    originale, fiches = m.lire(chemin), m.lire_fiches(chemin)
+    chemin.write_bytes(chemin.read_bytes().replace(b"exchange", b"exchangf", 1))
+    assert m.verifier(chemin).code == 4
+    assert refaire("reparer", bourse, chemin, "ohlcv") == 0
+    assert bourse.compter("klines") == 0
+    est_rendue(chemin, originale)
+    assert m.lire_fiches(chemin) == fiches
+
+
+def test_une_base_sans_sa_table_est_du_type_de_sa_fiche(sain: Callable[[str, str], Path], bourse: Bourse) -> None:
+    chemin = sain("trades", "sqlite")
+    originale = m.lire(chemin)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("DROP TABLE trades")
+    assert m.verifier(chemin).code == 4
+    assert refaire("reparer", bourse, chemin, "trades") == 0
+    est_rendue(chemin, originale)
+
+
+def test_reparer_redemande_les_faits_d_une_histoire_aussi(bourse: Bourse, tmp_path: Path) -> None:
+    """Des règlements, qu'un fait disait, à tort, d'avant la cotation."""
+    chemin, (debut, fin) = tmp_path / "f.csv", DEMANDES["funding"][0]
+    assert telecharger(bourse, chemin, (debut, fin), *DEMANDES["funding"][1]) == 0
+    originale, (fiche, _) = m.lire(chemin), m.lire_fiches(chemin)
+    dire_avant_la_cotation(chemin, originale, fiche, debut + 3 * JOUR)
+    assert m.verifier(chemin).code == 0
+    assert refaire("reparer", bourse, chemin, "funding") == 0
+    assert m.lire(chemin).equals(originale)
+    assert m.lire_fiches(chemin)[0].trous == []
+
+
+def test_un_fait_que_l_exchange_ne_sert_plus_en_reste_un(tmp_path: Path) -> None:
+    """Okx ne remonte qu'à trois mois : il ne redit pas une cotation d'avant eux, et ne la dément pas."""
+    chemin, servi = tmp_path / "t.csv", HEURE_BOURSE - 90 * JOUR
+    with Bourse(("okx",), maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as bourse:
+        mots = ("--donnee", "trades")
+        assert telecharger(bourse, chemin, (servi - HEURE, servi + HEURE), *mots, exchange="okx") == 3
+        (fiche,) = m.lire_fiches(chemin)
+        (trou,) = fiche.trous
+        fiche = dataclasses.replace(fiche, couverts=[(trou.debut, fiche.couverts[-1][1])], trous=[])
+        dire_avant_la_cotation(chemin, m.lire(chemin), fiche, trou.fin)
+        (avant,) = m.lire_fiches(chemin)
+        assert [t.raison for t in avant.trous] == [m.AVANT_COTATION]
+        reparation = [*commande(bourse, None, exchange="okx")[:4], "--verifier", str(chemin), "--reparer"]
+        assert m.principal(reparation) == 0
+        assert m.lire_fiches(chemin) == [avant]
+
+
+def dire_avant_la_cotation(chemin: Path, lignes: pa.Table, fiche: m.Fiche, jusqua: int) -> None:
+    """Récrit la série de cette fiche sans ses lignes d'avant, que la fiche dit d'avant la cotation."""
+    gardees = [
+        instant >= jusqua or symbole != fiche.cle.symbole
+        for instant, symbole in zip(m.instants_de(lignes), lignes["symbole"].to_pylist(), strict=True)
+    ]
+    trou = m.Trou(fiche.couverts[0][0], jusqua, m.AVANT_COTATION)
+    fiches = {une.cle: une for une in m.lire_fiches(chemin)}
+    fiches[fiche.cle] = dataclasses.replace(fiche, trous=[trou])
+    with m.lecteur_de(chemin, None).tenue() as sortie:
+        remise_en_ordre.remplacer(sortie, lignes.filter(pa.array(gardees)), fiches)
