@@ -11219,8 +11219,11 @@ class Bilan:
         self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
 
     def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté l'exécution."""
+        """Un signal a arrêté l'exécution ; une partie déjà finie garde son code."""
         self.code, self.message = code, message
+        for partie in self.parties:
+            if any(serie.etat == "interrompue" for serie in partie.series):
+                partie.interrompre(code, message)
 
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
@@ -11874,6 +11877,7 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
+        self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -11913,13 +11917,14 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
+        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
-        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age = self._boucle.time() - self._depuis
+        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon = self._tampon, []
+        lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12340,7 +12345,6 @@ def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
     for partie in bilan.detail:
         if partie.sortie is not None:
-            partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
 
 
