@@ -3555,7 +3555,7 @@ class Tableau:
 
     @functools.cached_property
     def entrelace(self) -> bool:
-        """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
+        """Vrai d'un fichier de flux trié par symbole seul, d'après sa feuille si elle le décrit encore, ou ses lignes."""
         if not (self._codec.texte(self._chemin) and self.octets):
             return False
         entete = self._feuille.lire()
@@ -3865,18 +3865,18 @@ class SortieFichier(Sortie):
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
             if not prouve:
-                fiche.couverts = []
+                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
         self._ordonner(recensement)
 
     def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
         """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
 
-        Copié seul, le module ne reprend que son propre CSV, d'un flux tué.
+        Copié seul, le module ne reprend que ce que lui seul a écrit : un CSV de flux tué, un fichier scellé.
         """
         try:
             remise_en_ordre = annexe(*REMISE_EN_ORDRE)
         except DependanceAbsente:
-            if not self.nom_journal.exists():
+            if not (self.nom_journal.exists() or self.codec.est_scelle(self.chemin, tout=False)):
                 raise
             connues = {*self.fiches, *(CleSerie(*note["cle"]) for note in self.notes())}
             for table in self.tableau.tables():  # entières : une cellule qui ne se lit pas y est une faute
@@ -4892,8 +4892,20 @@ class SortieSqlite(Sortie):
                     self.inscrites.discard(cle)
                 denombrer(fiche, lignes[cle])
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
-                self.inscrites.discard(cle)  # sa fiche sera récrite entière
-                annexe(*REMISE_EN_ORDRE).recenser_base(self, base, cle)
+                self._recenser(base, cle)
+
+    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
+        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une courante de plus, une ôtée."""
+        fiche, presents = self.fiches.get(cle), list[Intervalle]()
+        for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
+            instants = pa.array([instant for (instant,) in lot], pa.int64())
+            fiche = fiche or fiche_de_rien(cle, instants)
+            presents += plages(instants, grille(fiche))
+        self.inscrites.discard(cle)  # sa fiche sera récrite entière
+        if cle in self.fiches:
+            confronter(self.fiches[cle], presents)
+        elif fiche is not None:
+            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
     def _redire(self, cle: CleSerie) -> None:
         self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
