@@ -3555,7 +3555,7 @@ class Tableau:
 
     @functools.cached_property
     def entrelace(self) -> bool:
-        """Vrai d'un fichier de flux trié par symbole seul, d'après sa feuille si elle le décrit encore, ou ses lignes."""
+        """Vrai d'un fichier de flux trié par symbole seul : sa feuille le dit si elle le décrit, sinon ses lignes."""
         if not (self._codec.texte(self._chemin) and self.octets):
             return False
         entete = self._feuille.lire()
