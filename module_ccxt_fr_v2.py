@@ -7575,6 +7575,11 @@ class Enquete:
         marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
         avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
         reponse = yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+        if reponse.vives and droite is not None and reponse.vives[-1][1] <= timeframe.plancher(droite):
+            # Coupée avant la voisine qu'elle demandait (mexc, ccxt#30095) : de plus près, selon ce qu'elle a rendu.
+            rendu = timeframe.compter(reponse.vives[0][0], reponse.vives[-1][1])
+            proche = timeframe.avancer(self.manque.debut, -max(MARGE, rendu // 2))
+            yield Question(timeframe, proche, timeframe.avancer(fin, apres))
         if not reponse.de_la_serie:
             yield from self._dans_ces_bougies(reponse.vives)
 
