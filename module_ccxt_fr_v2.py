@@ -7465,7 +7465,7 @@ class Enquete:
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
-        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+        if self._est_cotee():
             await self._confirmer_les_silences()
         trouvee = next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
         return trouvee, [] if trouvee else self.juger()
@@ -7498,8 +7498,8 @@ class Enquete:
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
         a_menti = self._dementie or any(map(self._vit, muettes))
         for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
-            if (await self._poser(question)).instants:
-                break
+            if (await self._poser(question)).instants and not self._est_cotee():
+                break  # démenti ; d'un silence étranger à la preuve, les autres restent à redemander (graine 60820)
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
@@ -7534,6 +7534,9 @@ class Enquete:
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
         return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+
+    def _est_cotee(self) -> bool:
+        return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
