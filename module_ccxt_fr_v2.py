@@ -1968,7 +1968,7 @@ class Dedoublonneur:
 
     def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
         parmi.update((trade.id or "", trade) for trade in trades)
-        if len(parmi) > 2 * self._recents_max:
+        if len(parmi) > self._recents_max * 5 // 4:
             for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
                 del parmi[cle]
             self._reconnus &= self.recents.keys() | self.relus.keys()
@@ -2402,6 +2402,7 @@ SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
 NOMS_DITS = 3  # un message n'énumère pas cent séries
+PETIT_LOT = 50  # lignes ; plus petit, il n'est pas comprimé
 SYNCHRO_S = 1.0  # une coupure de courant perd au plus cette durée ; kill -9, rien
 
 # Ce qu'un flux coûte reste proportionnel à ce qu'il écrit.
@@ -2604,6 +2605,16 @@ def _exiger_place(chemin: Path, octets: int) -> None:
         )
 
 
+def octets_de(chemin: Path) -> int:
+    """La taille d'un fichier ; 0 s'il n'existe pas."""
+    try:
+        return chemin.stat().st_size  # demandé à chaque lot : `exists`, qui le lirait une fois de plus, ne l'est pas
+    except OSError as erreur:
+        if erreur.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return 0
+
+
 def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
     """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
     position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
@@ -2786,6 +2797,7 @@ class JournalDeReprise:
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
+        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._fichier: io.FileIO | None = None
@@ -2847,7 +2859,7 @@ class JournalDeReprise:
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = pa.record_batch([en_un_bloc(colonne) for colonne in lignes.columns], schema=self._schema)
+        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
         dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
         tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
         with _disque("Écrire", self.chemin):
@@ -2862,7 +2874,10 @@ class JournalDeReprise:
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
         tampon = pa.BufferOutputStream()
-        with pa.ipc.new_stream(tampon, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
+        # Répartir les colonnes d'un lot entre des fils coûte cinq fois plus que les coder ; comprimé, un petit enfle.
+        compression = "lz4" if lot.num_rows > PETIT_LOT else None
+        options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+        with pa.ipc.new_stream(tampon, self._schema, options=options) as flux:
             flux.write_batch(lot)
         octets: bytes = tampon.getvalue().to_pybytes()
         return octets.removeprefix(self._entete).removesuffix(b"\xff\xff\xff\xff\0\0\0\0")
@@ -3111,7 +3126,7 @@ class Sortie(ABC):
     @property
     def octets(self) -> int:
         """Taille de la sortie ; 0 si elle n'existe pas."""
-        return self.chemin.stat().st_size if self.chemin.exists() else 0
+        return octets_de(self.chemin)
 
     def existe(self) -> bool:
         """Vrai d'une sortie qui a des octets : vide, elle est comme absente."""
@@ -3538,7 +3553,7 @@ class Tableau:
     @property
     def octets(self) -> int:
         """La taille du fichier ; 0 s'il n'existe pas."""
-        return self._chemin.stat().st_size if self._chemin.exists() else 0
+        return octets_de(self._chemin)
 
     def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
@@ -4048,7 +4063,8 @@ class SortieFichier(Sortie):
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
-        return self._journal.octets > max(JOURNAL_MAX, self.octets // PART_DU_FICHIER)
+        octets = self._journal.octets
+        return octets > JOURNAL_MAX and octets > self.octets // PART_DU_FICHIER
 
     def _fonte_s(self) -> float:
         if not self._journal.lignes:
@@ -7129,6 +7145,7 @@ class Ecoute:
         if self._nom == "ticker":
             self.api.tickers = _Rayon(self._ranger_ticker)
         elif self._nom == "ohlcv":
+            self.api.options["OHLCVLimit"] = LIGNES_EN_CACHE
             self.api.ohlcvs = _Rayon(self._ranger_bougies)
         elif self._nom == "trades":
             caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
@@ -7582,6 +7599,11 @@ class Enquete:
         marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
         avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
         reponse = yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
+        if reponse.vives and droite is not None and reponse.vives[-1][1] <= timeframe.plancher(droite):
+            # Coupée avant la voisine qu'elle demandait (mexc, ccxt#30095) : de plus près, selon ce qu'elle a rendu.
+            rendu = timeframe.compter(reponse.vives[0][0], reponse.vives[-1][1])
+            proche = timeframe.avancer(self.manque.debut, -max(MARGE, rendu // 2))
+            yield Question(timeframe, proche, timeframe.avancer(fin, apres))
         if not reponse.de_la_serie:
             yield from self._dans_ces_bougies(reponse.vives)
 

@@ -439,6 +439,21 @@ def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffi
     assert restes(chemin) == set()
 
 
+@pytest.mark.parametrize("lignes", [1, m.PETIT_LOT, m.PETIT_LOT + 1, 500])
+def test_un_lot_du_journal_se_relit_tel_quel(tmp_path: Path, lignes: int) -> None:
+    """Petit, il n'est pas comprimé : il ne pèse pas plus que ses colonnes, et se relit du même geste."""
+    lot = lot_de(m.TRADES, range(lignes), BTC)
+    journal = m.JournalDeReprise(tmp_path / "a.journal", m.TRADES)
+    for _ in range(2):
+        journal.ajouter(lot.lignes, {"n": lignes})
+    journal.ajouter(lot.lignes[:0], {"n": 0})
+    journal.fermer()
+    relu = m.JournalDeReprise(tmp_path / "a.journal", m.TRADES)
+    assert [note["n"] for note in relu.reprendre()] == [lignes, lignes, 0]
+    assert pa.concat_tables(relu.flot()).equals(lot.lignes.combine_chunks())
+    assert relu.lignes == 2 * lignes
+
+
 def test_le_journal_se_relit_par_petits_paquets_de_lots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Des milliers de lots d'une ligne ne sont jamais en mémoire à la fois : chacun y pèse bien plus que sa ligne."""
     monkeypatch.setattr(m, "LOTS_A_REUNIR", 4)

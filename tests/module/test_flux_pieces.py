@@ -2111,6 +2111,36 @@ def test_un_timeframe_que_la_classe_ne_suit_pas_est_un_canal_inconnu(exchange: s
 # Ce que ccxt retient
 
 
+def test_ccxt_ne_garde_que_peu_des_bougies_d_un_symbole() -> None:
+    """Mille, d'office : cinquante Mo pour deux cents symboles, que les prises ont déjà lus."""
+
+    async def essai() -> None:
+        recues: list[Any] = []
+        async with m.Connexion(m.Reglages(exchange="binance")) as connexion:
+            marche = {
+                "id": "BTCUSDT",
+                "symbol": "BTC/USDT",
+                "base": "BTC",
+                "quote": "USDT",
+                "type": "spot",
+                "spot": True,
+            }
+            connexion.api.set_markets([connexion.api.safe_market_structure(marche)])
+            serie = m.Serie(m.CleSerie("binance", "BTC/USDT", "1m", "last"), marche, m.Timeframe.lire("1m"), 0)
+            ecoute = m.Ecoute(connexion, "ohlcv", [serie], lambda _symbole, lignes, _recu: recues.extend(lignes))
+            ecoute._poser_les_prises()
+            client = ecoute.api.client("ws://127.0.0.1:9/ws")
+            for rang in range(3 * m.LIGNES_EN_CACHE):
+                bougie = {"t": T0 + rang * 60_000, "s": "BTCUSDT", "i": "1m", **dict.fromkeys("ohlcv", "1")}
+                ecoute.api.handle_ohlcv(client, {"e": "kline", "E": T0, "s": "BTCUSDT", "k": bougie})
+            ecoute._livraison.livrer()
+            assert len(recues) == 3 * m.LIGNES_EN_CACHE
+            assert len(ecoute.api.ohlcvs["BTC/USDT"]["1m"]) == m.LIGNES_EN_CACHE
+            ecoute.fermer()
+
+    a_la_main(essai)
+
+
 def test_une_liste_de_bougies_recrite_en_place_est_relue() -> None:
     """Ndax additionne dans sa dernière bougie, puis range de nouveau la même liste."""
 

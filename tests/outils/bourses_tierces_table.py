@@ -424,7 +424,6 @@ PROTOCOLES: dict[str, Protocole] = {
     "bithumb": Protocole(
         r"/v1/candles/minutes/(?P<interval>\d+)", _COREE, fin=Borne("to", "séoul", exclue=True), nombre="count",
         symbole="market", marche_id="BBB-AAA", page=200, garde="dernieres", desc=True, pas_ms=60_000,
-        cotation="ses bougies les plus longues font trente-trois jours par page",
     ),
     "bitopro": Protocole(
         r"/v3/trading-history/(?P<symbol>\w+)", {**_MOTS, "timestamp": "ms"}, dans("data"), debut=s("from"),
