@@ -3570,7 +3570,7 @@ class Tableau:
 
     @functools.cached_property
     def entrelace(self) -> bool:
-        """Vrai d'un fichier de flux trié par symbole seulement ; sa feuille le dit d'avance, ses lignes à défaut."""
+        """Vrai d'un fichier de flux trié par symbole seul : sa feuille le dit si elle le décrit, sinon ses lignes."""
         if not (self._codec.texte(self._chemin) and self.octets):
             return False
         entete = self._feuille.lire()
@@ -3880,18 +3880,18 @@ class SortieFichier(Sortie):
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
             if not prouve:
-                fiche.couverts = []
+                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
         self._ordonner(recensement)
 
     def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
         """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
 
-        Copié seul, le module ne reprend que son propre CSV, d'un flux tué.
+        Copié seul, le module ne reprend que ce que lui seul a écrit : un CSV de flux tué, un fichier scellé.
         """
         try:
             remise_en_ordre = annexe(*REMISE_EN_ORDRE)
         except DependanceAbsente:
-            if not self.nom_journal.exists():
+            if not (self.nom_journal.exists() or self.codec.est_scelle(self.chemin, tout=False)):
                 raise
             connues = {*self.fiches, *(CleSerie(*note["cle"]) for note in self.notes())}
             for table in self.tableau.tables():  # entières : une cellule qui ne se lit pas y est une faute
@@ -4908,8 +4908,20 @@ class SortieSqlite(Sortie):
                     self.inscrites.discard(cle)
                 denombrer(fiche, lignes[cle])
             elif cle not in self.fiches or lignes_attendues(self.fiches[cle]) != lignes[cle]:
-                self.inscrites.discard(cle)  # sa fiche sera récrite entière
-                annexe(*REMISE_EN_ORDRE).recenser_base(self, base, cle)
+                self._recenser(base, cle)
+
+    def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
+        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une courante de plus, une ôtée."""
+        fiche, presents = self.fiches.get(cle), list[Intervalle]()
+        for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
+            instants = pa.array([instant for (instant,) in lot], pa.int64())
+            fiche = fiche or fiche_de_rien(cle, instants)
+            presents += plages(instants, grille(fiche))
+        self.inscrites.discard(cle)  # sa fiche sera récrite entière
+        if cle in self.fiches:
+            confronter(self.fiches[cle], presents)
+        elif fiche is not None:
+            self.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
     def _redire(self, cle: CleSerie) -> None:
         self.inscrites.discard(cle)  # récrite entière à la prochaine écriture
@@ -7454,7 +7466,7 @@ class Enquete:
         if self._trouvee is None and not (self._figee or self._est_une_queue):
             limite = self.posees + QUESTIONS_DE_PLUS
             await self._suivre(self._ou_il_vit(), lambda: self._trouvee is not None or self.posees >= limite)
-        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+        if self._est_cotee():
             await self._confirmer_les_silences()
         return self._trouvee, [] if self._trouvee else self.juger()
 
@@ -7486,8 +7498,8 @@ class Enquete:
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
         a_menti = self._dementie or any(map(self._vit, muettes))
         for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
-            if (await self._poser(question)).instants:
-                break
+            if (await self._poser(question)).instants and not self._est_cotee():
+                break  # démenti ; d'un silence étranger à la preuve, les autres restent à redemander (graine 60820)
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
@@ -7522,6 +7534,9 @@ class Enquete:
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
         return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+
+    def _est_cotee(self) -> bool:
+        return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -11290,8 +11305,11 @@ class Bilan:
         self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
 
     def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté l'exécution."""
+        """Un signal a arrêté l'exécution ; une partie déjà finie garde son code."""
         self.code, self.message = code, message
+        for partie in self.parties:
+            if any(serie.etat == "interrompue" for serie in partie.series):
+                partie.interrompre(code, message)
 
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
@@ -11945,6 +11963,7 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
+        self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -11984,13 +12003,14 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
+        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
-        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age = self._boucle.time() - self._depuis
+        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon = self._tampon, []
+        lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12411,7 +12431,6 @@ def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
     for partie in bilan.detail:
         if partie.sortie is not None:
-            partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
 
 

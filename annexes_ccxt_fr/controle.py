@@ -227,16 +227,19 @@ def contradictions(fiche: Fiche) -> list[tuple[Intervalle, str]]:
     return fautes
 
 
-def accordee(fiche: Fiche, presents: Sequence[Intervalle], perdus: Sequence[Intervalle]) -> Fiche:
-    """La fiche qui dit vrai de ces lignes : de ce qu'elle couvrait, ce qui manque est un échec, à relire."""
+def accordee(fiche: Fiche, presents: Sequence[Intervalle] | None, perdus: Sequence[Intervalle]) -> Fiche:
+    """La fiche qui dit vrai de ces lignes : de ce qu'elle couvrait, ce qui manque est un échec, à relire.
+
+    `presents` None : il n'y manque que ce qui est perdu.
+    """
     trous = [t._replace(raison=t.raison if t.raison in RAISONS else ECHEC) for t in fiche.trous if t.debut < t.fin]
 
     def hors(intervalles: Iterable[Intervalle], *raisons: str) -> list[Trou]:
         gardes, retires = [t for t in trous if t.raison in raisons], unir(intervalles)
         return [Trou(*reste, t.raison) for t in gardes for reste in oter([(t.debut, t.fin)], retires)]
 
-    faits = hors(unir(presents, perdus), *FAITS)
-    absents = oter(fiche.couverts, unir(presents, intervalles_de(faits)))
+    faits = hors(unir(presents or (), perdus), *FAITS)
+    absents = [] if presents is None else oter(fiche.couverts, unir(presents, intervalles_de(faits)))
     absents = [i for i in absents if not fiche.cle.a_une_grille or grille(fiche).compter(*i)]
     manquent = unir(absents, croiser(perdus, unir(fiche.couverts, intervalles_de(trous))))
     restes = hors(unir(fiche.couverts, manquent), *RAISONS_PARTIELLES)
@@ -274,9 +277,12 @@ def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
 class Examen:
     """Une série, contrôlée lot par lot, dans l'ordre du fichier."""
 
-    def __init__(self, etat: EtatSerie, donnee: TypeDonnee, fiche: Fiche, rapport: Rapport) -> None:
+    def __init__(
+        self, etat: EtatSerie, donnee: TypeDonnee, fiche: Fiche, rapport: Rapport, *, en_attente: bool
+    ) -> None:
         self.etat, self.donnee, self.fiche, self.rapport = etat, donnee, fiche, rapport
-        trous = fiche.trous if donnee.a_une_grille else []  # d'événements, un trou dit seulement qu'il en manque
+        # D'événements, un trou dit seulement qu'il en manque ; un journal en attente a pu le combler.
+        trous = fiche.trous if donnee.a_une_grille and not en_attente else []
         self.vides = unir(intervalles_de(trous, *FAITS))
         self.partiels = unir(intervalles_de(trous, *RAISONS_PARTIELLES))
         self.presents: list[Intervalle] = []
@@ -435,7 +441,7 @@ class Examen:
         fiche = dataclasses.replace(self.fiche, couverts=unir(self.fiche.couverts, self._ajoutees))
         tout_est_la = en_attente or not self.donnee.a_une_grille
         oublies = fiche.couverts if self._oublies() and not en_attente else []  # rien ne dit où
-        presents = fiche.couverts if tout_est_la else self.presents
+        presents = None if tout_est_la else self.presents
         fiche = accordee(fiche, presents, unir(self.perdus, self._ajoutees, oublies))
         for trou in dementis(fiche, self.premiere):
             fiche.noter([], [trou._replace(raison=ECHEC)])
@@ -444,6 +450,7 @@ class Examen:
     def sans_preuve(self) -> Fiche:
         """La fiche d'une série dont rien ne dit plus ce qu'elle couvrait : tout ce qui est écrit est à relire."""
         etendue = [(i, (self.etat.derniere or i) + 1) for i in (self.etat.premiere,) if i is not None]
+        etendue = croiser(etendue, [(0, maintenant_ms() + AVANCE_ADMISE_MS)])  # sans la ligne d'un futur abîmé
         couverts = unir(self.presents, self.perdus) if self.donnee.a_une_grille else etendue
         return accordee(dataclasses.replace(self.fiche, couverts=couverts), [], couverts)
 
@@ -488,7 +495,8 @@ class Controle:
         etat = EtatSerie(cle, self.table)
         self.rapport.series.append(etat)
         self._famille = self._famille or cle._replace(symbole="")
-        return self.examens.setdefault(cle, Examen(etat, self.donnee, fiche, self.rapport))
+        examen = Examen(etat, self.donnee, fiche, self.rapport, en_attente=self.brut.en_attente())
+        return self.examens.setdefault(cle, examen)
 
     def lire(self, lot: pa.Table) -> pa.Array:
         """Contrôle les lignes suivantes de la sortie ; rend les rangs de celles qui peuvent rester."""
@@ -515,7 +523,8 @@ class Controle:
             return self.examens[cle]
         instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
         try:
-            fiche, famille = fiche_de_rien(cle, instants), cle._replace(symbole="")
+            fiche = dataclasses.replace(fiche_de_rien(cle, instants), origine=self.brut.origine)
+            famille = cle._replace(symbole="")
             intruse = self.brut.famille_unique and famille != (self._famille or famille)
             intruse = intruse or not self.brut.connait(cle)  # ni l'exécution ni une reprise ne l'ont écrite
         except (ValueError, OverflowError):
@@ -566,11 +575,12 @@ class Controle:
         if self.brut.entrelace or not voisines:
             self._egarer()
             return
-        for sienne in {place.cle for place in voisines} & self.examens.keys():
+        siennes = {place.cle for place in voisines}
+        for sienne in siennes & self.examens.keys():
             debut = gauche.instant if gauche is not None and gauche.cle == sienne else 0
             fin = droite.instant if droite is not None and droite.cle == sienne else INSTANT_MAX_MS - 1
             self.examens[sienne].perdus.append((min(debut, fin), max(debut, fin) + 1))
-            self.examens[sienne].situees += nombre
+            self.examens[sienne].situees += nombre if len(siennes) == 1 else 0  # au bord de deux, de laquelle ?
 
     def conclure(self) -> None:
         """Confronte les fiches aux lignes."""

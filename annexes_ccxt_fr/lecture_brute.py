@@ -24,6 +24,7 @@ from module_ccxt_fr_v2 import (
     OPEN_INTEREST,
     ORDERBOOK,
     ORIGINES,
+    REEL,
     SECONDE_MS,
     TICKER,
     TRADES,
@@ -174,6 +175,19 @@ def _type_dit(sortie: SortieFichier) -> str:
     return str((sortie.feuille.lire() or {}).get("type", ""))
 
 
+def _a_un_titre_abime(sortie: SortieFichier, codec: CodecCsv) -> bool:
+    """Vrai d'un CSV que sa fiche dit nôtre, au titre abîmé en un endroit : ses colonnes sont à leur place.
+
+    Deux noms qui manquent, ou qui ont changé d'ordre, et ce sont peut-être les colonnes qu'un autre a déplacées.
+    """
+    noms = sortie.type_donnee.noms
+    with en_lisant(sortie.chemin), codec.ouvrir(sortie.chemin) as fichier:
+        mots = [mot.strip(" \t\r\n\"'") for mot in fichier.readline(1 << 12).decode(errors="replace").split(",")]
+    connus = [mot for mot in mots if mot in noms]
+    en_ordre = connus == [nom for nom in noms if nom in connus]
+    return _type_dit(sortie) == sortie.type_donnee.nom and en_ordre and len(mots) - len(connus) <= 1
+
+
 class Brut(NamedTuple):
     """Une sortie telle qu'elle est : ni triée, ni réparée, ni refusée."""
 
@@ -186,13 +200,14 @@ class Brut(NamedTuple):
     entrelace: bool = False  # ses lignes ne sont pas là où elles furent écrites, et c'est permis
     avertissements: Sequence[str] = ()
     en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
+    origine: str = REEL  # des séries sans fiche
 
 
 def brut(sortie: Sortie, *, sauver: bool = False) -> contextlib.AbstractContextManager[Brut]:
     """La sortie telle qu'elle est, pour la contrôler ; PasLeNotre ou SortieIllisible si elle ne se lit pas.
 
     `sauver` : d'une base aux pages abîmées, toutes les lignes qui s'en lisent encore, en désordre peut-être ; d'un CSV
-    que sa fiche dit nôtre, les lignes, quel que soit leur titre.
+    que sa fiche dit nôtre, les lignes, leur titre fût-il abîmé.
     """
     if isinstance(sortie, SortieFichier):
         return _fichier_brut(sortie, sauver)
@@ -203,7 +218,7 @@ def brut(sortie: Sortie, *, sauver: bool = False) -> contextlib.AbstractContextM
 def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     if not sortie.existe():
         raise SortieIllisible(f"« {sortie.chemin} » est vide")
-    if not (sauver and isinstance(sortie.codec, CodecCsv) and _type_dit(sortie) == sortie.type_donnee.nom):
+    if not (sauver and isinstance(sortie.codec, CodecCsv) and _a_un_titre_abime(sortie, sortie.codec)):
         sortie.reconnaitre()
     entete, texte = sortie.feuille.lire(), sortie.codec.texte(sortie.chemin)
     deja, defauts = sortie.nom_journal.exists(), list[tuple[str, str]]()
@@ -212,8 +227,9 @@ def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     # Un flux vivant est peut-être en train de l'écrire ; tué, la reprise la retire.
     if not deja and texte is not None and texte.est_coupe(sortie.chemin):
         defauts.append(("ligne_coupee", "la dernière ligne n'est pas entière"))
+    origine = REEL
     if sortie.feuille.est_abimee():
-        exiger_une_origine(sortie)
+        origine = exiger_une_origine(sortie)
         phrase = f"« {sortie.feuille.chemin.name} » est abîmée : rien de ce qu'elle dit n'est cru"
         defauts.append((FICHE_ABIMEE, phrase))
 
@@ -221,10 +237,13 @@ def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
         return deja or sortie.nom_journal.exists()  # né pendant la lecture, il compte aussi
 
     def connait(cle: CleSerie) -> bool:
-        """D'un flux vivant, le journal d'abord : vidé entre-temps, ce qu'il disait est dans la fiche."""
-        connues = {CleSerie(*note["cle"]) for note in sortie.notes()}
-        connues |= {fiche.cle for fiche in sortie.feuille.fiches(sortie.feuille.lire()) or ()}
-        return not connues or cle in connues
+        """D'un flux vivant, le journal d'abord : vidé entre-temps, ce qu'il disait est dans la fiche.
+
+        Sans elle, perdue ou abîmée, il ne dit que les séries du dernier jour : les autres sont à nous aussi.
+        """
+        recues = {CleSerie(*note["cle"]) for note in sortie.notes()}
+        ecrites = sortie.feuille.fiches(sortie.feuille.lire())
+        return not ecrites or cle in recues or cle in {fiche.cle for fiche in ecrites}
 
     with en_lisant(sortie.chemin):
         schema = sortie.codec.schema(sortie.chemin)
@@ -233,7 +252,7 @@ def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     if entete is not None and sortie.feuille.a_part and b'"somme"' not in sortie.feuille.chemin.read_bytes():
         dite = f"« {sortie.feuille.chemin.name} » n'a pas de somme de contrôle, comme les fiches d'avant"
         avertissements.append(f"{dite} : rien ne dit si un autre l'a touchée. La prochaine écriture y remédie.")
-    yield Brut(_blocs(sortie), fiches, defauts, connait, schema, True, entrelace, avertissements, en_attente)
+    yield Brut(_blocs(sortie), fiches, defauts, connait, schema, True, entrelace, avertissements, en_attente, origine)
 
 
 def origines_lisibles(sortie: SortieFichier) -> set[str]:
@@ -243,11 +262,12 @@ def origines_lisibles(sortie: SortieFichier) -> set[str]:
     return set(itertools.islice((origine for origine in reversed(ORIGINES) if f'"{origine}"' in texte), 1))
 
 
-def exiger_une_origine(sortie: SortieFichier) -> None:
-    """SortieIllisible d'une feuille abîmée qui ne dit plus d'où viennent les lignes."""
-    if not origines_lisibles(sortie):
+def exiger_une_origine(sortie: SortieFichier) -> str:
+    """D'où viennent les lignes d'une feuille abîmée ; SortieIllisible si elle ne le dit plus."""
+    if not (lisibles := origines_lisibles(sortie)):
         lignes = f"les lignes de « {sortie.chemin.name} »"
         raise SortieIllisible(f"« {sortie.feuille.chemin} » est abîmée, et ne dit plus d'où viennent {lignes}")
+    return lisibles.pop()
 
 
 def _blocs(sortie: SortieFichier) -> Iterator[pa.Table]:

@@ -37,10 +37,8 @@ from module_ccxt_fr_v2 import (
     SortieSqlite,
     Trou,
     TypeDonnee,
-    confronter,
     croiser,
     en_lisant,
-    fiche_de_rien,
     fiches_sqlite,
     grille,
     instants_de,
@@ -52,7 +50,6 @@ from module_ccxt_fr_v2 import (
     nom_de_cote,
     oter,
     par_serie,
-    plages,
     trier,
     unir,
 )
@@ -164,7 +161,8 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
                     lecteur.rejouer_journal()
         if rapport.fautes.keys() & ILLISIBLES:
             voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est mise de côté entière
-            tables = {lecteur.table.lower(): lecteur for lecteur in (*voisins, *a_lire)}
+            # Un lecteur qui vient d'y écrire tient encore la base mise de côté : il écrirait là-bas.
+            tables = {lecteur.table.lower(): lecteur for lecteur in (*a_lire, *voisins)}
             for lecteur in voisins:
                 pile.callback(lecteur.fermer)
             _refaire(list(tables.values()))
@@ -245,19 +243,6 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     """La même chose d'une base : elle n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
     if _est_douteuse(sortie, base):
         _oter_les_fautives(sortie)
-
-
-def recenser_base(sortie: SortieSqlite, base: sqlite3.Connection, cle: CleSerie) -> None:
-    """Remet la fiche d'une série de bougies d'accord avec ses lignes, qui ne sont pas celles qu'elle compte."""
-    fiche, presents = sortie.fiches.get(cle), list[Intervalle]()
-    for lot in sortie.lire_lignes(base, "timestamp", f"WHERE {sortie.d_une_serie}", cle):
-        instants = pa.array([instant for (instant,) in lot], pa.int64())
-        fiche = fiche or fiche_de_rien(cle, instants)
-        presents += plages(instants, grille(fiche))
-    if cle in sortie.fiches:
-        confronter(sortie.fiches[cle], presents)
-    elif fiche is not None:
-        sortie.fiches[cle] = dataclasses.replace(fiche, couverts=unir(presents))
 
 
 def _oter_les_fautives(sortie: Sortie) -> None:

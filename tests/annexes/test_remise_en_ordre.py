@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, telecharger
-from sorties_modeles import recrire
+from sorties_modeles import (
+    BTC,
+    ETH,
+    creer,
+    executer,
+    fiche,
+    instant,
+    lot,
+    lot_de,
+    plage,
+    recrire,
+    restes,
+)
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import octets_douteux, remise_en_ordre
@@ -122,6 +134,13 @@ def effacer_au_bord_d_un_symbole(rangees: list[Rangee]) -> None:
     rangees[bord - 1]["timestamp"] = rangees[bord]["timestamp"] = None
 
 
+def effacer_au_bord_et_oter(rangees: list[Rangee]) -> None:
+    """La ligne illisible est de la première série ; de la seconde, il en manque une autre."""
+    bord = next(r for r, une in enumerate(rangees) if une["symbole"] != rangees[0]["symbole"])
+    rangees[bord - 1]["timestamp"] = None
+    del rangees[bord + 10]
+
+
 def changer_de_symbole_et_doubler(rangees: list[Rangee]) -> None:
     rangees[20]["symbole"] = "ZZZ/USDT"
     rangees.insert(30, dict(rangees[30]))
@@ -134,6 +153,7 @@ EVENEMENTS: dict[str, tuple[Callable[[list[Rangee]], None], tuple[str, ...]]] = 
     "première illisible": (effacer(0), ("csv", "feather")),
     "dernière illisible": (effacer(-1), ("csv", "parquet")),
     "bord d'un symbole": (effacer_au_bord_d_un_symbole, ("csv", "feather")),
+    "bord d'un symbole, et ôté": (effacer_au_bord_et_oter, ("csv", "parquet")),
     "autre symbole et double": (changer_de_symbole_et_doubler, ("csv", "parquet")),
 }
 
@@ -333,3 +353,132 @@ def dire_avant_la_cotation(chemin: Path, lignes: pa.Table, fiche: m.Fiche, jusqu
     fiches[fiche.cle] = dataclasses.replace(fiche, trous=[trou])
     with m.lecteur_de(chemin, None).tenue() as sortie:
         remise_en_ordre.remplacer(sortie, lignes.filter(pa.array(gardees)), fiches)
+
+
+# Ce qu'une remise en ordre pourrait elle-même abîmer
+
+
+def abimer_la_fiche(chemin: Path) -> None:
+    voisine = chemin.with_name(f"{chemin.name}.fiche.json")
+    voisine.write_text(voisine.read_text().replace("somme", "sonne"))
+
+
+@pytest.mark.parametrize("comment", ["abîmée", "perdue"])
+@pytest.mark.parametrize("par", PAR)
+def test_sans_fiche_le_journal_n_accuse_pas_les_series_qu_il_tait(tmp_path: Path, par: str, comment: str) -> None:
+    """D'une exécution tuée, il ne dit que la série qu'elle prolongeait ; l'autre est à nous aussi."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.OHLCV, lot(range(10)), lot(range(10), ETH))
+    with creer(chemin) as tue:
+        tue.ecrire(lot(range(10, 20)), fiche())
+    if comment == "abîmée":
+        abimer_la_fiche(chemin)
+    else:
+        chemin.with_name("a.csv.fiche.json").unlink()
+    assert "autre_serie" not in m.verifier(chemin).fautes
+    if par == "reparer":
+        remise_en_ordre.assainir_sortie(chemin)
+    executer(chemin, m.OHLCV)
+    assert m.lire(chemin)["symbole"].to_pylist() == ["BTC/USDT"] * 20 + ["ETH/USDT"] * 10
+    assert not list(tmp_path.glob("a.csv.corrompu-*"))
+
+
+@pytest.mark.parametrize("titre", ["échangées", "échangées, renommées", "entre guillemets"])
+def test_des_colonnes_deplacees_ne_sont_pas_lues_a_l_ancienne_place(tmp_path: Path, titre: str) -> None:
+    """Un prix lu pour une quantité passerait pour vrai : tout est redemandé, l'original reste à côté."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.TRADES, lot_de(m.TRADES, range(10)))
+    rangs = [m.TRADES.noms.index(nom) for nom in ("price", "amount")]
+    lignes = [ligne.split(",") for ligne in chemin.read_text().splitlines()]
+    for ligne in lignes:
+        ligne[rangs[0]], ligne[rangs[1]] = ligne[rangs[1]], ligne[rangs[0]]
+    if titre == "échangées, renommées":
+        lignes[0][rangs[0]], lignes[0][rangs[1]] = "quantite", "prix"
+    elif titre == "entre guillemets":
+        lignes[0] = [f'"{mot}"' for mot in lignes[0]]
+    chemin.write_text("\n".join(map(",".join, lignes)) + "\n")
+    avant = chemin.read_bytes()
+    assert set(m.verifier(chemin).fautes) == {"colonnes"}
+    remise_en_ordre.assainir_sortie(chemin)
+    assert m.lire(chemin).num_rows == 0
+    assert [une.couverts for une in m.lire_fiches(chemin)] == [[]]
+    (cote,) = tmp_path.glob("a.csv.corrompu-*")
+    assert cote.read_bytes() == avant
+
+
+def test_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Path) -> None:
+    """Elle dit encore que ses lignes le sont ; refaite, elle le dit de toutes les séries."""
+    inventee = dataclasses.replace(fiche(), origine=m.HORS_LIGNE)
+    for par in PAR:
+        chemin = tmp_path / f"{par}.csv"
+        with creer(chemin, origine=m.HORS_LIGNE) as ecrivain:
+            for cle in (BTC, ETH):
+                ecrivain.ecrire(lot(range(10), cle), dataclasses.replace(inventee, cle=cle))
+            ecrivain.finir()
+        abimer_la_fiche(chemin)
+        if par == "reparer":
+            remise_en_ordre.assainir_sortie(chemin)
+        else:
+            with creer(chemin, origine=m.HORS_LIGNE) as ecrivain:
+                ecrivain.ecrire(lot(range(10)), inventee)
+                ecrivain.finir()
+        assert [une.origine for une in m.lire_fiches(chemin)] == [m.HORS_LIGNE] * 2
+
+
+def test_une_base_refaite_l_est_de_toutes_ses_tables(tmp_path: Path) -> None:
+    """Deux tables viennent d'être remises en ordre : leur connexion tient encore la base mise de côté."""
+    chemin = tmp_path / "a.sqlite"
+    for table in "abc":
+        executer(chemin, m.OHLCV, lot(range(10)), table=table)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("ALTER TABLE a ADD COLUMN note TEXT")
+        for table in "bc":
+            base.execute(f"UPDATE {table} SET high = -1 WHERE timestamp = ?", (instant(3),))  # noqa: S608
+    remise_en_ordre.assainir_sortie(chemin)
+    for table, nombre in {"a": 0, "b": 9, "c": 9}.items():
+        (une,) = m.lire_fiches(chemin, table=table)
+        assert m.lire_sortie(chemin, table=table).num_rows == nombre
+        assert m.croiser(une.couverts, [plage(3, 4)]) == []
+        assert une.couverts == ([] if table == "a" else [plage(0, 3), plage(4, 10)])
+
+
+def test_un_fait_dementi_par_le_journal_n_ote_pas_sa_ligne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuée entre le fichier et sa fiche, qui dit encore le fait : le journal, qui attend, en sait plus qu'elle."""
+    chemin, vide = tmp_path / "a.csv", [m.Trou(*plage(10, 12), m.SANS_TRANSACTION)]
+    executer(chemin, m.OHLCV, lot(range(10), couverts=[plage(0, 12)], trous=vide))
+    with creer(chemin) as tue, monkeypatch.context() as mort:
+        tue.ecrire(lot([10, 11]), fiche())
+        mort.setattr(m.SortieFichier, "ecrire_fiche", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tue.finir()
+    assert dict(m.verifier(chemin).fautes) == {}
+    executer(chemin, m.OHLCV)
+    assert restes(chemin) == set()
+    assert m.lire(chemin).num_rows == 12
+    assert [(une.couverts, une.trous) for une in m.lire_fiches(chemin)] == [([plage(0, 12)], [])]
+
+
+def test_une_ligne_otee_n_emporte_pas_les_faits_d_une_histoire(tmp_path: Path) -> None:
+    chemin, cle = tmp_path / "f.csv", m.CleSerie("binance", "BTC/USDT:USDT")
+    cotation = m.Trou(DEBUT - JOUR, DEBUT, m.AVANT_COTATION)
+    reglements = lot_de(m.FUNDING, range(10), cle, couverts=[(DEBUT - JOUR, DEBUT + 10)], trous=[cotation])
+    executer(chemin, m.FUNDING, reglements)
+    rangees = m.lire(chemin).to_pylist()
+    rangees[5]["funding_rate"] = None
+    recrire(chemin, m.FUNDING, rangees)
+    remise_en_ordre.assainir_sortie(chemin)
+    (une,) = m.lire_fiches(chemin)
+    assert une.trous == [cotation, m.Trou(DEBUT + 5, DEBUT + 6, m.ECHEC)]
+
+
+def test_une_fiche_abimee_n_est_pas_a_relire_jusqu_au_bout_du_calendrier(tmp_path: Path) -> None:
+    """Une date abîmée ne dit pas jusqu'où la série allait."""
+    chemin = tmp_path / "t.csv"
+    executer(chemin, m.TRADES, lot_de(m.TRADES, range(10)))
+    rangees = m.lire(chemin).to_pylist()
+    rangees[5]["timestamp"] = 4_102_444_800_000
+    recrire(chemin, m.TRADES, rangees)
+    abimer_la_fiche(chemin)
+    remise_en_ordre.assainir_sortie(chemin)
+    (une,) = m.lire_fiches(chemin)
+    assert une.trous[-1].fin < m.maintenant_ms() + 2 * JOUR

@@ -134,6 +134,20 @@ def test_copie_seul_il_reprend_son_flux_tue(seul: Path) -> None:
     assert len({ligne.split(b",")[3] for ligne in apres}) == len(apres), "un trade y est deux fois"
 
 
+@pytest.mark.parametrize("suffixe", [".parquet", ".sqlite"])
+def test_copie_seul_il_reprend_un_fichier_qui_a_sa_bougie_courante(seul: Path, suffixe: str) -> None:
+    """Gardée sur demande, elle n'est pas comptée par la fiche : personne d'autre n'y a touché pour autant."""
+    sortie = seul.with_name(f"b{suffixe}")
+    arretee = HEURE_BOURSE + 30_000
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=arretee, acceleration=0.0).en_fil() as bourse:
+        demande = [*commande(bourse, sortie, None), "--date-debut", str(HEURE_BOURSE - HEURE)]
+        seul_en_ligne(seul, [*demande, "--inclure-bougie-courante"])
+        avant = m.lire(sortie)
+        seul_en_ligne(seul, [*demande, "--inclure-bougie-courante"])
+    assert avant.num_rows == 61
+    assert m.lire(sortie).equals(avant)
+
+
 @pytest.mark.parametrize("comment", ["lignes", "fiche"])
 def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, comment: str) -> None:
     """Le remettre en ordre est l'affaire d'une annexe : il la nomme, code 2, et n'écrit rien par-dessus le doute."""
