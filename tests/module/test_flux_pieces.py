@@ -2161,6 +2161,7 @@ def test_ccxt_ne_garde_que_peu_des_bougies_d_un_symbole() -> None:
             assert len(recues) == 3 * m.LIGNES_EN_CACHE
             assert len(ecoute.api.ohlcvs["BTC/USDT"]["1m"]) == m.LIGNES_EN_CACHE
             ecoute.fermer()
+        assert not ecoute.api.ohlcvs  # et rien, une fois fermée : elle attend longtemps le ramasse-miettes
 
     a_la_main(essai)
 
