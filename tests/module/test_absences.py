@@ -303,9 +303,10 @@ def test_un_refus_arrive_apres_un_autre_n_allonge_pas_la_fenetre() -> None:
             return [[debut, *[1.0] * 5], [debut + MINUTE_MS, *[1.0] * 5]]
 
         pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
-        lente = asyncio.ensure_future(pages.lire(*minutes(0, 100)))
+        debut, milieu, fin = minutes(0, 100, 200)
+        lente = asyncio.ensure_future(pages.lire(debut, milieu))
         await asyncio.sleep(0)
-        await pages.lire(*minutes(100, 200))
+        await pages.lire(milieu, fin)
         tarde.set()
         await lente
         return refusees
@@ -340,8 +341,9 @@ def test_ce_qu_un_exchange_sert_se_cherche_en_pages_de_ce_qu_il_admet(rang: int)
 
     async def essai() -> bool:
         pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
-        await pages.lire(*minutes(-500, -400))
-        return await module._Vide(pages, Manque(*minutes(-1000, 1000), None, None, ancien=False))._sert(*minutes(0, 98))
+        debut, fin = minutes(0, 98)
+        await pages.lire(debut - 500 * MINUTE_MS, debut - 400 * MINUTE_MS)
+        return await module._Vide(pages, manque(-1000, 1000, None, None))._sert(debut, fin)
 
     assert asyncio.run(essai())
 
@@ -357,8 +359,8 @@ def test_un_silence_refuse_trop_long_est_lu_bout_a_bout() -> None:
         return [[T0, *[1.0] * 5]] if debut <= T0 < fin else []
 
     pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
-    enquete = module.Enquete(pages, Manque(*minutes(-1000, 0), None, None, ancien=False))
-    asyncio.run(enquete._suivre(enquete._remonter(M1, *minutes(-1000, 1), 200 * MINUTE_MS), lambda: False))
+    enquete, (limite, fin) = module.Enquete(pages, manque(-1000, 0, None, None)), minutes(-1000, 1)
+    asyncio.run(enquete._suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), lambda: False))
     assert lues[-1][0] <= T0 - 200 * MINUTE_MS
     assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(lues))
 
