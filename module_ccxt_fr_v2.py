@@ -6164,8 +6164,18 @@ class Connexion:
         erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
+        """Ferme une instance d'écoute en tâche de fond, et oublie les lignes qu'elle gardait.
+
+        Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, c'étaient cent trades par
+        symbole de plus en mémoire.
+        """
+
+        async def fermer_et_vider() -> None:
+            await _fermer_vite(api)
+            for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
+                setattr(api, nom, {})
+
+        tache = asyncio.ensure_future(fermer_et_vider())
         self._fermetures.add(tache)
         tache.add_done_callback(self._fermetures.discard)
 
@@ -7031,6 +7041,7 @@ class _Livraison:
         """Livre ce qui attend, et plus rien ensuite."""
         self.livrer()
         self._finie = True
+        self._caches.clear()
 
 
 LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
@@ -7454,7 +7465,7 @@ class Enquete:
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
-        if any(trou.raison == AVANT_COTATION for trou in self.juger()):
+        if self._est_cotee():
             await self._confirmer_les_silences()
         trouvee = next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
         return trouvee, [] if trouvee else self.juger()
@@ -7487,8 +7498,8 @@ class Enquete:
         muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
         a_menti = self._dementie or any(map(self._vit, muettes))
         for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
-            if (await self._poser(question)).instants:
-                break
+            if (await self._poser(question)).instants and not self._est_cotee():
+                break  # démenti ; d'un silence étranger à la preuve, les autres restent à redemander (graine 60820)
 
     async def _poser(self, question: Question) -> Reponse:
         self.posees += 1
@@ -7523,6 +7534,9 @@ class Enquete:
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
         return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+
+    def _est_cotee(self) -> bool:
+        return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
@@ -11253,8 +11267,11 @@ class Bilan:
         self.code, self.message, self.conseil = erreur.code_sortie, str(erreur), erreur.conseil
 
     def interrompre(self, code: int, message: str) -> None:
-        """Un signal a arrêté l'exécution."""
+        """Un signal a arrêté l'exécution ; une partie déjà finie garde son code."""
         self.code, self.message = code, message
+        for partie in self.parties:
+            if any(serie.etat == "interrompue" for serie in partie.series):
+                partie.interrompre(code, message)
 
     def total(self, champ: str) -> int:
         """La somme d'un compteur sur les séries."""
@@ -11908,6 +11925,7 @@ class ExecutionFlux(Execution):
         self.bilan.series += self._bilans.values()
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
+        self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
         self._depuis = self._boucle.time()
@@ -11947,13 +11965,14 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
+        self._lignes += sum(lot.lignes.num_rows for lot in lots)
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
-        age, lignes = self._boucle.time() - self._depuis, sum(lot.lignes.num_rows for lot in self._tampon)
-        if not self._tampon or (lignes < self.tache.flush and age < FLUSH_MAX_S):
+        age = self._boucle.time() - self._depuis
+        if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        lots, self._tampon = self._tampon, []
+        lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
@@ -12374,7 +12393,6 @@ def dire_la_fin(bilan: Bilan) -> None:
     """La ligne finale, une par timeframe quand plusieurs sont demandés."""
     for partie in bilan.detail:
         if partie.sortie is not None:
-            partie.code = partie.code or (bilan.code if bilan.code >= CODE_SIGINT else CODE_SUCCES)
             journal.info("%s", dire_bilan(partie))
 
 

@@ -90,6 +90,7 @@ async def simuler(plan: Plan, bilan: lot.BilanLot) -> list[str]:
     tirets = ["–"] * 4
     resultats = zip(bilan.taches, [resultat async for resultat in lot.simuler_plan(plan)], strict=True)
     for tache, (planifiee, refus, estimations) in resultats:
+        tache.bilan = refus
         tache.finir(refus.code)
         if not estimations:
             lignes.append(([planifiee.nom, *tirets], refus.message or f"{planifiee.resume}  {refus.sortie}"))
@@ -97,7 +98,7 @@ async def simuler(plan: Plan, bilan: lot.BilanLot) -> list[str]:
             chiffres = [str(estimation.bougies), str(estimation.requetes)]
             chiffres += [collecte.duree_lisible(estimation.duree_s), collecte.taille_lisible(estimation.octets)]
             intervalle = "/".join(map(collecte.en_iso, estimation.demande))
-            detail = f"{intervalle}  {estimation.cle.symbole}  {refus.sortie}"
+            detail = f"{intervalle}  {estimation.cle.symbole}  {estimation.sortie}"
             lignes.append(([planifiee.nom, *chiffres], detail))
     bilan.conclure()
     titres = ["tâche", "lignes", "requêtes", "temps", "taille"]

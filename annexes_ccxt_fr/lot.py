@@ -192,6 +192,7 @@ class BilanLot:
         self.code, self.message = code, message
         for tache in self.taches:
             if tache.etat == INTERROMPUE:
+                tache.bilan.interrompre(code, message)
                 tache.finir(code)
 
     def en_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from module_ccxt_fr_v2 import (
     BilanSerie,
     Connexion,
     Contexte,
+    ErreurCollecte,
     Execution,
     Serie,
     Sortie,
@@ -54,6 +55,9 @@ async def _lire_l_un_apres_l_autre(
             with compter(connexion, sien, time.monotonic(), bilan):
                 await executer_partie(execution, series)
             sien.conclure()
+        except ErreurCollecte as erreur:
+            sien.refuser(erreur)
+            raise
         finally:
             absorber(bilan, sien)
 
@@ -77,6 +81,10 @@ async def _lire_en_une_passe(
             await _lire_ensemble(executions)
         for sien in siens:
             sien.conclure()
+    except ErreurCollecte as erreur:
+        for sien in siens:
+            sien.refuser(erreur)
+        raise
     finally:
         for sien in siens:
             tenu = next(autre for autre in siens if autre.sortie == sien.sortie)  # une base, tenue par le premier

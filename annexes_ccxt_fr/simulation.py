@@ -52,6 +52,7 @@ from module_ccxt_fr_v2 import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from annexes_ccxt_fr.archives import Devis
     from annexes_ccxt_fr.depot import Depot
@@ -73,6 +74,7 @@ class Estimation:
     si_plus_jeune: int = 0  # requêtes de plus si le marché, dont la cotation est inconnue, est né après le début
     d_office: str = ""  # ce que prendrait `auto`, là où ce n'est pas le moins cher
     evenements: int = 0  # des trades dont les bougies seraient faites
+    sortie: Path | None = None
 
 
 OCTETS_PAR_BOUGIE = {
@@ -107,7 +109,8 @@ async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple
         for serie in series:
             fiche = fiches.get(serie.cle) or Fiche(serie.cle)
             estimee = await _estimer(connexion, tache, serie, fiche)
-            estimations.append(await _comparer_les_sources(connexion, tache, serie, fiche, estimee))
+            choisie = await _comparer_les_sources(connexion, tache, serie, fiche, estimee)
+            estimations.append(replace(choisie, sortie=bilan.sortie))
         return bilan, estimations
 
 

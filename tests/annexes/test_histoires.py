@@ -18,7 +18,10 @@ from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, com
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
+import runner_ccxt_batch as runner
 from annexes_ccxt_fr import histoires as h
+from annexes_ccxt_fr.lot import BilanLot
+from annexes_ccxt_fr.plan import ouvrir_plan
 from annexes_ccxt_fr.voies import TAILLE, VoieParId, VoieParInstant, VoieParNumero
 from bourse_locale import Bourse, Panne
 from bourse_locale import Marche as MarcheSimule
@@ -466,6 +469,9 @@ def test_plusieurs_timeframes_d_un_lot_en_une_passe(figee: Bourse, tmp_path: Pat
     assert {f.name for f in tmp_path.glob("*.csv")} == {f"kraken_spot_BTC-USD_{code}.csv" for code in ("1m", "1h")}
     pages = [r.params["since"] for r in figee.requetes if "Trades" in r.chemin]
     assert len(pages) == len(set(pages))
+    plan = ouvrir_plan({"version": 1, "tasks": [tache]})
+    dites = " ".join(asyncio.run(runner.simuler(plan, BilanLot.vierge(plan))))
+    assert [dites.count(f"_{code}.csv") for code in ("1m", "1h")] == [1, 1], "chaque timeframe, son fichier"
 
 
 class KrakenSerre(Kraken):

@@ -343,7 +343,11 @@ def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse)
     assert lot.empreinte() == avant
     assert bourse.compter("klines") == 0
     assert lot.lancer("--simulation", "--bilan", "b.json").code == 2
-    assert json.loads(Path("b.json").read_text())["code"] == 2, "comme celui de la ligne de commande simple"
+    dites = json.loads(Path("b.json").read_text())["taches"]
+    assert [(t["code"], t["message"]) for t in dites] == [
+        (0, ""), (0, ""), (2, "Symbole inconnu : « BTC/USTD » sur binance (spot)"),
+    ]  # fmt: skip
+    assert [t["sortie"] for t in dites[:2]] == [f"{lot.dossier}/donnees/{nom}" for nom in ("btc.parquet", "eth.csv")]
 
 
 def test_un_ctrl_c_hors_de_l_execution_n_est_pas_une_trace(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:

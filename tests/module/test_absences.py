@@ -41,10 +41,10 @@ M1, H1, MOIS = Timeframe.lire("1m"), Timeframe.lire("1h"), Timeframe.lire("1M")
 T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
 # Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant, un
-# `since` exclusif (35550), une page large toujours coupée (39676).
+# `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
 GRAINES = (
     *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676,
+    39676, 60820,
 )  # fmt: skip
 
 

@@ -212,6 +212,30 @@ def test_le_bilan_de_plusieurs_timeframes_dit_lequel_est_lequel(cli: Callable[..
     assert [(p["sortie"], p["lignes_nouvelles"]) for p in bilan["parties"]] == [("1m.csv", 60), ("5m.csv", 12)]
 
 
+def test_un_timeframe_empeche_le_dit_dans_son_bilan(cli: Callable[..., Fin], dossier: Path) -> None:
+    """Le premier est fait, et le reste ; le second n'a ni le code ni le silence d'un succès."""
+    mots = ("--symbole", "BTC/USDT", "--timeframes", "1m,5m", *HEURE_LUE, "--sortie", "{timeframe}.csv")
+    verrou = module.Verrou(dossier / "5m.csv")
+    verrou.prendre()
+    try:
+        fin = cli(*mots, "--bilan", "b.json")
+    finally:
+        verrou.rendre()
+    bilan = json.loads(Path("b.json").read_text())
+    assert fin.code == bilan["code"] == 75
+    assert [(p["sortie"], p["code"]) for p in bilan["parties"]] == [("1m.csv", 0), ("5m.csv", 75)]
+    assert [p["message"] for p in bilan["parties"]] == ["", bilan["message"]]
+
+
+def test_un_signal_ne_change_pas_le_code_d_un_timeframe_deja_fini() -> None:
+    def partie(etat: str) -> module.Bilan:
+        return module.Bilan("binance", series=[module.BilanSerie("BTC/USDT", etat)])
+
+    bilan = module.Bilan("binance", parties=[partie("complete"), partie("interrompue")])
+    bilan.interrompre(143, "interrompu par SIGTERM")
+    assert [(p.code, p.message) for p in bilan.parties] == [(0, ""), (143, "interrompu par SIGTERM")]
+
+
 def test_le_nom_par_defaut_est_stable_et_propre_a_la_demande(cli: Callable[..., Fin], dossier: Path) -> None:
     """Même commande, même fichier ; un autre symbole, un autre timeframe, un autre prix : un autre fichier."""
     swap = ("--type-marche", "swap")

@@ -433,6 +433,30 @@ def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
     assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
 
 
+def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
+    """`--flush 1000000`, mille trames par seconde : y additionner tout ce qui attend prendrait un cœur entier."""
+    comptees: list[int] = []
+
+    class Lignes:
+        @property
+        def num_rows(self) -> int:
+            comptees.append(1)
+            return 1
+
+    execution: Any = object.__new__(m.ExecutionFlux)
+    tache = m.construire({"symbole": "BTC/USDT", "stream": "trades", "flush": 10**6})
+    vars(execution).update(tache=tache, _boucle=SimpleNamespace(time=float), _depuis=0.0, _tampon=[], _lignes=0)
+
+    async def recevoir() -> None:
+        for _ in range(200):
+            execution._garder([m.Lot(CLE, Lignes(), [], [])])
+            await execution._ecrire_si_du()
+
+    asyncio.run(recevoir())
+    assert len(execution._tampon) == 200
+    assert len(comptees) <= 400
+
+
 # --- Santé
 
 
@@ -2137,6 +2161,7 @@ def test_ccxt_ne_garde_que_peu_des_bougies_d_un_symbole() -> None:
             assert len(recues) == 3 * m.LIGNES_EN_CACHE
             assert len(ecoute.api.ohlcvs["BTC/USDT"]["1m"]) == m.LIGNES_EN_CACHE
             ecoute.fermer()
+        assert not ecoute.api.ohlcvs  # et rien, une fois fermée : elle attend longtemps le ramasse-miettes
 
     a_la_main(essai)
 
