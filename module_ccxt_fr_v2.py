@@ -5748,7 +5748,13 @@ _TROP_LONGUE = (
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
 _BANNI = r"(?i)banned until (\d{13})"
 _TROP_FREQUENT = r"(?i)too (?:frequent|many)|rate.?limit"
+_TROP_DE_REQUETES = r"(?i)\btoo (?:frequent|many requests)|rate.?limit|\brequests (?:per|in)\b"
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
+
+
+def _dit_trop_longue(texte: str) -> bool:
+    """Vrai d'un refus de la fenêtre demandée ; non du débit, qui se compte aussi par fenêtre de temps."""
+    return re.search(_TROP_LONGUE, texte) is not None and re.search(_TROP_DE_REQUETES, texte) is None
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
@@ -5775,7 +5781,7 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
     if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and re.search(_TROP_LONGUE, tout):
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and _dit_trop_longue(tout):
         jours = re.search(_JOURS, tout)
         message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
         return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
@@ -6764,8 +6770,10 @@ class Pages:
             except FenetreTropLongue as refus:
                 if points <= 1:
                     raise
-                dites = refus.jours * JOUR_MS // timeframe.pas_ms if refus.jours else points
-                self._admises[timeframe.code] = min(points // 2, dites)
+                dites = (refus.jours or 0) * JOUR_MS // timeframe.pas_ms
+                admises = min(points // 2, dites if dites > 1 else points)  # « 1 day » y est parfois le timeframe
+                # D'une page partie avant qu'on le sache, le refus n'en fait pas admettre davantage.
+                self._admises[timeframe.code] = min(admises, self._admises.get(timeframe.code, admises))
                 journal.info("%s : pages de %s ramenées à %d bougies.", refus, timeframe.code, self.capacite(timeframe))
 
     def _repondre(self, question: Question, page: Page) -> Reponse:
@@ -7282,6 +7290,7 @@ def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
+QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
@@ -7465,10 +7474,12 @@ class Enquete:
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
+        if self._trouvee is None and not (self._figee or self._est_une_queue):
+            limite = self.posees + QUESTIONS_DE_PLUS
+            await self._suivre(self._ou_il_vit(), lambda: self._trouvee is not None or self.posees >= limite)
         if self._est_cotee():
             await self._confirmer_les_silences()
-        trouvee = next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
-        return trouvee, [] if trouvee else self.juger()
+        return self._trouvee, [] if self._trouvee else self.juger()
 
     async def ou_reprendre(self, depuis: int) -> Intervalle | None:
         """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
@@ -7540,12 +7551,25 @@ class Enquete:
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        # D'une queue, aucune question n'encadrerait rien.
-        queue = self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
-        permises = QUESTIONS_DE_QUEUE if queue else QUESTIONS_MAX
-        figee = self.pages.conduite.est_figee and self.manque.gauche is None
-        trouvee = any(r.rend(self.manque.debut, self.manque.fin) for r in self.reponses)
-        return figee or trouvee or self.posees >= permises or all(trou.raison in FAITS for trou in self.juger())
+        permises = QUESTIONS_DE_QUEUE if self._est_une_queue else QUESTIONS_MAX
+        if self._figee or self._trouvee is not None or self.posees >= permises:
+            return True
+        return all(trou.raison in FAITS for trou in self.juger())
+
+    @property
+    def _trouvee(self) -> Reponse | None:
+        """La première réponse qui rend une ligne du manque."""
+        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
+
+    @property
+    def _est_une_queue(self) -> bool:
+        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
+        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
+
+    @property
+    def _figee(self) -> bool:
+        """Vrai s'il est vain d'insister : quoi qu'on demande, les mêmes dernières reviennent."""
+        return self.pages.conduite.est_figee and self.manque.gauche is None
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
@@ -7644,6 +7668,23 @@ class Enquete:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
+    def _ou_il_vit(self) -> Demarche:
+        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit.
+
+        Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page.
+        """
+        serie, debut, fin = self.pages.timeframe, self.manque.debut, self.manque.fin
+        dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
+        for timeframe in self.pages.longues:
+            vives = self._vives(timeframe, debut, fin)
+            dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
+            if dedans:
+                ou = yield from self._resserrer(*dedans[0])
+                depuis = dedans[0][0] if ou is None else ou[0]
+                place = self.pages.capacite(serie)
+                yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
+                return
+
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
     def _cotation(self) -> Demarche:
@@ -7715,9 +7756,9 @@ class Enquete:
 
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
-        avancer, place = timeframe.avancer, self.pages.capacite(timeframe)
+        avancer = timeframe.avancer
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
-        marge = min(MARGE, place - 1)
+        marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
             fin = min(fin, avancer(self.pages.horizon_ms, 1))
         else:
@@ -7725,8 +7766,10 @@ class Enquete:
         for _ in range(RECULS_MAX):
             if fin <= limite:
                 return
-            debut = max(avancer(limite, -1), avancer(fin, -place))
+            place = self.pages.capacite(timeframe)
+            debut, marge = max(avancer(limite, -1), avancer(fin, -place)), min(MARGE, place - 1)
             reponse = yield Question(timeframe, debut, fin)
+            debut = reponse.question.debut  # refusée trop longue, elle n'a lu que sa fin
             if reponse.vives and reponse.vives[0][0] < fin:
                 premiere = reponse.vives[0][0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
@@ -7879,10 +7922,13 @@ class _Vide:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        if reponse.instants and reponse.instants[0] >= fin_fenetre:
+        premiere = reponse.instants[0] if reponse.instants else 0
+        if premiere >= fin_fenetre:
+            # Une minute a passé : les dernières de kraken ont glissé d'une.
+            glissee = self.pages.timeframe.avancer(premiere, 1)
             relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
-            if relue.instants[:1] == reponse.instants[:1]:
+            if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
         if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
             return fin_fenetre
@@ -7915,11 +7961,14 @@ class _Vide:
 
     async def _sert(self, debut: int, fin: int | None = None) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
-        pas, place = self.pages.timeframe, max(1, self.pages.taille - 2)
-        fin = pas.avancer(debut, place) if fin is None else fin
+        pas = self.pages.timeframe
+        fin = pas.avancer(debut, max(1, self.pages.capacite(pas) - 2)) if fin is None else fin
         while debut < fin:
-            suivant = min(fin, pas.avancer(debut, place))  # et la marge, pour un `since` exclusif : une page, pas plus
-            reponse = await self.enquete.demander(Question(pas, pas.avancer(debut, -1), pas.avancer(suivant, 1)))
+            place = self.pages.capacite(pas)
+            marge = int(place > 2)  # pour un `since` exclusif ; avec elle, une page, pas plus
+            suivant = min(fin, pas.avancer(debut, max(1, place - 2)))
+            question = Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge))
+            reponse = await self.enquete.demander(question)
             if entre(reponse.page.lignes, debut, suivant).num_rows:
                 return True
             debut = fin if reponse.refusee else suivant

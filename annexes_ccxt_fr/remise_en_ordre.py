@@ -153,6 +153,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             pile.callback(lecteur.fermer)
             controle = controler(lecteur, sien := Rapport(chemin, lecteur.format))
             en_attente = en_attente or (controle is not None and controle.en_attente)
+            del sien.fautes["dans_un_trou"]  # rien à y remettre : la relecture dira ce qu'il en est
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
                 _remettre(lecteur, sien)

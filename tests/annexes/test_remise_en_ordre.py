@@ -482,3 +482,16 @@ def test_une_fiche_abimee_n_est_pas_a_relire_jusqu_au_bout_du_calendrier(tmp_pat
     remise_en_ordre.assainir_sortie(chemin)
     (une,) = m.lire_fiches(chemin)
     assert une.trous[-1].fin < m.maintenant_ms() + 2 * JOUR
+
+
+def test_une_ligne_dans_un_trou_ne_se_repare_pas_sans_reseau(tmp_path: Path) -> None:
+    """Ajoutée à la main, elle est à relire : d'ici là, le fichier n'a pas à changer chaque fois."""
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.OHLCV, lot(range(10)))
+    recrire(chemin, m.OHLCV, lot(range(12)).lignes.to_pylist())
+    assert remise_en_ordre.assainir_sortie(chemin)
+    assert m.lire_fiches(chemin)[0].trous == [m.Trou(*plage(10, 12), m.ECHEC)]
+    avant = chemin.stat().st_mtime_ns
+    assert not remise_en_ordre.assainir_sortie(chemin)
+    assert chemin.stat().st_mtime_ns == avant
+    assert dict(m.verifier(chemin).fautes) == {"dans_un_trou": 2}

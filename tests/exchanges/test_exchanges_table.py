@@ -148,6 +148,24 @@ def test_bitget_ne_refuse_aucune_fenetre(timeframe: str, tmp_path: Path) -> None
         assert not [vue for vue in simulateur.pages if vue.refusee and not vue.params["granularity"].startswith("1M")]
 
 
+@pytest.mark.parametrize(("nom", "timeframe", "change"), [
+    ("bitget_swap", "3d", {}),
+    ("cryptocom", "1d", {"jours_max": 60, "trop_longue": RefusError(400, {"message": "Candlestick range too broad"})}),
+])  # fmt: skip
+def test_ce_qui_precede_une_panne_plus_longue_qu_une_page_est_ecrit(
+    nom: str, timeframe: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    """Ce qu'un timeframe plus long a vu vivre avant elle est demandé, et écrit ; la relance n'y change rien."""
+    choix = CAS["autour_de_la_cotation"]
+    with servir(nom, choix.cotation, timeframe=timeframe, **change) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        assert releve.lignes == simulateur.attendu(timeframe, *releve.demande)
+        assert all(fin <= simulateur.instrument.cotation_ms for _, fin in releve.trous("hors_fenetre_api"))
+        assert len(simulateur.pages) <= 200
+        relance = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
+        assert relance.octets == releve.octets
+
+
 def test_les_mois_d_un_contrat_de_bitget(tmp_path: Path) -> None:
     """Trois mois de trente jours en font parfois quatre-vingt-douze : le refus raccourcit la fenêtre."""
     with servir("bitget_swap", cotation=700 * 1440) as simulateur:

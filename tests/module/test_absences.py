@@ -259,12 +259,110 @@ def test_8_kraken_ne_dit_pas_sans_transaction_ce_qu_il_ne_sert_pas(tmp_path: Pat
     assert int(str(serie["requetes"])) <= 11  # sourd, il n'est pas questionné plus longtemps
 
 
+@pytest.mark.parametrize("ensuite", [1, 2, 4])
+def test_8_kraken_n_est_pas_questionne_davantage_quand_la_minute_tourne(ensuite: int) -> None:
+    """Ses 720 dernières glissent d'une bougie entre deux demandes : elles n'en disent pas plus."""
+    maintenant, demandes = M1.plancher(MAINTENANT), 0
+
+    async def les_dernieres(timeframe: Timeframe, _debut: int, _fin: int, _relecture: bool) -> list[list[float]]:
+        nonlocal demandes
+        demandes += 1
+        derniere = timeframe.plancher(maintenant + MINUTE_MS * (demandes > ensuite))
+        return [[timeframe.avancer(derniere, -rang), *[1.0] * 5] for rang in reversed(range(720))]
+
+    async def lire(debut: int) -> list[str]:
+        longues = [Timeframe.lire(code) for code in ("15m", "1h", "4h", "1d")]
+        lecteur = module.Lecteur(module.Pages(les_dernieres, M1, 720, longues=longues, horizon_ms=maintenant))
+        return [trou.raison async for morceau in lecteur.lire(debut, debut + JOUR_MS) for trou in morceau.trous]
+
+    assert asyncio.run(lire(maintenant - 200 * JOUR_MS)) == [HORS_FENETRE_API]
+    assert demandes <= 9
+
+
 def test_8_kraken_sans_date_rend_la_page_servie(tmp_path: Path) -> None:
     """Sans date de début, ce que l'exchange sert est tout ce qui était demandé : code 0, aucun trou."""
     code, serie = hors_ligne(tmp_path, "--timeframe", "1m")
     assert (code, serie["trous"]) == (0, [])
     assert int(str(serie["lignes_nouvelles"])) >= 719
     assert serie["retard"] == 0
+
+
+def test_un_refus_arrive_apres_un_autre_n_allonge_pas_la_fenetre() -> None:
+    """Deux pages en vol, refusées toutes deux : la première, dont le refus tarde, ne défait pas ce qui fut appris."""
+
+    async def essai() -> int:
+        tarde, refusees = asyncio.Event(), 0
+
+        async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+            nonlocal refusees
+            refusees += (longue := fin - debut > 30 * MINUTE_MS)
+            if longue and refusees == 1:
+                await tarde.wait()
+            if longue:
+                raise module.FenetreTropLongue("trop longue")
+            return [[debut, *[1.0] * 5], [debut + MINUTE_MS, *[1.0] * 5]]
+
+        pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
+        debut, milieu, fin = minutes(0, 100, 200)
+        lente = asyncio.ensure_future(pages.lire(debut, milieu))
+        await asyncio.sleep(0)
+        await pages.lire(milieu, fin)
+        tarde.set()
+        await lente
+        return refusees
+
+    assert asyncio.run(essai()) == 3  # cent, cent, cinquante
+
+
+def test_un_jour_qui_n_est_que_le_timeframe_ne_fait_pas_des_pages_d_une_bougie() -> None:
+    """« Interval 1 day: range too large » ne dit pas ce que l'exchange admet : la page est coupée en deux."""
+    jour = Timeframe.lire("1d")
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        if fin - debut > 60 * JOUR_MS:
+            raise module.FenetreTropLongue("trop longue", jours=1)
+        return [[instant, *[1.0] * 5] for instant in range(debut, fin, JOUR_MS)]
+
+    pages = module.Pages(demander, jour, 100, horizon_ms=T0 + 1000 * JOUR_MS)
+    reponse = asyncio.run(pages.lire(T0, T0 + 100 * JOUR_MS))
+    assert pages.capacite(jour) == 50
+    assert len(reponse.instants) == 50
+
+
+@pytest.mark.parametrize("rang", [0, 40, 70])
+def test_ce_qu_un_exchange_sert_se_cherche_en_pages_de_ce_qu_il_admet(rang: int) -> None:
+    """Cent bougies par page, trente par fenêtre : raccourcie, une question n'a pas lu son début."""
+    ligne = T0 + rang * MINUTE_MS
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        if fin - debut > 30 * MINUTE_MS:
+            raise module.FenetreTropLongue("trop longue")
+        return [[ligne, *[1.0] * 5]] if debut <= ligne < fin else []
+
+    async def essai() -> bool:
+        pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
+        debut, fin = minutes(0, 98)
+        await pages.lire(debut - 500 * MINUTE_MS, debut - 400 * MINUTE_MS)
+        return await module._Vide(pages, manque(-1000, 1000, None, None))._sert(debut, fin)
+
+    assert asyncio.run(essai())
+
+
+def test_un_silence_refuse_trop_long_est_lu_bout_a_bout() -> None:
+    """Vingt-cinq bougies admises, cent demandées : ce que la page raccourcie n'a pas lu l'est ensuite."""
+    lues: list[tuple[int, int]] = []
+
+    async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
+        if fin - debut > 30 * MINUTE_MS:
+            raise module.FenetreTropLongue("trop longue")
+        lues.append((debut, fin))
+        return [[T0, *[1.0] * 5]] if debut <= T0 < fin else []
+
+    pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
+    enquete, (limite, fin) = module.Enquete(pages, manque(-1000, 0, None, None)), minutes(-1000, 1)
+    asyncio.run(enquete._suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), lambda: False))
+    assert lues[-1][0] <= T0 - 200 * MINUTE_MS
+    assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(lues))
 
 
 def test_une_page_de_trois_mois_recule_quand_meme() -> None:

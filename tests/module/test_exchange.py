@@ -220,6 +220,16 @@ def test_trop_ancien_dit_combien_de_points() -> None:
         assert traduite.points == points
 
 
+@pytest.mark.parametrize("texte", [
+    "Rate limit exceeded for this time window", "Too many requests, exceeding the allowed period",
+    "The number of requests per minute exceeds the time window",
+])  # fmt: skip
+def test_un_refus_de_debit_ne_raccourcit_pas_la_fenetre(texte: str) -> None:
+    """Le débit aussi se compte par fenêtre de temps : prise pour trop longue, celle des bougies finirait à une."""
+    traduite = module.traduire(avec_http(erreurs_ccxt.ExchangeError(texte), 400), "Bougies", HEURE)
+    assert not isinstance(traduite, module.FenetreTropLongue)
+
+
 def test_un_long_corps_est_coupe_et_sans_balises() -> None:
     """Une page HTML de 100 Ko ne fait pas un message de 100 Ko."""
     page = "<html><body>" + "<p>Panne&nbsp;générale</p>\n" * 5000
