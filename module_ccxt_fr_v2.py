@@ -657,6 +657,11 @@ class TypeDonnee:
         return pa.schema([(nom, natures[nature]) for nom, nature in self.colonnes])
 
     @functools.cached_property
+    def ligne(self) -> pa.StructType:
+        """Le type d'une ligne entière."""
+        return pa.struct(list(self.schema))
+
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
@@ -920,6 +925,8 @@ class Fiche:
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
         """
         couverts = unir(couverts)
+        if not trous and len(couverts) == 1 and source in (None, API) and self._prolonger(*couverts[0]):
+            return
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
@@ -933,6 +940,15 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             _inserer(self.trous, trou)
+
+    def _prolonger(self, debut: int, fin: int) -> bool:
+        """D'un flux, presque toujours : couvre cet intervalle s'il suit tout ce qu'on sait ; faux sinon."""
+        if any(suite and suite[-1][1] > debut for suite in (self.couverts, self.trous, self.sources)):
+            return False
+        if self.couverts and self.couverts[-1][1] == debut:
+            debut = self.couverts.pop()[0]
+        self.couverts.append((debut, fin))
+        return True
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
@@ -1093,9 +1109,19 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     return ""
 
 
+def cribler_lignes(
+    brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str
+) -> tuple[list[tuple[Any, ...]], int]:
+    """`cribler`, de ce qu'un flux clôt : les lignes gardées, et combien ne peuvent être vraies."""
+    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
+        return list(map(_valeurs_de, brutes)), 0
+    page = cribler(brutes, timeframe, prix)
+    return list(en_tuples(page.lignes, page.lignes.column_names)), len(page.impossibles)
+
+
 def regle_enfreinte(ligne: Sequence[Any], timeframe: Timeframe, prix: str) -> str:
     """Ce qui fait qu'une ligne brute ne peut être vraie ; vide si rien."""
-    instant, *nombres = [_en_instant(ligne[0]), *map(_en_nombre, [*ligne[1:], *[None] * 5][:5])]
+    instant, *nombres = _valeurs_de(ligne)
     quatre, volume = [n for n in nombres[:4] if n is not None and math.isfinite(n)], nombres[4]
     if instant is None:
         return "instant illisible"
@@ -1126,11 +1152,14 @@ def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
             )
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass  # un texte, un entier démesuré : ligne à ligne
-    lignes = [[*ligne, *[None] * 6][:6] for ligne in brutes]
-    propres = [[_en_instant(ligne[0]), *map(_en_nombre, ligne[1:])] for ligne in lignes]
-    return pa.table(
-        [pa.array(c, n) for c, n in zip(zip(*propres, strict=True), natures, strict=True)], names=list(noms)
-    )
+    propres = zip(*map(_valeurs_de, brutes), strict=True)
+    return pa.table([pa.array(c, n) for c, n in zip(propres, natures, strict=True)], names=list(noms))
+
+
+def _valeurs_de(ligne: Sequence[Any]) -> tuple[Any, ...]:
+    """L'instant et les cinq nombres d'une ligne brute ; nul, ce qui n'en est pas un."""
+    instant, *nombres = [*ligne, *[None] * 6][:6]
+    return (_en_instant(instant), *map(_en_nombre, nombres))
 
 
 def _en_nombre(valeur: Any) -> float | None:
@@ -1266,6 +1295,17 @@ def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
     return pa.table([*constantes, instants, *(lignes[nom] for nom in VALEURS_OHLCV)], schema=OHLCV.schema)
 
 
+def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
+    """Des lignes en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
+    constantes = [getattr(cle, nom) for nom in donnee.serie]
+    if len(lignes) <= PEU_DE_LIGNES:  # Arrow prend quatre microsecondes par colonne, si courte soit-elle
+        entieres = [dict(zip(donnee.noms, (*constantes, *ligne), strict=True)) for ligne in lignes]
+        return pa.Table.from_struct_array(pa.array(entieres, donnee.ligne))
+    colonnes = [*([constante] * len(lignes) for constante in constantes), *zip(*lignes, strict=True)]
+    champs = zip(colonnes, donnee.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
+
+
 def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     """Les lignes de [debut, fin[ d'une page triée (colonne `timestamp` en ms), sans copie."""
     instants = lignes["timestamp"].to_pylist() if lignes.num_rows else []
@@ -1398,6 +1438,12 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
         sort_keys=[(str(rang), "ascending") for rang in range(len(cles))],
     )  # les nuls à la fin
     return table.take(gardees.take(ordre)).combine_chunks()
+
+
+def se_succedent(table: pa.Table) -> bool:
+    """Vrai de lignes d'une même série dont chacune est datée après la précédente : dix fois plus vite su."""
+    instants = table["timestamp"]
+    return table.num_rows < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
@@ -2756,7 +2802,6 @@ class _Entree(NamedTuple):
     """Où est un lot dans le journal, et ce qu'il tient."""
 
     position: int
-    symbole: str
     debut: int
     fin: int
 
@@ -2793,7 +2838,7 @@ class JournalDeReprise:
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
         self.chemin = chemin
         self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
-        self.entrees: list[_Entree] = []
+        self.entrees: dict[str, list[_Entree]] = {}  # par symbole
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
@@ -2895,7 +2940,7 @@ class JournalDeReprise:
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
             (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.append(_Entree(position, symbole, debut, fin + 1))
+            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
             self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
@@ -2916,15 +2961,20 @@ class JournalDeReprise:
 
         Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
-        choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
+        choisies = [
+            (nom, entree)
+            for nom in (sorted(self.entrees) if symbole is None else [symbole])
+            for entree in sorted(self.entrees.get(nom, ()), key=lambda entree: entree.debut)
+            if entree.debut < fin and entree.fin > debut
+        ]
         if not choisies:
             return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
         lots = lignes = octets = 0
         with self.chemin.open("rb") as fichier:
-            for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
+            for nom, entree in choisies:
                 if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                    yield _detacher(attente, (entree.symbole, entree.debut), self.donnee)
+                    yield _detacher(attente, (nom, entree.debut), self.donnee)
                     lots = lignes = octets = 0
                 table = self._charger(fichier, entree.position)
                 attente.append((entree.position, table))
@@ -2942,14 +2992,14 @@ class JournalDeReprise:
         if self._fichier is not None:
             with _disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
-        self.entrees, self.lignes, self.octets = [], 0, 0
+        self.entrees, self.lignes, self.octets = {}, 0, 0
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes, self.octets = [], 0, 0
+        self.entrees, self.lignes, self.octets = {}, 0, 0
 
 
 # --- Octets douteux
@@ -3295,7 +3345,7 @@ class Sortie(ABC):
 
         `fiche` donne ce que le lot ne dit pas : marché, unité du volume, ancre, horodatage…
         """
-        if not est_triee(lot.lignes, self.type_donnee):
+        if not (se_succedent(lot.lignes) or est_triee(lot.lignes, self.type_donnee)):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         entier = apport.num_rows == lot.lignes.num_rows
@@ -3752,6 +3802,7 @@ class SortieFichier(Sortie):
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
         self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
+        self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
         self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
@@ -3796,7 +3847,9 @@ class SortieFichier(Sortie):
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
-        anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
+        fondu = self._fondues is None or self._fondues.get(cle.symbole, 0) > debut
+        anciennes = self.tableau.a_partir_de(bornes[0]) if fondu else ()
+        nouvelles = self._journal.flot(cle.symbole, debut, fin)
         lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
         return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
@@ -4099,6 +4152,8 @@ class SortieFichier(Sortie):
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
+        if self._bout is None and not self.existe():
+            self._fondues = {}
         texte = self._se_recopie()
         if texte is not None and self._journal.entrees:
             de_plus: collections.Counter[str] = collections.Counter()
@@ -4109,6 +4164,8 @@ class SortieFichier(Sortie):
         else:
             ecrire_atomique(self.chemin, self._refaire)
         self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
+        if (fins := self._fondues) is not None:
+            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self._journal.entrees.items()}
         if self._bout is not None:
             self._bout.retenir(self._journal.flot())
 
@@ -4117,7 +4174,7 @@ class SortieFichier(Sortie):
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
     def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
+        premiere = min((nom, entree.debut) for nom, entrees in self._journal.entrees.items() for entree in entrees)
         de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
@@ -8669,6 +8726,7 @@ PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on at
 FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
 FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
 ANNONCE_DE_FIN_S = 3.0  # plus longue, elle est dite
+VEILLE_S = 10.0  # une bougie en cours ne fait pas chercher plus souvent ce qui manque, quand rien ne manquait
 PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
@@ -8779,9 +8837,18 @@ class Fil(ABC):
 
     def _compter(self, nouvelles: int) -> None:
         self.recus += nouvelles
-        if nouvelles and not self.a_collecter:
-            self.a_collecter = True
-            self.reveiller()
+        if nouvelles and not self.a_collecter and self._a_voir:
+            self.signaler()
+
+    def signaler(self) -> None:
+        """Demande une collecte."""
+        self.a_collecter = True
+        self.reveiller()
+
+    @property
+    def _a_voir(self) -> bool:
+        """Vrai si ce qui vient d'être rangé a pu rendre quelque chose sûr, ou douteux."""
+        return True
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Le nombre de données nouvelles."""
@@ -8849,6 +8916,10 @@ class Fil(ABC):
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
+
+    def est_echu(self, heure: int) -> bool:
+        """Vrai si l'heure est venue de collecter."""
+        return (echeance := self.echeance()) is not None and echeance <= heure
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -8988,12 +9059,10 @@ class Confrontation:
         temoins = sorted(self._temoins.items()) if self.crues is None else ()
         return [bougie for instant, bougie in temoins if oter([(instant, instant + 1)], relus)]
 
-    def _comparer(self, lot: Lot) -> None:
-        if not self._temoins:
-            return
-        for instant, lue in zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True):
-            temoin = self._temoins.pop(instant, None)
-            if temoin is not None and self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
+    def _comparer(self, lues: Mapping[int, Sequence[Any]]) -> None:
+        for instant in sorted(lues.keys() & self._temoins.keys()):
+            temoin, lue = self._temoins.pop(instant), lues[instant]
+            if self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
                 self._juger(temoin[1:], lue)
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
@@ -9009,30 +9078,38 @@ class Confrontation:
                 self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
-    def retenir(self, lot: Lot) -> Lot:
-        """Le lot du flux, sans les bougies déjà dites telles quelles ; elles ne tiennent encore que de lui."""
-        self._restes = unir(self._restes, lot.couverts)
-        return self._inedites(lot, operator.eq)
+    def retenir(self, couverts: Iterable[Intervalle]) -> None:
+        """Ces bougies-là ne tiennent encore que du flux : elles seront relues."""
+        self._restes = unir(self._restes, couverts)
 
     def apprendre(self, lot: Lot, fin: int) -> Lot:
         """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
-        self._comparer(lot)
+        lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
+        self._comparer(lues)
         self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
-        return self._inedites(lot, self.egales)
+        neuves = self._inedites(lues, self.egales)
+        if len(neuves) == len(lues):
+            return lot
+        return lot._replace(lignes=lot.lignes.filter(pa.array([instant in neuves for instant in lues], pa.bool_())))
 
     def a_relire(self, fin: int) -> list[Intervalle]:
         """Ce qui reste à relire avant cet instant de la grille."""
         return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
 
-    def _inedites(self, lot: Lot, egales: Callable[[Sequence[Any], Sequence[Any]], bool]) -> Lot:
-        lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
+    def inedites(self, bougies: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Celles du flux qui ne furent pas déjà dites telles quelles."""
+        neuves = self._inedites({bougie[0]: tuple(bougie[1:]) for bougie in bougies}, operator.eq)
+        return [bougie for bougie in bougies if bougie[0] in neuves]
+
+    def _inedites(
+        self, lues: Mapping[int, Sequence[Any]], egales: Callable[[Sequence[Any], Sequence[Any]], bool]
+    ) -> Mapping[int, Sequence[Any]]:
         tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
-        self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
+        neuves = {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
+        self._dites |= neuves
         if len(self._dites) > 2 * DITES_GARDEES:
             self._dites = dict(sorted(self._dites.items())[-DITES_GARDEES:])
-        if not tues:
-            return lot
-        return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
+        return neuves
 
 
 def memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9045,6 +9122,7 @@ class BougiesDites:
     """Les bougies que dit un flux : son dernier mot sur chacune, que clôt la suivante ou l'horloge."""
 
     se_prouvent = False  # une trame avalée sans que la connexion tombe ne laisse aucune trace
+    a_voir = False  # plus que le dernier mot sur une bougie en cours
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs) -> None:
         self._couverture, self._compteurs = couverture, compteurs
@@ -9083,6 +9161,7 @@ class BougiesDites:
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
         dite = instant < self._dites_avant
+        self.a_voir = self.a_voir or instant not in self._ouvertes
         if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
@@ -9103,6 +9182,7 @@ class BougiesDites:
         if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
             self._compteurs.retards += 1
             self.fiable = self._couverture.timeframe.avancer(instant, 1)
+            self.a_voir = True
             del self._ouvertes[instant]
         else:
             self._ouvertes[instant] = bougie
@@ -9112,6 +9192,7 @@ class BougiesDites:
 
     def closes(self, heure: int) -> Sequence[Sequence[Any]]:
         """Celles qui sont closes à cette heure, et pas encore rendues."""
+        self.a_voir = False
         close = self._couverture.timeframe.plancher(heure - self._couverture.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
@@ -9166,6 +9247,8 @@ class BougiesFaites:
     `bougies_vides` None : elles remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST : une
     minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
     """
+
+    a_voir = True  # un saut d'identifiants dure peut-être assez
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
@@ -9379,6 +9462,7 @@ class FilBougies(Fil):
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
+        self._veille = -math.inf  # jusqu'à cet instant, rien n'est à relire
 
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
@@ -9407,21 +9491,30 @@ class FilBougies(Fil):
         lue: Any = self.source.lire(donnee, recu)
         return lue is not None and not self._attendre(lue, recu) and self.source.ranger(lue)
 
+    @property
+    def _a_voir(self) -> bool:
+        """Faux, presque toujours : ce n'est que la bougie en cours, et rien n'est à relire."""
+        return self.source.a_voir or self._horloge() >= self._veille
+
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
         self.source.perdre()
 
     def _sures(self, heure: int) -> list[Lot]:
         closes = self.confrontation.croire(self.source.closes(heure))
-        return [self.confrontation.retenir(self.source.completer(self._lot(closes)))] if closes else []
+        if not closes:
+            return []
+        lot = self.source.completer(self._lot(closes))
+        self.confrontation.retenir(lot.couverts)
+        return [lot]
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         timeframe = self.couverture.timeframe
-        page = cribler(bougies, timeframe, self.cle.prix)
-        self.compteurs.impossibles += len(page.impossibles)
-        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
+        possibles, impossibles = cribler_lignes(bougies, timeframe, self.cle.prix)
+        self.compteurs.impossibles += impossibles
+        couverts = unir((timeframe.plancher(b[0]), timeframe.avancer(b[0], 1)) for b in possibles)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
-        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
+        return Lot(self.cle, tabler(self.cle, self.confrontation.inedites(possibles), OHLCV), couverts, [])
 
     def echeance(self) -> int | None:
         return self.source.echeance()
@@ -9440,12 +9533,14 @@ class FilBougies(Fil):
         if not self.confrontation.crues and self.source.derniere:
             vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
         manques = self.couverture.manques(vue)
+        self._veille = -math.inf
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or self._a_confirmer(CONFIRMATION_MS):
             self.relancer()
         else:
             self._apaiser()
+            self._veille = self._horloge() + VEILLE_S
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""
@@ -9712,6 +9807,7 @@ class FilTrades(Fil):
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
+            self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -10001,14 +10097,6 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
-    """Des événements en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
-    constantes = [[getattr(cle, nom)] * len(lignes) for nom in donnee.noms if nom in CleSerie._fields]
-    colonnes = zip(*lignes, strict=True) if lignes else [()] * (len(donnee.noms) - len(constantes))
-    champs = zip((*constantes, *colonnes), donnee.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
-
-
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
     """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
     try:
@@ -10243,8 +10331,7 @@ async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
             await connexion.estimer_heure()
     for fil in fils:
         if fil.doute:
-            fil.a_collecter = True
-            fil.reveiller()
+            fil.signaler()
 
 
 class Abonnement:
@@ -10452,6 +10539,7 @@ class Flux:
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
         self._restes: list[Lot] = []  # sûrs, sauvés avant de fermer les écoutes
+        self._echeance = 0  # aucun fil n'en a de plus tôt, à moins d'être à collecter
         for fil in self.fils:
             fil.reveiller = self._reveil.set
 
@@ -10534,9 +10622,7 @@ class Flux:
     async def suivants(self, plafond_s: float) -> list[Lot]:
         """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
         heure = self.connexion.heure_ms()
-        echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
-        attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
-        await attendre(self._reveil, attente)
+        await attendre(self._reveil, min(plafond_s, (self._echeance - heure) / 1000))
         self._reveil.clear()
         if self._echec is not None:
             erreur = self._echec
@@ -10547,9 +10633,15 @@ class Flux:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
         heure = self.connexion.heure_ms()
         lots, self._restes = self._restes, []
+        echu = heure >= self._echeance
+        if echu:
+            self._echeance = INSTANT_MAX_MS
         for fil in self.fils:
-            if fil.a_collecter or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+            if fil.a_collecter or fil.prets or (echu and fil.est_echu(heure)):
                 lots += fil.collecter(heure)
+            elif not echu:
+                continue  # à deux cents, une échéance de chacun à chaque trame coûterait plus que la trame
+            self._echeance = min(self._echeance, fil.echeance() or INSTANT_MAX_MS)
         return lots
 
     async def _fermer_les_ecoutes(self) -> None:
@@ -10567,6 +10659,7 @@ class Flux:
         await self._fermer_les_ecoutes()
         for fil in self.fils:
             await fil.arreter()
+        self._echeance = 0  # rien n'est plus retenu
 
     async def _attendre_la_grace(self, plafond_s: float) -> None:
         """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
