@@ -1673,8 +1673,10 @@ def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
-RECENTS_GARDES = 5000  # trades
+RECENTS_GARDES = 5000  # trades, tant qu'une relecture peut les redire
 RECENTS_AGREGES = 500
+RECENTS_AU_MOINS = 64
+RECENTS_MS = 10 * SECONDE_MS  # le reste du temps : des trades réunis en REST ont un seul instant, au bord d'une coupure
 PERDUS_RETENUS = 10
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
@@ -1871,15 +1873,19 @@ class Dedoublonneur:
     d'abord ceux d'une sortie déjà écrite suffit pour que la suite ne les répète pas. Au-delà de `capacite` clés, les
     plus anciennes sont oubliées ; les ids qui sont des nombres tiennent en suites : donnés de un en un, aucun ne l'est.
     `recents`, `relus` : les derniers trades du flux et du REST, par id ; à part, une longue relecture ne doit pas faire
-    oublier ceux du flux, au bord de la reprise.
+    oublier ceux du flux, au bord de la reprise. Quand rien n'est à relire (`relit`), et que tous ont un id, leur clé
+    suffit : il n'en reste que les dernières secondes.
     """
 
-    def __init__(self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES) -> None:
-        self._capacite, self._recents_max = capacite, recents
-        self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+    def __init__(
+        self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES, relit: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._capacite, self._recents_max, self._relit = capacite, recents, relit
+        self._connus: dict[str, int] = {}
         self._numeros = SuitesVues(capacite)
         self.recents: dict[str, Trade] = {}
         self.relus: dict[str, Trade] = {}
+        self._seuils = [RECENTS_AU_MOINS, RECENTS_AU_MOINS]  # par voie : au-delà, les plus anciens sont oubliés
         self._a_homonymes = False
         self._au_hasard = False  # leurs ids reculent quand le temps avance
         # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
@@ -1911,7 +1917,7 @@ class Dedoublonneur:
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
-                self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
+                self._ranger([trade], relecture=trade.timestamp % SECONDE_MS == 0)
 
     def recommencer(self) -> None:
         """Une écoute commence : elle peut redire ce qu'on tient."""
@@ -1934,7 +1940,7 @@ class Dedoublonneur:
             restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
         nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
         neufs = [trade for trade in nommes if trade]
-        self._ranger(neufs, self.relus if relecture else self.recents)
+        self._ranger(neufs, relecture=relecture)
         if not relecture:
             self._redites = redites
         elif self._redites is not None:
@@ -2000,7 +2006,7 @@ class Dedoublonneur:
         """Retient un trade nommé du flux ; faux s'il est connu."""
         neuf = self._homonyme_ou_inedit(trade)
         if neuf:
-            self._ranger([neuf], self.recents)
+            self._ranger([neuf])
         return neuf is not None
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -2009,15 +2015,22 @@ class Dedoublonneur:
             return False
         self._nomme[False] = True
         self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
-        self._ranger(trades, self.recents)
+        self._ranger(trades)
         return True
 
-    def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
+    def _ranger(self, trades: Sequence[Trade], *, relecture: bool = False) -> None:
+        parmi = self.relus if relecture else self.recents
         parmi.update((trade.id or "", trade) for trade in trades)
-        if len(parmi) > self._recents_max * 5 // 4:
-            for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
-                del parmi[cle]
-            self._reconnus &= self.recents.keys() | self.relus.keys()
+        if len(parmi) <= self._seuils[relecture]:
+            return
+        trop = len(parmi) - self._recents_max
+        if not (any(self._tait) or self._tait_ecrit or self._relit()):
+            depuis = trades[-1].timestamp - RECENTS_MS
+            trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
+        for cle in list(itertools.islice(parmi, max(0, trop))):
+            del parmi[cle]
+        self._seuils[relecture] = max(RECENTS_AU_MOINS, len(parmi) * 5 // 4)
+        self._reconnus &= self.recents.keys() | self.relus.keys()
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
@@ -2026,8 +2039,9 @@ class Dedoublonneur:
         if self._connus.get(cle, 0) >= nombre:
             return False
         self._connus[cle] = nombre
-        if len(self._connus) > self._capacite:
-            self._connus.popitem(last=False)
+        if len(self._connus) > self._capacite:  # par paquets : ce qu'on ôte en tête d'un dict reste à enjamber
+            for oubliee in list(itertools.islice(self._connus, 1 + self._capacite // 8)):
+                del self._connus[oubliee]
         if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
             for numero in range(rangs[0], rangs[1] + 1):
                 self._numeros.retenir(numero, numero + 1)
@@ -7109,7 +7123,7 @@ class _Livraison:
         self._caches.clear()
 
 
-LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
+LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
 class Ecoute:
@@ -7281,15 +7295,15 @@ class Ecoute:
                 if ticker["symbol"] not in self._livraison.entendus:
                     self._dire(ticker["symbol"], ticker)
         elif self._nom == "trades":
-            self._suivre_le_rendu(demande, [_trade_recu(trade) for trade in rendu])
+            self._suivre_le_rendu(demande, map(_trade_recu, rendu))
         elif isinstance(rendu, dict):
             for symbole, par_timeframe in rendu.items():
-                self._suivre_le_rendu(symbole, list(map(tuple, itertools.chain(*par_timeframe.values()))))
+                self._suivre_le_rendu(symbole, map(tuple, itertools.chain(*par_timeframe.values())))
         else:  # upbit rend une bougie seule
             bougies = rendu if not rendu or isinstance(rendu[0], list) else [rendu]
-            self._suivre_le_rendu(demande, list(map(tuple, bougies)))
+            self._suivre_le_rendu(demande, map(tuple, bougies))
 
-    def _suivre_le_rendu(self, symbole: Any, lignes: Sequence[Any]) -> None:
+    def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
         if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
@@ -7299,7 +7313,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, lignes, maintenant_ms())
+        self._recevoir(symbole, list(lignes), maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -9702,11 +9716,13 @@ class FilTrades(Fil):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._memoire = Dedoublonneur()
+        self._suite_d_ids = SuiteDIds()
+        self._lacunes = collections.deque(self._oubliees(connus))
+        self._rompu, self._retenir_jusqua = True, 0.0
+        self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
@@ -9714,9 +9730,7 @@ class FilTrades(Fil):
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
-        self._lacunes = collections.deque(self._oubliees(connus))
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
-        self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
@@ -9752,6 +9766,11 @@ class FilTrades(Fil):
         if (avant := self._suite_d_ids.en_attente) is not None:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._suite_d_ids.recommencer()
+
+    def _peut_relire(self) -> bool:
+        """Vrai si une relecture, en cours ou qui s'annonce, part de plus loin que le dernier trade reçu."""
+        attend = self._suite_d_ids.en_attente is not None or self.doute
+        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
@@ -12012,6 +12031,8 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 # --- Flux ---
 
 FLUSH_MAX_S = 5.0
+REPOS_D_ECRITURE = 4  # fois sa durée : d'une rafale, mille lignes s'écrivent au prix de vingt
+REPOS_MAX_S = 0.1
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -12070,7 +12091,7 @@ class ExecutionFlux(Execution):
         self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._boucle.time()
+        self._depuis = self._repos = self._boucle.time()
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -12114,11 +12135,15 @@ class ExecutionFlux(Execution):
         age = self._boucle.time() - self._depuis
         if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
+        await asyncio.sleep(self._repos - self._boucle.time())
+        debut = self._boucle.time()
         lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
+        fin = self._boucle.time()
+        self._repos = fin + min(REPOS_MAX_S, REPOS_D_ECRITURE * (fin - debut))
 
     def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
         """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
