@@ -1064,13 +1064,25 @@ def page_vide() -> Page:
 
 PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
+# Les pas que servent les classes de ccxt : hors d'eux (sept minutes), c'est le marché qui est régulier, pas l'exchange.
+PAS_SERVIS_MS = frozenset(
+    nombre * unite_ms
+    for unite_ms, nombres in (
+        (1000, (1, 10)),
+        (MINUTE_MS, (1, 3, 5, 10, 15, 30)),
+        (HEURE_MS, (1, 2, 3, 4, 6, 8, 12)),
+        (JOUR_MS, (1, 2, 3, 4, 5, 7, 14, 21, 28, 30, 90, 120, 360)),
+    )
+    for nombre in nombres
+)
 
 
 def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> str:
     """Le pas de ces ouvertures quand ce n'est pas celui du timeframe ; vide s'il l'est, ou si trop peu le disent.
 
-    Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
-    trop nombreuses (le hasard en ferait autant moins d'une fois sur 10^`surete`), ou trop régulières.
+    Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas
+    qu'un exchange sert, trop nombreuses (le hasard en ferait autant moins d'une fois sur 10^`surete`), ou trop
+    régulières.
     """
     if timeframe.sans_lacune(instants):  # presque toutes les pages
         return ""
@@ -1088,8 +1100,9 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
     # Qui ouvrent à ses heures rondes : un hasard de plus, dont une page de six lignes a besoin.
     hasards = len(rangs) + (surete == SUR_AU_MILLIARDIEME and uniques[0] % (facteur * timeframe.pas_ms) == 0)
-    if facteur > 1 and (regulieres or hasards * math.log10(facteur) >= surete):
-        return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
+    pas_ms = facteur * timeframe.pas_ms
+    if facteur > 1 and pas_ms in PAS_SERVIS_MS and (regulieres or hasards * math.log10(facteur) >= surete):
+        return f"espacées de {duree_lisible(pas_ms / 1000)}"
     return ""
 
 
