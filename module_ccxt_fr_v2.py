@@ -7467,9 +7467,9 @@ Demarche: TypeAlias = Generator[Question, Reponse, None]
 
 
 class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : ce dont une réponse est tenue ne l'est plus.
+    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
 
-    Une fenêtre refusée trop longue laisse une réponse à sa partie lue : ce qui reste d'elle est redemandé, plus court.
+    Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
     """
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
