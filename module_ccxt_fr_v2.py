@@ -6609,7 +6609,8 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
-        if premiere < avancer(debut, -MARGE):
+        # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
+        if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
         # La fin est parfois `since` plus une page (upbit), marge comprise.
         if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
@@ -7390,8 +7391,10 @@ def juger(
         for r, accusee in zip(reponses, accusees, strict=True)
         if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
-    # Ancrée à maintenant, une réponse ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
-    vides = silences([r for r in temoins if obeit or not r.ancree], gauche, droite, inclut)
+    # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
+    # de sa fenêtre, une réponse n'est alors muette sur rien.
+    muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
+    vides = silences(muets, gauche, droite, inclut)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
@@ -7477,7 +7480,10 @@ Demarche: TypeAlias = Generator[Question, Reponse, None]
 
 
 class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander ; aucune question n'est posée deux fois."""
+    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
+
+    Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
+    """
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
