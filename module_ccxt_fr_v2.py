@@ -12154,7 +12154,7 @@ class ExecutionFlux(Execution):
         age = self._boucle.time() - self._depuis
         if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
-        await asyncio.sleep(self._repos - self._boucle.time())
+        await pause(self._repos - self._boucle.time())
         debut = self._boucle.time()
         lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
