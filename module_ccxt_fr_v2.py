@@ -2805,6 +2805,7 @@ class JournalDeReprise:
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
         """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
+        self._oublier()
         for position, note, lignes in self.lots(reprise=True):
             if lignes:
                 self._indexer(position, self._decoder(lignes))
@@ -2860,16 +2861,37 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
-        tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
+        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "wb")
-            position = _ajouter_octets(self._fichier, tete + dite + corps)
-            self.octets = position + len(tete) + len(dite) + len(corps)
+                self._fichier = io.FileIO(self.chemin, "ab")
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
+
+    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        dite = json.dumps(note).encode()
+        return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
+
+    def desarmer(self) -> None:
+        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
+        places: dict[int, int] = {}
+
+        def recopier(fichier: BinaryIO) -> None:
+            for position, note, lignes in self.lots():
+                places[position], dite = fichier.tell(), json.loads(note)
+                muette = {"couverts": [], "trous": []} if dite.get("fichier") else {}
+                fichier.write(self._emballer({**dite, **muette}, lignes))
+            self.octets = fichier.tell()
+
+        self.fermer()
+        if self.chemin.exists():
+            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
+                collections.deque(self.lots(reprise=True), maxlen=0)
+            ecrire_atomique(self.chemin, recopier)
+        self.entrees = [entree._replace(position=places[entree.position]) for entree in self.entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -2942,13 +2964,16 @@ class JournalDeReprise:
         if self._fichier is not None:
             with _disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
-        self.entrees, self.lignes, self.octets = [], 0, 0
+        self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
+        self._oublier()
+
+    def _oublier(self) -> None:
         self.entrees, self.lignes, self.octets = [], 0, 0
 
 
@@ -3752,7 +3777,6 @@ class SortieFichier(Sortie):
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
         self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
-        self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3882,6 +3906,8 @@ class SortieFichier(Sortie):
             if not prouve:
                 fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
         self._ordonner(recensement)
+        if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
+            self.ecrire_fiche()
 
     def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
         """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
@@ -3946,28 +3972,36 @@ class SortieFichier(Sortie):
         self._presente = self.tableau.entrelace = self.tableau.a_jour = False
         self.fiches = {}
         self.feuille.retenir(None, {})
+        self.desarmer_journal()
         for note in self.notes():
             self._apprendre(note)
         self._recompter(dire=False)
         if self._bout is not None:
-            if self._journal.octets:
-                self._fondre_journal()  # il parlait de lignes qui ne sont plus là
             self._bout.retenir(self._journal.flot())
+
+    def desarmer_journal(self) -> None:
+        """Des lignes ne sont plus au fichier : le journal, qui le dira encore après un `kill -9`, ne les suppose plus."""
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
+            self._journal.desarmer()
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
-        lots = 0
         try:
             with en_lisant(self.nom_journal):
-                for note in self._journal.reprendre():
-                    self._apprendre(note)
-                    lots += 1
+                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
+                    self._journal.desarmer()
+                    if self.existe():
+                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
+                        journal.warning(phrase, self.chemin)
+                        self.ecrire_fiche()
         except SortieIllisible as refus:
             mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
-        if lots:
-            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
+        if crus:
+            repris = nombre_de(len(crus), "lot")
+            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
             with self._garde():
                 self._recompter(dire=True)
             self.finir()
@@ -3981,17 +4015,19 @@ class SortieFichier(Sortie):
             recues = (table.select(reperes) for table in self._journal.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> None:
+    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+        """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         fiche = self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        if note.get("lignes", 0) > (fiche.lignes or 0) and self.existe():  # on ne sait lesquelles
-            if not self.ampute:
-                journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", self.chemin)
-            fiche.couverts, self.ampute = [], True
-        if not note.get("fichier") or (self.existe() and not self.ampute):
+        manquent = self.existe() and note.get("lignes", 0) > (fiche.lignes or 0)
+        if manquent:
+            fiche.couverts = []  # on ne sait lesquelles
+        cru = not note.get("fichier") or (self.existe() and not manquent)
+        if cru:
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             fiche.noter(couverts, trous, note.get("source"))
+        return cru
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 

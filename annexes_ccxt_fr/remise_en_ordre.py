@@ -125,9 +125,9 @@ def _remettre(sortie: Sortie, rapport: Rapport) -> None:
             _copier(sortie, cible)
         phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
         journal.warning(phrase, sortie.chemin, otees, cible.name)
+    if isinstance(sortie, SortieFichier) and (otees or rapport.fautes.keys() - EN_DOUBLE):
+        sortie.desarmer_journal()
     remplacer(sortie, lignes, fiches)
-    if otees and isinstance(sortie, SortieFichier):
-        sortie.ampute = True
 
 
 def _copier(sortie: Sortie, cible: Path) -> None:
@@ -157,9 +157,6 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
                 _remettre(lecteur, sien)
-                if isinstance(lecteur, SortieFichier) and sien.fautes.keys() - EN_DOUBLE:
-                    lecteur.ampute = True
-                    lecteur.rejouer_journal()
         if rapport.fautes.keys() & ILLISIBLES:
             voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est mise de côté entière
             # Un lecteur qui vient d'y écrire tient encore la base mise de côté : il écrirait là-bas.

@@ -18,6 +18,7 @@ from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, com
 from sorties_modeles import (
     BTC,
     ETH,
+    couverts,
     creer,
     executer,
     fiche,
@@ -26,8 +27,10 @@ from sorties_modeles import (
     lot_de,
     plage,
     recrire,
+    remettre,
     restes,
 )
+from vrais_processus import mourir_a_chaque_geste
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import octets_douteux, remise_en_ordre
@@ -495,3 +498,42 @@ def test_une_ligne_dans_un_trou_ne_se_repare_pas_sans_reseau(tmp_path: Path) -> 
     assert not remise_en_ordre.assainir_sortie(chemin)
     assert chemin.stat().st_mtime_ns == avant
     assert dict(m.verifier(chemin).fautes) == {"dans_un_trou": 2}
+
+
+# Tuée à n'importe quel instant
+
+
+@pytest.mark.parametrize(
+    ("format_", "flux", "degat", "par"),
+    [
+        ("csv", False, "ôtée", "relance"),
+        ("csv", True, "ôtée", "reparer"),
+        ("csv", False, "abîmée", "reparer"),
+        ("parquet", False, "abîmée", "relance"),
+    ],
+)
+def test_tuee_une_remise_en_ordre_ne_fait_rien_croire(
+    tmp_path: Path, format_: str, flux: bool, degat: str, par: str
+) -> None:
+    """Le journal d'une exécution tuée disait couverte la ligne ôtée : fondu ou non, il ne le fait plus croire."""
+    chemin, donnee = tmp_path / "sain" / f"a{EXTENSIONS[format_]}", m.TRADES
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee, flux=flux) as tue:
+        for rangs in (range(15, 60), range(70, 90), range(60, 70)):
+            tue.ecrire(unique := lot_de(donnee, rangs), m.Fiche(unique.cle))
+    rangees = lues_telles_quelles(chemin)
+    rangees[21]["price"] = -1.0
+    recrire(chemin, donnee, rangees if degat == "abîmée" else rangees[:21] + rangees[22:])
+    absent = m.instants_de(lot_de(donnee, [21]).lignes)[0]
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, par), "trades", flux)
+    assert len(copies) > 5
+    for copie in copies:
+        executer(copie, donnee, flux=flux)
+        assert m.lire_sortie(copie).num_rows == 89
+        assert m.croiser(couverts(copie, unique.cle), [(absent, absent + 1)]) == []
+        assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
+
+
+def lues_telles_quelles(chemin: Path) -> list[Rangee]:
+    """Les lignes du fichier, dans son ordre."""
+    return [rangee for lues in creer(chemin, m.TRADES).tableau.tables() for rangee in lues.to_pylist()]  # type: ignore[attr-defined]

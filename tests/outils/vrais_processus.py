@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import shutil
+import signal
 import sys
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import PLAFOND_S
 from ligne_de_commande import CONDAMNES, jusqua
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import octets_douteux
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from multiprocessing.process import BaseProcess
 
 # pandas : pyarrow l'importe à la première table faite d'objets, s'il est installé, un tiers de seconde.
@@ -55,3 +61,50 @@ def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0
     processus.join(apres_s)
     processus.kill()
     processus.join()
+
+
+# Ce qui change le disque, d'après Python ; ouvrir un fichier n'en est que pour y écrire.
+GESTES = {"os.rename", "os.remove", "os.link", "os.truncate", "shutil.copyfile"}
+GESTES_MAX = 60
+
+
+def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
+    """Agit sur autant de copies d'une sortie que cela fait de gestes, tuée (`kill -9`) juste avant le n-ième de chacune.
+
+    Rend les copies ; la dernière est allée au bout.
+    """
+    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=(sain, lieu, agir, arguments), daemon=True)
+    processus.start()
+    CONDAMNES.append(processus)
+    processus.join(PLAFOND_S)
+    assert processus.exitcode == 0
+    return [lieu / str(rang) / sain.name for rang in range(1, len(list(lieu.iterdir())) + 1)]
+
+
+def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
+    octets_douteux.lire_a_part = lambda quoi, chemin, *_: octets_douteux.valider(quoi, chemin) or ""  # bien formé
+    for rang in range(1, GESTES_MAX):
+        copie = Path(shutil.copytree(sain.parent, lieu / str(rang))) / sain.name
+        if not (pid := os.fork()):
+            _agir_puis_mourir(rang, agir, copie, *arguments)
+        fin = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if fin != -signal.SIGKILL:
+            sys.exit(fin)
+    sys.exit(GESTES_MAX)
+
+
+def _agir_puis_mourir(rang: int, agir: Callable[..., object], *arguments: Any) -> None:
+    gestes = itertools.count(1)
+
+    def guetter(evenement: str, dit: tuple[Any, ...]) -> None:
+        ecrit = evenement == "open" and isinstance(dit[2], int) and dit[2] & (os.O_WRONLY | os.O_RDWR)
+        if (ecrit or evenement in GESTES) and next(gestes) == rang:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fin = 1
+    try:
+        sys.addaudithook(guetter)
+        agir(*arguments)
+        fin = 0
+    finally:
+        os._exit(fin)
