@@ -2529,7 +2529,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
 
 def effacer_temporaires(chemin: Path) -> None:
     """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
+    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
             with _disque("Effacer", voisin):
@@ -2882,8 +2882,9 @@ class JournalDeReprise:
         def recopier(fichier: BinaryIO) -> None:
             for position, note, lignes in self.lots():
                 places[position], dite = fichier.tell(), json.loads(note)
-                muette = {"couverts": [], "trous": []} if dite.get("fichier") else {}
-                fichier.write(self._emballer({**dite, **muette}, lignes))
+                if dite.get("fichier"):
+                    dite["couverts"] = dite["trous"] = []
+                fichier.write(self._emballer(dite, lignes))
             self.octets = fichier.tell()
 
         self.fermer()
@@ -3980,7 +3981,7 @@ class SortieFichier(Sortie):
             self._bout.retenir(self._journal.flot())
 
     def desarmer_journal(self) -> None:
-        """Des lignes ne sont plus au fichier : le journal, qui le dira encore après un `kill -9`, ne les suppose plus."""
+        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
             self._journal.desarmer()
 
@@ -4909,6 +4910,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
+        effacer_temporaires(self.chemin)
         try:
             self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
@@ -4968,7 +4970,7 @@ class SortieSqlite(Sortie):
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        self._deconnecter()
+        self.deconnecter()
         mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
@@ -5084,7 +5086,8 @@ class SortieSqlite(Sortie):
                     if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                         raise
 
-    def _deconnecter(self) -> None:
+    def deconnecter(self) -> None:
+        """Ferme la base, sans rendre le verrou ; idempotent."""
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._base.close()
@@ -5092,7 +5095,7 @@ class SortieSqlite(Sortie):
             self._prete = False
 
     def fermer(self) -> None:
-        self._deconnecter()
+        self.deconnecter()
         super().fermer()
 
 
@@ -11824,6 +11827,7 @@ class Execution:
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
+        copie.bilan.lignes_recues += lot.lignes.num_rows
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
             atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
@@ -11903,7 +11907,6 @@ class Execution:
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
-        bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
             bilan.derniere_ms = max(bilan.derniere_ms or 0, borne_de(lot.lignes, -1)[1])
         nouvelles, revisees = self.ecrivain.ecrire(lot, fiche)
@@ -12050,7 +12053,9 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
+        for lot in lots:
+            self._lignes += lot.lignes.num_rows
+            self._bilans[lot.cle].lignes_recues += lot.lignes.num_rows  # ici : un disque plein en fait récrire
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""

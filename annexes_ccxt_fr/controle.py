@@ -34,6 +34,7 @@ from module_ccxt_fr_v2 import (
     Intervalle,
     PasLeNotre,
     Sortie,
+    SortieFichier,
     SortieIllisible,
     Trou,
     TypeDonnee,
@@ -473,7 +474,6 @@ class Controle:
         self.brut, self.donnee, self.rapport, self.table = brut, donnee, rapport, table
         self.examens: dict[CleSerie, Examen] = {}
         self.lues = 0
-        self._famille: CleSerie | None = None
         self._dernier = ""  # le symbole de la dernière ligne
         self._saine: Place | None = None  # la dernière ligne qui a un repère
         self._suspendues = 0  # celles qui la suivent, illisibles
@@ -494,7 +494,6 @@ class Controle:
     def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
         etat = EtatSerie(cle, self.table)
         self.rapport.series.append(etat)
-        self._famille = self._famille or cle._replace(symbole="")
         examen = Examen(etat, self.donnee, fiche, self.rapport, en_attente=self.brut.en_attente())
         return self.examens.setdefault(cle, examen)
 
@@ -524,9 +523,7 @@ class Controle:
         instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
         try:
             fiche = dataclasses.replace(fiche_de_rien(cle, instants), origine=self.brut.origine)
-            famille = cle._replace(symbole="")
-            intruse = self.brut.famille_unique and famille != (self._famille or famille)
-            intruse = intruse or not self.brut.connait(cle)  # ni l'exécution ni une reprise ne l'ont écrite
+            intruse = not self.brut.connait(cle)  # ni l'exécution ni une reprise ne l'ont écrite
         except (ValueError, OverflowError):
             intruse = True
         if intruse:
@@ -644,7 +641,7 @@ def controler(
     controle = None
     try:
         with brut(sortie, sauver=sauver) as telle_quelle:
-            table = None if telle_quelle.famille_unique else sortie.table
+            table = None if isinstance(sortie, SortieFichier) else sortie.table
             controle = Controle(telle_quelle, sortie.type_donnee, rapport, table)
             for lot in telle_quelle.lots:
                 retenir(lot, controle.lire(lot))

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,11 +70,12 @@ GESTES_MAX = 60
 
 
 def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
-    """Agit sur autant de copies d'une sortie que cela fait de gestes, tuée (`kill -9`) juste avant le n-ième de chacune.
+    """Agit sur une copie de la sortie par geste que cela fait, tuée (`kill -9`) juste avant lui.
 
     Rend les copies ; la dernière est allée au bout.
     """
-    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=(sain, lieu, agir, arguments), daemon=True)
+    corps = (sain, lieu, agir, arguments)
+    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=corps, daemon=True)
     processus.start()
     CONDAMNES.append(processus)
     processus.join(PLAFOND_S)
@@ -82,7 +84,9 @@ def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *
 
 
 def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
-    octets_douteux.lire_a_part = lambda quoi, chemin, *_: octets_douteux.valider(quoi, chemin) or ""  # bien formé
+    octets_douteux.lire_a_part = lambda *_: ""  # bien formés, ils ne tueraient personne
+    with tempfile.TemporaryDirectory() as chaud:  # ce qui s'importe au premier usage ne l'est qu'une fois
+        agir(Path(shutil.copytree(sain.parent, Path(chaud) / "d")) / sain.name, *arguments)
     for rang in range(1, GESTES_MAX):
         copie = Path(shutil.copytree(sain.parent, lieu / str(rang))) / sain.name
         if not (pid := os.fork()):
