@@ -569,11 +569,13 @@ def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) ->
         tue.ecrire(lot_de(m.TICKER, range(40, 60)), m.Fiche(m.CleSerie("binance", "BTC/USDT")))
         copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "reparer"), "ticker")
     assert len(copies) > 5
-    for copie in copies:
-        executer(copie, m.TICKER, table="b")
-        assert list(contenu_de(copie, m.TICKER, table="b").values()) == lot_de(m.TICKER, range(60)).lignes.to_pylist()
-        remettre("reparer", copie, "ticker")
-        assert list(contenu_de(copie, m.TICKER, table="b").values()) == lot_de(m.TICKER, range(60)).lignes.to_pylist()
+    attendues = lot_de(m.TICKER, range(60)).lignes.to_pylist()
+    for rang, copie in enumerate(copies):
+        if rang % 2:
+            executer(copie, m.TICKER, table="b")
+            assert list(contenu_de(copie, m.TICKER, table="b").values()) == attendues
+        remise_en_ordre.assainir_sortie(copie)
+        assert list(contenu_de(copie, m.TICKER, table="b").values()) == attendues
         assert m.verifier(copie).code == 0
         assert any("corrompu" in nom for nom in restes(copie))
         assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()

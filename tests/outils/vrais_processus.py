@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 from multiprocessing import forkserver
@@ -66,7 +67,8 @@ def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0
 
 # Ce qui change le disque, d'après Python ; ouvrir un fichier n'en est que pour y écrire.
 GESTES = {"os.rename", "os.remove", "os.link", "os.truncate", "shutil.copyfile"}
-GESTES_MAX = 60
+REQUETES = ("BEGIN IMMEDIATE", "COMMIT", "PRAGMA journal_mode", "PRAGMA wal_checkpoint")
+GESTES_MAX = 90
 
 
 def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
@@ -100,10 +102,22 @@ def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], 
 def _agir_puis_mourir(rang: int, agir: Callable[..., object], *arguments: Any) -> None:
     gestes = itertools.count(1)
 
+    def compter() -> None:
+        if next(gestes) == rang:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def guetter(evenement: str, dit: tuple[Any, ...]) -> None:
         ecrit = evenement == "open" and isinstance(dit[2], int) and dit[2] & (os.O_WRONLY | os.O_RDWR)
-        if (ecrit or evenement in GESTES) and next(gestes) == rang:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if ecrit or evenement in GESTES:
+            compter()
+
+    def connecter(*bornes: Any, **reglages: Any) -> sqlite3.Connection:
+        base: sqlite3.Connection = ouvrir(*bornes, **reglages)
+        base.set_trace_callback(lambda requete: compter() if requete.startswith(REQUETES) else None)
+        return base
+
+    ouvrir: Any = sqlite3.connect
+    sqlite3.connect = connecter  # type: ignore[assignment]
 
     fin = 1
     try:
