@@ -934,6 +934,14 @@ class Fiche:
         for trou in trous:
             _inserer(self.trous, trou)
 
+    def dits(self) -> list[Intervalle]:
+        """Les intervalles dont elle dit quelque chose."""
+        return unir(self.couverts, intervalles_de(self.trous))
+
+    def ecrits(self) -> list[Intervalle]:
+        """D'une série à grille, ceux dont chaque bougie est écrite."""
+        return oter(self.couverts, intervalles_de(self.trous))
+
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
@@ -1529,8 +1537,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    pas = grille(fiche)
-    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
+    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.ecrits())
 
 
 def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
@@ -1551,8 +1558,7 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
     pas = grille(fiche)
-    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+    return [i for i in oter(fiche.ecrits(), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
@@ -1584,9 +1590,8 @@ def dementir(fiche: Fiche) -> bool:
     """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
         return False
-    pas = grille(fiche)
-    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    faux = dementis(fiche, next(avec, (None, None))[0])
+    avec = (debut for debut, fin in fiche.ecrits() if grille(fiche).compter(debut, fin))
+    faux = dementis(fiche, next(avec, None))
     for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
@@ -2580,12 +2585,14 @@ def nom_de_cote(chemin: Path, motif: str) -> Path:
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", constat: str = "") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent."""
+def mettre_de_cote(
+    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
+) -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
     cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
-        for fichier in (chemin, *annexes):
+        for fichier in (*avant, chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
     constat = constat or f"« {chemin} » est illisible"
@@ -4971,7 +4978,8 @@ class SortieSqlite(Sortie):
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self.deconnecter()
-        mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
+        # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
+        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5058,7 +5066,7 @@ class SortieSqlite(Sortie):
         base.execute(remplacer, tuple(valeurs.values()))
         neuve = fiche.cle not in self.inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
         listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
             ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),

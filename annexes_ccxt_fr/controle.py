@@ -349,7 +349,7 @@ class Examen:
         """Masque des événements qu'une date abîmée a menés dans un passé dont la fiche ne dit rien."""
         if self.donnee.a_une_grille or not (self.fiche.couverts and pc.any(reculs).as_py()):
             return pa.repeat(constante(False), len(instants))
-        return pc.and_not(reculs, parmi(instants, connus(self.fiche)))
+        return pc.and_not(reculs, parmi(instants, self.fiche.dits()))
 
     def _suivre(self, lignes: pa.Table, instants: pa.Array) -> tuple[pa.Array, pa.Array]:
         """L'ordre et l'unicité, lot après lot : masques des lignes déjà vues, et de celles qui reculent."""
@@ -374,7 +374,7 @@ class Examen:
             self.rapport.avertissements.append(phrase)
         if self.donnee.a_une_grille and not en_attente:
             manquent = absentes(fiche, unir(self.presents, self.perdus))
-            dehors = oter(self.presents, connus(fiche))
+            dehors = oter(self.presents, fiche.dits())
             dehors = dehors[:-1] if dehors[-1:] == [courante(fiche)] else dehors
             self.deplacees, self._ajoutees = (dehors, []) if manquent else ([], dehors)
             for nature, intervalles, phrase in (
@@ -390,7 +390,7 @@ class Examen:
             self.noter([Constat("absente", fiche.cle, None, None, phrase)], oublies)
         self.etat.trous.update(trou.raison for trou in fiche.trous)
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
-        tout = unir(fiche.couverts, intervalles_de(fiche.trous))
+        tout = fiche.dits()
         etendue = [(tout[0][0], tout[-1][1])] if tout else []
         self.etat.non_couverts = [i for i in oter(etendue, tout) if mesurer(*i)]
         if total := mesurer(*etendue[0]) if tout else 0:
@@ -454,11 +454,6 @@ class Examen:
         etendue = croiser(etendue, [(0, maintenant_ms() + AVANCE_ADMISE_MS)])  # sans la ligne d'un futur abîmé
         couverts = unir(self.presents, self.perdus) if self.donnee.a_une_grille else etendue
         return accordee(dataclasses.replace(self.fiche, couverts=couverts), [], couverts)
-
-
-def connus(fiche: Fiche) -> list[Intervalle]:
-    """Ce dont une fiche dit quelque chose."""
-    return unir(fiche.couverts, intervalles_de(fiche.trous))
 
 
 def courante(fiche: Fiche) -> Intervalle:

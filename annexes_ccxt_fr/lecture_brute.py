@@ -50,13 +50,11 @@ from module_ccxt_fr_v2 import (
     fiches_sqlite,
     format_du_fichier,
     grille,
-    intervalles_de,
     lecteur_de,
     niveaux_du_texte,
     par_serie,
     prix_possibles,
     tables_sqlite,
-    unir,
 )
 
 if TYPE_CHECKING:
@@ -466,8 +464,7 @@ def _tranches(sortie: SortieSqlite, base: sqlite3.Connection, fiches: Sequence[F
     except sqlite3.OperationalError:  # rangée par sa clé : ses lignes ne se trouvent que par elle
         for fiche in fiches:
             serie = tuple(getattr(fiche.cle, champ) for champ in sortie.type_donnee.serie)
-            connus = unir(fiche.couverts, intervalles_de(fiche.trous))
-            for debut, fin in connus or [(0, INSTANT_MAX_MS)]:
+            for debut, fin in fiche.dits() or [(0, INSTANT_MAX_MS)]:
                 pas = grille(fiche).pas_ms if sortie.type_donnee.a_une_grille else SECONDE_MS
                 yield _Tranche(sortie.d_une_serie, serie, "timestamp", pas, debut, fin)
     else:

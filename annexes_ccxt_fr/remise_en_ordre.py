@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, connus, controler, courante
+from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, controler, courante
 from annexes_ccxt_fr.lecture_brute import FICHE_ABIMEE, exiger_une_origine, fiches_portees, lecteurs
 from module_ccxt_fr_v2 import (
     FAITS,
@@ -279,7 +279,7 @@ def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiche
     return any(
         base.execute(dedans, (*cle, *inconnu)).fetchone()
         for cle, fiche in fiches.items()
-        for inconnu in oter([(0, INSTANT_MAX_MS)], unir(connus(fiche), [courante(fiche)]))
+        for inconnu in oter([(0, INSTANT_MAX_MS)], unir(fiche.dits(), [courante(fiche)]))
     )
 
 
