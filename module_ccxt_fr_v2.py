@@ -1072,13 +1072,25 @@ def page_vide() -> Page:
 
 PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
+# Les pas que servent les classes de ccxt : hors d'eux (sept minutes), c'est le marché qui est régulier, pas l'exchange.
+PAS_SERVIS_MS = frozenset(
+    nombre * unite_ms
+    for unite_ms, nombres in (
+        (1000, (1, 10)),
+        (MINUTE_MS, (1, 3, 5, 10, 15, 30)),
+        (HEURE_MS, (1, 2, 3, 4, 6, 8, 12)),
+        (JOUR_MS, (1, 2, 3, 4, 5, 7, 14, 21, 28, 30, 90, 120, 360)),
+    )
+    for nombre in nombres
+)
 
 
 def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_AU_MILLIARDIEME) -> str:
     """Le pas de ces ouvertures quand ce n'est pas celui du timeframe ; vide s'il l'est, ou si trop peu le disent.
 
-    Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas,
-    trop nombreuses (le hasard en ferait autant moins d'une fois sur 10^`surete`), ou trop régulières.
+    Plus court : la moitié des lignes au moins tombent hors de la grille. Plus long : toutes à un même multiple du pas
+    qu'un exchange sert, trop nombreuses (le hasard en ferait autant moins d'une fois sur 10^`surete`), ou trop
+    régulières.
     """
     if timeframe.sans_lacune(instants):  # presque toutes les pages
         return ""
@@ -1096,8 +1108,9 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
     # Qui ouvrent à ses heures rondes : un hasard de plus, dont une page de six lignes a besoin.
     hasards = len(rangs) + (surete == SUR_AU_MILLIARDIEME and uniques[0] % (facteur * timeframe.pas_ms) == 0)
-    if facteur > 1 and (regulieres or hasards * math.log10(facteur) >= surete):
-        return f"espacées de {duree_lisible(facteur * timeframe.pas_ms / 1000)}"
+    pas_ms = facteur * timeframe.pas_ms
+    if facteur > 1 and pas_ms in PAS_SERVIS_MS and (regulieres or hasards * math.log10(facteur) >= surete):
+        return f"espacées de {duree_lisible(pas_ms / 1000)}"
     return ""
 
 
@@ -6643,7 +6656,8 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
-        if premiere < avancer(debut, -MARGE):
+        # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
+        if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
         # La fin est parfois `since` plus une page (upbit), marge comprise.
         if derniere > max(avancer(fin, MARGE), avancer(debut, taille + MARGE)):
@@ -7424,8 +7438,10 @@ def juger(
         for r, accusee in zip(reponses, accusees, strict=True)
         if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
     ]
-    # Ancrée à maintenant, une réponse ne tait rien de plus ancien, si l'exchange ne rend peut-être que ses dernières.
-    vides = silences([r for r in temoins if obeit or not r.ancree], gauche, droite, inclut)
+    # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
+    # de sa fenêtre, une réponse n'est alors muette sur rien.
+    muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
+    vides = silences(muets, gauche, droite, inclut)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
@@ -7511,7 +7527,10 @@ Demarche: TypeAlias = Generator[Question, Reponse, None]
 
 
 class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander ; aucune question n'est posée deux fois."""
+    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
+
+    Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
+    """
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
         self.pages, self.manque, self.posees = pages, manque, 0
