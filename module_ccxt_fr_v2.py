@@ -950,6 +950,14 @@ class Fiche:
         self.couverts.append((debut, fin))
         return True
 
+    def dits(self) -> list[Intervalle]:
+        """Les intervalles dont elle dit quelque chose."""
+        return unir(self.couverts, intervalles_de(self.trous))
+
+    def ecrits(self) -> list[Intervalle]:
+        """D'une série à grille, ceux dont chaque bougie est écrite."""
+        return oter(self.couverts, intervalles_de(self.trous))
+
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
@@ -1588,8 +1596,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    pas = grille(fiche)
-    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
+    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.ecrits())
 
 
 def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
@@ -1610,8 +1617,7 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
     pas = grille(fiche)
-    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+    return [i for i in oter(fiche.ecrits(), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
@@ -1643,9 +1649,8 @@ def dementir(fiche: Fiche) -> bool:
     """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
         return False
-    pas = grille(fiche)
-    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    faux = dementis(fiche, next(avec, (None, None))[0])
+    avec = (debut for debut, fin in fiche.ecrits() if grille(fiche).compter(debut, fin))
+    faux = dementis(fiche, next(avec, None))
     for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
@@ -2602,7 +2607,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
 
 def effacer_temporaires(chemin: Path) -> None:
     """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
+    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
             with _disque("Effacer", voisin):
@@ -2653,12 +2658,14 @@ def nom_de_cote(chemin: Path, motif: str) -> Path:
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", constat: str = "") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent."""
+def mettre_de_cote(
+    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
+) -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
     cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
-        for fichier in (chemin, *annexes):
+        for fichier in (*avant, chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
     constat = constat or f"« {chemin} » est illisible"
@@ -2877,6 +2884,7 @@ class JournalDeReprise:
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
         """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
+        self._oublier()
         for position, note, lignes in self.lots(reprise=True):
             if lignes:
                 self._indexer(position, self._decoder(lignes))
@@ -2932,16 +2940,39 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
-        tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
+        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "wb")
-            position = _ajouter_octets(self._fichier, tete + dite + corps)
-            self.octets = position + len(tete) + len(dite) + len(corps)
+                self._fichier = io.FileIO(self.chemin, "ab")
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
+
+    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        dite = json.dumps(note).encode()
+        return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
+
+    def desarmer(self) -> None:
+        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
+        places: dict[int, int] = {}
+
+        def recopier(fichier: BinaryIO) -> None:
+            for position, note, lignes in self.lots():
+                places[position], dite = fichier.tell(), json.loads(note)
+                if dite.get("fichier"):
+                    dite["couverts"] = dite["trous"] = []
+                fichier.write(self._emballer(dite, lignes))
+            self.octets = fichier.tell()
+
+        self.fermer()
+        if self.chemin.exists():
+            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
+                collections.deque(self.lots(reprise=True), maxlen=0)
+            ecrire_atomique(self.chemin, recopier)
+        for entrees in self.entrees.values():
+            entrees[:] = [entree._replace(position=places[entree.position]) for entree in entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -3019,13 +3050,16 @@ class JournalDeReprise:
         if self._fichier is not None:
             with _disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
-        self.entrees, self.lignes, self.octets = {}, 0, 0
+        self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
+        self._oublier()
+
+    def _oublier(self) -> None:
         self.entrees, self.lignes, self.octets = {}, 0, 0
 
 
@@ -3830,7 +3864,6 @@ class SortieFichier(Sortie):
         self._duree_fonte = 0.0
         self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
-        self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3962,6 +3995,8 @@ class SortieFichier(Sortie):
             if not prouve:
                 fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
         self._ordonner(recensement)
+        if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
+            self.ecrire_fiche()
 
     def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
         """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
@@ -4026,28 +4061,36 @@ class SortieFichier(Sortie):
         self._presente = self.tableau.entrelace = self.tableau.a_jour = False
         self.fiches = {}
         self.feuille.retenir(None, {})
+        self.desarmer_journal()
         for note in self.notes():
             self._apprendre(note)
         self._recompter(dire=False)
         if self._bout is not None:
-            if self._journal.octets:
-                self._fondre_journal()  # il parlait de lignes qui ne sont plus là
             self._bout.retenir(self._journal.flot())
+
+    def desarmer_journal(self) -> None:
+        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
+            self._journal.desarmer()
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
-        lots = 0
         try:
             with en_lisant(self.nom_journal):
-                for note in self._journal.reprendre():
-                    self._apprendre(note)
-                    lots += 1
+                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
+                    self._journal.desarmer()
+                    if self.existe():
+                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
+                        journal.warning(phrase, self.chemin)
+                        self.ecrire_fiche()
         except SortieIllisible as refus:
             mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
-        if lots:
-            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
+        if crus:
+            repris = nombre_de(len(crus), "lot")
+            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
             with self._garde():
                 self._recompter(dire=True)
             self.finir()
@@ -4061,17 +4104,19 @@ class SortieFichier(Sortie):
             recues = (table.select(reperes) for table in self._journal.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> None:
+    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+        """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         fiche = self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        if note.get("lignes", 0) > (fiche.lignes or 0) and self.existe():  # on ne sait lesquelles
-            if not self.ampute:
-                journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", self.chemin)
-            fiche.couverts, self.ampute = [], True
-        if not note.get("fichier") or (self.existe() and not self.ampute):
+        manquent = self.existe() and note.get("lignes", 0) > (fiche.lignes or 0)
+        if manquent:
+            fiche.couverts = []  # on ne sait lesquelles
+        cru = not note.get("fichier") or (self.existe() and not manquent)
+        if cru:
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             fiche.noter(couverts, trous, note.get("source"))
+        return cru
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
@@ -4957,6 +5002,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
+        effacer_temporaires(self.chemin)
         try:
             self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
@@ -5016,8 +5062,9 @@ class SortieSqlite(Sortie):
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        self._deconnecter()
-        mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
+        self.deconnecter()
+        # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
+        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5104,7 +5151,7 @@ class SortieSqlite(Sortie):
         base.execute(remplacer, tuple(valeurs.values()))
         neuve = fiche.cle not in self.inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
         listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
             ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
@@ -5132,7 +5179,8 @@ class SortieSqlite(Sortie):
                     if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                         raise
 
-    def _deconnecter(self) -> None:
+    def deconnecter(self) -> None:
+        """Ferme la base, sans rendre le verrou ; idempotent."""
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._base.close()
@@ -5140,7 +5188,7 @@ class SortieSqlite(Sortie):
             self._prete = False
 
     def fermer(self) -> None:
-        self._deconnecter()
+        self.deconnecter()
         super().fermer()
 
 
@@ -11919,6 +11967,7 @@ class Execution:
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
+        copie.bilan.lignes_recues += lot.lignes.num_rows
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
             atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
@@ -11998,7 +12047,6 @@ class Execution:
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
-        bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
             bilan.derniere_ms = max(bilan.derniere_ms or 0, borne_de(lot.lignes, -1)[1])
         nouvelles, revisees = self.ecrivain.ecrire(lot, fiche)
@@ -12147,7 +12195,9 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
+        for lot in lots:
+            self._lignes += lot.lignes.num_rows
+            self._bilans[lot.cle].lignes_recues += lot.lignes.num_rows  # ici : un disque plein en fait récrire
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""

@@ -445,7 +445,8 @@ def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
 
     execution: Any = object.__new__(m.ExecutionFlux)
     tache = m.construire({"symbole": "BTC/USDT", "stream": "trades", "flush": 10**6})
-    vars(execution).update(tache=tache, _boucle=SimpleNamespace(time=float), _depuis=0.0, _tampon=[], _lignes=0)
+    vide = {"_depuis": 0.0, "_tampon": [], "_lignes": 0, "_bilans": {CLE: m.BilanSerie(CLE.symbole)}}
+    vars(execution).update(vide, tache=tache, _boucle=SimpleNamespace(time=float))
 
     async def recevoir() -> None:
         for _ in range(200):
