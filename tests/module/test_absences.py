@@ -44,7 +44,7 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
 GRAINES = (
     *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676, 60820,
+    39676, 60820, 97772,
 )  # fmt: skip
 
 
@@ -116,6 +116,16 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
     # D'un `since` exclusif, la muette n'a rien demandé de la minute 10.
     assert raisons(vide, heures, *bords, *muettes, inclut=False) == [ECHEC, SANS_TRANSACTION]
     assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
+
+
+def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
+    """La minute 630, quoi qu'on demande (97772) : rendue d'ailleurs, elle ne dit rien de ce qui la précède."""
+    heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    bord, tete = reponse(minutes(630), *minutes(532, 632)), manque(60, 630, None, 630)
+    vide, d_ailleurs = (reponse(rendues, *minutes(530, 630)) for rendues in ([], minutes(630)))
+    assert raisons(tete, heures, bord, vide) == [SANS_TRANSACTION]
+    assert raisons(tete, heures, bord, d_ailleurs, obeit=True) == [SANS_TRANSACTION]
+    assert raisons(tete, heures, bord, d_ailleurs) == [SANS_TRANSACTION, HORS_FENETRE_API]  # la dixième heure
 
 
 def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
@@ -207,6 +217,7 @@ SERVIR: dict[str, tuple[Servir, bool]] = {
     "les dernières": (lambda _debut, _fin: [*range(980, 1001)], False),
     "trois fois les dernières": (lambda _debut, _fin: [*range(940, 1001)], False),
     "toujours les mêmes": (lambda _debut, _fin: [*range(100, 120)], False),
+    "rien que la voisine d'avant, ou bien d'autres": (lambda debut, _f: [900 if debut == 520 else debut - 1], False),
     "rien": (lambda _debut, _fin: [], False),
 }
 
