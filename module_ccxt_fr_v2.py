@@ -7811,15 +7811,15 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bouts = [fin] if droite is None else [avancer(fin, 1), fin]
-        for bout in bouts if droite is not None else ():
+        for bout in () if droite is None else (avancer(fin, 1), fin):
             if conduite.va_a_la_fin == (bout == fin):
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
             if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite, bout = avancer(depart, place), bouts[conduite.va_a_la_fin - 1]
+                suite = avancer(depart, place)
                 yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
