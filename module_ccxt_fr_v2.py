@@ -3917,6 +3917,8 @@ class SortieFichier(Sortie):
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
+        # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
+        origine = self.origine or min(self._origines(), default=REEL)
         if not fidele:
             prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
@@ -3924,8 +3926,9 @@ class SortieFichier(Sortie):
         for cle, fiche in self.fiches.items():
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
-                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
+                fiche.couverts = []
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()

@@ -228,8 +228,7 @@ def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) ->
     """
     prouve = True
     if sortie.feuille.est_abimee():
-        lisible = exiger_une_origine(sortie)
-        sortie.origine = sortie.origine or lisible
+        exiger_une_origine(sortie)
         _garder_la_fiche(sortie)
         prouve = False
     elif entete and entete.get("scelle") and not sortie.type_donnee.a_une_grille:
@@ -283,10 +282,14 @@ def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiche
     )
 
 
-_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
+# Le caractère nul finit un texte pour GLOB : il se cherche parmi les octets.
+_A_UN_CONTROLE = (
+    "{0} GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*' OR instr(CAST({0} AS BLOB), x'00') > 0"
+)
 # Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
 _DOUTES_SQL = {
-    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
+    TRADES.nom: "(price > 0 AND amount >= 0) IS NOT TRUE OR "
+    + " OR ".join(_A_UN_CONTROLE.format(nom) for nom in ("id", "side")),
     TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
     ORDERBOOK.nom: "TRUE",
     FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",

@@ -558,6 +558,21 @@ def test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Pat
     assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
 
 
+def test_tuee_la_reprise_d_un_flux_invente_ne_le_rend_pas_reel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tué avant sa première fiche, son journal seul dit que ses lignes sont inventées ; la suivante le dit aussi."""
+    monkeypatch.setattr(m.SortieFichier, "_entretenir", lambda _: None)
+    chemin = tmp_path / "sain" / "a.csv"
+    inventee = dataclasses.replace(fiche(), origine=m.HORS_LIGNE)
+    with creer(chemin, flux=True, origine=m.HORS_LIGNE) as tue:
+        tue.ecrire(lot(range(10)), inventee)
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "relance"), "ohlcv", True)
+    for copie in copies:
+        assert creer(copie, origine=m.REEL).origine_a_ecarter() == m.HORS_LIGNE
+    assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
+
+
 def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) -> None:
     """D'une base illisible, ce qui s'en lit est à sa place ou dans la neuve, jamais entre les deux."""
     chemin = tmp_path / "sain" / "a.sqlite"
