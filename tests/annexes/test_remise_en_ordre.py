@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,30 @@ def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(
     assert m.verifier(chemin).code == 4
     assert refaire("relance", bourse, chemin, "ohlcv") == 0
     est_rendue(chemin, originale)
+
+
+@pytest.mark.parametrize(
+    ("requete", "reste"),
+    [
+        ("UPDATE ohlcv SET timestamp = {32} WHERE timestamp = {10}", {"dans_un_trou": 1}),
+        ("UPDATE ohlcv_trous SET raison = 'sans_transactioo' WHERE debut = {50}", {}),
+        ("UPDATE ohlcv_intervalles SET fin = {33} WHERE debut = {0}", {}),
+        ("UPDATE ohlcv_trous SET debut = {25} WHERE debut = {30}", {}),
+    ],
+    ids=["menée dans un trou", "raison", "couvert et trou", "trou sur des lignes"],
+)
+def test_une_base_qui_se_contredit_est_redemandee(requete: str, reste: dict[str, int], tmp_path: Path) -> None:
+    """Le compte de ses lignes tombe juste : c'est là où elles sont, et ce que dit sa fiche, qui ne vont pas."""
+    chemin = tmp_path / "a.sqlite"
+    trous = [m.Trou(*plage(30, 35), m.ECHEC), m.Trou(*plage(50, 52), m.SANS_TRANSACTION)]
+    pleines = sorted({*range(60)} - {*range(30, 35), 50, 51})
+    executer(chemin, m.OHLCV, lot(pleines, couverts=[plage(0, 30), plage(35, 60)], trous=trous))
+    assert m.verifier(chemin).code == 0
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert base.execute(re.sub(r"{(\d+)}", lambda lu: str(instant(int(lu[1]))), requete)).rowcount == 1
+    assert m.verifier(chemin).code == 4
+    executer(chemin, m.OHLCV)
+    assert dict(m.verifier(chemin).fautes) == reste
 
 
 @pytest.mark.parametrize("par", PAR)
