@@ -147,7 +147,7 @@ def _provisoire(chemin: Path) -> Path:
 def _garder_la_fiche(sortie: SortieFichier) -> None:
     """Une fiche abîmée, avant qu'une neuve ne la remplace : absente entre-temps, l'inventé passerait pour réel."""
     abimee = sortie.feuille.chemin
-    phrase = "« %s » est abîmée, tout ce qu'elle couvrait sera redemandé ; originale mise de côté : « %s »."
+    phrase = "« %s » est abîmée, tout ce qu'elle couvrait sera redemandé : original mis de côté sous « %s »."
     journal.warning(phrase, abimee, _garder_un_fichier(abimee).name)
 
 
