@@ -33,6 +33,7 @@ from module_ccxt_fr_v2 import (
     SortieFichier,
     SortieIllisible,
     SortieSqlite,
+    Timeframe,
     TypeDonnee,
     effacer_temporaires,
     en_lisant,
@@ -306,6 +307,15 @@ _DOUTES_SQL = {
 }
 
 
+def _hors_grille(pas: Timeframe) -> str:
+    if not pas.mois:
+        return f"(timestamp - {pas.plancher(0)}) % {pas.pas_ms} NOT BETWEEN 0 AND {pas.jeu_ms}"
+    date = f"(timestamp - {pas.ancre_ms}) / 1000, 'unixepoch'"
+    premier = f"strftime('%s', {date}, 'start of month') * 1000 + {pas.ancre_ms}"
+    rang = f"(strftime('%Y', {date}) - 1970) * 12 + strftime('%m', {date}) - 1"
+    return f"(timestamp != {premier} OR ({rang}) % {pas.mois} != 0)"
+
+
 def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
     """La condition SQL d'une ligne à regarder de plus près."""
     natures = {"texte": "'text'", "instant": "'integer'", "nombre": "'real', 'integer'", "entier": "'integer'"}
@@ -321,11 +331,7 @@ def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
         signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
         doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
         doutes.append("prix = 'last' AND volume IS NULL")
-        pas = {g for f in fiches if not (g := grille(f)).mois}
-        doutes += [
-            f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
-            for g in pas
-        ]
+        doutes += [f"timeframe = '{pas.code}' AND {_hors_grille(pas)}" for pas in set(map(grille, fiches))]
     else:
         doutes.append(_DOUTES_SQL[donnee.nom])
     return " OR ".join(f"({doute})" for doute in doutes)

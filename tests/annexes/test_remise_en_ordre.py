@@ -304,6 +304,23 @@ def test_une_base_qui_se_contredit_est_redemandee(requete: str, reste: dict[str,
     assert dict(m.verifier(chemin).fautes) == reste
 
 
+@pytest.mark.parametrize(("timeframe", "ecart"), [("1M", 1), ("1M", JOUR), ("3M", 31 * JOUR)])
+def test_un_mois_qui_n_ouvre_plus_le_premier_se_voit_a_la_relance(timeframe: str, ecart: int, tmp_path: Path) -> None:
+    """Aucun pas fixe ne le dirait, et le compte tombe juste."""
+    chemin, cle = tmp_path / "a.sqlite", BTC._replace(timeframe=timeframe)
+    pas = m.timeframe_de("binance", timeframe)
+    ouvertures = [pas.avancer(DEBUT, rang) for rang in range(12)]
+    lignes = lot(range(12), cle).lignes.set_column(4, "timestamp", pa.array(ouvertures, pa.timestamp("ms", "UTC")))
+    executer(chemin, m.OHLCV, m.Lot(cle, lignes, [(ouvertures[0], pas.avancer(DEBUT, 12))], []))
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert not remise_en_ordre._est_douteuse(creer(chemin), base)  # type: ignore[arg-type]
+        base.execute("UPDATE ohlcv SET timestamp = timestamp + ? WHERE timestamp = ?", (ecart, ouvertures[5]))
+    assert "hors_grille" in m.verifier(chemin).fautes
+    with creer(chemin) as ecrivain:
+        assert ecrivain.fiches[cle].couverts != [(ouvertures[0], pas.avancer(DEBUT, 12))]
+    assert m.lire(chemin).num_rows == 11
+
+
 @pytest.mark.parametrize("par", PAR)
 @pytest.mark.parametrize("format_", EXTENSIONS)
 def test_ce_qui_est_ote_est_garde_a_cote(
