@@ -5233,6 +5233,11 @@ def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
     return lue
 
 
+def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
+    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
+    return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
+
+
 def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
@@ -5360,7 +5365,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
-    "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
+    "backpack": Particularite(
+        limites=_contrats(1000),
+        timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
+        corrections={"parse_ws_trade": _trade_de_backpack},
+    ),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5694,7 +5703,7 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["ligne_de_ccxt"] = base.parse_ohlcv
+    ajouts |= {"ligne_de_ccxt": base.parse_ohlcv, "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None)}
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())

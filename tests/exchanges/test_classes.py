@@ -364,6 +364,14 @@ def test_un_trade_date_en_nanosecondes_garde_sa_milliseconde(nom: str) -> None:
     assert lus == instants
 
 
+def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
+    """Daté de son envoi, un trade de la dernière milliseconde d'une minute passait dans la suivante."""
+    trame = {"T": f"{DEBUT + 59_999}000", "E": f"{DEBUT + 60_002}345", "t": 7, "p": "10", "q": "2", "m": False}
+    banc = Banc("backpack", "spot")
+    lu = banc.api.parse_ws_trade({**trame, "s": banc.marche["id"]})
+    assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
+
+
 def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:
     """Ni bougie plate inventée entre deux, ni avant la première, et dans l'ordre reçu."""
     lignes = [
