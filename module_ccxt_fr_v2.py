@@ -939,8 +939,11 @@ class Fiche:
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
-        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
-        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
+        """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
+        if not self.couverts:
+            return []
+        echecs = (debut for debut, _ in intervalles_de(self.trous, ECHEC))
+        return oter([(min((self.couverts[0][0], *echecs)), self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
         """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""
@@ -8703,6 +8706,7 @@ DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle 
 SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
+VAINES_GARDEES = 100  # coupures qu'il n'a pas servies à temps
 MANQUANTS_MAX = 10_000
 DOUTE_MAX_S = 5.0  # qu'un instant en avance peut attendre d'être confirmé
 EN_AVANCE_MAX = 1000
@@ -8771,6 +8775,11 @@ class Fil(ABC):
     def cle(self) -> CleSerie:
         """La série suivie."""
         return self.serie.cle
+
+    @property
+    def du_depuis(self) -> int | None:
+        """D'où cette exécution doit tout ; None : de son début."""
+        return None
 
     # --- ce que dit l'écoute
 
@@ -9395,6 +9404,10 @@ class FilBougies(Fil):
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
 
+    @property
+    def du_depuis(self) -> int | None:
+        return self.couverture.debut
+
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
@@ -9624,6 +9637,9 @@ class FilTrades(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._memoire = Dedoublonneur()
         self._memoire.montrer(connus)
+        # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
+        dus = [debut for debut, _ in fiche.a_relire()] + [fin for _, fin in fiche.couverts[-1:]]
+        self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
         self._suite_d_ids = SuiteDIds()
@@ -9636,14 +9652,20 @@ class FilTrades(Fil):
         self._non_confirmes = 0  # trades rendus depuis
         self._lacunes = collections.deque(self._oubliees(connus))
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
+        self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._rompu, self._retenir_jusqua = True, 0.0
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
 
+    @property
+    def du_depuis(self) -> int | None:
+        return self._du_depuis
+
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
-            avant = dernier_prouve(connus, debut)
+            en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
+            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9868,6 +9890,9 @@ class FilTrades(Fil):
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
             self._lacunes.append(Lacune(self._dernier, None))
+        if self.conclut:
+            self._lacunes.extend(self._vaines)
+            self._vaines.clear()
         try:
             while self._lacunes:
                 self._en_lecture = tuple(self._lacunes)
@@ -9932,6 +9957,8 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
+            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -9947,8 +9974,10 @@ class FilTrades(Fil):
         entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
         heure = self.connexion.heure_ms()
         (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
-        if lacune.dernier.id is None and lacune.jusqua is not None and raison == HORS_FENETRE_API:
-            # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
+        seul = lacune.jusqua is not None and lacune.dernier.timestamp == lacune.jusqua.timestamp
+        if lacune.dernier.id is None and lacune.jusqua is not None and (seul or raison == HORS_FENETRE_API):
+            # Aucun REST ne dira ce qui a précédé le premier trade entendu, ou partagé sa milliseconde : ce n'est ni dû,
+            # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
         self._conclure(lacune, debut if entendue else fin, trous)
@@ -12082,7 +12111,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
+        debut = fil.du_depuis or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)
