@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from module_ccxt_fr_v2 import Fiche, Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import pyarrow as pa
+    from collections.abc import Iterable, Iterator, Sequence
 
     from module_ccxt_fr_v2 import CleSerie
 
@@ -54,25 +52,23 @@ def tas_fige() -> Iterator[None]:
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:
     """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
+    suites: list[list[Lot]] = []
+    derniers: dict[CleSerie, tuple[list[Lot], int]] = {}  # la suite en cours, et l'instant de sa dernière ligne
+    for lot in lots:
+        instants = lot.lignes["timestamp"]
+        suite, fin = derniers.get(lot.cle, ([], -1))
+        if not suite or (len(instants) and instants[0].value <= fin):
+            suite = []
+            suites.append(suite)
+        suite.append(lot)
+        derniers[lot.cle] = suite, instants[-1].value if len(instants) else fin
+    return [suite[0] if len(suite) == 1 else _reunir(suite) for suite in suites]
+
+
+def _reunir(lots: Sequence[Lot]) -> Lot:
     import pyarrow as pa  # déjà là : ces lots en sont faits
 
-    resultat: list[Lot] = []
-    derniers: dict[CleSerie, int] = {}
+    su = Fiche(lots[0].cle)  # un lot peut démentir le précédent : un trou qu'il comble, ou qu'il découvre
     for lot in lots:
-        rang = derniers.get(lot.cle)
-        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
-            avant = resultat[rang]
-            lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
-            for un in (avant, lot):
-                su.noter(un.couverts, un.trous)
-            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
-        else:
-            derniers[lot.cle] = len(resultat)
-            resultat.append(lot)
-    return resultat
-
-
-def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    """Vrai si les lignes de l'un, d'une même série, viennent toutes avant celles de l'autre."""
-    return not (avant.num_rows and apres.num_rows) or avant["timestamp"][-1].value < apres["timestamp"][0].value
+        su.noter(lot.couverts, lot.trous)
+    return Lot(su.cle, pa.concat_tables([lot.lignes for lot in lots]), su.couverts, su.trous)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
 import pytest
-from marche_simule import marche_de
+from marche_simule import avec_bougies, marche_de
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
-AVEC_BOUGIES = sorted(nom for nom in ccxt.exchanges if getattr(ccxt, nom)().has.get("fetchOHLCV"))
+AVEC_BOUGIES = avec_bougies()
 
 # Les bougies de ceux-là ne se demandent qu'avec des clés : la classe n'a pas d'autre chemin.
 BOUGIES_PRIVEES = {"luno", "modetrade", "woofipro"}

@@ -906,6 +906,40 @@ def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: py
         creer(chemin).ouvrir()
 
 
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_fichier_qui_tue_son_lecteur_ne_tue_que_lui(
+    tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """La bibliothèque s'arrête net sur ses octets : `--verifier` le dit, la relance le met de côté et refait tout."""
+    chemin, mort = tmp_path / f"a{suffixe}", tmp_path / "mort"
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
+    mort.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    mort.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mort))
+    rapport = m.verifier(chemin)
+    assert (rapport.code, dict(rapport.fautes)) == (4, {"illisible": 1})
+    assert "s'y est arrêtée net (SIGSEGV)" in rapport.constats[0].phrase
+    ecrire(chemin, lot(range(300)))
+    assert sorted(contenu(chemin)[BTC]) == list(range(300))
+    assert [nom for nom in restes(chemin) if "corrompu" in nom] != []
+    assert "s'y est arrêtée net" in caplog.text
+
+
+def test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui(
+    fichier: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nom, mort = fichier.with_name(f"{fichier.name}.journal"), fichier.with_name("mort")
+    nom.write_bytes(octets_douteux.DEBUT_DE_FLUX_ARROW + bytes(200))
+    mort.write_text("#!/bin/sh\nkill -BUS $$\n")
+    mort.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mort))
+    ecrire(fichier, lot(range(5)))
+    assert sorted(contenu(fichier)[BTC]) == list(range(5))
+    assert any(".journal.corrompu-" in reste for reste in restes(fichier))
+    assert "s'y est arrêtée net (SIGBUS)" in caplog.text
+
+
 # --- Ce que disent le système et SQLite n'est pas répété
 
 

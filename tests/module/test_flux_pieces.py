@@ -445,7 +445,8 @@ def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
 
     execution: Any = object.__new__(m.ExecutionFlux)
     tache = m.construire({"symbole": "BTC/USDT", "stream": "trades", "flush": 10**6})
-    vars(execution).update(tache=tache, _boucle=SimpleNamespace(time=float), _depuis=0.0, _tampon=[], _lignes=0)
+    vide = {"_depuis": 0.0, "_tampon": [], "_lignes": 0, "_bilans": {CLE: m.BilanSerie(CLE.symbole)}}
+    vars(execution).update(vide, tache=tache, _boucle=SimpleNamespace(time=float))
 
     async def recevoir() -> None:
         for _ in range(200):
@@ -877,9 +878,10 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
 def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
     """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
     confirmation = m.Confrontation(CLE)
-    dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
-    assert confirmation.retenir(dit) == dit
-    assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
+    dites = [bougie(0), bougie(1, 5.0), bougie(2)]
+    assert confirmation.inedites(dites) == dites
+    assert confirmation.inedites(dites) == [], "déjà dites"
+    confirmation.retenir(lot(*dites).couverts)
     assert confirmation.a_relire(T0) == []
     assert confirmation.a_relire(T0 + 2 * MINUTE) == [(T0, T0 + 2 * MINUTE)]
     relu = confirmation.apprendre(lot(bougie(0), bougie(1, 6.0), bougie(2)), T0 + 2 * MINUTE)
@@ -894,7 +896,8 @@ def test_la_memoire_des_bougies_dites_est_bornee() -> None:
     """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
     confirmation = m.Confrontation(CLE)
     for minute in range(3 * m.DITES_GARDEES):
-        confirmation.retenir(lot(bougie(minute)))
+        confirmation.inedites([bougie(minute)])
+        confirmation.retenir(lot(bougie(minute)).couverts)
     assert len(confirmation._dites) <= 2 * m.DITES_GARDEES
     fin = T0 + 3 * m.DITES_GARDEES * MINUTE
     assert confirmation.a_relire(fin) == [(T0, fin)]

@@ -200,6 +200,8 @@ def test_une_ligne_sans_prix_ni_volume_dit_l_absence(valeurs: list[Any]) -> None
         ("1h", 3600, 2, False),
         ("1m", 3600, 3, False),
         ("4h", 8 * 3600, 5, False),  # cinq lignes d'un marché rare peuvent tomber ainsi
+        ("1m", 7 * 60, 300, False),  # aucun exchange ne sert sept minutes : un robot y passe un ordre, régulièrement
+        ("1d", 9 * 86_400, 40, False),
     ],
 )
 def test_le_pas_rendu_est_celui_demande(timeframe: str, ecart_s: int, nombre: int, refusee: bool) -> None:

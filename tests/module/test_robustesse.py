@@ -522,7 +522,7 @@ def test_un_csv_recrit_par_un_autre_outil_est_admis(
     sortie.write_text(re.sub(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.000Z", date, ecrit))
     if sans_fiche:
         sortie.with_name("a.csv.fiche.json").unlink()
-    assert m.verifier(sortie).code == 0
+    assert (m.verifier(sortie).code, bool(m.verifier(sortie).avertissements)) == (0, sans_fiche)
     assert m.lire(sortie).equals(juste)
     recrit = sortie.read_bytes()
     assert telecharger(bourse, sortie, UNE_HEURE) == 0
