@@ -6718,6 +6718,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
     def obeit(self) -> bool:
@@ -6732,6 +6733,18 @@ class Conduite:
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
         return self._since_inclus or avance_de(timeframe) > 0
+
+    @property
+    def va_a_la_fin(self) -> bool:
+        """Vrai si la dernière bougie d'une fenêtre est rendue, ou si la fin n'est pas lue."""
+        return self._fin_incluse or "fin" in self._ignores
+
+    def tue(self, reponse: Reponse) -> Intervalle:
+        """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
+        timeframe, debut, fin = reponse.question
+        incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
+        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        return debut, fin if incluse else timeframe.plancher(fin - 1)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6755,6 +6768,7 @@ class Conduite:
             return
         if reponse.de_la_serie:
             self._sourdes.clear()
+        self._fin_incluse |= derniere >= timeframe.plancher(fin - 1)
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
         self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
         # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -7489,13 +7503,13 @@ def juger(
     reponses: Sequence[Reponse],
     *,
     obeit: bool,
-    inclut: Callable[[Timeframe], bool],
+    tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `inclut` : il rend la bougie qui ouvre à `since` ;
-    `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
+    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7525,7 +7539,7 @@ def juger(
     # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
     # de sa fenêtre, une réponse n'est alors muette sur rien.
     muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, inclut)
+    vides = silences(muets, gauche, droite, tue)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
@@ -7551,7 +7565,7 @@ def juger(
 
 
 def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, inclut: Callable[[Timeframe], bool]
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
 ) -> list[Intervalle]:
     """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
@@ -7559,11 +7573,11 @@ def silences(
     voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
     L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
     Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle.
+    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
     """
     muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
-        muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
+    for muette in (r for r in temoins if r.se_tait):
+        muettes[muette.question.timeframe.code].append(tue(muette))
     vides: list[Intervalle] = []
     for reponse in (r for r in temoins if r.vives):
         (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
@@ -7694,7 +7708,7 @@ class Enquete:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
-        return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+        return juger(self.manque, self.reponses, obeit=conduite.obeit, tue=conduite.tue, doute_ms=doute_ms)
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7804,16 +7818,20 @@ class Enquete:
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
+        conduite = self.pages.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
-        if droite is not None:
-            yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        # D'un `since` peut-être exclusif, la question part de la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        bouts = [fin] if droite is None else [avancer(fin, 1), fin]
+        for bout in bouts if droite is not None else ():
+            if conduite.va_a_la_fin == (bout == fin):
+                depart = avancer(bout, -place)
+                yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
-            if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
-                suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(fin, suite))
+            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
+                suite, bout = avancer(depart, place), bouts[conduite.va_a_la_fin - 1]
+                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7907,6 +7925,7 @@ class Enquete:
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
+        conduite = self.pages.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7921,11 +7940,13 @@ class Enquete:
             reponse = yield Question(timeframe, debut, fin)
             debut = reponse.question.debut  # refusée trop longue, elle n'a lu que sa fin
             if reponse.vives and reponse.vives[0][0] < fin:
-                premiere = reponse.vives[0][0]
+                premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
-                fin = premiere if serree else avancer(premiere, marge)
+                # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
+                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur = debut if self.pages.conduite.inclut(timeframe) else avancer(debut, 1)
+            sur, _ = conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
