@@ -5287,6 +5287,8 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    # D'une trame de carnet : son marché, le numéro de celle d'avant (None : un carnet entier), et le sien.
+    numeros_du_carnet: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -5373,6 +5375,37 @@ def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
     return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
 
 
+def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    dite = trame.get("params") or {}
+    if not str(dite.get("channel")).startswith("book."):
+        return None
+    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
+
+
+def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
+
+
+def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("topic")).startswith("orderbook."):
+        return None
+    numero = int(trame["data"]["u"])
+    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
+
+
+def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("stream")).startswith("depth."):
+        return None
+    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
+
+
+def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
+        return None  # l'abonnement accepté porte le même nom
+    numero = int(trame["seq"])
+    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
+
+
 def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
@@ -5447,6 +5480,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
+        numeros_du_carnet=_numeros_bybit,
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
@@ -5504,7 +5538,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrections={"parse_ws_trade": _trade_de_backpack},
+        numeros_du_carnet=_numeros_backpack,
     ),
+    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5513,12 +5549,14 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    "krakenfutures": Particularite(
+        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
+    ),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5640,7 +5678,7 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler)
+            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -6081,7 +6119,6 @@ class Serie:
     def marche_id(self) -> str:
         """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
         return str(self.marche.get("id") or "")
-
 
 
 class Debit:
@@ -6909,9 +6946,7 @@ class Pages:
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
 
-    async def _ce_qui_tient(
-        self, question: Question, *, relecture: bool
-    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+    async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
         while True:
             timeframe, debut, fin = question
@@ -7049,13 +7084,40 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
+class SuitesDeCarnets:
+    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
+
+    def __init__(self, numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]) -> None:
+        self._numeros = numeros
+        self._vus: dict[str, int] = {}
+
+    def verifier(self, trame: Any) -> None:
+        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
+        dits = self._numeros(trame) if isinstance(trame, dict) else None
+        if dits is None:
+            return
+        sujet, avant, numero = dits
+        vu = self._vus.get(sujet)
+        if avant is not None and vu is not None:
+            if int(avant) > vu:
+                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
+            numero = max(vu, int(numero))
+        self._vus[sujet] = int(numero)
+
+
+def _rendre_bruyant(
+    client: Any,
+    signaler: Callable[[Exception], None],
+    numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None,
+) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -7068,6 +7130,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
+        if carnets is not None:
+            carnets.verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
