@@ -7196,7 +7196,8 @@ class _Rayon(dict[str, Any]):
         self._ranger = ranger
 
     def __setitem__(self, cle: str, objet: Any) -> None:
-        super().__setitem__(cle, self._ranger(cle, objet))
+        if self.get(cle) is not objet or not hasattr(objet, "entendre"):  # binance range le même à chaque trade
+            super().__setitem__(cle, self._ranger(cle, objet))
 
 
 class _Livraison:
