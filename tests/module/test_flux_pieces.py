@@ -2319,3 +2319,92 @@ def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
         assert max(tailles.values()) <= m.LIGNES_EN_CACHE, tailles
 
     a_la_main(essai)
+
+
+# --- Ce qu'une exécution laisse à la suivante
+
+
+def relancer_le_fil(fil: Any, connexion: Any, connus: Sequence[m.Trade]) -> Any:
+    """Le fil de l'exécution suivante : la fiche de celui-ci, et les trades qu'il a écrits."""
+    serie, reglages = fil.serie, fil.reglages
+    return m.FilTrades(connexion, serie, fil.fiche.copie(), reglages, connus)
+
+
+def test_le_debut_d_une_ecoute_qu_un_signal_laisse_a_prouver_l_est_a_la_relance() -> None:
+    """Le REST n'a pas eu le temps de le dire : c'est un trou, que rien ne couvre avant lui, et qui est redemandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.pages = [m.ErreurTemporaire("502")] * 9
+        nourrir(fil, (3, 3_000), (4, 4_000))
+        fil.collecter(connexion.heure)
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 3_001, m.ECHEC)]
+        assert fil.fiche.couverts == [(T0 + 3_001, T0 + 4_000)]
+
+        connexion.heure = T0 + 9_000
+        servir(connexion, *range(-2, 10))
+        suivant = relancer_le_fil(fil, connexion, [trade(3, T0 + 3_000), trade(4, T0 + 4_000)])
+        suivant.ecouter()
+        assert suivant.du_depuis == T0
+        await suivant.rattraper()
+        assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "5", "6", "7", "8", "9"]
+        assert suivant.fiche.trous == []
+        assert suivant.fiche.couverts[0][0] == T0
+
+    a_la_main(essai)
+
+
+def test_la_milliseconde_du_premier_trade_entendu_n_est_pas_un_trou() -> None:
+    """Le signal vient avant que le REST n'ait dit qui l'a partagée : rien n'y est connu pour manquer."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        connexion.pages = [m.ErreurTemporaire("502")] * 9
+        nourrir(fil, (3, 3_000), (4, 4_000))
+        fil.collecter(connexion.heure)
+        await finir(fil)
+        assert fil.fiche.trous == []
+        assert fil.fiche.couverts == [(T0 + 3_001, T0 + 4_000)]
+
+    a_la_main(essai)
+
+
+def test_une_coupure_que_le_rest_ne_servait_pas_a_temps_est_relue_en_concluant() -> None:
+    """Il n'a rien rendu pendant plus de temps que notre patience, puis il a tout."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        connexion.pages = []
+        nourrir(fil, (6, 6_000), (7, 7_000))
+        await fil.rattraper()
+        fil.collecter(connexion.heure)
+        assert [trou.raison for trou in fil.fiche.trous] == [m.ECHEC]
+        servir(connexion, *range(1, 8))
+        fil.conclut = True
+        await fil.rattraper_a_fond()
+        assert ids(fil.collecter(connexion.heure)) == ["3", "4", "5"]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_l_entre_deux_de_deux_executions_est_du_par_la_seconde() -> None:
+    """Ce que le REST ne sert plus en est un trou : moins que ce qui lui était demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        await finir(fil)
+        connexion.heure = T0 + 90_000
+        suivant = relancer_le_fil(fil, connexion, [trade(1, T0 + 1_000), trade(2, T0 + 2_000)])
+        assert suivant.du_depuis == fil.fiche.couverts[-1][1] <= T0 + 2_000
+
+    a_la_main(essai)
