@@ -963,8 +963,11 @@ class Fiche:
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
-        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
-        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
+        """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
+        if not self.couverts:
+            return []
+        echecs = (debut for debut, _ in intervalles_de(self.trous, ECHEC))
+        return oter([(min((self.couverts[0][0], *echecs)), self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
         """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""
@@ -3985,6 +3988,8 @@ class SortieFichier(Sortie):
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
+        # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
+        origine = self.origine or min(self._origines(), default=REEL)
         if not fidele:
             prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
@@ -3992,8 +3997,9 @@ class SortieFichier(Sortie):
         for cle, fiche in self.fiches.items():
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
-                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
+                fiche.couverts = []
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()
@@ -5284,6 +5290,8 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    # D'une trame de carnet : son marché, le numéro de celle d'avant (None : un carnet entier), et le sien.
+    numeros_du_carnet: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -5365,6 +5373,42 @@ def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
     return lue
 
 
+def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
+    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
+    return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
+
+
+def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    dite = trame.get("params") or {}
+    if not str(dite.get("channel")).startswith("book."):
+        return None
+    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
+
+
+def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
+
+
+def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("topic")).startswith("orderbook."):
+        return None
+    numero = int(trame["data"]["u"])
+    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
+
+
+def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("stream")).startswith("depth."):
+        return None
+    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
+
+
+def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
+        return None  # l'abonnement accepté porte le même nom
+    numero = int(trame["seq"])
+    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
+
+
 def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
@@ -5439,6 +5483,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
+        numeros_du_carnet=_numeros_bybit,
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
@@ -5492,7 +5537,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
-    "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
+    "backpack": Particularite(
+        limites=_contrats(1000),
+        timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
+        corrections={"parse_ws_trade": _trade_de_backpack},
+        numeros_du_carnet=_numeros_backpack,
+    ),
+    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5501,12 +5552,14 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    "krakenfutures": Particularite(
+        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
+    ),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5628,7 +5681,7 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler)
+            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5826,7 +5879,7 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["ligne_de_ccxt"] = base.parse_ohlcv
+    ajouts |= {"ligne_de_ccxt": base.parse_ohlcv, "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None)}
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
@@ -6069,7 +6122,6 @@ class Serie:
     def marche_id(self) -> str:
         """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
         return str(self.marche.get("id") or "")
-
 
 
 class Debit:
@@ -6706,6 +6758,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
     def obeit(self) -> bool:
@@ -6720,6 +6773,18 @@ class Conduite:
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
         return self._since_inclus or avance_de(timeframe) > 0
+
+    @property
+    def va_a_la_fin(self) -> bool:
+        """Vrai si la dernière bougie d'une fenêtre est rendue, ou si la fin n'est pas lue."""
+        return self._fin_incluse or "fin" in self._ignores
+
+    def tue(self, reponse: Reponse) -> Intervalle:
+        """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
+        timeframe, debut, fin = reponse.question
+        incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
+        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        return debut, fin if incluse else timeframe.plancher(fin - 1)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6743,6 +6808,7 @@ class Conduite:
             return
         if reponse.de_la_serie:
             self._sourdes.clear()
+        self._fin_incluse |= derniere >= timeframe.plancher(fin - 1)
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
         self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
         # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -6883,9 +6949,7 @@ class Pages:
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
 
-    async def _ce_qui_tient(
-        self, question: Question, *, relecture: bool
-    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+    async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
         while True:
             timeframe, debut, fin = question
@@ -7023,13 +7087,40 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
+class SuitesDeCarnets:
+    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
+
+    def __init__(self, numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]) -> None:
+        self._numeros = numeros
+        self._vus: dict[str, int] = {}
+
+    def verifier(self, trame: Any) -> None:
+        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
+        dits = self._numeros(trame) if isinstance(trame, dict) else None
+        if dits is None:
+            return
+        sujet, avant, numero = dits
+        vu = self._vus.get(sujet)
+        if avant is not None and vu is not None:
+            if int(avant) > vu:
+                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
+            numero = max(vu, int(numero))
+        self._vus[sujet] = int(numero)
+
+
+def _rendre_bruyant(
+    client: Any,
+    signaler: Callable[[Exception], None],
+    numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None,
+) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -7042,6 +7133,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
+        if carnets is not None:
+            carnets.verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -7106,7 +7199,8 @@ class _Rayon(dict[str, Any]):
         self._ranger = ranger
 
     def __setitem__(self, cle: str, objet: Any) -> None:
-        super().__setitem__(cle, self._ranger(cle, objet))
+        if self.get(cle) is not objet or not hasattr(objet, "entendre"):  # binance range le même à chaque trade
+            super().__setitem__(cle, self._ranger(cle, objet))
 
 
 class _Livraison:
@@ -7477,13 +7571,13 @@ def juger(
     reponses: Sequence[Reponse],
     *,
     obeit: bool,
-    inclut: Callable[[Timeframe], bool],
+    tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `inclut` : il rend la bougie qui ouvre à `since` ;
-    `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
+    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7513,7 +7607,7 @@ def juger(
     # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
     # de sa fenêtre, une réponse n'est alors muette sur rien.
     muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, inclut)
+    vides = silences(muets, gauche, droite, tue)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
@@ -7539,7 +7633,7 @@ def juger(
 
 
 def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, inclut: Callable[[Timeframe], bool]
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
 ) -> list[Intervalle]:
     """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
@@ -7547,11 +7641,11 @@ def silences(
     voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
     L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
     Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle.
+    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
     """
     muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
-        muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
+    for muette in (r for r in temoins if r.se_tait):
+        muettes[muette.question.timeframe.code].append(tue(muette))
     vides: list[Intervalle] = []
     for reponse in (r for r in temoins if r.vives):
         (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
@@ -7682,7 +7776,7 @@ class Enquete:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
-        return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+        return juger(self.manque, self.reponses, obeit=conduite.obeit, tue=conduite.tue, doute_ms=doute_ms)
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7792,16 +7886,20 @@ class Enquete:
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
+        conduite = self.pages.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
-        if droite is not None:
-            yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        # D'un `since` peut-être exclusif, la question part de la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        for bout in () if droite is None else (avancer(fin, 1), fin):
+            if conduite.va_a_la_fin == (bout == fin):
+                depart = avancer(bout, -place)
+                yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
-            if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
+            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
                 suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(fin, suite))
+                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7895,6 +7993,7 @@ class Enquete:
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
+        conduite = self.pages.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7909,11 +8008,13 @@ class Enquete:
             reponse = yield Question(timeframe, debut, fin)
             debut = reponse.question.debut  # refusée trop longue, elle n'a lu que sa fin
             if reponse.vives and reponse.vives[0][0] < fin:
-                premiere = reponse.vives[0][0]
+                premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
-                fin = premiere if serree else avancer(premiere, marge)
+                # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
+                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur = debut if self.pages.conduite.inclut(timeframe) else avancer(debut, 1)
+            sur, _ = conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
@@ -8827,6 +8928,7 @@ DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle 
 SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
+VAINES_GARDEES = 100  # coupures qu'il n'a pas servies à temps
 MANQUANTS_MAX = 10_000
 DOUTE_MAX_S = 5.0  # qu'un instant en avance peut attendre d'être confirmé
 EN_AVANCE_MAX = 1000
@@ -8895,6 +8997,11 @@ class Fil(ABC):
     def cle(self) -> CleSerie:
         """La série suivie."""
         return self.serie.cle
+
+    @property
+    def du_depuis(self) -> int | None:
+        """D'où cette exécution doit tout ; None : de son début."""
+        return None
 
     # --- ce que dit l'écoute
 
@@ -9545,6 +9652,10 @@ class FilBougies(Fil):
         self._rendue = 0  # fin de la dernière rendue
         self._veille = -math.inf  # jusqu'à cet instant, rien n'est à relire
 
+    @property
+    def du_depuis(self) -> int | None:
+        return self.couverture.debut
+
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
@@ -9788,6 +9899,9 @@ class FilTrades(Fil):
         self._rompu, self._retenir_jusqua = True, 0.0
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
+        # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
+        dus = [debut for debut, _ in fiche.a_relire()] + [fin for _, fin in fiche.couverts[-1:]]
+        self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
         self._recus: list[Trade] = []
@@ -9798,13 +9912,19 @@ class FilTrades(Fil):
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
+        self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
+
+    @property
+    def du_depuis(self) -> int | None:
+        return self._du_depuis
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
-            avant = dernier_prouve(connus, debut)
+            en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
+            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9837,7 +9957,7 @@ class FilTrades(Fil):
     def _peut_relire(self) -> bool:
         """Vrai si une relecture, en cours ou qui s'annonce, part de plus loin que le dernier trade reçu."""
         attend = self._suite_d_ids.en_attente is not None or self.doute
-        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer
+        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer or bool(self._vaines)
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
@@ -10035,6 +10155,9 @@ class FilTrades(Fil):
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
             self._lacunes.append(Lacune(self._dernier, None))
+        if self.conclut:
+            self._lacunes.extend(self._vaines)
+            self._vaines.clear()
         try:
             while self._lacunes:
                 self._en_lecture = tuple(self._lacunes)
@@ -10099,6 +10222,8 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
+            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -10114,8 +10239,10 @@ class FilTrades(Fil):
         entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
         heure = self.connexion.heure_ms()
         (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
-        if lacune.dernier.id is None and lacune.jusqua is not None and raison == HORS_FENETRE_API:
-            # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
+        seul = lacune.jusqua is not None and lacune.dernier.timestamp == lacune.jusqua.timestamp
+        if lacune.dernier.id is None and lacune.jusqua is not None and (seul or raison == HORS_FENETRE_API):
+            # Aucun REST ne dira ce qui a précédé le premier trade entendu, ou partagé sa milliseconde : ce n'est ni dû,
+            # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
         self._conclure(lacune, debut if entendue else fin, trous)
@@ -12254,7 +12381,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
+        debut = fil.du_depuis or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)

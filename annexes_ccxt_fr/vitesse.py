@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from module_ccxt_fr_v2 import CleSerie
 
+SEUILS = (20_000, 20, 20)  # du ramasse-miettes
+
 
 class _SansPandas:
     """À sa première colonne, pyarrow importe pandas s'il est là : 0,2 s, pour reconnaître ce que nous n'avons pas."""
@@ -30,7 +32,7 @@ class _SansPandas:
 def commande() -> Iterator[None]:
     """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*SEUILS)
     atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     sys.meta_path.insert(0, _SansPandas)
     try:
@@ -41,12 +43,18 @@ def commande() -> Iterator[None]:
 
 @contextlib.contextmanager
 def tas_fige() -> Iterator[None]:
-    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
+    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt), et passe plus rarement.
+
+    ccxt fait une dizaine de dictionnaires par trade : sept cents objets neufs, son seuil d'office, c'en est soixante.
+    """
+    seuils = gc.get_threshold()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SEUILS)
     try:
         yield
     finally:
+        gc.set_threshold(*seuils)
         gc.unfreeze()
 
 
