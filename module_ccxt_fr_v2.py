@@ -6251,6 +6251,10 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
+    def _present_ms(self) -> int:
+        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
+        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6412,10 +6416,12 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
+        dernier = min(fin - 1, max(debut, self._present_ms()))
         if propre.bornes is None:
-            params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
+            params["until"] = dernier
         else:
-            params |= propre.bornes(debut, fin - 1, timeframe)
+            params |= propre.bornes(debut, dernier, timeframe)
         if relecture:
             params |= propre.relecture
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
