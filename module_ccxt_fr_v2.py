@@ -657,6 +657,11 @@ class TypeDonnee:
         return pa.schema([(nom, natures[nature]) for nom, nature in self.colonnes])
 
     @functools.cached_property
+    def ligne(self) -> pa.StructType:
+        """Le type d'une ligne entière."""
+        return pa.struct(list(self.schema))
+
+    @functools.cached_property
     def noms(self) -> list[str]:
         """Les colonnes, dans l'ordre."""
         return [nom for nom, _ in self.colonnes]
@@ -920,6 +925,8 @@ class Fiche:
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
         """
         couverts = unir(couverts)
+        if not trous and len(couverts) == 1 and source in (None, API) and self._prolonger(*couverts[0]):
+            return
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
@@ -934,13 +941,33 @@ class Fiche:
         for trou in trous:
             _inserer(self.trous, trou)
 
+    def _prolonger(self, debut: int, fin: int) -> bool:
+        """D'un flux, presque toujours : couvre cet intervalle s'il suit tout ce qu'on sait ; faux sinon."""
+        if any(suite and suite[-1][1] > debut for suite in (self.couverts, self.trous, self.sources)):
+            return False
+        if self.couverts and self.couverts[-1][1] == debut:
+            debut = self.couverts.pop()[0]
+        self.couverts.append((debut, fin))
+        return True
+
+    def dits(self) -> list[Intervalle]:
+        """Les intervalles dont elle dit quelque chose."""
+        return unir(self.couverts, intervalles_de(self.trous))
+
+    def ecrits(self) -> list[Intervalle]:
+        """D'une série à grille, ceux dont chaque bougie est écrite."""
+        return oter(self.couverts, intervalles_de(self.trous))
+
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
     def a_relire(self) -> list[Intervalle]:
-        """Entre deux intervalles couverts, ce qui reste à redemander : un échec, ou l'oubli d'une exécution tuée."""
-        return oter([(self.couverts[0][0], self.couverts[-1][1])], self.connus()) if self.couverts else []
+        """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
+        if not self.couverts:
+            return []
+        echecs = (debut for debut, _ in intervalles_de(self.trous, ECHEC))
+        return oter([(min((self.couverts[0][0], *echecs)), self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
         """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""
@@ -1106,9 +1133,19 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
     return ""
 
 
+def cribler_lignes(
+    brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str
+) -> tuple[list[tuple[Any, ...]], int]:
+    """`cribler`, de ce qu'un flux clôt : les lignes gardées, et combien ne peuvent être vraies."""
+    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
+        return list(map(_valeurs_de, brutes)), 0
+    page = cribler(brutes, timeframe, prix)
+    return list(en_tuples(page.lignes, page.lignes.column_names)), len(page.impossibles)
+
+
 def regle_enfreinte(ligne: Sequence[Any], timeframe: Timeframe, prix: str) -> str:
     """Ce qui fait qu'une ligne brute ne peut être vraie ; vide si rien."""
-    instant, *nombres = [_en_instant(ligne[0]), *map(_en_nombre, [*ligne[1:], *[None] * 5][:5])]
+    instant, *nombres = _valeurs_de(ligne)
     quatre, volume = [n for n in nombres[:4] if n is not None and math.isfinite(n)], nombres[4]
     if instant is None:
         return "instant illisible"
@@ -1139,11 +1176,14 @@ def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
             )
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass  # un texte, un entier démesuré : ligne à ligne
-    lignes = [[*ligne, *[None] * 6][:6] for ligne in brutes]
-    propres = [[_en_instant(ligne[0]), *map(_en_nombre, ligne[1:])] for ligne in lignes]
-    return pa.table(
-        [pa.array(c, n) for c, n in zip(zip(*propres, strict=True), natures, strict=True)], names=list(noms)
-    )
+    propres = zip(*map(_valeurs_de, brutes), strict=True)
+    return pa.table([pa.array(c, n) for c, n in zip(propres, natures, strict=True)], names=list(noms))
+
+
+def _valeurs_de(ligne: Sequence[Any]) -> tuple[Any, ...]:
+    """L'instant et les cinq nombres d'une ligne brute ; nul, ce qui n'en est pas un."""
+    instant, *nombres = [*ligne, *[None] * 6][:6]
+    return (_en_instant(instant), *map(_en_nombre, nombres))
 
 
 def _en_nombre(valeur: Any) -> float | None:
@@ -1277,6 +1317,17 @@ def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
     constantes = [pa.repeat(constante(texte), lignes.num_rows) for texte in cle]
     instants = lignes["timestamp"].cast(OHLCV.schema.field("timestamp").type)
     return pa.table([*constantes, instants, *(lignes[nom] for nom in VALEURS_OHLCV)], schema=OHLCV.schema)
+
+
+def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
+    """Des lignes en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
+    constantes = [getattr(cle, nom) for nom in donnee.serie]
+    if len(lignes) <= PEU_DE_LIGNES:  # Arrow prend quatre microsecondes par colonne, si courte soit-elle
+        entieres = [dict(zip(donnee.noms, (*constantes, *ligne), strict=True)) for ligne in lignes]
+        return pa.Table.from_struct_array(pa.array(entieres, donnee.ligne))
+    colonnes = [*([constante] * len(lignes) for constante in constantes), *zip(*lignes, strict=True)]
+    champs = zip(colonnes, donnee.schema, strict=True)
+    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
 
 
 def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
@@ -1413,6 +1464,12 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     return table.take(gardees.take(ordre)).combine_chunks()
 
 
+def se_succedent(table: pa.Table) -> bool:
+    """Vrai de lignes d'une même série dont chacune est datée après la précédente : dix fois plus vite su."""
+    instants = table["timestamp"]
+    return table.num_rows < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
+
+
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
     """Vrai si les lignes sont dans l'ordre, sans doublon."""
     if table.num_rows < 2:
@@ -1542,8 +1599,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    pas = grille(fiche)
-    return sum(pas.compter(*i) for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)))
+    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.ecrits())
 
 
 def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
@@ -1564,8 +1620,7 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
     pas = grille(fiche)
-    expliques = unir(presents, ((t.debut, t.fin) for t in fiche.trous))
-    return [i for i in oter(fiche.couverts, expliques) if pas.compter(*i)]
+    return [i for i in oter(fiche.ecrits(), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
@@ -1597,9 +1652,8 @@ def dementir(fiche: Fiche) -> bool:
     """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
         return False
-    pas = grille(fiche)
-    avec = (i for i in oter(fiche.couverts, ((t.debut, t.fin) for t in fiche.trous)) if pas.compter(*i))
-    faux = dementis(fiche, next(avec, (None, None))[0])
+    avec = (debut for debut, fin in fiche.ecrits() if grille(fiche).compter(debut, fin))
+    faux = dementis(fiche, next(avec, None))
     for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
@@ -1640,8 +1694,10 @@ def compter_symboles(table: pa.Table, comptes: collections.Counter[str]) -> None
 
 GRACE_MS = 2 * SECONDE_MS
 CLES_RETENUES = 200_000
-RECENTS_GARDES = 5000  # trades
+RECENTS_GARDES = 5000  # trades, tant qu'une relecture peut les redire
 RECENTS_AGREGES = 500
+RECENTS_AU_MOINS = 64
+RECENTS_MS = 10 * SECONDE_MS  # le reste du temps : des trades réunis en REST ont un seul instant, au bord d'une coupure
 PERDUS_RETENUS = 10
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
@@ -1838,15 +1894,19 @@ class Dedoublonneur:
     d'abord ceux d'une sortie déjà écrite suffit pour que la suite ne les répète pas. Au-delà de `capacite` clés, les
     plus anciennes sont oubliées ; les ids qui sont des nombres tiennent en suites : donnés de un en un, aucun ne l'est.
     `recents`, `relus` : les derniers trades du flux et du REST, par id ; à part, une longue relecture ne doit pas faire
-    oublier ceux du flux, au bord de la reprise.
+    oublier ceux du flux, au bord de la reprise. Quand rien n'est à relire (`relit`), et que tous ont un id, leur clé
+    suffit : il n'en reste que les dernières secondes.
     """
 
-    def __init__(self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES) -> None:
-        self._capacite, self._recents_max = capacite, recents
-        self._connus: collections.OrderedDict[str, int] = collections.OrderedDict()
+    def __init__(
+        self, capacite: int = CLES_RETENUES, recents: int = RECENTS_GARDES, relit: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._capacite, self._recents_max, self._relit = capacite, recents, relit
+        self._connus: dict[str, int] = {}
         self._numeros = SuitesVues(capacite)
         self.recents: dict[str, Trade] = {}
         self.relus: dict[str, Trade] = {}
+        self._seuils = [RECENTS_AU_MOINS, RECENTS_AU_MOINS]  # par voie : au-delà, les plus anciens sont oubliés
         self._a_homonymes = False
         self._au_hasard = False  # leurs ids reculent quand le temps avance
         # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
@@ -1878,7 +1938,7 @@ class Dedoublonneur:
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
-                self._ranger([trade], self.recents if trade.timestamp % SECONDE_MS else self.relus)
+                self._ranger([trade], relecture=trade.timestamp % SECONDE_MS == 0)
 
     def recommencer(self) -> None:
         """Une écoute commence : elle peut redire ce qu'on tient."""
@@ -1901,7 +1961,7 @@ class Dedoublonneur:
             restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
         nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
         neufs = [trade for trade in nommes if trade]
-        self._ranger(neufs, self.relus if relecture else self.recents)
+        self._ranger(neufs, relecture=relecture)
         if not relecture:
             self._redites = redites
         elif self._redites is not None:
@@ -1967,7 +2027,7 @@ class Dedoublonneur:
         """Retient un trade nommé du flux ; faux s'il est connu."""
         neuf = self._homonyme_ou_inedit(trade)
         if neuf:
-            self._ranger([neuf], self.recents)
+            self._ranger([neuf])
         return neuf is not None
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
@@ -1976,15 +2036,22 @@ class Dedoublonneur:
             return False
         self._nomme[False] = True
         self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
-        self._ranger(trades, self.recents)
+        self._ranger(trades)
         return True
 
-    def _ranger(self, trades: Sequence[Trade], parmi: dict[str, Trade]) -> None:
+    def _ranger(self, trades: Sequence[Trade], *, relecture: bool = False) -> None:
+        parmi = self.relus if relecture else self.recents
         parmi.update((trade.id or "", trade) for trade in trades)
-        if len(parmi) > self._recents_max * 5 // 4:
-            for cle in list(itertools.islice(parmi, len(parmi) - self._recents_max)):
-                del parmi[cle]
-            self._reconnus &= self.recents.keys() | self.relus.keys()
+        if len(parmi) <= self._seuils[relecture]:
+            return
+        trop = len(parmi) - self._recents_max
+        if not (any(self._tait) or self._tait_ecrit or self._relit()):
+            depuis = trades[-1].timestamp - RECENTS_MS
+            trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
+        for cle in list(itertools.islice(parmi, max(0, trop))):
+            del parmi[cle]
+        self._seuils[relecture] = max(RECENTS_AU_MOINS, len(parmi) * 5 // 4)
+        self._reconnus &= self.recents.keys() | self.relus.keys()
 
     def retenir(self, cle: str, nombre: int = 1) -> bool:
         """Note que la clé fut vue `nombre` fois ; faux si on le savait déjà."""
@@ -1993,8 +2060,9 @@ class Dedoublonneur:
         if self._connus.get(cle, 0) >= nombre:
             return False
         self._connus[cle] = nombre
-        if len(self._connus) > self._capacite:
-            self._connus.popitem(last=False)
+        if len(self._connus) > self._capacite:  # par paquets : ce qu'on ôte en tête d'un dict reste à enjamber
+            for oubliee in list(itertools.islice(self._connus, 1 + self._capacite // 8)):
+                del self._connus[oubliee]
         if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
             for numero in range(rangs[0], rangs[1] + 1):
                 self._numeros.retenir(numero, numero + 1)
@@ -2542,7 +2610,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
 
 def effacer_temporaires(chemin: Path) -> None:
     """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp")
+    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
             with _disque("Effacer", voisin):
@@ -2593,12 +2661,14 @@ def nom_de_cote(chemin: Path, motif: str) -> Path:
     return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
 
 
-def mettre_de_cote(chemin: Path, *annexes: Path, motif: str = "corrompu", constat: str = "") -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent."""
+def mettre_de_cote(
+    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
+) -> Path:
+    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
     cible = nom_de_cote(chemin, motif)
     suffixe = cible.name.removeprefix(chemin.name)
     with _disque("Mettre de côté", chemin):
-        for fichier in (chemin, *annexes):
+        for fichier in (*avant, chemin, *annexes):
             if fichier.exists():
                 fichier.rename(fichier.with_name(fichier.name + suffixe))
     constat = constat or f"« {chemin} » est illisible"
@@ -2769,7 +2839,6 @@ class _Entree(NamedTuple):
     """Où est un lot dans le journal, et ce qu'il tient."""
 
     position: int
-    symbole: str
     debut: int
     fin: int
 
@@ -2806,7 +2875,7 @@ class JournalDeReprise:
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
         self.chemin = chemin
         self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
-        self.entrees: list[_Entree] = []
+        self.entrees: dict[str, list[_Entree]] = {}  # par symbole
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
@@ -2818,6 +2887,7 @@ class JournalDeReprise:
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
         """Relit le journal d'une exécution interrompue et rend ses notes, dans l'ordre ; dit ce qui en est perdu."""
+        self._oublier()
         for position, note, lignes in self.lots(reprise=True):
             if lignes:
                 self._indexer(position, self._decoder(lignes))
@@ -2873,16 +2943,39 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        dite, corps = json.dumps(note).encode(), self._coder(lot) if lot.num_rows else b""
-        tete = TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(corps), self._somme(dite, corps))
+        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
         with _disque("Écrire", self.chemin):
             if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "wb")
-            position = _ajouter_octets(self._fichier, tete + dite + corps)
-            self.octets = position + len(tete) + len(dite) + len(corps)
+                self._fichier = io.FileIO(self.chemin, "ab")
+            position = _ajouter_octets(self._fichier, octets)
+            self.octets = position + len(octets)
             if time.monotonic() - self._synchro >= SYNCHRO_S:
                 self.synchroniser()
         self._indexer(position, lot)
+
+    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        dite = json.dumps(note).encode()
+        return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
+
+    def desarmer(self) -> None:
+        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
+        places: dict[int, int] = {}
+
+        def recopier(fichier: BinaryIO) -> None:
+            for position, note, lignes in self.lots():
+                places[position], dite = fichier.tell(), json.loads(note)
+                if dite.get("fichier"):
+                    dite["couverts"] = dite["trous"] = []
+                fichier.write(self._emballer(dite, lignes))
+            self.octets = fichier.tell()
+
+        self.fermer()
+        if self.chemin.exists():
+            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
+                collections.deque(self.lots(reprise=True), maxlen=0)
+            ecrire_atomique(self.chemin, recopier)
+        for entrees in self.entrees.values():
+            entrees[:] = [entree._replace(position=places[entree.position]) for entree in entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -2908,7 +3001,7 @@ class JournalDeReprise:
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
             (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.append(_Entree(position, symbole, debut, fin + 1))
+            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
             self.depuis = self.depuis if self.lignes else time.monotonic()
             self.lignes += lot.num_rows
 
@@ -2929,15 +3022,20 @@ class JournalDeReprise:
 
         Les lots, pris dans l'ordre de leurs débuts, s'attendent jusqu'à peser assez pour être fondus d'un coup.
         """
-        choisies = [e for e in self.entrees if symbole in (None, e.symbole) and e.debut < fin and e.fin > debut]
+        choisies = [
+            (nom, entree)
+            for nom in (sorted(self.entrees) if symbole is None else [symbole])
+            for entree in sorted(self.entrees.get(nom, ()), key=lambda entree: entree.debut)
+            if entree.debut < fin and entree.fin > debut
+        ]
         if not choisies:
             return
         attente: list[tuple[int, pa.Table]] = []  # (position : l'âge du lot, lignes pas encore rendues)
         lots = lignes = octets = 0
         with self.chemin.open("rb") as fichier:
-            for entree in sorted(choisies, key=lambda e: (e.symbole, e.debut)):
+            for nom, entree in choisies:
                 if lots >= LOTS_A_REUNIR or lignes >= LIGNES_PAR_LOT or octets >= OCTETS_PAR_LOT:
-                    yield _detacher(attente, (entree.symbole, entree.debut), self.donnee)
+                    yield _detacher(attente, (nom, entree.debut), self.donnee)
                     lots = lignes = octets = 0
                 table = self._charger(fichier, entree.position)
                 attente.append((entree.position, table))
@@ -2955,14 +3053,17 @@ class JournalDeReprise:
         if self._fichier is not None:
             with _disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
-        self.entrees, self.lignes, self.octets = [], 0, 0
+        self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
         with _disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
-        self.entrees, self.lignes, self.octets = [], 0, 0
+        self._oublier()
+
+    def _oublier(self) -> None:
+        self.entrees, self.lignes, self.octets = {}, 0, 0
 
 
 # --- Octets douteux
@@ -3308,7 +3409,7 @@ class Sortie(ABC):
 
         `fiche` donne ce que le lot ne dit pas : marché, unité du volume, ancre, horodatage…
         """
-        if not est_triee(lot.lignes, self.type_donnee):
+        if not (se_succedent(lot.lignes) or est_triee(lot.lignes, self.type_donnee)):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         entier = apport.num_rows == lot.lignes.num_rows
@@ -3765,7 +3866,7 @@ class SortieFichier(Sortie):
         self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
         self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
-        self.ampute = False  # des lignes viennent d'en être ôtées : un lot du journal n'y prouve plus celles qu'il tait
+        self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
 
     @functools.cached_property
     def _journal(self) -> JournalDeReprise:
@@ -3809,7 +3910,9 @@ class SortieFichier(Sortie):
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
-        anciennes, nouvelles = self.tableau.a_partir_de(bornes[0]), self._journal.flot(cle.symbole, debut, fin)
+        fondu = self._fondues is None or self._fondues.get(cle.symbole, 0) > debut
+        anciennes = self.tableau.a_partir_de(bornes[0]) if fondu else ()
+        nouvelles = self._journal.flot(cle.symbole, debut, fin)
         lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
         return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
@@ -3885,6 +3988,8 @@ class SortieFichier(Sortie):
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
+        # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
+        origine = self.origine or min(self._origines(), default=REEL)
         if not fidele:
             prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
@@ -3892,9 +3997,12 @@ class SortieFichier(Sortie):
         for cle, fiche in self.fiches.items():
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
-                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
+                fiche.couverts = []
         self._ordonner(recensement)
+        if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
+            self.ecrire_fiche()
 
     def _assainir(self, entete: Mapping[str, Any] | None) -> bool:
         """Ôte ce qui ne peut être vrai ; faux si plus rien ne prouve ce qui est couvert.
@@ -3959,28 +4067,36 @@ class SortieFichier(Sortie):
         self._presente = self.tableau.entrelace = self.tableau.a_jour = False
         self.fiches = {}
         self.feuille.retenir(None, {})
+        self.desarmer_journal()
         for note in self.notes():
             self._apprendre(note)
         self._recompter(dire=False)
         if self._bout is not None:
-            if self._journal.octets:
-                self._fondre_journal()  # il parlait de lignes qui ne sont plus là
             self._bout.retenir(self._journal.flot())
+
+    def desarmer_journal(self) -> None:
+        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
+        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
+            self._journal.desarmer()
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
-        lots = 0
         try:
             with en_lisant(self.nom_journal):
-                for note in self._journal.reprendre():
-                    self._apprendre(note)
-                    lots += 1
+                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
+                    self._journal.desarmer()
+                    if self.existe():
+                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
+                        journal.warning(phrase, self.chemin)
+                        self.ecrire_fiche()
         except SortieIllisible as refus:
             mettre_de_cote(self.nom_journal, constat=str(refus))
             del self._journal
             return
-        if lots:
-            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, nombre_de(lots, "lot"))
+        if crus:
+            repris = nombre_de(len(crus), "lot")
+            journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
             with self._garde():
                 self._recompter(dire=True)
             self.finir()
@@ -3994,17 +4110,19 @@ class SortieFichier(Sortie):
             recues = (table.select(reperes) for table in self._journal.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> None:
+    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+        """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
         fiche = self.fiches[cle] = dataclasses.replace(avant, **note["fiche"])
-        if note.get("lignes", 0) > (fiche.lignes or 0) and self.existe():  # on ne sait lesquelles
-            if not self.ampute:
-                journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", self.chemin)
-            fiche.couverts, self.ampute = [], True
-        if not note.get("fichier") or (self.existe() and not self.ampute):
+        manquent = self.existe() and note.get("lignes", 0) > (fiche.lignes or 0)
+        if manquent:
+            fiche.couverts = []  # on ne sait lesquelles
+        cru = not note.get("fichier") or (self.existe() and not manquent)
+        if cru:
             couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
             fiche.noter(couverts, trous, note.get("source"))
+        return cru
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
@@ -4112,6 +4230,8 @@ class SortieFichier(Sortie):
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
+        if self._bout is None and not self.existe():
+            self._fondues = {}
         texte = self._se_recopie()
         if texte is not None and self._journal.entrees:
             de_plus: collections.Counter[str] = collections.Counter()
@@ -4122,6 +4242,8 @@ class SortieFichier(Sortie):
         else:
             ecrire_atomique(self.chemin, self._refaire)
         self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
+        if (fins := self._fondues) is not None:
+            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self._journal.entrees.items()}
         if self._bout is not None:
             self._bout.retenir(self._journal.flot())
 
@@ -4130,7 +4252,7 @@ class SortieFichier(Sortie):
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
     def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((entree.symbole, entree.debut) for entree in self._journal.entrees)
+        premiere = min((nom, entree.debut) for nom, entrees in self._journal.entrees.items() for entree in entrees)
         de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
@@ -4886,6 +5008,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
+        effacer_temporaires(self.chemin)
         try:
             self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
@@ -4945,8 +5068,9 @@ class SortieSqlite(Sortie):
         return collections.Counter({CleSerie(*serie): int(nombre) for nombre, *serie in comptes})
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        self._deconnecter()
-        mettre_de_cote(self.chemin, *self.voisins(), constat=str(refus or ""))
+        self.deconnecter()
+        # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
+        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5033,7 +5157,7 @@ class SortieSqlite(Sortie):
         base.execute(remplacer, tuple(valeurs.values()))
         neuve = fiche.cle not in self.inscrites
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, ((t.debut, t.fin) for t in lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
+        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
         listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
             ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
@@ -5061,7 +5185,8 @@ class SortieSqlite(Sortie):
                     if erreur.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                         raise
 
-    def _deconnecter(self) -> None:
+    def deconnecter(self) -> None:
+        """Ferme la base, sans rendre le verrou ; idempotent."""
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._base.close()
@@ -5069,7 +5194,7 @@ class SortieSqlite(Sortie):
             self._prete = False
 
     def fermer(self) -> None:
-        self._deconnecter()
+        self.deconnecter()
         super().fermer()
 
 
@@ -5165,6 +5290,8 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    # D'une trame de carnet : son marché, le numéro de celle d'avant (None : un carnet entier), et le sien.
+    numeros_du_carnet: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -5246,6 +5373,42 @@ def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
     return lue
 
 
+def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
+    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
+    return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
+
+
+def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    dite = trame.get("params") or {}
+    if not str(dite.get("channel")).startswith("book."):
+        return None
+    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
+
+
+def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
+
+
+def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("topic")).startswith("orderbook."):
+        return None
+    numero = int(trame["data"]["u"])
+    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
+
+
+def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if not str(trame.get("stream")).startswith("depth."):
+        return None
+    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
+
+
+def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
+        return None  # l'abonnement accepté porte le même nom
+    numero = int(trame["seq"])
+    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
+
+
 def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
     return bougies
 
@@ -5320,6 +5483,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
+        numeros_du_carnet=_numeros_bybit,
         trades_a_confirmer=500,
         usage=_usage_bybit,
     ),
@@ -5373,7 +5537,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe invente des bougies plates, jusqu'avant la cotation.
     "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
-    "backpack": Particularite(limites=_contrats(1000), timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"}),
+    "backpack": Particularite(
+        limites=_contrats(1000),
+        timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
+        corrections={"parse_ws_trade": _trade_de_backpack},
+        numeros_du_carnet=_numeros_backpack,
+    ),
+    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5382,12 +5552,14 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity"),
+    "krakenfutures": Particularite(
+        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
+    ),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5509,7 +5681,7 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler)
+            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5707,7 +5879,7 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["ligne_de_ccxt"] = base.parse_ohlcv
+    ajouts |= {"ligne_de_ccxt": base.parse_ohlcv, "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None)}
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
@@ -5950,7 +6122,6 @@ class Serie:
     def marche_id(self) -> str:
         """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
         return str(self.marche.get("id") or "")
-
 
 
 class Debit:
@@ -6593,6 +6764,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
     def obeit(self) -> bool:
@@ -6607,6 +6779,18 @@ class Conduite:
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
         return self._since_inclus or avance_de(timeframe) > 0
+
+    @property
+    def va_a_la_fin(self) -> bool:
+        """Vrai si la dernière bougie d'une fenêtre est rendue, ou si la fin n'est pas lue."""
+        return self._fin_incluse or "fin" in self._ignores
+
+    def tue(self, reponse: Reponse) -> Intervalle:
+        """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
+        timeframe, debut, fin = reponse.question
+        incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
+        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        return debut, fin if incluse else timeframe.plancher(fin - 1)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6630,6 +6814,7 @@ class Conduite:
             return
         if reponse.de_la_serie:
             self._sourdes.clear()
+        self._fin_incluse |= derniere >= timeframe.plancher(fin - 1)
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
         self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
         # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
@@ -6770,9 +6955,7 @@ class Pages:
         self.conduite.apprendre(reponse, self.taille)
         return reponse._replace(vives=[]) if douteuse else reponse
 
-    async def _ce_qui_tient(
-        self, question: Question, *, relecture: bool
-    ) -> tuple[Question, Sequence[Sequence[Any]]]:
+    async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
         while True:
             timeframe, debut, fin = question
@@ -6910,13 +7093,40 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
+class SuitesDeCarnets:
+    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
+
+    def __init__(self, numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]) -> None:
+        self._numeros = numeros
+        self._vus: dict[str, int] = {}
+
+    def verifier(self, trame: Any) -> None:
+        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
+        dits = self._numeros(trame) if isinstance(trame, dict) else None
+        if dits is None:
+            return
+        sujet, avant, numero = dits
+        vu = self._vus.get(sujet)
+        if avant is not None and vu is not None:
+            if int(avant) > vu:
+                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
+            numero = max(vu, int(numero))
+        self._vus[sujet] = int(numero)
+
+
+def _rendre_bruyant(
+    client: Any,
+    signaler: Callable[[Exception], None],
+    numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None,
+) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -6929,6 +7139,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
+        if carnets is not None:
+            carnets.verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -6993,7 +7205,8 @@ class _Rayon(dict[str, Any]):
         self._ranger = ranger
 
     def __setitem__(self, cle: str, objet: Any) -> None:
-        super().__setitem__(cle, self._ranger(cle, objet))
+        if self.get(cle) is not objet or not hasattr(objet, "entendre"):  # binance range le même à chaque trade
+            super().__setitem__(cle, self._ranger(cle, objet))
 
 
 class _Livraison:
@@ -7072,7 +7285,7 @@ class _Livraison:
         self._caches.clear()
 
 
-LIGNES_EN_CACHE = 100  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
+LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
 class Ecoute:
@@ -7244,15 +7457,15 @@ class Ecoute:
                 if ticker["symbol"] not in self._livraison.entendus:
                     self._dire(ticker["symbol"], ticker)
         elif self._nom == "trades":
-            self._suivre_le_rendu(demande, [_trade_recu(trade) for trade in rendu])
+            self._suivre_le_rendu(demande, map(_trade_recu, rendu))
         elif isinstance(rendu, dict):
             for symbole, par_timeframe in rendu.items():
-                self._suivre_le_rendu(symbole, list(map(tuple, itertools.chain(*par_timeframe.values()))))
+                self._suivre_le_rendu(symbole, map(tuple, itertools.chain(*par_timeframe.values())))
         else:  # upbit rend une bougie seule
             bougies = rendu if not rendu or isinstance(rendu[0], list) else [rendu]
-            self._suivre_le_rendu(demande, list(map(tuple, bougies)))
+            self._suivre_le_rendu(demande, map(tuple, bougies))
 
-    def _suivre_le_rendu(self, symbole: Any, lignes: Sequence[Any]) -> None:
+    def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
         if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
@@ -7262,7 +7475,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, lignes, maintenant_ms())
+        self._recevoir(symbole, list(lignes), maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -7364,13 +7577,13 @@ def juger(
     reponses: Sequence[Reponse],
     *,
     obeit: bool,
-    inclut: Callable[[Timeframe], bool],
+    tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `inclut` : il rend la bougie qui ouvre à `since` ;
-    `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
+    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
+    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -7400,7 +7613,7 @@ def juger(
     # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
     # de sa fenêtre, une réponse n'est alors muette sur rien.
     muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, inclut)
+    vides = silences(muets, gauche, droite, tue)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
@@ -7426,7 +7639,7 @@ def juger(
 
 
 def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, inclut: Callable[[Timeframe], bool]
+    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
 ) -> list[Intervalle]:
     """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
@@ -7434,11 +7647,11 @@ def silences(
     voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
     L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
     Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle.
+    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
     """
     muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for timeframe, debut, fin in (r.question for r in temoins if r.se_tait):
-        muettes[timeframe.code].append((debut if inclut(timeframe) else timeframe.avancer(debut, 1), fin))
+    for muette in (r for r in temoins if r.se_tait):
+        muettes[muette.question.timeframe.code].append(tue(muette))
     vides: list[Intervalle] = []
     for reponse in (r for r in temoins if r.vives):
         (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
@@ -7569,7 +7782,7 @@ class Enquete:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
-        return juger(self.manque, self.reponses, obeit=conduite.obeit, inclut=conduite.inclut, doute_ms=doute_ms)
+        return juger(self.manque, self.reponses, obeit=conduite.obeit, tue=conduite.tue, doute_ms=doute_ms)
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7679,16 +7892,20 @@ class Enquete:
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
+        conduite = self.pages.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
-        if droite is not None:
-            yield Question(timeframe, avancer(fin, -place) if gauche is None else max(debut, avancer(fin, -place)), fin)
-        # D'un `since` peut-être exclusif, la question part de la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
+        for bout in () if droite is None else (avancer(fin, 1), fin):
+            if conduite.va_a_la_fin == (bout == fin):
+                depart = avancer(bout, -place)
+                yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
-            if gauche is None or self.pages.conduite.inclut(timeframe) == (depart == debut):
+            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
                 suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(fin, suite))
+                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7782,6 +7999,7 @@ class Enquete:
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
+        conduite = self.pages.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7796,11 +8014,13 @@ class Enquete:
             reponse = yield Question(timeframe, debut, fin)
             debut = reponse.question.debut  # refusée trop longue, elle n'a lu que sa fin
             if reponse.vives and reponse.vives[0][0] < fin:
-                premiere = reponse.vives[0][0]
+                premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
-                fin = premiere if serree else avancer(premiere, marge)
+                # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
+                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur = debut if self.pages.conduite.inclut(timeframe) else avancer(debut, 1)
+            sur, _ = conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
@@ -8694,6 +8914,7 @@ PAS_DE_GRACE_S = 1.0  # entre deux mesures de l'heure de l'exchange, quand on at
 FIN_MAX_S = 20.0  # la durée écoulée, la dernière relecture par REST n'attend pas plus longtemps une réponse
 FIN_TOTALE_MAX_S = 300.0  # ni plus longtemps sa fin
 ANNONCE_DE_FIN_S = 3.0  # plus longue, elle est dite
+VEILLE_S = 10.0  # une bougie en cours ne fait pas chercher plus souvent ce qui manque, quand rien ne manquait
 PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
@@ -8713,6 +8934,7 @@ DEMENTIS_MAX = 3  # une bougie à peine close n'est peut-être pas encore celle 
 SAUTS_VAINS_MAX = 3
 TOLERANCE_VOLUME = 1e-4  # un volume inverse est arrondi trade par trade
 RETARDS_REST_S = (0.5, 1.0, 2.0, 3.0)  # entre deux relectures d'une coupure que le REST ne sert pas encore
+VAINES_GARDEES = 100  # coupures qu'il n'a pas servies à temps
 MANQUANTS_MAX = 10_000
 DOUTE_MAX_S = 5.0  # qu'un instant en avance peut attendre d'être confirmé
 EN_AVANCE_MAX = 1000
@@ -8782,6 +9004,11 @@ class Fil(ABC):
         """La série suivie."""
         return self.serie.cle
 
+    @property
+    def du_depuis(self) -> int | None:
+        """D'où cette exécution doit tout ; None : de son début."""
+        return None
+
     # --- ce que dit l'écoute
 
     def ecouter(self) -> None:
@@ -8804,9 +9031,18 @@ class Fil(ABC):
 
     def _compter(self, nouvelles: int) -> None:
         self.recus += nouvelles
-        if nouvelles and not self.a_collecter:
-            self.a_collecter = True
-            self.reveiller()
+        if nouvelles and not self.a_collecter and self._a_voir:
+            self.signaler()
+
+    def signaler(self) -> None:
+        """Demande une collecte."""
+        self.a_collecter = True
+        self.reveiller()
+
+    @property
+    def _a_voir(self) -> bool:
+        """Vrai si ce qui vient d'être rangé a pu rendre quelque chose sûr, ou douteux."""
+        return True
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Le nombre de données nouvelles."""
@@ -8874,6 +9110,10 @@ class Fil(ABC):
     def echeance(self) -> int | None:
         """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
         return None
+
+    def est_echu(self, heure: int) -> bool:
+        """Vrai si l'heure est venue de collecter."""
+        return (echeance := self.echeance()) is not None and echeance <= heure
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -9013,12 +9253,10 @@ class Confrontation:
         temoins = sorted(self._temoins.items()) if self.crues is None else ()
         return [bougie for instant, bougie in temoins if oter([(instant, instant + 1)], relus)]
 
-    def _comparer(self, lot: Lot) -> None:
-        if not self._temoins:
-            return
-        for instant, lue in zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True):
-            temoin = self._temoins.pop(instant, None)
-            if temoin is not None and self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
+    def _comparer(self, lues: Mapping[int, Sequence[Any]]) -> None:
+        for instant in sorted(lues.keys() & self._temoins.keys()):
+            temoin, lue = self._temoins.pop(instant), lues[instant]
+            if self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
                 self._juger(temoin[1:], lue)
 
     def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
@@ -9034,30 +9272,38 @@ class Confrontation:
                 self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
             )  # fmt: skip
 
-    def retenir(self, lot: Lot) -> Lot:
-        """Le lot du flux, sans les bougies déjà dites telles quelles ; elles ne tiennent encore que de lui."""
-        self._restes = unir(self._restes, lot.couverts)
-        return self._inedites(lot, operator.eq)
+    def retenir(self, couverts: Iterable[Intervalle]) -> None:
+        """Ces bougies-là ne tiennent encore que du flux : elles seront relues."""
+        self._restes = unir(self._restes, couverts)
 
     def apprendre(self, lot: Lot, fin: int) -> Lot:
         """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
-        self._comparer(lot)
+        lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
+        self._comparer(lues)
         self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
-        return self._inedites(lot, self.egales)
+        neuves = self._inedites(lues, self.egales)
+        if len(neuves) == len(lues):
+            return lot
+        return lot._replace(lignes=lot.lignes.filter(pa.array([instant in neuves for instant in lues], pa.bool_())))
 
     def a_relire(self, fin: int) -> list[Intervalle]:
         """Ce qui reste à relire avant cet instant de la grille."""
         return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
 
-    def _inedites(self, lot: Lot, egales: Callable[[Sequence[Any], Sequence[Any]], bool]) -> Lot:
-        lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
+    def inedites(self, bougies: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """Celles du flux qui ne furent pas déjà dites telles quelles."""
+        neuves = self._inedites({bougie[0]: tuple(bougie[1:]) for bougie in bougies}, operator.eq)
+        return [bougie for bougie in bougies if bougie[0] in neuves]
+
+    def _inedites(
+        self, lues: Mapping[int, Sequence[Any]], egales: Callable[[Sequence[Any], Sequence[Any]], bool]
+    ) -> Mapping[int, Sequence[Any]]:
         tues = {instant for instant in lues.keys() & self._dites.keys() if egales(self._dites[instant], lues[instant])}
-        self._dites |= {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
+        neuves = {instant: valeurs for instant, valeurs in lues.items() if instant not in tues}
+        self._dites |= neuves
         if len(self._dites) > 2 * DITES_GARDEES:
             self._dites = dict(sorted(self._dites.items())[-DITES_GARDEES:])
-        if not tues:
-            return lot
-        return lot._replace(lignes=lot.lignes.filter(pa.array([instant not in tues for instant in lues], pa.bool_())))
+        return neuves
 
 
 def memes_valeurs(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9070,6 +9316,7 @@ class BougiesDites:
     """Les bougies que dit un flux : son dernier mot sur chacune, que clôt la suivante ou l'horloge."""
 
     se_prouvent = False  # une trame avalée sans que la connexion tombe ne laisse aucune trace
+    a_voir = False  # plus que le dernier mot sur une bougie en cours
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs) -> None:
         self._couverture, self._compteurs = couverture, compteurs
@@ -9108,6 +9355,7 @@ class BougiesDites:
         if not self._derniere or instant >= self._derniere[0]:
             self._derniere = bougie
         dite = instant < self._dites_avant
+        self.a_voir = self.a_voir or instant not in self._ouvertes
         if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
@@ -9128,6 +9376,7 @@ class BougiesDites:
         if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
             self._compteurs.retards += 1
             self.fiable = self._couverture.timeframe.avancer(instant, 1)
+            self.a_voir = True
             del self._ouvertes[instant]
         else:
             self._ouvertes[instant] = bougie
@@ -9137,6 +9386,7 @@ class BougiesDites:
 
     def closes(self, heure: int) -> Sequence[Sequence[Any]]:
         """Celles qui sont closes à cette heure, et pas encore rendues."""
+        self.a_voir = False
         close = self._couverture.timeframe.plancher(heure - self._couverture.plage.grace_ms)
         borne = max(close, max(self._ouvertes, default=0))
         closes = [self._ouvertes.pop(instant) for instant in sorted(self._ouvertes) if instant < borne]
@@ -9191,6 +9441,8 @@ class BougiesFaites:
     `bougies_vides` None : elles remplacent un canal que l'exchange n'offre pas, et doivent être celles du REST : une
     minute sans trade lui est demandée. Sinon, elle est omise, ou plate à la clôture précédente.
     """
+
+    a_voir = True  # un saut d'identifiants dure peut-être assez
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
@@ -9404,6 +9656,11 @@ class FilBougies(Fil):
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
+        self._veille = -math.inf  # jusqu'à cet instant, rien n'est à relire
+
+    @property
+    def du_depuis(self) -> int | None:
+        return self.couverture.debut
 
     def faire_des_trades(self, bougies_vides: str | None) -> None:
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
@@ -9432,21 +9689,30 @@ class FilBougies(Fil):
         lue: Any = self.source.lire(donnee, recu)
         return lue is not None and not self._attendre(lue, recu) and self.source.ranger(lue)
 
+    @property
+    def _a_voir(self) -> bool:
+        """Faux, presque toujours : ce n'est que la bougie en cours, et rien n'est à relire."""
+        return self.source.a_voir or self._horloge() >= self._veille
+
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
         self.source.perdre()
 
     def _sures(self, heure: int) -> list[Lot]:
         closes = self.confrontation.croire(self.source.closes(heure))
-        return [self.confrontation.retenir(self.source.completer(self._lot(closes)))] if closes else []
+        if not closes:
+            return []
+        lot = self.source.completer(self._lot(closes))
+        self.confrontation.retenir(lot.couverts)
+        return [lot]
 
     def _lot(self, bougies: Sequence[Sequence[Any]]) -> Lot:
         timeframe = self.couverture.timeframe
-        page = cribler(bougies, timeframe, self.cle.prix)
-        self.compteurs.impossibles += len(page.impossibles)
-        couverts = unir((timeframe.plancher(i), timeframe.avancer(i, 1)) for i in page.instants)
+        possibles, impossibles = cribler_lignes(bougies, timeframe, self.cle.prix)
+        self.compteurs.impossibles += impossibles
+        couverts = unir((timeframe.plancher(b[0]), timeframe.avancer(b[0], 1)) for b in possibles)
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
-        return Lot(self.cle, habiller(self.cle, page.lignes), couverts, [])
+        return Lot(self.cle, tabler(self.cle, self.confrontation.inedites(possibles), OHLCV), couverts, [])
 
     def echeance(self) -> int | None:
         return self.source.echeance()
@@ -9465,12 +9731,14 @@ class FilBougies(Fil):
         if not self.confrontation.crues and self.source.derniere:
             vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
         manques = self.couverture.manques(vue)
+        self._veille = -math.inf
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or self._a_confirmer(CONFIRMATION_MS):
             self.relancer()
         else:
             self._apaiser()
+            self._veille = self._horloge() + VEILLE_S
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""
@@ -9632,11 +9900,16 @@ class FilTrades(Fil):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._memoire = Dedoublonneur()
+        self._suite_d_ids = SuiteDIds()
+        self._lacunes = collections.deque(self._oubliees(connus))
+        self._rompu, self._retenir_jusqua = True, 0.0
+        self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
+        # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
+        dus = [debut for debut, _ in fiche.a_relire()] + [fin for _, fin in fiche.couverts[-1:]]
+        self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._suite_d_ids = SuiteDIds()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
@@ -9644,16 +9917,20 @@ class FilTrades(Fil):
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
-        self._lacunes = collections.deque(self._oubliees(connus))
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
-        self._rompu, self._retenir_jusqua = True, 0.0
+        self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
+
+    @property
+    def du_depuis(self) -> int | None:
+        return self._du_depuis
 
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
-            avant = dernier_prouve(connus, debut)
+            en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
+            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9682,6 +9959,11 @@ class FilTrades(Fil):
         if (avant := self._suite_d_ids.en_attente) is not None:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._suite_d_ids.recommencer()
+
+    def _peut_relire(self) -> bool:
+        """Vrai si une relecture, en cours ou qui s'annonce, part de plus loin que le dernier trade reçu."""
+        attend = self._suite_d_ids.en_attente is not None or self.doute
+        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer or bool(self._vaines)
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
@@ -9737,6 +10019,7 @@ class FilTrades(Fil):
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
+            self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
 
     def _enchainer(self, trade: Trade) -> None:
         """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
@@ -9878,6 +10161,9 @@ class FilTrades(Fil):
     async def _rattraper(self) -> None:
         if self._est_en_suspens and self._dernier is not None:
             self._lacunes.append(Lacune(self._dernier, None))
+        if self.conclut:
+            self._lacunes.extend(self._vaines)
+            self._vaines.clear()
         try:
             while self._lacunes:
                 self._en_lecture = tuple(self._lacunes)
@@ -9942,6 +10228,8 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
+        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
+            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -9957,8 +10245,10 @@ class FilTrades(Fil):
         entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
         heure = self.connexion.heure_ms()
         (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
-        if lacune.dernier.id is None and lacune.jusqua is not None and raison == HORS_FENETRE_API:
-            # Aucun REST ne dira ce qui a précédé le premier trade entendu : ce n'est ni dû, ni couvert.
+        seul = lacune.jusqua is not None and lacune.dernier.timestamp == lacune.jusqua.timestamp
+        if lacune.dernier.id is None and lacune.jusqua is not None and (seul or raison == HORS_FENETRE_API):
+            # Aucun REST ne dira ce qui a précédé le premier trade entendu, ou partagé sa milliseconde : ce n'est ni dû,
+            # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
         self._conclure(lacune, debut if entendue else fin, trous)
@@ -10024,14 +10314,6 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     instant = max((trade.timestamp for trade in trades if trade.timestamp <= fin), default=None)
     candidats = [trade for trade in trades if instant is None or trade.timestamp == instant]
     return min(candidats, key=cle_de_trade, default=None)
-
-
-def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -> pa.Table:
-    """Des événements en table, aux colonnes de leur type ; celles de leur série, les premières, n'y sont pas encore."""
-    constantes = [[getattr(cle, nom)] * len(lignes) for nom in donnee.noms if nom in CleSerie._fields]
-    colonnes = zip(*lignes, strict=True) if lignes else [()] * (len(donnee.noms) - len(constantes))
-    champs = zip((*constantes, *colonnes), donnee.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
 
 
 async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
@@ -10268,8 +10550,7 @@ async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
             await connexion.estimer_heure()
     for fil in fils:
         if fil.doute:
-            fil.a_collecter = True
-            fil.reveiller()
+            fil.signaler()
 
 
 class Abonnement:
@@ -10477,6 +10758,7 @@ class Flux:
         self._taches: set[asyncio.Task[None]] = set()
         self._echec: BaseException | None = None
         self._restes: list[Lot] = []  # sûrs, sauvés avant de fermer les écoutes
+        self._echeance = 0  # aucun fil n'en a de plus tôt, à moins d'être à collecter
         for fil in self.fils:
             fil.reveiller = self._reveil.set
 
@@ -10559,9 +10841,7 @@ class Flux:
     async def suivants(self, plafond_s: float) -> list[Lot]:
         """Les lots devenus sûrs ; attend le premier au plus `plafond_s`. Relève l'erreur qui aurait arrêté le flux."""
         heure = self.connexion.heure_ms()
-        echeances = [e for fil in self.fils if (e := fil.echeance()) is not None]
-        attente = min([plafond_s, *((e - heure) / 1000 for e in echeances)])
-        await attendre(self._reveil, attente)
+        await attendre(self._reveil, min(plafond_s, (self._echeance - heure) / 1000))
         self._reveil.clear()
         if self._echec is not None:
             erreur = self._echec
@@ -10572,9 +10852,15 @@ class Flux:
         """Ce qui est sûr à cette heure de l'exchange, sans attendre."""
         heure = self.connexion.heure_ms()
         lots, self._restes = self._restes, []
+        echu = heure >= self._echeance
+        if echu:
+            self._echeance = INSTANT_MAX_MS
         for fil in self.fils:
-            if fil.a_collecter or fil.prets or ((e := fil.echeance()) is not None and e <= heure):
+            if fil.a_collecter or fil.prets or (echu and fil.est_echu(heure)):
                 lots += fil.collecter(heure)
+            elif not echu:
+                continue  # à deux cents, une échéance de chacun à chaque trame coûterait plus que la trame
+            self._echeance = min(self._echeance, fil.echeance() or INSTANT_MAX_MS)
         return lots
 
     async def _fermer_les_ecoutes(self) -> None:
@@ -10592,6 +10878,7 @@ class Flux:
         await self._fermer_les_ecoutes()
         for fil in self.fils:
             await fil.arreter()
+        self._echeance = 0  # rien n'est plus retenu
 
     async def _attendre_la_grace(self, plafond_s: float) -> None:
         """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
@@ -11813,6 +12100,7 @@ class Execution:
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
+        copie.bilan.lignes_recues += lot.lignes.num_rows
         self._ecrire(lot, copie.fiche, copie.bilan)
         if lot.couverts or lot.trous:
             atteint = max([fin for _, fin in lot.couverts] + [t.fin for t in lot.trous])
@@ -11892,7 +12180,6 @@ class Execution:
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
-        bilan.lignes_recues += lot.lignes.num_rows
         if lot.lignes.num_rows:
             bilan.derniere_ms = max(bilan.derniere_ms or 0, borne_de(lot.lignes, -1)[1])
         nouvelles, revisees = self.ecrivain.ecrire(lot, fiche)
@@ -11944,6 +12231,8 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
 # --- Flux ---
 
 FLUSH_MAX_S = 5.0
+REPOS_D_ECRITURE = 4  # fois sa durée : d'une rafale, mille lignes s'écrivent au prix de vingt
+REPOS_MAX_S = 0.1
 CONNUS_MS = MINUTE_MS  # derniers trades d'une sortie à reconnaître, quand on la continue ; davantage s'il n'y en a pas
 
 
@@ -12002,7 +12291,7 @@ class ExecutionFlux(Execution):
         self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
         self._ecriture: asyncio.Future[None] | None = None
         self._boucle = asyncio.get_running_loop()
-        self._depuis = self._boucle.time()
+        self._depuis = self._repos = self._boucle.time()
         self._debut = self.connexion.heure_ms()
         canal = choisir_canal(self.connexion, self.tache, series)
         fils = [
@@ -12039,18 +12328,24 @@ class ExecutionFlux(Execution):
         if lots and not self._tampon:
             self._depuis = self._boucle.time()
         self._tampon += lots
-        self._lignes += sum(lot.lignes.num_rows for lot in lots)
+        for lot in lots:
+            self._lignes += lot.lignes.num_rows
+            self._bilans[lot.cle].lignes_recues += lot.lignes.num_rows  # ici : un disque plein en fait récrire
 
     async def _ecrire_si_du(self) -> None:
         """Écrit le tampon plein, ou vieux de 5 s, dans un fil à part ; ce qui arrive pendant ce temps attend."""
         age = self._boucle.time() - self._depuis
         if not self._tampon or (self._lignes < self.tache.flush and age < FLUSH_MAX_S):
             return
+        await pause(self._repos - self._boucle.time())
+        debut = self._boucle.time()
         lots, self._tampon, self._lignes = self._tampon, [], 0
         ecrire = functools.partial(contextvars.copy_context().run, self._ecrire_tampon, lots)
         self._ecriture = self._boucle.run_in_executor(self._plume, ecrire)
         self._ecriture.add_done_callback(functools.partial(self._reprendre_si_echec, lots))
         await asyncio.shield(self._ecriture)
+        fin = self._boucle.time()
+        self._repos = fin + min(REPOS_MAX_S, REPOS_D_ECRITURE * (fin - debut))
 
     def _reprendre_si_echec(self, lots: Sequence[Lot], ecriture: asyncio.Future[None]) -> None:
         """Un disque plein ne fait rien oublier : ces lots seront écrits à la fin, s'il y a de nouveau de la place."""
@@ -12092,7 +12387,7 @@ class ExecutionFlux(Execution):
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
         fiche = self.ecrivain.fiches.get(fil.cle, fil.fiche)
-        debut = (fil.couverture.debut if isinstance(fil, FilBougies) else None) or self._debut
+        debut = fil.du_depuis or self._debut
         bilan.demande = (debut, max(debut, self.connexion.heure_ms()))
         bilan.compteurs = fil.compteurs.dits()
         self._conclure(bilan, fiche)

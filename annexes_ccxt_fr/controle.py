@@ -34,6 +34,7 @@ from module_ccxt_fr_v2 import (
     Intervalle,
     PasLeNotre,
     Sortie,
+    SortieFichier,
     SortieIllisible,
     Trou,
     TypeDonnee,
@@ -348,7 +349,7 @@ class Examen:
         """Masque des événements qu'une date abîmée a menés dans un passé dont la fiche ne dit rien."""
         if self.donnee.a_une_grille or not (self.fiche.couverts and pc.any(reculs).as_py()):
             return pa.repeat(constante(False), len(instants))
-        return pc.and_not(reculs, parmi(instants, connus(self.fiche)))
+        return pc.and_not(reculs, parmi(instants, self.fiche.dits()))
 
     def _suivre(self, lignes: pa.Table, instants: pa.Array) -> tuple[pa.Array, pa.Array]:
         """L'ordre et l'unicité, lot après lot : masques des lignes déjà vues, et de celles qui reculent."""
@@ -373,7 +374,7 @@ class Examen:
             self.rapport.avertissements.append(phrase)
         if self.donnee.a_une_grille and not en_attente:
             manquent = absentes(fiche, unir(self.presents, self.perdus))
-            dehors = oter(self.presents, connus(fiche))
+            dehors = oter(self.presents, fiche.dits())
             dehors = dehors[:-1] if dehors[-1:] == [courante(fiche)] else dehors
             self.deplacees, self._ajoutees = (dehors, []) if manquent else ([], dehors)
             for nature, intervalles, phrase in (
@@ -389,7 +390,7 @@ class Examen:
             self.noter([Constat("absente", fiche.cle, None, None, phrase)], oublies)
         self.etat.trous.update(trou.raison for trou in fiche.trous)
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
-        tout = unir(fiche.couverts, intervalles_de(fiche.trous))
+        tout = fiche.dits()
         etendue = [(tout[0][0], tout[-1][1])] if tout else []
         self.etat.non_couverts = [i for i in oter(etendue, tout) if mesurer(*i)]
         if total := mesurer(*etendue[0]) if tout else 0:
@@ -455,11 +456,6 @@ class Examen:
         return accordee(dataclasses.replace(self.fiche, couverts=couverts), [], couverts)
 
 
-def connus(fiche: Fiche) -> list[Intervalle]:
-    """Ce dont une fiche dit quelque chose."""
-    return unir(fiche.couverts, intervalles_de(fiche.trous))
-
-
 def courante(fiche: Fiche) -> Intervalle:
     """La bougie, en cours peut-être, qui suit le prouvé : elle est gardée sur demande."""
     fin = max((fin for _, fin in fiche.couverts), default=0)
@@ -473,7 +469,6 @@ class Controle:
         self.brut, self.donnee, self.rapport, self.table = brut, donnee, rapport, table
         self.examens: dict[CleSerie, Examen] = {}
         self.lues = 0
-        self._famille: CleSerie | None = None
         self._dernier = ""  # le symbole de la dernière ligne
         self._saine: Place | None = None  # la dernière ligne qui a un repère
         self._suspendues = 0  # celles qui la suivent, illisibles
@@ -494,7 +489,6 @@ class Controle:
     def _examen(self, cle: CleSerie, fiche: Fiche) -> Examen:
         etat = EtatSerie(cle, self.table)
         self.rapport.series.append(etat)
-        self._famille = self._famille or cle._replace(symbole="")
         examen = Examen(etat, self.donnee, fiche, self.rapport, en_attente=self.brut.en_attente())
         return self.examens.setdefault(cle, examen)
 
@@ -524,9 +518,7 @@ class Controle:
         instants = en_un_bloc(lignes["timestamp"].cast(pa.int64()))
         try:
             fiche = dataclasses.replace(fiche_de_rien(cle, instants), origine=self.brut.origine)
-            famille = cle._replace(symbole="")
-            intruse = self.brut.famille_unique and famille != (self._famille or famille)
-            intruse = intruse or not self.brut.connait(cle)  # ni l'exécution ni une reprise ne l'ont écrite
+            intruse = not self.brut.connait(cle)  # ni l'exécution ni une reprise ne l'ont écrite
         except (ValueError, OverflowError):
             intruse = True
         if intruse:
@@ -644,7 +636,7 @@ def controler(
     controle = None
     try:
         with brut(sortie, sauver=sauver) as telle_quelle:
-            table = None if telle_quelle.famille_unique else sortie.table
+            table = None if isinstance(sortie, SortieFichier) else sortie.table
             controle = Controle(telle_quelle, sortie.type_donnee, rapport, table)
             for lot in telle_quelle.lots:
                 retenir(lot, controle.lire(lot))

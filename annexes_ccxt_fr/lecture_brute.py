@@ -50,12 +50,11 @@ from module_ccxt_fr_v2 import (
     fiches_sqlite,
     format_du_fichier,
     grille,
-    intervalles_de,
     lecteur_de,
     niveaux_du_texte,
+    par_serie,
     prix_possibles,
     tables_sqlite,
-    unir,
 )
 
 if TYPE_CHECKING:
@@ -188,6 +187,10 @@ def _a_un_titre_abime(sortie: SortieFichier, codec: CodecCsv) -> bool:
     return _type_dit(sortie) == sortie.type_donnee.nom and en_ordre and len(mots) - len(connus) <= 1
 
 
+def _famille(cle: CleSerie) -> CleSerie:
+    return cle._replace(symbole="")
+
+
 class Brut(NamedTuple):
     """Une sortie telle qu'elle est : ni triée, ni réparée, ni refusée."""
 
@@ -196,7 +199,6 @@ class Brut(NamedTuple):
     defauts: list[tuple[str, str]]  # de sa forme : (nature, ce qui ne va pas)
     connait: Callable[[CleSerie], bool]  # cette série est de celles qu'elle dit tenir ; vrai si elle n'en dit rien
     schema: pa.Schema | None = None  # celui que porte le fichier
-    famille_unique: bool = True  # un fichier n'en tient qu'une
     entrelace: bool = False  # ses lignes ne sont pas là où elles furent écrites, et c'est permis
     avertissements: Sequence[str] = ()
     en_attente: Callable[[], bool] = bool  # non ; d'un fichier, un journal de reprise complète ses lignes et sa fiche
@@ -236,15 +238,6 @@ def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     def en_attente() -> bool:
         return deja or sortie.nom_journal.exists()  # né pendant la lecture, il compte aussi
 
-    def connait(cle: CleSerie) -> bool:
-        """D'un flux vivant, le journal d'abord : vidé entre-temps, ce qu'il disait est dans la fiche.
-
-        Sans elle, perdue ou abîmée, il ne dit que les séries du dernier jour : les autres sont à nous aussi.
-        """
-        recues = {CleSerie(*note["cle"]) for note in sortie.notes()}
-        ecrites = sortie.feuille.fiches(sortie.feuille.lire())
-        return not ecrites or cle in recues or cle in {fiche.cle for fiche in ecrites}
-
     with en_lisant(sortie.chemin):
         schema = sortie.codec.schema(sortie.chemin)
     fiches = sortie.feuille.fiches(entete) or []
@@ -252,7 +245,37 @@ def _fichier_brut(sortie: SortieFichier, sauver: bool) -> Iterator[Brut]:
     if entete is not None and sortie.feuille.a_part and b'"somme"' not in sortie.feuille.chemin.read_bytes():
         dite = f"« {sortie.feuille.chemin.name} » n'a pas de somme de contrôle, comme les fiches d'avant"
         avertissements.append(f"{dite} : rien ne dit si un autre l'a touchée. La prochaine écriture y remédie.")
-    yield Brut(_blocs(sortie), fiches, defauts, connait, schema, True, entrelace, avertissements, en_attente, origine)
+    yield Brut(
+        _blocs(sortie), fiches, defauts, _connait(sortie), schema, entrelace, avertissements, en_attente, origine
+    )
+
+
+def _connait(sortie: SortieFichier) -> Callable[[CleSerie], bool]:
+    """De quoi savoir si une série est de celles du fichier."""
+
+    def connait(cle: CleSerie) -> bool:
+        """D'un flux vivant, le journal d'abord : vidé entre-temps, ce qu'il disait est dans la fiche.
+
+        Sans elle, perdue ou abîmée, il ne dit que les séries du dernier jour : les autres sont à nous aussi.
+        """
+        recues = {CleSerie(*note["cle"]) for note in sortie.notes()}
+        if ecrites := sortie.feuille.fiches(sortie.feuille.lire()):
+            return cle in recues or cle in {fiche.cle for fiche in ecrites}
+        return _famille(cle) in (set(map(_famille, recues)) or famille_du_grand_nombre())
+
+    @functools.cache
+    def famille_du_grand_nombre() -> set[CleSerie]:
+        """Celle de la plupart des lignes : d'une seule, la première fût-elle, un nom abîmé n'en accuse pas mille."""
+        comptes: collections.Counter[CleSerie] = collections.Counter()
+        with contextlib.suppress(SortieIllisible):  # ce qui s'en lit suffit
+            for lot in _blocs(sortie):
+                for cle, lignes in par_serie(lot, sortie.type_donnee):
+                    comptes[_famille(cle)] += lignes.num_rows
+        premieres = comptes.most_common(2)
+        departagees = len(premieres) < 2 or premieres[0][1] > premieres[1][1]
+        return {premieres[0][0]} if premieres and departagees else set()
+
+    return connait
 
 
 def origines_lisibles(sortie: SortieFichier) -> set[str]:
@@ -362,7 +385,7 @@ def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
         defauts += [(FICHE_ABIMEE, phrase % nom) for nom in perdues]
         lots = _lots_sauves(sortie, base, fiches) if sauver and defauts else _lots_bruts(sortie, base)
         connues = {fiche.cle for fiche in fiches}
-        yield Brut(lots, fiches, defauts, lambda cle: not connues or cle in connues, None, False, True)
+        yield Brut(lots, fiches, defauts, lambda cle: not connues or cle in connues, None, True)
 
 
 def _fiches_de(sortie: SortieSqlite, base: sqlite3.Connection) -> tuple[list[Fiche], list[str]]:
@@ -441,8 +464,7 @@ def _tranches(sortie: SortieSqlite, base: sqlite3.Connection, fiches: Sequence[F
     except sqlite3.OperationalError:  # rangée par sa clé : ses lignes ne se trouvent que par elle
         for fiche in fiches:
             serie = tuple(getattr(fiche.cle, champ) for champ in sortie.type_donnee.serie)
-            connus = unir(fiche.couverts, intervalles_de(fiche.trous))
-            for debut, fin in connus or [(0, INSTANT_MAX_MS)]:
+            for debut, fin in fiche.dits() or [(0, INSTANT_MAX_MS)]:
                 pas = grille(fiche).pas_ms if sortie.type_donnee.a_une_grille else SECONDE_MS
                 yield _Tranche(sortie.d_une_serie, serie, "timestamp", pas, debut, fin)
     else:

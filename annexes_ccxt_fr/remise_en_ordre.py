@@ -7,16 +7,15 @@ l'un ni l'autre, à chaque ouverture) ; `--reparer`, de toute sortie fautive. Le
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import os
 import shutil
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, connus, controler, courante
-from annexes_ccxt_fr.lecture_brute import exiger_une_origine, fiches_portees, lecteurs
+from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, contradictions, controler, courante
+from annexes_ccxt_fr.lecture_brute import FICHE_ABIMEE, exiger_une_origine, fiches_portees, lecteurs
 from module_ccxt_fr_v2 import (
-    ECHEC,
-    FAITS,
     FUNDING,
     INSTANT_MAX_MS,
     LIGNES_PAR_LOT,
@@ -29,43 +28,36 @@ from module_ccxt_fr_v2 import (
     CleSerie,
     ErreurDemande,
     Fiche,
-    Intervalle,
     Lot,
     Sortie,
     SortieFichier,
     SortieIllisible,
     SortieSqlite,
-    Trou,
+    Timeframe,
     TypeDonnee,
-    croiser,
+    effacer_temporaires,
     en_lisant,
     fiches_sqlite,
     grille,
-    instants_de,
-    intervalles_de,
     journal,
     lecteur_de,
     maintenant_ms,
-    mettre_de_cote,
     nom_de_cote,
     oter,
-    par_serie,
     trier,
     unir,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
-    import pyarrow.compute as pc
 else:
-    from module_ccxt_fr_v2 import pa, pc
+    from module_ccxt_fr_v2 import pa
 
 ILLISIBLES = {"illisible", "colonnes"}  # la sortie ne se répare pas en place
 # Ce dont l'ouverture d'une sortie s'occupe elle-même, ou qui n'ôte aucune ligne.
-SANS_LIGNE_FAUTIVE = {"absente", "dans_un_trou", "cotation", "fiche", "types", "ligne_coupee"}
+SANS_LIGNE_FAUTIVE = {"absente", "dans_un_trou", "cotation", "fiche", "types", "ligne_coupee", FICHE_ABIMEE}
 
 
 # --- Ce qui en reste
@@ -80,7 +72,7 @@ def retenir(sortie: Sortie) -> tuple[pa.Table, dict[CleSerie, Fiche], int]:
     fiches = {fiche.cle: accordee(fiche, [], fiche.couverts) for fiche in fiches_portees(sortie)}
     rapport = Rapport(sortie.chemin, sortie.format)
     controle = controler(sortie, rapport, lambda lot, gardees: lots.append(lot.take(gardees)), sauver=True)
-    if controle is not None:
+    if controle is not None and (controle.examens or not controle.lues):
         lignes = controle.departager(pa.concat_tables(lots))
         return lignes, controle.fiches(), controle.lues - lignes.num_rows
     if not fiches:
@@ -115,27 +107,49 @@ def remplacer(sortie: Sortie, lignes: pa.Table, fiches: Mapping[CleSerie, Fiche]
 
 
 def _remettre(sortie: Sortie, rapport: Rapport) -> None:
-    """Récrit une sortie de ce qui peut être vrai ; l'original de ce qui en part est mis de côté."""
+    """Récrit une sortie de ce qui peut être vrai ; l'original de ce qui en part reste à côté."""
     if EN_DOUBLE & rapport.fautes.keys():
         journal.warning("« %s » : lignes en désordre, triées.", sortie.chemin)
     lignes, fiches, otees = retenir(sortie)
     if otees:
-        cible = nom_de_cote(sortie.chemin, "corrompu")
-        with en_lisant(sortie.chemin):
-            _copier(sortie, cible)
+        cible = _garder_un_fichier(sortie.chemin) if isinstance(sortie, SortieFichier) else _garder_une_base(sortie)
         phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
         journal.warning(phrase, sortie.chemin, otees, cible.name)
+    if isinstance(sortie, SortieFichier) and (otees or rapport.fautes.keys() - EN_DOUBLE):
+        sortie.desarmer_journal()
     remplacer(sortie, lignes, fiches)
-    if otees and isinstance(sortie, SortieFichier):
-        sortie.ampute = True
 
 
-def _copier(sortie: Sortie, cible: Path) -> None:
-    if isinstance(sortie, SortieFichier):
-        shutil.copy2(sortie.chemin, cible)
-    else:
-        with cast("SortieSqlite", sortie).lecteur() as base, contextlib.closing(sqlite3.connect(cible)) as copie:
-            base.backup(copie)
+def _garder_un_fichier(chemin: Path) -> Path:
+    """Le met de côté sans l'ôter de sa place, où un autre le remplacera d'un coup."""
+    cible = nom_de_cote(chemin, "corrompu")
+    with en_lisant(chemin):
+        try:
+            cible.hardlink_to(chemin)
+        except OSError:  # exFAT, certains partages
+            shutil.copy2(chemin, _provisoire(chemin))
+            _provisoire(chemin).replace(cible)
+    return cible
+
+
+def _garder_une_base(sortie: Sortie) -> Path:
+    cible, copie = nom_de_cote(sortie.chemin, "corrompu"), _provisoire(sortie.chemin)
+    with cast("SortieSqlite", sortie).lecteur() as base, contextlib.closing(sqlite3.connect(copie)) as neuve:
+        base.backup(neuve)
+    copie.replace(cible)
+    return cible
+
+
+def _provisoire(chemin: Path) -> Path:
+    """Le nom d'un fichier à moitié fait : tuée, l'ouverture suivante l'efface."""
+    return chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
+
+
+def _garder_la_fiche(sortie: SortieFichier) -> None:
+    """Une fiche abîmée, avant qu'une neuve ne la remplace : absente entre-temps, l'inventé passerait pour réel."""
+    abimee = sortie.feuille.chemin
+    phrase = "« %s » est abîmée, tout ce qu'elle couvrait sera redemandé : original mis de côté sous « %s »."
+    journal.warning(phrase, abimee, _garder_un_fichier(abimee).name)
 
 
 # --- À la demande : `--reparer`
@@ -147,22 +161,19 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
     Illisible, elle est mise de côté, et refaite de ce qui s'en lit ; ErreurDemande si sa fiche ne se lit pas.
     """
     a_lire = lecteurs(chemin, table)
-    rapport, en_attente = Rapport(chemin, a_lire[0].format), False
+    rapport = Rapport(chemin, a_lire[0].format)
     with a_lire[0].tenue(), contextlib.ExitStack() as pile:
         for lecteur in a_lire:
             pile.callback(lecteur.fermer)
-            controle = controler(lecteur, sien := Rapport(chemin, lecteur.format))
-            en_attente = en_attente or (controle is not None and controle.en_attente)
+            controler(lecteur, sien := Rapport(chemin, lecteur.format))
             del sien.fautes["dans_un_trou"]  # rien à y remettre : la relecture dira ce qu'il en est
             rapport.fautes += sien.fautes
             if sien.fautes and not sien.fautes.keys() & ILLISIBLES:
+                if isinstance(lecteur, SortieFichier) and FICHE_ABIMEE in sien.fautes:
+                    _garder_la_fiche(lecteur)
                 _remettre(lecteur, sien)
-                if isinstance(lecteur, SortieFichier) and sien.fautes.keys() - EN_DOUBLE:
-                    lecteur.ampute = True
-                    lecteur.rejouer_journal()
         if rapport.fautes.keys() & ILLISIBLES:
-            voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est mise de côté entière
-            # Un lecteur qui vient d'y écrire tient encore la base mise de côté : il écrirait là-bas.
+            voisins = lecteurs(chemin) if isinstance(a_lire[0], SortieSqlite) else []  # elle est refaite entière
             tables = {lecteur.table.lower(): lecteur for lecteur in (*a_lire, *voisins)}
             for lecteur in voisins:
                 pile.callback(lecteur.fermer)
@@ -170,6 +181,7 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
     if rapport.fautes:
         natures = ", ".join(f"{nombre} {nature}" for nature, nombre in rapport.fautes.items())
         journal.info("« %s » : réparé sans réseau (%s).", chemin, natures)
+    en_attente = isinstance(a_lire[0], SortieFichier) and a_lire[0].nom_journal.exists()
     if en_attente:
         with lecteur_de(chemin, table) as ecrivain:  # fond le journal
             ecrivain.finir()
@@ -178,43 +190,39 @@ def assainir_sortie(chemin: Path, table: str | None = None) -> bool:
 
 
 def _refaire(a_lire: Sequence[Sortie]) -> None:
-    """Met de côté une sortie illisible, et la refait de ce qui s'en lit encore : le reste est à relire."""
+    """Refait d'un coup une sortie illisible de ce qui s'en lit encore : le reste est à relire. L'original reste à côté.
+
+    Le journal d'un fichier, qui ne prouve plus que les lignes qu'il porte, sera fondu dans le neuf.
+    """
     sauves = [(lecteur, *retenir(lecteur)[:2]) for lecteur in a_lire]
-    if a_lire[0].chemin.exists():
-        a_lire[0].ecarter()
-    for lecteur, lignes, fiches in sauves:
-        donnee = lecteur.type_donnee
-        if isinstance(lecteur, SortieFichier):
-            lecteur.rejouer_journal()  # sans le fichier : il ne prouve alors que les lignes qu'il porte
-            for recue in lecteur.fiches.values():
-                _completer(fiches.setdefault(recue.cle, recue), recue, donnee)
-            remplacer(lecteur, pa.concat_tables([lignes, *lecteur.tableau.lots()]), fiches)
-            continue
-        par_cle = dict(par_serie(lignes, donnee))
-        for cle, fiche in fiches.items():
-            for lot in _par_source(fiche, par_cle.get(cle, lignes[:0])):
-                lecteur.ecrire(lot, fiche)
-        lecteur.finir()
+    if isinstance(premier := a_lire[0], SortieFichier):
+        premier.desarmer_journal()
+        cible = _garder_un_fichier(premier.chemin)
+        if premier.feuille.a_part and premier.feuille.chemin.exists():
+            _garder_un_fichier(premier.feuille.chemin)
+        remplacer(*sauves[0])
+    else:
+        cible = _remplacer_la_base(sauves)
+    phrase = "« %s » est illisible : refait de ce qui s'en lit, original mis de côté : « %s »."
+    journal.warning(phrase, premier.chemin, cible.name)
 
 
-def _completer(fiche: Fiche, recue: Fiche, donnee: TypeDonnee) -> None:
-    """Ajoute à une fiche ce qu'un journal prouve de plus ; ce qu'il n'a pas, les lignes gardées l'ont peut-être."""
-    echecs = oter(intervalles_de(recue.trous, ECHEC), fiche.couverts)
-    trous = [*(trou for trou in recue.trous if trou.raison != ECHEC), *(Trou(*echec, ECHEC) for echec in echecs)]
-    for lot in _par_source(dataclasses.replace(recue, trous=trous), donnee.schema.empty_table()):
-        fiche.noter(lot.couverts, lot.trous, lot.source)
-
-
-def _par_source(fiche: Fiche, lignes: pa.Table) -> Iterator[Lot]:
-    """Les lignes d'une série et ce qu'elles prouvent : un lot par provenance, celui de l'API en dernier."""
-    instants = pa.array(instants_de(lignes), pa.int64())
-    ailleurs = pa.array([False] * len(instants), pa.bool_())
-    for debut, fin, source in fiche.sources:
-        dedans = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
-        ailleurs = pc.or_(ailleurs, dedans)
-        yield Lot(fiche.cle, lignes.filter(dedans), croiser(fiche.couverts, [(debut, fin)]), [], source)
-    reste = oter(fiche.couverts, (provenance[:2] for provenance in fiche.sources))
-    yield Lot(fiche.cle, lignes.filter(pc.invert(ailleurs)), reste, fiche.trous)
+def _remplacer_la_base(sauves: Sequence[tuple[Sortie, pa.Table, dict[CleSerie, Fiche]]]) -> Path:
+    """Faite à part, la neuve prend d'un coup la place de l'ancienne, dont le nom de côté est rendu."""
+    chemin, voisins = sauves[0][0].chemin, sauves[0][0].voisins()
+    effacer_temporaires(chemin)  # d'une autre, tuée
+    neuve = _provisoire(chemin)
+    for ancienne, lignes, fiches in sauves:
+        cast("SortieSqlite", ancienne).deconnecter()
+        table = ancienne.decrit(neuve, type_donnee=ancienne.type_donnee, table=ancienne.table)
+        remplacer(table, lignes, fiches)
+        table.fermer()
+    shutil.copymode(chemin, neuve)
+    cible = _garder_un_fichier(chemin)
+    for voisin in filter(Path.exists, voisins):  # ce qui attendait dans l'ancienne serait rejoué dans la neuve
+        voisin.rename(voisin.with_name(voisin.name + cible.name.removeprefix(chemin.name)))
+    neuve.replace(chemin)
+    return cible
 
 
 # --- À l'ouverture
@@ -223,35 +231,34 @@ def _par_source(fiche: Fiche, lignes: pa.Table) -> Iterator[Lot]:
 def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) -> bool:
     """Ôte d'un fichier qu'un autre a touché ce qui ne peut être vrai ; faux si rien ne prouve plus ce qu'il couvre.
 
-    Une feuille abîmée est mise de côté : les lignes restent, sans preuve. Des événements qu'un autre outil a récrits ne
+    D'une feuille abîmée, les lignes restent, sans preuve. Des événements qu'un autre outil a récrits ne
     prouvent rien non plus.
     """
     prouve = True
     if sortie.feuille.est_abimee():
         exiger_une_origine(sortie)
-        constat = f"« {sortie.feuille.chemin} » est abîmée, tout ce qu'elle couvrait sera redemandé"
-        mettre_de_cote(sortie.feuille.chemin, constat=constat)
+        _garder_la_fiche(sortie)
         prouve = False
     elif entete and entete.get("scelle") and not sortie.type_donnee.a_une_grille:
         journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", sortie.chemin)
         prouve = False
     if sortie.octets <= SOMMES_MAX:
-        _oter_les_fautives(sortie)
+        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE)
     return prouve
 
 
 def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     """La même chose d'une base : elle n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
     if _est_douteuse(sortie, base):
-        _oter_les_fautives(sortie)
+        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE - {"absente", "fiche"})  # son compte peut tomber juste
 
 
-def _oter_les_fautives(sortie: Sortie) -> None:
-    """`--verifier` y verrait des fautes."""
+def _oter_les_fautives(sortie: Sortie, admises: Collection[str]) -> None:
+    """`--verifier` y verrait des fautes ; celles que l'ouverture admet, elle y remédiera."""
     controler(sortie, rapport := Rapport(sortie.chemin, sortie.format))
     if rapport.fautes.keys() & ILLISIBLES:
         raise SortieIllisible(next(c.phrase for c in rapport.constats if c.nature in ILLISIBLES))
-    if rapport.fautes.keys() - SANS_LIGNE_FAUTIVE:
+    if rapport.fautes.keys() - admises:
         _remettre(sortie, rapport)
 
 
@@ -264,31 +271,49 @@ def _est_douteuse(sortie: SortieSqlite, base: sqlite3.Connection) -> bool:
         f'SELECT 1 FROM "{sortie.table}" WHERE {condition} LIMIT 1'
     ).fetchone():
         return True
+    if any(map(contradictions, fiches.values())):
+        return True
+    return sortie.type_donnee.a_une_grille and _a_une_bougie_ailleurs(sortie, base, fiches)
+
+
+def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiches: Mapping[CleSerie, Fiche]) -> bool:
+    """Vrai si une bougie est là où la fiche de sa série n'en dit rien, ou dit qu'il n'y en a pas."""
+    de_la_serie = " AND ".join(f"ligne.{champ} = trou.{champ}" for champ in CleSerie._fields)
+    # D'une requête : un marché rare a cent mille trous.
+    dans_un_trou = f"""SELECT 1 FROM "{sortie.table}_trous" AS trou CROSS JOIN "{sortie.table}" AS ligne
+        ON {de_la_serie} AND ligne.timestamp >= trou.debut AND ligne.timestamp < trou.fin LIMIT 1"""
+    if fiches and base.execute(dans_un_trou).fetchone():
+        return True
     dedans = f'SELECT 1 FROM "{sortie.table}" WHERE {sortie.d_une_serie} AND timestamp >= ? AND timestamp < ? LIMIT 1'
     return any(
-        base.execute(dedans, (*cle, *ailleurs)).fetchone()
+        base.execute(dedans, (*cle, *inconnu)).fetchone()
         for cle, fiche in fiches.items()
-        for ailleurs in _hors_de(fiche)
+        for inconnu in oter([(0, INSTANT_MAX_MS)], unir(fiche.dits(), [courante(fiche)]))
     )
 
 
-def _hors_de(fiche: Fiche) -> list[Intervalle]:
-    """Là où une série n'a pas de bougie, d'après sa fiche."""
-    if not fiche.cle.a_une_grille:
-        return []
-    pleins = oter(unir(connus(fiche), [courante(fiche)]), intervalles_de(fiche.trous, *FAITS))
-    return oter([(0, INSTANT_MAX_MS)], pleins)
-
-
-_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
+# Le caractère nul finit un texte pour GLOB : il se cherche parmi les octets.
+_A_UN_CONTROLE = (
+    "{0} GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*' OR instr(CAST({0} AS BLOB), x'00') > 0"
+)
 # Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
 _DOUTES_SQL = {
-    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
+    TRADES.nom: "(price > 0 AND amount >= 0) IS NOT TRUE OR "
+    + " OR ".join(_A_UN_CONTROLE.format(nom) for nom in ("id", "side")),
     TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
     ORDERBOOK.nom: "TRUE",
     FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",
     OPEN_INTEREST.nom: "coalesce(amount, value) IS NULL OR amount < 0 OR value < 0",
 }
+
+
+def _hors_grille(pas: Timeframe) -> str:
+    if not pas.mois:
+        return f"(timestamp - {pas.plancher(0)}) % {pas.pas_ms} NOT BETWEEN 0 AND {pas.jeu_ms}"
+    date = f"(timestamp - {pas.ancre_ms}) / 1000, 'unixepoch'"
+    premier = f"strftime('%s', {date}, 'start of month') * 1000 + {pas.ancre_ms}"
+    rang = f"(strftime('%Y', {date}) - 1970) * 12 + strftime('%m', {date}) - 1"
+    return f"(timestamp != {premier} OR ({rang}) % {pas.mois} != 0)"
 
 
 def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
@@ -306,11 +331,7 @@ def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
         signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
         doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
         doutes.append("prix = 'last' AND volume IS NULL")
-        pas = {g for f in fiches if not (g := grille(f)).mois}
-        doutes += [
-            f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
-            for g in pas
-        ]
+        doutes += [f"timeframe = '{pas.code}' AND {_hors_grille(pas)}" for pas in set(map(grille, fiches))]
     else:
         doutes.append(_DOUTES_SQL[donnee.nom])
     return " OR ".join(f"({doute})" for doute in doutes)

@@ -56,15 +56,6 @@ if TYPE_CHECKING:
 TROUS_PROCHES = 300  # en bougies : la plus courte des pages (coinbase) ; les relire à part coûterait plus
 
 
-def controler_sortie(chemin: Path, table: str | None = None) -> Rapport:
-    """Contrôle une sortie sans y écrire ni la verrouiller ; ErreurDemande si ce n'en est pas une."""
-    a_lire = lecteurs(chemin, table)
-    rapport = Rapport(chemin, a_lire[0].format)
-    for lecteur in a_lire:
-        controler(lecteur, rapport)
-    return rapport
-
-
 def dire_rapport(rapport: Rapport) -> list[str]:
     """Les fautes, celles d'une même nature à la suite ; puis ce qu'on sait de chaque série."""
     dites = collections.Counter(constat.nature for constat in rapport.constats)
@@ -136,7 +127,7 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
                 bilan.requetes, bilan.essais = bilan.requetes + lu.requetes, bilan.essais + lu.essais
             lignes, requetes = nombre_de(lu.total("lignes_nouvelles"), "ligne"), nombre_de(lu.requetes, "requête")
             journal.info("« %s » : %s de plus, en %s.", chemin, lignes, requetes)
-    return controler_sortie(chemin, tache.sqlite_table)
+    return verifier(chemin, table=tache.sqlite_table)
 
 
 def a_redemander(fiche: Fiche) -> list[Intervalle]:
@@ -179,7 +170,11 @@ def verifier(chemin: str | os.PathLike[str], *, table: str | None = None) -> Rap
 
     `table` : celle d'une base SQLite, d'office toutes. Lève ErreurDemande si ce n'est pas une de nos sorties.
     """
-    return controler_sortie(Path(chemin), table)
+    a_lire = lecteurs(Path(chemin), table)
+    rapport = Rapport(Path(chemin), a_lire[0].format)
+    for lecteur in a_lire:
+        controler(lecteur, rapport)
+    return rapport
 
 
 async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
@@ -187,7 +182,7 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
     chemin = execution.verifier or Path()
     bilan.sortie = chemin
     if not execution.reparer:
-        rapport = controler_sortie(chemin, tache.sqlite_table)
+        rapport = verifier(chemin, table=tache.sqlite_table)
         bilan.code = rapport.code
     else:
         with montrer() as progression:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from module_ccxt_fr_v2 import Fiche, Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import pyarrow as pa
+    from collections.abc import Iterable, Iterator, Sequence
 
     from module_ccxt_fr_v2 import CleSerie
+
+SEUILS = (20_000, 20, 20)  # du ramasse-miettes
 
 
 class _SansPandas:
@@ -32,7 +32,7 @@ class _SansPandas:
 def commande() -> Iterator[None]:
     """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*SEUILS)
     atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     sys.meta_path.insert(0, _SansPandas)
     try:
@@ -43,36 +43,40 @@ def commande() -> Iterator[None]:
 
 @contextlib.contextmanager
 def tas_fige() -> Iterator[None]:
-    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt) à chaque rafale de trades."""
+    """Le ramasse-miettes ne reparcourt plus ce qui est déjà là (tous les marchés de ccxt), et passe plus rarement.
+
+    ccxt fait une dizaine de dictionnaires par trade : sept cents objets neufs, son seuil d'office, c'en est soixante.
+    """
+    seuils = gc.get_threshold()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SEUILS)
     try:
         yield
     finally:
+        gc.set_threshold(*seuils)
         gc.unfreeze()
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:
     """Les mêmes lots, ceux d'une série qui se suivent réunis : une écriture au lieu de cent."""
+    suites: list[list[Lot]] = []
+    derniers: dict[CleSerie, tuple[list[Lot], int]] = {}  # la suite en cours, et l'instant de sa dernière ligne
+    for lot in lots:
+        instants = lot.lignes["timestamp"]
+        suite, fin = derniers.get(lot.cle, ([], -1))
+        if not suite or (len(instants) and instants[0].value <= fin):
+            suite = []
+            suites.append(suite)
+        suite.append(lot)
+        derniers[lot.cle] = suite, instants[-1].value if len(instants) else fin
+    return [suite[0] if len(suite) == 1 else _reunir(suite) for suite in suites]
+
+
+def _reunir(lots: Sequence[Lot]) -> Lot:
     import pyarrow as pa  # déjà là : ces lots en sont faits
 
-    resultat: list[Lot] = []
-    derniers: dict[CleSerie, int] = {}
+    su = Fiche(lots[0].cle)  # un lot peut démentir le précédent : un trou qu'il comble, ou qu'il découvre
     for lot in lots:
-        rang = derniers.get(lot.cle)
-        if rang is not None and _se_suivent(resultat[rang].lignes, lot.lignes):
-            avant = resultat[rang]
-            lignes = pa.concat_tables([avant.lignes, lot.lignes])
-            su = Fiche(lot.cle)  # le second lot peut démentir le premier : un trou qu'il comble, ou qu'il découvre
-            for un in (avant, lot):
-                su.noter(un.couverts, un.trous)
-            resultat[rang] = Lot(lot.cle, lignes, su.couverts, su.trous)
-        else:
-            derniers[lot.cle] = len(resultat)
-            resultat.append(lot)
-    return resultat
-
-
-def _se_suivent(avant: pa.Table, apres: pa.Table) -> bool:
-    """Vrai si les lignes de l'un, d'une même série, viennent toutes avant celles de l'autre."""
-    return not (avant.num_rows and apres.num_rows) or avant["timestamp"][-1].value < apres["timestamp"][0].value
+        su.noter(lot.couverts, lot.trous)
+    return Lot(su.cle, pa.concat_tables([lot.lignes for lot in lots]), su.couverts, su.trous)

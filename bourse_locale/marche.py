@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
-from itertools import accumulate, groupby
+from functools import cached_property, lru_cache
+from itertools import accumulate, cycle, groupby, islice
 from operator import add, itemgetter, mul
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -43,8 +43,12 @@ DECIMALES_PRIME = 8
 COMPTES = (5, 3, 8, 1, 12, 4, 2, 7)
 MOTIFS_PAR_COMPTE = 128
 JOURS_EN_CACHE = 64
+PERIODES_EN_CACHE = 20_000
 _VERS_MOTIF = bytes(octet % MOTIFS_PAR_COMPTE for octet in range(256))
 _VERS_FACTEUR = bytes(1 + octet % 16 for octet in range(256))
+_COMPTES_DU_JOUR = tuple(islice(cycle(COMPTES), MINUTES_PAR_JOUR))
+_PREMIERS_MOTIFS = tuple(islice(cycle(range(0, len(COMPTES) * MOTIFS_PAR_COMPTE, MOTIFS_PAR_COMPTE)), MINUTES_PAR_JOUR))
+"""Le compte de chaque minute non vide, et le premier des motifs de ce compte, au rang de la minute."""
 
 
 def instant_ms(texte: str) -> int:
@@ -209,12 +213,9 @@ def tirer_motif(alea: random.Random, compte: int, unite: int, lots: int) -> Moti
 class Palette:
     """Les motifs d'un instrument, et leurs agrégats en colonnes indexées par le numéro du motif."""
 
-    def __init__(self, graine: int, instrument: Instrument) -> None:
-        """Tire tous les motifs d'un instrument à partir de son empreinte."""
-        alea = random.Random(empreinte(graine, instrument.symbole, "motifs"))
-        unite = max(1, instrument.reference_ticks * 4 // 10_000)
-        lots = max(3, round(150 / instrument.prix_reference * 10**instrument.decimales_quantite))
-        lots = 40 if instrument.inverse else lots
+    def __init__(self, graine: int, symbole: str, unite: int, lots: int) -> None:
+        """Tire tous les motifs d'un instrument à partir de l'empreinte de son symbole."""
+        alea = random.Random(empreinte(graine, symbole, "motifs"))
         self.motifs = [tirer_motif(alea, n, unite, lots) for n in COMPTES for _ in range(MOTIFS_PAR_COMPTE)]
         self.ouvertures = [m.ecarts[0] for m in self.motifs]
         self.hauts = [max(m.ecarts) for m in self.motifs]
@@ -224,6 +225,12 @@ class Palette:
         self.produits = [sum(map(mul, m.ecarts, m.quantites)) for m in self.motifs]
         self.paires = [tuple(zip(m.ecarts, m.quantites, strict=True)) for m in self.motifs]
         self.comptes = [len(m.ecarts) for m in self.motifs]
+
+
+@lru_cache(maxsize=64)
+def palette_de(graine: int, symbole: str, unite: int, lots: int) -> Palette:
+    """Rend une palette, la même pour tous les marchés de cette graine : la tirer coûte soixante millisecondes."""
+    return Palette(graine, symbole, unite, lots)
 
 
 # --- Un jour ----------------------------------------------------------------------------------------------------------
@@ -243,6 +250,14 @@ def niveau_du_jour(graine: int, base: str, reference: int, jour: int) -> int:
     return reference * total // 1_000_000
 
 
+def _eparpiller(valeurs: Sequence[int], minutes: Sequence[int]) -> list[int]:
+    """Rend un jour de zéros, sauf ces minutes, qui reçoivent ces valeurs."""
+    rendues = [0] * MINUTES_PAR_JOUR
+    for minute, valeur in zip(minutes, valeurs, strict=False):
+        rendues[minute] = valeur
+    return rendues
+
+
 @dataclass
 class Jour:
     """Un jour d'un instrument : niveaux de chaque minute, motifs, facteurs et comptes, sans les trades."""
@@ -255,6 +270,7 @@ class Jour:
     cumul: list[int]
     bruits: bytes
     bougies: list[Bougie] = field(default_factory=list)
+    derivees: dict[NaturePrix, list[Bougie]] = field(default_factory=dict)
 
 
 class Marche:
@@ -284,6 +300,7 @@ class Marche:
         self._jours: OrderedDict[tuple[str, int], Jour] = OrderedDict()
         self._jours_gardes = JOURS_EN_CACHE
         self._totaux: dict[tuple[str, int, NaturePrix], Bougie | None] = {}
+        self._closes: dict[tuple[str, Pas, NaturePrix, int], dict[int, Bougie | None]] = {}
         self._glissantes: dict[str, tuple[int, Bougie | None]] = {}
         self._origines: dict[str, int] = {}
 
@@ -293,7 +310,10 @@ class Marche:
         """Rend les motifs d'un instrument."""
         palette = self._palettes.get(instrument.cle)
         if palette is None:
-            palette = self._palettes[instrument.cle] = Palette(self.graine, instrument)
+            unite = max(1, instrument.reference_ticks * 4 // 10_000)
+            lots = max(3, round(150 / instrument.prix_reference * 10**instrument.decimales_quantite))
+            lots = 40 if instrument.inverse else lots
+            palette = self._palettes[instrument.cle] = palette_de(self.graine, instrument.symbole, unite, lots)
         return palette
 
     def reserver(self, jours: int) -> None:
@@ -320,12 +340,11 @@ class Marche:
         octets = alea.randbytes(MINUTES_PAR_JOUR * 2)
         bruits = alea.randbytes(MINUTES_PAR_JOUR * 2)
         non_vides = self._minutes_non_vides(alea, instrument, numero)
-        comptes = [0] * MINUTES_PAR_JOUR
-        rangs = [0] * MINUTES_PAR_JOUR
-        for rang, minute in enumerate(non_vides):
-            comptes[minute] = COMPTES[rang % len(COMPTES)]
-            rangs[minute] = rang % len(COMPTES) * MOTIFS_PAR_COMPTE
-        motifs = list(map(add, rangs, octets[:MINUTES_PAR_JOUR].translate(_VERS_MOTIF)))
+        comptes: Sequence[int] = _COMPTES_DU_JOUR
+        premiers: Sequence[int] = _PREMIERS_MOTIFS
+        if len(non_vides) < MINUTES_PAR_JOUR:
+            comptes, premiers = _eparpiller(comptes, non_vides), _eparpiller(premiers, non_vides)
+        motifs = list(map(add, premiers, octets[:MINUTES_PAR_JOUR].translate(_VERS_MOTIF)))
         return Jour(
             numero * JOUR_MS,
             self._niveaux(instrument, numero, motifs),
@@ -457,11 +476,30 @@ class Marche:
             return self._minutes(demande, debut_ms, fin_ms)
         if isinstance(demande.pas, int) and demande.pas < MINUTE_MS:
             return self._secondes(demande, debut_ms, fin_ms)
-        fin_periode = suivante(demande.pas, demande.ancre_ms, ouverture(demande.pas, demande.ancre_ms, fin_ms - 1))
+        return self._periodes(demande, debut_ms, fin_ms)
+
+    def _periodes(self, demande: Demande, debut_ms: int, fin_ms: int) -> list[Bougie]:
+        """Rend des périodes de plus d'une minute ; close, une période ne change plus : elle est fondue une fois."""
+        pas, ancre, maintenant = demande.pas, demande.ancre_ms, demande.maintenant_ms
+        closes = self._closes.setdefault((demande.instrument.cle, pas, demande.prix, ancre), {})
+        voulues = list(ouvertures(pas, ancre, debut_ms, fin_ms))
+        # L'heure peut reculer : ce qui fut clos plus tard est peut-être encore en cours.
+        en_cours = [ts for ts in voulues[-1:] if maintenant is not None and suivante(pas, ancre, ts) > maintenant + 1]
+        inconnues = [ts for ts in voulues if ts not in closes or ts in en_cours]
+        fondues: dict[int, Bougie] = {}
+        if inconnues:
+            fondues = {b.ts: b for b in self._fondre(demande, inconnues[0], suivante(pas, ancre, inconnues[-1]))}
+            closes.update((ts, fondues.get(ts)) for ts in inconnues if ts not in en_cours)
+        rendues = [closes[ts] for ts in voulues if ts not in en_cours]
+        if len(closes) > PERIODES_EN_CACHE:
+            closes.clear()
+        return [b for b in (*rendues, *map(fondues.get, en_cours)) if b is not None]
+
+    def _fondre(self, demande: Demande, debut_ms: int, fin_ms: int) -> list[Bougie]:
         if demande.maintenant_ms is not None:
-            fin_periode = min(fin_periode, demande.maintenant_ms + 1)
+            fin_ms = min(fin_ms, demande.maintenant_ms + 1)
         cle = cle_periode(demande.pas, demande.ancre_ms)
-        grains = self._grains(demande, debut_ms, fin_periode)
+        grains = self._grains(demande, debut_ms, fin_ms)
         return [fondre(cle(b.ts), b, groupe) for b, groupe in tetes(grains, cle)]
 
     def _borner(self, demande: Demande, debut_ms: int, fin_ms: int) -> tuple[int, int]:
@@ -539,6 +577,8 @@ class Marche:
     def _minutes_derivees(self, instrument: Instrument, numero: int, prix: NaturePrix) -> list[Bougie]:
         """Rend les minutes mark, index ou premiumIndex d'un jour : continues, jamais vides, même pendant une panne."""
         jour = self.jour(instrument, numero)
+        if prix in jour.derivees:
+            return jour.derivees[prix]
         points = self._points(instrument, jour, prix)
         marge = max(1, instrument.reference_ticks // 20_000) if prix != "premiumIndex" else 40
         bougies = []
@@ -548,7 +588,8 @@ class Marche:
             bas = min(ouvre, ferme) - jour.bruits[MINUTES_PAR_JOUR + minute] * marge // 256
             bougies.append(Bougie(jour.debut_ms + minute * MINUTE_MS, ouvre, haut, bas, ferme, 0, 0, 60))
         fin = instrument.fin_ms
-        return [b for b in bougies if b.ts >= instrument.cotation_ms and (fin is None or b.ts < fin)]
+        jour.derivees[prix] = [b for b in bougies if b.ts >= instrument.cotation_ms and (fin is None or b.ts < fin)]
+        return jour.derivees[prix]
 
     def _points(self, instrument: Instrument, jour: Jour, prix: NaturePrix) -> list[int]:
         decalage = 0 if prix == "index" else MINUTES_PAR_JOUR
@@ -572,10 +613,10 @@ class Marche:
 
     def _remplir(self, demande: Demande, reelles: list[Bougie], debut_ms: int, fin_ms: int) -> list[Bougie]:
         premiere, fin = self._borner(demande, debut_ms, fin_ms)
-        par_instant = {bougie.ts: bougie for bougie in reelles}
         attendues = list(ouvertures(demande.pas, demande.ancre_ms, premiere, fin))
         if len(attendues) == len(reelles):
             return reelles
+        par_instant = {bougie.ts: bougie for bougie in reelles}
         precedente = None if attendues[0] in par_instant else self._cloture_avant(demande.instrument, attendues[0])
         pleines = []
         for ts in attendues:

@@ -13,6 +13,7 @@ import ccxt
 import pytest
 from bourses_tierces import SIMULATEURS
 from bourses_tierces_table import PROTOCOLES
+from marche_simule import classe_neuve
 from sorties_modeles import BTC, ETH, ecrire, lot, plage
 
 import bourse_locale
@@ -57,7 +58,7 @@ def test_chaque_exchange_a_une_epreuve(tous: list[dict[str, Any]]) -> None:
     """« non » : il n'a pas de bougies ; « requête » : les autres, dont test_classes.py capte les demandes."""
     assert [exchange["exchange"] for exchange in tous] == sorted(ccxt.exchanges)
     for exchange in tous:
-        a_des_bougies = bool(getattr(ccxt, exchange["exchange"])().has["fetchOHLCV"])
+        a_des_bougies = bool(classe_neuve(exchange["exchange"]).has["fetchOHLCV"])
         assert (exchange["epreuve"] == "non") is not a_des_bougies, exchange["exchange"]
         assert exchange["epreuve"] in listes.EPREUVES
     assert listes.NOTES.keys() <= {exchange["exchange"] for exchange in tous}

@@ -8,16 +8,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, telecharger
 from sorties_modeles import (
     BTC,
     ETH,
+    contenu_de,
+    couverts,
     creer,
     executer,
     fiche,
@@ -26,8 +30,10 @@ from sorties_modeles import (
     lot_de,
     plage,
     recrire,
+    remettre,
     restes,
 )
+from vrais_processus import mourir_a_chaque_geste
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import octets_douteux, remise_en_ordre
@@ -274,6 +280,47 @@ def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(
     est_rendue(chemin, originale)
 
 
+@pytest.mark.parametrize(
+    ("requete", "reste"),
+    [
+        ("UPDATE ohlcv SET timestamp = {32} WHERE timestamp = {10}", {"dans_un_trou": 1}),
+        ("UPDATE ohlcv_trous SET raison = 'sans_transactioo' WHERE debut = {50}", {}),
+        ("UPDATE ohlcv_intervalles SET fin = {33} WHERE debut = {0}", {}),
+        ("UPDATE ohlcv_trous SET debut = {25} WHERE debut = {30}", {}),
+    ],
+    ids=["menée dans un trou", "raison", "couvert et trou", "trou sur des lignes"],
+)
+def test_une_base_qui_se_contredit_est_redemandee(requete: str, reste: dict[str, int], tmp_path: Path) -> None:
+    """Le compte de ses lignes tombe juste : c'est là où elles sont, et ce que dit sa fiche, qui ne vont pas."""
+    chemin = tmp_path / "a.sqlite"
+    trous = [m.Trou(*plage(30, 35), m.ECHEC), m.Trou(*plage(50, 52), m.SANS_TRANSACTION)]
+    pleines = sorted({*range(60)} - {*range(30, 35), 50, 51})
+    executer(chemin, m.OHLCV, lot(pleines, couverts=[plage(0, 30), plage(35, 60)], trous=trous))
+    assert m.verifier(chemin).code == 0
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert base.execute(re.sub(r"{(\d+)}", lambda lu: str(instant(int(lu[1]))), requete)).rowcount == 1
+    assert m.verifier(chemin).code == 4
+    executer(chemin, m.OHLCV)
+    assert dict(m.verifier(chemin).fautes) == reste
+
+
+@pytest.mark.parametrize(("timeframe", "ecart"), [("1M", 1), ("1M", JOUR), ("3M", 31 * JOUR)])
+def test_un_mois_qui_n_ouvre_plus_le_premier_se_voit_a_la_relance(timeframe: str, ecart: int, tmp_path: Path) -> None:
+    """Aucun pas fixe ne le dirait, et le compte tombe juste."""
+    chemin, cle = tmp_path / "a.sqlite", BTC._replace(timeframe=timeframe)
+    pas = m.timeframe_de("binance", timeframe)
+    ouvertures = [pas.avancer(DEBUT, rang) for rang in range(12)]
+    lignes = lot(range(12), cle).lignes.set_column(4, "timestamp", pa.array(ouvertures, pa.timestamp("ms", "UTC")))
+    executer(chemin, m.OHLCV, m.Lot(cle, lignes, [(ouvertures[0], pas.avancer(DEBUT, 12))], []))
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert not remise_en_ordre._est_douteuse(creer(chemin), base)  # type: ignore[arg-type]
+        base.execute("UPDATE ohlcv SET timestamp = timestamp + ? WHERE timestamp = ?", (ecart, ouvertures[5]))
+    assert "hors_grille" in m.verifier(chemin).fautes
+    with creer(chemin) as ecrivain:
+        assert ecrivain.fiches[cle].couverts != [(ouvertures[0], pas.avancer(DEBUT, 12))]
+    assert m.lire(chemin).num_rows == 11
+
+
 @pytest.mark.parametrize("par", PAR)
 @pytest.mark.parametrize("format_", EXTENSIONS)
 def test_ce_qui_est_ote_est_garde_a_cote(
@@ -495,3 +542,164 @@ def test_une_ligne_dans_un_trou_ne_se_repare_pas_sans_reseau(tmp_path: Path) -> 
     assert not remise_en_ordre.assainir_sortie(chemin)
     assert chemin.stat().st_mtime_ns == avant
     assert dict(m.verifier(chemin).fautes) == {"dans_un_trou": 2}
+
+
+# Tuée à n'importe quel instant
+
+
+@pytest.mark.parametrize(
+    ("format_", "flux", "degat", "par"),
+    [
+        ("csv", False, "ôtée", "relance"),
+        ("csv", True, "ôtée", "reparer"),
+        ("csv", False, "abîmée", "reparer"),
+        ("parquet", False, "abîmée", "relance"),
+    ],
+)
+def test_tuee_une_remise_en_ordre_ne_fait_rien_croire(
+    tmp_path: Path, format_: str, flux: bool, degat: str, par: str
+) -> None:
+    """Le journal d'une exécution tuée disait couverte la ligne ôtée : fondu ou non, il ne le fait plus croire."""
+    chemin, donnee = tmp_path / "sain" / f"a{EXTENSIONS[format_]}", m.TRADES
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee, flux=flux) as tue:
+        for rangs in (range(15, 60), range(70, 90), range(60, 70)):
+            tue.ecrire(unique := lot_de(donnee, rangs), m.Fiche(unique.cle))
+    rangees = lues_telles_quelles(chemin)
+    rangees[21]["price"] = -1.0
+    recrire(chemin, donnee, rangees if degat == "abîmée" else rangees[:21] + rangees[22:])
+    absent = m.instants_de(lot_de(donnee, [21]).lignes)[0]
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, par), "trades", flux)
+    assert len(copies) > 5
+    for copie in copies:
+        executer(copie, donnee, flux=flux)
+        assert m.lire_sortie(copie).num_rows == 89
+        assert m.croiser(couverts(copie, unique.cle), [(absent, absent + 1)]) == []
+        assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
+
+
+def lues_telles_quelles(chemin: Path) -> list[Rangee]:
+    """Les lignes du fichier, dans son ordre."""
+    return [rangee for lues in creer(chemin, m.TRADES).tableau.tables() for rangee in lues.to_pylist()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("par", PAR)
+def test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Path, par: str) -> None:
+    """Absente un instant, elle ne dirait plus que ses lignes sont inventées. L'abîmée reste à côté."""
+    chemin = tmp_path / "sain" / "a.csv"
+    with creer(chemin, origine=m.HORS_LIGNE) as ecrivain:
+        ecrivain.ecrire(lot(range(10)), dataclasses.replace(fiche(), origine=m.HORS_LIGNE))
+        ecrivain.finir()
+    abimer_la_fiche(chemin)
+    abimee = chemin.with_name("a.csv.fiche.json").read_bytes()
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, par), "ohlcv")
+    for copie in copies:
+        assert creer(copie, origine=m.REEL).origine_a_ecarter() == m.HORS_LIGNE
+    (cote,) = copie.parent.glob("a.csv.fiche.json.corrompu-*")
+    assert cote.read_bytes() == abimee
+    assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
+
+
+def test_tuee_la_reprise_d_un_flux_invente_ne_le_rend_pas_reel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tué avant sa première fiche, son journal seul dit que ses lignes sont inventées ; la suivante le dit aussi."""
+    monkeypatch.setattr(m.SortieFichier, "_entretenir", lambda _: None)
+    chemin = tmp_path / "sain" / "a.csv"
+    inventee = dataclasses.replace(fiche(), origine=m.HORS_LIGNE)
+    with creer(chemin, flux=True, origine=m.HORS_LIGNE) as tue:
+        tue.ecrire(lot(range(10)), inventee)
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "relance"), "ohlcv", True)
+    for copie in copies:
+        assert creer(copie, origine=m.REEL).origine_a_ecarter() == m.HORS_LIGNE
+    assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
+
+
+def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) -> None:
+    """D'une base illisible, ce qui s'en lit est à sa place ou dans la neuve, jamais entre les deux."""
+    chemin = tmp_path / "sain" / "a.sqlite"
+    for table, donnee in (("a", m.OHLCV), ("b", m.TICKER)):
+        executer(chemin, donnee, lot_de(donnee, range(40)), table=table)
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        base.execute("ALTER TABLE a ADD COLUMN note TEXT")
+    with creer(chemin, m.TICKER, table="b") as tue:
+        tue.ecrire(lot_de(m.TICKER, range(40, 60)), m.Fiche(m.CleSerie("binance", "BTC/USDT")))
+        copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "reparer"), "ticker")
+    assert len(copies) > 5
+    attendues = lot_de(m.TICKER, range(60)).lignes.to_pylist()
+    for rang, copie in enumerate(copies):
+        if rang % 2:
+            executer(copie, m.TICKER, table="b")
+            assert list(contenu_de(copie, m.TICKER, table="b").values()) == attendues
+        remise_en_ordre.assainir_sortie(copie)
+        assert list(contenu_de(copie, m.TICKER, table="b").values()) == attendues
+        assert m.verifier(copie).code == 0
+        assert any("corrompu" in nom for nom in restes(copie))
+        assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+@pytest.mark.parametrize(("colonne", "abime"), [("exchange", "ainance"), ("timeframe", "1h"), ("prix", "kast")])
+def test_sans_fiche_la_premiere_ligne_ne_dit_pas_seule_ce_qu_est_le_fichier(
+    colonne: str, abime: str, format_: str, sain: Callable[[str, str], Path], bourse: Bourse
+) -> None:
+    """Son nom est abîmé, et la fiche perdue : c'est le grand nombre qui est cru ; la relance refuse, sans y toucher."""
+    chemin = sain("ohlcv", format_)
+    originale = m.lire(chemin)
+    rangees = originale.to_pylist()
+    rangees[0][colonne] = abime
+    perdre_la_fiche(chemin, rangees)
+    assert m.verifier(chemin).fautes == {"autre_serie": 1}
+    avant = chemin.read_bytes()
+    assert refaire("relance", bourse, chemin, "ohlcv") == 2
+    assert chemin.read_bytes() == avant
+    remise_en_ordre.assainir_sortie(chemin)
+    assert m.lire(chemin).equals(originale[1:])
+    assert refaire("relance", bourse, chemin, "ohlcv") == 0
+    est_rendue(chemin, originale)
+
+
+def test_sans_fiche_ni_grand_nombre_rien_n_est_ote(tmp_path: Path) -> None:
+    chemin = tmp_path / "a.csv"
+    executer(chemin, m.OHLCV, lot(range(2)))
+    rangees = m.lire(chemin).to_pylist()
+    rangees[0]["exchange"] = "bjnance"
+    perdre_la_fiche(chemin, rangees)
+    avant = chemin.read_bytes()
+    assert m.verifier(chemin).code == 4
+    with pytest.raises(m.ErreurDemande, match="rien ne dit"):
+        remise_en_ordre.assainir_sortie(chemin)
+    assert (chemin.read_bytes(), restes(chemin)) == (avant, set())
+
+
+def perdre_la_fiche(chemin: Path, rangees: list[Rangee]) -> None:
+    """Récrit ces lignes par un outil qui ne la garde pas."""
+    lignes = pa.Table.from_pylist(rangees, schema=m.OHLCV.schema)
+    if chemin.suffix == ".parquet":
+        pq.write_table(lignes, chemin)
+    else:
+        recrire(chemin, m.OHLCV, rangees)
+        chemin.with_name(f"{chemin.name}.fiche.json").unlink()
+
+
+def test_cent_mille_faits_ne_font_pas_cent_mille_requetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L'ouverture d'une base d'un marché rare, et d'un qui ne l'est pas, en font autant."""
+    requetes = dict[int, int]()
+    for faits in (1, 400):
+        chemin = tmp_path / f"{faits}.sqlite"
+        vides = [m.Trou(*plage(2 * rang, 2 * rang + 1), m.SANS_TRANSACTION) for rang in range(faits)]
+        pleines = sorted({*range(800)} - {2 * rang for rang in range(faits)})
+        executer(chemin, m.OHLCV, lot(pleines, couverts=[plage(0, 800)], trous=vides))
+        dites = list[str]()
+        connecter = m.SortieSqlite._connecter
+
+        def temoin(sortie: Any, requete: str, dites: list[str] = dites, connecter: Any = connecter) -> Any:
+            base = connecter(sortie, requete)
+            base.set_trace_callback(dites.append)
+            return base
+
+        with monkeypatch.context() as guet:
+            guet.setattr(m.SortieSqlite, "_connecter", temoin)
+            creer(chemin).ouvrir().fermer()
+        requetes[faits] = len(dites)
+    assert requetes[1] == requetes[400] > 5

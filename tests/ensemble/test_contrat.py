@@ -484,7 +484,11 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_8_5_un_timeframe_long_refuse_un_autre_prouve_la_cotation",
     ),
     "8.6 une ligne sans transaction": ("test_8_6_une_ligne_sans_prix_ni_volume_vaut_une_absence",),
-    "9 identité": ("test_un_autre_marche_de_bout_en_bout",),
+    "9 identité": (
+        "test_la_fiche_porte_le_marche_et_l_origine",
+        "test_un_autre_marche_est_refuse_fichier_intact",
+        "test_un_autre_marche_de_bout_en_bout",
+    ),
     "9 une fiche d'avant": (
         "test_une_fiche_d_avant_est_completee_sans_bruit",
         "test_une_unite_sans_preuve_est_inconnue_puis_s_apprend",
@@ -492,9 +496,14 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     "9 origine": (
         "test_hors_ligne_puis_pour_de_vrai_de_bout_en_bout",
         "test_un_fichier_reel_est_refuse_a_ce_qui_ne_l_est_pas",
+        "test_ce_qui_est_invente_est_mis_de_cote_pour_de_vrai",
+        "test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente",
     ),
     "9 CSV": ("test_csv_un_nombre_a_toujours_un_point", "test_csv_bom_et_lignes_vides_sont_admis"),
-    "9 réécrit par un autre outil": ("test_un_fichier_recrit_par_un_autre_outil_est_admis",),
+    "9 réécrit par un autre outil": (
+        "test_un_fichier_recrit_par_un_autre_outil_est_admis",
+        "test_un_csv_recrit_par_un_autre_outil_est_admis",
+    ),
     "9 base au repos": ("test_sqlite_au_repos_un_seul_fichier",),
     "9 sommes de contrôle": (
         "test_un_lot_abime_du_journal_se_saute",
@@ -502,6 +511,8 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     ),
     "9 un fichier abîmé ne tue personne": (
         "test_un_fichier_sans_sceau_est_eprouve_a_part",
+        "test_un_fichier_qui_tue_son_lecteur_ne_tue_que_lui",
+        "test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui",
         "test_ce_qui_arrete_la_lecture_a_part_est_dit",
     ),
     "10 archives": ("test_les_lignes_sont_celles_de_l_api", "test_auto_prend_le_moins_cher"),

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
 import pytest
-from marche_simule import marche_de
+from marche_simule import avec_bougies, marche_de
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
-AVEC_BOUGIES = sorted(nom for nom in ccxt.exchanges if getattr(ccxt, nom)().has.get("fetchOHLCV"))
+AVEC_BOUGIES = avec_bougies()
 
 # Les bougies de ceux-là ne se demandent qu'avec des clés : la classe n'a pas d'autre chemin.
 BOUGIES_PRIVEES = {"luno", "modetrade", "woofipro"}
@@ -363,6 +363,50 @@ def test_un_trade_date_en_nanosecondes_garde_sa_milliseconde(nom: str) -> None:
     instants = list(range(MAINTENANT, MAINTENANT + 64))
     lus = [banc.api.parse_trade(TRADES_EN_NS[nom](ms * 10**6), banc.marche)["timestamp"] for ms in instants]
     assert lus == instants
+
+
+def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
+    """Daté de son envoi, un trade de la dernière milliseconde d'une minute passait dans la suivante."""
+    trame = {"T": f"{DEBUT + 59_999}000", "E": f"{DEBUT + 60_002}345", "t": 7, "p": "10", "q": "2", "m": False}
+    banc = Banc("backpack", "spot")
+    lu = banc.api.parse_ws_trade({**trame, "s": banc.marche["id"]})
+    assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
+
+
+def _trame_deribit(numero: int, *, entier: bool = False) -> dict[str, Any]:
+    avant = {} if entier else {"prev_change_id": numero - 1}
+    return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": {"change_id": numero, **avant}}}
+
+
+TRAMES_DE_CARNET: dict[str, Callable[..., dict[str, Any]]] = {
+    "deribit": _trame_deribit,
+    "bitvavo": lambda numero, **_: {"event": "book", "market": "BTC-EUR", "nonce": numero},
+    "bybit": lambda numero, entier=False: {
+        "topic": "orderbook.50.BTCUSDT", "type": "snapshot" if entier else "delta", "data": {"u": numero},
+    },
+    "backpack": lambda numero, **_: {"stream": "depth.BTC_USDC", "data": {"U": numero, "u": numero}},
+    "krakenfutures": lambda numero, entier=False: {
+        "feed": "book_snapshot" if entier else "book", "product_id": "PF_XBTUSD", "seq": numero,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
+def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
+    """La classe garderait un carnet faux, sans fin : rien n'en dit la perte que ces numéros."""
+    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
+    assert numeros is not None
+    suites = module.SuitesDeCarnets(numeros)
+    for numero in (7, 8, 9, 9, 8, 10):  # une redite n'est pas une perte
+        suites.verifier(trame(numero, entier=numero == 7))
+    autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong")
+    for autre in autres:
+        suites.verifier(autre)
+    with pytest.raises(ccxt.ChecksumError, match="trame 11 perdue, après la 10"):
+        suites.verifier(trame(12))
+    if nom in {"deribit", "bybit", "krakenfutures"}:  # un carnet entier repart d'où il veut
+        suites.verifier(trame(3, entier=True))
+        suites.verifier(trame(4))
 
 
 def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:

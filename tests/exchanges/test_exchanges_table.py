@@ -21,7 +21,7 @@ import module_ccxt_fr_v2 as module
 from bourse_locale.marche import HEURE_MS, JOUR_MS, Bougie, Instrument, Marche, Pas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from collecte_tierce import Releve
@@ -325,11 +325,12 @@ def test_un_jour_a_minuit_local_n_est_clos_que_chez_lui() -> None:
 class Combinaison(Tierce):
     """Un écart entre deux échéances (deribit) : son prix peut être nul ou négatif."""
 
-    def _champ(self, champ: str, bougie: Bougie, pas: Pas) -> object:
-        oppose = {"O": "O", "H": "L", "L": "H", "C": "C"}.get(champ)
-        if oppose and bougie.ts % (10 * 60_000) == 0:
-            return -float(str(super()._champ(oppose, bougie, pas)))
-        return super()._champ(champ, bougie, pas)
+    def _champ(self, champ: str, pas: Pas) -> Callable[[Bougie], object]:
+        ordinaire = super()._champ(champ, pas)
+        if (nom := {"O": "O", "H": "L", "L": "H", "C": "C"}.get(champ)) is None:
+            return ordinaire
+        oppose = super()._champ(nom, pas)
+        return lambda b: ordinaire(b) if b.ts % (10 * 60_000) else -float(str(oppose(b)))
 
 
 def test_un_prix_negatif_est_refuse_et_la_regle_est_dite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

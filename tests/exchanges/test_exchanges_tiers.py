@@ -15,6 +15,7 @@ import ccxt.async_support as ccxt
 import pytest
 from bourses_tierces import SIMULATEURS, Simulateur, maintenant_ms
 from collecte_tierce import dedans, lancer
+from marche_simule import avec_bougies, classe_neuve
 from temps_simule import HEURE_DES_ESSAIS as MAINTENANT
 from temps_simule import temps_simule
 
@@ -197,7 +198,7 @@ def test_une_panne_passagere_ne_coute_que_du_temps(nom: str, pannes: list[str], 
 @pytest.mark.parametrize("nom", ["coinbaseexchange", "hyperliquid"])
 def test_la_pause_de_la_classe_ccxt_est_tenue(nom: str, tmp_path: Path) -> None:
     """Huit pages de front ne partent pas plus vite que `rateLimit` : 100 ms chez l'un, 50 ms chez l'autre."""
-    pause_s = getattr(ccxt, SIMULATEURS[nom].nom)().rateLimit / 1000
+    pause_s = classe_neuve(SIMULATEURS[nom].nom).rateLimit / 1000
     with servir(nom) as simulateur:
         releve = lancer(simulateur, tmp_path, *options_de(Cas("1m", 2.0, 1.6)), "--limite", "60", rapide=False)
         instants = [vue.instant_s for vue in simulateur.pages]
@@ -228,7 +229,7 @@ def test_une_classe_derivee_a_les_particularites_de_sa_mere() -> None:
 
 # --- Tous les identifiants de ccxt ---
 
-AVEC_BOUGIES = sorted(nom for nom in ccxt.exchanges if getattr(ccxt, nom)().has.get("fetchOHLCV"))
+AVEC_BOUGIES = avec_bougies()
 MARCHES: tuple[dict[str, Any], ...] = (
     {"type": "spot", "spot": True},
     {"type": "swap", "contract": True, "subType": "linear"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
-from mensonges import fautes, tirer
+from mensonges import Scenario, fautes, lire, serveur_de, tirer
 from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur
 
 import module_ccxt_fr_v2 as module
@@ -44,7 +44,7 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
 GRAINES = (
     *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676, 60820, 97772,
+    39676, 60820, 97772, 118055, 118348,
 )  # fmt: skip
 
 
@@ -68,9 +68,19 @@ def minutes(*rangs: int) -> list[int]:
     return [T0 + rang * MINUTE_MS for rang in rangs]
 
 
-def raisons(manque: Manque, *reponses: Reponse, obeit: bool = False, inclut: bool = True) -> list[str]:
+def tue_au_plus(muette: Reponse) -> tuple[int, int]:
+    """D'un exchange dont les deux bords sont inclus."""
+    return muette.question.debut, muette.question.fin
+
+
+def raisons(
+    manque: Manque,
+    *reponses: Reponse,
+    obeit: bool = False,
+    tue: Callable[[Reponse], tuple[int, int]] = tue_au_plus,
+) -> list[str]:
     """Les raisons, dans l'ordre, sans leurs bornes."""
-    return [trou.raison for trou in juger(manque, reponses, obeit=obeit, inclut=lambda _: inclut)]
+    return [trou.raison for trou in juger(manque, reponses, obeit=obeit, tue=tue)]
 
 
 def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
@@ -113,8 +123,10 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
     assert raisons(vide, heures, *bords, *muettes) == [SANS_TRANSACTION]
     assert raisons(vide, *bords, *muettes) == [ECHEC]  # des silences, que rien n'encadre
     assert raisons(vide, heures, *bords) == [ECHEC, SANS_TRANSACTION]  # une page toujours coupée en tairait autant
-    # D'un `since` exclusif, la muette n'a rien demandé de la minute 10.
-    assert raisons(vide, heures, *bords, *muettes, inclut=False) == [ECHEC, SANS_TRANSACTION]
+    # D'un `since` exclusif, la muette n'a rien demandé de la minute 10 ; d'une fin exclue, de la 599.
+    neuve = module.Conduite()
+    assert neuve.tue(muettes[0]) == tuple(minutes(11, 109))
+    assert raisons(vide, heures, *bords, *muettes, tue=neuve.tue) == [ECHEC, SANS_TRANSACTION]
     assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
 
 
@@ -164,7 +176,7 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        juges = juger(vide, preuves, obeit=True, inclut=lambda _: True, doute_ms=quart.pas_ms)
+        juges = juger(vide, preuves, obeit=True, tue=tue_au_plus, doute_ms=quart.pas_ms)
         assert [t.raison for t in juges] == [raison]
 
 
@@ -244,6 +256,23 @@ def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -
 def test_quels_que_soient_les_mensonges_rien_d_ecrit_ne_contredit_le_marche(graine: int) -> None:
     """Toute ligne est vraie, tout fait est vrai, les appels sont comptés ; redevenu honnête, il rend tout."""
     assert fautes(tirer(graine)) == []
+
+
+@pytest.mark.parametrize("panne", [39, 50, 85])
+@pytest.mark.parametrize("reprise", [79, 80, 81])
+@pytest.mark.parametrize("caractere", ["fin_sur_cloture", "fin_exclue", "since_exclusif", "premieres_jusqua"])
+def test_8_1_une_ligne_au_bord_d_une_fenetre_qui_l_exclut_n_est_pas_une_absence(
+    caractere: str, reprise: int, panne: int
+) -> None:
+    """Après un vide plus long qu'une page, la première ligne est la dernière, ou la première, d'une fenêtre."""
+    scenario = Scenario(
+        0, "1m", caractere, limite=40, points=(0, 200), cotation=-500, pannes=[(reprise - panne, panne)]
+    )
+    assert fautes(scenario) == []
+    serveur = serveur_de(scenario)
+    lue = lire(serveur, scenario)
+    assert sum(m.lignes.num_rows for m in lue.morceaux) == 200 - min(panne, reprise)
+    assert {t.raison for m in lue.morceaux for t in m.trous} == {SANS_TRANSACTION}
 
 
 # --- De bout en bout ---

@@ -825,8 +825,14 @@ def test_une_longueur_abimee_ne_coute_qu_un_lot(fichier: Path, caplog: pytest.Lo
     assert "3 lots d'une exécution interrompue, repris" in caplog.text
 
 
-def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffixe", "coupe", "entiers"),
+    [(suffixe, *((0, 2), (9, 1))[rang % 2]) for rang, suffixe in enumerate(FICHIERS)]
+    + [(FICHIERS[0], 9, 1)],  # la lecture ne connaît pas le format : les deux coupes d'un seul
+)
+def test_un_journal_d_avant_les_sommes_est_repris(suffixe: str, coupe: int, entiers: int, tmp_path: Path) -> None:
     """Le flux Arrow des versions d'avant : relu par un processus à part, coupé ou non."""
+    fichier = tmp_path / f"btc{suffixe}"
     lots = [lot(range(d, d + 5)) for d in (0, 5)]
     tampon = pa.BufferOutputStream()
     with pa.ipc.new_stream(tampon, m.OHLCV.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as flux:
@@ -835,12 +841,9 @@ def test_un_journal_d_avant_les_sommes_est_repris(fichier: Path) -> None:
             (page,) = unique.lignes.combine_chunks().to_batches()
             flux.write_batch(page, custom_metadata={"lot": json.dumps(note)})
     octets = tampon.getvalue().to_pybytes()[:-8]
-    for coupe, entiers in ((0, 2), (9, 1)):
-        for voisin in fichier.parent.iterdir():
-            voisin.unlink()
-        fichier.with_name(f"{fichier.name}.journal").write_bytes(octets[: len(octets) - coupe])
-        ecrire(fichier)
-        assert sorted(contenu(fichier)[BTC]) == list(range(5 * entiers))
+    fichier.with_name(f"{fichier.name}.journal").write_bytes(octets[: len(octets) - coupe])
+    ecrire(fichier)
+    assert sorted(contenu(fichier)[BTC]) == list(range(5 * entiers))
 
 
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
@@ -904,6 +907,40 @@ def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(m.ErreurSortie, match="a échoué : ImportError: libarrow"):
         creer(chemin).ouvrir()
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_fichier_qui_tue_son_lecteur_ne_tue_que_lui(
+    tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """La bibliothèque s'arrête net sur ses octets : `--verifier` le dit, la relance le met de côté et refait tout."""
+    chemin, mort = tmp_path / f"a{suffixe}", tmp_path / "mort"
+    ecrire(chemin, lot(range(500)))
+    oter_le_sceau(chemin)
+    mort.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    mort.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mort))
+    rapport = m.verifier(chemin)
+    assert (rapport.code, dict(rapport.fautes)) == (4, {"illisible": 1})
+    assert "s'y est arrêtée net (SIGSEGV)" in rapport.constats[0].phrase
+    ecrire(chemin, lot(range(300)))
+    assert sorted(contenu(chemin)[BTC]) == list(range(300))
+    assert [nom for nom in restes(chemin) if "corrompu" in nom] != []
+    assert "s'y est arrêtée net" in caplog.text
+
+
+def test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui(
+    fichier: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nom, mort = fichier.with_name(f"{fichier.name}.journal"), fichier.with_name("mort")
+    nom.write_bytes(octets_douteux.DEBUT_DE_FLUX_ARROW + bytes(200))
+    mort.write_text("#!/bin/sh\nkill -BUS $$\n")
+    mort.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mort))
+    ecrire(fichier, lot(range(5)))
+    assert sorted(contenu(fichier)[BTC]) == list(range(5))
+    assert any(".journal.corrompu-" in reste for reste in restes(fichier))
+    assert "s'y est arrêtée net (SIGBUS)" in caplog.text
 
 
 # --- Ce que disent le système et SQLite n'est pas répété

@@ -22,6 +22,7 @@ import aiohttp
 import ccxt.async_support as ccxt
 import pytest
 from ccxt.base import errors as erreurs_ccxt
+from marche_simule import classe_neuve
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
@@ -310,7 +311,7 @@ def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None
     asyncio.run(parcourir())
     # backpack et phemex ont des codes d'un autre genre (« 15 », « 1Y ») : refusés comme mal formés.
     assert len(illisibles) < 5
-    sans_bougies = [nom for nom in ccxt.exchanges if not getattr(ccxt, nom)().has.get("fetchOHLCV")]
+    sans_bougies = [nom for nom in ccxt.exchanges if not classe_neuve(nom).has.get("fetchOHLCV")]
     conseil = "Prenez un autre exchange : --lister exchanges."
     assert refuses == {nom: f"{nom} ne sert pas de bougies (fetchOHLCV). {conseil}" for nom in sans_bougies}
     assert len(module.identifiants_exchanges()) > 90

@@ -351,6 +351,25 @@ def test_le_tampon_d_un_flux_s_ecrit_plein_ou_vieux_de_cinq_secondes(vive: Bours
     assert tot >= 3
 
 
+def test_un_disque_plein_ne_fait_pas_compter_deux_fois_ce_qui_est_recu(
+    vive: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Le lot refusé, et ceux du même tampon qui le précédaient, sont écrits de nouveau à la fin : reçus une fois."""
+    sortie, bilan = tmp_path / "flux.csv", tmp_path / "bilan.json"
+    ecrire, appels = m.SortieFichier.ecrire, itertools.count(1)
+
+    def plein(ecrivain: m.SortieFichier, lot: m.Lot, fiche: m.Fiche) -> tuple[int, int]:
+        if lot.lignes.num_rows and next(appels) == 2:
+            raise m.ErreurSortie("le disque est plein")
+        return ecrire(ecrivain, lot, fiche)
+
+    monkeypatch.setattr(m.SortieFichier, "ecrire", plein)
+    mots = ("--stream", "trades", "--flush", "10", "--duree", "10", "--bilan", str(bilan))
+    assert suivre(vive, sortie, *mots) == 1
+    (serie,) = json.loads(bilan.read_text(encoding="utf-8"))["series"]
+    assert serie["lignes_recues"] == m.lire(sortie).num_rows > 5
+
+
 def test_les_params_vont_aux_abonnements(
     vive: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -445,7 +446,8 @@ def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
 
     execution: Any = object.__new__(m.ExecutionFlux)
     tache = m.construire({"symbole": "BTC/USDT", "stream": "trades", "flush": 10**6})
-    vars(execution).update(tache=tache, _boucle=SimpleNamespace(time=float), _depuis=0.0, _tampon=[], _lignes=0)
+    vide = {"_depuis": 0.0, "_tampon": [], "_lignes": 0, "_bilans": {CLE: m.BilanSerie(CLE.symbole)}}
+    vars(execution).update(vide, tache=tache, _boucle=SimpleNamespace(time=float))
 
     async def recevoir() -> None:
         for _ in range(200):
@@ -877,9 +879,10 @@ def test_un_trade_du_futur_ne_rompt_pas_l_agregat() -> None:
 def test_confirmer_ne_rend_que_ce_que_le_rest_change() -> None:
     """Trois bougies dites par le flux ; le REST en confirme une, en change une, et la troisième est encore jeune."""
     confirmation = m.Confrontation(CLE)
-    dit = lot(bougie(0), bougie(1, 5.0), bougie(2))
-    assert confirmation.retenir(dit) == dit
-    assert instants([confirmation.retenir(dit)]) == [], "déjà dites"
+    dites = [bougie(0), bougie(1, 5.0), bougie(2)]
+    assert confirmation.inedites(dites) == dites
+    assert confirmation.inedites(dites) == [], "déjà dites"
+    confirmation.retenir(lot(*dites).couverts)
     assert confirmation.a_relire(T0) == []
     assert confirmation.a_relire(T0 + 2 * MINUTE) == [(T0, T0 + 2 * MINUTE)]
     relu = confirmation.apprendre(lot(bougie(0), bougie(1, 6.0), bougie(2)), T0 + 2 * MINUTE)
@@ -894,7 +897,8 @@ def test_la_memoire_des_bougies_dites_est_bornee() -> None:
     """Un REST muet des jours durant : des valeurs sont oubliées, jamais ce qui reste à relire."""
     confirmation = m.Confrontation(CLE)
     for minute in range(3 * m.DITES_GARDEES):
-        confirmation.retenir(lot(bougie(minute)))
+        confirmation.inedites([bougie(minute)])
+        confirmation.retenir(lot(bougie(minute)).couverts)
     assert len(confirmation._dites) <= 2 * m.DITES_GARDEES
     fin = T0 + 3 * m.DITES_GARDEES * MINUTE
     assert confirmation.a_relire(fin) == [(T0, fin)]
@@ -977,6 +981,100 @@ def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> 
     fil._lacunes.popleft()  # la milliseconde du tout premier
     del fil.rattraper
     return fil
+
+
+def test_arrete_un_flux_rend_les_trades_qu_il_retenait() -> None:
+    """Ils attendaient que leur coupure soit relue, quatre secondes au plus : une échéance que l'arrêt devance."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9))
+        flux = m.Flux(connexion, None, [fil])  # type: ignore[arg-type]
+        flux.collecter()
+        assert fil._recus, "retenus"
+        sans_rattrapage(fil)
+        await flux.arreter()
+        assert ids(flux.collecter()) == ["1", "9"]
+
+    a_la_main(essai)
+
+
+def test_un_flux_ne_demande_leur_echeance_qu_aux_fils_qui_ont_parle() -> None:
+    """À deux cents, celles de tous coûteraient plus que la trame ; passée l'heure de la plus proche, tous la disent."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fils = [ouvrir_fil(m.FilBougies, connexion, grace_ms=0) for _ in range(3)]
+        demandes: list[int] = []
+
+        def dire(rang: int, dite: Callable[[], int | None]) -> int | None:
+            demandes.append(rang)
+            return dite()
+
+        for rang, fil in enumerate(fils):
+            sans_rattrapage(fil)
+            fil.echeance = functools.partial(dire, rang, fil.echeance)
+        flux = m.Flux(connexion, None, fils)  # type: ignore[arg-type]
+        for minute in range(2):
+            connexion.heure = T0 + minute * MINUTE
+            for fil in fils:
+                fil.recevoir([bougie(minute)], connexion.heure)
+        flux.collecter()
+        demandes.clear()
+        fils[1].a_collecter = True
+        flux.collecter()
+        assert set(demandes) == {1}
+        connexion.heure = T0 + 3 * MINUTE
+        assert instants(flux.collecter()) == [1, 1, 1], "closes par l'heure, sans que rien ne vienne"
+
+    a_la_main(essai)
+
+
+def test_la_mise_a_jour_d_une_bougie_en_cours_n_eveille_rien() -> None:
+    """Rien n'en sort ; la suivante, elle, la clôt, et ce qui manque se cherche encore à chaque trame."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_bougies_dites(connexion, minutes=2, volume=1.0)
+        fil.fiche.couverts = [(T0 - MINUTE, T0 + MINUTE)]
+        fil.collecter(connexion.heure)
+        assert not fil.a_collecter
+        fil.recevoir([bougie(1, 2.0)], connexion.heure)
+        assert (fil.recus, fil.a_collecter) == (3, False)
+        connexion.heure = T0 + 2 * MINUTE
+        fil.recevoir([bougie(2)], connexion.heure)
+        assert fil.a_collecter
+        fil.collecter(connexion.heure)
+        fil.couverture.desavouer(T0)
+        fil.signaler()
+        fil.collecter(connexion.heure)
+        fil.recevoir([bougie(2, 2.0)], connexion.heure)
+        assert fil.a_collecter, "une bougie manque"
+
+    a_la_main(essai)
+
+
+def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
+    """Tous nommés, rien à relire : leurs numéros suffisent ; tant qu'une coupure est à relire, tout est gardé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        nourrir(fil, *((n, n * 1_000) for n in range(3, 500)))
+        assert len(fil._memoire.recents) <= m.RECENTS_AU_MOINS + 1
+        assert fil._memoire.recents["499"].timestamp == T0 + 499_000
+        sans_rattrapage(fil)
+        fil.rompre()
+        nourrir(fil, *((n, n * 1_000) for n in range(600, 1_100)))
+        assert all(str(numero) in fil._memoire.recents for numero in range(600, 1_100))
+        fil._lacunes.clear()
+        nourrir(fil, *((n, n * 1_000) for n in range(1_100, 2_000)))
+        assert len(fil._memoire.recents) <= m.RECENTS_AU_MOINS + 1
+        assert fil.compteurs.doublons == 0
+        nourrir(fil, (3, 3_000), (1_200, 1_200_000))
+        assert fil.compteurs.doublons == 2, "oubliés, ils restent connus"
+
+    a_la_main(essai)
 
 
 def test_toutes_les_coupures_sont_relues_avant_d_insister_sur_aucune(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -2219,5 +2317,94 @@ def test_les_caches_de_ccxt_ne_grandissent_pas_avec_le_flux(rang: int) -> None:
         assert len(recues) == 3_000
         tailles = {nom: len(valeur) for nom, valeur in vars(cache).items() if hasattr(valeur, "__len__")}
         assert max(tailles.values()) <= m.LIGNES_EN_CACHE, tailles
+
+    a_la_main(essai)
+
+
+# --- Ce qu'une exécution laisse à la suivante
+
+
+def relancer_le_fil(fil: Any, connexion: Any, connus: Sequence[m.Trade]) -> Any:
+    """Le fil de l'exécution suivante : la fiche de celui-ci, et les trades qu'il a écrits."""
+    serie, reglages = fil.serie, fil.reglages
+    return m.FilTrades(connexion, serie, fil.fiche.copie(), reglages, connus)
+
+
+def test_le_debut_d_une_ecoute_qu_un_signal_laisse_a_prouver_l_est_a_la_relance() -> None:
+    """Le REST n'a pas eu le temps de le dire : c'est un trou, que rien ne couvre avant lui, et qui est redemandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.pages = [m.ErreurTemporaire("502")] * 9
+        nourrir(fil, (3, 3_000), (4, 4_000))
+        fil.collecter(connexion.heure)
+        await finir(fil)
+        assert fil.fiche.trous == [m.Trou(T0, T0 + 3_001, m.ECHEC)]
+        assert fil.fiche.couverts == [(T0 + 3_001, T0 + 4_000)]
+
+        connexion.heure = T0 + 9_000
+        servir(connexion, *range(-2, 10))
+        suivant = relancer_le_fil(fil, connexion, [trade(3, T0 + 3_000), trade(4, T0 + 4_000)])
+        suivant.ecouter()
+        assert suivant.du_depuis == T0
+        await suivant.rattraper()
+        assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "5", "6", "7", "8", "9"]
+        assert suivant.fiche.trous == []
+        assert suivant.fiche.couverts[0][0] == T0
+
+    a_la_main(essai)
+
+
+def test_la_milliseconde_du_premier_trade_entendu_n_est_pas_un_trou() -> None:
+    """Le signal vient avant que le REST n'ait dit qui l'a partagée : rien n'y est connu pour manquer."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        connexion.pages = [m.ErreurTemporaire("502")] * 9
+        nourrir(fil, (3, 3_000), (4, 4_000))
+        fil.collecter(connexion.heure)
+        await finir(fil)
+        assert fil.fiche.trous == []
+        assert fil.fiche.couverts == [(T0 + 3_001, T0 + 4_000)]
+
+    a_la_main(essai)
+
+
+def test_une_coupure_que_le_rest_ne_servait_pas_a_temps_est_relue_en_concluant() -> None:
+    """Il n'a rien rendu pendant plus de temps que notre patience, puis il a tout."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        fil.rompre()
+        connexion.pages = []
+        nourrir(fil, (6, 6_000), (7, 7_000))
+        await fil.rattraper()
+        fil.collecter(connexion.heure)
+        assert [trou.raison for trou in fil.fiche.trous] == [m.ECHEC]
+        servir(connexion, *range(1, 8))
+        fil.conclut = True
+        await fil.rattraper_a_fond()
+        assert ids(fil.collecter(connexion.heure)) == ["3", "4", "5"]
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_l_entre_deux_de_deux_executions_est_du_par_la_seconde() -> None:
+    """Ce que le REST ne sert plus en est un trou : moins que ce qui lui était demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        await naitre(fil, 1, 2)
+        await finir(fil)
+        connexion.heure = T0 + 90_000
+        suivant = relancer_le_fil(fil, connexion, [trade(1, T0 + 1_000), trade(2, T0 + 2_000)])
+        assert suivant.du_depuis == fil.fiche.couverts[-1][1] <= T0 + 2_000
 
     a_la_main(essai)

@@ -350,6 +350,8 @@ def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch:
 
     monkeypatch.setattr(m, "pause", aussitot)
     monkeypatch.setattr(m, "PAGE_PLEINE", min(style.page, m.PAGE_PLEINE))
+    monkeypatch.setattr(m, "RECENTS_AU_MOINS", 1)  # quarante trades ne feraient rien oublier
+    monkeypatch.setattr(m, "RECENTS_MS", 1_000)
 
     @settings(max_examples=60, deadline=None)
     @given(

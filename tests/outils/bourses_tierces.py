@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import ccxt.async_support as ccxt
 from aiohttp import web
+from marche_simule import classe_neuve
 
 from bourse_locale.flux import resume
 from bourse_locale.marche import JOUR_MS, SEMAINE_MS, Bougie, Instrument, Marche, Pas, Trade, instant_ms
@@ -93,7 +93,7 @@ class Simulateur:
 
     def codes(self) -> dict[str, str]:
         """Le nom que l'exchange donne à un timeframe -> celui de ccxt."""
-        return {str(valeur): code for code, valeur in getattr(ccxt, self.nom)().timeframes.items()}
+        return {str(valeur): code for code, valeur in classe_neuve(self.nom).timeframes.items()}
 
     # --- bougies ---
 
@@ -144,7 +144,7 @@ class Simulateur:
     def attendu(self, code: str, debut: int, fin: int) -> list[Attendue]:
         """L'oracle : les bougies de [debut, fin[, en flottants, telles que ccxt les rend."""
         return [
-            (b.ts, *(float(self.prix(v)) for v in (b.open, b.high, b.low, b.close)), float(self.volume(b)))  # type: ignore[misc]
+            (b.ts, *(float(self.prix(v)) for v in b[1:5]), float(self.volume(b)))  # type: ignore[misc]
             for b in self.bougies(code, debut, fin)
         ]
 
@@ -363,7 +363,7 @@ class Bitget(Simulateur):
 
     def codes(self) -> dict[str, str]:
         """Les noms du comptant."""
-        return {v: k for k, v in ccxt.bitget().options["fetchOHLCV"]["timeframes"]["spot"].items()}
+        return {v: k for k, v in classe_neuve("bitget").options["fetchOHLCV"]["timeframes"]["spot"].items()}
 
     def repondre(self, chemin: str, params: Params) -> object:
         """Heure, marchés, bougies."""
@@ -395,7 +395,7 @@ class Bitget(Simulateur):
 
     def _recentes(self, params: Params) -> list[Bougie]:
         code, limite = self.codes()[params["granularity"]], int(params["limit"])
-        jours = ccxt.bitget().options["fetchOHLCV"]["maxRecentDaysPerTimeframe"].get(code, 10_000)
+        jours = classe_neuve("bitget").options["fetchOHLCV"]["maxRecentDaysPerTimeframe"].get(code, 10_000)
         debut = max(int(params["startTime"]), self.maintenant_ms() - jours * JOUR_MS)
         return self.bougies(code, debut, int(params["endTime"]) + 1)[-min(limite, 1000) :]
 

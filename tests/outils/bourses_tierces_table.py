@@ -11,12 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import ccxt.async_support as ccxt
 from bourses_tierces import INSTANT_MAX, Attendue, Params, RefusError, Simulateur, pas_de
-from marche_simule import marche_de
+from marche_simule import classe_neuve, marche_de
 
 from bourse_locale.marche import HEURE_MS, JOUR_MS, SEMAINE_MS, Bougie, Instrument, Marche, Pas, ouverture, suivante
 
@@ -186,7 +185,7 @@ class Tierce(Simulateur):
 
     def urls(self, base: str) -> object:
         """Les adresses de la classe, ramenées ici : le chemin reste le sien."""
-        return _ramener(_neuve(self.nom).urls["api"], base)
+        return _ramener(classe_neuve(self.nom).urls["api"], base)
 
     @property
     def config(self) -> Params:
@@ -218,7 +217,8 @@ class Tierce(Simulateur):
             if isinstance(propre.rien, RefusError):
                 raise propre.rien
             return propre.rien
-        return propre.enveloppe([self.ecrire(propre.ligne, b, pas) for b in (page[::-1] if propre.desc else page)])
+        ecrire = self.ecrire(propre.ligne, pas)
+        return propre.enveloppe([ecrire(b) for b in (page[::-1] if propre.desc else page)])
 
     def pas_de(self, nom: str) -> Pas:
         """Le pas que l'exchange entend sous ce nom."""
@@ -231,7 +231,7 @@ class Tierce(Simulateur):
 
     def codes(self) -> dict[str, str]:
         """Le nom que la classe donne à un timeframe -> celui de ccxt."""
-        return {str(valeur): code for code, valeur in (_neuve(self.nom).timeframes or {}).items()}
+        return {str(valeur): code for code, valeur in (classe_neuve(self.nom).timeframes or {}).items()}
 
     def _page(self, pas: Pas, valeurs: Mapping[str, Any]) -> list[Bougie]:
         propre = self.protocole
@@ -286,48 +286,63 @@ class Tierce(Simulateur):
 
     # --- l'écriture d'une bougie ---
 
-    def ecrire(self, ligne: object, bougie: Bougie, pas: Pas) -> object:
-        """Une bougie dans la forme de l'exchange ; un champ inconnu est une constante, ou se tire du nom du pas.
+    def ecrire(self, ligne: object, pas: Pas) -> Callable[[Bougie], object]:
+        """De quoi écrire une bougie comme l'exchange ; un champ inconnu est une constante, ou se tire du nom du pas.
 
         `o h l c v` en texte, en majuscules en nombres, `x18:` devant, fois 10^18 ; `ms s` en nombres, `MS S ns` en
         texte ; `iso iso_s iso_nu espace` ; `fin:` devant : la fin de la bougie ; `der:` : sa dernière ms.
         """
         if callable(ligne):
-            return ligne(self.nom_du_pas)
+            constante = ligne(self.nom_du_pas)
+            return lambda _bougie: constante
         if isinstance(ligne, tuple):
-            return [self.ecrire(champ, bougie, pas) for champ in ligne]
+            champs = [self.ecrire(champ, pas) for champ in ligne]
+            return lambda bougie: [champ(bougie) for champ in champs]
         if isinstance(ligne, Mapping):
-            return {nom: self.ecrire(champ, bougie, pas) for nom, champ in ligne.items()}
-        return self._champ(ligne, bougie, pas) if isinstance(ligne, str) else ligne
+            nommes = [(nom, self.ecrire(champ, pas)) for nom, champ in ligne.items()]
+            return lambda bougie: {nom: champ(bougie) for nom, champ in nommes}
+        return self._champ(ligne, pas) if isinstance(ligne, str) else lambda _bougie: ligne
 
-    def _champ(self, champ: str, bougie: Bougie, pas: Pas) -> object:
+    def _champ(self, champ: str, pas: Pas) -> Callable[[Bougie], object]:
         nature, _, nom = champ.rpartition(":")
-        instant = bougie.ts if not nature else suivante(pas, 0, ouverture(pas, 0, bougie.ts)) - (nature == "der")
-        if nom in _DATES:
-            return _date(instant, _DATES[nom])
-        if nom.lower() in {"ms", "s", "ns"}:
-            valeur = {"ms": instant, "s": instant // 1000, "ns": instant * 1_000_000}[nom.lower()]
-            return valeur if nom.islower() and nom != "ns" else str(valeur)
+        if nom in _DATES or nom.lower() in {"ms", "s", "ns"}:
+            forme = _dater(nom)
+            if not nature:
+                return lambda bougie: forme(bougie.ts)
+            return lambda bougie: forme(suivante(pas, 0, ouverture(pas, 0, bougie.ts)) - (nature == "der"))
         if nom.lower() not in _RANGS:
-            return champ
-        if self.protocole.vides == "nulles" and not bougie.nombre:
-            return None
-        rang = _RANGS[nom.lower()]
-        texte = self.volume(bougie) if rang == 5 else self.prix(bougie[rang])
+            return lambda _bougie: champ
+        texte = self._valeur(_RANGS[nom.lower()])
         if nature.startswith("x"):
-            return str(round(float(texte) * 10**6)) + "0" * (int(nature[1:]) - 6)
-        return texte if nom.islower() else float(texte)
+            zeros = "0" * (int(nature[1:]) - 6)
+            forme_de: Callable[[str], object] = lambda texte: str(round(float(texte) * 10**6)) + zeros  # noqa: E731
+        else:
+            forme_de = str if nom.islower() else float
+        if self.protocole.vides == "nulles":
+            return lambda bougie: forme_de(texte(bougie)) if bougie.nombre else None
+        return lambda bougie: forme_de(texte(bougie))
+
+    def _valeur(self, rang: int) -> Callable[[Bougie], str]:
+        """Un prix ou le volume, en texte."""
+        return self.volume if rang == _RANGS["v"] else lambda bougie: self.prix(bougie[rang])
+
+
+def _dater(nom: str) -> Callable[[int], object]:
+    """Comment s'écrit un instant."""
+    if nom in _DATES:
+        return lambda instant: _date(instant, _DATES[nom])
+    ecrire: dict[str, Callable[[int], int]] = {
+        "ms": lambda instant: instant,
+        "s": lambda instant: instant // 1000,
+        "ns": lambda instant: instant * 1_000_000,
+    }
+    en = ecrire[nom.lower()]
+    return en if nom.islower() and nom != "ns" else lambda instant: str(en(instant))
 
 
 def duree_ms(pas: Pas) -> int:
     """La durée d'un pas ; celle d'un mois, au plus."""
     return pas if isinstance(pas, int) else {"semaine": SEMAINE_MS, "mois": 31 * JOUR_MS}[pas]
-
-
-@cache
-def _neuve(exchange: str) -> Any:
-    """Une instance de la vraie classe, pour ce qu'elle dit d'elle-même."""
-    return getattr(ccxt, exchange)()
 
 
 def _ramener(adresses: object, base: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import module_ccxt_fr_v2 as module
@@ -53,13 +54,15 @@ def lancer(simulateur: Simulateur, dossier: Path, *options: str, rapide: bool = 
 
 def lire_csv(octets: bytes) -> list[Attendue]:
     """Les bougies d'un CSV produit, en flottants."""
-    return [
-        (  # type: ignore[misc]
-            module.lire_instant(ligne["timestamp"], 0),
-            *(float(ligne[c]) if ligne[c] else None for c in module.VALEURS_OHLCV),
-        )
-        for ligne in csv.DictReader(octets.decode().splitlines())
-    ]
+    titre, *lignes = csv.reader(octets.decode().splitlines()) if octets else [[]]
+    rangs = [titre.index(nom) for nom in ("timestamp", *module.VALEURS_OHLCV) if titre]
+    return [_attendue(*(ligne[rang] for rang in rangs)) for ligne in lignes]
+
+
+def _attendue(instant: str, *valeurs: str) -> Attendue:
+    """Une ligne du CSV, lue sans rien du produit."""
+    ms = round(datetime.fromisoformat(instant).timestamp() * 1000)
+    return (ms, *(float(valeur) if valeur else None for valeur in valeurs))  # type: ignore[return-value]
 
 
 def dedans(instant: int, intervalles: list[tuple[int, int]]) -> bool:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import ccxt.async_support as ccxt
+
 from bourse_locale.marche import Marche
 
 # À chaque fermeture, ccxt attend un quart de seconde que finisse le TLS : la boucle locale n'en a pas.
 # Une page de trente mois se compose en des secondes sur une machine chargée : ce n'est pas une bourse muette.
 SANS_LIMITEUR = {"enableRateLimit": False, "timeout_on_exit": 0, "timeout": 60_000}
+
+
+@functools.cache
+def classe_neuve(exchange: str) -> Any:
+    """Une instance de la vraie classe, pour ce qu'elle dit d'elle-même : en construire une coûte dix millisecondes."""
+    return getattr(ccxt, exchange)()
+
+
+def avec_bougies() -> list[str]:
+    """Les exchanges dont la classe annonce des bougies."""
+    return sorted(nom for nom in ccxt.exchanges if classe_neuve(nom).has.get("fetchOHLCV"))
 
 
 @functools.cache

@@ -26,6 +26,8 @@ from module_ccxt_fr_v2 import (
 
 # Ceux qui suivent `since` et rendent leur page entière : une fois honnêtes, ils doivent tout rendre.
 HONNETES = ("premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "since_exclusif", "decroissante")
+PAGE_ENTIERE = 24  # en deçà, une bougie du timeframe d'au-dessus ne tient plus dans une page de celui d'en dessous
+TOUS_CARACTERES = 100_000  # dès cette graine, tous les caractères, des pages très courtes : celles d'avant sont gardées
 APPELS_PAR_POINT, APPELS_DE_BASE = 4, 260
 
 
@@ -66,6 +68,8 @@ def tirer(graine: int) -> Scenario:
     )
     for nom in hasard.sample(MENSONGES, hasard.randint(0, 3)):
         scenario.mensonges[nom] = hasard.choice(((2, 1.0), (4, 1.0), (9, 1.0), (10_000, 0.3), (10_000, 1.0)))
+    if graine >= TOUS_CARACTERES:
+        scenario.caractere, scenario.limite = hasard.choice([*PERSONNALITES]), hasard.choice((5, 8, 12, 24, 40, 100))
     return scenario
 
 
@@ -169,7 +173,8 @@ def fautes(scenario: Scenario) -> list[str]:
     trouvees += [f"honnête : {faute}" for faute in _contredire(relue, vraies)]
     rendues = {i for m in relue.morceaux for i in m.lignes["timestamp"].to_pylist()}
     manquent = [i for i in vraies if relue.debut <= i < relue.fin and i not in rendues]
-    if manquent and not relue.echouee:
+    tout_est_du = scenario.caractere in HONNETES and scenario.limite >= PAGE_ENTIERE
+    if manquent and tout_est_du and not relue.echouee:
         trouvees.append(f"honnête : {len(manquent)} lignes manquent")
     return trouvees
 

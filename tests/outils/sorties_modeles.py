@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from attente import attendre
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import remise_en_ordre
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -219,6 +220,14 @@ def executer(chemin: Path, donnee: m.TypeDonnee, *lots: m.Lot, flux: bool = Fals
         for unique in lots:
             ecrivain.ecrire(unique, m.Fiche(unique.cle))
         return ecrivain.finir()
+
+
+def remettre(par: str, chemin: Path, nom: str, flux: bool = False) -> None:
+    """Corps d'un processus : la remise en ordre de `--reparer`, ou celle de la relance."""
+    if par == "reparer":
+        remise_en_ordre.assainir_sortie(chemin)
+    else:
+        executer(chemin, m.TYPES[nom], flux=flux)
 
 
 def contenu(chemin: Path, table: str | None = None) -> Modele:

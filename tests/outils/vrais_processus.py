@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import shutil
+import signal
+import sqlite3
 import sys
+import tempfile
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attente import PLAFOND_S
 from ligne_de_commande import CONDAMNES, jusqua
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import octets_douteux
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from multiprocessing.process import BaseProcess
 
 # pandas : pyarrow l'importe à la première table faite d'objets, s'il est installé, un tiers de seconde.
@@ -55,3 +63,66 @@ def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0
     processus.join(apres_s)
     processus.kill()
     processus.join()
+
+
+# Ce qui change le disque, d'après Python ; ouvrir un fichier n'en est que pour y écrire.
+GESTES = {"os.rename", "os.remove", "os.link", "os.truncate", "shutil.copyfile"}
+REQUETES = ("BEGIN IMMEDIATE", "COMMIT", "PRAGMA journal_mode", "PRAGMA wal_checkpoint")
+GESTES_MAX = 90
+
+
+def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
+    """Agit sur une copie de la sortie par geste que cela fait, tuée (`kill -9`) juste avant lui.
+
+    Rend les copies ; la dernière est allée au bout.
+    """
+    corps = (sain, lieu, agir, arguments)
+    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=corps, daemon=True)
+    processus.start()
+    CONDAMNES.append(processus)
+    processus.join(PLAFOND_S)
+    assert processus.exitcode == 0
+    return [lieu / str(rang) / sain.name for rang in range(1, len(list(lieu.iterdir())) + 1)]
+
+
+def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
+    octets_douteux.lire_a_part = lambda *_: ""  # bien formés, ils ne tueraient personne
+    with tempfile.TemporaryDirectory() as chaud:  # ce qui s'importe au premier usage ne l'est qu'une fois
+        agir(Path(shutil.copytree(sain.parent, Path(chaud) / "d")) / sain.name, *arguments)
+    for rang in range(1, GESTES_MAX):
+        copie = Path(shutil.copytree(sain.parent, lieu / str(rang))) / sain.name
+        if not (pid := os.fork()):
+            _agir_puis_mourir(rang, agir, copie, *arguments)
+        fin = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if fin != -signal.SIGKILL:
+            sys.exit(fin)
+    sys.exit(GESTES_MAX)
+
+
+def _agir_puis_mourir(rang: int, agir: Callable[..., object], *arguments: Any) -> None:
+    gestes = itertools.count(1)
+
+    def compter() -> None:
+        if next(gestes) == rang:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def guetter(evenement: str, dit: tuple[Any, ...]) -> None:
+        ecrit = evenement == "open" and isinstance(dit[2], int) and dit[2] & (os.O_WRONLY | os.O_RDWR)
+        if ecrit or evenement in GESTES:
+            compter()
+
+    def connecter(*bornes: Any, **reglages: Any) -> sqlite3.Connection:
+        base: sqlite3.Connection = ouvrir(*bornes, **reglages)
+        base.set_trace_callback(lambda requete: compter() if requete.startswith(REQUETES) else None)
+        return base
+
+    ouvrir: Any = sqlite3.connect
+    sqlite3.connect = connecter  # type: ignore[assignment]
+
+    fin = 1
+    try:
+        sys.addaudithook(guetter)
+        agir(*arguments)
+        fin = 0
+    finally:
+        os._exit(fin)
