@@ -6422,6 +6422,10 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
+    def _present_ms(self) -> int:
+        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
+        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6583,10 +6587,12 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
+        dernier = min(fin - 1, max(debut, self._present_ms()))
         if propre.bornes is None:
-            params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
+            params["until"] = dernier
         else:
-            params |= propre.bornes(debut, fin - 1, timeframe)
+            params |= propre.bornes(debut, dernier, timeframe)
         if relecture:
             params |= propre.relecture
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
@@ -7890,15 +7896,15 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bouts = [fin] if droite is None else [avancer(fin, 1), fin]
-        for bout in bouts if droite is not None else ():
+        for bout in () if droite is None else (avancer(fin, 1), fin):
             if conduite.va_a_la_fin == (bout == fin):
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
             if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite, bout = avancer(depart, place), bouts[conduite.va_a_la_fin - 1]
+                suite = avancer(depart, place)
                 yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
