@@ -3988,6 +3988,8 @@ class SortieFichier(Sortie):
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self._bout is None and not entete.get("entrelace"):
                 return
+        # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
+        origine = self.origine or min(self._origines(), default=REEL)
         if not fidele:
             prouve = self._assainir(entete)
         recensement = self._recenser(self.fiches)
@@ -3995,8 +3997,9 @@ class SortieFichier(Sortie):
         for cle, fiche in self.fiches.items():
             if not self.type_donnee.a_une_grille:
                 denombrer(fiche, recensement.lignes[cle])
+            fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
-                fiche.couverts, fiche.origine = [], self.origine or fiche.origine  # la seule que l'ouverture admette
+                fiche.couverts = []
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()
@@ -6437,6 +6440,10 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
+    def _present_ms(self) -> int:
+        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
+        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6598,10 +6605,12 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
+        dernier = min(fin - 1, max(debut, self._present_ms()))
         if propre.bornes is None:
-            params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
+            params["until"] = dernier
         else:
-            params |= propre.bornes(debut, fin - 1, timeframe)
+            params |= propre.bornes(debut, dernier, timeframe)
         if relecture:
             params |= propre.relecture
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
@@ -7905,15 +7914,15 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bouts = [fin] if droite is None else [avancer(fin, 1), fin]
-        for bout in bouts if droite is not None else ():
+        for bout in () if droite is None else (avancer(fin, 1), fin):
             if conduite.va_a_la_fin == (bout == fin):
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
             if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite, bout = avancer(depart, place), bouts[conduite.va_a_la_fin - 1]
+                suite = avancer(depart, place)
                 yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))

@@ -13,10 +13,9 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, controler, courante
+from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, contradictions, controler, courante
 from annexes_ccxt_fr.lecture_brute import FICHE_ABIMEE, exiger_une_origine, fiches_portees, lecteurs
 from module_ccxt_fr_v2 import (
-    FAITS,
     FUNDING,
     INSTANT_MAX_MS,
     LIGNES_PAR_LOT,
@@ -34,7 +33,9 @@ from module_ccxt_fr_v2 import (
     SortieFichier,
     SortieIllisible,
     SortieSqlite,
+    Timeframe,
     TypeDonnee,
+    effacer_temporaires,
     en_lisant,
     fiches_sqlite,
     grille,
@@ -48,7 +49,7 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 else:
@@ -126,21 +127,28 @@ def _garder_un_fichier(chemin: Path) -> Path:
         try:
             cible.hardlink_to(chemin)
         except OSError:  # exFAT, certains partages
-            shutil.copy2(chemin, cible)
+            shutil.copy2(chemin, _provisoire(chemin))
+            _provisoire(chemin).replace(cible)
     return cible
 
 
 def _garder_une_base(sortie: Sortie) -> Path:
-    cible = nom_de_cote(sortie.chemin, "corrompu")
-    with cast("SortieSqlite", sortie).lecteur() as base, contextlib.closing(sqlite3.connect(cible)) as copie:
-        base.backup(copie)
+    cible, copie = nom_de_cote(sortie.chemin, "corrompu"), _provisoire(sortie.chemin)
+    with cast("SortieSqlite", sortie).lecteur() as base, contextlib.closing(sqlite3.connect(copie)) as neuve:
+        base.backup(neuve)
+    copie.replace(cible)
     return cible
+
+
+def _provisoire(chemin: Path) -> Path:
+    """Le nom d'un fichier à moitié fait : tuée, l'ouverture suivante l'efface."""
+    return chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
 
 
 def _garder_la_fiche(sortie: SortieFichier) -> None:
     """Une fiche abîmée, avant qu'une neuve ne la remplace : absente entre-temps, l'inventé passerait pour réel."""
     abimee = sortie.feuille.chemin
-    phrase = "« %s » est abîmée, tout ce qu'elle couvrait sera redemandé ; originale mise de côté : « %s »."
+    phrase = "« %s » est abîmée, tout ce qu'elle couvrait sera redemandé : original mis de côté sous « %s »."
     journal.warning(phrase, abimee, _garder_un_fichier(abimee).name)
 
 
@@ -202,8 +210,8 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
 def _remplacer_la_base(sauves: Sequence[tuple[Sortie, pa.Table, dict[CleSerie, Fiche]]]) -> Path:
     """Faite à part, la neuve prend d'un coup la place de l'ancienne, dont le nom de côté est rendu."""
     chemin, voisins = sauves[0][0].chemin, sauves[0][0].voisins()
-    neuve = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
-    neuve.unlink(missing_ok=True)
+    effacer_temporaires(chemin)  # d'une autre, tuée
+    neuve = _provisoire(chemin)
     for ancienne, lignes, fiches in sauves:
         cast("SortieSqlite", ancienne).deconnecter()
         table = ancienne.decrit(neuve, type_donnee=ancienne.type_donnee, table=ancienne.table)
@@ -228,30 +236,29 @@ def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) ->
     """
     prouve = True
     if sortie.feuille.est_abimee():
-        lisible = exiger_une_origine(sortie)
-        sortie.origine = sortie.origine or lisible
+        exiger_une_origine(sortie)
         _garder_la_fiche(sortie)
         prouve = False
     elif entete and entete.get("scelle") and not sortie.type_donnee.a_une_grille:
         journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", sortie.chemin)
         prouve = False
     if sortie.octets <= SOMMES_MAX:
-        _oter_les_fautives(sortie)
+        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE)
     return prouve
 
 
 def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
     """La même chose d'une base : elle n'a ni empreinte ni sceau, mais SQLite sait chercher vite."""
     if _est_douteuse(sortie, base):
-        _oter_les_fautives(sortie)
+        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE - {"absente", "fiche"})  # son compte peut tomber juste
 
 
-def _oter_les_fautives(sortie: Sortie) -> None:
-    """`--verifier` y verrait des fautes."""
+def _oter_les_fautives(sortie: Sortie, admises: Collection[str]) -> None:
+    """`--verifier` y verrait des fautes ; celles que l'ouverture admet, elle y remédiera."""
     controler(sortie, rapport := Rapport(sortie.chemin, sortie.format))
     if rapport.fautes.keys() & ILLISIBLES:
         raise SortieIllisible(next(c.phrase for c in rapport.constats if c.nature in ILLISIBLES))
-    if rapport.fautes.keys() - SANS_LIGNE_FAUTIVE:
+    if rapport.fautes.keys() - admises:
         _remettre(sortie, rapport)
 
 
@@ -264,16 +271,18 @@ def _est_douteuse(sortie: SortieSqlite, base: sqlite3.Connection) -> bool:
         f'SELECT 1 FROM "{sortie.table}" WHERE {condition} LIMIT 1'
     ).fetchone():
         return True
+    if any(map(contradictions, fiches.values())):
+        return True
     return sortie.type_donnee.a_une_grille and _a_une_bougie_ailleurs(sortie, base, fiches)
 
 
 def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiches: Mapping[CleSerie, Fiche]) -> bool:
-    """Vrai si une bougie est là où la fiche de sa série n'en dit rien, ou dit qu'il n'y en a pas eu."""
+    """Vrai si une bougie est là où la fiche de sa série n'en dit rien, ou dit qu'il n'y en a pas."""
     de_la_serie = " AND ".join(f"ligne.{champ} = trou.{champ}" for champ in CleSerie._fields)
-    # D'une requête : un marché rare a cent mille de ces faits.
-    d_un_fait = f"""SELECT 1 FROM "{sortie.table}_trous" AS trou CROSS JOIN "{sortie.table}" AS ligne ON {de_la_serie}
-        AND ligne.timestamp >= trou.debut AND ligne.timestamp < trou.fin WHERE trou.raison IN (?, ?) LIMIT 1"""
-    if fiches and base.execute(d_un_fait, FAITS).fetchone():
+    # D'une requête : un marché rare a cent mille trous.
+    dans_un_trou = f"""SELECT 1 FROM "{sortie.table}_trous" AS trou CROSS JOIN "{sortie.table}" AS ligne
+        ON {de_la_serie} AND ligne.timestamp >= trou.debut AND ligne.timestamp < trou.fin LIMIT 1"""
+    if fiches and base.execute(dans_un_trou).fetchone():
         return True
     dedans = f'SELECT 1 FROM "{sortie.table}" WHERE {sortie.d_une_serie} AND timestamp >= ? AND timestamp < ? LIMIT 1'
     return any(
@@ -283,15 +292,28 @@ def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiche
     )
 
 
-_GLOB_CONTROLE = "GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'"
+# Le caractère nul finit un texte pour GLOB : il se cherche parmi les octets.
+_A_UN_CONTROLE = (
+    "{0} GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*' OR instr(CAST({0} AS BLOB), x'00') > 0"
+)
 # Ce que `possibles` refuserait peut-être : SQLite ne rend que ces lignes-là ; un carnet, il ne saurait le lire.
 _DOUTES_SQL = {
-    TRADES.nom: f"(price > 0 AND amount >= 0) IS NOT TRUE OR id {_GLOB_CONTROLE} OR side {_GLOB_CONTROLE}",
+    TRADES.nom: "(price > 0 AND amount >= 0) IS NOT TRUE OR "
+    + " OR ".join(_A_UN_CONTROLE.format(nom) for nom in ("id", "side")),
     TICKER.nom: " AND ".join(f'"{nom}" IS NULL' for nom, nature in TICKER.colonnes if nature == "nombre"),
     ORDERBOOK.nom: "TRUE",
     FUNDING.nom: "funding_rate IS NULL OR mark_price <= 0",
     OPEN_INTEREST.nom: "coalesce(amount, value) IS NULL OR amount < 0 OR value < 0",
 }
+
+
+def _hors_grille(pas: Timeframe) -> str:
+    if not pas.mois:
+        return f"(timestamp - {pas.plancher(0)}) % {pas.pas_ms} NOT BETWEEN 0 AND {pas.jeu_ms}"
+    date = f"(timestamp - {pas.ancre_ms}) / 1000, 'unixepoch'"
+    premier = f"strftime('%s', {date}, 'start of month') * 1000 + {pas.ancre_ms}"
+    rang = f"(strftime('%Y', {date}) - 1970) * 12 + strftime('%m', {date}) - 1"
+    return f"(timestamp != {premier} OR ({rang}) % {pas.mois} != 0)"
 
 
 def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
@@ -309,11 +331,7 @@ def _doute(donnee: TypeDonnee, fiches: Iterable[Fiche]) -> str:
         signe = "prix != 'premiumIndex' AND NOT (open > 0 AND high > 0 AND low > 0 AND close > 0)"
         doutes += ["open + high + low + close IS NULL", "high < low", "volume < 0", signe]
         doutes.append("prix = 'last' AND volume IS NULL")
-        pas = {g for f in fiches if not (g := grille(f)).mois}
-        doutes += [
-            f"timeframe = '{g.code}' AND (timestamp - {g.ancre_ms}) % {g.pas_ms} NOT BETWEEN 0 AND {g.jeu_ms}"
-            for g in pas
-        ]
+        doutes += [f"timeframe = '{pas.code}' AND {_hors_grille(pas)}" for pas in set(map(grille, fiches))]
     else:
         doutes.append(_DOUTES_SQL[donnee.nom])
     return " OR ".join(f"({doute})" for doute in doutes)

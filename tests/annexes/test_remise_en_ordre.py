@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,47 @@ def test_une_relance_ne_dit_pas_zero_sur_une_base_abimee(
     assert m.verifier(chemin).code == 4
     assert refaire("relance", bourse, chemin, "ohlcv") == 0
     est_rendue(chemin, originale)
+
+
+@pytest.mark.parametrize(
+    ("requete", "reste"),
+    [
+        ("UPDATE ohlcv SET timestamp = {32} WHERE timestamp = {10}", {"dans_un_trou": 1}),
+        ("UPDATE ohlcv_trous SET raison = 'sans_transactioo' WHERE debut = {50}", {}),
+        ("UPDATE ohlcv_intervalles SET fin = {33} WHERE debut = {0}", {}),
+        ("UPDATE ohlcv_trous SET debut = {25} WHERE debut = {30}", {}),
+    ],
+    ids=["menée dans un trou", "raison", "couvert et trou", "trou sur des lignes"],
+)
+def test_une_base_qui_se_contredit_est_redemandee(requete: str, reste: dict[str, int], tmp_path: Path) -> None:
+    """Le compte de ses lignes tombe juste : c'est là où elles sont, et ce que dit sa fiche, qui ne vont pas."""
+    chemin = tmp_path / "a.sqlite"
+    trous = [m.Trou(*plage(30, 35), m.ECHEC), m.Trou(*plage(50, 52), m.SANS_TRANSACTION)]
+    pleines = sorted({*range(60)} - {*range(30, 35), 50, 51})
+    executer(chemin, m.OHLCV, lot(pleines, couverts=[plage(0, 30), plage(35, 60)], trous=trous))
+    assert m.verifier(chemin).code == 0
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert base.execute(re.sub(r"{(\d+)}", lambda lu: str(instant(int(lu[1]))), requete)).rowcount == 1
+    assert m.verifier(chemin).code == 4
+    executer(chemin, m.OHLCV)
+    assert dict(m.verifier(chemin).fautes) == reste
+
+
+@pytest.mark.parametrize(("timeframe", "ecart"), [("1M", 1), ("1M", JOUR), ("3M", 31 * JOUR)])
+def test_un_mois_qui_n_ouvre_plus_le_premier_se_voit_a_la_relance(timeframe: str, ecart: int, tmp_path: Path) -> None:
+    """Aucun pas fixe ne le dirait, et le compte tombe juste."""
+    chemin, cle = tmp_path / "a.sqlite", BTC._replace(timeframe=timeframe)
+    pas = m.timeframe_de("binance", timeframe)
+    ouvertures = [pas.avancer(DEBUT, rang) for rang in range(12)]
+    lignes = lot(range(12), cle).lignes.set_column(4, "timestamp", pa.array(ouvertures, pa.timestamp("ms", "UTC")))
+    executer(chemin, m.OHLCV, m.Lot(cle, lignes, [(ouvertures[0], pas.avancer(DEBUT, 12))], []))
+    with contextlib.closing(sqlite3.connect(chemin)) as base, base:
+        assert not remise_en_ordre._est_douteuse(creer(chemin), base)  # type: ignore[arg-type]
+        base.execute("UPDATE ohlcv SET timestamp = timestamp + ? WHERE timestamp = ?", (ecart, ouvertures[5]))
+    assert "hors_grille" in m.verifier(chemin).fautes
+    with creer(chemin) as ecrivain:
+        assert ecrivain.fiches[cle].couverts != [(ouvertures[0], pas.avancer(DEBUT, 12))]
+    assert m.lire(chemin).num_rows == 11
 
 
 @pytest.mark.parametrize("par", PAR)
@@ -558,6 +600,21 @@ def test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Pat
     assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
 
 
+def test_tuee_la_reprise_d_un_flux_invente_ne_le_rend_pas_reel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tué avant sa première fiche, son journal seul dit que ses lignes sont inventées ; la suivante le dit aussi."""
+    monkeypatch.setattr(m.SortieFichier, "_entretenir", lambda _: None)
+    chemin = tmp_path / "sain" / "a.csv"
+    inventee = dataclasses.replace(fiche(), origine=m.HORS_LIGNE)
+    with creer(chemin, flux=True, origine=m.HORS_LIGNE) as tue:
+        tue.ecrire(lot(range(10)), inventee)
+    copies = mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "relance"), "ohlcv", True)
+    for copie in copies:
+        assert creer(copie, origine=m.REEL).origine_a_ecarter() == m.HORS_LIGNE
+    assert [une.origine for une in m.lire_fiches(copie)] == [m.HORS_LIGNE]
+
+
 def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) -> None:
     """D'une base illisible, ce qui s'en lit est à sa place ou dans la neuve, jamais entre les deux."""
     chemin = tmp_path / "sain" / "a.sqlite"
@@ -578,6 +635,20 @@ def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) ->
         assert list(contenu_de(copie, m.TICKER, table="b").values()) == attendues
         assert m.verifier(copie).code == 0
         assert any("corrompu" in nom for nom in restes(copie))
+        assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
+
+
+def test_tuee_la_refonte_d_un_fichier_ne_perd_ni_ne_double_rien(tmp_path: Path) -> None:
+    """Titre abîmé, et un journal qui attend : les lignes de l'un et de l'autre finissent dans le neuf."""
+    chemin = tmp_path / "sain" / "a.csv"
+    executer(chemin, m.TICKER, lot_de(m.TICKER, range(40)))
+    with creer(chemin, m.TICKER) as tue:
+        tue.ecrire(lot_de(m.TICKER, range(40, 60)), m.Fiche(m.CleSerie("binance", "BTC/USDT")))
+    chemin.write_bytes(chemin.read_bytes().replace(b"exchange", b"exchangf", 1))
+    for copie in mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "reparer"), "ticker"):
+        remise_en_ordre.assainir_sortie(copie)
+        assert m.lire(copie).to_pylist() == lot_de(m.TICKER, range(60)).lignes.to_pylist()
+        assert m.verifier(copie).code == 0
         assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
 
 

@@ -193,6 +193,27 @@ def test_retard_et_revision_fondus_a_la_fin(tmp_path: Path) -> None:
     assert restes(chemin) == set()
 
 
+@pytest.mark.parametrize("nom", ["a.parquet", "a.feather", "a.csv"])
+def test_une_revision_se_reconnait_au_fichier_comme_au_journal(tmp_path: Path, nom: str) -> None:
+    """Le fichier n'est pas relu pour une ligne plus récente que toutes les siennes ; pour les autres, si."""
+    with creer(tmp_path / nom, m.OHLCV, flux=True) as ecrivain:
+
+        def apport(debut: int, fin: int, version: int = 0) -> tuple[int, int]:
+            unique = lot_de(m.OHLCV, range(debut, fin), version=version)
+            return ecrivain.ecrire(unique, m.Fiche(unique.cle))
+
+        assert apport(0, 40) == (40, 0)
+        assert apport(40, 45) == (5, 0)
+        assert apport(3, 5, version=1) == (0, 2), "au fichier"
+        assert apport(42, 43, version=1) == (0, 1), "au journal"
+        assert apport(44, 47) == (2, 0), "une déjà là, telle quelle"
+        ecrivain.finir()
+        assert apport(46, 48, version=1) == (1, 1), "au fichier, depuis la fonte"
+    with creer(tmp_path / nom, m.OHLCV, flux=True) as ecrivain:
+        assert apport(7, 8, version=1) == (0, 1), "d'une exécution d'avant"
+        assert apport(48, 49) == (1, 0)
+
+
 def test_flux_apres_une_interruption_sans_fichier(tmp_path: Path) -> None:
     """Le fichier vient du journal d'une exécution tuée : ses fins sont connues, un retard n'est pas mis au bout."""
     chemin = tmp_path / "a.csv"

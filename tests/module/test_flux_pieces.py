@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -980,6 +981,100 @@ def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> 
     fil._lacunes.popleft()  # la milliseconde du tout premier
     del fil.rattraper
     return fil
+
+
+def test_arrete_un_flux_rend_les_trades_qu_il_retenait() -> None:
+    """Ils attendaient que leur coupure soit relue, quatre secondes au plus : une échéance que l'arrêt devance."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil_coupe(connexion, (1, 9))
+        flux = m.Flux(connexion, None, [fil])  # type: ignore[arg-type]
+        flux.collecter()
+        assert fil._recus, "retenus"
+        sans_rattrapage(fil)
+        await flux.arreter()
+        assert ids(flux.collecter()) == ["1", "9"]
+
+    a_la_main(essai)
+
+
+def test_un_flux_ne_demande_leur_echeance_qu_aux_fils_qui_ont_parle() -> None:
+    """À deux cents, celles de tous coûteraient plus que la trame ; passée l'heure de la plus proche, tous la disent."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fils = [ouvrir_fil(m.FilBougies, connexion, grace_ms=0) for _ in range(3)]
+        demandes: list[int] = []
+
+        def dire(rang: int, dite: Callable[[], int | None]) -> int | None:
+            demandes.append(rang)
+            return dite()
+
+        for rang, fil in enumerate(fils):
+            sans_rattrapage(fil)
+            fil.echeance = functools.partial(dire, rang, fil.echeance)
+        flux = m.Flux(connexion, None, fils)  # type: ignore[arg-type]
+        for minute in range(2):
+            connexion.heure = T0 + minute * MINUTE
+            for fil in fils:
+                fil.recevoir([bougie(minute)], connexion.heure)
+        flux.collecter()
+        demandes.clear()
+        fils[1].a_collecter = True
+        flux.collecter()
+        assert set(demandes) == {1}
+        connexion.heure = T0 + 3 * MINUTE
+        assert instants(flux.collecter()) == [1, 1, 1], "closes par l'heure, sans que rien ne vienne"
+
+    a_la_main(essai)
+
+
+def test_la_mise_a_jour_d_une_bougie_en_cours_n_eveille_rien() -> None:
+    """Rien n'en sort ; la suivante, elle, la clôt, et ce qui manque se cherche encore à chaque trame."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_bougies_dites(connexion, minutes=2, volume=1.0)
+        fil.fiche.couverts = [(T0 - MINUTE, T0 + MINUTE)]
+        fil.collecter(connexion.heure)
+        assert not fil.a_collecter
+        fil.recevoir([bougie(1, 2.0)], connexion.heure)
+        assert (fil.recus, fil.a_collecter) == (3, False)
+        connexion.heure = T0 + 2 * MINUTE
+        fil.recevoir([bougie(2)], connexion.heure)
+        assert fil.a_collecter
+        fil.collecter(connexion.heure)
+        fil.couverture.desavouer(T0)
+        fil.signaler()
+        fil.collecter(connexion.heure)
+        fil.recevoir([bougie(2, 2.0)], connexion.heure)
+        assert fil.a_collecter, "une bougie manque"
+
+    a_la_main(essai)
+
+
+def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
+    """Tous nommés, rien à relire : leurs numéros suffisent ; tant qu'une coupure est à relire, tout est gardé."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        nourrir(fil, *((n, n * 1_000) for n in range(3, 500)))
+        assert len(fil._memoire.recents) <= m.RECENTS_AU_MOINS + 1
+        assert fil._memoire.recents["499"].timestamp == T0 + 499_000
+        sans_rattrapage(fil)
+        fil.rompre()
+        nourrir(fil, *((n, n * 1_000) for n in range(600, 1_100)))
+        assert all(str(numero) in fil._memoire.recents for numero in range(600, 1_100))
+        fil._lacunes.clear()
+        nourrir(fil, *((n, n * 1_000) for n in range(1_100, 2_000)))
+        assert len(fil._memoire.recents) <= m.RECENTS_AU_MOINS + 1
+        assert fil.compteurs.doublons == 0
+        nourrir(fil, (3, 3_000), (1_200, 1_200_000))
+        assert fil.compteurs.doublons == 2, "oubliés, ils restent connus"
+
+    a_la_main(essai)
 
 
 def test_toutes_les_coupures_sont_relues_avant_d_insister_sur_aucune(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from module_ccxt_fr_v2 import (
     JOUR_MS,
     MINUTE_MS,
     OHLCV,
+    PEU_DE_LIGNES,
     SANS_TRANSACTION,
     CleSerie,
     Fiche,
@@ -36,10 +38,8 @@ from module_ccxt_fr_v2 import (
     instants_de,
     manquants,
     regle_enfreinte,
+    tabler,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 DEBUT = 1_704_067_200_000  # 2024-01-01T00:00Z, un lundi
 CLE = CleSerie("faux", "BTC/USDT", "1m", "last")
@@ -400,3 +400,26 @@ def test_la_regle_enfreinte_a_un_nom(ligne_brute: list[Any], prix: str, regle: s
     assert regle_enfreinte(ligne_brute, MINUTE, prix) == regle
     if regle != "instant illisible":
         assert bool(cribler([ligne_brute], MINUTE, prix).impossibles) is bool(regle)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.floats(allow_nan=False), st.none() | st.floats(allow_nan=False)),
+                max_size=2 * PEU_DE_LIGNES))  # fmt: skip
+def test_peu_de_lignes_font_la_meme_table_que_beaucoup(tirees: list[tuple[int, float, float | None]]) -> None:
+    """Ligne à ligne ou colonne à colonne, selon ce qui coûte le moins."""
+    lignes = [(DEBUT + rang * MINUTE_MS, prix, prix, prix, prix, volume) for rang, prix, volume in tirees]
+    une_a_une = [tabler(CLE, [ligne], OHLCV) for ligne in lignes]
+    assert tabler(CLE, lignes, OHLCV).equals(pa.concat_tables([OHLCV.schema.empty_table(), *une_a_une]))
+    assert tabler(CLE, lignes, OHLCV).schema == OHLCV.schema
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3)), max_size=8), st.integers(0, 12), st.integers(1, 4))
+def test_prolonger_une_fiche_est_la_noter(sus: list[tuple[int, int]], debut: int, duree: int) -> None:
+    """Ce qui suit tout ce qu'elle sait y entre sans détour : comme le reste y entrerait."""
+    lente, vive = Fiche(CLE), Fiche(CLE)
+    for place, large in sus:
+        lente.noter([(place, place + large)], [Trou(place, place + 1, ECHEC)] if large == 3 else [])
+    vive = lente.copie()
+    vive.noter([(debut, debut + duree)], [])
+    lente._prolonger = lambda *_: False  # type: ignore[method-assign]
+    lente.noter([(debut, debut + duree)], [])
+    assert (vive.couverts, vive.trous) == (lente.couverts, lente.trous)

@@ -767,15 +767,18 @@ def test_le_compte_des_evenements_est_celui_des_lignes(
     assert min(comptes.values()) > 80
 
 
+@pytest.mark.parametrize("controle", ["\x19", "\0"], ids=["controle", "nul"])
 @pytest.mark.parametrize("suffixe", [".csv", ".sqlite"])
-def test_un_id_de_trade_abime_est_ote_et_redemande(suffixe: str, bourse: Bourse, tmp_path: Path) -> None:
+def test_un_id_de_trade_abime_est_ote_et_redemande(
+    suffixe: str, controle: str, bourse: Bourse, tmp_path: Path
+) -> None:
     """Un caractère de contrôle : le collecteur n'en écrit pas. Gardé, ce trade serait là deux fois."""
     sortie = tmp_path / f"t{suffixe}"
     bornes = (JANVIER, JANVIER + 10 * MINUTE)
     assert telecharger(bourse, sortie, bornes, "--donnee", "trades") == 0
     entiere = m.lire(sortie)
     ident = entiere["id"][20].as_py()
-    abime = f"{ident[:-2]}\x19{ident[-1]}"
+    abime = f"{ident[:-2]}{controle}{ident[-1]}"
     if suffixe == ".sqlite":
         with contextlib.closing(sqlite3.connect(sortie)) as base, base:
             base.execute("UPDATE trades SET id = ? WHERE id = ?", (abime, ident))
