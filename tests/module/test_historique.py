@@ -486,8 +486,8 @@ def test_le_pas_d_un_marche_rare_au_bord_de_la_fenetre_se_confirme_plus_loin() -
 
 
 def test_le_pas_qu_un_refus_a_laisse_a_voir_est_vu_ensuite() -> None:
-    """Ce qu'il nomme 1m est de vingt minutes, et une première page plus large est refusée : la suivante le dit."""
-    vivantes = [DEBUT_DES_REFUS + rang * MINUTE_MS for rang in range(140, 260, 20)]
+    """Ce qu'il nomme 1m est de quinze minutes, et une première page plus large est refusée : la suivante le dit."""
+    vivantes = [DEBUT_DES_REFUS + rang * MINUTE_MS for rang in range(140, 230, 15)]
     serveur = Serveur(Monde(vivantes), trop_anciens(lambda _rang, debut, _fin: debut < 0), 200)
     pages = Pages(serveur.demander, Timeframe.lire("1m"), 200, horizon_ms=MAINTENANT)
 
