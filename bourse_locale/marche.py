@@ -169,7 +169,11 @@ class Instrument:
 
     def texte(self, prix: int, nature: NaturePrix) -> str:
         """Écrit un prix selon sa nature : l'indice de prime est un taux à huit décimales."""
-        return texte_decimal(prix, DECIMALES_PRIME if nature == "premiumIndex" else self.decimales_prix)
+        return texte_decimal(prix, self.decimales_de(nature))
+
+    def decimales_de(self, nature: NaturePrix) -> int:
+        """Décimales d'un prix de cette nature."""
+        return DECIMALES_PRIME if nature == "premiumIndex" else self.decimales_prix
 
     @cached_property
     def notionnel_contrat(self) -> int:
