@@ -65,7 +65,7 @@ sys.dont_write_bytecode = False
 def _modules_compiles_une_fois() -> Iterator[None]:
     """Les processus que lancent les tests gardent ce qu'ils compilent, comme chez qui s'en sert : 14 000 lignes."""
     with pytest.MonkeyPatch.context() as milieu:
-        milieu.delenv("PYTHONDONTWRITEBYTECODE")
+        milieu.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         yield
 
 
