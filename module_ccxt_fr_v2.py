@@ -5379,6 +5379,14 @@ def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
     return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
 
 
+def _carnet_de_cryptocom(self: Any, client: Any, trame: Any) -> None:
+    """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
+    carnet, lots = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name"))), trame.get("data") or [{}]
+    if carnet is not None and lots[0].get("pu") is not None and lots[0]["pu"] == carnet["nonce"]:
+        carnet["timestamp"], carnet["datetime"] = lots[0].get("t"), self.iso8601(lots[0].get("t"))
+    self.carnet_de_ccxt(client, trame)
+
+
 def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     dite = trame.get("params") or {}
     if not str(dite.get("channel")).startswith("book."):
@@ -5545,6 +5553,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         numeros_du_carnet=_numeros_backpack,
     ),
     "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
+    "cryptocom": Particularite(corrections={"handle_order_book": _carnet_de_cryptocom}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5676,6 +5685,11 @@ class _Bruyante:
         if not connue:
             _borner_les_corps(session)
         return session
+
+    @staticmethod
+    def to_array(valeur: Any) -> Any:
+        """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
+        return list(valeur.values()) if isinstance(valeur, dict) else valeur
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5880,7 +5894,11 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts |= {"ligne_de_ccxt": base.parse_ohlcv, "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None)}
+    ajouts |= {
+        "ligne_de_ccxt": base.parse_ohlcv,
+        "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None),
+        "carnet_de_ccxt": getattr(base, "handle_order_book", None),
+    }
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
@@ -6423,6 +6441,10 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
+    def _present_ms(self) -> int:
+        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
+        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6584,10 +6606,12 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
+        dernier = min(fin - 1, max(debut, self._present_ms()))
         if propre.bornes is None:
-            params["until"] = fin - 1  # inclus chez binance, exclu chez okx : fin - 1 convient aux deux
+            params["until"] = dernier
         else:
-            params |= propre.bornes(debut, fin - 1, timeframe)
+            params |= propre.bornes(debut, dernier, timeframe)
         if relecture:
             params |= propre.relecture
         nombre: int | None = _tenir_dans(self.fenetre_ms(timeframe, serie.marche), timeframe, limite)
@@ -7891,15 +7915,15 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bouts = [fin] if droite is None else [avancer(fin, 1), fin]
-        for bout in bouts if droite is not None else ():
+        for bout in () if droite is None else (avancer(fin, 1), fin):
             if conduite.va_a_la_fin == (bout == fin):
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
+        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
         departs = [debut] if gauche is None else [avancer(debut, -1), debut]
         for depart in departs:
             if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite, bout = avancer(depart, place), bouts[conduite.va_a_la_fin - 1]
+                suite = avancer(depart, place)
                 yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
@@ -10334,7 +10358,10 @@ async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -
 
 
 class FilInstantanes(Fil):
-    """Des instantanés : une ligne quand quelque chose a changé ; une coupure est un trou, que rien ne comble."""
+    """Des instantanés : une ligne par instant que dit l'exchange ; une coupure est un trou, que rien ne comble.
+
+    Là où il ne date pas ses états, ne les distingue que leur contenu : une ligne quand quelque chose a changé.
+    """
 
     type_donnee: ClassVar[TypeDonnee]
 
@@ -10342,7 +10369,8 @@ class FilInstantanes(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
         self._contenu: Any = None
-        self._rendu: list[Any] = []  # le contenu de la dernière ligne rendue
+        self._date: int | None = None  # celle que l'exchange donnait à ce contenu
+        self._rendu: list[Any] = []  # la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._trous: list[Trou] = []
         self._rompu = False
@@ -10377,7 +10405,8 @@ class FilInstantanes(Fil):
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
-        if contenu is None or (contenu == self._contenu and not self._rompu):
+        redit = contenu == self._contenu and donne == self._date
+        if contenu is None or (redit and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
@@ -10389,11 +10418,11 @@ class FilInstantanes(Fil):
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
-        if contenu == self._contenu:
+        if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is not None:
             self._comparer(self._contenu, contenu)
-        self._contenu = contenu
+        self._contenu, self._date = contenu, donne
         ligne = [instant, recu, *contenu]
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
@@ -10410,12 +10439,14 @@ class FilInstantanes(Fil):
         if not self._lignes:
             return []
         recues, self._lignes = sorted(self._lignes.values(), key=lambda ligne: ligne[:2]), {}
-        precedents = [self._rendu, *(ligne[2:] for ligne in recues)]
+        precedents = [self._rendu, *recues]
         # Deux états du même instant n'en font qu'un, qui peut être celui d'avant.
-        lignes = [ligne for ligne, avant in zip(recues, precedents, strict=False) if ligne[2:] != avant]
+        datees = self.fiche.horodatage != HORODATAGE_RECEPTION
+        couples = zip(recues, precedents, strict=False)
+        lignes = [li for li, avant in couples if li[2:] != avant[2:] or (datees and li[:1] != avant[:1])]
         if not lignes:
             return []
-        self._rendu = lignes[-1][2:]
+        self._rendu = lignes[-1]
         debut = min(self._fin or lignes[0][0], lignes[0][0])
         self._fin = max(lignes[-1][0] + 1, self._fin or 0)
         trous, self._trous = self._trous, []

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, cycle, groupby, islice
 from operator import add, itemgetter, mul
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -169,7 +169,11 @@ class Instrument:
 
     def texte(self, prix: int, nature: NaturePrix) -> str:
         """Écrit un prix selon sa nature : l'indice de prime est un taux à huit décimales."""
-        return texte_decimal(prix, DECIMALES_PRIME if nature == "premiumIndex" else self.decimales_prix)
+        return texte_decimal(prix, self.decimales_de(nature))
+
+    def decimales_de(self, nature: NaturePrix) -> int:
+        """Décimales d'un prix de cette nature."""
+        return DECIMALES_PRIME if nature == "premiumIndex" else self.decimales_prix
 
     @cached_property
     def notionnel_contrat(self) -> int:
@@ -213,12 +217,9 @@ def tirer_motif(alea: random.Random, compte: int, unite: int, lots: int) -> Moti
 class Palette:
     """Les motifs d'un instrument, et leurs agrégats en colonnes indexées par le numéro du motif."""
 
-    def __init__(self, graine: int, instrument: Instrument) -> None:
-        """Tire tous les motifs d'un instrument à partir de son empreinte."""
-        alea = random.Random(empreinte(graine, instrument.symbole, "motifs"))
-        unite = max(1, instrument.reference_ticks * 4 // 10_000)
-        lots = max(3, round(150 / instrument.prix_reference * 10**instrument.decimales_quantite))
-        lots = 40 if instrument.inverse else lots
+    def __init__(self, graine: int, symbole: str, unite: int, lots: int) -> None:
+        """Tire tous les motifs d'un instrument à partir de l'empreinte de son symbole."""
+        alea = random.Random(empreinte(graine, symbole, "motifs"))
         self.motifs = [tirer_motif(alea, n, unite, lots) for n in COMPTES for _ in range(MOTIFS_PAR_COMPTE)]
         self.ouvertures = [m.ecarts[0] for m in self.motifs]
         self.hauts = [max(m.ecarts) for m in self.motifs]
@@ -228,6 +229,12 @@ class Palette:
         self.produits = [sum(map(mul, m.ecarts, m.quantites)) for m in self.motifs]
         self.paires = [tuple(zip(m.ecarts, m.quantites, strict=True)) for m in self.motifs]
         self.comptes = [len(m.ecarts) for m in self.motifs]
+
+
+@lru_cache(maxsize=64)
+def palette_de(graine: int, symbole: str, unite: int, lots: int) -> Palette:
+    """Rend une palette, la même pour tous les marchés de cette graine : la tirer coûte soixante millisecondes."""
+    return Palette(graine, symbole, unite, lots)
 
 
 # --- Un jour ----------------------------------------------------------------------------------------------------------
@@ -307,7 +314,10 @@ class Marche:
         """Rend les motifs d'un instrument."""
         palette = self._palettes.get(instrument.cle)
         if palette is None:
-            palette = self._palettes[instrument.cle] = Palette(self.graine, instrument)
+            unite = max(1, instrument.reference_ticks * 4 // 10_000)
+            lots = max(3, round(150 / instrument.prix_reference * 10**instrument.decimales_quantite))
+            lots = 40 if instrument.inverse else lots
+            palette = self._palettes[instrument.cle] = palette_de(self.graine, instrument.symbole, unite, lots)
         return palette
 
     def reserver(self, jours: int) -> None:

@@ -320,8 +320,10 @@ class Protocole:
         """Rend l'oracle : les lignes que ccxt doit rendre pour [debut_ms, fin_ms[, en flottants."""
         instrument = self.par_symbole[symbole]
         bougies = self.lire(instrument, self.timeframes[timeframe], debut_ms, fin_ms, prix)
+        # Un quotient d'entiers est arrondi comme le serait son écriture décimale, sans l'écrire.
+        unite = 10 ** instrument.decimales_de(prix)
         return [
-            (b.ts, *(float(instrument.texte(p, prix)) for p in b[1:5]), self.volume_ccxt(instrument, b, prix))  # type: ignore[misc]
+            (b.ts, *(p / unite for p in b[1:5]), self.volume_ccxt(instrument, b, prix))
             for b in bougies
         ]
 

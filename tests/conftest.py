@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import logging
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import settings
 from ligne_de_commande import tuer_les_lances
 from temps_simule import HEURE_DES_ESSAIS, temps_simule
 
+from annexes_ccxt_fr import vitesse
 from bourse_locale import Bourse
 from bourse_locale.pannes import Panne, Pannes
 
@@ -32,6 +36,29 @@ def _autorites_lues_une_fois() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as rustine:
         rustine.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Huit mille tests et leurs bibliothèques resteront : le ramasse-miettes les reparcourait, 0,2 s à chaque fois."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tas_fige_une_fois() -> Iterator[None]:
+    """Un flux fige le tas puis le rend, celui de pytest compris ; les vrais processus des tests, eux, le font."""
+    with pytest.MonkeyPatch.context() as rustine:
+        rustine.setattr(vitesse, "tas_fige", contextlib.nullcontext)
+        yield
+
+
+# Ce que pytest récrit des tests se garde aussi, où que le milieu l'interdise : chaque processus recommencerait.
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -638,6 +638,20 @@ def test_tuee_la_refonte_d_une_base_ne_perd_ni_ne_double_rien(tmp_path: Path) ->
         assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
 
 
+def test_tuee_la_refonte_d_un_fichier_ne_perd_ni_ne_double_rien(tmp_path: Path) -> None:
+    """Titre abîmé, et un journal qui attend : les lignes de l'un et de l'autre finissent dans le neuf."""
+    chemin = tmp_path / "sain" / "a.csv"
+    executer(chemin, m.TICKER, lot_de(m.TICKER, range(40)))
+    with creer(chemin, m.TICKER) as tue:
+        tue.ecrire(lot_de(m.TICKER, range(40, 60)), m.Fiche(m.CleSerie("binance", "BTC/USDT")))
+    chemin.write_bytes(chemin.read_bytes().replace(b"exchange", b"exchangf", 1))
+    for copie in mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "reparer"), "ticker"):
+        remise_en_ordre.assainir_sortie(copie)
+        assert m.lire(copie).to_pylist() == lot_de(m.TICKER, range(60)).lignes.to_pylist()
+        assert m.verifier(copie).code == 0
+        assert {nom for nom in restes(copie) if "corrompu" not in nom} == set()
+
+
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 @pytest.mark.parametrize(("colonne", "abime"), [("exchange", "ainance"), ("timeframe", "1h"), ("prix", "kast")])
 def test_sans_fiche_la_premiere_ligne_ne_dit_pas_seule_ce_qu_est_le_fichier(

@@ -199,6 +199,14 @@ def test_une_fenetre_refusee_trop_longue_est_raccourcie(nom: str, timeframe: str
         assert len(simulateur.pages) <= 80
 
 
+@pytest.mark.parametrize("nom", ["phemex", "backpack", "xt", "toobit", "dydx"])
+def test_une_fin_a_venir_n_est_pas_demandee(nom: str, tmp_path: Path) -> None:
+    """D'une fin dans le futur, phemex fait une faute (ccxt#8050) : la queue de toute série y échouait."""
+    with servir(nom, futur_refuse=True) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, CAS["jusqu_a_maintenant"]))
+        verifier(releve, simulateur)
+
+
 @pytest.mark.parametrize(("nom", "code"), [("bitvavo", 404), ("coinsph", 400), ("hashkey", 404)])
 def test_un_refus_qui_dit_rien_ici_n_est_pas_un_echec(nom: str, code: int, tmp_path: Path) -> None:
     """D'un corps que la classe ne lit pas, ccxt fait une panne passagère : la série entière échouait."""

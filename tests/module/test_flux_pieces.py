@@ -1993,14 +1993,20 @@ def test_un_ticker_sans_horodatage_prend_l_instant_de_reception() -> None:
     a_la_main(essai)
 
 
-def test_un_ticker_qui_ne_change_pas_n_est_pas_une_ligne() -> None:
+@pytest.mark.parametrize(("date", "attendus"), [(True, [10.0, 10.0, 11.0]), (False, [10.0, 11.0])])
+def test_un_ticker_qui_ne_change_pas_est_une_ligne_si_l_exchange_le_date(date: bool, attendus: list[float]) -> None:
+    """Un instant de plus est un état de plus ; sans horodatage, rien ne le distingue d'une relecture."""
+
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
-        for instant, prix in ((1, 10.0), (2, 10.0), (3, 11.0), (4, float("nan"))):
-            fil.recevoir([ticker(prix, T0 + instant)], T0)
+        for instant, prix in ((1, 10.0), (2, 10.0), (2, 10.0), (3, 11.0), (4, float("nan"))):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir([ticker(prix, T0 + instant if date else None)], T0)
         (rendu,) = fil.collecter(T0)
-        assert rendu.lignes["last"].to_pylist() == [10.0, 11.0]
-        assert fil.recus == 2
+        assert rendu.lignes["last"].to_pylist() == attendus
+        assert fil.recus == len(attendus)
+        fil.recevoir([ticker(11.0, T0 + 3 if date else None)], T0)
+        assert fil.collecter(T0) == []
 
     a_la_main(essai)
 
@@ -2040,13 +2046,13 @@ def test_des_tickers_rendus_en_desordre_sont_ranges_a_leur_place(suffixe: str, t
     ]  # fmt: skip
 
 
-def test_deux_etats_du_meme_instant_ne_repetent_pas_la_ligne_d_avant() -> None:
+def test_deux_etats_du_meme_instant_n_en_font_qu_un() -> None:
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         for instant, prix in ((0, 1.0), (1, 2.0), (1, 1.0)):
             fil.recevoir([ticker(prix, T0 + instant)], T0)
         (rendu,) = fil.collecter(T0)
-        assert rendu.lignes["last"].to_pylist() == [1.0]
+        assert rendu.lignes["last"].to_pylist() == [1.0, 1.0]
 
     a_la_main(essai)
 
@@ -2145,18 +2151,20 @@ def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
     a_la_main(essai)
 
 
-def test_la_coupure_d_un_ticker_qui_n_a_rien_dit_de_neuf_ensuite_est_un_trou() -> None:
-    """Deux états du même instant, dont le second est celui d'avant la coupure : aucune ligne, mais un trou."""
+@pytest.mark.parametrize("date", [True, False])
+def test_la_coupure_d_un_ticker_qui_n_a_rien_dit_de_neuf_ensuite_est_un_trou(date: bool) -> None:
+    """Deux états du même instant, dont le second est celui d'avant la coupure : aucune ligne sans date, un trou."""
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTicker, FausseConnexion())
         fil.ecouter()
-        fil.recevoir([ticker(1.0, T0)], T0)
+        fil.recevoir([ticker(1.0, T0 if date else None)], T0)
         fil.collecter(T0)
         fil.rompre()
         fil.connexion.heure = T0 + 5_000
-        fil.recevoir([ticker(2.0, T0 + 5_000), ticker(1.0, T0 + 5_000)], T0 + 5_000)
-        assert fil.collecter(T0 + 5_000) == []
+        instant = T0 + 5_000 if date else None
+        fil.recevoir([ticker(2.0, instant), ticker(1.0, instant)], T0 + 5_000)
+        assert len(fil.collecter(T0 + 5_000)) == date
         await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 1, T0 + 5_000, m.HORS_FENETRE_API)]
 
@@ -2260,6 +2268,20 @@ def test_ccxt_ne_garde_que_peu_des_bougies_d_un_symbole() -> None:
             assert len(ecoute.api.ohlcvs["BTC/USDT"]["1m"]) == m.LIGNES_EN_CACHE
             ecoute.fermer()
         assert not ecoute.api.ohlcvs  # et rien, une fois fermée : elle attend longtemps le ramasse-miettes
+
+    a_la_main(essai)
+
+
+def test_ccxt_choisit_les_tickers_parmi_ceux_que_nous_ecoutons() -> None:
+    """Il n'y voyait pas un `dict`, y cherchait le rang zéro, et le flux était coupé à chaque ticker (backpack)."""
+
+    async def essai() -> None:
+        async with m.Connexion(m.Reglages(exchange="backpack")) as connexion:
+            connexion.api.tickers = m._Rayon(lambda _symbole, rangee: rangee)
+            for symbole in ("BTC/USDC", "ETH/USDC"):
+                connexion.api.tickers[symbole] = {"symbol": symbole, "last": 10.0}
+            choisis = connexion.api.filter_by_array(connexion.api.tickers, "symbol", ["ETH/USDC"])
+            assert choisis == {"ETH/USDC": {"symbol": "ETH/USDC", "last": 10.0}}
 
     a_la_main(essai)
 

@@ -124,6 +124,7 @@ class Protocole:
     points_max: int = 0  # une fenêtre plus longue est refusée ; 0 : jamais
     jours_max: int = 0  # la même, en jours
     trop_longue: RefusError = RefusError(400, {"message": "The requested range is too large"})  # noqa: RUF009  le refus
+    futur_refuse: bool = False  # une fin à venir est refusée
     vides: Literal["absentes", "plates", "nulles"] = "absentes"  # les minutes sans transaction
     rien: object = None  # toute la réponse, là où il n'y a rien ; RefusError : une erreur
     cotation: str = ""  # pourquoi rien ne peut y prouver la cotation d'un marché jeune : c'est alors « hors de portée »
@@ -237,6 +238,8 @@ class Tierce(Simulateur):
         debut = propre.debut.lire(valeurs) if propre.debut else None
         fin = propre.fin.lire(valeurs) if propre.fin else None
         nombre = min(int(valeurs.get(propre.nombre) or propre.page), propre.page)
+        if propre.futur_refuse and fin is not None and fin > self.maintenant_ms():
+            raise RefusError(400, {"code": 30000, "msg": "Please double check input arguments"})
         debut = 0 if debut is None else debut + bool(propre.debut and propre.debut.exclue)
         fin = INSTANT_MAX if fin is None else fin + (not (propre.fin and propre.fin.exclue))
         points_max = propre.points_max or propre.jours_max * JOUR_MS // duree_ms(pas)
