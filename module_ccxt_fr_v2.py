@@ -1894,8 +1894,8 @@ class Dedoublonneur:
     d'abord ceux d'une sortie déjà écrite suffit pour que la suite ne les répète pas. Au-delà de `capacite` clés, les
     plus anciennes sont oubliées ; les ids qui sont des nombres tiennent en suites : donnés de un en un, aucun ne l'est.
     `recents`, `relus` : les derniers trades du flux et du REST, par id ; à part, une longue relecture ne doit pas faire
-    oublier ceux du flux, au bord de la reprise. Quand rien n'est à relire (`relit`), et que tous ont un id, leur clé
-    suffit : il n'en reste que les dernières secondes.
+    oublier ceux du flux, au bord de la reprise. Quand rien n'est à relire (`relit`), et que tous ont un id qui n'est
+    qu'à eux, leur clé suffit : il n'en reste que les dernières secondes.
     """
 
     def __init__(
@@ -2045,7 +2045,8 @@ class Dedoublonneur:
         if len(parmi) <= self._seuils[relecture]:
             return
         trop = len(parmi) - self._recents_max
-        if not (any(self._tait) or self._tait_ecrit or self._relit()):
+        # Là où un id est tiré au hasard, seul le trade qui le porte dit si le suivant du même id en est un autre.
+        if not (any(self._tait) or self._tait_ecrit or self._au_hasard or self._relit()):
             depuis = trades[-1].timestamp - RECENTS_MS
             trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
         for cle in list(itertools.islice(parmi, max(0, trop))):
