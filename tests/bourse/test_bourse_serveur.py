@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from bourse_locale.marche import NaturePrix
 
 RACINE = Path(__file__).resolve().parents[2]
-ENREGISTREMENT = RACINE.parent / "shared" / "donnees_reelles" / "kraken_XBTUSDT"
+ENREGISTREMENT = (
+    Path(os.environ.get("DONNEES_REELLES", RACINE.parent / "shared" / "donnees_reelles")) / "kraken_XBTUSDT"
+)
 DEBUT = instant_ms("2024-03-04T00:00:00")
 MAINTENANT = instant_ms("2024-03-20T10:20:30")
 SYMBOLES = ("BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC")
@@ -698,7 +700,7 @@ def test_lire_panne() -> None:
 
 enregistre = pytest.mark.skipif(
     not ENREGISTREMENT.is_dir(),
-    reason="réponses kraken enregistrées absentes (../shared/donnees_reelles/kraken_XBTUSDT)",
+    reason="données réelles absentes : donner leur dossier par la variable DONNEES_REELLES",
 )
 
 
