@@ -54,7 +54,8 @@ def tas_fige() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.set_threshold(*seuils)
+        if seuils != SEUILS:  # d'un autre flux, qui les rend : le premier parti n'est pas toujours le dernier venu
+            gc.set_threshold(*seuils)
         gc.unfreeze()
 
 

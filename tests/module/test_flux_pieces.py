@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr.vitesse import enchainer
+from annexes_ccxt_fr.vitesse import enchainer, tas_fige
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -457,6 +458,18 @@ def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
     asyncio.run(recevoir())
     assert len(execution._tampon) == 200
     assert len(comptees) <= 400
+
+
+def test_deux_tas_figes_qui_se_chevauchent_rendent_les_seuils_d_office() -> None:
+    """Deux flux d'un même processus, dont le premier finit d'abord : une bibliothèque ne change pas son hôte."""
+    avant = gc.get_threshold()
+    premier, second = tas_fige(), tas_fige()
+    for fige in (premier, second):
+        fige.__enter__()
+    assert gc.get_threshold() != avant
+    for fige in (premier, second):
+        fige.__exit__(None, None, None)
+    assert gc.get_threshold() == avant
 
 
 # --- Santé
