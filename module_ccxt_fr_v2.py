@@ -5381,9 +5381,11 @@ def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
 
 def _carnet_de_cryptocom(self: Any, client: Any, trame: Any) -> None:
     """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
-    carnet, lots = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name"))), trame.get("data") or [{}]
-    if carnet is not None and lots[0].get("pu") is not None and lots[0]["pu"] == carnet["nonce"]:
-        carnet["timestamp"], carnet["datetime"] = lots[0].get("t"), self.iso8601(lots[0].get("t"))
+    carnet = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name")))
+    lot = self.safe_dict(self.safe_list(trame, "data", []), 0, {})
+    avant, instant = self.safe_integer(lot, "pu"), self.safe_integer(lot, "t")
+    if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
+        carnet["timestamp"], carnet["datetime"] = instant, self.iso8601(instant)
     self.carnet_de_ccxt(client, trame)
 
 
@@ -7121,17 +7123,19 @@ class SuitesDeCarnets:
 
     def verifier(self, trame: Any) -> None:
         """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
-        dits = self._numeros(trame) if isinstance(trame, dict) else None
-        if dits is None:
-            return
-        sujet, avant, numero = dits
-        vu = self._vus.get(sujet)
+        # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
+            if dits := self._numeros(trame):
+                self._comparer(*dits)
+
+    def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
+        numero, vu = int(numero), self._vus.get(sujet)
         if avant is not None and vu is not None:
             if int(avant) > vu:
                 ccxt = importer("ccxt.base.errors", "Parler à un exchange")
                 raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
-            numero = max(vu, int(numero))
-        self._vus[sujet] = int(numero)
+            numero = max(vu, numero)
+        self._vus[sujet] = numero
 
 
 def _rendre_bruyant(

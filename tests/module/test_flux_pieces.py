@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr.vitesse import enchainer
+from annexes_ccxt_fr.vitesse import enchainer, tas_fige
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -432,6 +433,19 @@ def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
         ("BTC/USDT", [T0, T0 + 2 * MINUTE]),
     ]
     assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
+
+
+def test_deux_flux_qui_se_chevauchent_rendent_le_ramasse_miettes_tel_quel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le second remettait ce que le premier avait réglé : le processus d'un autre le gardait."""
+    for nom in ("collect", "freeze", "unfreeze"):  # le tas de pytest reste figé
+        monkeypatch.setattr(gc, nom, lambda: None)
+    avant, (premier, second) = gc.get_threshold(), (tas_fige(), tas_fige())
+    premier.__enter__()
+    second.__enter__()
+    premier.__exit__(None, None, None)
+    assert gc.get_threshold() != avant, "le second court encore"
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == avant
 
 
 def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
