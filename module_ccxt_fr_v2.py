@@ -6127,12 +6127,18 @@ def _marches_utiles(types: Any, natures: Iterable[NatureMarche]) -> Any:
 
 @dataclass(frozen=True)
 class Serie:
-    """Une série demandée, résolue : son marché chez l'exchange, sa grille, sa page."""
+    """Une série demandée, résolue : son marché chez l'exchange, sa grille, sa page, et la plus longue qu'il accepte."""
 
     cle: CleSerie
     marche: Mapping[str, Any] = field(repr=False)
     timeframe: Timeframe
     limite: int
+    maximum: int = 0
+
+    @property
+    def page_de_preuve(self) -> int:
+        """Les bougies qu'une question peut demander : d'une page plus courte, ses marges ne laisseraient rien."""
+        return max(self.limite, min(self.maximum, PAGE_DE_PREUVE))
 
     @property
     def nature(self) -> NatureMarche:
@@ -6555,7 +6561,7 @@ class Connexion:
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]), timeframe, prix)
         grille = timeframe_de(cle.exchange, timeframe)
         maximum = _tenir_dans(self.fenetre_ms(grille, marche), grille, self.limite_maximale(marche, prix))
-        return Serie(cle, marche, grille, min(limite or maximum, maximum))
+        return Serie(cle, marche, grille, min(limite or maximum, maximum), maximum)
 
     def fenetre_ms(self, timeframe: Timeframe, marche: Mapping[str, Any]) -> int:
         """La durée qu'une demande peut couvrir ; 0 : autant que sa page."""
@@ -6713,6 +6719,7 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
+PAGE_DE_PREUVE = 24  # quinze minutes d'une bougie de 15m, marges comprises : un `--limite` de dix n'y suffirait pas
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]
@@ -6902,9 +6909,10 @@ class Pages:
         """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
         return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
 
-    def noter_plafond(self, nombre: int) -> None:
+    def noter_plafond(self, reponse: Reponse) -> None:
         """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
-        if 0 < nombre < self.taille:
+        nombre, (timeframe, debut, fin) = len(reponse.instants), reponse.question
+        if 0 < nombre < min(self.taille, timeframe.compter(debut, fin)):
             self._plafonds[nombre] += 1
             if self._plafonds[nombre] >= 2:
                 journal.info(
@@ -8100,10 +8108,10 @@ def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], lis
 
 
 class Lecteur:
-    """Lit une série entre deux instants, et prouve ce qu'il rend."""
+    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus."""
 
-    def __init__(self, pages: Pages, concurrence: int = EN_VOL) -> None:
-        self.pages, self.concurrence = pages, concurrence
+    def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
+        self.pages, self.concurrence, self.par_page = pages, concurrence, par_page
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, tete_libre: bool = False
@@ -8114,7 +8122,7 @@ class Lecteur:
         servie, et les morceaux commencent à elle.
         """
         avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        vol = _EnVol(self.pages, curseur, fin, self.concurrence)
+        vol = _EnVol(self, curseur, fin)
         vide = _Vide(self.pages, Manque(curseur, fin, None, None, ancien))
         try:
             while curseur < fin:
@@ -8154,7 +8162,7 @@ class Lecteur:
         """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
         trouvees, juges = await resoudre(self.pages, restes, vues)
         if vues and trouvees:
-            self.pages.noter_plafond(len(vues[-1].instants))
+            self.pages.noter_plafond(vues[-1])
         return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
@@ -8260,8 +8268,9 @@ class _EnVol:
     La première part seule : elle dit si l'histoire commence bien là.
     """
 
-    def __init__(self, pages: Pages, debut: int, fin: int, concurrence: int) -> None:
-        self._pages, self.prochain, self._fin, self._concurrence = pages, debut, fin, concurrence
+    def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
+        self._pages, self._concurrence, self._par_page = lecteur.pages, lecteur.concurrence, lecteur.par_page
+        self.prochain, self._fin = debut, fin
         self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
         self._places = 1
 
@@ -8286,7 +8295,8 @@ class _EnVol:
         return reponse, fin
 
     def _lancer(self) -> None:
-        avancer, place = self._pages.timeframe.avancer, self._pages.capacite(self._pages.timeframe)
+        pas = self._pages.timeframe
+        avancer, place = pas.avancer, int(min(self._pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
         debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
         # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
         au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
@@ -8454,7 +8464,7 @@ class Historique:
         return Pages(
             self._demander,
             self.timeframe,
-            self.serie.limite,
+            self.serie.page_de_preuve,
             prix=self.serie.cle.prix,
             longues=timeframes_longs(
                 self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
@@ -8480,7 +8490,7 @@ class Historique:
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
     ) -> AsyncGenerator[Lot]:
         """Les lots de [début, fin[ ; `sus` : les intervalles déjà prouvés, qu'aucun trou n'efface."""
-        lecteur = Lecteur(self.pages, self._concurrence)
+        lecteur = Lecteur(self.pages, self._concurrence, self.serie.limite)
         # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] < debut for su in oter(sus, avant))
@@ -8541,9 +8551,10 @@ class Historique:
         debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
         async with self._places:
             # Qui ignore `until` (kucoin) suit `limit` : une question serrée rend une page serrée.
-            limite = (fin - debut) // timeframe.pas_ms + 1 + MARGE if relecture else self.serie.limite
+            serree = min((fin - debut) // timeframe.pas_ms + 1 + MARGE, self.serie.page_de_preuve)
+            limite = serree if relecture else self.serie.limite
             return await self.connexion.lire_bougies(
-                self.serie, timeframe, max(debut, 0), fin, limite=min(limite, self.serie.limite), relecture=relecture
+                self.serie, timeframe, max(debut, 0), fin, limite=limite, relecture=relecture
             )
 
 

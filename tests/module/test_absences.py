@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
 from mensonges import Scenario, fautes, lire, serveur_de, tirer
-from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur
+from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur, monde, plage_de
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Marche, Panne
@@ -273,6 +273,28 @@ def test_8_1_une_ligne_au_bord_d_une_fenetre_qui_l_exclut_n_est_pas_une_absence(
     lue = lire(serveur, scenario)
     assert sum(m.lignes.num_rows for m in lue.morceaux) == 200 - min(panne, reprise)
     assert {t.raison for m in lue.morceaux for t in m.trous} == {SANS_TRANSACTION}
+
+
+@pytest.mark.parametrize("vide", [6, 10, 30, 200])
+@pytest.mark.parametrize("par_page", [1, 5, 10])
+def test_8_1_une_page_que_l_utilisateur_veut_courte_ne_prive_pas_d_une_preuve(par_page: int, vide: int) -> None:
+    """`--limite 10` : dix bougies par fenêtre, mais des questions assez larges pour encadrer un vide de dix."""
+    absentes = range(20, 20 + vide)
+    serveur = Serveur(monde("1m", lambda rang: rang not in absentes), PERSONNALITES["premieres_jusqua"], 1000)
+    _, origine, _ = plage_de("1m")
+    longues = [Timeframe.lire(code) for code in ("15m", "1h", "4h", "1d")]
+    serie = module.Serie(module.CleSerie("binance", "BTC/USDT", "1m", "last"), {}, M1, par_page, 1000)
+
+    async def essai() -> list[module.Morceau]:
+        pages = module.Pages(serveur.demander, M1, serie.page_de_preuve, longues=longues, horizon_ms=MAINTENANT)
+        lecteur = module.Lecteur(pages, par_page=serie.limite)
+        return [m async for m in lecteur.lire(origine, M1.avancer(origine, 240))]
+
+    morceaux = asyncio.run(essai())
+    assert sum(m.lignes.num_rows for m in morceaux) == 240 - vide
+    assert {t.raison for m in morceaux for t in m.trous} == {SANS_TRANSACTION}
+    fenetres = [(fin - debut) // MINUTE_MS for _, debut, fin, relecture in serveur.appels if not relecture]
+    assert max(fenetres) <= par_page
 
 
 # --- De bout en bout ---
