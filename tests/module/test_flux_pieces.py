@@ -1091,6 +1091,30 @@ def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("de_suite", [False, True])
+def test_des_ids_qui_repartent_de_un_ne_sont_pas_des_redites(de_suite: bool) -> None:
+    """Datés après tous, ils sont d'autres trades, quand bien même les premiers du nom sont oubliés."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        for numero in range(3, 300):
+            fil.connexion.heure = T0 + numero * 1_000
+            fil.recevoir([(trade if de_suite else brut)(numero, fil.connexion.heure)], 0)
+        fil.collecter(fil.connexion.heure)
+        assert "3" not in fil._memoire.recents
+        lendemain = [(numero, m.JOUR_MS + numero * 1_000) for numero in range(1, 5)]
+        nourrir(fil, *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == [f"{n}@{T0 + instant}" for n, instant in lendemain]
+        sans_rattrapage(fil)
+        fil.rompre()
+        nourrir(fil, (3, 3_000), (9, 9_000), *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.compteurs.doublons == 6
+
+    a_la_main(essai)
+
+
 def test_toutes_les_coupures_sont_relues_avant_d_insister_sur_aucune(monkeypatch: pytest.MonkeyPatch) -> None:
     """Le REST ne sert pas encore la première : il est redemandé quand il a dit les autres."""
     monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
