@@ -435,6 +435,19 @@ def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
     assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
 
 
+def test_deux_flux_qui_se_chevauchent_rendent_le_ramasse_miettes_tel_quel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le second remettait ce que le premier avait réglé : le processus d'un autre le gardait."""
+    for nom in ("collect", "freeze", "unfreeze"):  # le tas de pytest reste figé
+        monkeypatch.setattr(gc, nom, lambda: None)
+    avant, (premier, second) = gc.get_threshold(), (tas_fige(), tas_fige())
+    premier.__enter__()
+    second.__enter__()
+    premier.__exit__(None, None, None)
+    assert gc.get_threshold() != avant, "le second court encore"
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == avant
+
+
 def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
     """`--flush 1000000`, mille trames par seconde : y additionner tout ce qui attend prendrait un cœur entier."""
     comptees: list[int] = []
@@ -458,18 +471,6 @@ def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
     asyncio.run(recevoir())
     assert len(execution._tampon) == 200
     assert len(comptees) <= 400
-
-
-def test_deux_tas_figes_qui_se_chevauchent_rendent_les_seuils_d_office() -> None:
-    """Deux flux d'un même processus, dont le premier finit d'abord : une bibliothèque ne change pas son hôte."""
-    avant = gc.get_threshold()
-    premier, second = tas_fige(), tas_fige()
-    for fige in (premier, second):
-        fige.__enter__()
-    assert gc.get_threshold() != avant
-    for fige in (premier, second):
-        fige.__exit__(None, None, None)
-    assert gc.get_threshold() == avant
 
 
 # --- Santé
@@ -1086,6 +1087,30 @@ def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
         assert fil.compteurs.doublons == 0
         nourrir(fil, (3, 3_000), (1_200, 1_200_000))
         assert fil.compteurs.doublons == 2, "oubliés, ils restent connus"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("de_suite", [False, True])
+def test_des_ids_qui_repartent_de_un_ne_sont_pas_des_redites(de_suite: bool) -> None:
+    """Datés après tous, ils sont d'autres trades, quand bien même les premiers du nom sont oubliés."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        for numero in range(3, 300):
+            fil.connexion.heure = T0 + numero * 1_000
+            fil.recevoir([(trade if de_suite else brut)(numero, fil.connexion.heure)], 0)
+        fil.collecter(fil.connexion.heure)
+        assert "3" not in fil._memoire.recents
+        lendemain = [(numero, m.JOUR_MS + numero * 1_000) for numero in range(1, 5)]
+        nourrir(fil, *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == [f"{n}@{T0 + instant}" for n, instant in lendemain]
+        sans_rattrapage(fil)
+        fil.rompre()
+        nourrir(fil, (3, 3_000), (9, 9_000), *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.compteurs.doublons == 6
 
     a_la_main(essai)
 
