@@ -4108,6 +4108,7 @@ class SortieFichier(Sortie):
         if crus:
             repris = nombre_de(len(crus), "lot")
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
+        if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
                 self._recompter(dire=True)
             self.finir()

@@ -613,6 +613,20 @@ def test_tuee_une_relance_ne_croit_pas_couvert_ce_qu_un_autre_a_recrit(tmp_path:
 
 
 @pytest.mark.parametrize("par", PAR)
+def test_tuee_une_remise_en_ordre_n_attend_rien_d_un_journal_vide(par: str, tmp_path: Path) -> None:
+    """Un flux tué le laisse : les bougies ôtées du fichier n'y sont pas."""
+    chemin = tmp_path / "sain" / "a.csv"
+    executer(chemin, m.OHLCV, lot(range(30)))
+    chemin.with_name("a.csv.journal").touch()
+    rangees = m.lire(chemin).to_pylist()
+    rangees[5]["open"] = -1.0
+    recrire(chemin, m.OHLCV, rangees[:21] + rangees[22:])
+    for copie in mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, par), "ohlcv"):
+        executer(copie, m.OHLCV)
+        assert m.croiser(couverts(copie), [plage(5, 6), plage(21, 22)]) == []
+
+
+@pytest.mark.parametrize("par", PAR)
 def test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Path, par: str) -> None:
     """Absente un instant, elle ne dirait plus que ses lignes sont inventées. L'abîmée reste à côté."""
     chemin = tmp_path / "sain" / "a.csv"
