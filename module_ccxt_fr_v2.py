@@ -9255,12 +9255,12 @@ class Couverture:
             self.desavoues = unir(self.desavoues, touches)
             self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
-    def manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
+    def manques(self, fin: int, *, closes: bool = True) -> list[Intervalle]:
+        """Les bougies (`closes` pour de bon, ou non) d'avant `fin`, ni couvertes ni hors d'atteinte."""
         couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
         if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
             return []
-        return oter([(debut, min(fin, self.close()))], self.fiche.connus())
+        return oter([(debut, min(fin, self.close()) if closes else fin)], self.fiche.connus())
 
 
 class Confrontation:
@@ -9782,7 +9782,8 @@ class FilBougies(Fil):
             self.relancer()
         else:
             self._apaiser()
-            self._veille = self._horloge() + VEILLE_S
+            if not self.couverture.manques(self.source.fin_vue, closes=False):  # sinon, sa grâce passée, elle manquera
+                self._veille = self._horloge() + VEILLE_S
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""

@@ -1068,6 +1068,34 @@ def test_la_mise_a_jour_d_une_bougie_en_cours_n_eveille_rien() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("crues", [None, False])
+def test_une_bougie_que_le_rest_seul_dira_est_demandee_sa_grace_passee(crues: bool | None) -> None:
+    """Elle ne l'était plus que dix secondes après ; une fois dite, rien n'est plus à chercher avant la suivante."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        fil.confrontation.crues, fil.couverture.debut = crues, T0
+        fil.fiche.couverts = [(T0, T0 + MINUTE)]
+        for minute in range(3):
+            connexion.heure = T0 + minute * MINUTE
+            fil.recevoir([bougie(minute)], connexion.heure)
+        assert fil.collecter(connexion.heure) == []
+        demandes: list[int] = []
+        fil.rattraper = lambda: demandes.append(connexion.heure)
+        connexion.heure += fil.reglages.plage.grace_ms
+        fil.recevoir([bougie(2, 2.0)], connexion.heure)
+        assert fil.a_collecter
+        fil.collecter(connexion.heure)
+        assert demandes == [connexion.heure]
+        fil.fiche.couverts = [(T0, T0 + 2 * MINUTE)]
+        fil.collecter(connexion.heure)
+        fil.recevoir([bougie(2, 3.0)], connexion.heure)
+        assert not fil.a_collecter
+
+    a_la_main(essai)
+
+
 def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
     """Tous nommés, rien à relire : leurs numéros suffisent ; tant qu'une coupure est à relire, tout est gardé."""
 
