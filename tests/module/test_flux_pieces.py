@@ -2445,6 +2445,32 @@ def test_le_debut_d_une_ecoute_qu_un_signal_laisse_a_prouver_l_est_a_la_relance(
     a_la_main(essai)
 
 
+def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivante() -> None:
+    """Arrêtée avant tout trade, le REST muet : un trou, que rien ne suit ; la suivante part de son début."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 2_000
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([], [m.Trou(T0, T0 + 2_000, m.ECHEC)])
+
+        connexion.heure = T0 + 5_000
+        suivant = relancer_le_fil(fil, connexion, [])
+        suivant.ecouter()
+        suivant.renegocier()
+        suivant.ecouter()
+        assert suivant.du_depuis == T0
+        servir(connexion, *range(-2, 8))
+        nourrir(suivant, (6, 6_000), (7, 7_000))
+        await suivant.rattraper()
+        assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "3", "4", "5", "6", "7"]
+        assert (suivant.fiche.couverts, suivant.fiche.trous) == ([(T0, T0 + 7_000)], [])
+
+    a_la_main(essai)
+
+
 def test_la_milliseconde_du_premier_trade_entendu_n_est_pas_un_trou() -> None:
     """Le signal vient avant que le REST n'ait dit qui l'a partagée : rien n'y est connu pour manquer."""
 
