@@ -9256,12 +9256,12 @@ class Couverture:
             self.desavoues = unir(self.desavoues, touches)
             self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
-    def manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
+    def manques(self, fin: int, *, closes: bool = True) -> list[Intervalle]:
+        """Les bougies (`closes` pour de bon, ou non) d'avant `fin`, ni couvertes ni hors d'atteinte."""
         couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
         if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
             return []
-        return oter([(debut, min(fin, self.close()))], self.fiche.connus())
+        return oter([(debut, min(fin, self.close()) if closes else fin)], self.fiche.connus())
 
 
 class Confrontation:
@@ -9783,7 +9783,8 @@ class FilBougies(Fil):
             self.relancer()
         else:
             self._apaiser()
-            self._veille = self._horloge() + VEILLE_S
+            if not self.couverture.manques(self.source.fin_vue, closes=False):  # sinon, sa grâce passée, elle manquera
+                self._veille = self._horloge() + VEILLE_S
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""
@@ -9951,10 +9952,12 @@ class FilTrades(Fil):
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
-        dus = [debut for debut, _ in fiche.a_relire()] + [fin for _, fin in fiche.couverts[-1:]]
+        dus = [fin for _, fin in fiche.couverts[-1:]]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
+        self._dernier = self._dernier or self._depart()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
@@ -9987,9 +9990,15 @@ class FilTrades(Fil):
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
         self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
 
+    def _depart(self) -> Trade | None:
+        """D'où repartir si la précédente exécution n'a rien entendu."""
+        if self._du_depuis is None or self.fiche.couverts:
+            return None
+        return Trade(self._du_depuis, None, None, 0.0, 0.0)
+
     def renegocier(self) -> None:
         if self._dernier is not None and self._dernier.id is None:
-            self._dernier = None
+            self._dernier = self._depart()
 
     def rompre(self) -> None:
         douteux = self.doute

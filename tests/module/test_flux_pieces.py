@@ -1068,6 +1068,34 @@ def test_la_mise_a_jour_d_une_bougie_en_cours_n_eveille_rien() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("crues", [None, False])
+def test_une_bougie_que_le_rest_seul_dira_est_demandee_sa_grace_passee(crues: bool | None) -> None:
+    """Elle ne l'était plus que dix secondes après ; une fois dite, rien n'est plus à chercher avant la suivante."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        fil.confrontation.crues, fil.couverture.debut = crues, T0
+        fil.fiche.couverts = [(T0, T0 + MINUTE)]
+        for minute in range(3):
+            connexion.heure = T0 + minute * MINUTE
+            fil.recevoir([bougie(minute)], connexion.heure)
+        assert fil.collecter(connexion.heure) == []
+        demandes: list[int] = []
+        fil.rattraper = lambda: demandes.append(connexion.heure)
+        connexion.heure += fil.reglages.plage.grace_ms
+        fil.recevoir([bougie(2, 2.0)], connexion.heure)
+        assert fil.a_collecter
+        fil.collecter(connexion.heure)
+        assert demandes == [connexion.heure]
+        fil.fiche.couverts = [(T0, T0 + 2 * MINUTE)]
+        fil.collecter(connexion.heure)
+        fil.recevoir([bougie(2, 3.0)], connexion.heure)
+        assert not fil.a_collecter
+
+    a_la_main(essai)
+
+
 def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
     """Tous nommés, rien à relire : leurs numéros suffisent ; tant qu'une coupure est à relire, tout est gardé."""
 
@@ -2413,6 +2441,32 @@ def test_le_debut_d_une_ecoute_qu_un_signal_laisse_a_prouver_l_est_a_la_relance(
         assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "5", "6", "7", "8", "9"]
         assert suivant.fiche.trous == []
         assert suivant.fiche.couverts[0][0] == T0
+
+    a_la_main(essai)
+
+
+def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivante() -> None:
+    """Arrêtée avant tout trade, le REST muet : un trou, que rien ne suit ; la suivante part de son début."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 2_000
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([], [m.Trou(T0, T0 + 2_000, m.ECHEC)])
+
+        connexion.heure = T0 + 5_000
+        suivant = relancer_le_fil(fil, connexion, [])
+        suivant.ecouter()
+        suivant.renegocier()
+        suivant.ecouter()
+        assert suivant.du_depuis == T0
+        servir(connexion, *range(-2, 8))
+        nourrir(suivant, (6, 6_000), (7, 7_000))
+        await suivant.rattraper()
+        assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "3", "4", "5", "6", "7"]
+        assert (suivant.fiche.couverts, suivant.fiche.trous) == ([(T0, T0 + 7_000)], [])
 
     a_la_main(essai)
 
