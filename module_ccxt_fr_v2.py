@@ -1885,7 +1885,8 @@ class Dedoublonneur:
     """Ne laisse passer un trade qu'une fois : la règle d'identité du flux, de ses relectures et de la relance.
 
     - Le même id est le même trade, à moins que ni l'instant ni le contenu ne soient les mêmes, ou l'instant seul si
-      les ids sont tirés au hasard : ceux d'hyperliquid ne sont uniques qu'avec lui. Le second est « id@instant ».
+      les ids sont tirés au hasard : ceux d'hyperliquid ne sont uniques qu'avec lui. Si le premier est oublié, un trade
+      du flux n'en est un autre que daté après tous. Le second est « id@instant ».
     - Un id manque, d'un côté au moins : le même contenu, et le k-ième identique est le k-ième connu. Les instants se
       comparent à la seconde si l'une des deux voies n'en dit pas davantage. Le flux ne redit ainsi que ce qui fut connu
       avant l'écoute en cours, ou lu par REST depuis.
@@ -1914,6 +1915,7 @@ class Dedoublonneur:
         self._tait_ecrit = False
         self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
         self._plus_recent = (0, 0)  # instant et id
+        self._jusqua = INSTANT_MAX_MS  # l'instant du dernier de tous, s'il est observé
         self._redites: _Redites | None = None  # celles que l'écoute en cours peut faire
 
     @property
@@ -1971,9 +1973,13 @@ class Dedoublonneur:
 
     def _observer_id(self, trade: Trade) -> None:
         """Un trade plus récent que tous a-t-il aussi le plus grand id ?"""
+        self._observer_instant(trade)
         if trade.id and trade.id.isdecimal() and trade.timestamp > self._plus_recent[0]:
             self._au_hasard |= int(trade.id) < self._plus_recent[1]
             self._plus_recent = trade.timestamp, int(trade.id)
+
+    def _observer_instant(self, trade: Trade) -> None:
+        self._jusqua = trade.timestamp if self._jusqua == INSTANT_MAX_MS else max(self._jusqua, trade.timestamp)
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
         if not (any(self._tait) or self._tait_ecrit):
@@ -2005,10 +2011,13 @@ class Dedoublonneur:
         connu, grain = siens.get(trade.id or ""), 1  # une même voie ne date pas autrement ce qu'elle redit
         if connu is None:
             connu, grain = autres.get(trade.id or ""), self.grain_ms
-        if connu is None or connu.timestamp // grain == trade.timestamp // grain:
+        if connu is None:  # oublié : qui est daté après tous n'est pas lui, les ids sont repartis de un
+            inedit = not relecture and (trade.id or "").isdecimal() and trade.timestamp >= self._jusqua
+        else:
+            instant_corrige = connu[2:5] == trade[2:5] and not self._au_hasard
+            inedit = connu.timestamp // grain != trade.timestamp // grain and not instant_corrige
+        if not inedit:
             return None
-        if connu[2:5] == trade[2:5] and not self._au_hasard:
-            return None  # un instant corrigé
         if not self.retenir(autrement):
             return None
         self._a_homonymes = True
@@ -2036,6 +2045,7 @@ class Dedoublonneur:
             return False
         self._nomme[False] = True
         self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
+        self._observer_instant(trades[-1])
         self._ranger(trades)
         return True
 
@@ -4098,6 +4108,7 @@ class SortieFichier(Sortie):
         if crus:
             repris = nombre_de(len(crus), "lot")
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
+        if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
                 self._recompter(dire=True)
             self.finir()
@@ -5381,9 +5392,11 @@ def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
 
 def _carnet_de_cryptocom(self: Any, client: Any, trame: Any) -> None:
     """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
-    carnet, lots = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name"))), trame.get("data") or [{}]
-    if carnet is not None and lots[0].get("pu") is not None and lots[0]["pu"] == carnet["nonce"]:
-        carnet["timestamp"], carnet["datetime"] = lots[0].get("t"), self.iso8601(lots[0].get("t"))
+    carnet = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name")))
+    lot = self.safe_dict(self.safe_list(trame, "data", []), 0, {})
+    avant, instant = self.safe_integer(lot, "pu"), self.safe_integer(lot, "t")
+    if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
+        carnet["timestamp"], carnet["datetime"] = instant, self.iso8601(instant)
     self.carnet_de_ccxt(client, trame)
 
 
@@ -7129,17 +7142,19 @@ class SuitesDeCarnets:
 
     def verifier(self, trame: Any) -> None:
         """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
-        dits = self._numeros(trame) if isinstance(trame, dict) else None
-        if dits is None:
-            return
-        sujet, avant, numero = dits
-        vu = self._vus.get(sujet)
+        # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
+            if dits := self._numeros(trame):
+                self._comparer(*dits)
+
+    def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
+        numero, vu = int(numero), self._vus.get(sujet)
         if avant is not None and vu is not None:
             if int(avant) > vu:
                 ccxt = importer("ccxt.base.errors", "Parler à un exchange")
                 raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
-            numero = max(vu, int(numero))
-        self._vus[sujet] = int(numero)
+            numero = max(vu, numero)
+        self._vus[sujet] = numero
 
 
 def _rendre_bruyant(
@@ -9241,12 +9256,12 @@ class Couverture:
             self.desavoues = unir(self.desavoues, touches)
             self.fiche.couverts[place] = oter(self.fiche.couverts[place], [oublie])
 
-    def manques(self, fin: int) -> list[Intervalle]:
-        """Les bougies closes d'avant `fin`, ni couvertes ni hors d'atteinte."""
+    def manques(self, fin: int, *, closes: bool = True) -> list[Intervalle]:
+        """Les bougies (`closes` pour de bon, ou non) d'avant `fin`, ni couvertes ni hors d'atteinte."""
         couverts, debut = self.fiche.couverts, INSTANT_MAX_MS if self.debut is None else self.debut
         if couverts and couverts[-1][0] <= debut and couverts[-1][1] >= fin:
             return []
-        return oter([(debut, min(fin, self.close()))], self.fiche.connus())
+        return oter([(debut, min(fin, self.close()) if closes else fin)], self.fiche.connus())
 
 
 class Confrontation:
@@ -9768,7 +9783,8 @@ class FilBougies(Fil):
             self.relancer()
         else:
             self._apaiser()
-            self._veille = self._horloge() + VEILLE_S
+            if not self.couverture.manques(self.source.fin_vue, closes=False):  # sinon, sa grâce passée, elle manquera
+                self._veille = self._horloge() + VEILLE_S
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""
@@ -9936,10 +9952,12 @@ class FilTrades(Fil):
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
-        dus = [debut for debut, _ in fiche.a_relire()] + [fin for _, fin in fiche.couverts[-1:]]
+        dus = [fin for _, fin in fiche.couverts[-1:]]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
+        self._dernier = self._dernier or self._depart()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
@@ -9972,9 +9990,15 @@ class FilTrades(Fil):
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
         self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
 
+    def _depart(self) -> Trade | None:
+        """D'où repartir si la précédente exécution n'a rien entendu."""
+        if self._du_depuis is None or self.fiche.couverts:
+            return None
+        return Trade(self._du_depuis, None, None, 0.0, 0.0)
+
     def renegocier(self) -> None:
         if self._dernier is not None and self._dernier.id is None:
-            self._dernier = None
+            self._dernier = self._depart()
 
     def rompre(self) -> None:
         douteux = self.doute

@@ -441,7 +441,8 @@ class Examen:
         """La fiche, d'accord avec les lignes qui restent ; un fait qu'elles démentent est à relire."""
         fiche = dataclasses.replace(self.fiche, couverts=unir(self.fiche.couverts, self._ajoutees))
         tout_est_la = en_attente or not self.donnee.a_une_grille
-        oublies = fiche.couverts if self._oublies() and not en_attente else []  # rien ne dit où
+        # Rien ne dit où ; un journal n'en sait rien non plus : ce compte est celui des lignes du fichier.
+        oublies = fiche.couverts if self._oublies() else []
         presents = None if tout_est_la else self.presents
         fiche = accordee(fiche, presents, unir(self.perdus, self._ajoutees, oublies))
         for trou in dementis(fiche, self.premiere):

@@ -106,11 +106,16 @@ def remplacer(sortie: Sortie, lignes: pa.Table, fiches: Mapping[CleSerie, Fiche]
     tables.a_change = True
 
 
-def _remettre(sortie: Sortie, rapport: Rapport) -> None:
-    """Récrit une sortie de ce qui peut être vrai ; l'original de ce qui en part reste à côté."""
+def _remettre(sortie: Sortie, rapport: Rapport, *, prouve: bool = True) -> None:
+    """Récrit une sortie de ce qui peut être vrai ; l'original de ce qui en part reste à côté.
+
+    `prouve` : faux si rien n'y est plus tenu pour couvert.
+    """
     if EN_DOUBLE & rapport.fautes.keys():
         journal.warning("« %s » : lignes en désordre, triées.", sortie.chemin)
     lignes, fiches, otees = retenir(sortie)
+    for fiche in () if prouve else fiches.values():
+        fiche.couverts = []
     if otees:
         cible = _garder_un_fichier(sortie.chemin) if isinstance(sortie, SortieFichier) else _garder_une_base(sortie)
         phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
@@ -243,7 +248,7 @@ def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) ->
         journal.warning("« %s » : récrit par un autre outil, rien n'est plus tenu pour couvert.", sortie.chemin)
         prouve = False
     if sortie.octets <= SOMMES_MAX:
-        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE)
+        _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE, prouve=prouve)
     return prouve
 
 
@@ -253,13 +258,13 @@ def assainir_base(sortie: SortieSqlite, base: sqlite3.Connection) -> None:
         _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE - {"absente", "fiche"})  # son compte peut tomber juste
 
 
-def _oter_les_fautives(sortie: Sortie, admises: Collection[str]) -> None:
+def _oter_les_fautives(sortie: Sortie, admises: Collection[str], *, prouve: bool = True) -> None:
     """`--verifier` y verrait des fautes ; celles que l'ouverture admet, elle y remédiera."""
     controler(sortie, rapport := Rapport(sortie.chemin, sortie.format))
     if rapport.fautes.keys() & ILLISIBLES:
         raise SortieIllisible(next(c.phrase for c in rapport.constats if c.nature in ILLISIBLES))
     if rapport.fautes.keys() - admises:
-        _remettre(sortie, rapport)
+        _remettre(sortie, rapport, prouve=prouve)
 
 
 def _est_douteuse(sortie: SortieSqlite, base: sqlite3.Connection) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from module_ccxt_fr_v2 import CleSerie
 
 SEUILS = (20_000, 20, 20)  # du ramasse-miettes
+_SEUILS_D_AVANT: list[tuple[int, int, int]] = []  # un par tas figé, le premier devant
 
 
 class _SansPandas:
@@ -47,15 +48,19 @@ def tas_fige() -> Iterator[None]:
 
     ccxt fait une dizaine de dictionnaires par trade : sept cents objets neufs, son seuil d'office, c'en est soixante.
     """
-    seuils = gc.get_threshold()
+    _SEUILS_D_AVANT.append(gc.get_threshold())
     gc.collect()
     gc.freeze()
     gc.set_threshold(*SEUILS)
     try:
         yield
     finally:
-        gc.set_threshold(*seuils)
-        gc.unfreeze()
+        seuils = _SEUILS_D_AVANT.pop(0)
+        if _SEUILS_D_AVANT:  # deux flux d'un même processus : le dernier qui finit remet ce que le premier a trouvé
+            _SEUILS_D_AVANT[0] = seuils
+        else:
+            gc.set_threshold(*seuils)
+            gc.unfreeze()
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:

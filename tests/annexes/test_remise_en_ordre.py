@@ -583,6 +583,49 @@ def lues_telles_quelles(chemin: Path) -> list[Rangee]:
     return [rangee for lues in creer(chemin, m.TRADES).tableau.tables() for rangee in lues.to_pylist()]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+@pytest.mark.parametrize("par", PAR)
+def test_un_journal_en_attente_n_excuse_pas_un_trade_ote_du_fichier(par: str, format_: str, tmp_path: Path) -> None:
+    """Une autre ligne abîmée fait récrire le fichier, et son compte : après, rien ne dirait plus qu'il en manque."""
+    chemin, donnee = tmp_path / f"a{EXTENSIONS[format_]}", m.TRADES
+    executer(chemin, donnee, lot_de(donnee, range(30)))
+    with creer(chemin, donnee) as tue:
+        tue.ecrire(unique := lot_de(donnee, range(40, 60)), m.Fiche(unique.cle))
+    rangees = lues_telles_quelles(chemin)
+    rangees[5]["price"] = -1.0
+    recrire(chemin, donnee, rangees[:21] + rangees[22:])
+    absent = m.instants_de(lot_de(donnee, [21]).lignes)[0]
+    remettre(par, chemin, "trades")
+    assert m.lire(chemin).num_rows == 48
+    assert m.croiser(couverts(chemin, unique.cle), [(absent, absent + 1)]) == []
+
+
+def test_tuee_une_relance_ne_croit_pas_couvert_ce_qu_un_autre_a_recrit(tmp_path: Path) -> None:
+    """La ligne abîmée ôtée, le fichier est scellé de nouveau : plus rien ne dirait qu'un autre l'a récrit."""
+    chemin, donnee = tmp_path / "sain" / "a.parquet", m.TRADES
+    executer(chemin, donnee, unique := lot_de(donnee, range(30)))
+    rangees = lues_telles_quelles(chemin)
+    rangees[5]["price"] = -1.0
+    recrire(chemin, donnee, rangees)
+    for copie in mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, "relance"), "trades"):
+        executer(copie, donnee)
+        assert couverts(copie, unique.cle) == []
+
+
+@pytest.mark.parametrize("par", PAR)
+def test_tuee_une_remise_en_ordre_n_attend_rien_d_un_journal_vide(par: str, tmp_path: Path) -> None:
+    """Un flux tué le laisse : les bougies ôtées du fichier n'y sont pas."""
+    chemin = tmp_path / "sain" / "a.csv"
+    executer(chemin, m.OHLCV, lot(range(30)))
+    chemin.with_name("a.csv.journal").touch()
+    rangees = m.lire(chemin).to_pylist()
+    rangees[5]["open"] = -1.0
+    recrire(chemin, m.OHLCV, rangees[:21] + rangees[22:])
+    for copie in mourir_a_chaque_geste(chemin, tmp_path / "tuees", functools.partial(remettre, par), "ohlcv"):
+        executer(copie, m.OHLCV)
+        assert m.croiser(couverts(copie), [plage(5, 6), plage(21, 22)]) == []
+
+
 @pytest.mark.parametrize("par", PAR)
 def test_tuee_une_fiche_abimee_ne_rend_pas_reel_ce_qui_est_invente(tmp_path: Path, par: str) -> None:
     """Absente un instant, elle ne dirait plus que ses lignes sont inventées. L'abîmée reste à côté."""

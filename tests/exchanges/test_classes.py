@@ -6,6 +6,7 @@ La classe est la vraie, ses marchés sont donnés, la dernière couche est capt�
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MAINTENANT = 1_767_225_600_000  # 2026-01-01
 DEBUT = 1_704_067_200_000  # 2024-01-01
@@ -410,6 +411,30 @@ def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
         suites.verifier(trame(4))
 
 
+@pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
+def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(nom: str) -> None:
+    """Couper à chacune perdrait le carnet entier, sans fin ; celles qui ont un numéro restent vérifiées."""
+    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
+    assert numeros is not None
+    suites = module.SuitesDeCarnets(numeros)
+    suites.verifier(trame(7, entier=True))
+    for etrange in _abimees(trame(8)):
+        suites.verifier(etrange)
+    suites.verifier(trame(8))
+    with pytest.raises(ccxt.ChecksumError, match="trame 9 perdue, après la 8"):
+        suites.verifier(trame(10))
+
+
+def _abimees(trame: dict[str, Any]) -> Iterator[Any]:
+    """Cette trame, à chaque champ d'elle ôté, nul, ou d'une autre nature."""
+    mauvaises: tuple[Any, ...] = (None, [], {}, "?")
+    for champ, valeur in trame.items():
+        yield {nom: autre for nom, autre in trame.items() if nom != champ}
+        yield from ({**trame, champ: mauvaise} for mauvaise in mauvaises)
+        if isinstance(valeur, dict):
+            yield from ({**trame, champ: abimee} for abimee in _abimees(valeur))
+
+
 def test_un_carnet_de_cryptocom_avance_avec_ses_mises_a_jour() -> None:
     """La classe lui laissait l'instant de son premier état, si longtemps qu'on l'écoute."""
     api, commun = Banc("cryptocom", "spot").api, {"subscription": "book", "depth": 50}
@@ -427,6 +452,11 @@ def test_un_carnet_de_cryptocom_avance_avec_ses_mises_a_jour() -> None:
             client, {**commun, "channel": "book.update", "data": [{**mise_a_jour, "t": DEBUT + 900, "u": 9, "pu": 8}]}
         )
     assert carnet["timestamp"] == DEBUT + 700
+    vides: tuple[Any, ...] = (None, [], [None], {}, [{"update": {}, "u": 7, "pu": 6}])
+    for vide in vides:  # ni une mise à jour sans instant n'en prive le carnet
+        with contextlib.suppress(ccxt.ChecksumError):
+            api.handle_order_book(client, {**commun, "channel": "book.update", "data": vide})
+        assert carnet["timestamp"] == DEBUT + 700
 
 
 def test_bitopro_ne_rend_que_ce_qui_est_envoye() -> None:

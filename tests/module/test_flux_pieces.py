@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr.vitesse import enchainer
+from annexes_ccxt_fr.vitesse import enchainer, tas_fige
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -432,6 +433,19 @@ def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:
         ("BTC/USDT", [T0, T0 + 2 * MINUTE]),
     ]
     assert reunis[0].couverts == [(T0, T0 + 2 * MINUTE)]
+
+
+def test_deux_flux_qui_se_chevauchent_rendent_le_ramasse_miettes_tel_quel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le second remettait ce que le premier avait réglé : le processus d'un autre le gardait."""
+    for nom in ("collect", "freeze", "unfreeze"):  # le tas de pytest reste figé
+        monkeypatch.setattr(gc, nom, lambda: None)
+    avant, (premier, second) = gc.get_threshold(), (tas_fige(), tas_fige())
+    premier.__enter__()
+    second.__enter__()
+    premier.__exit__(None, None, None)
+    assert gc.get_threshold() != avant, "le second court encore"
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == avant
 
 
 def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
@@ -1054,6 +1068,34 @@ def test_la_mise_a_jour_d_une_bougie_en_cours_n_eveille_rien() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("crues", [None, False])
+def test_une_bougie_que_le_rest_seul_dira_est_demandee_sa_grace_passee(crues: bool | None) -> None:
+    """Elle ne l'était plus que dix secondes après ; une fois dite, rien n'est plus à chercher avant la suivante."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilBougies, connexion)
+        fil.confrontation.crues, fil.couverture.debut = crues, T0
+        fil.fiche.couverts = [(T0, T0 + MINUTE)]
+        for minute in range(3):
+            connexion.heure = T0 + minute * MINUTE
+            fil.recevoir([bougie(minute)], connexion.heure)
+        assert fil.collecter(connexion.heure) == []
+        demandes: list[int] = []
+        fil.rattraper = lambda: demandes.append(connexion.heure)
+        connexion.heure += fil.reglages.plage.grace_ms
+        fil.recevoir([bougie(2, 2.0)], connexion.heure)
+        assert fil.a_collecter
+        fil.collecter(connexion.heure)
+        assert demandes == [connexion.heure]
+        fil.fiche.couverts = [(T0, T0 + 2 * MINUTE)]
+        fil.collecter(connexion.heure)
+        fil.recevoir([bougie(2, 3.0)], connexion.heure)
+        assert not fil.a_collecter
+
+    a_la_main(essai)
+
+
 def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
     """Tous nommés, rien à relire : leurs numéros suffisent ; tant qu'une coupure est à relire, tout est gardé."""
 
@@ -1073,6 +1115,30 @@ def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
         assert fil.compteurs.doublons == 0
         nourrir(fil, (3, 3_000), (1_200, 1_200_000))
         assert fil.compteurs.doublons == 2, "oubliés, ils restent connus"
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("de_suite", [False, True])
+def test_des_ids_qui_repartent_de_un_ne_sont_pas_des_redites(de_suite: bool) -> None:
+    """Datés après tous, ils sont d'autres trades, quand bien même les premiers du nom sont oubliés."""
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, 1, 2)
+        for numero in range(3, 300):
+            fil.connexion.heure = T0 + numero * 1_000
+            fil.recevoir([(trade if de_suite else brut)(numero, fil.connexion.heure)], 0)
+        fil.collecter(fil.connexion.heure)
+        assert "3" not in fil._memoire.recents
+        lendemain = [(numero, m.JOUR_MS + numero * 1_000) for numero in range(1, 5)]
+        nourrir(fil, *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == [f"{n}@{T0 + instant}" for n, instant in lendemain]
+        sans_rattrapage(fil)
+        fil.rompre()
+        nourrir(fil, (3, 3_000), (9, 9_000), *lendemain)
+        assert ids(fil.collecter(fil.connexion.heure)) == []
+        assert fil.compteurs.doublons == 6
 
     a_la_main(essai)
 
@@ -2375,6 +2441,32 @@ def test_le_debut_d_une_ecoute_qu_un_signal_laisse_a_prouver_l_est_a_la_relance(
         assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "5", "6", "7", "8", "9"]
         assert suivant.fiche.trous == []
         assert suivant.fiche.couverts[0][0] == T0
+
+    a_la_main(essai)
+
+
+def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivante() -> None:
+    """Arrêtée avant tout trade, le REST muet : un trou, que rien ne suit ; la suivante part de son début."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        connexion.heure = T0 + 2_000
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([], [m.Trou(T0, T0 + 2_000, m.ECHEC)])
+
+        connexion.heure = T0 + 5_000
+        suivant = relancer_le_fil(fil, connexion, [])
+        suivant.ecouter()
+        suivant.renegocier()
+        suivant.ecouter()
+        assert suivant.du_depuis == T0
+        servir(connexion, *range(-2, 8))
+        nourrir(suivant, (6, 6_000), (7, 7_000))
+        await suivant.rattraper()
+        assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "3", "4", "5", "6", "7"]
+        assert (suivant.fiche.couverts, suivant.fiche.trous) == ([(T0, T0 + 7_000)], [])
 
     a_la_main(essai)
 
