@@ -966,8 +966,9 @@ class Fiche:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
         if not self.couverts:
             return []
-        echecs = (debut for debut, _ in intervalles_de(self.trous, ECHEC))
-        return oter([(min((self.couverts[0][0], *echecs)), self.couverts[-1][1])], self.connus())
+        premier = self.couverts[0][0]  # ou le début d'une première écoute, qu'un signal a laissé à prouver
+        debut = next((debut for debut, fin in intervalles_de(self.trous, ECHEC) if fin == premier), premier)
+        return oter([(debut, self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
         """Ce qu'elle dit du marché, par champ ; ce qui va sans dire n'y est pas : chaque lot du journal le redit."""

@@ -172,6 +172,15 @@ def test_une_fiche_d_avant_est_completee_sans_bruit(sortie: Path, caplog: pytest
     assert caplog.records == []
 
 
+def test_un_flux_ne_redemande_que_ce_qui_touche_ce_qu_il_a_suivi() -> None:
+    """Le début d'une première écoute, à prouver, ce qui manque entre deux suites ; non l'échec d'un autre âge."""
+    ancien, tete, milieu = (m.Trou(*bornes, m.ECHEC) for bornes in ((0, 10), (500, 600), (700, 720)))
+    suivie = m.Fiche(BTC, couverts=[(600, 700), (730, 900)], trous=[ancien, tete, milieu])
+    assert suivie.a_relire() == [(500, 600), (700, 730)]
+    assert m.Fiche(BTC, couverts=[(600, 700)], trous=[ancien]).a_relire() == []
+    assert m.Fiche(BTC, trous=[ancien]).a_relire() == []
+
+
 def test_une_origine_qui_ne_se_comprend_pas_est_reelle() -> None:
     """Elle ne deviendra pas un nom de fichier."""
     donnees = m.Fiche(BTC).en_dict()
