@@ -439,13 +439,17 @@ def test_deux_flux_qui_se_chevauchent_rendent_le_ramasse_miettes_tel_quel(monkey
     """Le second remettait ce que le premier avait réglé : le processus d'un autre le gardait."""
     for nom in ("collect", "freeze", "unfreeze"):  # le tas de pytest reste figé
         monkeypatch.setattr(gc, nom, lambda: None)
-    avant, (premier, second) = gc.get_threshold(), (tas_fige(), tas_fige())
-    premier.__enter__()
-    second.__enter__()
-    premier.__exit__(None, None, None)
-    assert gc.get_threshold() != avant, "le second court encore"
-    second.__exit__(None, None, None)
-    assert gc.get_threshold() == avant
+    d_ici, avant, (premier, second) = gc.get_threshold(), (700, 10, 10), (tas_fige(), tas_fige())
+    gc.set_threshold(*avant)  # une commande jouée avant dans ce processus a pu les changer
+    try:
+        premier.__enter__()
+        second.__enter__()
+        premier.__exit__(None, None, None)
+        assert gc.get_threshold() != avant, "le second court encore"
+        second.__exit__(None, None, None)
+        assert gc.get_threshold() == avant
+    finally:
+        gc.set_threshold(*d_ici)
 
 
 def test_un_grand_tampon_n_est_pas_recompte_a_chaque_trame() -> None:
