@@ -6922,9 +6922,12 @@ class Pages:
         return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
 
     def noter_plafond(self, reponse: Reponse) -> None:
-        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé."""
-        nombre, (timeframe, debut, fin) = len(reponse.instants), reponse.question
-        if 0 < nombre < min(self.taille, timeframe.compter(debut, fin)):
+        """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé.
+
+        D'un bord peut-être exclu, sa bougie n'était pas demandée : il n'en manque aucune à une page qui ne l'a pas.
+        """
+        nombre, demandees = len(reponse.instants), reponse.question.timeframe.compter(*self.conduite.tue(reponse))
+        if 0 < nombre < min(self.taille, demandees):
             self._plafonds[nombre] += 1
             if self._plafonds[nombre] >= 2:
                 journal.info(

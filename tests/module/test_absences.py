@@ -277,10 +277,16 @@ def test_8_1_une_ligne_au_bord_d_une_fenetre_qui_l_exclut_n_est_pas_une_absence(
 
 @pytest.mark.parametrize("vide", [6, 10, 30, 200])
 @pytest.mark.parametrize("par_page", [1, 5, 10])
-def test_8_1_une_page_que_l_utilisateur_veut_courte_ne_prive_pas_d_une_preuve(par_page: int, vide: int) -> None:
-    """`--limite 10` : dix bougies par fenêtre, mais des questions assez larges pour encadrer un vide de dix."""
+@pytest.mark.parametrize("caractere", ["premieres_jusqua", "fin_sur_cloture", "fin_exclue", "since_exclusif"])
+def test_8_1_une_page_que_l_utilisateur_veut_courte_ne_prive_pas_d_une_preuve(
+    caractere: str, par_page: int, vide: int
+) -> None:
+    """`--limite 10` : dix bougies par fenêtre, mais des questions assez larges pour encadrer un vide de dix.
+
+    Une fenêtre qui n'a pas la bougie d'un bord exclu n'est pas une page plafonnée.
+    """
     absentes = range(20, 20 + vide)
-    serveur = Serveur(monde("1m", lambda rang: rang not in absentes), PERSONNALITES["premieres_jusqua"], 1000)
+    serveur = Serveur(monde("1m", lambda rang: rang not in absentes), PERSONNALITES[caractere], 1000)
     _, origine, _ = plage_de("1m")
     longues = [Timeframe.lire(code) for code in ("15m", "1h", "4h", "1d")]
     serie = module.Serie(module.CleSerie("binance", "BTC/USDT", "1m", "last"), {}, M1, par_page, 1000)
