@@ -5277,6 +5277,10 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
+NumerosDeCarnet: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]
+"""Une trame -> le marché de son carnet, le numéro de celle d'avant (None : un carnet entier), et le sien."""
+
+
 class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
@@ -5303,8 +5307,7 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    # D'une trame de carnet : son marché, le numéro de celle d'avant (None : un carnet entier), et le sien.
-    numeros_du_carnet: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None
+    numeros_du_carnet: NumerosDeCarnet | None = None  # là où la classe ne les lit pas
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -7140,7 +7143,7 @@ class _TrameIllisible(ErreurTemporaire):
 class SuitesDeCarnets:
     """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
 
-    def __init__(self, numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]) -> None:
+    def __init__(self, numeros: NumerosDeCarnet) -> None:
         self._numeros = numeros
         self._vus: dict[str, int] = {}
 
@@ -7161,11 +7164,7 @@ class SuitesDeCarnets:
         self._vus[sujet] = numero
 
 
-def _rendre_bruyant(
-    client: Any,
-    signaler: Callable[[Exception], None],
-    numeros: Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None] | None = None,
-) -> None:
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros: NumerosDeCarnet | None) -> None:
     """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
