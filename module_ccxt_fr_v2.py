@@ -5545,9 +5545,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
+    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. Des dernières, l'exchange n'admet
+    # que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
     "phemex": Particularite(
-        limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrections=_EN_NANOSECONDES
+        limites={"inverse": 1000},
+        sans_limite=lambda _timeframe, marche: not marche.get("linear"),
+        timeframes={"1Y": None, "1y": "31104000"},
+        corrections=_EN_NANOSECONDES,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),

@@ -546,6 +546,15 @@ def test_une_erreur_qui_dit_rien_ici_est_une_page_vide(nom: str, message: str) -
         banc.lire("1h", DEBUT, DEBUT + 3_600_000, ccxt.ExchangeError(f"{nom} service unavailable"))
 
 
+@pytest.mark.parametrize("genre", ["spot", "swap.inverse"])
+def test_phemex_n_admet_que_quelques_nombres(genre: str) -> None:
+    """Un témoin de sept bougies y était refusé (code 30000, ccxt#26619), et la série échouait avec lui."""
+    banc = Banc("phemex", genre)
+    serie = banc.serie("1m")
+    nombres = {dict(banc.demander(serie, DEBUT, nombre).valeurs)["limit"] for nombre in (1, 7, 400, 1000)}
+    assert nombres <= {"5", "10", "50", "100", "500", "1000"}
+
+
 def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:
     """La classe déplace sinon la fenêtre : elle part de sa fin moins `limit` bougies, puis la coupe à 90 jours."""
     contrat, comptant = Banc("bitget", "swap.linear"), Banc("bitget", "spot")
