@@ -5545,8 +5545,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. Des dernières, l'exchange n'admet
-    # que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
+    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
+    # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
     "phemex": Particularite(
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
@@ -5963,11 +5963,11 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
-# « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
+# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
 _TROP_LONGUE = (
     r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
