@@ -5803,9 +5803,10 @@ class _Bruyante:
             raise
 
     def handle_errors(
-        self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
+        self, code: int | None, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
+        code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
         STATUT_HTTP.set(code)
