@@ -7331,6 +7331,7 @@ class _Livraison:
         self._caches.clear()
 
 
+REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
@@ -7425,17 +7426,23 @@ class Ecoute:
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
         await pause(attente_s)
-        delais = delais_backoff()
+        delais, patience_s = delais_backoff(), None
         while True:
             try:
-                rendu = await getattr(self.api, methode)(*arguments)
+                async with asyncio.timeout(patience_s):
+                    rendu = await getattr(self.api, methode)(*arguments)
+            except TimeoutError as erreur:
+                if patience_s is None:
+                    raise
+                raise ErreurTemporaire("un carnet décalé n'a pas repris") from erreur
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
                 self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
                 await pause(next(delais))
+                patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
-                delais = delais_backoff()
+                delais, patience_s = delais_backoff(), None
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
                 self._relire_les_carnets(arguments[0])
