@@ -5569,7 +5569,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         corrections={"parse_ws_trade": _trade_de_backpack},
         numeros_du_carnet=_numeros_backpack,
     ),
-    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
+    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo, trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "cryptocom": Particularite(corrections={"handle_order_book": _carnet_de_cryptocom}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
@@ -7352,6 +7352,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
+        self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
@@ -12916,7 +12917,7 @@ def _mener(mots: Sequence[str]) -> int:
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
     bilan = Bilan(tache.exchange)
-    conduire(_choisir(tache, execution, bilan), bilan)
+    conduire(_choisir(tache, execution, bilan), bilan, flux=tache.stream is not None)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
@@ -12927,11 +12928,11 @@ def _mener(mots: Sequence[str]) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
         vitesse = annexe_ou_rien("vitesse")
-        with vitesse.commande() if vitesse else contextlib.nullcontext():
+        with vitesse.commande(flux=flux) if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:
