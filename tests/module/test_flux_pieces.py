@@ -2347,6 +2347,7 @@ def test_une_ecoute_ne_relit_pas_les_certificats() -> None:
 
     async def essai() -> None:
         async with m.Connexion(m.Reglages(exchange="binance")) as connexion:
+            connexion.api.set_markets([])
             connexion.api.open()
             ecoute = m.Ecoute(connexion, "trades", [], lambda *_: None)
             ecoute.api.open()
