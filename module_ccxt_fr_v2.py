@@ -5296,7 +5296,7 @@ class Particularite(NamedTuple):
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
+    corrigee: bool = False  # ce que sa classe lit de travers est repris dans `annexes_ccxt_fr/corrections.py`
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     # par genre, les timeframes que la classe annonce sans savoir les y demander
     absents: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -5351,57 +5351,9 @@ def _contrats(valeur: T) -> dict[str, T]:
     return dict.fromkeys(("linear", "inverse"), valeur)
 
 
-def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
-    """Un fichier par jour en dessous de 4h, par an au-delà."""
-    return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
-
-
-async def _lire_bitbank(
-    self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
-) -> list[Any]:
-    """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
-    suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
-    page = []
-    for depuis in (debut, suivant) if suivant <= fin else (debut,):
-        fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
-        page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
-    return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
-
-
 def _a_seoul(instant_ms: int) -> str:
     """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
     return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
-
-
-def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
-    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
-    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
-
-
-def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
-    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
-    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
-    codes = {"WEEKS": "w", "MONTHS": "M"}
-    grain = ligne.get("granularity") or {}
-    if grain.get("unit") in codes:
-        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
-        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
-    return lue
-
-
-def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
-    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
-    return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
-
-
-def _carnet_de_cryptocom(self: Any, client: Any, trame: Any) -> None:
-    """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
-    carnet = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name")))
-    lot = self.safe_dict(self.safe_list(trame, "data", []), 0, {})
-    avant, instant = self.safe_integer(lot, "pu"), self.safe_integer(lot, "t")
-    if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
-        carnet["timestamp"], carnet["datetime"] = instant, self.iso8601(instant)
-    self.carnet_de_ccxt(client, trame)
 
 
 def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -5433,45 +5385,6 @@ def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | N
         return None  # l'abonnement accepté porte le même nom
     numero = int(trame["seq"])
     return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
-
-
-def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
-    return bougies
-
-
-def _entier_exact(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
-    """Le `safe_integer` de ccxt passe par un flottant, où dix-neuf chiffres ne tiennent pas."""
-    try:
-        valeur = donnees[cle]
-        entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
-        return int(valeur) if entiere else int(float(valeur))
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return defaut
-
-
-def _entier_exact_de_deux(donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
-    return _entier_exact(donnees, cle, _entier_exact(donnees, autre, defaut))
-
-
-def _produit_exact(donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
-    """Le `safe_integer_product` de ccxt, juste pour des ns à rendre en ms."""
-    if facteur == 0.000001:
-        nanosecondes = _entier_exact(donnees, cle)
-        return defaut if nanosecondes is None else nanosecondes // 10**6
-    try:
-        return int(float(donnees[cle]) * facteur)
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return defaut
-
-
-# Leurs trades sont en ns : ccxt en date un sur huit (kucoin), un sur trois (phemex, grvt), de la ms d'avant.
-_EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
-    {
-        "safe_integer": staticmethod(_entier_exact),
-        "safe_integer_2": staticmethod(_entier_exact_de_deux),
-        "safe_integer_product": staticmethod(_produit_exact),
-    }
-)
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5529,7 +5442,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        corrections={"bougies_ou_rien": _lire_bitbank},
+        corrigee=True,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
@@ -5546,9 +5459,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(
-        limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrections=_EN_NANOSECONDES
-    ),
+    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrigee=True),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
@@ -5557,20 +5468,16 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
-    "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
-    **dict.fromkeys(("kucoin", "grvt"), Particularite(corrections=_EN_NANOSECONDES)),
-    # La classe invente des bougies plates, jusqu'avant la cotation.
-    "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
+    **dict.fromkeys(("onetrading", "kucoin", "grvt", "bitopro", "cryptocom"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
-        corrections={"parse_ws_trade": _trade_de_backpack},
+        corrigee=True,
         numeros_du_carnet=_numeros_backpack,
     ),
     "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
-    "cryptocom": Particularite(corrections={"handle_order_book": _carnet_de_cryptocom}),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5902,7 +5809,8 @@ def _classe(exchange: str) -> Any:
             f"Exchange inconnu : « {exchange} »", proches(exchange, connus) or "La liste : --lister exchanges."
         )
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
-    lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
+    lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
+    nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     ajouts: dict[str, Any] = {
         nom: _selon_le_canal(vars(du_rest)[nom], methode)
         for nom, methode in vars(base).items()
@@ -5911,16 +5819,13 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts |= {
-        "ligne_de_ccxt": base.parse_ohlcv,
-        "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None),
-        "carnet_de_ccxt": getattr(base, "handle_order_book", None),
-    }
     propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
     ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
-    particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
-    ajouts |= {"particularite": particularite, **particularite.corrections}
-    return type(base.__name__, (_Bruyante, base), ajouts)
+    ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
+    bruyante = type(base.__name__, (_Bruyante, base), ajouts)
+    if not particularite.corrigee:
+        return bruyante
+    return type(base.__name__, (annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom], bruyante), {})
 
 
 # --- Traduction des erreurs de ccxt ---

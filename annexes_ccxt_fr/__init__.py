@@ -25,6 +25,7 @@
 - `archives` : y lire ce que l'API confirme ;
 - `fichiers_publics` : lire un de leurs CSV ;
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
+- `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
