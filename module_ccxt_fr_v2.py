@@ -2280,10 +2280,8 @@ PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en
 REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
-PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
 ALLURE_GOUTTE = 0.95  # à l'allure juste, une seconde qui admet vingt requêtes en reçoit parfois vingt et une (bitget)
 RALENTI = 0.8  # à chaque refus
-SONDES_PAR_FENETRE = 12  # d'un exchange qui se dit plein
 
 Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
@@ -2360,75 +2358,44 @@ class Frein:
 
 
 class Limiteur:
-    """Le tour de passage vers un exchange, dans l'ordre des demandes : d'un trait tant que sa fenêtre a de la place.
+    """Le tour de passage vers un exchange, dans l'ordre des demandes ; au goutte-à-goutte, `par_s` de poids par s.
 
-    `par_s` : le poids qu'il admet par seconde ; `fenetre_s` : sur combien de temps il le compte ; 0, on n'en sait rien,
-    et les requêtes partent au goutte-à-goutte. Le temps sans requête est crédité, une requête annulée avant son tour ne
-    coûte rien : le limiteur de ccxt fait l'inverse.
+    Une requête annulée avant son tour ne coûte rien : le limiteur de ccxt fait l'inverse. `annexes_ccxt_fr/fenetres.py`
+    va plus vite, là où l'on sait sur combien de temps l'exchange compte.
     """
 
-    def __init__(
-        self,
-        par_s: float,
-        fenetre_s: float = 0.0,
-        dormir: Dormir = pause,
-        horloge: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
+    def __init__(self, par_s: float, dormir: Dormir = pause, horloge: Callable[[], float] = time.monotonic) -> None:
         self.allure = par_s * ALLURE_GOUTTE
         self._dormir, self.horloge = dormir, horloge
-        self.passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
-        self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
-        self._plein = False
+        self.libre = 0.0  # aucune requête avant cet instant
         self._tour = asyncio.Lock()
 
     async def __call__(self, poids: float | None = None) -> None:
         """Attend son tour."""
         poids = 1.0 if poids is None else poids
         async with self._tour:
-            while (attente := self._attente(poids)) > 0:
+            while (attente := self.attente_s(poids)) > 0:
                 await self._dormir(attente)
-            self._passer(poids)
+            self.passer(poids)
 
-    def _attente(self, poids: float) -> float:
-        maintenant = self.horloge()
-        if not self.fenetre_s or (self._plein and self._libre > maintenant):
-            return self._libre - maintenant
-        while self.passages and self.passages[0][0] + self.fenetre_s <= maintenant:
-            self.passages.popleft()
-        if not self.passages or sum(passe for _, passe in self.passages) + poids <= self.place:
-            return 0.0
-        return self.passages[0][0] + self.fenetre_s - maintenant
+    def attente_s(self, poids: float) -> float:  # noqa: ARG002  ce qui compte par fenêtre le demande
+        """Les secondes avant qu'une requête de ce poids puisse passer ; 0 ou moins : elle le peut."""
+        return self.libre - self.horloge()
 
-    def _passer(self, poids: float) -> None:
-        maintenant = self.horloge()
-        if self.fenetre_s:
-            self.passages.append((maintenant, poids))
-            self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
-        else:
-            self._libre = max(self._libre, maintenant) + poids / self.allure
+    def passer(self, poids: float) -> None:
+        """Compte une requête qui part."""
+        self.libre = max(self.libre, self.horloge()) + poids / self.allure
 
-    def noter_usage(self, part: float) -> None:
-        """Ce que l'exchange dit de sa fenêtre, employée par nous et par d'autres derrière la même adresse : 1, pleine.
-
-        Au-delà de la part permise, une requête de temps en temps, jusqu'à ce qu'il la dise vidée ; un peu en dessous,
-        ce peut être une réponse en retard.
-        """
-        if part >= PART_DE_FENETRE and not self._plein:
-            self._plein = True
-            self._libre = self.horloge() + self.fenetre_s / SONDES_PAR_FENETRE
-        elif part < PART_DE_FENETRE / 2:
-            self._plein = False
+    def noter_reponse(self, url: str, entetes: Mapping[str, str]) -> None:
+        """Ce qu'une réponse dit de ce que l'exchange a compté : rien, au goutte-à-goutte."""
 
     def ralentir(self) -> None:
         """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
-        self.fenetre_s = 0.0
-        self.passages.clear()
         self.allure *= RALENTI
 
     def duree_s(self, poids: float) -> float:
         """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
-        return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
+        return poids / self.allure
 
 
 @dataclass
@@ -5314,8 +5281,6 @@ class Particularite(NamedTuple):
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
-    # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
-    usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
 
@@ -5331,20 +5296,6 @@ def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
 
 
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
-
-
-def _usage_binance(url: str, entetes: Mapping[str, str]) -> float | None:
-    """Le poids de la minute, sur 6000 au comptant (1200 chez binanceus), 2400 pour les contrats."""
-    poids = next((v for nom, v in entetes.items() if nom.lower() == "x-mbx-used-weight-1m"), "")
-    plein = 2400 if "/api/" not in url else 1200 if "binance.us/" in url else 6000
-    return int(poids) / plein if poids.isdecimal() else None
-
-
-def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
-    """Ce qui reste de la limite d'une route, sur ce qu'elle est."""
-    dits = {nom.lower(): valeur for nom, valeur in entetes.items()}
-    reste, plein = (dits.get(f"x-bapi-limit{fin}", "") for fin in ("-status", ""))
-    return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
 
 
 def _contrats(valeur: T) -> dict[str, T]:
@@ -5404,7 +5355,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
-            usage=_usage_binance,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -5424,7 +5374,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         profondeurs=(50, 200),
         numeros_du_carnet=_numeros_bybit,
         trades_a_confirmer=500,
-        usage=_usage_bybit,
     ),
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
@@ -5536,44 +5485,8 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 _CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
-class _ReponseIllisible(ErreurTemporaire):
+class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
-
-
-CORPS_MAX = 64 << 20  # la plus grosse liste de marchés en fait vingt Mo ; un corps sans fin prendrait toute la mémoire
-
-
-class _CorpsBorne:
-    """Le corps d'une réponse d'aiohttp, dont la lecture s'arrête au-delà de CORPS_MAX, décompressé."""
-
-    def __init__(self, corps: Any) -> None:
-        self._corps = corps
-
-    def __getattr__(self, nom: str) -> Any:
-        return getattr(self._corps, nom)
-
-    async def read(self, _nombre: int = -1) -> bytes:
-        """Tout le corps."""
-        morceaux, taille = [], 0
-        while morceau := await self._corps.readany():
-            morceaux.append(morceau)
-            taille += len(morceau)
-            if taille > CORPS_MAX:
-                raise _ReponseIllisible(f"Réponse de plus de {CORPS_MAX >> 20} Mio, laissée là")
-        return b"".join(morceaux)
-
-
-def _borner_les_corps(session: Any) -> None:
-    """Fait passer par `_CorpsBorne` les réponses d'une session aiohttp que ccxt vient d'ouvrir."""
-
-    async def borner(_session: Any, _contexte: Any, fin: Any) -> None:
-        if fin.response.status != 101:  # un WebSocket, dont ccxt borne déjà les trames
-            fin.response.content = _CorpsBorne(fin.response.content)
-
-    suivi = importer("aiohttp", "Parler à un exchange").TraceConfig()
-    suivi.on_request_end.append(borner)
-    suivi.freeze()
-    session.trace_configs.append(suivi)
 
 
 class _Bruyante:
@@ -5585,7 +5498,6 @@ class _Bruyante:
     """
 
     requetes = 0
-    fenetre_connue = False  # ccxt sait sur combien de temps cet exchange compte les requêtes
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
@@ -5599,15 +5511,15 @@ class _Bruyante:
         """Ouvre la session HTTP, ses réponses bornées."""
         avant = self.session
         super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
-        if self.session is not avant:
-            _borner_les_corps(self.session)
+        if self.session is not avant and (corps := annexe_ou_rien("corps")):
+            corps.borner(self.session)
 
     def get_socks_proxy_session(self, proxy: str) -> Any:
         """La session d'un proxy SOCKS, ses réponses bornées."""
         connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
         session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
-        if not connue:
-            _borner_les_corps(session)
+        if not connue and (corps := annexe_ou_rien("corps")):
+            corps.borner(session)
         return session
 
     @staticmethod
@@ -5637,9 +5549,9 @@ class _Bruyante:
 
     def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
         """Notre limiteur à la place de celui de ccxt."""
-        pause_ms, fenetre_ms = float(self.rateLimit), float(self.rollingWindowSize)  # type: ignore[attr-defined]
+        pause_ms, fenetres = float(self.rateLimit), annexe_ou_rien("fenetres")  # type: ignore[attr-defined]
         par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
-        self.throttler = Limiteur(par_s, fenetre_ms / 1000 if self.fenetre_connue and pause_ms > 0 else 0.0)
+        self.throttler: Limiteur = fenetres.limiteur_de(self, par_s) if fenetres else Limiteur(par_s)
 
     async def throttle(self, cost: Any = None) -> None:
         """Le tour de passage de ccxt, puis la pause commune.
@@ -5716,10 +5628,9 @@ class _Bruyante:
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
         STATUT_HTTP.set(code)
-        if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
-            self.throttler.noter_usage(part)
+        self.throttler.noter_reponse(url, entetes or {})
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
-            raise _ReponseIllisible(
+            raise ReponseIllisible(
                 # L'adresse sans ses paramètres, où une clé ou une signature peut se trouver.
                 f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {url.partition('?')[0]}"
             )
@@ -5792,13 +5703,6 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
-def _decrit(classe: Any, reglage: str) -> bool:
-    """Vrai si la description d'une classe donne elle-même ce réglage : ccxt en met un d'office, qui ne prouve rien."""
-    decrire = vars(classe).get("describe")
-    mots = decrire.__code__.co_consts if decrire else ()
-    return any(reglage == mot or (isinstance(mot, tuple) and reglage in mot) for mot in mots)
-
-
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5819,8 +5723,6 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
-    ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
     ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
     bruyante = type(base.__name__, (_Bruyante, base), ajouts)
     if not particularite.corrigee:
@@ -5886,7 +5788,7 @@ def _dit_trop_longue(texte: str) -> bool:
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, ErreurCollecte):
-        illisible = isinstance(erreur, _ReponseIllisible)
+        illisible = isinstance(erreur, ReponseIllisible)
         return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU) if illisible else erreur
     # Une adresse sans ses paramètres : ils prendraient toute la place, et une clé peut s'y trouver.
     tout = extrait(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(erreur)[:EXTRAIT_LU]), 600)
