@@ -375,6 +375,17 @@ def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
     assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
 
 
+def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
+    """La classe contrôle cette trame sans code HTTP : le refus se lisait « '<' not supported between instances… »."""
+    rejets: list[Exception] = []
+    client = SimpleNamespace(url="wss://ws.bitvavo.com/v2/", reject=lambda erreur, _cle: rejets.append(erreur))
+    refus = {"action": "subscribe", "errorCode": 205, "error": "market parameter is invalid."}
+    Banc("bitvavo", "spot").api.handle_message(client, refus)
+    (erreur,) = rejets
+    assert isinstance(erreur, ccxt.ExchangeError)
+    assert "market parameter is invalid" in str(erreur)
+
+
 def _trame_deribit(numero: int, *, entier: bool = False) -> dict[str, Any]:
     avant = {} if entier else {"prev_change_id": numero - 1}
     return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": {"change_id": numero, **avant}}}
