@@ -5773,11 +5773,12 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
-# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; binance :
+# « Time interval must be within 0-90 days » ; gate : « Candlestick range too broad » ; coinbase, btse : « granularity
+# too small for the requested time range ».
 _TROP_LONGUE = (
-    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
+    r"(?i)\b(?:range|interval|window|period|time|endTime|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:(?:less|greater|more) than|within|up to) \d{1,4}\b)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
