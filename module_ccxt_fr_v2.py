@@ -5437,7 +5437,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
+    "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
