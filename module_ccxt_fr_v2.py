@@ -6759,6 +6759,12 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+    ajoutee: bool = False  # sa dernière bougie suit peut-être toute page, même coupée (`Conduite.ajoute`)
+
+    @property
+    def cadre(self) -> list[Intervalle]:
+        """Celles des vives qui encadrent des vides."""
+        return self.vives[:-1] if self.ajoutee else self.vives
 
     @property
     def se_tait(self) -> bool:
@@ -6807,6 +6813,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
@@ -6832,8 +6839,17 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        veille = self._veilles >= 2
+        debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
+
+    def ajoute(self, reponse: Reponse) -> bool:
+        """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
+
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        """
+        seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
+        return seule or (reponse.ancree and not self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6842,6 +6858,7 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
@@ -7000,7 +7017,7 @@ class Pages:
             page = page.departager()
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[] if douteuse else reponse.vives, ajoutee=self.conduite.ajoute(reponse))
 
     async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
@@ -7714,7 +7731,7 @@ def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[I
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres: list[Intervalle] = []
     for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.cadre)]
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7946,11 +7963,12 @@ class Enquete:
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
-        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
-        for depart in departs:
-            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+        departs = [debut] if gauche is None else [avancer(debut, rang) for rang in (-1, 0, 1)]
+        for depart in departs[gauche is not None and conduite.inclut(timeframe) :]:
+            suite = avancer(depart, place)
+            reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+            if reponse.se_tait:
+                break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -8097,16 +8115,16 @@ async def resoudre(
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
     """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page, toutes = reponse.question.timeframe, reponse.page, reponse.instants
-    dedans = entre(page.lignes, manque.debut, manque.fin)
+    pas, page = reponse.question.timeframe, reponse.page
+    dedans, cadre = entre(page.lignes, manque.debut, manque.fin), reponse.cadre
     instants = dedans["timestamp"].to_pylist()
-    temoin = bool(reponse.vives) and not any(
+    temoin = bool(cadre) and not any(
         voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
     )
     trous: list[Trou] = []
     restes: list[Manque] = []
     for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and toutes[0] < debut and toutes[-1] >= fin:
+        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
             echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
             trous += [Trou(*i, ECHEC) for i in unir(echecs)]
             trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
