@@ -179,9 +179,11 @@ def dernieres_seules(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int,
 
 
 def muette_hors_portee(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
-    """Une demande qui commence avant ce qu'il garde ne rend rien."""
+    """Rien n'est gardé au-delà des 150 dernières : une demande qui commence avant elles ne rend rien."""
     gardees = bougies[-150:]
-    return [b for b in gardees if debut <= b[0] < fin and gardees[0][0] <= debut][:limite]
+    if gardees != bougies and debut < gardees[0][0]:
+        return []
+    return [b for b in gardees if debut <= b[0] < fin][:limite]
 
 
 def longues_courtes(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
