@@ -12570,23 +12570,12 @@ NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niv
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
-class SortieJournal(logging.StreamHandler[Any]):
-    """Le journal sur stderr ; une barre de progression s'efface le temps d'une ligne, au lieu de s'y coller."""
-
-    hors_de_la_barre: ClassVar[Callable[[], contextlib.AbstractContextManager[Any]]] = contextlib.nullcontext
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Écrit une ligne."""
-        with type(self).hors_de_la_barre():
-            super().emit(record)
-
-
 def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait.
 
     `niveaux_des_taches` : ceux que des tâches d'un lot demandent pour elles ; les autres gardent `niveau`.
     """
-    sortie = SortieJournal()
+    sortie = logging.StreamHandler()
     sortie.addFilter(lambda ligne: ligne.levelno >= getattr(logging, (NIVEAU_COURANT.get() or niveau).upper()))
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
