@@ -553,13 +553,10 @@ def decimal_lisible(texte: str) -> str:
 
 def taille_lisible(octets: float) -> str:
     """Une taille en octets, avec son unité."""
-    if octets < 1000:
-        return f"{octets:.0f} o"
-    for unite in ("Ko", "Mo"):
-        octets /= 1000
-        if octets < 1000:
-            return decimal_lisible(f"{octets:.1f} {unite}")
-    return decimal_lisible(f"{octets / 1000:.1f} Go")
+    rang = 0
+    while octets >= 1000 and rang < 3:
+        octets, rang = octets / 1000, rang + 1
+    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
 
 
 def duree_lisible(secondes: float) -> str:
@@ -5780,11 +5777,6 @@ _TROP_DE_REQUETES = r"(?i)\btoo (?:frequent|many requests)|rate.?limit|\brequest
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
-def _dit_trop_longue(texte: str) -> bool:
-    """Vrai d'un refus de la fenêtre demandée ; non du débit, qui se compte aussi par fenêtre de temps."""
-    return re.search(_TROP_LONGUE, texte) is not None and re.search(_TROP_DE_REQUETES, texte) is None
-
-
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, ErreurCollecte):
@@ -5807,9 +5799,11 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
     # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
     refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    # Le débit se compte aussi par fenêtre de temps : son refus n'est pas celui de la fenêtre demandée.
+    trop_longue = re.search(_TROP_LONGUE, tout) and not re.search(_TROP_DE_REQUETES, tout)
     if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and _dit_trop_longue(tout):
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and trop_longue:
         jours = re.search(_JOURS, tout)
         message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
         return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
@@ -6095,23 +6089,18 @@ class Marches:
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
+        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
             genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
-            raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
-                self._conseil_de_symbole(symbole),
-            )
-        marche: Mapping[str, Any] = self._api.markets[candidats[0]]
+            conseil = proches(symbole, marches) or "La liste : --lister marches."
+            if symbole in marches:
+                autre = marches[symbole].get("type")
+                conseil = f"C'est un marché {autre} : --type-marche {autre}."
+            demande = f"« {symbole} » sur {exchange} ({' '.join(filter(None, genre))})"
+            raise ErreurDemande(f"Symbole inconnu : {demande}", conseil)
+        marche: Mapping[str, Any] = marches[candidats[0]]
         self._avertir(symbole, marche)
         return marche
-
-    def _conseil_de_symbole(self, symbole: str) -> str:
-        """Le marché de ce nom s'il est d'un autre type, sinon les plus proches."""
-        marches: Mapping[str, Any] = self._api.markets or {}
-        if symbole in marches:
-            type_marche = marches[symbole].get("type")
-            return f"C'est un marché {type_marche} : --type-marche {type_marche}."
-        return proches(symbole, marches) or "La liste : --lister marches."
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
         if not self._est_du_genre(marche):
@@ -6271,10 +6260,6 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
-    def _present_ms(self) -> int:
-        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
-        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
-
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6361,15 +6346,6 @@ class Connexion:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
 
-    def controler_canal(self, canal: str) -> None:
-        """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
-        offerts = self.canaux_offerts()
-        if canal not in offerts:
-            raise ErreurDemande(
-                f"{self.reglages.exchange} n'offre pas le flux « {canal} »",
-                f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
-            )
-
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
         marche = self.marches.resoudre(symbole)
@@ -6436,8 +6412,10 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
-        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
-        dernier = min(fin - 1, max(debut, self._present_ms()))
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir ; certains
+        # arrondissent à la seconde l'instant après lequel ils n'ont pu ouvrir aucune bougie.
+        present = (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+        dernier = min(fin - 1, max(debut, present))
         if propre.bornes is None:
             params["until"] = dernier
         else:
@@ -8191,12 +8169,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
-def timeframes_longs(exchange: str, offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
-    """Les timeframes de l'exchange, plus longs que la référence, qui peuvent servir de preuve."""
-    candidats = [timeframe_de(exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
-    return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
-
-
 class Source(Protocol):
     """D'où viennent les lignes d'une série : `preparer`, puis `lots` de ce qu'il rend, dans l'ordre qu'elle veut.
 
@@ -8282,14 +8254,14 @@ class Historique:
     @functools.cached_property
     def pages(self) -> Pages:
         """Ce qu'on peut demander de la série, et ce qu'on en a appris."""
+        offerts = self.connexion.timeframes_offerts(self.serie.marche)
+        longues = (timeframe_de(self.serie.cle.exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in offerts)
         return Pages(
             self._demander,
             self.timeframe,
             self.serie.page_de_preuve,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(
-                self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
-            ),
+            longues=[longue for longue in longues if longue.pas_ms > self.timeframe.pas_ms],
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
@@ -11163,7 +11135,10 @@ class Tache:
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Les fautes qui tiennent à plusieurs options ensemble : (options en cause, la fautive d'abord ; phrase)."""
-        yield from self._fautes_de_symboles()
+        if not self.demandes:
+            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        if self.symbole and "," in self.symbole:
+            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11182,12 +11157,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if not self.demandes:
-            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
-        if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11429,6 +11398,9 @@ ETATS = {
 GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_OCCUPE, CODE_ECHEC, CODE_DEMANDE)
 
 
+COMPTES = ("lignes_recues", "lignes_nouvelles", "lignes_revisees")  # d'une série, et leur total
+
+
 @dataclass
 class BilanSerie:
     """Ce qu'une série a donné ; `trous` : ceux de l'intervalle demandé."""
@@ -11455,9 +11427,7 @@ class BilanSerie:
             "etat": self.etat,
             "message": self.message,
             "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
-            "lignes_recues": self.lignes_recues,
-            "lignes_nouvelles": self.lignes_nouvelles,
-            "lignes_revisees": self.lignes_revisees,
+            **{compte: getattr(self, compte) for compte in COMPTES},
             "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
             "retard": self.retard_s,
             "compteurs": self.compteurs,
@@ -11519,9 +11489,7 @@ class Bilan:
             "conseil": self.conseil,
             "sortie": str(self.sortie) if self.sortie else None,
             "format": self.format,
-            "lignes_recues": self.total("lignes_recues"),
-            "lignes_nouvelles": self.total("lignes_nouvelles"),
-            "lignes_revisees": self.total("lignes_revisees"),
+            **{compte: self.total(compte) for compte in COMPTES},
             "requetes": self.requetes,
             "essais": self.essais,
             "octets": self.octets,
@@ -11757,8 +11725,11 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
     """Refuse un flux que rien, chez cet exchange, ne peut donner ni remplacer. Sans requête."""
     offerts = connexion.canaux_offerts()
-    if tache.stream != "ohlcv":
-        connexion.controler_canal(tache.stream or "")
+    if tache.stream not in ("ohlcv", *offerts):
+        raise ErreurDemande(
+            f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
+            f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+        )
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
@@ -11926,12 +11897,7 @@ class Execution:
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
         if queues := annexe_ou_rien("queues"):  # des dernières lignes, que la relecture va comparer
-            relues, fiches = self.tache.relecture + MARGE, self.ecrivain.fiches
-            queues.garder(self.ecrivain, {
-                serie.cle.symbole: fiches[serie.cle].couverts[-1][1] - relues * serie.timeframe.pas_ms
-                for serie in series
-                if serie.cle in fiches and fiches[serie.cle].couverts
-            })  # fmt: skip
+            queues.garder_les_dernieres(self.ecrivain, series, self.tache.relecture + MARGE)
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = self.suivre(serie)
@@ -12130,16 +12096,11 @@ def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -
     return None
 
 
-def reglages_flux(tache: Tache) -> ReglagesFlux:
-    """Les réglages d'un flux, tirés de la tâche."""
-    return ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
-
-
 def ouvrir_fil(
     connexion: Connexion, tache: Tache, canal: str | None, serie: Serie, fiche: Fiche, connus: Sequence[Trade] = ()
 ) -> Fil:
     """Le fil d'une série ; `connus` : les derniers trades de la sortie qu'on continue."""
-    reglages = reglages_flux(tache)
+    reglages = ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
     if tache.type_donnee is not OHLCV:
         if canal == "trades":
             return FilTrades(connexion, serie, fiche, reglages, connus)
