@@ -5241,10 +5241,6 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-NumerosDeCarnet: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]
-"""Une trame -> le marché de son carnet, le numéro de celle d'avant (None : un carnet entier), et le sien."""
-
-
 class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
@@ -5271,7 +5267,7 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    numeros_du_carnet: NumerosDeCarnet | None = None  # là où la classe ne les lit pas
+    carnet_numerote: bool = False  # sa classe n'en lit pas les numéros : `annexes_ccxt_fr/carnets.py` les vérifie
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -5302,37 +5298,6 @@ def _contrats(valeur: T) -> dict[str, T]:
 def _a_seoul(instant_ms: int) -> str:
     """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
     return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
-
-
-def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    dite = trame.get("params") or {}
-    if not str(dite.get("channel")).startswith("book."):
-        return None
-    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
-
-
-def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
-
-
-def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("topic")).startswith("orderbook."):
-        return None
-    numero = int(trame["data"]["u"])
-    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
-
-
-def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("stream")).startswith("depth."):
-        return None
-    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
-
-
-def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
-        return None  # l'abonnement accepté porte le même nom
-    numero = int(trame["seq"])
-    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5369,7 +5334,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
-        numeros_du_carnet=_numeros_bybit,
+        carnet_numerote=True,
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -5421,9 +5386,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        numeros_du_carnet=_numeros_backpack,
+        carnet_numerote=True,
     ),
-    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
+    "bitvavo": Particularite(carnet_numerote=True),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5432,14 +5397,12 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(
-        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
-    ),
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity", carnet_numerote=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), carnet_numerote=True),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5529,7 +5492,9 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
+            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
+            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
+            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -6925,38 +6890,14 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-class SuitesDeCarnets:
-    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
-
-    def __init__(self, numeros: NumerosDeCarnet) -> None:
-        self._numeros = numeros
-        self._vus: dict[str, int] = {}
-
-    def verifier(self, trame: Any) -> None:
-        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
-        # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
-        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
-            if dits := self._numeros(trame):
-                self._comparer(*dits)
-
-    def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
-        numero, vu = int(numero), self._vus.get(sujet)
-        if avant is not None and vu is not None:
-            if int(avant) > vu:
-                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
-            numero = max(vu, numero)
-        self._vus[sujet] = numero
-
-
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros: NumerosDeCarnet | None) -> None:
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
     """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
+    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -6969,8 +6910,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if carnets is not None:
-            carnets.verifier(message)
+        if verifier is not None:
+            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -11730,6 +11671,8 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
+    if tache.stream == "orderbook" and connexion.particularite.carnet_numerote:
+        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 

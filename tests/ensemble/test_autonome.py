@@ -268,6 +268,15 @@ def test_copie_seul_un_exchange_dont_la_classe_lit_de_travers_est_refuse(monkeyp
         m._classe.__wrapped__("ndax")
 
 
+def test_copie_seul_un_carnet_qu_il_ne_saurait_verifier_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une trame perdue y fausserait le carnet ; les autres flux du même exchange se suivent."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)
+    connexion = m.Connexion(m.Reglages("bybit"))
+    m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "trades"}))
+    with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de bybit demande le dossier"):
+        m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "orderbook"}))
+
+
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:
     """Le dossier à copier, code 2, sans trace."""
     runner = shutil.copy(MODULE.with_name("runner_ccxt_batch.py"), seul.parent)

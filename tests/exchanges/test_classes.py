@@ -21,6 +21,7 @@ import pytest
 from marche_simule import avec_bougies, marche_de
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import carnets
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
 
@@ -396,9 +397,8 @@ TRAMES_DE_CARNET: dict[str, Callable[..., dict[str, Any]]] = {
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
     """La classe garderait un carnet faux, sans fin : rien n'en dit la perte que ces numéros."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     for numero in (7, 8, 9, 9, 8, 10):  # une redite n'est pas une perte
         suites.verifier(trame(numero, entier=numero == 7))
     autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong")
@@ -414,9 +414,8 @@ def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(nom: str) -> None:
     """Couper à chacune perdrait le carnet entier, sans fin ; celles qui ont un numéro restent vérifiées."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     suites.verifier(trame(7, entier=True))
     for etrange in _abimees(trame(8)):
         suites.verifier(etrange)
