@@ -282,7 +282,6 @@ if TYPE_CHECKING:
     import asyncio
     import bisect
     import csv
-    import difflib
     import email.utils as email_utils
     import gzip
     import hashlib
@@ -302,7 +301,6 @@ else:
     asyncio = _ModuleParesseux("asyncio")
     bisect = _ModuleParesseux("bisect")
     csv = _ModuleParesseux("csv")
-    difflib = _ModuleParesseux("difflib")
     email_utils = _ModuleParesseux("email.utils")
     futures = _ModuleParesseux("concurrent.futures")
     gzip = _ModuleParesseux("gzip")
@@ -325,29 +323,15 @@ def neutraliser(texte: str, sauf: str = "") -> str:
     return "".join(c if c.isprintable() or c in sauf else c.encode("unicode_escape").decode() for c in texte)
 
 
-MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
-
-
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
-    """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
-    par_forme = {forme_de_mot(c): c for c in choix}
-    forme = forme_de_mot(mot[:MOT_MAX])
-    trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
-    notes = [difflib.SequenceMatcher(None, trouve, forme).ratio() for trouve in trouves]
-    if len(notes) > nombre and notes[-1] < notes[-2]:  # à égalité, rien ne dit lequel (--symbol)
-        del trouves[-1]
-    noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
-    return f"Vouliez-vous dire {noms} ?" if noms else ""
+    """« Vouliez-vous dire … ? » avec les choix les plus proches ; vide s'il n'y en a pas."""
+    suggestions = annexe_ou_rien("suggestions")
+    return str(suggestions.proches(mot, choix, nombre)) if suggestions else ""
 
 
 def nombre_de(nombre: int, nom: str) -> str:
     """« 0 ligne nouvelle », « 1 bougie », « 2 lignes nouvelles » : tous les mots s'accordent, à partir de deux."""
     return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
-
-
-def forme_de_mot(mot: str) -> str:
-    """Forme de comparaison : « BTCUSDT », « btc-usdt » et « BTC/USDT » se ressemblent."""
-    return re.sub(r"[^a-z0-9]", "", mot.lower())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5380,7 +5364,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
-    **dict.fromkeys(("onetrading", "kucoin", "grvt", "bitopro", "cryptocom"), Particularite(corrigee=True)),
+    **dict.fromkeys(
+        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange"),
+        Particularite(corrigee=True),
+    ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
@@ -5536,8 +5523,8 @@ class _Bruyante:
     def set_markets(self, markets: Any, currencies: Any = None) -> Any:
         """Range les marchés lus ; les seuls utiles s'ils y sont tous, car en ranger deux mille prend 0,15 s de CPU."""
         if self.seuls_marches and isinstance(markets, list):
-            utiles = [m for m in markets if _sans_reglement(str(m.get("symbol"))) in self.seuls_marches]
-            if self.seuls_marches == {_sans_reglement(m["symbol"]) for m in utiles}:
+            utiles = [m for m in markets if sans_reglement(str(m.get("symbol"))) in self.seuls_marches]
+            if self.seuls_marches == {sans_reglement(m["symbol"]) for m in utiles}:
                 markets = utiles
         return super().set_markets(markets, currencies)  # type: ignore[misc]
 
@@ -5619,7 +5606,7 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
-def _sans_reglement(symbole: str) -> str:
+def sans_reglement(symbole: str) -> str:
     """« BTC/USDT » pour « BTC/USDT:USDT » : la forme courte d'un symbole."""
     return symbole.partition(":")[0]
 
@@ -5637,18 +5624,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
 def identifiants_exchanges() -> list[str]:
     """Les identifiants de tous les exchanges de ccxt, triés."""
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
-
-
-def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
-    """Une analyse que la classe pro remplace (luno `parse_trade`, coinbaseexchange `parse_ticker`).
-
-    Une instance qui n'écoute pas lit des réponses REST, pas des trames.
-    """
-
-    def lire(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return (du_rest if self.signaler is None else du_flux)(self, *args, **kwargs)
-
-    return lire
 
 
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
@@ -5677,15 +5652,11 @@ def _classe(exchange: str) -> Any:
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
-    ajouts: dict[str, Any] = {
-        nom: _selon_le_canal(vars(du_rest)[nom], methode)
-        for nom, methode in vars(base).items()
-        if base is not du_rest and nom.startswith("parse_") and nom in vars(du_rest)
-    }
+    particularite = PARTICULARITES.get(nom, Particularite())
+    ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
     bruyante = type(base.__name__, (_Bruyante, base), ajouts)
     if not particularite.corrigee:
         return bruyante
@@ -6028,21 +5999,13 @@ class Marches:
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
             return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if _sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
 
     def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
-
-        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
-        """
-        forme, trouves = forme_de_mot(symbole), []
-        for nom, marche in (self._api.markets or {}).items() if forme else ():
-            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
-            if "/" not in symbole:
-                formes.add(forme_de_mot(str(marche.get("id"))))
-            if forme in formes and (":" in symbole or self._est_du_genre(marche)):
-                trouves.append(nom)
-        return trouves
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
+        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
+        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
+        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
@@ -6232,7 +6195,7 @@ class Connexion:
 
         L'heure d'abord : sa réponse ne doit pas attendre que les marchés soient rangés.
         """
-        self.api.seuls_marches = frozenset(map(_sans_reglement, symboles)) if seuls else frozenset()
+        self.api.seuls_marches = frozenset(map(sans_reglement, symboles)) if seuls else frozenset()
         async with groupe_de_taches() as taches:
             mesure = taches.create_task(self._mesurer_heure())
             await pause(0)

@@ -21,6 +21,7 @@
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `fenetres` : d'un trait ce que la fenêtre d'un exchange admet, au lieu du goutte-à-goutte ;
 - `listes` : ce que `--lister` montre ;
+- `suggestions` : ce qu'un mot mal écrit voulait dire ;
 - `initier` : écrire un premier lot commenté et un `.env` ;
 - `depot` : les fichiers publics d'un exchange comme source ;
 - `archives` : y lire ce que l'API confirme ;

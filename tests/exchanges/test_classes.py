@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
+import ccxt.pro as ccxtpro
 import pytest
 from marche_simule import avec_bougies, marche_de
 
@@ -498,6 +499,17 @@ def test_les_reponses_rest_sont_lues_par_la_classe_rest() -> None:
     ticker = {"price": "20.5", "volume": "7", "bid": "20", "ask": "21", "time": "2024-01-01T00:00:00.000Z"}
     lu = Banc("coinbaseexchange", "spot").api.parse_ticker(ticker)
     assert (lu["last"], lu["bid"], lu["ask"], lu["timestamp"]) == (20.5, 20.0, 21.0, DEBUT)
+
+
+def test_seuls_deux_classes_pro_remplacent_une_analyse_du_rest() -> None:
+    """Une autre lirait ses réponses comme des trames : elle aurait sa classe dans `CORRECTIONS`."""
+    remplacees = {
+        (nom, methode)
+        for nom in ccxtpro.exchanges
+        for methode in vars(getattr(ccxtpro, nom))
+        if methode in vars(getattr(ccxt, nom)) and re.match(r"parse_(?!transfer)", methode)
+    }
+    assert remplacees == {("luno", "parse_trade"), ("coinbaseexchange", "parse_ticker")}
 
 
 def test_une_instance_qui_ecoute_garde_l_analyse_de_ses_trames() -> None:
