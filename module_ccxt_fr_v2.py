@@ -192,20 +192,20 @@ class ErreurDefinitive(ErreurCollecte):
     """L'exchange a refusé pour de bon : réessayer ne changerait rien."""
 
 
-class HorsFenetre(ErreurDefinitive):
-    """L'exchange ne sert pas si loin en arrière ; `points` : le nombre de bougies qu'il dit accepter."""
+class HorsDesBornes(ErreurDefinitive):
+    """L'exchange ne sert pas une telle demande ; `admis` : ce qu'il dit accepter, None s'il n'en dit rien."""
 
-    def __init__(self, message: str, conseil: str = "", points: int | None = None) -> None:
+    def __init__(self, message: str, conseil: str = "", admis: int | None = None) -> None:
         super().__init__(message, conseil)
-        self.points = points
+        self.admis = admis
 
 
-class FenetreTropLongue(ErreurDefinitive):
-    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+class HorsFenetre(HorsDesBornes):
+    """Il ne sert pas si loin en arrière ; `admis` : un nombre de bougies."""
 
-    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
-        super().__init__(message, conseil)
-        self.jours = jours
+
+class FenetreTropLongue(HorsDesBornes):
+    """Il ne sert pas d'un coup une fenêtre si longue ; `admis` : des jours."""
 
 
 class ErreurSortie(ErreurCollecte):
@@ -5256,7 +5256,6 @@ class Particularite(NamedTuple):
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
-    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
@@ -5383,8 +5382,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
-    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, quantite_tue="quantity", carnet_numerote=True),
+    # Un contrat inverse vaut un dollar : 319 499 en une heure.
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, carnet_numerote=True, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
@@ -5713,6 +5712,11 @@ _TROP_DE_REQUETES = r"(?i)\btoo (?:frequent|many requests)|rate.?limit|\brequest
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
+def _nombre_dit(motif: str, texte: str) -> int | None:
+    trouve = re.search(motif, texte)
+    return int(trouve[1]) if trouve else None
+
+
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, ErreurCollecte):
@@ -5727,8 +5731,7 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
     if re.search(_TROP_ANCIEN, tout):
-        points = re.search(_POINTS, tout)
-        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
+        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", admis=_nombre_dit(_POINTS, tout))
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
     traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
@@ -5740,9 +5743,8 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
     elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and trop_longue:
-        jours = re.search(_JOURS, tout)
         message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
-        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, _nombre_dit(_JOURS, tout))
     elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
@@ -6399,12 +6401,8 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
-        ajouts = {"recu": maintenant_ms()}
-        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
-
-    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
-        info, champ = brut.get("info"), self.particularite.quantite_tue
-        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
+        recu = maintenant_ms()
+        return [trade | {"recu": recu} for trade in sorted(page, key=_rang_de_trade)]
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -6733,7 +6731,7 @@ class Pages:
             except FenetreTropLongue as refus:
                 if points <= 1:
                     raise
-                dites = (refus.jours or 0) * JOUR_MS // timeframe.pas_ms
+                dites = (refus.admis or 0) * JOUR_MS // timeframe.pas_ms
                 admises = min(points // 2, dites if dites > 1 else points)  # « 1 day » y est parfois le timeframe
                 # D'une page partie avant qu'on le sache, le refus n'en fait pas admettre davantage.
                 self._admises[timeframe.code] = min(admises, self._admises.get(timeframe.code, admises))
@@ -7886,8 +7884,8 @@ class _Vide:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
         depart, pas = debut, self.pages.timeframe
-        if refus.points:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
+        if refus.admis:
+            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira

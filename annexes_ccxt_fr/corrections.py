@@ -89,6 +89,15 @@ class Cryptocom:
         super().handle_order_book(client, trame)  # type: ignore[misc]
 
 
+class Krakenfutures:
+    """D'un trade REST, la classe tait la quantité."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        lu = super().parse_trade(trade, market)  # type: ignore[misc]
+        return lu if lu["amount"] is not None else {**lu, "amount": lu["info"].get("quantity")}
+
+
 def _du_rest(api: Any, methode: str) -> Any:
     """La méthode de la classe REST, que la classe pro remplace par celle de ses trames."""
     rest = (parente for parente in type(api).__mro__ if parente.__module__.startswith("ccxt.async_support."))
@@ -151,6 +160,7 @@ CORRECTIONS: Mapping[str, type] = {
     "bitopro": Bitopro,
     "backpack": Backpack,
     "cryptocom": Cryptocom,
+    "krakenfutures": Krakenfutures,
     "luno": Luno,
     "coinbaseexchange": Coinbaseexchange,
     **dict.fromkeys(("phemex", "kucoin", "grvt"), EnNanosecondes),
