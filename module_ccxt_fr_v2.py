@@ -11300,9 +11300,6 @@ ETATS = {
 GRAVITE = (CODE_SUCCES, CODE_PARTIEL, CODE_OCCUPE, CODE_ECHEC, CODE_DEMANDE)
 
 
-COMPTES = ("lignes_recues", "lignes_nouvelles", "lignes_revisees")  # d'une série, et leur total
-
-
 @dataclass
 class BilanSerie:
     """Ce qu'une série a donné ; `trous` : ceux de l'intervalle demandé."""
@@ -11320,20 +11317,6 @@ class BilanSerie:
     derniere_ms: int | None = None  # horodatage de la dernière ligne lue
     erreur: ErreurCollecte | None = None  # ce qui l'a fait échouer
     retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune ligne
-
-    def en_dict(self) -> dict[str, Any]:
-        """La série dans le bilan JSON."""
-        return {
-            "symbole": self.symbole,
-            "timeframe": self.cle.timeframe if self.cle else None,
-            "etat": self.etat,
-            "message": self.message,
-            "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
-            **{compte: getattr(self, compte) for compte in COMPTES},
-            "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
-            "retard": self.retard_s,
-            "compteurs": self.compteurs,
-        }
 
 
 @dataclass
@@ -11383,24 +11366,7 @@ class Bilan:
 
     def en_dict(self) -> dict[str, Any]:
         """Le bilan, en types JSON."""
-        return {
-            "outil": f"module_ccxt_fr_v2 {__version__}",
-            "exchange": self.exchange,
-            "code": self.code,
-            "message": self.message,
-            "conseil": self.conseil,
-            "sortie": str(self.sortie) if self.sortie else None,
-            "format": self.format,
-            **{compte: self.total(compte) for compte in COMPTES},
-            "requetes": self.requetes,
-            "essais": self.essais,
-            "octets": self.octets,
-            "modifie": self.modifie,
-            "duree_s": round(self.duree_s, 3),
-            "series": [serie.en_dict() for serie in self.series],
-            **({"verification": self.verification.en_dict()} if self.verification else {}),
-            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
-        }
+        return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
 def dire_bilan(bilan: Bilan) -> str:
@@ -12550,7 +12516,7 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
-RAPPORT = ("rapport", "Une page --rapport")
+BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
 
 
 def principal(arguments: Sequence[str] | None = None) -> int:
@@ -12568,13 +12534,16 @@ def _mener(mots: Sequence[str]) -> int:
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
+    for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
+        if demande is not None:
+            annexe(*lue)  # ce qui manquerait se dit avant de télécharger
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
+    return bilan.code if execution.bilan is None else int(annexe(*BILAN).ecrire_bilan(execution.bilan, bilan))
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12601,8 +12570,6 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
-    if execution.rapport is not None:
-        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
     if execution.lister:
         return await commande_lister(tache, execution.lister)
     lignes: list[str] = []
@@ -12627,22 +12594,6 @@ def imprimer(lignes: Iterable[str]) -> None:
             raise ErreurSortie(
                 f"Écrire sur stdout a échoué : {cause_disque(erreur)}", "Vérifiez où il est redirigé."
             ) from erreur
-
-
-def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
-    """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
-    """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
-    try:
-        # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
-        ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
-    except ErreurSortie as refus:
-        journal.error("%s", refus.complet())
-        return bilan.code or CODE_ECHEC
-    return bilan.code
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class _SansPandas:
 def commande() -> Iterator[None]:
     """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
+    seuils = gc.get_threshold()
     gc.set_threshold(*SEUILS)
     atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     sys.meta_path.insert(0, _SansPandas)
@@ -40,6 +41,7 @@ def commande() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(_SansPandas)
+        gc.set_threshold(*seuils)
 
 
 @contextlib.contextmanager

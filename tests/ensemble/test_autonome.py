@@ -175,6 +175,7 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
         (["--simulation", "--symbole", "BTC/USDT"], "--simulation"),
         (["--symbole", "BTC/USDT", "--timeframes", "1h,1d"], "--timeframes"),
         (["--symbole", "BTC/USDT", "--params", '{"a": 1}'], "--params"),
+        (["--symbole", "BTC/USDT", "--bilan", "b.json"], "--bilan"),
     ],
 )
 def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments: list[str], quoi: str) -> None:
