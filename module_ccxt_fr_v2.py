@@ -5448,7 +5448,6 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    seuls_marches: frozenset[str] = frozenset()  # les symboles, sans leur règlement, à garder ; vide : tous
     session: Any = None
     frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
@@ -5518,14 +5517,6 @@ class _Bruyante:
             offerts = {code: v for code, v in {**decrit["timeframes"], **corrections}.items() if v is not None}
             decrit["timeframes"] = dict(sorted(offerts.items(), key=lambda paire: Timeframe.lire(paire[0]).pas_ms))
         return decrit
-
-    def set_markets(self, markets: Any, currencies: Any = None) -> Any:
-        """Range les marchés lus ; les seuls utiles s'ils y sont tous, car en ranger deux mille prend 0,15 s de CPU."""
-        if self.seuls_marches and isinstance(markets, list):
-            utiles = [m for m in markets if sans_reglement(str(m.get("symbol"))) in self.seuls_marches]
-            if self.seuls_marches == {sans_reglement(m["symbol"]) for m in utiles}:
-                markets = utiles
-        return super().set_markets(markets, currencies)  # type: ignore[misc]
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
@@ -6197,7 +6188,8 @@ class Connexion:
 
         L'heure d'abord : sa réponse ne doit pas attendre que les marchés soient rangés.
         """
-        self.api.seuls_marches = frozenset(map(sans_reglement, symboles)) if seuls else frozenset()
+        if seuls and (vitesse := annexe_ou_rien("vitesse")):
+            vitesse.ne_ranger_que(self.api, symboles)
         async with groupe_de_taches() as taches:
             mesure = taches.create_task(self._mesurer_heure())
             await pause(0)

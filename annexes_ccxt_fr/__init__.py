@@ -34,7 +34,7 @@
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
-- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture au lieu de cent ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
 - `remise_en_ordre` : en ôter ce qui ne peut être vrai, dire ce qui manque ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;

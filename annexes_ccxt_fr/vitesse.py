@@ -1,4 +1,7 @@
-"""Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une."""
+"""Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une.
+
+Et deux mille marchés rangés, là où un seul sert.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import atexit
 import contextlib
 import gc
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import Fiche, Lot
+from module_ccxt_fr_v2 import Fiche, Lot, sans_reglement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,6 +66,23 @@ def tas_fige() -> Iterator[None]:
         else:
             gc.set_threshold(*seuils)
             gc.unfreeze()
+
+
+def ne_ranger_que(api: Any, symboles: Iterable[str]) -> None:
+    """Une instance ccxt ne rangera que ces marchés et leurs contrats, s'ils y sont tous.
+
+    En ranger deux mille prend 0,15 s de CPU.
+    """
+    voulus, ranger = set(map(sans_reglement, symboles)), type(api).set_markets
+
+    def ranger_les_voulus(marches: Any, monnaies: Any = None) -> Any:
+        if isinstance(marches, list):
+            utiles = [m for m in marches if sans_reglement(str(m.get("symbol"))) in voulus]
+            if voulus == {sans_reglement(m["symbol"]) for m in utiles}:
+                marches = utiles
+        return ranger(api, marches, monnaies)
+
+    api.set_markets = ranger_les_voulus
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:
