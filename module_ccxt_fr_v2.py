@@ -2352,7 +2352,6 @@ class Limiteur:
         self._tour = asyncio.Lock()
 
     async def __call__(self, poids: float | None = None) -> None:
-        """Attend son tour."""
         poids = 1.0 if poids is None else poids
         async with self._tour:
             while (attente := self.attente_s(poids)) > 0:
@@ -5415,14 +5414,8 @@ class Reglages:
 
 def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str, Any]:
     """Fusion profonde : `ajout` l'emporte, les dictionnaires se complètent."""
-    resultat = dict(base)
-    for cle, valeur in ajout.items():
-        ancienne = resultat.get(cle)
-        if isinstance(ancienne, Mapping) and isinstance(valeur, Mapping):
-            resultat[cle] = fondre_dicts(ancienne, valeur)
-        else:
-            resultat[cle] = valeur
-    return resultat
+    communs = [nom for nom in ajout if isinstance(base.get(nom), Mapping) and isinstance(ajout[nom], Mapping)]
+    return {**base, **ajout, **{nom: fondre_dicts(base[nom], ajout[nom]) for nom in communs}}
 
 
 # --- La classe ccxt, rendue bruyante ---
@@ -11363,10 +11356,9 @@ class Bilan:
 
 def dire_bilan(bilan: Bilan) -> str:
     """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
     detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
+    demandes = [serie.demande for serie in bilan.series if serie.demande]
     intervalle = (
         f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
         if demandes
@@ -11621,8 +11613,7 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
         else:
             series[serie.cle] = serie
     if not series:
-        conseil = refus[0].conseil if len(refus) == 1 else ""
-        raise ErreurDemande("\n".join(str(e) if len(refus) == 1 else e.complet() for e in refus), conseil)
+        raise refus[0] if len(refus) == 1 else ErreurDemande("\n".join(refuse.complet() for refuse in refus))
     for refusee in refus:
         journal.error("%s", refusee.complet())
     return list(series.values())
@@ -11978,8 +11969,7 @@ class ExecutionFlux(Execution):
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Suit toutes les séries jusqu'à la durée demandée, ou sans fin ; annulée, écrit d'abord tout le reçu."""
-        self._bilans = {serie.cle: BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue") for serie in series}
-        self.bilan.series += self._bilans.values()
+        self._bilans = {serie.cle: self.suivre(serie) for serie in series}
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
         self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush

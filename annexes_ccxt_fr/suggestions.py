@@ -5,7 +5,6 @@ Le module s'en passe quand il est copié seul : il refuse le mot, sans proposer 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
 
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
     """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
+    import difflib  # 2 ms, qu'une demande bien écrite ne paie pas
+
     par_forme = {forme_de_mot(c): c for c in choix}
     forme = forme_de_mot(mot[:MOT_MAX])
     trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
