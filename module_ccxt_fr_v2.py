@@ -12413,14 +12413,6 @@ class _Forme(logging.Formatter):
 # --- Commandes ---
 
 
-async def commande_lister(tache: Tache, quoi: str) -> list[str]:
-    """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
-    if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(tache) as connexion:
-            return list(connexion.api.timeframes or {})
-    return list(await annexe("listes", "--lister").lister(tache, quoi))
-
-
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
     """Le travail principal ; la ligne finale va au journal, stdout est réservé aux listes."""
     pauses, progression = annexe_ou_rien("pauses"), annexe_ou_rien("progression")
@@ -12552,16 +12544,17 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> No
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
+    if execution.lister == "timeframes" and not tache.format:  # le module copié seul sait encore cela
+        async with ouvrir_connexion(tache) as connexion:
+            return list(connexion.api.timeframes or {})
     if execution.lister:
-        return await commande_lister(tache, execution.lister)
-    lignes: list[str] = []
+        return list(await annexe("listes", "--lister").lister(tache, execution.lister))
     if execution.simulation:
-        lignes = await annexe("simulation", "--simulation").commande_simuler(tache)
-    elif execution.verifier:
-        lignes = await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan)
-    else:
-        await commande_telecharger(tache, bilan)
-    return lignes
+        return list(await annexe("simulation", "--simulation").commande_simuler(tache))
+    if execution.verifier:
+        return list(await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan))
+    await commande_telecharger(tache, bilan)
+    return []
 
 
 def imprimer(lignes: Iterable[str]) -> None:
