@@ -5351,8 +5351,14 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
-    "phemex": Particularite(limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrigee=True),
+    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
+    # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
+    "phemex": Particularite(
+        limites={"inverse": 1000},
+        sans_limite=lambda _timeframe, marche: not marche.get("linear"),
+        timeframes={"1Y": None, "1y": "31104000"},
+        corrigee=True,
+    ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
@@ -5373,7 +5379,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         corrigee=True,
         carnet_numerote=True,
     ),
-    "bitvavo": Particularite(carnet_numerote=True),
+    "bitvavo": Particularite(carnet_numerote=True, trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5554,9 +5560,10 @@ class _Bruyante:
             raise
 
     def handle_errors(
-        self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
+        self, code: int | None, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
+        code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
         STATUT_HTTP.set(code)
@@ -5682,11 +5689,11 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
-# « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
+# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
 _TROP_LONGUE = (
     r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
@@ -7002,6 +7009,7 @@ class _Livraison:
         self._caches.clear()
 
 
+REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
@@ -7022,6 +7030,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
+        self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
@@ -7096,17 +7105,23 @@ class Ecoute:
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
         await pause(attente_s)
-        delais = delais_backoff()
+        delais, patience_s = delais_backoff(), None
         while True:
             try:
-                rendu = await getattr(self.api, methode)(*arguments)
+                async with asyncio.timeout(patience_s):
+                    rendu = await getattr(self.api, methode)(*arguments)
+            except TimeoutError as erreur:
+                if patience_s is None:
+                    raise
+                raise ErreurTemporaire("un carnet décalé n'a pas repris") from erreur
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
                 self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
                 await pause(next(delais))
+                patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
-                delais = delais_backoff()
+                delais, patience_s = delais_backoff(), None
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
                 self._relire_les_carnets(arguments[0])
@@ -12512,7 +12527,7 @@ def _mener(mots: Sequence[str]) -> int:
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger
     bilan = Bilan(tache.exchange)
-    conduire(_choisir(tache, execution, bilan), bilan)
+    conduire(_choisir(tache, execution, bilan), bilan, flux=tache.stream is not None)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
@@ -12523,11 +12538,11 @@ def _mener(mots: Sequence[str]) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
         vitesse = annexe_ou_rien("vitesse")
-        with vitesse.commande() if vitesse else contextlib.nullcontext():
+        with vitesse.commande(flux=flux) if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:
