@@ -417,7 +417,7 @@ def test_un_jour_qui_n_est_que_le_timeframe_ne_fait_pas_des_pages_d_une_bougie()
 
     async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
         if fin - debut > 60 * JOUR_MS:
-            raise module.FenetreTropLongue("trop longue", jours=1)
+            raise module.FenetreTropLongue("trop longue", admis=1)
         return [[instant, *[1.0] * 5] for instant in range(debut, fin, JOUR_MS)]
 
     pages = module.Pages(demander, jour, 100, horizon_ms=T0 + 1000 * JOUR_MS)
