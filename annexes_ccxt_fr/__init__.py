@@ -7,6 +7,7 @@
 - `plan` : un fichier YAML de tâches, lu et contrôlé ;
 - `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
+- `bilans` : le bilan JSON d'une exécution ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
@@ -21,17 +22,19 @@
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `fenetres` : d'un trait ce que la fenêtre d'un exchange admet, au lieu du goutte-à-goutte ;
 - `listes` : ce que `--lister` montre ;
+- `suggestions` : ce qu'un mot mal écrit voulait dire ;
 - `initier` : écrire un premier lot commenté et un `.env` ;
 - `depot` : les fichiers publics d'un exchange comme source ;
 - `archives` : y lire ce que l'API confirme ;
 - `fichiers_publics` : lire un de leurs CSV ;
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
+- `carnets` : les trames de carnet perdues, là où leur classe ne les voit pas ;
 - `corps` : ne pas lire sans fin le corps d'une réponse ;
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
-- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture au lieu de cent ;
+- `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
 - `remise_en_ordre` : en ôter ce qui ne peut être vrai, dire ce qui manque ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;

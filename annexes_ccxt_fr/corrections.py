@@ -98,6 +98,39 @@ class Cryptocom:
         super().handle_order_book(client, trame)  # type: ignore[misc]
 
 
+class Krakenfutures:
+    """D'un trade REST, la classe tait la quantité."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        lu = super().parse_trade(trade, market)  # type: ignore[misc]
+        return lu if lu["amount"] is not None else {**lu, "amount": lu["info"].get("quantity")}
+
+
+def _du_rest(api: Any, methode: str) -> Any:
+    """La méthode de la classe REST, que la classe pro remplace par celle de ses trames."""
+    rest = (parente for parente in type(api).__mro__ if parente.__module__.startswith("ccxt.async_support."))
+    return next(vars(parente)[methode] for parente in rest if methode in vars(parente)).__get__(api)
+
+
+class Luno:
+    """La classe pro lit tout trade comme une trame ; une instance qui n'écoute pas lit des réponses REST."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        ecoute = self.signaler is not None  # type: ignore[attr-defined]
+        return (super().parse_trade if ecoute else _du_rest(self, "parse_trade"))(trade, market)  # type: ignore[misc]
+
+
+class Coinbaseexchange:
+    """La classe pro lit tout ticker comme une trame ; une instance qui n'écoute pas lit des réponses REST."""
+
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker."""
+        ecoute = self.signaler is not None  # type: ignore[attr-defined]
+        return (super().parse_ticker if ecoute else _du_rest(self, "parse_ticker"))(ticker, market)  # type: ignore[misc]
+
+
 class EnNanosecondes:
     """Ses trades sont en ns : ccxt, par un flottant, en date un sur huit (kucoin), un sur trois, de la ms d'avant."""
 
@@ -137,5 +170,8 @@ CORRECTIONS: Mapping[str, type] = {
     "backpack": Backpack,
     "poloniex": Poloniex,
     "cryptocom": Cryptocom,
+    "krakenfutures": Krakenfutures,
+    "luno": Luno,
+    "coinbaseexchange": Coinbaseexchange,
     **dict.fromkeys(("phemex", "kucoin", "grvt"), EnNanosecondes),
 }

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
+import ccxt.pro as ccxtpro
 import pytest
 from marche_simule import avec_bougies, marche_de
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import carnets
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
 
@@ -418,9 +420,8 @@ TRAMES_DE_CARNET: dict[str, Callable[..., dict[str, Any]]] = {
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
     """La classe garderait un carnet faux, sans fin : rien n'en dit la perte que ces numéros."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     for numero in (7, 8, 9, 9, 8, 10):  # une redite n'est pas une perte
         suites.verifier(trame(numero, entier=numero == 7))
     autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong")
@@ -436,9 +437,8 @@ def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(nom: str) -> None:
     """Couper à chacune perdrait le carnet entier, sans fin ; celles qui ont un numéro restent vérifiées."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     suites.verifier(trame(7, entier=True))
     for etrange in _abimees(trame(8)):
         suites.verifier(etrange)
@@ -521,6 +521,17 @@ def test_les_reponses_rest_sont_lues_par_la_classe_rest() -> None:
     ticker = {"price": "20.5", "volume": "7", "bid": "20", "ask": "21", "time": "2024-01-01T00:00:00.000Z"}
     lu = Banc("coinbaseexchange", "spot").api.parse_ticker(ticker)
     assert (lu["last"], lu["bid"], lu["ask"], lu["timestamp"]) == (20.5, 20.0, 21.0, DEBUT)
+
+
+def test_seuls_deux_classes_pro_remplacent_une_analyse_du_rest() -> None:
+    """Une autre lirait ses réponses comme des trames : elle aurait sa classe dans `CORRECTIONS`."""
+    remplacees = {
+        (nom, methode)
+        for nom in ccxtpro.exchanges
+        for methode in vars(getattr(ccxtpro, nom))
+        if methode in vars(getattr(ccxt, nom)) and re.match(r"parse_(?!transfer)", methode)
+    }
+    assert remplacees == {("luno", "parse_trade"), ("coinbaseexchange", "parse_ticker")}
 
 
 def test_une_instance_qui_ecoute_garde_l_analyse_de_ses_trames() -> None:

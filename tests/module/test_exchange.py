@@ -218,7 +218,7 @@ def test_trop_ancien_dit_combien_de_points() -> None:
     ):
         traduite = module.traduire(erreurs_ccxt.BadRequest(texte), "Bougies", HEURE)
         assert isinstance(traduite, module.HorsFenetre)
-        assert traduite.points == points
+        assert traduite.admis == points
 
 
 @pytest.mark.parametrize("texte", [
