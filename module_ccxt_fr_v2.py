@@ -5369,7 +5369,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange"),
+        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
         Particularite(corrigee=True),
     ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.

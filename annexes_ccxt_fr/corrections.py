@@ -84,6 +84,15 @@ class Poloniex:
         return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
 
 
+class Upbit:
+    """Un trade du flux, que ccxt lit comme une ligne du REST : `timestamp` y est l'instant de son envoi."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        date = {"timestamp": trade["trade_timestamp"]} if trade.get("trade_timestamp") else {}
+        return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
+
+
 class Cryptocom:
     """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
 
@@ -169,6 +178,7 @@ CORRECTIONS: Mapping[str, type] = {
     "bitopro": Bitopro,
     "backpack": Backpack,
     "poloniex": Poloniex,
+    "upbit": Upbit,
     "cryptocom": Cryptocom,
     "krakenfutures": Krakenfutures,
     "luno": Luno,
