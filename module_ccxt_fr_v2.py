@@ -2512,6 +2512,7 @@ MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+MISES_DE_COTE = ("mises_de_cote", "Continuer sans une sortie illisible, ou ôtée,")
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
@@ -2564,7 +2565,7 @@ def cause_disque(erreur: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _disque(action: str, chemin: Path) -> Iterator[None]:
+def disque(action: str, chemin: Path) -> Iterator[None]:
     """Une erreur du système devient une ErreurSortie qui dit quoi, sur quoi et que faire."""
     try:
         yield
@@ -2575,9 +2576,9 @@ def _disque(action: str, chemin: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def en_lisant(chemin: Path) -> Iterator[None]:
-    """Comme `_disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
+    """Comme `disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
     try:
-        with _disque("Lire", chemin):
+        with disque("Lire", chemin):
             try:
                 yield
             except OSError as erreur:
@@ -2603,7 +2604,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
     chemin = _sans_lien(chemin)  # /dev/stdout, vers un fichier, deviendrait lui-même un fichier
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporaire.open("w+b") as fichier:
@@ -2625,7 +2626,7 @@ def effacer_temporaires(chemin: Path) -> None:
     motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
-            with _disque("Effacer", voisin):
+            with disque("Effacer", voisin):
                 voisin.unlink()
 
 
@@ -2666,31 +2667,9 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def nom_de_cote(chemin: Path, motif: str) -> Path:
-    """Un nom libre, daté, à côté de celui-ci."""
-    date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
-    suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
-    return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
-
-
-def mettre_de_cote(
-    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
-) -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
-    cible = nom_de_cote(chemin, motif)
-    suffixe = cible.name.removeprefix(chemin.name)
-    with _disque("Mettre de côté", chemin):
-        for fichier in (*avant, chemin, *annexes):
-            if fichier.exists():
-                fichier.rename(fichier.with_name(fichier.name + suffixe))
-    constat = constat or f"« {chemin} » est illisible"
-    journal.warning("%s : mis de côté sous « %s », rien n'en est perdu.", constat, cible.name)
-    return cible
-
-
 def _exiger_place(chemin: Path, octets: int) -> None:
     """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         libres = shutil.disk_usage(chemin.parent).free
     if libres < octets + MARGE_DISQUE:
         raise ErreurSortie(
@@ -2751,7 +2730,7 @@ class Verrou:
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
         filelock, limite = importer("filelock", "Tenir une sortie"), time.monotonic() + attente_s
-        with _disque("Verrouiller", self._sortie):
+        with disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(self._DEPARTS_MAX):
                 temoin = self._ouvrir()
@@ -2955,8 +2934,8 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
-        with _disque("Écrire", self.chemin):
+        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        with disque("Écrire", self.chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self.chemin, "ab")
             position = _ajouter_octets(self._fichier, octets)
@@ -2965,29 +2944,10 @@ class JournalDeReprise:
                 self.synchroniser()
         self._indexer(position, lot)
 
-    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+    def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        """Les octets d'un lot : sa tête, sa note, ses lignes."""
         dite = json.dumps(note).encode()
         return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
-
-    def desarmer(self) -> None:
-        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
-        places: dict[int, int] = {}
-
-        def recopier(fichier: BinaryIO) -> None:
-            for position, note, lignes in self.lots():
-                places[position], dite = fichier.tell(), json.loads(note)
-                if dite.get("fichier"):
-                    dite["couverts"] = dite["trous"] = []
-                fichier.write(self._emballer(dite, lignes))
-            self.octets = fichier.tell()
-
-        self.fermer()
-        if self.chemin.exists():
-            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
-                collections.deque(self.lots(reprise=True), maxlen=0)
-            ecrire_atomique(self.chemin, recopier)
-        for entrees in self.entrees.values():
-            entrees[:] = [entree._replace(position=places[entree.position]) for entree in entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -3018,7 +2978,7 @@ class JournalDeReprise:
             self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
-        with _disque("Lire", self.chemin):
+        with disque("Lire", self.chemin):
             lu = self.lu(fichier, position)
         if lu is None:
             raise ErreurSortie(
@@ -3063,14 +3023,14 @@ class JournalDeReprise:
     def vider(self) -> None:
         """Oublie les lots, que la sortie tient maintenant ; le fichier reste, il dit qu'un flux est en cours."""
         if self._fichier is not None:
-            with _disque("Écrire", self.chemin):
+            with disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
         self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
-        with _disque("Effacer", self.chemin):
+        with disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
         self._oublier()
 
@@ -3372,7 +3332,7 @@ class Sortie(ABC):
         # seconde, et la réception attendrait.
         for module in self.decrit.modules if self.flux else ():
             module.charger()
-        with _disque("Créer le dossier", self.chemin.parent):
+        with disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
@@ -3490,7 +3450,7 @@ class Sortie(ABC):
 
 def exiger_signature(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         porte = fichier.read(len(decrit.signature)) == decrit.signature
     if not porte:
         annexe(*FICHIERS_ETRANGERS).refuser(decrit, chemin, donnee)
@@ -3839,7 +3799,7 @@ class Bout:
 
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
-        with _disque("Écrire", self._chemin):
+        with disque("Écrire", self._chemin):
             if self._fichier is None:
                 self._fichier = io.FileIO(self._chemin, "ab")
                 if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
@@ -3875,19 +3835,19 @@ class SortieFichier(Sortie):
         self.feuille = Feuille(codec, self.chemin)
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
-        self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
-        self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
+        self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
 
     @functools.cached_property
-    def _journal(self) -> JournalDeReprise:
+    def reprise(self) -> JournalDeReprise:
         return JournalDeReprise(self.nom_journal, self.type_donnee, self._synchroniser_lignes)
 
     def _synchroniser_lignes(self) -> None:
         """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
-        if self._bout is not None:
-            self._bout.synchroniser()
+        if self.bout is not None:
+            self.bout.synchroniser()
 
     def _texte(self) -> TexteCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
@@ -3918,13 +3878,13 @@ class SortieFichier(Sortie):
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self._journal.notes()
+            yield from self.reprise.notes()
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         fondu = self._fondues is None or self._fondues.get(cle.symbole, 0) > debut
         anciennes = self.tableau.a_partir_de(bornes[0]) if fondu else ()
-        nouvelles = self._journal.flot(cle.symbole, debut, fin)
+        nouvelles = self.reprise.flot(cle.symbole, debut, fin)
         lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
         return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
@@ -3959,12 +3919,8 @@ class SortieFichier(Sortie):
                 origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
 
-    def _annexes(self) -> tuple[Path, ...]:
-        """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self.feuille.chemin,) if self.feuille.a_part else ()
-
     def voisins(self) -> tuple[Path, ...]:
-        return (*self._annexes(), self.nom_journal)
+        return (*([self.feuille.chemin] if self.feuille.a_part else []), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
@@ -3979,9 +3935,9 @@ class SortieFichier(Sortie):
             except SortieIllisible as refus:
                 self.ecarter(refus)
         elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
-            with _disque("Effacer", self.feuille.chemin):
+            with disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
-        self._presente = self.existe()
+        self.presente = self.existe()
         self.rejouer_journal()
         if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
             ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
@@ -3998,7 +3954,7 @@ class SortieFichier(Sortie):
             self.feuille.retenir(forme, self.fiches)
             fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-            if fidele and self._bout is None and not entete.get("entrelace"):
+            if fidele and self.bout is None and not entete.get("entrelace"):
                 return
         # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
         origine = self.origine or min(self._origines(), default=REEL)
@@ -4050,80 +4006,57 @@ class SortieFichier(Sortie):
             )
 
     def _ordonner(self, recensement: _Recensement) -> None:
-        if self._bout is not None:
-            self._bout.fins = recensement.fins
+        if self.bout is not None:
+            self.bout.fins = recensement.fins
         permis = bool(self.codec.texte(self.chemin)) and recensement.entrelace and recensement.en_ordre
         self.tableau.entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
             self.recrire([trier(pa.concat_tables(self.tableau.tables()), self.type_donnee)])
-        elif permis and self._bout is None:
+        elif permis and self.bout is None:
             self.recrire(self.tableau.lots())
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
-        self._repartir_du_journal()
+        annexe(*MISES_DE_COTE).ecarter(self, refus)
 
     def _remarquer_l_absence(self) -> None:
-        if self._presente and not self.existe():
+        if self.presente and not self.existe():
             journal.warning("« %s » n'est plus là : ce qu'il tenait n'est plus dit couvert.", self.chemin)
-            self._repartir_du_journal()
-
-    def _repartir_du_journal(self) -> None:
-        """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
-        if self._bout is not None:
-            self._bout.fermer()
-            self._bout.fins = {}
-        self._presente = self.tableau.entrelace = self.tableau.a_jour = False
-        self.fiches = {}
-        self.feuille.retenir(None, {})
-        self.desarmer_journal()
-        for note in self.notes():
-            self._apprendre(note)
-        self._recompter(dire=False)
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
-
-    def desarmer_journal(self) -> None:
-        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
-        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            self._journal.desarmer()
+            annexe(*MISES_DE_COTE).repartir_du_journal(self)
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         try:
             with en_lisant(self.nom_journal):
-                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                crus = [self.apprendre(note) for note in self.reprise.reprendre()]
                 if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
-                    self._journal.desarmer()
+                    annexe(*MISES_DE_COTE).desarmer(self.reprise)
                     if self.existe():
                         phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
                         journal.warning(phrase, self.chemin)
                         self.ecrire_fiche()
         except SortieIllisible as refus:
-            mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self._journal
+            annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
+            del self.reprise
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
         if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
-                self._recompter(dire=True)
+                self.recompter(dire=True)
             self.finir()
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
-    def _recompter(self, *, dire: bool) -> None:
+    def recompter(self, *, dire: bool) -> None:
         """Une bougie qu'un lot du journal dit écrite est au fichier ou au journal, ou elle sera redemandée."""
         if self.type_donnee.a_une_grille:
             reperes = self.type_donnee.reperes
             ecrites = self.tableau.tables(colonnes=reperes) if self.existe() else ()
-            recues = (table.select(reperes) for table in self._journal.flot())
+            recues = (table.select(reperes) for table in self.reprise.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+    def apprendre(self, note: Mapping[str, Any]) -> bool:
         """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
@@ -4140,23 +4073,23 @@ class SortieFichier(Sortie):
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
-        if self._bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
+        if self.bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
             self._remarquer_l_absence()
         return super().ecrire(lot, fiche)
 
     def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
-        if self._bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
+        if self.bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
             rien = Lot(lot.cle, lignes[:0], [], [])
-            self._journal.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
-        if self._bout is not None and lignes.num_rows:
-            lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
+            self.reprise.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
+        if self.bout is not None and lignes.num_rows:
+            lignes = self._allonger(self.bout, lot.cle.symbole, lignes)
             if apres.lignes is not None:
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot qui tait des lignes est vrai si le fichier les a ; les bougies se comptent à la reprise.
         porte_tout = self.type_donnee.a_une_grille or (entier and lignes.num_rows > 0)
-        deja_la = self._bout is not None or not porte_tout
-        self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
+        deja_la = self.bout is not None or not porte_tout
+        self.reprise.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
@@ -4165,7 +4098,7 @@ class SortieFichier(Sortie):
         if place < lignes.num_rows:
             if not self.existe():
                 bout.commencer()
-                self._presente = self.tableau.a_jour = True
+                self.presente = self.tableau.a_jour = True
             if recule:
                 self.tableau.entrelace = True
             bout.ajouter(lignes[place:])
@@ -4174,14 +4107,14 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()  # ce qu'elle dira couvert est durable avant elle
+            with disque("Écrire", self.nom_journal):
+                self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
 
     def _entretenir(self) -> None:
-        if self._bout is not None:
+        if self.bout is not None:
             self._entretenir_le_bout()
         elif self._a_fondre():
             debut = time.monotonic()
@@ -4189,29 +4122,29 @@ class SortieFichier(Sortie):
             self._duree_fonte = time.monotonic() - debut
 
     def _entretenir_le_bout(self) -> None:
-        if self._journal.lignes and self._est_gros():
+        if self.reprise.lignes and self._est_gros():
             self._fondre_journal()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self.ecrire_fiche()
-            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
-                self._journal.vider()
+            if not self.reprise.lignes:  # la fiche sait maintenant tout ce qu'il disait
+                self.reprise.vider()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
         if not self.existe() or self._est_gros():
             return True
-        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        age_s = time.monotonic() - self.reprise.depuis if self.reprise.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
-            return self._journal.lignes >= self.tableau.lignes // PART_DU_FICHIER
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
+            return self.reprise.lignes >= self.tableau.lignes // PART_DU_FICHIER
+        return self.reprise.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
-        octets = self._journal.octets
+        octets = self.reprise.octets
         return octets > JOURNAL_MAX and octets > self.octets // PART_DU_FICHIER
 
     def _fonte_s(self) -> float:
-        if not self._journal.lignes:
+        if not self.reprise.lignes:
             return 0.0
         # Recopier un fichier trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
         lenteur = 0.1 if self._se_recopie() else self.codec.lenteurs.get(self.compression, 1.0)
@@ -4223,30 +4156,30 @@ class SortieFichier(Sortie):
     def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         self._remarquer_l_absence()
-        recues = bool(self._journal.entrees) or not self.existe()
+        recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()
-            recus = self._journal.lignes * self.codec.octets_par_ligne
-            recus = 2 * self._journal.octets if self.type_donnee.est_lourd else recus
+            with disque("Écrire", self.nom_journal):
+                self.reprise.synchroniser()
+            recus = self.reprise.lignes * self.codec.octets_par_ligne
+            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
             _exiger_place(self.chemin, self.octets + recus)
-            if self._bout is not None:
-                self._bout.synchroniser()
-                self._bout.fermer()
+            if self.bout is not None:
+                self.bout.synchroniser()
+                self.bout.fermer()
             if recues or not self.feuille.a_part:
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
             self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
-        if self._bout is None and not self.existe():
+        if self.bout is None and not self.existe():
             self._fondues = {}
         texte = self._se_recopie()
-        if texte is not None and self._journal.entrees:
+        if texte is not None and self.reprise.entrees:
             de_plus: collections.Counter[str] = collections.Counter()
             ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
             for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
@@ -4254,26 +4187,26 @@ class SortieFichier(Sortie):
                     fiche.lignes += de_plus[cle.symbole]
         else:
             ecrire_atomique(self.chemin, self._refaire)
-        self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
+        self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if (fins := self._fondues) is not None:
-            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self._journal.entrees.items()}
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
+            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self.reprise.entrees.items()}
+        if self.bout is not None:
+            self.bout.retenir(self.reprise.flot())
 
     def _se_recopie(self) -> TexteCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
     def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((nom, entree.debut) for nom, entrees in self._journal.entrees.items() for entree in entrees)
-        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
+        premiere = min((nom, entree.debut) for nom, entrees in self.reprise.entrees.items() for entree in entrees)
+        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self.reprise.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
-        nouveaux = (table.select(reperes) for table in self._journal.flot())
+        nouveaux = (table.select(reperes) for table in self.reprise.flot())
         self._composer(
             fichier,
-            fusionner(self.tableau.lots(), self._journal.flot(), self.type_donnee),
+            fusionner(self.tableau.lots(), self.reprise.flot(), self.type_donnee),
             fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
         )
 
@@ -4297,10 +4230,10 @@ class SortieFichier(Sortie):
                 fiche.lignes = self.tableau.ecrites[cle.symbole]
 
     def fermer(self) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        if "_journal" in self.__dict__:
-            self._journal.fermer()
+        if self.bout is not None:
+            self.bout.fermer()
+        if "reprise" in self.__dict__:
+            self.reprise.fermer()
         super().fermer()
 
 
@@ -4355,7 +4288,7 @@ class TexteCsv:
 
     def fin_des_lignes(self, chemin: Path) -> int:
         """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fin, saut = fichier.seek(0, os.SEEK_END), 0  # saut : ce qui suit le premier saut de la queue vide
             while fin:
                 debut = max(0, fin - (1 << 16))
@@ -4372,7 +4305,7 @@ class TexteCsv:
 
     def est_coupe(self, chemin: Path) -> bool:
         """Vrai si quelque chose suit la dernière ligne entière."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
@@ -4380,7 +4313,7 @@ class TexteCsv:
         """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
         if self.est_coupe(chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
-            with _disque("Réparer", chemin):
+            with disque("Réparer", chemin):
                 os.truncate(chemin, self.fin_des_lignes(chemin))
 
     def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
@@ -5083,7 +5016,7 @@ class SortieSqlite(Sortie):
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self.deconnecter()
         # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
-        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
+        annexe(*MISES_DE_COTE).mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5221,7 +5154,7 @@ EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() 
 
 def format_du_fichier(chemin: Path) -> str:
     """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
     texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom

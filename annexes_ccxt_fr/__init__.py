@@ -31,6 +31,7 @@
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
 - `remise_en_ordre` : en ôter ce qui ne peut être vrai, dire ce qui manque ;
+- `mises_de_cote` : continuer sans une sortie illisible, ou ôtée ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant ;

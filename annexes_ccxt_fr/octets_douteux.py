@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from annexes_ccxt_fr.mises_de_cote import mettre_de_cote
 from module_ccxt_fr_v2 import (
     CODE_FAUTES,
     LIGNES_PAR_LOT,
@@ -31,7 +32,6 @@ from module_ccxt_fr_v2 import (
     en_une_ligne,
     est_triee,
     journal,
-    mettre_de_cote,
     nombre_de,
     par_serie,
 )

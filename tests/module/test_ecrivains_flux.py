@@ -446,7 +446,7 @@ def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffi
             debut = rang if alea.random() < 0.9 else max(0, rang - 40)
             lots.append(lot_de(m.TRADES, range(debut, rang + 2), alea.choice([BTC, ETH]), rang))
             ecrivain.ecrire(lots[-1], m.Fiche(lots[-1].cle))
-            tailles.append(ecrivain._journal.octets)  # type: ignore[attr-defined]
+            tailles.append(ecrivain.reprise.octets)  # type: ignore[attr-defined]
         trou = lots[-1]._replace(lignes=lots[-1].lignes[:0], couverts=[], trous=[m.Trou(DEBUT, DEBUT + 9, m.ECHEC)])
         ecrivain.ecrire(trou, m.Fiche(trou.cle))
         fiches = dict(ecrivain.fiches)
@@ -483,8 +483,8 @@ def test_le_journal_se_relit_par_petits_paquets_de_lots(tmp_path: Path, monkeypa
     lots = [lot_de(m.TRADES, [rang], alea.choice([BTC, ETH]), version) for version, rang in enumerate(rangs)]
     with creer(chemin, m.TRADES, flux=True) as ecrivain:
         for lot in lots:
-            ecrivain._journal.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
-        tables = list(ecrivain._journal.flot())  # type: ignore[attr-defined]
+            ecrivain.reprise.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
+        tables = list(ecrivain.reprise.flot())  # type: ignore[attr-defined]
     assert max(table.num_rows for table in tables) <= 4 + 2  # et ceux qui attendaient la suite de leur instant
     assert {colonne.num_chunks for table in tables for colonne in table.columns} == {1}
     relu = pa.concat_tables(tables)
