@@ -1299,18 +1299,13 @@ def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
     """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
     if not (bids or asks):
         return "vide"  # d'un seul côté, c'est un état : une option, un marché suspendu
-    if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
+    if not all(0 < (_en_nombre(nombre) or 0.0) < math.inf for niveau in (*bids, *asks) for nombre in niveau):
         return "niveau impossible"
     prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
     if bids and asks and prix[0][0] >= prix[1][0]:
         return "croisé"
     ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
     return "" if ranges else "mal trié"
-
-
-def _niveau_possible(niveau: Niveau) -> bool:
-    prix, quantite = map(_en_nombre, niveau)
-    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
@@ -1336,14 +1331,6 @@ def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     instants = lignes["timestamp"].to_pylist() if lignes.num_rows else []
     gauche = bisect.bisect_left(instants, debut)
     return lignes.slice(gauche, bisect.bisect_left(instants, fin) - gauche)
-
-
-def concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    if len(pleines) < 2:
-        return pleines[0] if pleines else page_vide().lignes
-    return pa.concat_tables(pleines).sort_by("timestamp")
 
 
 def instants_de(lignes: pa.Table) -> list[int]:
@@ -1842,44 +1829,30 @@ class SuitesVues:
 class _Redites:
     """Les trades qu'une voie (le flux, le REST) peut redire : les siens, et ceux de l'autre."""
 
-    def __init__(
-        self, siens: Iterable[Trade], autres: Iterable[Trade], grain_ms: int, reconnus: Container[str] = ()
-    ) -> None:
-        self._grain_ms = grain_ms
-        self._siens: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
-        self._autres: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+    def __init__(self, siens: Iterable[Trade], autres: Iterable[Trade], reconnus: Container[str] = ()) -> None:
+        self._siens: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
+        self._autres: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
         for ou, trades in ((self._siens, siens), (self._autres, autres)):
             for trade in trades:
-                anonyme = trade.est_anonyme and trade.id not in reconnus
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+                ou[(trade.est_anonyme and trade.id not in reconnus, *trade[2:5])].append(trade)
 
     def attendre(self, trade: Trade) -> None:
         """Un de plus, de l'autre voie."""
-        self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
+        self._autres[(trade.est_anonyme, *trade[2:5])].append(trade)
 
-    def affiner(self, grain_ms: int) -> None:
-        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
-        if grain_ms == self._grain_ms:
-            return
-        self._grain_ms = grain_ms
-        for ou in (self._siens, self._autres):
-            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
-            ou.clear()
-            for anonyme, trade in restes:
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
-
-    def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
-        """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
+    def reconnaitre(self, trade: Trade, natures: Iterable[bool], grain_ms: int) -> Trade | None:
+        """Celui, anonyme ou non, qu'est ce trade : du même instant ou, de l'autre voie, du même grain.
 
         Il n'est reconnu qu'une fois.
         """
-        cles = [(nature, trade.contenu_au(self._grain_ms)) for nature in natures]
-        for cle, ou in itertools.product(cles, (self._siens, self._autres)):
-            for rang, connu in enumerate(ou.get(cle, ())):
-                if connu.timestamp == trade.timestamp:
-                    return ou[cle].pop(rang)
-        arrondis = next((self._autres[cle] for cle in cles if self._autres.get(cle)), None)
-        return arrondis.pop(0) if arrondis and not exact else None
+        cles = [(nature, *trade[2:5]) for nature in natures]
+        candidats = [(ou.get(cle, []), 1) for cle, ou in itertools.product(cles, (self._siens, self._autres))]
+        candidats += [(self._autres.get(cle, []), grain_ms) for cle in cles]
+        for pareils, grain in candidats:
+            for rang, connu in enumerate(pareils):
+                if connu.timestamp // grain == trade.timestamp // grain:
+                    return pareils.pop(rang)
+        return None
 
 
 class Dedoublonneur:
@@ -1955,13 +1928,11 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
-        if self._redites is not None:
-            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
-        for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
-            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
+        for grain_ms in (1, self.grain_ms):  # un identique de la même seconde ne doit pas prendre la place du vrai
+            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, grain_ms)]
         nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
         neufs = [trade for trade in nommes if trade]
         self._ranger(neufs, relecture=relecture)
@@ -1984,19 +1955,19 @@ class Dedoublonneur:
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
         if not (any(self._tait) or self._tait_ecrit):
-            return _Redites((), (), self.grain_ms)  # tout est nommé : les ids suffisent
+            return _Redites((), ())  # tout est nommé : les ids suffisent
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
-        return _Redites(siens.values(), autres.values(), self.grain_ms, self._reconnus)
+        return _Redites(siens.values(), autres.values(), self._reconnus)
 
-    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, *, exact: bool) -> bool:
+    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, grain_ms: int) -> bool:
         """Vrai d'un trade dont l'id n'a rien dit, et que son contenu fait reconnaître.
 
         Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
         """
         if trade.est_anonyme:
             natures = (True,) if self._nomme[relecture] else (True, False)
-            return redites.reconnaitre(trade, natures, exact=exact) is not None
-        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), exact=exact)
+            return redites.reconnaitre(trade, natures, grain_ms) is not None
+        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), grain_ms)
         if connu is not None:
             self._reconnus.add(connu.id or "")
         return connu is not None
@@ -2594,11 +2565,11 @@ def en_une_ligne(erreur: BaseException) -> str:
     return (str(erreur).splitlines() or [type(erreur).__name__])[0]
 
 
-def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
+def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], T]) -> T:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
     D'un lien, c'est le fichier qu'il vise. `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et
-    écriture. Le dossier est créé.
+    écriture ; ce qu'il rend est rendu. Le dossier est créé.
     """
     if objection := _objection(chemin):
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
@@ -2608,7 +2579,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporaire.open("w+b") as fichier:
-                remplir(fichier)
+                rendu = remplir(fichier)
                 fichier.flush()
                 os.fsync(fichier.fileno())
             if chemin.exists():
@@ -2619,6 +2590,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
                 temporaire.unlink(missing_ok=True)
             raise
         _synchroniser_dossier(chemin.parent)
+    return rendu
 
 
 def effacer_temporaires(chemin: Path) -> None:
@@ -3062,97 +3034,49 @@ def _debut_du_pied(fichier: BinaryIO, signature: bytes) -> int:
     return fin - longueur
 
 
-def sceller(fichier: BinaryIO, signature: bytes) -> None:
-    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
-    fin = _debut_du_pied(fichier, signature)
-    pied = (fichier.seek(fin), fichier.read())[1]
+def _sommes_des_blocs(fichier: BinaryIO, fin: int) -> bytes:
+    """La somme de contrôle de chaque bloc d'avant `fin`, et de quoi garder au pied son alignement."""
     fichier.seek(0)
     tailles = itertools.chain(itertools.repeat(TAILLE_DE_BLOC, fin // TAILLE_DE_BLOC), [fin % TAILLE_DE_BLOC])
     sommes = b"".join(zlib.crc32(fichier.read(taille)).to_bytes(4, "little") for taille in tailles)
-    sommes += bytes(-len(sommes) % 8)  # le pied garde son alignement
+    return sommes + bytes(-len(sommes) % 8)
+
+
+def sceller(fichier: BinaryIO, signature: bytes) -> None:
+    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
+    fin = _debut_du_pied(fichier, signature)
+    sommes = _sommes_des_blocs(fichier, fin)
+    pied = (fichier.seek(fin), fichier.read())[1]
     bout = BOUT_DU_SCEAU.pack(fin, zlib.crc32(sommes), zlib.crc32(pied), MARQUE_DU_SCEAU)
     fichier.seek(fin)
     fichier.write(sommes + bout + pied)
 
 
-class FichierScelle(io.RawIOBase):
-    """Un fichier dont chaque octet rendu a été vérifié ; un bloc abîmé se lit comme un secteur perdu, OSError.
+def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
+    """(octets scellés, sommes de leurs blocs) ; None d'un fichier sans sceau ; ValueError si le pied est abîmé."""
+    debut_du_pied = _debut_du_pied(fichier, signature)
+    debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
+    if debut_du_bout < 0:
+        return None
+    fichier.seek(debut_du_bout)
+    scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(fichier.read(BOUT_DU_SCEAU.size))
+    if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
+        return None
+    pied = fichier.read()
+    fichier.seek(scelles)
+    sommes = fichier.read(debut_du_bout - scelles)
+    if (zlib.crc32(sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
+        raise ValueError("son pied est abîmé")
+    return scelles, sommes
 
-    Un fichier sans sceau, ou dont le sceau est lui-même abîmé, n'en est pas un : `scelle` est faux.
-    """
 
-    def __init__(self, chemin: Path, signature: bytes) -> None:
-        super().__init__()
-        self._fichier = chemin.open("rb", buffering=0)
-        self.taille = os.fstat(self._fichier.fileno()).st_size
-        self.scelle = False
-        self._place = self._scelles = 0
-        self._sommes = self._bout = b""
-        try:
-            self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
-        except BaseException:
-            self.close()
-            raise
-
-    def _lire_le_sceau(self, debut_du_pied: int) -> None:
-        debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
-        if debut_du_bout < 0:
-            return
-        self._fichier.seek(debut_du_bout)
-        scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(self._fichier.read(BOUT_DU_SCEAU.size))
-        if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
-            return
-        self._fichier.seek(scelles)
-        self.scelle, self._scelles, self._bout = True, scelles, self._fichier.read()
-        self._sommes, pied = self._bout[: debut_du_bout - scelles], self._bout[debut_du_pied - scelles :]
-        if (zlib.crc32(self._sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
-            raise ValueError("son pied est abîmé")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._fichier.fileno()
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, place: int, depuis: int = os.SEEK_SET) -> int:
-        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.taille}[depuis]
-        return self._place
-
-    def read(self, nombre: int = -1) -> bytes:
-        debut = self._place
-        self._place = fin = self.taille if nombre < 0 else min(self.taille, debut + nombre)
-        corps = self._corps(debut, min(fin, self._scelles), lu_avec_le_pied=fin == self.taille)
-        return corps + self._bout[max(0, debut - self._scelles) : max(0, fin - self._scelles)]
-
-    def _corps(self, debut: int, fin: int, *, lu_avec_le_pied: bool) -> bytes:
-        """Les octets de [debut, fin[, vérifiés par blocs entiers."""
-        if debut >= fin:
-            return b""
-        blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
-        depart = blocs[0] * TAILLE_DE_BLOC
-        self._fichier.seek(depart)
-        octets = self._fichier.read(min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC) - depart)
-        for rang in blocs:
-            bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
-            juste = zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little")
-            if not (juste or lu_avec_le_pied):  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
-                raise OSError("sa somme de contrôle est fausse : un octet y a changé")
-        return octets[debut - depart : fin - depart]
-
-    def tout_verifier(self) -> None:
-        """Lit tout ; OSError au premier bloc abîmé."""
-        for debut in range(0, self._scelles, 1 << 22):
-            self._corps(debut, min(self._scelles, debut + (1 << 22)), lu_avec_le_pied=False)
-
-    def close(self) -> None:
-        self._fichier.close()
-        super().close()
+@functools.lru_cache(64)
+def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
+    """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
+    with chemin.open("rb") as fichier:
+        scelles, sommes = sceau_de(fichier, signature) or (0, b"")
+        if _sommes_des_blocs(fichier, scelles) != sommes:
+            raise ValueError("sa somme de contrôle est fausse : un octet y a changé")
 
 
 # --- Le contrat. Une `Sortie` range des lots ; ce qu'un fichier a de propre à son format est dans un codec, sans état.
@@ -3481,7 +3405,7 @@ class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
     Trois fonctions suffisent : `reconnaitre`, `lots`, `composer`. Les autres disent ce qu'un format sait de plus, et
-    rien d'office : porter sa fiche, dire son nombre de lignes, s'allonger sans être récrit.
+    rien d'office : porter sa fiche, s'allonger sans être récrit.
     """
 
     format: ClassVar[str]
@@ -3522,9 +3446,6 @@ class Codec(ABC):
 
     def entete(self, chemin: Path) -> dict[str, Any] | None:
         """La fiche que porte le fichier ; None s'il n'en a pas."""
-
-    def nombre(self, chemin: Path) -> int | None:
-        """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
 
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
@@ -3636,11 +3557,6 @@ class Tableau:
         # L'annexe `queues` : symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état.
         self.queues: tuple[Mapping[str, tuple[int, list[pa.Table]]], Mapping[str, int]] = ({}, {})
 
-    @property
-    def octets(self) -> int:
-        """La taille du fichier ; 0 s'il n'existe pas."""
-        return octets_de(self._chemin)
-
     def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
         with en_lisant(self._chemin):
@@ -3648,7 +3564,7 @@ class Tableau:
 
     def lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes triées, groupes entiers, s'il y a un fichier ; à partir de `depuis` ou d'un peu avant."""
-        if not self.octets:
+        if not octets_de(self._chemin):
             return iter(())
         if self.entrelace:
             return self._demeler(depuis[0] if depuis else "")
@@ -3657,7 +3573,7 @@ class Tableau:
     @functools.cached_property
     def entrelace(self) -> bool:
         """Vrai d'un fichier de flux trié par symbole seul : sa feuille le dit si elle le décrit, sinon ses lignes."""
-        if not (self._codec.texte(self._chemin) and self.octets):
+        if not (self._codec.texte(self._chemin) and octets_de(self._chemin)):
             return False
         entete = self._feuille.lire()
         if entete is not None and self._feuille.decrit(entete):
@@ -3670,7 +3586,7 @@ class Tableau:
         comptes: collections.Counter[str] = collections.Counter()
         for table in self.tables(colonnes=["symbole"]):
             compter_symboles(table, comptes)
-        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
+        place = RELECTURE_MAX * comptes.total() // max(octets_de(self._chemin), 1)  # en lignes
         for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
             noms = pa.array(paquet, pa.string())
             tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
@@ -3842,12 +3758,10 @@ class SortieFichier(Sortie):
 
     @functools.cached_property
     def reprise(self) -> JournalDeReprise:
-        return JournalDeReprise(self.nom_journal, self.type_donnee, self._synchroniser_lignes)
-
-    def _synchroniser_lignes(self) -> None:
-        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
-        if self.bout is not None:
-            self.bout.synchroniser()
+        """Son journal de reprise."""
+        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = [self.bout.synchroniser] if self.bout is not None else []
+        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
 
     def _texte(self) -> TexteCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
@@ -3998,12 +3912,12 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            if not self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX):
+            gros = self.octets > SOMMES_MAX
+            if not self.codec.est_scelle(self.chemin, tout=not gros):
                 return False
             # D'événements, le sceau suffit.
-            return not self.type_donnee.a_une_grille or (
-                sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
-            )
+            au_sceau = gros or not self.type_donnee.a_une_grille
+            return au_sceau or sum(map(lignes_attendues, fiches)) == self.tableau.lignes
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if self.bout is not None:
@@ -4118,12 +4032,12 @@ class SortieFichier(Sortie):
             self._entretenir_le_bout()
         elif self._a_fondre():
             debut = time.monotonic()
-            self._fondre_journal()
+            self._finir()
             self._duree_fonte = time.monotonic() - debut
 
     def _entretenir_le_bout(self) -> None:
         if self.reprise.lignes and self._est_gros():
-            self._fondre_journal()
+            self._finir()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self.ecrire_fiche()
             if not self.reprise.lignes:  # la fiche sait maintenant tout ce qu'il disait
@@ -4151,9 +4065,6 @@ class SortieFichier(Sortie):
         return self.octets / OCTETS_PAR_S * lenteur
 
     def _finir(self) -> None:
-        self._fondre_journal()
-
-    def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         self._remarquer_l_absence()
         recues = bool(self.reprise.entrees) or not self.existe()
@@ -4179,9 +4090,10 @@ class SortieFichier(Sortie):
         if self.bout is None and not self.existe():
             self._fondues = {}
         texte = self._se_recopie()
-        if texte is not None and self.reprise.entrees:
-            de_plus: collections.Counter[str] = collections.Counter()
-            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
+        if texte is not None and (par_symbole := self.reprise.entrees):
+            premiere = min((nom, entree.debut) for nom, entrees in par_symbole.items() for entree in entrees)
+            recus = self.reprise.flot()
+            de_plus = ecrire_atomique(self.chemin, lambda f: self.tableau.prolonger(f, texte, premiere, recus))
             for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
                 if fiche.lignes is not None:
                     fiche.lignes += de_plus[cle.symbole]
@@ -4196,10 +4108,6 @@ class SortieFichier(Sortie):
     def _se_recopie(self) -> TexteCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
-
-    def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((nom, entree.debut) for nom, entrees in self.reprise.entrees.items() for entree in entrees)
-        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self.reprise.flot()))
 
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
@@ -4501,25 +4409,24 @@ class _CodecArrow(Codec):
     def schema(self, chemin: Path) -> pa.Schema: ...
 
     @contextlib.contextmanager
-    def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
-        """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle:
-                with pa.PythonFile(fichier, mode="r") as source:
-                    yield source
-                return
-            etat = os.fstat(fichier.fileno())
-        epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
-        if plainte := epreuves.eprouver(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
-            raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
+    def source(self, chemin: Path, *, pied: bool = False) -> Iterator[pa.NativeFile]:
+        """Le fichier, une fois sûr : ses sommes sont justes ; sans sceau, il est éprouvé à part.
+
+        `pied` : ce sera tout ce qu'on en lit.
+        """
+        if not self.est_scelle(chemin, tout=not pied):
+            epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
+            if plainte := epreuves.eprouver(self.format, chemin, _etat_de(chemin)):
+                raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
         with pa.OSFile(str(chemin)) as source:
             yield source
 
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle and tout:
-                fichier.tout_verifier()
-            return bool(fichier.scelle)
+        with chemin.open("rb") as fichier:
+            scelle = sceau_de(fichier, self.signature) is not None
+        if scelle and tout:
+            _verifier_les_blocs(chemin, self.signature, _etat_de(chemin))
+        return scelle
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
         exiger_signature(self, chemin, donnee)
@@ -4534,6 +4441,11 @@ class _CodecArrow(Codec):
         except ValueError:
             return None
         return lu if isinstance(lu, dict) else None
+
+
+def _etat_de(chemin: Path) -> tuple[int, ...]:
+    etat = chemin.stat()
+    return etat.st_ino, etat.st_size, etat.st_mtime_ns
 
 
 def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
@@ -4551,23 +4463,15 @@ class CodecParquet(_CodecArrow):
     signature = b"PAR1"
     modules = (pc, pa_acero, pq)
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path) -> Iterator[Any]:
-        with self._source(chemin) as source:
-            yield pq.ParquetFile(source, page_checksum_verification=True)
-
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as parquet:
-            return parquet.schema_arrow
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin) as parquet:
-            return int(parquet.metadata.num_rows)
+        with self.source(chemin, pied=True) as source:
+            return pq.read_schema(source)
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        with self._ouvert(chemin) as parquet:
+        with self.source(chemin) as source:
+            parquet = pq.ParquetFile(source, page_checksum_verification=True)
             for groupe in range(parquet.num_row_groups):
                 if depuis is None or _maximum(parquet.metadata.row_group(groupe), donnee) >= depuis:
                     for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
@@ -4612,18 +4516,14 @@ class CodecFeather(_CodecArrow):
 
     @contextlib.contextmanager
     def _ouvert(self, chemin: Path, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with self._source(chemin) as source:
+        with self.source(chemin) as source:
             schema = pa.ipc.open_file(source).schema
             rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
             yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
 
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as feather:
-            return feather.schema
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin, ["timestamp"]) as feather:
-            return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
+        with self.source(chemin, pied=True) as source:
+            return pa.ipc.open_file(source).schema
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
@@ -4750,26 +4650,6 @@ class FormatSqlite:
         return SortieSqlite(self, chemin, **reglages)
 
 
-def cause_sqlite(erreur: Any) -> str:
-    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
-    code = getattr(erreur, "sqlite_errorcode", None)
-    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
-        pages = type(erreur) is sqlite3.DatabaseError
-        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    causes = {
-        sqlite3.SQLITE_FULL: "le disque est plein",
-        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-        sqlite3.SQLITE_PERM: "l'accès est refusé",
-        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-        sqlite3.SQLITE_NOMEM: "la mémoire manque",
-        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-    }
-    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
-
-
 class SortieSqlite(Sortie):
     """SQLite : une transaction par lot, fiche comprise ; WAL le temps d'écrire, donc jamais un lecteur bloqué.
 
@@ -4812,7 +4692,8 @@ class SortieSqlite(Sortie):
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
-            code, cause = getattr(erreur, "sqlite_errorcode", None), cause_sqlite(erreur)
+            code, causes = getattr(erreur, "sqlite_errorcode", None), annexe_ou_rien("causes")
+            cause = causes.cause_sqlite(erreur) if causes else str(erreur)
             if code is None or not isinstance(erreur, sqlite3.OperationalError):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
@@ -8110,7 +7991,9 @@ class Lecteur:
         trouvees, juges = await resoudre(self.pages, restes, vues)
         if vues and trouvees:
             self.pages.noter_plafond(vues[-1])
-        return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
+        if trouvees:
+            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
+        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:

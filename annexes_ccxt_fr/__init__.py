@@ -16,7 +16,7 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
-- `causes` : dire quelle panne de réseau ccxt a vue ;
+- `causes` : dire quelle panne de réseau ccxt a vue, ou ce que SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `listes` : ce que `--lister` montre ;
@@ -34,7 +34,7 @@
 - `mises_de_cote` : continuer sans une sortie illisible, ou ôtée ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
-- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant ;
+- `octets_douteux` : lire à part un fichier sans sceau, un journal d'avant ; ce qui reste d'un fichier scellé ;
 - `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
 - `tenants` : nommer les programmes qui tiennent un fichier.
 

@@ -1,8 +1,12 @@
-"""Ce qui s'est passé sur le réseau, quand ccxt n'en dit que « binance GET https://… » : la cause, l'hôte, que faire."""
+"""Dire en français ce qui s'est passé quand l'erreur ne le dit pas : sur le réseau, dans une base SQLite.
+
+De ccxt, on n'a que « binance GET https://… » : la cause, l'hôte, que faire.
+"""
 
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import Any
 
 from module_ccxt_fr_v2 import CONSEIL_RESEAU, decimal_lisible
@@ -64,3 +68,23 @@ def _chaine(erreur: BaseException) -> list[BaseException]:
 def _adresse(erreur: Any) -> str:
     port = getattr(erreur, "port", None)
     return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
+
+
+def cause_sqlite(erreur: Any) -> str:
+    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
+    code = getattr(erreur, "sqlite_errorcode", None)
+    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
+        pages = type(erreur) is sqlite3.DatabaseError
+        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
+    causes = {
+        sqlite3.SQLITE_FULL: "le disque est plein",
+        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+        sqlite3.SQLITE_PERM: "l'accès est refusé",
+        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+        sqlite3.SQLITE_NOMEM: "la mémoire manque",
+        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+    }
+    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
