@@ -1343,15 +1343,7 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     debut, fin = timeframe.plafond(debut), timeframe.plafond(fin)
     if len(instants) == timeframe.compter(debut, fin):
         return []  # le cas courant : autant d'instants distincts que de points
-    trous: list[Intervalle] = []
-    attendu = debut
-    for instant in instants:
-        if (ouverture := timeframe.plancher(instant)) > attendu:
-            trous.append((attendu, ouverture))
-        attendu = timeframe.avancer(instant, 1)
-    if attendu < fin:
-        trous.append((attendu, fin))
-    return trous
+    return oter([(debut, fin)], plages(pa.array(instants, pa.int64()), timeframe))
 
 
 def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLCV) -> tuple[pa.Table, int]:
@@ -1846,7 +1838,7 @@ class _Redites:
         Il n'est reconnu qu'une fois.
         """
         cles = [(nature, *trade[2:5]) for nature in natures]
-        candidats = [(ou.get(cle, []), 1) for cle, ou in itertools.product(cles, (self._siens, self._autres))]
+        candidats = [(ou.get(cle, []), 1) for cle in cles for ou in (self._siens, self._autres)]
         candidats += [(self._autres.get(cle, []), grain_ms) for cle in cles]
         for pareils, grain in candidats:
             for rang, connu in enumerate(pareils):
@@ -4514,13 +4506,6 @@ class CodecFeather(_CodecArrow):
     compressions = ("zstd", "lz4", "none")
     signature = b"ARROW1"
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with self.source(chemin) as source:
-            schema = pa.ipc.open_file(source).schema
-            rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
-            yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
-
     def schema(self, chemin: Path) -> pa.Schema:
         with self.source(chemin, pied=True) as source:
             return pa.ipc.open_file(source).schema
@@ -4528,19 +4513,26 @@ class CodecFeather(_CodecArrow):
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        premier = self._rang(chemin, donnee, depuis) if depuis else 0
-        with self._ouvert(chemin, colonnes) as feather:
+        with self.source(chemin) as source:
+            premier = self._rang(source, donnee, depuis) if depuis else 0
+            feather = self._lecteur(source, colonnes)
             for rang in range(premier, feather.num_record_batches):
                 yield _aux_normes(feather.get_batch(rang), donnee)
 
-    def _rang(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
+    @staticmethod
+    def _lecteur(source: pa.NativeFile, colonnes: Sequence[str] | None) -> Any:
+        schema = pa.ipc.open_file(source).schema
+        rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
+        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
+
+    def _rang(self, source: pa.NativeFile, donnee: TypeDonnee, borne: Borne) -> int:
         """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
-        with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
+        feather = self._lecteur(source, ["symbole", "timestamp"])
 
-            def premiere(rang: int) -> Borne:
-                return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
+        def premiere(rang: int) -> Borne:
+            return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
 
-            return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
+        return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
