@@ -2653,17 +2653,37 @@ def octets_de(chemin: Path) -> int:
         return 0
 
 
-def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
-    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
-    try:
-        while reste:
-            reste = reste[fichier.write(reste) :]
-    except OSError:
-        with contextlib.suppress(OSError):
-            fichier.truncate(position)
-        raise
-    return position
+class Allonge:
+    """Un fichier au bout duquel on écrit ; il est ouvert, ou créé, au premier ajout."""
+
+    def __init__(self, chemin: Path) -> None:
+        self.chemin = chemin
+        self._fichier: io.FileIO | None = None
+
+    def au_bout(self, octets: bytes) -> int:
+        """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+        with disque("Écrire", self.chemin):
+            fichier = self._fichier = self._fichier or io.FileIO(self.chemin, "ab")
+            position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+            try:
+                while reste:
+                    reste = reste[fichier.write(reste) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    fichier.truncate(position)
+                raise
+        return position
+
+    def synchroniser(self) -> None:
+        """Ce qui fut ajouté survit à une coupure de courant."""
+        if self._fichier is not None:
+            os.fsync(self._fichier.fileno())
+
+    def fermer(self) -> None:
+        """Laisse le fichier en place ; idempotent."""
+        if self._fichier is not None:
+            self._fichier.close()
+            self._fichier = None
 
 
 class Verrou:
@@ -2820,7 +2840,7 @@ def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
     return note
 
 
-class JournalDeReprise:
+class JournalDeReprise(Allonge):
     """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
     Un lot ajouté survit à `kill -9`. Chacun a sa somme de contrôle, et Arrow ne lit que des octets dont la somme est
@@ -2828,7 +2848,7 @@ class JournalDeReprise:
     """
 
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
-        self.chemin = chemin
+        super().__init__(chemin)
         self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: dict[str, list[_Entree]] = {}  # par symbole
         self.lignes = self.octets = 0
@@ -2837,7 +2857,6 @@ class JournalDeReprise:
         self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
-        self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
@@ -2848,10 +2867,6 @@ class JournalDeReprise:
                 self._indexer(position, self._decoder(lignes))
             self.octets = position + TETE_DE_LOT.size + len(note) + len(lignes)
             yield json.loads(note)
-
-    def notes(self) -> Iterator[dict[str, Any]]:
-        """Ses notes, sans rien retenir ni modifier."""
-        yield from (json.loads(note) for _, note, _ in self.lots())
 
     def lots(self, position: int = 0, *, reprise: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
         """(position, note, lignes) de chaque lot entier ; une annexe saute ce qui est abîmé, ou l'ôte (`reprise`)."""
@@ -2899,13 +2914,10 @@ class JournalDeReprise:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
         octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
-        with disque("Écrire", self.chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "ab")
-            position = _ajouter_octets(self._fichier, octets)
-            self.octets = position + len(octets)
-            if time.monotonic() - self._synchro >= SYNCHRO_S:
-                self.synchroniser()
+        position = self.au_bout(octets)
+        self.octets = position + len(octets)
+        if time.monotonic() - self._synchro >= SYNCHRO_S:
+            self.synchroniser()
         self._indexer(position, lot)
 
     def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
@@ -2929,10 +2941,10 @@ class JournalDeReprise:
 
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
-        self._avant_synchro()
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-            self._synchro = time.monotonic()
+        with disque("Écrire", self.chemin):
+            self._avant_synchro()
+            super().synchroniser()
+        self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
@@ -2977,12 +2989,6 @@ class JournalDeReprise:
                 attente.append((entree.position, table))
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
         yield _detacher(attente, None, self.donnee)
-
-    def fermer(self) -> None:
-        """Laisse le journal en place ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
 
     def vider(self) -> None:
         """Oublie les lots, que la sortie tient maintenant ; le fichier reste, il dit qu'un flux est en cours."""
@@ -3681,13 +3687,13 @@ class Tableau:
             )
 
 
-class Bout:
+class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
     def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
-        self._texte, self._chemin, self._donnee = texte, chemin, donnee
+        super().__init__(chemin)
+        self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
-        self._fichier: io.FileIO | None = None
 
     def retenir(self, lots: Iterable[pa.Table]) -> None:
         """Ces lignes attendent ailleurs : un lot qui en précède une n'ira pas au bout du fichier."""
@@ -3703,27 +3709,13 @@ class Bout:
 
     def commencer(self) -> None:
         """Crée un fichier sans ligne."""
-        ecrire_atomique(self._chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
+        ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
 
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
-        with disque("Écrire", self._chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self._chemin, "ab")
-                if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
-                    self._fichier.truncate(fin)
-            _ajouter_octets(self._fichier, self._texte.octets(lignes, self._donnee))
-
-    def synchroniser(self) -> None:
-        """Les lignes ajoutées survivent à une coupure de courant."""
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-
-    def fermer(self) -> None:
-        """Ferme le fichier ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
+        if self._fichier is None:
+            self._texte.oter_la_queue(self.chemin)
+        self.au_bout(self._texte.octets(lignes, self._donnee))
 
 
 class SortieFichier(Sortie):
@@ -3784,7 +3776,7 @@ class SortieFichier(Sortie):
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self.reprise.notes()
+            yield from (json.loads(note) for _, note, _ in self.reprise.lots())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
@@ -4013,22 +4005,18 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
-            with disque("Écrire", self.nom_journal):
-                self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
+            self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
 
     # Fondre : le journal, dans le fichier.
 
     def _entretenir(self) -> None:
-        if self.bout is not None:
-            self._entretenir_le_bout()
-        elif self._a_fondre():
-            debut = time.monotonic()
-            self._finir()
-            self._duree_fonte = time.monotonic() - debut
-
-    def _entretenir_le_bout(self) -> None:
-        if self.reprise.lignes and self._est_gros():
+        if self.bout is None:
+            if self._a_fondre():
+                debut = time.monotonic()
+                self._finir()
+                self._duree_fonte = time.monotonic() - debut
+        elif self.reprise.lignes and self._est_gros():
             self._finir()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self.ecrire_fiche()
@@ -4061,8 +4049,7 @@ class SortieFichier(Sortie):
         self._remarquer_l_absence()
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
-            with disque("Écrire", self.nom_journal):
-                self.reprise.synchroniser()
+            self.reprise.synchroniser()
             recus = self.reprise.lignes * self.codec.octets_par_ligne
             recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
             _exiger_place(self.chemin, self.octets + recus)
@@ -4210,11 +4197,16 @@ class TexteCsv:
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
     def couper(self, chemin: Path) -> None:
-        """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
+        """Ôte la dernière ligne, si elle n'est pas entière : elle sera redemandée."""
         if self.est_coupe(chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
+            self.oter_la_queue(chemin)
+
+    def oter_la_queue(self, chemin: Path) -> None:
+        """Ôte ce qui suit la dernière ligne entière."""
+        if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
             with disque("Réparer", chemin):
-                os.truncate(chemin, self.fin_des_lignes(chemin))
+                os.truncate(chemin, fin)
 
     def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
         """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
