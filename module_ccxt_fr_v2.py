@@ -281,7 +281,6 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import bisect
-    import csv
     import difflib
     import email.utils as email_utils
     import gzip
@@ -301,7 +300,6 @@ else:
     argparse = _ModuleParesseux("argparse")
     asyncio = _ModuleParesseux("asyncio")
     bisect = _ModuleParesseux("bisect")
-    csv = _ModuleParesseux("csv")
     difflib = _ModuleParesseux("difflib")
     email_utils = _ModuleParesseux("email.utils")
     futures = _ModuleParesseux("concurrent.futures")
@@ -2557,11 +2555,11 @@ def en_une_ligne(erreur: BaseException) -> str:
     return (str(erreur).splitlines() or [type(erreur).__name__])[0]
 
 
-def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], T]) -> T:
+def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
     D'un lien, c'est le fichier qu'il vise. `remplir` reçoit un fichier temporaire du même dossier, ouvert en lecture et
-    écriture ; ce qu'il rend est rendu. Le dossier est créé.
+    écriture. Le dossier est créé.
     """
     if objection := _objection(chemin):
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
@@ -2571,7 +2569,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], T]) -> T:
         chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporaire.open("w+b") as fichier:
-                rendu = remplir(fichier)
+                remplir(fichier)
                 fichier.flush()
                 os.fsync(fichier.fileno())
             if chemin.exists():
@@ -2582,7 +2580,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], T]) -> T:
                 temporaire.unlink(missing_ok=True)
             raise
         _synchroniser_dossier(chemin.parent)
-    return rendu
 
 
 def effacer_temporaires(chemin: Path) -> None:
@@ -3641,44 +3638,25 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self._compter(lots, self.ecrites)
+        compte = self.compter(lots, self.ecrites)
 
         def compte_fait() -> str:
             if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self._compter(reperes, self.ecrites), maxlen=0)
+                collections.deque(self.compter(reperes, self.ecrites), maxlen=0)
             return entete()
 
-        self._exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
-    def prolonger(
-        self, fichier: BinaryIO, texte: TexteCsv, premiere: Borne, nouvelles: Iterable[pa.Table]
-    ) -> collections.Counter[str]:
-        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée.
-
-        Rend combien chaque symbole a de lignes de plus.
-        """
-        with en_lisant(self._chemin):
-            reste = texte.octet(self._chemin, self._donnee, premiere)
-        with self._chemin.open("rb") as ancien:
-            while reste:
-                if not (bloc := ancien.read(min(reste, 1 << 20))):
-                    raise SortieIllisible(f"« {self._chemin} » a raccourci pendant qu'il était recopié")
-                reste -= fichier.write(bloc)
-        avant: collections.Counter[str] = collections.Counter()
-        fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
-        self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
-        return collections.Counter({symbole: n - avant[symbole] for symbole, n in self.ecrites.items()})
-
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
+    def compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
             compter_symboles(lot, comptes)
             yield lot
 
-    def _exiger(self, relues: int | None) -> None:
+    def exiger(self, relues: int | None) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
         if relues not in (None, ecrites := self.ecrites.total()):
             raise ErreurSortie(
@@ -4068,14 +4046,9 @@ class SortieFichier(Sortie):
         """Remplace le fichier par l'ancien et le journal fusionnés."""
         if self.bout is None and not self.existe():
             self._fondues = {}
-        texte = self._se_recopie()
-        if texte is not None and (par_symbole := self.reprise.entrees):
-            premiere = min((nom, entree.debut) for nom, entrees in par_symbole.items() for entree in entrees)
-            recus = self.reprise.flot()
-            de_plus = ecrire_atomique(self.chemin, lambda f: self.tableau.prolonger(f, texte, premiere, recus))
-            for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
-                if fiche.lignes is not None:
-                    fiche.lignes += de_plus[cle.symbole]
+        texte, recopie = self._se_recopie(), annexe_ou_rien("reperage")
+        if texte is not None and recopie and self.reprise.entrees:
+            recopie.fondre(self, texte)
         else:
             ecrire_atomique(self.chemin, self._refaire)
         self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
@@ -4208,31 +4181,6 @@ class TexteCsv:
             with disque("Réparer", chemin):
                 os.truncate(chemin, fin)
 
-    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
-        with chemin.open("rb") as fichier:
-            bas, haut = len(fichier.readline()), self.fin_des_lignes(chemin)
-            while bas < haut:
-                milieu = (bas + haut) // 2
-                fichier.seek(milieu - 1)
-                fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
-                debut = fichier.tell()
-                while (ligne := fichier.readline()).isspace():
-                    debut = fichier.tell()
-                if debut < haut and self._borne(ligne, donnee) < borne:
-                    bas = debut + len(ligne)
-                else:
-                    haut = milieu
-            return bas
-
-    @staticmethod
-    def _borne(ligne: bytes, donnee: TypeDonnee) -> Borne:
-        champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet : parfois cent mille octets
-        valeurs = dict(zip(donnee.noms, champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
-
 
 class CodecCsv(Codec):
     """CSV, éventuellement gzip."""
@@ -4271,7 +4219,9 @@ class CodecCsv(Codec):
         with pa.OSFile(str(chemin)) as fichier:
             debut = 0
             if (texte := self.texte(chemin)) is not None:
-                debut, fin = texte.octet(chemin, donnee, depuis) if depuis else 0, texte.fin_des_lignes(chemin)
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
                 if debut == fin:
                     return
                 source = fichier.get_stream(debut, fin - debut)
@@ -4432,7 +4382,7 @@ def _etat_de(chemin: Path) -> tuple[int, ...]:
     return etat.st_ino, etat.st_size, etat.st_mtime_ns
 
 
-def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
+def aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
     champs = [donnee.schema.field(nom) for nom in lot.schema.names]
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
@@ -4456,10 +4406,11 @@ class CodecParquet(_CodecArrow):
     ) -> Iterator[pa.Table]:
         with self.source(chemin) as source:
             parquet = pq.ParquetFile(source, page_checksum_verification=True)
-            for groupe in range(parquet.num_row_groups):
-                if depuis is None or _maximum(parquet.metadata.row_group(groupe), donnee) >= depuis:
-                    for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                        yield _aux_normes(lot, donnee)
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            tous = range(parquet.num_row_groups)
+            for groupe in reperage.groupes(parquet, donnee, depuis) if reperage else tous:
+                for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
+                    yield aux_normes(lot, donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4481,15 +4432,6 @@ class CodecParquet(_CodecArrow):
         return relues
 
 
-def _maximum(groupe: Any, donnee: TypeDonnee) -> Borne:
-    """Une borne que les clés d'un groupe de lignes Parquet ne dépassent pas, d'après ses statistiques."""
-    # Les colonnes à plusieurs feuilles, les niveaux, sont après.
-    symbole, instant = (groupe.column(donnee.noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
-    if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
-        return (chr(sys.maxunicode), 0)
-    return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
-
-
 class CodecFeather(_CodecArrow):
     """Feather : un fichier Arrow IPC compressé."""
 
@@ -4506,25 +4448,12 @@ class CodecFeather(_CodecArrow):
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
         with self.source(chemin) as source:
-            premier = self._rang(source, donnee, depuis) if depuis else 0
-            feather = self._lecteur(source, colonnes)
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            premier = reperage.lot(source, donnee, depuis) if reperage else 0
+            rangs = [donnee.noms.index(nom) for nom in colonnes] if colonnes else None
+            feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
             for rang in range(premier, feather.num_record_batches):
-                yield _aux_normes(feather.get_batch(rang), donnee)
-
-    @staticmethod
-    def _lecteur(source: pa.NativeFile, colonnes: Sequence[str] | None) -> Any:
-        schema = pa.ipc.open_file(source).schema
-        rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
-        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
-
-    def _rang(self, source: pa.NativeFile, donnee: TypeDonnee, borne: Borne) -> int:
-        """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
-        feather = self._lecteur(source, ["symbole", "timestamp"])
-
-        def premiere(rang: int) -> Borne:
-            return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
-
-        return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
+                yield aux_normes(feather.get_batch(rang), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete

@@ -35,6 +35,7 @@
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal d'avant ; ce qui reste d'un fichier scellé ;
+- `reperage` : aller droit à une place d'un fichier, au lieu de le lire du début ;
 - `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
 - `tenants` : nommer les programmes qui tiennent un fichier.
 
