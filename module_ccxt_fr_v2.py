@@ -271,8 +271,11 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 def annexe_ou_rien(nom: str) -> Any:
-    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
-    with contextlib.suppress(DependanceAbsente):
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul.
+
+    None aussi quand trop de fichiers sont ouverts pour la lire.
+    """
+    with contextlib.suppress(DependanceAbsente, OSError):
         return annexe(nom, nom)
     return None
 
@@ -2441,8 +2444,9 @@ class Essais:
 #
 # Une sortie de fichier compose : un codec (des octets aux lignes, sans état), un tableau (les lignes, lues triées,
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
-# Ce qui ne sert qu'à un fichier abîmé, étranger ou d'avant est dans les annexes `remise_en_ordre`, `octets_douteux`,
-# `fichiers_etrangers` et `origines`.
+# Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
+# `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
+# et `reperage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2489,35 +2493,13 @@ class PasLeNotre(ErreurDemande):
 # --- Disque
 
 CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
-_CAUSES_DISQUE = {
-    errno.ENOSPC: ("le disque est plein", CONSEIL_PLACE),
-    errno.EDQUOT: ("le quota de disque est atteint", CONSEIL_PLACE),
-    errno.EACCES: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EPERM: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EROFS: ("le disque est en lecture seule", "Choisissez une sortie sur un disque où l'on peut écrire."),
-    errno.EISDIR: ("c'est un dossier", "Donnez un nom de fichier."),
-    errno.ENOTDIR: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EEXIST: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EFBIG: ("le fichier dépasse la taille permise", "Relevez la limite (ulimit -f), ou changez de disque."),
-    errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
-    errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
-    errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
-    errno.EIO: ("le disque rend une erreur", "Contrôlez ce disque, ou choisissez-en un autre."),
-    errno.EBUSY: ("il est occupé", "Attendez, ou fermez ce qui le tient."),
-    errno.EMFILE: ("trop de fichiers sont ouverts", "Relevez la limite (ulimit -n)."),
-    errno.ENFILE: ("trop de fichiers sont ouverts", "Fermez d'autres programmes."),
-    errno.ENOMEM: ("la mémoire manque", "Fermez d'autres programmes."),
-    errno.EINVAL: ("le système n'admet pas ce nom, ou pas cette opération", "Choisissez une autre sortie."),
-    errno.ENOLCK: ("ce disque ne sait pas verrouiller", "Choisissez une sortie sur un autre disque."),
-    errno.ESTALE: ("le disque du réseau l'a perdu", "Vérifiez le partage, puis relancez."),
-}
+CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
 def _cause_et_conseil(erreur: OSError) -> tuple[str, str]:
-    """En français, et non ce qu'en dit le système ; d'une cause qu'on ne connaît pas, son nom."""
-    numero = erreur.errno or 0
-    nom = errno.errorcode.get(numero, f"erreur {numero}") if numero else str(erreur)
-    return _CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", "Vérifiez le disque et les droits."))
+    """Ce qui ne va pas, et que faire ; copié seul, ce qu'en dit le système."""
+    causes = annexe_ou_rien("causes")
+    return causes.cause_disque(erreur) if causes else (erreur.strerror or str(erreur), CONSEIL_DISQUE)
 
 
 def cause_disque(erreur: OSError) -> str:
@@ -2596,7 +2578,7 @@ def _objection(chemin: Path) -> str:
     try:
         mode = chemin.stat().st_mode
     except OSError as erreur:
-        cause = _CAUSES_DISQUE[erreur.errno][0] if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        cause = cause_disque(erreur) if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
         return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
@@ -2614,7 +2596,7 @@ def _sans_lien(chemin: Path) -> Path:
         vise = chemin.resolve() if chemin.is_symlink() else chemin
         return vise if vise.exists() or not chemin.exists() else chemin  # un tube n'a que le nom du lien
     except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
-        cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
+        cause, conseil = _cause_et_conseil(erreur if isinstance(erreur, OSError) else OSError(errno.ELOOP, str(erreur)))
         raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
 
 

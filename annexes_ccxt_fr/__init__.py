@@ -16,7 +16,7 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
-- `causes` : dire quelle panne de réseau ccxt a vue, ou ce que SQLite refuse ;
+- `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `listes` : ce que `--lister` montre ;

@@ -56,7 +56,7 @@ from sorties_modeles import (
 from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import octets_douteux, reperage
+from annexes_ccxt_fr import causes, octets_douteux, reperage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -950,7 +950,8 @@ def test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui(
 def test_une_erreur_du_systeme_se_dit_en_francais(numero: int) -> None:
     dite = m.cause_disque(OSError(numero, os.strerror(numero)))
     assert os.strerror(numero) not in dite
-    assert dite == m._CAUSES_DISQUE.get(numero, ("",))[0] or dite == f"le système le refuse ({errno.errorcode[numero]})"
+    connue = causes.CAUSES_DISQUE.get(numero, ("",))[0]
+    assert dite == connue or dite == f"le système le refuse ({errno.errorcode[numero]})"
 
 
 def abimer_la_base(chemin: Path, comment: str) -> None:
