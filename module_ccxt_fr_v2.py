@@ -926,8 +926,6 @@ class Fiche:
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
         """
         couverts = unir(couverts)
-        if not trous and len(couverts) == 1 and source in (None, API) and self._prolonger(*couverts[0]):
-            return
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
@@ -941,15 +939,6 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             _inserer(self.trous, trou)
-
-    def _prolonger(self, debut: int, fin: int) -> bool:
-        """D'un flux, presque toujours : couvre cet intervalle s'il suit tout ce qu'on sait ; faux sinon."""
-        if any(suite and suite[-1][1] > debut for suite in (self.couverts, self.trous, self.sources)):
-            return False
-        if self.couverts and self.couverts[-1][1] == debut:
-            debut = self.couverts.pop()[0]
-        self.couverts.append((debut, fin))
-        return True
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
@@ -1680,6 +1669,7 @@ RECENTS_AGREGES = 500
 RECENTS_AU_MOINS = 64
 RECENTS_MS = 10 * SECONDE_MS  # le reste du temps : des trades réunis en REST ont un seul instant, au bord d'une coupure
 PERDUS_RETENUS = 10
+BOUGIES_PLATES = ("bougies_plates", "--bougies-vides")
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
@@ -2080,13 +2070,6 @@ class BougieTrades(NamedTuple):
     revision: bool = False
 
 
-def plates(debut: int, fin: int, prix: float, timeframe: Timeframe) -> Iterator[BougieTrades]:
-    """Des minutes sans trade, de [debut, fin[, à la clôture de celle d'avant : ce que « reporter » veut dire."""
-    while debut < fin:
-        yield BougieTrades(debut, prix, prix, prix, prix, 0.0)
-        debut = timeframe.avancer(debut, 1)
-
-
 class _BougieVive:
     """Une bougie que des trades peuvent encore changer."""
 
@@ -2136,11 +2119,10 @@ class Agregateur:
         volume: Callable[[Trade], Decimal] | None = None,
         depuis_ms: int = 0,
     ) -> None:
-        if bougies_vides not in ("omettre", "reporter"):
-            raise ErreurDemande(f"bougies_vides : « omettre » ou « reporter », pas « {bougies_vides} »")
         self.retards = self.perdus = self.doublons = self.impossibles = 0
         self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
-        self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
+        self._timeframe, self._grace_ms = timeframe, grace_ms
+        self._plates = annexe(*BOUGIES_PLATES).suites(bougies_vides) if bougies_vides != "omettre" else None
         self._volume = volume or mesure_en_base()
         self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
         self._vu = 0
@@ -2218,19 +2200,11 @@ class Agregateur:
             if bougie.a_rendre:
                 rendues.append(bougie.figer(bougie.ouverture < avant))
                 bougie.a_rendre = False
-            if self._reporter:
-                rendues += self._plates(bougie, limite, avant)
+            if self._plates is not None:
+                rendues += self._plates(bougie, limite, avant, self._timeframe)
         for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
             del self._vives[ouverture]
         return rendues
-
-    def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
-        """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
-        prix = bougie.dernier.price
-        depuis = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
-        bougie.reportee = prix
-        for plate in plates(depuis, limite, prix, self._timeframe):
-            yield plate._replace(revision=plate.timestamp < avant)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -9205,6 +9179,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
+        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -9346,8 +9321,8 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._vides == "reporter":
-            lot = reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
+        if self._plates is not None:
+            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
             self._retenir(lot)
         return lot
 
@@ -9377,27 +9352,6 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
-
-
-def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, float]) -> Lot:
-    """Le lot dont les trous sans transaction sont devenus des bougies plates, à la clôture d'avant.
-
-    `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
-    """
-    connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
-    reportees: list[BougieTrades] = []
-    restes: list[Trou] = []
-    for trou in lot.trous:
-        prix = connues.get(timeframe.avancer(trou.debut, -1))
-        if trou.raison != SANS_TRANSACTION or prix is None:
-            restes.append(trou)
-            continue
-        ajoutees = list(plates(trou.debut, trou.fin, prix, timeframe))
-        connues |= dict.fromkeys((plate.timestamp for plate in ajoutees), prix)
-        reportees += ajoutees
-    ajout = habiller(lot.cle, en_colonnes([plate[:6] for plate in reportees]))
-    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if reportees else lot.lignes
-    return lot._replace(lignes=lignes, trous=restes)
 
 
 class FilBougies(Fil):

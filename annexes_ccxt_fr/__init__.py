@@ -3,6 +3,7 @@
 - `verification` : dire ce qui ne va pas d'une sortie, relire ce qui y manque ;
 - `controle` : le verdict, ligne à ligne, puis de la fiche ;
 - `agregation` : des tables de trades aux bougies ;
+- `bougies_plates` : reporter une clôture sur les minutes sans trade ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `plan` : un fichier YAML de tâches, lu et contrôlé ;
 - `lot` : son exécution ;
