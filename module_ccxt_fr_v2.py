@@ -2218,10 +2218,8 @@ PAUSE_MAX_S = 3 * 86_400.0  # le plus long bannissement de binance ; « jusqu'en
 REFUS_PAREILS = 3  # la même réponse autant de fois de suite ne changera plus : huit essais en prendraient quarante
 MARGE_REPRISE_S = 0.05  # jamais avant l'instant donné, même quand les horloges s'arrondissent
 
-PART_DE_FENETRE = 0.8  # de ce qu'un exchange admet : le reste est aux retards du réseau, et à d'autres que nous
 ALLURE_GOUTTE = 0.95  # à l'allure juste, une seconde qui admet vingt requêtes en reçoit parfois vingt et une (bitget)
 RALENTI = 0.8  # à chaque refus
-SONDES_PAR_FENETRE = 12  # d'un exchange qui se dit plein
 
 Dormir = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
@@ -2298,75 +2296,44 @@ class Frein:
 
 
 class Limiteur:
-    """Le tour de passage vers un exchange, dans l'ordre des demandes : d'un trait tant que sa fenêtre a de la place.
+    """Le tour de passage vers un exchange, dans l'ordre des demandes ; au goutte-à-goutte, `par_s` de poids par s.
 
-    `par_s` : le poids qu'il admet par seconde ; `fenetre_s` : sur combien de temps il le compte ; 0, on n'en sait rien,
-    et les requêtes partent au goutte-à-goutte. Le temps sans requête est crédité, une requête annulée avant son tour ne
-    coûte rien : le limiteur de ccxt fait l'inverse.
+    Une requête annulée avant son tour ne coûte rien : le limiteur de ccxt fait l'inverse. `annexes_ccxt_fr/fenetres.py`
+    va plus vite, là où l'on sait sur combien de temps l'exchange compte.
     """
 
-    def __init__(
-        self,
-        par_s: float,
-        fenetre_s: float = 0.0,
-        dormir: Dormir = pause,
-        horloge: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.fenetre_s, self.place = fenetre_s, PART_DE_FENETRE * par_s * fenetre_s
+    def __init__(self, par_s: float, dormir: Dormir = pause, horloge: Callable[[], float] = time.monotonic) -> None:
         self.allure = par_s * ALLURE_GOUTTE
         self._dormir, self.horloge = dormir, horloge
-        self.passages: collections.deque[tuple[float, float]] = collections.deque()  # (instant, poids), de la fenêtre
-        self._libre = 0.0  # au goutte-à-goutte, ou quand l'exchange se dit plein : pas avant cet instant
-        self._plein = False
+        self.libre = 0.0  # aucune requête avant cet instant
         self._tour = asyncio.Lock()
 
     async def __call__(self, poids: float | None = None) -> None:
         """Attend son tour."""
         poids = 1.0 if poids is None else poids
         async with self._tour:
-            while (attente := self._attente(poids)) > 0:
+            while (attente := self.attente_s(poids)) > 0:
                 await self._dormir(attente)
-            self._passer(poids)
+            self.passer(poids)
 
-    def _attente(self, poids: float) -> float:
-        maintenant = self.horloge()
-        if not self.fenetre_s or (self._plein and self._libre > maintenant):
-            return self._libre - maintenant
-        while self.passages and self.passages[0][0] + self.fenetre_s <= maintenant:
-            self.passages.popleft()
-        if not self.passages or sum(passe for _, passe in self.passages) + poids <= self.place:
-            return 0.0
-        return self.passages[0][0] + self.fenetre_s - maintenant
+    def attente_s(self, poids: float) -> float:  # noqa: ARG002  ce qui compte par fenêtre le demande
+        """Les secondes avant qu'une requête de ce poids puisse passer ; 0 ou moins : elle le peut."""
+        return self.libre - self.horloge()
 
-    def _passer(self, poids: float) -> None:
-        maintenant = self.horloge()
-        if self.fenetre_s:
-            self.passages.append((maintenant, poids))
-            self._libre = maintenant + self.fenetre_s / SONDES_PAR_FENETRE  # s'il est plein : une requête à la fois
-        else:
-            self._libre = max(self._libre, maintenant) + poids / self.allure
+    def passer(self, poids: float) -> None:
+        """Compte une requête qui part."""
+        self.libre = max(self.libre, self.horloge()) + poids / self.allure
 
-    def noter_usage(self, part: float) -> None:
-        """Ce que l'exchange dit de sa fenêtre, employée par nous et par d'autres derrière la même adresse : 1, pleine.
-
-        Au-delà de la part permise, une requête de temps en temps, jusqu'à ce qu'il la dise vidée ; un peu en dessous,
-        ce peut être une réponse en retard.
-        """
-        if part >= PART_DE_FENETRE and not self._plein:
-            self._plein = True
-            self._libre = self.horloge() + self.fenetre_s / SONDES_PAR_FENETRE
-        elif part < PART_DE_FENETRE / 2:
-            self._plein = False
+    def noter_reponse(self, url: str, entetes: Mapping[str, str]) -> None:
+        """Ce qu'une réponse dit de ce que l'exchange a compté : rien, au goutte-à-goutte."""
 
     def ralentir(self) -> None:
         """L'exchange a refusé (429) : au goutte-à-goutte jusqu'à la fin, un peu plus lent à chaque refus."""
-        self.fenetre_s = 0.0
-        self.passages.clear()
         self.allure *= RALENTI
 
     def duree_s(self, poids: float) -> float:
         """Le temps qu'il faut au moins pour passer ce poids, à partir de rien."""
-        return max(0.0, math.ceil(poids / self.place) - 1) * self.fenetre_s if self.fenetre_s else poids / self.allure
+        return poids / self.allure
 
 
 @dataclass
@@ -4979,7 +4946,7 @@ class Particularite(NamedTuple):
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    corrections: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # méthodes de la classe à remplacer
+    corrigee: bool = False  # ce que sa classe lit de travers est repris dans `annexes_ccxt_fr/corrections.py`
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     # par genre, les timeframes que la classe annonce sans savoir les y demander
     absents: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -4997,8 +4964,6 @@ class Particularite(NamedTuple):
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
-    # (url, en-têtes d'une réponse) -> la part de sa fenêtre que l'exchange dit employée ; None : il n'en dit rien
-    usage: Callable[[str, Mapping[str, str]], float | None] | None = None
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
 
@@ -5016,75 +4981,13 @@ def _compte_en_cotation(marche: Mapping[str, Any]) -> bool:
 _DETAIL_BINANCE = {"spot": "publicGetTrades", "linear": "fapiPublicGetTrades", "inverse": "dapiPublicGetTrades"}
 
 
-def _usage_binance(url: str, entetes: Mapping[str, str]) -> float | None:
-    """Le poids de la minute, sur 6000 au comptant (1200 chez binanceus), 2400 pour les contrats."""
-    poids = next((v for nom, v in entetes.items() if nom.lower() == "x-mbx-used-weight-1m"), "")
-    plein = 2400 if "/api/" not in url else 1200 if "binance.us/" in url else 6000
-    return int(poids) / plein if poids.isdecimal() else None
-
-
-def _usage_bybit(_url: str, entetes: Mapping[str, str]) -> float | None:
-    """Ce qui reste de la limite d'une route, sur ce qu'elle est."""
-    dits = {nom.lower(): valeur for nom, valeur in entetes.items()}
-    reste, plein = (dits.get(f"x-bapi-limit{fin}", "") for fin in ("-status", ""))
-    return 1 - int(reste) / int(plein) if reste.isdecimal() and plein.isdecimal() and int(plein) else None
-
-
 def _contrats(valeur: T) -> dict[str, T]:
     return dict.fromkeys(("linear", "inverse"), valeur)
-
-
-def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
-    """Un fichier par jour en dessous de 4h, par an au-delà."""
-    return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
-
-
-async def _lire_bitbank(
-    self: Any, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
-) -> list[Any]:
-    """Deux fichiers au plus, et la fenêtre seule ; la classe n'en demande qu'un, et toujours celui d'un jour."""
-    suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
-    page = []
-    for depuis in (debut, suivant) if suivant <= fin else (debut,):
-        fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
-        page += await _Bruyante.bougies_ou_rien(self, symbole, code, depuis, nombre, {**params, **fichier})
-    return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
 
 
 def _a_seoul(instant_ms: int) -> str:
     """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
     return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
-
-
-def _ligne_ndax(_self: Any, ligne: Any, _market: Any = None) -> list[Any]:
-    """Une bougie de ndax : [fin, haut, bas, ouverture, clôture, volume, …, début] ; ccxt la date de sa fin."""
-    return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
-
-
-def _ligne_onetrading(self: Any, ligne: Any, market: Any = None) -> list[Any]:
-    """Une bougie de onetrading porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
-    lue: list[Any] = self.ligne_de_ccxt(ligne, market)
-    codes = {"WEEKS": "w", "MONTHS": "M"}
-    grain = ligne.get("granularity") or {}
-    if grain.get("unit") in codes:
-        pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
-        lue[0] = pas.plancher(self.parse8601(ligne.get("time")))
-    return lue
-
-
-def _trade_de_backpack(self: Any, trade: Any, market: Any = None) -> Any:
-    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
-    return self.trade_du_flux_de_ccxt({**trade, "E": trade.get("T") or trade.get("E")}, market)
-
-
-def _carnet_de_cryptocom(self: Any, client: Any, trame: Any) -> None:
-    """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
-    carnet = self.orderbooks.get(self.safe_symbol(trame.get("instrument_name")))
-    lot = self.safe_dict(self.safe_list(trame, "data", []), 0, {})
-    avant, instant = self.safe_integer(lot, "pu"), self.safe_integer(lot, "t")
-    if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
-        carnet["timestamp"], carnet["datetime"] = instant, self.iso8601(instant)
-    self.carnet_de_ccxt(client, trame)
 
 
 def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -5118,45 +5021,6 @@ def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | N
     return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
 
 
-def _telles_quelles(_self: Any, bougies: Any, *_args: Any) -> Any:
-    return bougies
-
-
-def _entier_exact(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
-    """Le `safe_integer` de ccxt passe par un flottant, où dix-neuf chiffres ne tiennent pas."""
-    try:
-        valeur = donnees[cle]
-        entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
-        return int(valeur) if entiere else int(float(valeur))
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return defaut
-
-
-def _entier_exact_de_deux(donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
-    return _entier_exact(donnees, cle, _entier_exact(donnees, autre, defaut))
-
-
-def _produit_exact(donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
-    """Le `safe_integer_product` de ccxt, juste pour des ns à rendre en ms."""
-    if facteur == 0.000001:
-        nanosecondes = _entier_exact(donnees, cle)
-        return defaut if nanosecondes is None else nanosecondes // 10**6
-    try:
-        return int(float(donnees[cle]) * facteur)
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return defaut
-
-
-# Leurs trades sont en ns : ccxt en date un sur huit (kucoin), un sur trois (phemex, grvt), de la ms d'avant.
-_EN_NANOSECONDES: Mapping[str, Any] = MappingProxyType(
-    {
-        "safe_integer": staticmethod(_entier_exact),
-        "safe_integer_2": staticmethod(_entier_exact_de_deux),
-        "safe_integer_product": staticmethod(_produit_exact),
-    }
-)
-
-
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
 # classes de ccxt 4.5.90, capturées : tests/exchanges/test_classes.py les refait toutes.
 PARTICULARITES: Mapping[str, Particularite] = {
@@ -5174,7 +5038,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
-            usage=_usage_binance,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -5194,7 +5057,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         profondeurs=(50, 200),
         numeros_du_carnet=_numeros_bybit,
         trades_a_confirmer=500,
-        usage=_usage_bybit,
     ),
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
@@ -5212,7 +5074,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        corrections={"bougies_ou_rien": _lire_bitbank},
+        corrigee=True,
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
@@ -5228,9 +5090,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
     "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
-    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`.
+    # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
+    # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
     "phemex": Particularite(
-        limites={"inverse": 1000}, timeframes={"1Y": None, "1y": "31104000"}, corrections=_EN_NANOSECONDES
+        limites={"inverse": 1000},
+        sans_limite=lambda _timeframe, marche: not marche.get("linear"),
+        timeframes={"1Y": None, "1y": "31104000"},
+        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
@@ -5240,20 +5106,16 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrections={"parse_ohlcv": _ligne_ndax}),
-    "onetrading": Particularite(corrections={"parse_ohlcv": _ligne_onetrading}),
-    **dict.fromkeys(("kucoin", "grvt"), Particularite(corrections=_EN_NANOSECONDES)),
-    # La classe invente des bougies plates, jusqu'avant la cotation.
-    "bitopro": Particularite(corrections={"insert_missing_candles": _telles_quelles}),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
+    **dict.fromkeys(("onetrading", "kucoin", "grvt", "bitopro", "cryptocom"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
-        corrections={"parse_ws_trade": _trade_de_backpack},
+        corrigee=True,
         numeros_du_carnet=_numeros_backpack,
     ),
-    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo),
-    "cryptocom": Particularite(corrections={"handle_order_book": _carnet_de_cryptocom}),
+    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo, trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5312,44 +5174,8 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 _CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
-class _ReponseIllisible(ErreurTemporaire):
+class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
-
-
-CORPS_MAX = 64 << 20  # la plus grosse liste de marchés en fait vingt Mo ; un corps sans fin prendrait toute la mémoire
-
-
-class _CorpsBorne:
-    """Le corps d'une réponse d'aiohttp, dont la lecture s'arrête au-delà de CORPS_MAX, décompressé."""
-
-    def __init__(self, corps: Any) -> None:
-        self._corps = corps
-
-    def __getattr__(self, nom: str) -> Any:
-        return getattr(self._corps, nom)
-
-    async def read(self, _nombre: int = -1) -> bytes:
-        """Tout le corps."""
-        morceaux, taille = [], 0
-        while morceau := await self._corps.readany():
-            morceaux.append(morceau)
-            taille += len(morceau)
-            if taille > CORPS_MAX:
-                raise _ReponseIllisible(f"Réponse de plus de {CORPS_MAX >> 20} Mio, laissée là")
-        return b"".join(morceaux)
-
-
-def _borner_les_corps(session: Any) -> None:
-    """Fait passer par `_CorpsBorne` les réponses d'une session aiohttp que ccxt vient d'ouvrir."""
-
-    async def borner(_session: Any, _contexte: Any, fin: Any) -> None:
-        if fin.response.status != 101:  # un WebSocket, dont ccxt borne déjà les trames
-            fin.response.content = _CorpsBorne(fin.response.content)
-
-    suivi = importer("aiohttp", "Parler à un exchange").TraceConfig()
-    suivi.on_request_end.append(borner)
-    suivi.freeze()
-    session.trace_configs.append(suivi)
 
 
 class _Bruyante:
@@ -5361,7 +5187,6 @@ class _Bruyante:
     """
 
     requetes = 0
-    fenetre_connue = False  # ccxt sait sur combien de temps cet exchange compte les requêtes
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
@@ -5375,15 +5200,15 @@ class _Bruyante:
         """Ouvre la session HTTP, ses réponses bornées."""
         avant = self.session
         super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
-        if self.session is not avant:
-            _borner_les_corps(self.session)
+        if self.session is not avant and (corps := annexe_ou_rien("corps")):
+            corps.borner(self.session)
 
     def get_socks_proxy_session(self, proxy: str) -> Any:
         """La session d'un proxy SOCKS, ses réponses bornées."""
         connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
         session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
-        if not connue:
-            _borner_les_corps(session)
+        if not connue and (corps := annexe_ou_rien("corps")):
+            corps.borner(session)
         return session
 
     @staticmethod
@@ -5413,9 +5238,9 @@ class _Bruyante:
 
     def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
         """Notre limiteur à la place de celui de ccxt."""
-        pause_ms, fenetre_ms = float(self.rateLimit), float(self.rollingWindowSize)  # type: ignore[attr-defined]
+        pause_ms, fenetres = float(self.rateLimit), annexe_ou_rien("fenetres")  # type: ignore[attr-defined]
         par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
-        self.throttler = Limiteur(par_s, fenetre_ms / 1000 if self.fenetre_connue and pause_ms > 0 else 0.0)
+        self.throttler: Limiteur = fenetres.limiteur_de(self, par_s) if fenetres else Limiteur(par_s)
 
     async def throttle(self, cost: Any = None) -> None:
         """Le tour de passage de ccxt, puis la pause commune.
@@ -5486,16 +5311,16 @@ class _Bruyante:
             raise
 
     def handle_errors(
-        self, code: int, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
+        self, code: int | None, raison: str, url: str, methode: str, entetes: Any, corps: str, *reste: Any
     ) -> Any:
         """Refuse un corps illisible, puis contrôle comme ccxt ; note le code et les en-têtes sur l'erreur."""
+        code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
         STATUT_HTTP.set(code)
-        if self.particularite.usage and (part := self.particularite.usage(url, entetes or {})) is not None:
-            self.throttler.noter_usage(part)
+        self.throttler.noter_reponse(url, entetes or {})
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
-            raise _ReponseIllisible(
+            raise ReponseIllisible(
                 # L'adresse sans ses paramètres, où une clé ou une signature peut se trouver.
                 f"Réponse illisible (code {code}, {extrait(corps) or 'corps vide'}) à {methode} {url.partition('?')[0]}"
             )
@@ -5568,13 +5393,6 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
-def _decrit(classe: Any, reglage: str) -> bool:
-    """Vrai si la description d'une classe donne elle-même ce réglage : ccxt en met un d'office, qui ne prouve rien."""
-    decrire = vars(classe).get("describe")
-    mots = decrire.__code__.co_consts if decrire else ()
-    return any(reglage == mot or (isinstance(mot, tuple) and reglage in mot) for mot in mots)
-
-
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5585,7 +5403,8 @@ def _classe(exchange: str) -> Any:
             f"Exchange inconnu : « {exchange} »", proches(exchange, connus) or "La liste : --lister exchanges."
         )
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
-    lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
+    lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
+    nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     ajouts: dict[str, Any] = {
         nom: _selon_le_canal(vars(du_rest)[nom], methode)
         for nom, methode in vars(base).items()
@@ -5594,16 +5413,11 @@ def _classe(exchange: str) -> Any:
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts |= {
-        "ligne_de_ccxt": base.parse_ohlcv,
-        "trade_du_flux_de_ccxt": getattr(base, "parse_ws_trade", None),
-        "carnet_de_ccxt": getattr(base, "handle_order_book", None),
-    }
-    propres = [parente for parente in base.__mro__ if parente not in socle.__mro__]
-    ajouts["fenetre_connue"] = any(_decrit(parente, "rollingWindowSize") for parente in propres)
-    particularite = next((PARTICULARITES[nom] for nom in lignee if nom in PARTICULARITES), Particularite())
-    ajouts |= {"particularite": particularite, **particularite.corrections}
-    return type(base.__name__, (_Bruyante, base), ajouts)
+    ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
+    bruyante = type(base.__name__, (_Bruyante, base), ajouts)
+    if not particularite.corrigee:
+        return bruyante
+    return type(base.__name__, (annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom], bruyante), {})
 
 
 # --- Traduction des erreurs de ccxt ---
@@ -5642,11 +5456,11 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days » ; gate : « Candlestick range too broad » ; coinbase, btse :
-# « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
+# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
 _TROP_LONGUE = (
     r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\bless than \d)"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
@@ -5664,7 +5478,7 @@ def _dit_trop_longue(texte: str) -> bool:
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
     """L'erreur du module qui correspond à une erreur levée pendant un appel à ccxt."""
     if isinstance(erreur, ErreurCollecte):
-        illisible = isinstance(erreur, _ReponseIllisible)
+        illisible = isinstance(erreur, ReponseIllisible)
         return ErreurTemporaire(f"{quoi} : {erreur}", CONSEIL_RESEAU) if illisible else erreur
     # Une adresse sans ses paramètres : ils prendraient toute la place, et une clé peut s'y trouver.
     tout = extrait(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", str(erreur)[:EXTRAIT_LU]), 600)
@@ -7013,6 +6827,7 @@ class _Livraison:
         self._caches.clear()
 
 
+REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
 
@@ -7033,6 +6848,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
+        self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
         self.api.signaler = self._signaler
         self.api.asyncio_loop = asyncio.get_running_loop()  # kucoin s'en sert avant le premier `watch`
@@ -7107,17 +6923,23 @@ class Ecoute:
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
         await pause(attente_s)
-        delais = delais_backoff()
+        delais, patience_s = delais_backoff(), None
         while True:
             try:
-                rendu = await getattr(self.api, methode)(*arguments)
+                async with asyncio.timeout(patience_s):
+                    rendu = await getattr(self.api, methode)(*arguments)
+            except TimeoutError as erreur:
+                if patience_s is None:
+                    raise
+                raise ErreurTemporaire("un carnet décalé n'a pas repris") from erreur
             except Exception as erreur:
                 if not _est_un_decalage(erreur):
                     raise
                 self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
                 await pause(next(delais))
+                patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
-                delais = delais_backoff()
+                delais, patience_s = delais_backoff(), None
                 self._recueillir(rendu, arguments[0])
                 await pause(self.canal.pause_s)
                 self._relire_les_carnets(arguments[0])
@@ -12573,7 +12395,7 @@ def _mener(mots: Sequence[str]) -> int:
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
     bilan = Bilan(tache.exchange)
-    conduire(_choisir(tache, execution, bilan), bilan)
+    conduire(_choisir(tache, execution, bilan), bilan, flux=tache.stream is not None)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
@@ -12584,11 +12406,11 @@ def _mener(mots: Sequence[str]) -> int:
 CompteRendu: TypeAlias = "Bilan | BilanLot"
 
 
-def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu) -> None:
+def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:
     """Exécute une commande et imprime ses lignes ; toute erreur prévue finit en une phrase et un code, au bilan."""
     try:
         vitesse = annexe_ou_rien("vitesse")
-        with vitesse.commande() if vitesse else contextlib.nullcontext():
+        with vitesse.commande(flux=flux) if vitesse else contextlib.nullcontext():
             lignes = _sous_signaux(commande)
         imprimer(lignes)
     except ErreurCollecte as erreur:

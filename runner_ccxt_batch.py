@@ -127,7 +127,8 @@ def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
         return bilan.code if demande.bilan is None else collecte.ecrire_bilan(demande.bilan, bilan)
-    collecte.conduire(executer(plan, bilan, demande.dask), bilan)
+    flux = any(planifiee.tache.stream for planifiee in plan.taches)
+    collecte.conduire(executer(plan, bilan, demande.dask), bilan, flux=flux)
     if any(tache.debut_ms is not None for tache in bilan.taches):
         echec = collecte.obtenir(lambda: collecte.imprimer(tableau(bilan)))
         bilan.code = bilan.code or echec or collecte.CODE_SUCCES

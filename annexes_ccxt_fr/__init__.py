@@ -20,12 +20,15 @@
 - `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
+- `fenetres` : d'un trait ce que la fenêtre d'un exchange admet, au lieu du goutte-à-goutte ;
 - `listes` : ce que `--lister` montre ;
 - `initier` : écrire un premier lot commenté et un `.env` ;
 - `depot` : les fichiers publics d'un exchange comme source ;
 - `archives` : y lire ce que l'API confirme ;
 - `fichiers_publics` : lire un de leurs CSV ;
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
+- `corps` : ne pas lire sans fin le corps d'une réponse ;
+- `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;

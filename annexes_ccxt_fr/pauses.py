@@ -11,11 +11,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from annexes_ccxt_fr.fenetres import PART_DE_FENETRE, LimiteurAFenetre
 from module_ccxt_fr_v2 import (
     ATTENTE_MAX_S,
     HEURE_MS,
     MINUTE_MS,
-    PART_DE_FENETRE,
     PAUSE_MAX_S,
     SECONDE_MS,
     Debit,
@@ -150,7 +150,7 @@ class DebitRetenu(Debit):
     def brancher(self, api: Any) -> None:
         premiere = self.limiteur is None
         super().brancher(api)
-        if premiere and self.limiteur is not None and self._pauses is not None:
+        if premiere and isinstance(self.limiteur, LimiteurAFenetre) and self._pauses is not None:
             ici, la_bas = self.limiteur.horloge(), maintenant_ms()
             passages = sorted(self._pauses.passages().get(self._nom, ()), reverse=True)
             self.limiteur.passages.extendleft((ici - (la_bas - instant) / 1000, poids) for instant, poids in passages)
@@ -179,7 +179,7 @@ class DebitRetenu(Debit):
         if self._pauses is None:
             return
         recents: list[tuple[int, float]] = []
-        if (limiteur := self.limiteur) is not None:
+        if isinstance(limiteur := self.limiteur, LimiteurAFenetre):
             ages = [(limiteur.horloge() - instant, poids) for instant, poids in limiteur.passages]
             comptes = [(age_s, poids) for age_s, poids in ages if age_s < limiteur.fenetre_s]
             if sum(poids for _, poids in comptes) > limiteur.place * (1 / PART_DE_FENETRE - 1):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping  # noqa: TC003  lus par NamedTuple
 from typing import Any, NamedTuple
 
-from module_ccxt_fr_v2 import Connexion, Timeframe, fichier_bitbank, genre_de
+from annexes_ccxt_fr.corrections import fichier_bitbank
+from module_ccxt_fr_v2 import Connexion, Timeframe, genre_de
 
 
 class Portee(NamedTuple):

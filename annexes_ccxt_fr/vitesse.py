@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from module_ccxt_fr_v2 import CleSerie
 
 SEUILS = (20_000, 20, 20)  # du ramasse-miettes
+# Tas figé, un passage ne voit que ce que le flux a fait : il ne coûte rien, et chaque écoute finie est à jeter.
+SEUILS_TAS_FIGE = (5_000, 5, 2)
+# Ce que lit Arrow à son chargement. Sa réserve d'office en garde une par fil d'exécution, et ne rend pas au système ce
+# qu'une fonte y a pris : un flux grossirait du double de son plus gros groupe de lignes.
+ARROW_D_UN_FLUX = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
 _SEUILS_D_AVANT: list[tuple[int, int, int]] = []  # un par tas figé, le premier devant
 
 
@@ -30,16 +36,20 @@ class _SansPandas:
 
 
 @contextlib.contextmanager
-def commande() -> Iterator[None]:
-    """Le temps d'une commande ; une bibliothèque n'en ferait pas autant du processus d'un autre."""
+def commande(*, flux: bool = False) -> Iterator[None]:
+    """Le temps d'une commande, `flux` si elle en suit un ; une bibliothèque n'en ferait pas autant d'un autre."""
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
     gc.set_threshold(*SEUILS)
     atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     sys.meta_path.insert(0, _SansPandas)
+    reglages = {nom: valeur for nom, valeur in ARROW_D_UN_FLUX.items() if flux and nom not in os.environ}
+    os.environ.update(reglages)
     try:
         yield
     finally:
         sys.meta_path.remove(_SansPandas)
+        for nom in reglages:
+            del os.environ[nom]
 
 
 @contextlib.contextmanager
@@ -51,7 +61,8 @@ def tas_fige() -> Iterator[None]:
     _SEUILS_D_AVANT.append(gc.get_threshold())
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*SEUILS)
+    gc.collect()  # un passage entier attend un quart de ce que le dernier a vu : qu'il n'ait rien vu
+    gc.set_threshold(*SEUILS_TAS_FIGE)
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ import collections
 import json
 import random
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -136,16 +137,16 @@ def juger(bourse: Bourse, suivi: Suivi) -> tuple[collections.Counter[str], int]:
     return comptes, table.num_rows
 
 
-def mesurer(bourse: Bourse, suivi: Suivi) -> list[Mesure]:
-    """Ce que dit une exécution finie."""
+def mesurer(bourse: Bourse, suivi: Suivi, duree_s: float) -> list[Mesure]:
+    """Ce que dit une exécution finie ; passé sa durée, elle conclut : le pic de mémoire le compte, non les médianes."""
     comptes, lignes = juger(bourse, suivi)
     fautes = {nom: comptes[nom] for nom in ("manquants", "doublés", "faux")}
     journal = suivi.journal.read_text(encoding="utf-8")
     resumes = len(re.findall(r"Flux : \d", journal))
     trames = sum(session.donnees for session in bourse.connexions)
-    tiers = max(1, len(suivi.memoire_mo) // 3)
-    parts = suivi.memoire_mo[tiers : 2 * tiers], suivi.memoire_mo[2 * tiers :]
-    debut, fin = (max(part, default=0.0) for part in parts)
+    ecoute = suivi.memoire_mo[: round(duree_s)]
+    tiers = max(1, len(ecoute) // 3)
+    milieu, fin = (statistics.median(part or [0.0]) for part in (ecoute[tiers : 2 * tiers], ecoute[2 * tiers :]))
     return [
         Mesure(
             f"{suivi.exchange}, {len(suivi.symboles)} symboles, {lignes} trades, code {suivi.processus.returncode} : "
@@ -155,8 +156,9 @@ def mesurer(bourse: Bourse, suivi: Suivi) -> list[Mesure]:
             perte=any(fautes.values()) or suivi.processus.returncode not in (0, 3),
         ),
         Mesure(
-            f"… mémoire des deuxième et dernier tiers ; CPU par ligne ; {len(suivi.memoire_mo)} s",
-            f"{debut:.0f} puis {fin:.0f} Mo ; {1e6 * suivi.cpu_s / max(1, lignes):.0f} µs ({trames} trames en tout)",
+            f"… mémoire, médiane du deuxième tiers, puis du dernier, pic ; CPU par ligne ; {len(suivi.memoire_mo)} s",
+            f"{milieu:.0f} puis {fin:.0f} Mo, {max(suivi.memoire_mo, default=0.0):.0f} ; "
+            f"{1e6 * suivi.cpu_s / max(1, lignes):.0f} µs ({trames} trames en tout)",
             "mémoire plate",
         ),
         Mesure("… lignes de résumé du terminal", f"{resumes}", "une par minute, pour tous les symboles"),
@@ -181,7 +183,7 @@ def principal() -> int:
         suivis = [lancer(bourse, nom, par_exchange, duree_s, Path(dossier)) for nom in EXCHANGES]
         frappees = suivre(bourse, suivis, duree_s, choix.pannes, alea)
         for suivi in suivis:
-            mesures += mesurer(bourse, suivi)
+            mesures += mesurer(bourse, suivi, duree_s)
             if suivi.processus.returncode not in (0, 3):
                 print(suivi.journal.read_text(encoding="utf-8")[-3000:], file=sys.stderr)
     print(tableau(mesures))

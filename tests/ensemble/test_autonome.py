@@ -261,6 +261,13 @@ def test_ce_qui_manque_a_une_annexe_est_nomme(monkeypatch: pytest.MonkeyPatch) -
     assert refus.value.conseil.endswith("install --upgrade pyarrow")
 
 
+def test_copie_seul_un_exchange_dont_la_classe_lit_de_travers_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sans l'annexe qui la corrige, ses lignes seraient fausses : le dossier qui manque, et rien de lu."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.corrections", None)
+    with pytest.raises(m.DependanceAbsente, match="Lire ndax juste demande le dossier « annexes_ccxt_fr »"):
+        m._classe.__wrapped__("ndax")
+
+
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:
     """Le dossier à copier, code 2, sans trace."""
     runner = shutil.copy(MODULE.with_name("runner_ccxt_batch.py"), seul.parent)

@@ -375,6 +375,17 @@ def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
     assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
 
 
+def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
+    """La classe contrôle cette trame sans code HTTP : le refus se lisait « '<' not supported between instances… »."""
+    rejets: list[Exception] = []
+    client = SimpleNamespace(url="wss://ws.bitvavo.com/v2/", reject=lambda erreur, _cle: rejets.append(erreur))
+    refus = {"action": "subscribe", "errorCode": 205, "error": "market parameter is invalid."}
+    Banc("bitvavo", "spot").api.handle_message(client, refus)
+    (erreur,) = rejets
+    assert isinstance(erreur, ccxt.ExchangeError)
+    assert "market parameter is invalid" in str(erreur)
+
+
 def _trame_deribit(numero: int, *, entier: bool = False) -> dict[str, Any]:
     avant = {} if entier else {"prev_change_id": numero - 1}
     return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": {"change_id": numero, **avant}}}
@@ -544,6 +555,15 @@ def test_une_erreur_qui_dit_rien_ici_est_une_page_vide(nom: str, message: str) -
     assert len(banc.parties) == 1
     with pytest.raises(module.ErreurCollecte):
         banc.lire("1h", DEBUT, DEBUT + 3_600_000, ccxt.ExchangeError(f"{nom} service unavailable"))
+
+
+@pytest.mark.parametrize("genre", ["spot", "swap.inverse"])
+def test_phemex_n_admet_que_quelques_nombres(genre: str) -> None:
+    """Un témoin de sept bougies y était refusé (code 30000, ccxt#26619), et la série échouait avec lui."""
+    banc = Banc("phemex", genre)
+    serie = banc.serie("1m")
+    nombres = {dict(banc.demander(serie, DEBUT, nombre).valeurs)["limit"] for nombre in (1, 7, 400, 1000)}
+    assert nombres <= {"5", "10", "50", "100", "500", "1000"}
 
 
 def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.fenetres import PART_DE_FENETRE, LimiteurAFenetre
 from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.pauses import Pauses, debit_de
 from bourse_locale import Bourse, Panne
-from module_ccxt_fr_v2 import ALLURE_GOUTTE, PART_DE_FENETRE, RALENTI, Limiteur
+from module_ccxt_fr_v2 import ALLURE_GOUTTE, RALENTI, Limiteur
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +49,14 @@ def passer(temps: Temps, limiteur: Limiteur, demandes: list[tuple[float, float]]
     return instants
 
 
-def limiteur_de(temps: Temps, par_s: float, fenetre_s: float = 0.0) -> Limiteur:
+def limiteur_de(temps: Temps, par_s: float, fenetre_s: float) -> LimiteurAFenetre:
     """Un limiteur à cette heure-là."""
-    return Limiteur(par_s, fenetre_s, temps.dormir, temps.horloge)
+    return LimiteurAFenetre(par_s, fenetre_s, dormir=temps.dormir, horloge=temps.horloge)
+
+
+def goutte_a_goutte(temps: Temps, par_s: float) -> Limiteur:
+    """Celui du module seul."""
+    return Limiteur(par_s, temps.dormir, temps.horloge)
 
 
 # La fenêtre
@@ -93,7 +99,7 @@ def test_au_goutte_a_goutte_l_inaction_ne_se_paie_pas() -> None:
     """Le poids d'une requête retient la suivante ; une heure plus tard, rien n'en reste."""
     temps = Temps()
     depart = temps.instant
-    instants = passer(temps, limiteur_de(temps, 2.0), [(0.0, 1.0), (0.0, 4.0), (3600.0, 1.0), (0.0, 1.0)])
+    instants = passer(temps, goutte_a_goutte(temps, 2.0), [(0.0, 1.0), (0.0, 4.0), (3600.0, 1.0), (0.0, 1.0)])
     pas = 1 / (2.0 * ALLURE_GOUTTE)
     assert [i - depart for i in instants] == pytest.approx([0.0, pas, 3600.0, 3600.0 + pas])
 
@@ -104,7 +110,7 @@ def test_une_demande_annulee_ne_coute_rien(fenetre_s: float) -> None:
     temps = Temps()
 
     async def scenario() -> float:
-        limiteur = limiteur_de(temps, 1.0, fenetre_s)
+        limiteur = limiteur_de(temps, 1.0, fenetre_s) if fenetre_s else goutte_a_goutte(temps, 1.0)
         for _ in range(4 if fenetre_s else 1):
             await limiteur(1.0)
         attentes = [asyncio.ensure_future(limiteur(1.0)) for _ in range(10)]
@@ -161,7 +167,7 @@ def test_les_passages_d_avant_comptent() -> None:
 
 def test_les_fenetres_sont_celles_que_les_classes_declarent() -> None:
     """60 s est le réglage d'office de ccxt, que rien ne prouve : seules comptent les classes qui en donnent une."""
-    connues = {nom for nom in ccxt.exchanges if module._classe(nom)().throttler.fenetre_s}
+    connues = {nom for nom in ccxt.exchanges if isinstance(module._classe(nom)().throttler, LimiteurAFenetre)}
     assert connues == {
         "bequant", "binance", "binancecoinm", "binanceus", "binanceusdm", "bingx", "bitget", "bitvavo", "bybit",
         "bybiteu", "bybitid", "fmfwio", "gate", "gateeu", "hitbtc", "htx", "kraken", "kucoin", "kucoinfutures", "luno",
@@ -181,10 +187,13 @@ def test_les_fenetres_sont_celles_que_les_classes_declarent() -> None:
     ],
 )
 def test_ce_que_l_exchange_dit_de_sa_fenetre(
-    exchange: str, url: str, entetes: dict[str, str], part: float | None
+    exchange: str, url: str, entetes: dict[str, str], part: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = module._classe(exchange).particularite.usage
-    assert usage(url, entetes) == (None if part is None else pytest.approx(part))
+    notees: list[float] = []
+    limiteur = module._classe(exchange)().throttler
+    monkeypatch.setattr(limiteur, "noter_usage", notees.append)
+    limiteur.noter_reponse(url, entetes)
+    assert notees == ([] if part is None else [pytest.approx(part)])
 
 
 # Face à l'exchange embarqué, limites appliquées

@@ -96,3 +96,20 @@ listes = {"async_support": sorted(ccxt.async_support.exchanges), "pro": sorted(c
 print(json.dumps({"genres": genres, "ecarts": [p for p in listes if listes[p] != trouvees[p]]}))
 """
     assert dans_un_processus(code) == {"genres": ["PaquetDiffere"] * 3, "ecarts": []}
+
+
+COMMANDE = """
+import module_ccxt_fr_v2 as m
+
+vues = []
+m._sous_signaux = lambda commande: commande.close() or vues.append(m.pa.default_memory_pool().backend_name) or []
+m.principal(["--exchange", "binance", "--symbols", "BTC/USDT", *MOTS])
+print(json.dumps(vues))
+"""
+
+
+@pytest.mark.parametrize(("mots", "attendue"), [(["--stream", "trades"], {"system"}), ([], {"mimalloc", "jemalloc"})])
+def test_un_flux_seul_change_la_reserve_d_arrow(mots: list[str], attendue: set[str]) -> None:
+    """Celle d'office garde ce que les fontes d'un flux ont pris ; pour un téléchargement, elle est la plus rapide."""
+    (vue,) = dans_un_processus(f"MOTS = {mots}\n{COMMANDE}")
+    assert vue in attendue

@@ -52,6 +52,50 @@ FONDUS = [".parquet", ".feather", ".csv.gz"]  # ceux qu'un flux fond en route
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 
 
+# Un processus neuf : Arrow choisit sa réserve à son chargement.
+FONTES = """
+import json, sys
+from concurrent import futures
+from pathlib import Path
+
+import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import vitesse
+
+releves, fondre = {}, m.SortieFichier._fondre_journal
+
+
+def fondre_et_relever(ecrivain):
+    fondre(ecrivain)
+    etat = Path("/proc/self/status").read_text()
+    releves[ecrivain.tableau.lignes] = int(etat.partition("RssAnon:")[2].split()[0]) / 1024
+
+
+m.SortieFichier._fondre_journal = fondre_et_relever
+with vitesse.commande(flux=True), futures.ThreadPoolExecutor(1) as plume:
+    with m.ECRIVAINS["parquet"](Path(sys.argv[1]), type_donnee=m.TRADES, flux=True) as ecrivain:
+        for rang in range(65):
+            cle, debut = m.CleSerie("binance", f"S{rang % 40:02}/USDT"), 1_767_225_600_000 + rang // 40 * 60_000
+            trades = [
+                m.Trade(debut + n * 50, str(10**9 + 1000 * rang + n), "buy", 6e4 + n * rang % 97, 0.001 * n, 1.5 * n)
+                for n in range(1000)
+            ]
+            lot = m.Lot(cle, m.tabler(cle, trades, m.TRADES), [(debut, debut + 60_000)], [])
+            plume.submit(ecrivain.ecrire, lot, m.Fiche(cle)).result()
+print(json.dumps(releves))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lit /proc")
+def test_un_flux_rend_au_systeme_ce_que_ses_fontes_ont_pris(tmp_path: Path) -> None:
+    """La réserve d'office d'Arrow gardait vingt-cinq Mo de plus à la dernière : le double du groupe qu'elle récrit."""
+    lance = subprocess.run(
+        [sys.executable, "-c", FONTES, tmp_path / "s.parquet"], capture_output=True, text=True, check=True, cwd=RACINE
+    )
+    releves = {int(lignes): mo for lignes, mo in json.loads(lance.stdout).items()}
+    assert list(releves) == [1000 * 2**n for n in range(7)]
+    assert releves[64_000] - releves[1000] < 12
+
+
 @pytest.fixture(scope="module")
 def naissances() -> Any:
     """De quoi lancer de vrais processus."""

@@ -231,6 +231,19 @@ def test_un_refus_de_debit_ne_raccourcit_pas_la_fenetre(texte: str) -> None:
     assert not isinstance(traduite, module.FenetreTropLongue)
 
 
+@pytest.mark.parametrize(("texte", "jours"), [
+    ('bitget {"code":"00001","msg":"startTime and endTime interval cannot be greater than 30 days"}', 30),
+    ("the time interval between start time and end time is greater than 48 hours", None),
+    ("Between startTime and endTime, the period must not be more than 200 days", 200),
+    ("Start time is greater than end time", 0),
+])  # fmt: skip
+def test_une_fenetre_trop_longue_se_dit_aussi_par_plus_grand_que(texte: str, jours: int | None) -> None:
+    """Ainsi bitget refuse un trimestre de 92 jours : le mois n'y témoignait plus. Des bornes inverses, non."""
+    traduite = module.traduire(avec_http(erreurs_ccxt.BadRequest(texte), 400), "Bougies", HEURE)
+    assert isinstance(traduite, module.FenetreTropLongue) is (jours != 0)
+    assert getattr(traduite, "jours", 0) == jours
+
+
 def test_un_long_corps_est_coupe_et_sans_balises() -> None:
     """Une page HTML de 100 Ko ne fait pas un message de 100 Ko."""
     page = "<html><body>" + "<p>Panne&nbsp;générale</p>\n" * 5000

@@ -17,12 +17,14 @@ from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche
+from bourse_locale.okx.flux import FluxOkx
 from bourse_locale.pannes import Panne
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bourse_locale import Bourse
+    from bourse_locale.session import Session
 
 EXCHANGES = ("binance", "okx", "bybit", "kraken")
 LES_QUATRE = [(exchange,) for exchange in EXCHANGES]
@@ -498,6 +500,30 @@ def test_un_carnet_faux_n_est_jamais_rendu(fils: list[m.Fil]) -> None:
             assert fil.compteurs.carnets_ecartes >= 1
 
     jouer(chacun(essai, FAUX))
+
+
+def test_un_carnet_decale_que_l_exchange_ne_reprend_pas_est_reabonne(
+    fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """La classe attendrait sans fin l'acquittement de sa désinscription (okx) : un carnet muet jusqu'à --silence."""
+    recevoir = FluxOkx.recevoir
+
+    def sans_acquitter(flux: FluxOkx, session: Session, texte: str) -> None:
+        if "unsubscribe" not in texte:
+            recevoir(flux, session, texte)
+
+    async def essai() -> None:
+        monkeypatch.setattr(FluxOkx, "recevoir", sans_acquitter)
+        async with ouvrir("okx", acceleration=60) as bourse:
+            bourse.pannes.ajouter(Panne("ws_somme", sauter=10, fois=1))
+            recolte = await recolter(bourse, "okx", "BTC/USDT", stream="orderbook", profondeur=5, duree=20, silence=60)
+            exiger_carnets(recolte, "BTC/USDT", profondeur=5)
+            (fil,) = fils
+            assert (fil.compteurs.carnets_ecartes, fil.compteurs.reconnexions) == (1, 1)
+            (trou,) = recolte.trous("BTC/USDT")
+            assert 60 * 1000 * m.REPRISE_DE_CARNET_S <= trou.fin - trou.debut < 60 * 1000 * (m.REPRISE_DE_CARNET_S + 3)
+
+    jouer(essai())
 
 
 def test_un_lien_lent_ne_perd_rien() -> None:

@@ -2344,6 +2344,21 @@ def test_ccxt_ne_garde_que_peu_des_bougies_d_un_symbole() -> None:
     a_la_main(essai)
 
 
+def test_une_ecoute_ne_relit_pas_les_certificats() -> None:
+    """Trente millisecondes à chaque reconnexion, et un Mo que garde l'instance finie jusqu'au ramasse-miettes."""
+
+    async def essai() -> None:
+        async with m.Connexion(m.Reglages(exchange="binance")) as connexion:
+            connexion.api.set_markets([])
+            connexion.api.open()
+            ecoute = m.Ecoute(connexion, "trades", [], lambda *_: None)
+            ecoute.api.open()
+            assert ecoute.api.session.connector._ssl is connexion.api.ssl_context
+            ecoute.fermer()
+
+    a_la_main(essai)
+
+
 def test_ccxt_choisit_les_tickers_parmi_ceux_que_nous_ecoutons() -> None:
     """Il n'y voyait pas un `dict`, y cherchait le rang zéro, et le flux était coupé à chaque ticker (backpack)."""
 

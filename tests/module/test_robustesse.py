@@ -27,6 +27,7 @@ from pyarrow import feather
 from sorties_modeles import BTC, ETH, cles, creer, fiche, lot, lot_de
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import corps as corps_bornes
 from annexes_ccxt_fr import lecture_brute
 from annexes_ccxt_fr.pauses import Pauses
 from bourse_locale import Panne
@@ -243,8 +244,8 @@ def test_un_corps_sans_fin_est_laisse_la(
     bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Au-delà du plafond, la lecture s'arrête : code 1, et la raison."""
-    assert m.CORPS_MAX == 64 << 20
-    monkeypatch.setattr(m, "CORPS_MAX", 1000)
+    assert corps_bornes.CORPS_MAX == 64 << 20
+    monkeypatch.setattr(corps_bornes, "CORPS_MAX", 1000)
     bourse.pannes.ajouter(Panne("http", "exchangeInfo", code=200, corps="[" + "1," * 200_000 + "1]"))
     assert telecharger(bourse, tmp_path / "a.csv", UNE_HEURE, "--essais", "1") == 1
     assert "laissée là" in capsys.readouterr().err

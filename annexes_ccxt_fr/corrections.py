@@ -1,0 +1,131 @@
+"""Ce que quelques classes de ccxt lisent de travers, méthode par méthode : une classe à mettre devant la leur.
+
+Le module ne s'en passe pas : sans elle, des lignes de ces exchanges seraient fausses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from module_ccxt_fr_v2 import HEURE_MS, Timeframe, en_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def fichier_bitbank(instant_ms: int, timeframe: Timeframe) -> int:
+    """Fin du fichier de bitbank qui tient un instant : un par jour en dessous de 4h, par an au-delà."""
+    return Timeframe.lire("1y" if timeframe.pas_ms >= 4 * HEURE_MS else "1d").avancer(instant_ms, 1)
+
+
+class Bitbank:
+    """La classe ne demande qu'un fichier, et toujours celui d'un jour."""
+
+    async def bougies_ou_rien(
+        self, symbole: str, code: str, debut: int, nombre: int | None, params: Mapping[str, Any]
+    ) -> list[Any]:
+        """Deux fichiers au plus, et la fenêtre seule."""
+        suivant, fin = fichier_bitbank(debut, Timeframe.lire(code)), params["until"]
+        page = []
+        for depuis in (debut, suivant) if suivant <= fin else (debut,):
+            fichier = {"yyyymmdd": en_iso(depuis)[:4]} if Timeframe.lire(code).pas_ms >= 4 * HEURE_MS else {}
+            page += await super().bougies_ou_rien(  # type: ignore[misc]  # la classe ccxt est dessous
+                symbole, code, depuis, nombre, {**params, **fichier}
+            )
+        return [b for b in page if b and (type(b[0]) is not int or debut <= b[0] <= fin)]
+
+
+class Ndax:
+    """[fin, haut, bas, ouverture, clôture, volume, …, début] : ccxt date une bougie de sa fin."""
+
+    @staticmethod
+    def parse_ohlcv(ligne: Any, _market: Any = None) -> list[Any]:
+        """Une bougie."""
+        return [ligne[9] if len(ligne) > 9 else None, ligne[3], ligne[1], ligne[2], ligne[4], ligne[5]]
+
+
+class Onetrading:
+    """Une bougie porte sa dernière ms ; ccxt rabote semaines et mois sur des blocs de 7 et 30 jours."""
+
+    def parse_ohlcv(self, ligne: Any, market: Any = None) -> list[Any]:
+        """Une bougie."""
+        lue: list[Any] = super().parse_ohlcv(ligne, market)  # type: ignore[misc]
+        codes = {"WEEKS": "w", "MONTHS": "M"}
+        grain = ligne.get("granularity") or {}
+        if grain.get("unit") in codes:
+            pas = Timeframe.lire(f"{grain.get('period')}{codes[grain['unit']]}")
+            lue[0] = pas.plancher(self.parse8601(ligne.get("time")))  # type: ignore[attr-defined]
+        return lue
+
+
+class Bitopro:
+    """La classe invente des bougies plates, jusqu'avant la cotation."""
+
+    @staticmethod
+    def insert_missing_candles(bougies: Any, *_args: Any) -> Any:
+        """Les bougies, telles quelles."""
+        return bougies
+
+
+class Backpack:
+    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
+
+    def parse_ws_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        return super().parse_ws_trade({**trade, "E": trade.get("T") or trade.get("E")}, market)  # type: ignore[misc]
+
+
+class Cryptocom:
+    """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame de carnet."""
+        api: Any = self
+        carnet = api.orderbooks.get(api.safe_symbol(trame.get("instrument_name")))
+        lot = api.safe_dict(api.safe_list(trame, "data", []), 0, {})
+        avant, instant = api.safe_integer(lot, "pu"), api.safe_integer(lot, "t")
+        if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
+            carnet["timestamp"], carnet["datetime"] = instant, api.iso8601(instant)
+        super().handle_order_book(client, trame)  # type: ignore[misc]
+
+
+class EnNanosecondes:
+    """Ses trades sont en ns : ccxt, par un flottant, en date un sur huit (kucoin), un sur trois, de la ms d'avant."""
+
+    @staticmethod
+    def safe_integer(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
+        """Un entier de dix-neuf chiffres, où celui de ccxt en tient quinze."""
+        try:
+            valeur = donnees[cle]
+            entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
+            return int(valeur) if entiere else int(float(valeur))
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return defaut
+
+    @classmethod
+    def safe_integer_2(cls, donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
+        """Le premier des deux."""
+        return cls.safe_integer(donnees, cle, cls.safe_integer(donnees, autre, defaut))
+
+    @classmethod
+    def safe_integer_product(cls, donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
+        """Des ns à rendre en ms, sans flottant."""
+        if facteur == 0.000001:
+            nanosecondes = cls.safe_integer(donnees, cle)
+            return defaut if nanosecondes is None else nanosecondes // 10**6
+        try:
+            return int(float(donnees[cle]) * facteur)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return defaut
+
+
+# Ajouter une correction : une classe et une ligne ici, et `corrigee` à la ligne de l'exchange dans `PARTICULARITES`.
+CORRECTIONS: Mapping[str, type] = {
+    "bitbank": Bitbank,
+    "ndax": Ndax,
+    "onetrading": Onetrading,
+    "bitopro": Bitopro,
+    "backpack": Backpack,
+    "cryptocom": Cryptocom,
+    **dict.fromkeys(("phemex", "kucoin", "grvt"), EnNanosecondes),
+}
