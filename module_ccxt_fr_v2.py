@@ -1049,18 +1049,7 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    table = en_colonnes(brutes)
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return Page(table, [], 0, [], {})
-    return cribler_table(table, timeframe, prix)
-
-
-def _sont_saines(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> bool:
-    """Vrai de lignes croissantes dont aucune n'enfreint de règle : de quelques-unes, Arrow ne le dit pas si vite."""
-    if not all(ligne and type(ligne[0]) is int for ligne in brutes):
-        return False
-    croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
-    return croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes)
+    return cribler_table(en_colonnes(brutes), timeframe, prix)
 
 
 def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
@@ -1080,7 +1069,7 @@ def page_vide() -> Page:
     return Page(en_colonnes([]), [], 0, [], {})
 
 
-PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
+PEU_DE_LIGNES = 12  # de ce qu'un flux clôt
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
 # Les pas que servent les classes de ccxt : hors d'eux (sept minutes), c'est le marché qui est régulier, pas l'exchange.
 PAS_SERVIS_MS = frozenset(
@@ -1128,8 +1117,11 @@ def cribler_lignes(
     brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str
 ) -> tuple[list[tuple[Any, ...]], int]:
     """`cribler`, de ce qu'un flux clôt : les lignes gardées, et combien ne peuvent être vraies."""
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return list(map(_valeurs_de, brutes)), 0
+    # De quelques lignes, Arrow ne dirait pas si vite qu'elles se suivent et n'enfreignent aucune règle.
+    if all(ligne and type(ligne[0]) is int for ligne in brutes):
+        croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
+        if croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes):
+            return list(map(_valeurs_de, brutes)), 0
     page = cribler(brutes, timeframe, prix)
     return list(en_tuples(page.lignes, page.lignes.column_names)), len(page.impossibles)
 
@@ -3392,7 +3384,6 @@ class Feuille:
         self.a_part = codec.fiche_a_part
         self.chemin = fichier.with_name(f"{fichier.name}.fiche.json")
         self.ecrite_a = -math.inf
-        self._connue: tuple[Mapping[str, Any], dict[CleSerie, Fiche]] | None = None  # ce qu'elle dit : forme, fiches
 
     def lire(self) -> dict[str, Any] | None:
         """Telle qu'écrite ; None s'il n'y en a pas, ou qu'elle est abîmée."""
@@ -3436,18 +3427,15 @@ class Feuille:
         """Vrai si le fichier est tel que cette feuille, à part, l'a laissé."""
         return all(entete.get(champ) == valeur for champ, valeur in self.empreinte().items())
 
-    def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
-        """Ce qu'elle dit ; None si elle ne dit plus rien."""
-        self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
-
     def dit_moins(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> bool:
         """Vrai si elle est à récrire ; compléter une fiche d'avant n'y suffit pas."""
-        if self._connue is None or self._connue[0] != forme:
+        dite = self.lire() or {}
+        connues = {fiche.cle: fiche for fiche in self.fiches(dite) or ()}
+        if fiches.keys() != connues.keys() or forme != {
+            nom: valeur for nom, valeur in dite.items() if nom not in ("series", "scelle", *_versions())
+        }:
             return True
-        connues = self._connue[1]
-        return fiches.keys() != connues.keys() or any(
-            fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items()
-        )
+        return any(fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items())
 
     def texte(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> str:
         """Celle que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
@@ -3749,8 +3737,6 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            forme = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
-            self.feuille.retenir(forme, self.fiches)
             fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self.bout is None and not entete.get("entrelace"):
@@ -3961,7 +3947,6 @@ class SortieFichier(Sortie):
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
         self.reprise.supprimer()
 
@@ -4458,11 +4443,9 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
-        fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
-        fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
-        fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
-        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), origine_lue(serie)
-        fiche.identifiants = serie.get("identifiants", "")
+        ajoutes = {nom: serie[nom] for nom in ("horodatage", "marche_id", "identifiants") if nom in serie}
+        fiche = Fiche(cle, serie["type_marche"], serie["unite_volume"] or UNITE_INCONNUE, **ajoutes)
+        fiche.taille_contrat, fiche.ancre_ms, fiche.origine = serie["contractSize"], serie["ancre_ms"], origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
@@ -4822,15 +4805,12 @@ class SortieSqlite(Sortie):
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
-            ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
-            ("trous", "?,?,?,?,?,?,?", avant.trous, fiche.trous),
-        ]
-        for nom, places, anciens, nouveaux in listes:
+        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
+        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
             oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
             if neuve:  # ce qu'y aurait laissé une fiche d'avant
                 base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in (anciens, nouveaux))
+            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
             base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
             mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])

@@ -55,7 +55,6 @@ def repartir_du_journal(sortie: SortieFichier) -> None:
     """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
     sortie.presente = sortie.tableau.entrelace = sortie.tableau.a_jour = False
     sortie.fiches = {}
-    sortie.feuille.retenir(None, {})
     desarmer_le_sien(sortie)
     for note in sortie.notes():
         sortie.apprendre(note)
