@@ -1513,16 +1513,6 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
             reste.suivre()
 
 
-def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
-    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    restent = sorted(comptes)
-    while restent:
-        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
-        nombre = max(1, bisect.bisect_right(cumul, place))
-        yield restent[:nombre]
-        restent = restent[nombre:]
-
-
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
     """Le même flot, à écrire : en tables d'exactement `taille` lignes, sauf la dernière et celles qui pèsent trop."""
     attente: list[pa.Table] = []
@@ -3492,8 +3482,10 @@ class Tableau:
         comptes: collections.Counter[str] = collections.Counter()
         for table in self.tables(colonnes=["symbole"]):
             compter_symboles(table, comptes)
+        voulus = {symbole: nombre for symbole, nombre in comptes.items() if symbole >= depuis}
         place = RELECTURE_MAX * comptes.total() // max(octets_de(self._chemin), 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+        reperage = annexe_ou_rien("reperage")
+        for paquet in reperage.paquets(voulus, place) if reperage else ([symbole] for symbole in sorted(voulus)):
             noms = pa.array(paquet, pa.string())
             tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
             if len(paquet) == 1:
@@ -3815,11 +3807,7 @@ class SortieFichier(Sortie):
             with en_lisant(self.nom_journal):
                 crus = [self.apprendre(note) for note in self.reprise.reprendre()]
                 if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
-                    annexe(*MISES_DE_COTE).desarmer(self.reprise)
-                    if self.existe():
-                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
-                        journal.warning(phrase, self.chemin)
-                        self.ecrire_fiche()
+                    annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
             annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
             del self.reprise
@@ -4445,7 +4433,8 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
         ajoutes = {nom: serie[nom] for nom in ("horodatage", "marche_id", "identifiants") if nom in serie}
         fiche = Fiche(cle, serie["type_marche"], serie["unite_volume"] or UNITE_INCONNUE, **ajoutes)
-        fiche.taille_contrat, fiche.ancre_ms, fiche.origine = serie["contractSize"], serie["ancre_ms"], origine_lue(serie)
+        fiche.taille_contrat, fiche.ancre_ms = serie["contractSize"], serie["ancre_ms"]
+        fiche.origine = origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'

@@ -65,6 +65,14 @@ def repartir_du_journal(sortie: SortieFichier) -> None:
         sortie.bout.retenir(sortie.reprise.flot())
 
 
+def renoncer_aux_lignes_parties(sortie: SortieFichier) -> None:
+    """Le journal suppose au fichier des lignes qu'on en a ôtées : il n'en prouve plus rien."""
+    desarmer(sortie.reprise)
+    if sortie.existe():
+        journal.warning("« %s » : des lignes reçues n'y sont plus, elles seront redemandées.", sortie.chemin)
+        sortie.ecrire_fiche()
+
+
 def desarmer_le_sien(sortie: SortieFichier) -> None:
     """Des lignes ne sont plus au fichier : son journal, fût-ce pour une reprise, ne les suppose plus."""
     with contextlib.suppress(SortieIllisible), en_lisant(sortie.nom_journal):

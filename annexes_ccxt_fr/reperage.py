@@ -1,5 +1,7 @@
 """Aller droit à une place d'un fichier, au lieu de le lire du début : par ses octets, ses groupes ou ses lots.
 
+Et démêler un CSV de flux en moins de passes qu'il n'a de symboles.
+
 Ce n'est que de la vitesse. Copié seul, le module lit tout, et récrit un CSV entier au lieu d'en recopier le début.
 """
 
@@ -9,6 +11,7 @@ import bisect
 import collections
 import csv
 import datetime as dt
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,6 +27,7 @@ from module_ccxt_fr_v2 import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -86,6 +90,16 @@ def lot(source: pa.NativeFile, donnee: TypeDonnee, borne: Borne) -> int:
         return borne_de(aux_normes(feather.get_batch(rang), donnee), 0)
 
     return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
+
+
+def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
+    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
+    restent = sorted(comptes)
+    while restent:
+        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
+        nombre = max(1, bisect.bisect_right(cumul, place))
+        yield restent[:nombre]
+        restent = restent[nombre:]
 
 
 def fondre(sortie: SortieFichier, texte: TexteCsv) -> None:

@@ -59,7 +59,7 @@ from concurrent import futures
 from pathlib import Path
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import vitesse
+from annexes_ccxt_fr import reperage, vitesse
 
 releves, fondre = {}, m.SortieFichier._fondre_journal
 
@@ -184,9 +184,9 @@ def test_demeler_en_memoire_bornee(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_paquets() -> None:
     """Des paquets triés, qui tiennent dans la place, sauf un symbole trop gros, seul."""
     comptes = {"D": 3, "A": 4, "B": 5, "C": 50}
-    assert list(m.paquets(comptes, 9)) == [["A", "B"], ["C"], ["D"]]
-    assert list(m.paquets(comptes, 0)) == [["A"], ["B"], ["C"], ["D"]]
-    assert list(m.paquets({}, 9)) == []
+    assert list(reperage.paquets(comptes, 9)) == [["A", "B"], ["C"], ["D"]]
+    assert list(reperage.paquets(comptes, 0)) == [["A"], ["B"], ["C"], ["D"]]
+    assert list(reperage.paquets({}, 9)) == []
 
 
 def test_relances_d_un_csv_entrelace(tmp_path: Path) -> None:
