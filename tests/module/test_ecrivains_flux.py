@@ -40,6 +40,7 @@ from sorties_modeles import (
 from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import reperage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,9 +60,9 @@ from concurrent import futures
 from pathlib import Path
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import reperage, vitesse
+from annexes_ccxt_fr import vitesse
 
-releves, fondre = {}, m.SortieFichier._fondre_journal
+releves, fondre = {}, m.SortieFichier._finir
 
 
 def fondre_et_relever(ecrivain):
@@ -70,7 +71,7 @@ def fondre_et_relever(ecrivain):
     releves[ecrivain.tableau.lignes] = int(etat.partition("RssAnon:")[2].split()[0]) / 1024
 
 
-m.SortieFichier._fondre_journal = fondre_et_relever
+m.SortieFichier._finir = fondre_et_relever
 with vitesse.commande(flux=True), futures.ThreadPoolExecutor(1) as plume:
     with m.ECRIVAINS["parquet"](Path(sys.argv[1]), type_donnee=m.TRADES, flux=True) as ecrivain:
         for rang in range(65):
