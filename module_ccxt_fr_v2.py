@@ -1055,10 +1055,10 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
 def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
-    saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and (
-        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
-    ):
+    lus = instants.to_pylist()
+    dates = None not in lus and all(0 <= bout < INSTANT_MAX_MS for bout in lus[:1] + lus[-1:])  # ni des µs
+    saine = dates and pc.all(vrais).as_py() is not False and se_succedent(instants)
+    if saine and (timeframe.sans_lacune(lus) or pc.all(sur_grille(instants, timeframe)).as_py() is not False):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -1191,14 +1191,6 @@ def prix_possibles(table: pa.Table, prix: str) -> pa.ChunkedArray:
     volume = pc.and_(pc.is_finite(table["volume"]), pc.greater_equal(table["volume"], constante(0.0)))
     conditions.append(volume if prix == "last" else pc.fill_null(volume, constante(True)))
     return pc.fill_null(functools.reduce(pc.and_, conditions), constante(False))
-
-
-def _est_croissante(instants: pa.ChunkedArray) -> bool:
-    if instants.null_count:
-        return False
-    if len(instants) and (instants[0].as_py() < 0 or instants[-1].as_py() >= INSTANT_MAX_MS):
-        return False  # des µs, par exemple : aucun calendrier ne va jusque-là
-    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArray:
@@ -1426,10 +1418,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     return table.take(gardees.take(ordre)).combine_chunks()
 
 
-def se_succedent(table: pa.Table) -> bool:
-    """Vrai de lignes d'une même série dont chacune est datée après la précédente : dix fois plus vite su."""
-    instants = table["timestamp"]
-    return table.num_rows < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
+def se_succedent(instants: pa.ChunkedArray) -> bool:
+    """Vrai d'instants dont chacun suit le précédent : de lignes d'une série, dix fois plus vite su que `est_triee`."""
+    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
@@ -3205,7 +3196,7 @@ class Sortie(ABC):
 
         `fiche` donne ce que le lot ne dit pas : marché, unité du volume, ancre, horodatage…
         """
-        if not (se_succedent(lot.lignes) or est_triee(lot.lignes, self.type_donnee)):
+        if not (se_succedent(lot.lignes["timestamp"]) or est_triee(lot.lignes, self.type_donnee)):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         entier = apport.num_rows == lot.lignes.num_rows
