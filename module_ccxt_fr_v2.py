@@ -5448,7 +5448,6 @@ class _Bruyante:
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     session: Any = None
-    frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
     def open(self, lazy: bool = False) -> None:
@@ -5494,7 +5493,8 @@ class _Bruyante:
             self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
 
     def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
-        """Notre limiteur à la place de celui de ccxt."""
+        """Notre limiteur à la place de celui de ccxt, et la pause commune."""
+        self.frein = Frein()
         pause_ms, fenetres = float(self.rateLimit), annexe_ou_rien("fenetres")  # type: ignore[attr-defined]
         par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
         self.throttler: Limiteur = fenetres.limiteur_de(self, par_s) if fenetres else Limiteur(par_s)
@@ -5896,19 +5896,6 @@ class Serie:
         return str(self.marche.get("id") or "")
 
 
-class Debit:
-    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
-
-    def __init__(self) -> None:
-        self.frein = Frein()
-        self.limiteur: Limiteur | None = None
-
-    def brancher(self, api: Any) -> None:
-        """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        self.limiteur = self.limiteur or api.throttler
-        api.throttler, api.frein = self.limiteur, self.frein
-
-
 def passer_marches(source: Any, cible: Any) -> None:
     """Les marchés d'une instance à une autre ; ccxt 4.5.90 lève KeyError sur une option annexe jamais remplie."""
     for annexe in source.options.get("marketHelperProps", ()):
@@ -6055,9 +6042,9 @@ class Connexion:
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
         self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
-        debit = debit or Debit()
-        debit.brancher(self.api)
-        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
+        if debit is not None:  # commun à plusieurs connexions, ou repris d'une exécution précédente
+            debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
 
@@ -12248,7 +12235,7 @@ if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.controle import Rapport
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
-    from annexes_ccxt_fr.pauses import Pauses
+    from annexes_ccxt_fr.pauses import Debit, Pauses
     from annexes_ccxt_fr.verification import verifier
 else:
 
