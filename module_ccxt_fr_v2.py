@@ -296,6 +296,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from annexes_ccxt_fr.pauses import Debit
 else:
     argparse = _ModuleParesseux("argparse")
     asyncio = _ModuleParesseux("asyncio")
@@ -2586,11 +2588,6 @@ def _objection(chemin: Path) -> str:
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
     return "" if stat.S_ISREG(mode) else f"« {chemin} » n'est pas un fichier ordinaire"
-
-
-def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
-    """Le premier de ces noms qui est déjà celui d'un fichier du dossier."""
-    return next((nom for nom in noms if (dossier / nom).exists()), None)
 
 
 def _sans_lien(chemin: Path) -> Path:
@@ -5836,6 +5833,9 @@ class NatureMarche(NamedTuple):
     type_marche: str
     sous_type: str | None
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, self))
+
 
 def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> NatureMarche:
     """Ce qu'un symbole complet dit de son marché ; pour un symbole court, ce que la demande en dit."""
@@ -5844,27 +5844,6 @@ def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> 
         return NatureMarche(type_marche, sous_type)
     genre = "option" if trouve["option"] else "future" if trouve["echeance"] else "swap"
     return NatureMarche(genre, "linear" if trouve["quote"] == trouve["settle"] else "inverse")
-
-
-_GENRES_CHARGES = {
-    "spot": {"spot"},
-    "margin": {"spot"},
-    "swap": {"swap", "linear", "inverse", "contract"},
-    # bitget range ses échéances avec ses swaps
-    "future": {"future", "delivery", "swap", "linear", "inverse", "contract"},
-    "option": {"option"},
-}
-
-
-def _marches_utiles(types: Any, natures: Iterable[NatureMarche]) -> Any:
-    """L'option `fetchMarkets.types` réduite aux types de marché de la tâche (binance charge sinon 3 listes)."""
-    utiles: set[str] = set()
-    for nature in natures:
-        ecarte = {"linear": {"inverse"}, "inverse": {"linear"}}.get(nature.sous_type or "", set())
-        utiles |= _GENRES_CHARGES[nature.type_marche] - ecarte
-    if isinstance(types, list):
-        return [genre for genre in types if genre in utiles] or types
-    return types
 
 
 # --- La connexion ---
@@ -5999,13 +5978,12 @@ class Marches:
             )
         marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
-            genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
+            nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             conseil = proches(symbole, marches) or "La liste : --lister marches."
             if symbole in marches:
                 autre = marches[symbole].get("type")
                 conseil = f"C'est un marché {autre} : --type-marche {autre}."
-            demande = f"« {symbole} » sur {exchange} ({' '.join(filter(None, genre))})"
-            raise ErreurDemande(f"Symbole inconnu : {demande}", conseil)
+            raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
         marche: Mapping[str, Any] = marches[candidats[0]]
         self._avertir(symbole, marche)
         return marche
@@ -6014,10 +5992,7 @@ class Marches:
         if not self._est_du_genre(marche):
             trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
             demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning(
-                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
-                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
-            )  # fmt: skip
+            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
         if marche.get("active") is False:
             journal.warning(
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
@@ -6191,18 +6166,14 @@ class Connexion:
         déjà chargé, à ne pas perdre en relisant.
         """
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = {*connues, *map(self.nature_demandee, symboles)}
-        choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
-        reglage = self.api.options.get("fetchMarkets")
-        types = reglage.get("types") if isinstance(reglage, dict) else None
-        if natures and "fetchMarkets" not in choisis and types:
-            reglage["types"] = _marches_utiles(types, natures)
+        choix = annexe_ou_rien("types_de_marche")
+        tous = choix.reduire(self, {*connues, *map(self.nature_demandee, symboles)}) if choix else None
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
         if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
-        if types and reglage["types"] != types and self.marches.manquent(symboles):
-            reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
+        if tous and self.marches.manquent(symboles):
+            self.api.options["fetchMarkets"]["types"] = tous  # hyperliquid range des contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
 
     def nature_demandee(self, symbole: str) -> NatureMarche:
@@ -11492,16 +11463,11 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
 
 
 def _nom_d_office(tache: Tache, series: Sequence[Serie], dossier: Path, extension: str) -> str:
-    """Le nom stable de cette demande : un symbole complet dit son type de marché.
-
-    Les noms d'avant, qui redisaient `--type-marche` (bybit_spot_… pour un swap), restent ceux des fichiers qui les ont.
-    """
-    complets = all(":" in serie.cle.symbole for serie in series)
+    """Le nom stable de cette demande : un symbole complet dit son type de marché."""
     types = {serie.nature.type_marche if ":" in serie.cle.symbole else tache.type_marche for serie in series}
-    possibles = ["+".join(sorted(types)), tache.type_marche, *(TYPES_MARCHE if complets else ())]
-    cles = [serie.cle for serie in series]
-    noms = [nom_de_sortie(cles, un, tache.type_donnee, extension) for un in possibles]
-    return premier_present(dossier, noms) or noms[0]
+    nom = nom_de_sortie([serie.cle for serie in series], "+".join(sorted(types)), tache.type_donnee, extension)
+    noms = annexe_ou_rien("noms_d_avant")
+    return str(noms.a_continuer(nom, tache, series, dossier, extension)) if noms else nom
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -12235,7 +12201,7 @@ if TYPE_CHECKING:
     from annexes_ccxt_fr.agregation import agreger_trades
     from annexes_ccxt_fr.controle import Rapport
     from annexes_ccxt_fr.lot import BilanLot, executer_lot, executer_lot_async
-    from annexes_ccxt_fr.pauses import Debit, Pauses
+    from annexes_ccxt_fr.pauses import Pauses
     from annexes_ccxt_fr.verification import verifier
 else:
 

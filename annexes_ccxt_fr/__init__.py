@@ -11,6 +11,7 @@
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
+- `noms_d_avant` : continuer un fichier au nom qu'il avait d'office ;
 - `parties` : une tâche de plusieurs timeframes ;
 - `portees` : jusqu'où remontent les bougies d'un exchange, d'après ce qu'on en sait ;
 - `par_les_trades` : proposer les trades là où les bougies ne remontent plus ;
@@ -33,6 +34,7 @@
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
+- `types_de_marche` : ne demander que les listes de marchés utiles ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;

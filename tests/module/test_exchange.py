@@ -26,6 +26,7 @@ from marche_simule import classe_neuve
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.types_de_marche import marches_utiles
 from bourse_locale import Bourse, Panne, serveur
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def test_une_fenetre_trop_longue_se_dit_aussi_par_plus_grand_que(texte: str, jou
     """Ainsi bitget refuse un trimestre de 92 jours : le mois n'y témoignait plus. Des bornes inverses, non."""
     traduite = module.traduire(avec_http(erreurs_ccxt.BadRequest(texte), 400), "Bougies", HEURE)
     assert isinstance(traduite, module.FenetreTropLongue) is (jours != 0)
-    assert getattr(traduite, "jours", 0) == jours
+    assert getattr(traduite, "admis", 0) == jours
 
 
 def test_un_long_corps_est_coupe_et_sans_balises() -> None:
@@ -469,7 +470,7 @@ NATURE = module.NatureMarche
 )
 def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], gardes: Any) -> None:
     """La classe binance lit sinon trois listes ; un vocabulaire inconnu n'est jamais réduit à rien."""
-    assert module._marches_utiles(types, natures) == gardes
+    assert marches_utiles(types, natures) == gardes
 
 
 def echeance(bourse: Bourse) -> str:
