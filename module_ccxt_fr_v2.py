@@ -5366,7 +5366,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange"),
+        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
         Particularite(corrigee=True),
     ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5381,7 +5381,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
+    "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
@@ -5686,11 +5687,12 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
-# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; binance :
+# « Time interval must be within 0-90 days » ; gate : « Candlestick range too broad » ; coinbase, btse : « granularity
+# too small for the requested time range ».
 _TROP_LONGUE = (
-    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
+    r"(?i)\b(?:range|interval|window|period|time|endTime|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:(?:less|greater|more) than|within|up to) \d{1,4}\b)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
@@ -6420,6 +6422,12 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+    ajoutee: bool = False  # sa dernière bougie suit peut-être toute page, même coupée (`Conduite.ajoute`)
+
+    @property
+    def cadre(self) -> list[Intervalle]:
+        """Celles des vives qui encadrent des vides."""
+        return self.vives[:-1] if self.ajoutee else self.vives
 
     @property
     def se_tait(self) -> bool:
@@ -6468,6 +6476,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
@@ -6493,8 +6502,17 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        veille = self._veilles >= 2
+        debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
+
+    def ajoute(self, reponse: Reponse) -> bool:
+        """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
+
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        """
+        seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
+        return seule or (reponse.ancree and not self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6503,6 +6521,7 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
@@ -6661,7 +6680,7 @@ class Pages:
             page = page.departager()
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[] if douteuse else reponse.vives, ajoutee=self.conduite.ajoute(reponse))
 
     async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
@@ -7359,7 +7378,7 @@ def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[I
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres: list[Intervalle] = []
     for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.cadre)]
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7591,11 +7610,12 @@ class Enquete:
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
-        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
-        for depart in departs:
-            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+        departs = [debut] if gauche is None else [avancer(debut, rang) for rang in (-1, 0, 1)]
+        for depart in departs[gauche is not None and conduite.inclut(timeframe) :]:
+            suite = avancer(depart, place)
+            reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+            if reponse.se_tait:
+                break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7742,16 +7762,16 @@ async def resoudre(
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
     """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page, toutes = reponse.question.timeframe, reponse.page, reponse.instants
-    dedans = entre(page.lignes, manque.debut, manque.fin)
+    pas, page = reponse.question.timeframe, reponse.page
+    dedans, cadre = entre(page.lignes, manque.debut, manque.fin), reponse.cadre
     instants = dedans["timestamp"].to_pylist()
-    temoin = bool(reponse.vives) and not any(
+    temoin = bool(cadre) and not any(
         voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
     )
     trous: list[Trou] = []
     restes: list[Manque] = []
     for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and toutes[0] < debut and toutes[-1] >= fin:
+        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
             echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
             trous += [Trou(*i, ECHEC) for i in unir(echecs)]
             trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]

@@ -75,6 +75,24 @@ class Backpack:
         return super().parse_ws_trade({**trade, "E": trade.get("T") or trade.get("E")}, market)  # type: ignore[misc]
 
 
+class Poloniex:
+    """Un trade du REST, que ccxt date d'un rangement (`ts`) : `createTime` est son instant, celui du flux."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        date = {"ts": trade["createTime"]} if trade.get("createTime") else {}
+        return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
+
+
+class Upbit:
+    """Un trade du flux, que ccxt lit comme une ligne du REST : `timestamp` y est l'instant de son envoi."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        date = {"timestamp": trade["trade_timestamp"]} if trade.get("trade_timestamp") else {}
+        return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
+
+
 class Cryptocom:
     """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
 
@@ -159,6 +177,8 @@ CORRECTIONS: Mapping[str, type] = {
     "onetrading": Onetrading,
     "bitopro": Bitopro,
     "backpack": Backpack,
+    "poloniex": Poloniex,
+    "upbit": Upbit,
     "cryptocom": Cryptocom,
     "krakenfutures": Krakenfutures,
     "luno": Luno,

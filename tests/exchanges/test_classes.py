@@ -377,6 +377,27 @@ def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
     assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
 
 
+def test_un_trade_de_poloniex_a_le_meme_instant_en_rest_et_en_flux() -> None:
+    """En REST, ccxt lit `ts`, l'instant où le trade fut rangé, quelques ms après `createTime`, que lit le flux."""
+    brut: dict[str, Any] = {"id": "60014521", "price": "10", "quantity": "2", "amount": "20", "takerSide": "SELL"}
+    brut |= {"ts": DEBUT + 60_005, "createTime": DEBUT + 59_999}
+    banc = Banc("poloniex", "spot")
+    du_rest, du_flux = banc.api.parse_trade(brut, banc.marche), banc.api.parse_ws_trade(brut, banc.marche)
+    assert du_rest["timestamp"] == du_flux["timestamp"] == DEBUT + 59_999
+    contrat = {"id": "1", "side": "buy", "px": "10", "qty": "1", "amt": "10", "cT": str(DEBUT)}
+    assert Banc("poloniex", "swap.linear").api.parse_trade(contrat)["timestamp"] == DEBUT
+
+
+def test_un_trade_du_flux_d_upbit_a_l_instant_de_la_transaction() -> None:
+    """La classe lit une trame comme une ligne du REST : `timestamp` y est l'instant de son envoi."""
+    commun = {"trade_price": 10, "trade_volume": 2, "ask_bid": "ASK", "sequential_id": 1584508285000002}
+    banc = Banc("upbit", "spot")
+    du_rest = {**commun, "market": banc.marche["id"], "timestamp": DEBUT + 59_999}
+    trame = {**commun, "code": banc.marche["id"], "timestamp": DEBUT + 60_812, "trade_timestamp": DEBUT + 59_999}
+    lus = [banc.api.parse_trade(brut, banc.marche) for brut in (du_rest, trame)]
+    assert [(lu["timestamp"], lu["id"]) for lu in lus] == [(DEBUT + 59_999, "1584508285000002")] * 2
+
+
 def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
     """La classe contrôle cette trame sans code HTTP : le refus se lisait « '<' not supported between instances… »."""
     rejets: list[Exception] = []

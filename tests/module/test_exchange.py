@@ -236,7 +236,10 @@ def test_un_refus_de_debit_ne_raccourcit_pas_la_fenetre(texte: str) -> None:
     ('bitget {"code":"00001","msg":"startTime and endTime interval cannot be greater than 30 days"}', 30),
     ("the time interval between start time and end time is greater than 48 hours", None),
     ("Between startTime and endTime, the period must not be more than 200 days", 200),
+    ('binancecoinm {"code":-4047,"msg":"Time interval must be within 0-90 days"}', 90),
+    ("The difference between startTime and endTime can only be up to 200 days", 200),
     ("Start time is greater than end time", 0),
+    ("endTime must be greater than 1700000000000", 0),
 ])  # fmt: skip
 def test_une_fenetre_trop_longue_se_dit_aussi_par_plus_grand_que(texte: str, jours: int | None) -> None:
     """Ainsi bitget refuse un trimestre de 92 jours : le mois n'y témoignait plus. Des bornes inverses, non."""
