@@ -192,20 +192,20 @@ class ErreurDefinitive(ErreurCollecte):
     """L'exchange a refusé pour de bon : réessayer ne changerait rien."""
 
 
-class HorsFenetre(ErreurDefinitive):
-    """L'exchange ne sert pas si loin en arrière ; `points` : le nombre de bougies qu'il dit accepter."""
+class HorsDesBornes(ErreurDefinitive):
+    """L'exchange ne sert pas une telle demande ; `admis` : ce qu'il dit accepter, None s'il n'en dit rien."""
 
-    def __init__(self, message: str, conseil: str = "", points: int | None = None) -> None:
+    def __init__(self, message: str, conseil: str = "", admis: int | None = None) -> None:
         super().__init__(message, conseil)
-        self.points = points
+        self.admis = admis
 
 
-class FenetreTropLongue(ErreurDefinitive):
-    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+class HorsFenetre(HorsDesBornes):
+    """Il ne sert pas si loin en arrière ; `admis` : un nombre de bougies."""
 
-    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
-        super().__init__(message, conseil)
-        self.jours = jours
+
+class FenetreTropLongue(HorsDesBornes):
+    """Il ne sert pas d'un coup une fenêtre si longue ; `admis` : des jours."""
 
 
 class ErreurSortie(ErreurCollecte):
@@ -284,7 +284,6 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import bisect
-    import difflib
     import email.utils as email_utils
     import gzip
     import hashlib
@@ -299,11 +298,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from annexes_ccxt_fr.pauses import Debit
 else:
     argparse = _ModuleParesseux("argparse")
     asyncio = _ModuleParesseux("asyncio")
     bisect = _ModuleParesseux("bisect")
-    difflib = _ModuleParesseux("difflib")
     email_utils = _ModuleParesseux("email.utils")
     futures = _ModuleParesseux("concurrent.futures")
     gzip = _ModuleParesseux("gzip")
@@ -326,29 +326,15 @@ def neutraliser(texte: str, sauf: str = "") -> str:
     return "".join(c if c.isprintable() or c in sauf else c.encode("unicode_escape").decode() for c in texte)
 
 
-MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
-
-
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
-    """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
-    par_forme = {forme_de_mot(c): c for c in choix}
-    forme = forme_de_mot(mot[:MOT_MAX])
-    trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
-    notes = [difflib.SequenceMatcher(None, trouve, forme).ratio() for trouve in trouves]
-    if len(notes) > nombre and notes[-1] < notes[-2]:  # à égalité, rien ne dit lequel (--symbol)
-        del trouves[-1]
-    noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
-    return f"Vouliez-vous dire {noms} ?" if noms else ""
+    """« Vouliez-vous dire … ? » avec les choix les plus proches ; vide s'il n'y en a pas."""
+    suggestions = annexe_ou_rien("suggestions")
+    return str(suggestions.proches(mot, choix, nombre)) if suggestions else ""
 
 
 def nombre_de(nombre: int, nom: str) -> str:
     """« 0 ligne nouvelle », « 1 bougie », « 2 lignes nouvelles » : tous les mots s'accordent, à partir de deux."""
     return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
-
-
-def forme_de_mot(mot: str) -> str:
-    """Forme de comparaison : « BTCUSDT », « btc-usdt » et « BTC/USDT » se ressemblent."""
-    return re.sub(r"[^a-z0-9]", "", mot.lower())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -554,13 +540,10 @@ def decimal_lisible(texte: str) -> str:
 
 def taille_lisible(octets: float) -> str:
     """Une taille en octets, avec son unité."""
-    if octets < 1000:
-        return f"{octets:.0f} o"
-    for unite in ("Ko", "Mo"):
-        octets /= 1000
-        if octets < 1000:
-            return decimal_lisible(f"{octets:.1f} {unite}")
-    return decimal_lisible(f"{octets / 1000:.1f} Go")
+    rang = 0
+    while octets >= 1000 and rang < 3:
+        octets, rang = octets / 1000, rang + 1
+    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
 
 
 def duree_lisible(secondes: float) -> str:
@@ -2282,7 +2265,6 @@ class Limiteur:
         self._tour = asyncio.Lock()
 
     async def __call__(self, poids: float | None = None) -> None:
-        """Attend son tour."""
         poids = 1.0 if poids is None else poids
         async with self._tour:
             while (attente := self.attente_s(poids)) > 0:
@@ -2497,11 +2479,6 @@ def _objection(chemin: Path) -> str:
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
     return "" if stat.S_ISREG(mode) else f"« {chemin} » n'est pas un fichier ordinaire"
-
-
-def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
-    """Le premier de ces noms qui est déjà celui d'un fichier du dossier."""
-    return next((nom for nom in noms if (dossier / nom).exists()), None)
 
 
 def _sans_lien(chemin: Path) -> Path:
@@ -4887,10 +4864,6 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-NumerosDeCarnet: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]
-"""Une trame -> le marché de son carnet, le numéro de celle d'avant (None : un carnet entier), et le sien."""
-
-
 class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
@@ -4917,12 +4890,11 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    numeros_du_carnet: NumerosDeCarnet | None = None  # là où la classe ne les lit pas
+    carnet_numerote: bool = False  # sa classe n'en lit pas les numéros : `annexes_ccxt_fr/carnets.py` les vérifie
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
-    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
@@ -4948,37 +4920,6 @@ def _contrats(valeur: T) -> dict[str, T]:
 def _a_seoul(instant_ms: int) -> str:
     """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
     return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
-
-
-def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    dite = trame.get("params") or {}
-    if not str(dite.get("channel")).startswith("book."):
-        return None
-    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
-
-
-def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
-
-
-def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("topic")).startswith("orderbook."):
-        return None
-    numero = int(trame["data"]["u"])
-    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
-
-
-def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("stream")).startswith("depth."):
-        return None
-    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
-
-
-def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
-        return None  # l'abonnement accepté porte le même nom
-    numero = int(trame["seq"])
-    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5015,7 +4956,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
-        numeros_du_carnet=_numeros_bybit,
+        carnet_numerote=True,
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -5067,31 +5008,33 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
-    **dict.fromkeys(("onetrading", "kucoin", "grvt", "bitopro", "cryptocom"), Particularite(corrigee=True)),
+    **dict.fromkeys(
+        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
+        Particularite(corrigee=True),
+    ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        numeros_du_carnet=_numeros_backpack,
+        carnet_numerote=True,
     ),
-    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo, trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    "bitvavo": Particularite(carnet_numerote=True, trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
+    "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
-    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(
-        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
-    ),
+    # Un contrat inverse vaut un dollar : 319 499 en une heure.
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, carnet_numerote=True, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), carnet_numerote=True),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5118,14 +5061,8 @@ class Reglages:
 
 def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str, Any]:
     """Fusion profonde : `ajout` l'emporte, les dictionnaires se complètent."""
-    resultat = dict(base)
-    for cle, valeur in ajout.items():
-        ancienne = resultat.get(cle)
-        if isinstance(ancienne, Mapping) and isinstance(valeur, Mapping):
-            resultat[cle] = fondre_dicts(ancienne, valeur)
-        else:
-            resultat[cle] = valeur
-    return resultat
+    communs = [nom for nom in ajout if isinstance(base.get(nom), Mapping) and isinstance(ajout[nom], Mapping)]
+    return {**base, **ajout, **{nom: fondre_dicts(base[nom], ajout[nom]) for nom in communs}}
 
 
 # --- La classe ccxt, rendue bruyante ---
@@ -5151,9 +5088,7 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    seuls_marches: frozenset[str] = frozenset()  # les symboles, sans leur règlement, à garder ; vide : tous
     session: Any = None
-    frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
     def open(self, lazy: bool = False) -> None:
@@ -5181,7 +5116,9 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
+            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
+            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
+            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5197,7 +5134,8 @@ class _Bruyante:
             self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
 
     def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
-        """Notre limiteur à la place de celui de ccxt."""
+        """Notre limiteur à la place de celui de ccxt, et la pause commune."""
+        self.frein = Frein()
         pause_ms, fenetres = float(self.rateLimit), annexe_ou_rien("fenetres")  # type: ignore[attr-defined]
         par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
         self.throttler: Limiteur = fenetres.limiteur_de(self, par_s) if fenetres else Limiteur(par_s)
@@ -5219,14 +5157,6 @@ class _Bruyante:
             offerts = {code: v for code, v in {**decrit["timeframes"], **corrections}.items() if v is not None}
             decrit["timeframes"] = dict(sorted(offerts.items(), key=lambda paire: Timeframe.lire(paire[0]).pas_ms))
         return decrit
-
-    def set_markets(self, markets: Any, currencies: Any = None) -> Any:
-        """Range les marchés lus ; les seuls utiles s'ils y sont tous, car en ranger deux mille prend 0,15 s de CPU."""
-        if self.seuls_marches and isinstance(markets, list):
-            utiles = [m for m in markets if _sans_reglement(str(m.get("symbol"))) in self.seuls_marches]
-            if self.seuls_marches == {_sans_reglement(m["symbol"]) for m in utiles}:
-                markets = utiles
-        return super().set_markets(markets, currencies)  # type: ignore[misc]
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
@@ -5307,7 +5237,7 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
-def _sans_reglement(symbole: str) -> str:
+def sans_reglement(symbole: str) -> str:
     """« BTC/USDT » pour « BTC/USDT:USDT » : la forme courte d'un symbole."""
     return symbole.partition(":")[0]
 
@@ -5325,18 +5255,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
 def identifiants_exchanges() -> list[str]:
     """Les identifiants de tous les exchanges de ccxt, triés."""
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
-
-
-def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
-    """Une analyse que la classe pro remplace (luno `parse_trade`, coinbaseexchange `parse_ticker`).
-
-    Une instance qui n'écoute pas lit des réponses REST, pas des trames.
-    """
-
-    def lire(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return (du_rest if self.signaler is None else du_flux)(self, *args, **kwargs)
-
-    return lire
 
 
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
@@ -5365,15 +5283,11 @@ def _classe(exchange: str) -> Any:
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
-    ajouts: dict[str, Any] = {
-        nom: _selon_le_canal(vars(du_rest)[nom], methode)
-        for nom, methode in vars(base).items()
-        if base is not du_rest and nom.startswith("parse_") and nom in vars(du_rest)
-    }
+    particularite = PARTICULARITES.get(nom, Particularite())
+    ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
     bruyante = type(base.__name__, (_Bruyante, base), ajouts)
     if not particularite.corrigee:
         return bruyante
@@ -5416,11 +5330,12 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
-# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; binance :
+# « Time interval must be within 0-90 days » ; gate : « Candlestick range too broad » ; coinbase, btse : « granularity
+# too small for the requested time range ».
 _TROP_LONGUE = (
-    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
+    r"(?i)\b(?:range|interval|window|period|time|endTime|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:(?:less|greater|more) than|within|up to) \d{1,4}\b)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
@@ -5430,9 +5345,9 @@ _TROP_DE_REQUETES = r"(?i)\btoo (?:frequent|many requests)|rate.?limit|\brequest
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
-def _dit_trop_longue(texte: str) -> bool:
-    """Vrai d'un refus de la fenêtre demandée ; non du débit, qui se compte aussi par fenêtre de temps."""
-    return re.search(_TROP_LONGUE, texte) is not None and re.search(_TROP_DE_REQUETES, texte) is None
+def _nombre_dit(motif: str, texte: str) -> int | None:
+    trouve = re.search(motif, texte)
+    return int(trouve[1]) if trouve else None
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
@@ -5449,20 +5364,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
     if re.search(_TROP_ANCIEN, tout):
-        points = re.search(_POINTS, tout)
-        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
+        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", admis=_nombre_dit(_POINTS, tout))
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
     traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
     classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
     # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
     refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    # Le débit se compte aussi par fenêtre de temps : son refus n'est pas celui de la fenêtre demandée.
+    trop_longue = re.search(_TROP_LONGUE, tout) and not re.search(_TROP_DE_REQUETES, tout)
     if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and _dit_trop_longue(tout):
-        jours = re.search(_JOURS, tout)
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and trop_longue:
         message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
-        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, _nombre_dit(_JOURS, tout))
     elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
@@ -5563,6 +5478,9 @@ class NatureMarche(NamedTuple):
     type_marche: str
     sous_type: str | None
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, self))
+
 
 def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> NatureMarche:
     """Ce qu'un symbole complet dit de son marché ; pour un symbole court, ce que la demande en dit."""
@@ -5571,27 +5489,6 @@ def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> 
         return NatureMarche(type_marche, sous_type)
     genre = "option" if trouve["option"] else "future" if trouve["echeance"] else "swap"
     return NatureMarche(genre, "linear" if trouve["quote"] == trouve["settle"] else "inverse")
-
-
-_GENRES_CHARGES = {
-    "spot": {"spot"},
-    "margin": {"spot"},
-    "swap": {"swap", "linear", "inverse", "contract"},
-    # bitget range ses échéances avec ses swaps
-    "future": {"future", "delivery", "swap", "linear", "inverse", "contract"},
-    "option": {"option"},
-}
-
-
-def _marches_utiles(types: Any, natures: Iterable[NatureMarche]) -> Any:
-    """L'option `fetchMarkets.types` réduite aux types de marché de la tâche (binance charge sinon 3 listes)."""
-    utiles: set[str] = set()
-    for nature in natures:
-        ecarte = {"linear": {"inverse"}, "inverse": {"linear"}}.get(nature.sous_type or "", set())
-        utiles |= _GENRES_CHARGES[nature.type_marche] - ecarte
-    if isinstance(types, list):
-        return [genre for genre in types if genre in utiles] or types
-    return types
 
 
 # --- La connexion ---
@@ -5621,19 +5518,6 @@ class Serie:
     def marche_id(self) -> str:
         """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
         return str(self.marche.get("id") or "")
-
-
-class Debit:
-    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
-
-    def __init__(self) -> None:
-        self.frein = Frein()
-        self.limiteur: Limiteur | None = None
-
-    def brancher(self, api: Any) -> None:
-        """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        self.limiteur = self.limiteur or api.throttler
-        api.throttler, api.frein = self.limiteur, self.frein
 
 
 def passer_marches(source: Any, cible: Any) -> None:
@@ -5719,21 +5603,13 @@ class Marches:
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
             return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if _sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
 
     def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
-
-        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
-        """
-        forme, trouves = forme_de_mot(symbole), []
-        for nom, marche in (self._api.markets or {}).items() if forme else ():
-            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
-            if "/" not in symbole:
-                formes.add(forme_de_mot(str(marche.get("id"))))
-            if forme in formes and (":" in symbole or self._est_du_genre(marche)):
-                trouves.append(nom)
-        return trouves
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
+        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
+        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
+        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
@@ -5745,32 +5621,23 @@ class Marches:
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
+        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
-            genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
-            raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
-                self._conseil_de_symbole(symbole),
-            )
-        marche: Mapping[str, Any] = self._api.markets[candidats[0]]
+            nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
+            conseil = proches(symbole, marches) or "La liste : --lister marches."
+            if symbole in marches:
+                autre = marches[symbole].get("type")
+                conseil = f"C'est un marché {autre} : --type-marche {autre}."
+            raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
+        marche: Mapping[str, Any] = marches[candidats[0]]
         self._avertir(symbole, marche)
         return marche
-
-    def _conseil_de_symbole(self, symbole: str) -> str:
-        """Le marché de ce nom s'il est d'un autre type, sinon les plus proches."""
-        marches: Mapping[str, Any] = self._api.markets or {}
-        if symbole in marches:
-            type_marche = marches[symbole].get("type")
-            return f"C'est un marché {type_marche} : --type-marche {type_marche}."
-        return proches(symbole, marches) or "La liste : --lister marches."
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
         if not self._est_du_genre(marche):
             trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
             demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning(
-                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
-                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
-            )  # fmt: skip
+            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
         if marche.get("active") is False:
             journal.warning(
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
@@ -5795,9 +5662,9 @@ class Connexion:
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
         self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
-        debit = debit or Debit()
-        debit.brancher(self.api)
-        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
+        if debit is not None:  # commun à plusieurs connexions, ou repris d'une exécution précédente
+            debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
 
@@ -5921,10 +5788,6 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
-    def _present_ms(self) -> int:
-        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
-        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
-
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -5932,7 +5795,8 @@ class Connexion:
 
         L'heure d'abord : sa réponse ne doit pas attendre que les marchés soient rangés.
         """
-        self.api.seuls_marches = frozenset(map(_sans_reglement, symboles)) if seuls else frozenset()
+        if seuls and (vitesse := annexe_ou_rien("vitesse")):
+            vitesse.ne_ranger_que(self.api, symboles)
         async with groupe_de_taches() as taches:
             mesure = taches.create_task(self._mesurer_heure())
             await pause(0)
@@ -5947,18 +5811,14 @@ class Connexion:
         déjà chargé, à ne pas perdre en relisant.
         """
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = {*connues, *map(self.nature_demandee, symboles)}
-        choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
-        reglage = self.api.options.get("fetchMarkets")
-        types = reglage.get("types") if isinstance(reglage, dict) else None
-        if natures and "fetchMarkets" not in choisis and types:
-            reglage["types"] = _marches_utiles(types, natures)
+        choix = annexe_ou_rien("types_de_marche")
+        tous = choix.reduire(self, {*connues, *map(self.nature_demandee, symboles)}) if choix else None
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
         if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
-        if types and reglage["types"] != types and self.marches.manquent(symboles):
-            reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
+        if tous and self.marches.manquent(symboles):
+            self.api.options["fetchMarkets"]["types"] = tous  # hyperliquid range des contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
 
     def nature_demandee(self, symbole: str) -> NatureMarche:
@@ -6010,15 +5870,6 @@ class Connexion:
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
-
-    def controler_canal(self, canal: str) -> None:
-        """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
-        offerts = self.canaux_offerts()
-        if canal not in offerts:
-            raise ErreurDemande(
-                f"{self.reglages.exchange} n'offre pas le flux « {canal} »",
-                f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
-            )
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6086,8 +5937,10 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
-        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
-        dernier = min(fin - 1, max(debut, self._present_ms()))
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir ; certains
+        # arrondissent à la seconde l'instant après lequel ils n'ont pu ouvrir aucune bougie.
+        present = (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+        dernier = min(fin - 1, max(debut, present))
         if propre.bornes is None:
             params["until"] = dernier
         else:
@@ -6143,12 +5996,8 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
-        ajouts = {"recu": maintenant_ms()}
-        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
-
-    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
-        info, champ = brut.get("info"), self.particularite.quantite_tue
-        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
+        recu = maintenant_ms()
+        return [trade | {"recu": recu} for trade in sorted(page, key=_rang_de_trade)]
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -6216,6 +6065,12 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+    ajoutee: bool = False  # sa dernière bougie suit peut-être toute page, même coupée (`Conduite.ajoute`)
+
+    @property
+    def cadre(self) -> list[Intervalle]:
+        """Celles des vives qui encadrent des vides."""
+        return self.vives[:-1] if self.ajoutee else self.vives
 
     @property
     def se_tait(self) -> bool:
@@ -6264,6 +6119,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
@@ -6289,8 +6145,17 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        veille = self._veilles >= 2
+        debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
+
+    def ajoute(self, reponse: Reponse) -> bool:
+        """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
+
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        """
+        seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
+        return seule or (reponse.ancree and not self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6299,6 +6164,7 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
@@ -6457,7 +6323,7 @@ class Pages:
             page = page.departager()
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[] if douteuse else reponse.vives, ajoutee=self.conduite.ajoute(reponse))
 
     async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
@@ -6477,7 +6343,7 @@ class Pages:
             except FenetreTropLongue as refus:
                 if points <= 1:
                     raise
-                dites = (refus.jours or 0) * JOUR_MS // timeframe.pas_ms
+                dites = (refus.admis or 0) * JOUR_MS // timeframe.pas_ms
                 admises = min(points // 2, dites if dites > 1 else points)  # « 1 day » y est parfois le timeframe
                 # D'une page partie avant qu'on le sache, le refus n'en fait pas admettre davantage.
                 self._admises[timeframe.code] = min(admises, self._admises.get(timeframe.code, admises))
@@ -6597,38 +6463,14 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-class SuitesDeCarnets:
-    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
-
-    def __init__(self, numeros: NumerosDeCarnet) -> None:
-        self._numeros = numeros
-        self._vus: dict[str, int] = {}
-
-    def verifier(self, trame: Any) -> None:
-        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
-        # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
-        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
-            if dits := self._numeros(trame):
-                self._comparer(*dits)
-
-    def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
-        numero, vu = int(numero), self._vus.get(sujet)
-        if avant is not None and vu is not None:
-            if int(avant) > vu:
-                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
-            numero = max(vu, numero)
-        self._vus[sujet] = numero
-
-
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros: NumerosDeCarnet | None) -> None:
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
     """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
+    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -6641,8 +6483,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if carnets is not None:
-            carnets.verifier(message)
+        if verifier is not None:
+            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -7179,7 +7021,7 @@ def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[I
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres: list[Intervalle] = []
     for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.cadre)]
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7411,11 +7253,12 @@ class Enquete:
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
-        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
-        for depart in departs:
-            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+        departs = [debut] if gauche is None else [avancer(debut, rang) for rang in (-1, 0, 1)]
+        for depart in departs[gauche is not None and conduite.inclut(timeframe) :]:
+            suite = avancer(depart, place)
+            reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+            if reponse.se_tait:
+                break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7562,16 +7405,16 @@ async def resoudre(
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
     """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page, toutes = reponse.question.timeframe, reponse.page, reponse.instants
-    dedans = entre(page.lignes, manque.debut, manque.fin)
+    pas, page = reponse.question.timeframe, reponse.page
+    dedans, cadre = entre(page.lignes, manque.debut, manque.fin), reponse.cadre
     instants = dedans["timestamp"].to_pylist()
-    temoin = bool(reponse.vives) and not any(
+    temoin = bool(cadre) and not any(
         voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
     )
     trous: list[Trou] = []
     restes: list[Manque] = []
     for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and toutes[0] < debut and toutes[-1] >= fin:
+        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
             echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
             trous += [Trou(*i, ECHEC) for i in unir(echecs)]
             trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
@@ -7664,8 +7507,8 @@ class _Vide:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
         depart, pas = debut, self.pages.timeframe
-        if refus.points:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
+        if refus.admis:
+            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
@@ -7851,12 +7694,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
-def timeframes_longs(exchange: str, offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
-    """Les timeframes de l'exchange, plus longs que la référence, qui peuvent servir de preuve."""
-    candidats = [timeframe_de(exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
-    return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
-
-
 class Source(Protocol):
     """D'où viennent les lignes d'une série : `preparer`, puis `lots` de ce qu'il rend, dans l'ordre qu'elle veut.
 
@@ -7942,14 +7779,14 @@ class Historique:
     @functools.cached_property
     def pages(self) -> Pages:
         """Ce qu'on peut demander de la série, et ce qu'on en a appris."""
+        offerts = self.connexion.timeframes_offerts(self.serie.marche)
+        longues = (timeframe_de(self.serie.cle.exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in offerts)
         return Pages(
             self._demander,
             self.timeframe,
             self.serie.page_de_preuve,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(
-                self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
-            ),
+            longues=[longue for longue in longues if longue.pas_ms > self.timeframe.pas_ms],
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
@@ -10803,7 +10640,10 @@ class Tache:
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Les fautes qui tiennent à plusieurs options ensemble : (options en cause, la fautive d'abord ; phrase)."""
-        yield from self._fautes_de_symboles()
+        if not self.demandes:
+            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        if self.symbole and "," in self.symbole:
+            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -10822,12 +10662,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if not self.demandes:
-            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
-        if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11087,22 +10921,6 @@ class BilanSerie:
     erreur: ErreurCollecte | None = None  # ce qui l'a fait échouer
     retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune ligne
 
-    def en_dict(self) -> dict[str, Any]:
-        """La série dans le bilan JSON."""
-        return {
-            "symbole": self.symbole,
-            "timeframe": self.cle.timeframe if self.cle else None,
-            "etat": self.etat,
-            "message": self.message,
-            "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
-            "lignes_recues": self.lignes_recues,
-            "lignes_nouvelles": self.lignes_nouvelles,
-            "lignes_revisees": self.lignes_revisees,
-            "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
-            "retard": self.retard_s,
-            "compteurs": self.compteurs,
-        }
-
 
 @dataclass
 class Bilan:
@@ -11151,34 +10969,14 @@ class Bilan:
 
     def en_dict(self) -> dict[str, Any]:
         """Le bilan, en types JSON."""
-        return {
-            "outil": f"module_ccxt_fr_v2 {__version__}",
-            "exchange": self.exchange,
-            "code": self.code,
-            "message": self.message,
-            "conseil": self.conseil,
-            "sortie": str(self.sortie) if self.sortie else None,
-            "format": self.format,
-            "lignes_recues": self.total("lignes_recues"),
-            "lignes_nouvelles": self.total("lignes_nouvelles"),
-            "lignes_revisees": self.total("lignes_revisees"),
-            "requetes": self.requetes,
-            "essais": self.essais,
-            "octets": self.octets,
-            "modifie": self.modifie,
-            "duree_s": round(self.duree_s, 3),
-            "series": [serie.en_dict() for serie in self.series],
-            **({"verification": self.verification.en_dict()} if self.verification else {}),
-            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
-        }
+        return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
 def dire_bilan(bilan: Bilan) -> str:
     """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
     detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
+    demandes = [serie.demande for serie in bilan.series if serie.demande]
     intervalle = (
         f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
         if demandes
@@ -11310,16 +11108,11 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
 
 
 def _nom_d_office(tache: Tache, series: Sequence[Serie], dossier: Path, extension: str) -> str:
-    """Le nom stable de cette demande : un symbole complet dit son type de marché.
-
-    Les noms d'avant, qui redisaient `--type-marche` (bybit_spot_… pour un swap), restent ceux des fichiers qui les ont.
-    """
-    complets = all(":" in serie.cle.symbole for serie in series)
+    """Le nom stable de cette demande : un symbole complet dit son type de marché."""
     types = {serie.nature.type_marche if ":" in serie.cle.symbole else tache.type_marche for serie in series}
-    possibles = ["+".join(sorted(types)), tache.type_marche, *(TYPES_MARCHE if complets else ())]
-    cles = [serie.cle for serie in series]
-    noms = [nom_de_sortie(cles, un, tache.type_donnee, extension) for un in possibles]
-    return premier_present(dossier, noms) or noms[0]
+    nom = nom_de_sortie([serie.cle for serie in series], "+".join(sorted(types)), tache.type_donnee, extension)
+    noms = annexe_ou_rien("noms_d_avant")
+    return str(noms.a_continuer(nom, tache, series, dossier, extension)) if noms else nom
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -11397,8 +11190,13 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
     """Refuse un flux que rien, chez cet exchange, ne peut donner ni remplacer. Sans requête."""
     offerts = connexion.canaux_offerts()
-    if tache.stream != "ohlcv":
-        connexion.controler_canal(tache.stream or "")
+    if tache.stream not in ("ohlcv", *offerts):
+        raise ErreurDemande(
+            f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
+            f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+        )
+    if tache.stream == "orderbook" and connexion.particularite.carnet_numerote:
+        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
@@ -11428,8 +11226,7 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
         else:
             series[serie.cle] = serie
     if not series:
-        conseil = refus[0].conseil if len(refus) == 1 else ""
-        raise ErreurDemande("\n".join(str(e) if len(refus) == 1 else e.complet() for e in refus), conseil)
+        raise refus[0] if len(refus) == 1 else ErreurDemande("\n".join(refuse.complet() for refuse in refus))
     for refusee in refus:
         journal.error("%s", refusee.complet())
     return list(series.values())
@@ -11566,12 +11363,7 @@ class Execution:
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
         if queues := annexe_ou_rien("queues"):  # des dernières lignes, que la relecture va comparer
-            relues, fiches = self.tache.relecture + MARGE, self.ecrivain.fiches
-            queues.garder(self.ecrivain, {
-                serie.cle.symbole: fiches[serie.cle].couverts[-1][1] - relues * serie.timeframe.pas_ms
-                for serie in series
-                if serie.cle in fiches and fiches[serie.cle].couverts
-            })  # fmt: skip
+            queues.garder_les_dernieres(self.ecrivain, series, self.tache.relecture + MARGE)
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = self.suivre(serie)
@@ -11770,16 +11562,11 @@ def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -
     return None
 
 
-def reglages_flux(tache: Tache) -> ReglagesFlux:
-    """Les réglages d'un flux, tirés de la tâche."""
-    return ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
-
-
 def ouvrir_fil(
     connexion: Connexion, tache: Tache, canal: str | None, serie: Serie, fiche: Fiche, connus: Sequence[Trade] = ()
 ) -> Fil:
     """Le fil d'une série ; `connus` : les derniers trades de la sortie qu'on continue."""
-    reglages = reglages_flux(tache)
+    reglages = ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
     if tache.type_donnee is not OHLCV:
         if canal == "trades":
             return FilTrades(connexion, serie, fiche, reglages, connus)
@@ -11795,8 +11582,7 @@ class ExecutionFlux(Execution):
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Suit toutes les séries jusqu'à la durée demandée, ou sans fin ; annulée, écrit d'abord tout le reçu."""
-        self._bilans = {serie.cle: BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue") for serie in series}
-        self.bilan.series += self._bilans.values()
+        self._bilans = {serie.cle: self.suivre(serie) for serie in series}
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
         self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
@@ -12210,23 +11996,12 @@ NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niv
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
-class SortieJournal(logging.StreamHandler[Any]):
-    """Le journal sur stderr ; une barre de progression s'efface le temps d'une ligne, au lieu de s'y coller."""
-
-    hors_de_la_barre: ClassVar[Callable[[], contextlib.AbstractContextManager[Any]]] = contextlib.nullcontext
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Écrit une ligne."""
-        with type(self).hors_de_la_barre():
-            super().emit(record)
-
-
 def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait.
 
     `niveaux_des_taches` : ceux que des tâches d'un lot demandent pour elles ; les autres gardent `niveau`.
     """
-    sortie = SortieJournal()
+    sortie = logging.StreamHandler()
     sortie.addFilter(lambda ligne: ligne.levelno >= getattr(logging, (NIVEAU_COURANT.get() or niveau).upper()))
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
@@ -12249,14 +12024,6 @@ class _Forme(logging.Formatter):
 
 
 # --- Commandes ---
-
-
-async def commande_lister(tache: Tache, quoi: str) -> list[str]:
-    """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
-    if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(tache) as connexion:
-            return list(connexion.api.timeframes or {})
-    return list(await annexe("listes", "--lister").lister(tache, quoi))
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
@@ -12336,7 +12103,7 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
-RAPPORT = ("rapport", "Une page --rapport")
+BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
 
 
 def principal(arguments: Sequence[str] | None = None) -> int:
@@ -12354,13 +12121,16 @@ def _mener(mots: Sequence[str]) -> int:
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
+    for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
+        if demande is not None:
+            annexe(*lue)  # ce qui manquerait se dit avant de télécharger
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan, flux=tache.stream is not None)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
+    return bilan.code if execution.bilan is None else int(annexe(*BILAN).ecrire_bilan(execution.bilan, bilan))
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12387,18 +12157,17 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
-    if execution.rapport is not None:
-        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
+    if execution.lister == "timeframes" and not tache.format:  # le module copié seul sait encore cela
+        async with ouvrir_connexion(tache) as connexion:
+            return list(connexion.api.timeframes or {})
     if execution.lister:
-        return await commande_lister(tache, execution.lister)
-    lignes: list[str] = []
+        return list(await annexe("listes", "--lister").lister(tache, execution.lister))
     if execution.simulation:
-        lignes = await annexe("simulation", "--simulation").commande_simuler(tache)
-    elif execution.verifier:
-        lignes = await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan)
-    else:
-        await commande_telecharger(tache, bilan)
-    return lignes
+        return list(await annexe("simulation", "--simulation").commande_simuler(tache))
+    if execution.verifier:
+        return list(await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan))
+    await commande_telecharger(tache, bilan)
+    return []
 
 
 def imprimer(lignes: Iterable[str]) -> None:
@@ -12413,22 +12182,6 @@ def imprimer(lignes: Iterable[str]) -> None:
             raise ErreurSortie(
                 f"Écrire sur stdout a échoué : {cause_disque(erreur)}", "Vérifiez où il est redirigé."
             ) from erreur
-
-
-def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
-    """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
-    """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
-    try:
-        # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
-        ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
-    except ErreurSortie as refus:
-        journal.error("%s", refus.complet())
-        return bilan.code or CODE_ECHEC
-    return bilan.code
 
 
 if __name__ == "__main__":
