@@ -3850,7 +3850,7 @@ class SortieFichier(Sortie):
         if self.feuille.a_part:
             self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
-        self.a_change = True
+            self.a_change = True
 
     # Fondre : le journal, dans le fichier.
 
@@ -3904,6 +3904,7 @@ class SortieFichier(Sortie):
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
+            self.a_change = True
         self.reprise.supprimer()
 
     def _fondre(self) -> None:
