@@ -53,6 +53,7 @@ PREAMBULE = """Des rapports, pris dans une même exécution ; ce qui est mesuré
   Parquet prend puis rend cent Mo : le pic la compte. Les seuils de 10 Mo et de 25 × les octets sont les nôtres.
 - Endurance : les pages REST trouées en leur milieu, qui sont crues, n'en sont pas."""
 PALIERS, RELEVES_AU_REPOS = 20, 4
+ENTRE_BOUGIES_S = 0.12  # plus que le repos qui suit une écriture : entre deux clôtures, il est toujours passé
 PAS_AU_REPOS = 4  # tics de 10 ms : il relève sa mémoire dix fois par seconde
 ENFANTS = Path(__file__).with_name("enfants_flux.py")
 MODULE = RACINE / "module_ccxt_fr_v2.py"
@@ -330,10 +331,11 @@ def mesurer_latence(reglages: Reglages) -> Iterator[Mesure]:
                 "symbole": SYMBOLE, "stream": "trades", "trades_vers_ohlcv": True, "flush": 1, "sortie": str(sortie),
                 "config_ccxt": config_de(bourse),
             }  # fmt: skip
-            enfant = Enfant("latence", format=format_, options=options)
+            enfant = Enfant("latence", format=format_, depart=DEPART, options=options)
             attendre_abonnes(bourse, 1)
             enfant.partir()
-            vues = [_avancer_et_voir(bourse, sortie) for _ in range(reglages.choisir(300, 60))]
+            bourse.avancer(-bourse.horloge.maintenant_ms() % MINUTE)  # puis chaque avance clôt une bougie
+            vues = [_avancer_et_voir(bourse, sortie, enfant) for _ in range(reglages.choisir(150, 40))]
             enfant.partir()
             durees = sorted(1000 * duree for duree in enfant.finir()["durees"])
         dehors = sorted(1000 * vue for vue in vues if vue is not None)
@@ -350,9 +352,11 @@ def mesurer_latence(reglages: Reglages) -> Iterator[Mesure]:
         )
 
 
-def _avancer_et_voir(bourse: Bourse, sortie: Path) -> float | None:
+def _avancer_et_voir(bourse: Bourse, sortie: Path, enfant: Enfant) -> float | None:
     """Avance d'une minute ; rend le temps qu'il faut pour que le fichier change, vu d'ici."""
-    time.sleep(0.02)
+    if not enfant.vit:
+        enfant.finir()  # dit de quoi il est mort, et arrête tout
+    time.sleep(ENTRE_BOUGIES_S)
     avant, depart = _etat(sortie), time.perf_counter()
     bourse.avancer(MINUTE)
     while time.perf_counter() - depart < 1.0:

@@ -133,33 +133,45 @@ async def _recevoir(
 
 
 async def latence(reglages: dict[str, Any]) -> dict[str, Any]:
-    """Pour chaque bougie : de la trame de son trade de clôture, sortie du socket, au retour de l'écriture."""
+    """Pour chaque bougie : de la trame de son trade de clôture, sortie du socket, au retour de l'écriture.
+
+    L'heure de l'exchange saute d'une minute à la fois : celle de ce processus la suit, de trame en trame. Sans cela, il
+    aurait une minute de retard sur lui, et redemanderait l'heure avant de croire un trade venu du futur.
+    """
     from ccxt.async_support.base.ws.client import Client
 
     import module_ccxt_fr_v2 as collecte
 
     arrivees: dict[int, float] = {}  # minute -> quand la première trame de cette minute nous est parvenue
     ecrites: dict[int, float] = {}  # bougie -> quand `ecrire` a rendu la main : la ligne est dans le fichier
+    heure = reglages["depart"]
     traiter = Client.handle_message
     classe = collecte.SortieSqlite if reglages["format"] == "sqlite" else collecte.SortieFichier
     ecrire = classe.ecrire
 
+    def lire_l_heure() -> int:
+        return int(heure)
+
     def noter_la_trame(client: Any, message: Any) -> Any:
+        nonlocal heure
         instant = time.perf_counter()
         lu = json.loads(message.data) if isinstance(message.data, str) else {}
         if "T" in lu:
+            heure = max(heure, lu["T"])
             arrivees.setdefault(lu["T"] // MINUTE * MINUTE, instant)
         return traiter(client, message)
 
-    def noter_l_ecriture(ecrivain: Any, lot: Any, fiche: Any) -> None:
-        ecrire(ecrivain, lot, fiche)
+    def noter_l_ecriture(ecrivain: Any, lot: Any, fiche: Any) -> tuple[int, int]:
+        comptees = ecrire(ecrivain, lot, fiche)
         instant = time.perf_counter()
         for bougie in collecte.instants_de(lot.lignes):
             ecrites.setdefault(bougie, instant)
+        return comptees
 
     with (
         mock.patch.object(Client, "handle_message", noter_la_trame),
         mock.patch.object(classe, "ecrire", noter_l_ecriture),
+        mock.patch.object(collecte, "maintenant_ms", lire_l_heure),
     ):
         execution = asyncio.ensure_future(collecte.executer_async(collecte.construire(reglages["options"])))
         await signal_du_banc()
