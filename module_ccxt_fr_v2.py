@@ -2938,7 +2938,7 @@ def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
     return scelles, sommes
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(1024)
 def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
     """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
     with chemin.open("rb") as fichier:
