@@ -3850,7 +3850,7 @@ class SortieFichier(Sortie):
         if self.feuille.a_part:
             self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
-        self.a_change = True
+            self.a_change = True
 
     # Fondre : le journal, dans le fichier.
 
@@ -3904,6 +3904,7 @@ class SortieFichier(Sortie):
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
+            self.a_change = True
         self.reprise.supprimer()
 
     def _fondre(self) -> None:
@@ -9717,28 +9718,31 @@ class FilInstantanes(Fil):
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
-        if self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
+        debut = max(self._fin or 0, self._dernier_instant + 1)
+        if instant > debut:
+            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
+        donne, contenu = donnee if lue else (_en_instant(donnee.get("timestamp")), self._lire(donnee))
         redit = contenu == self._contenu and donne == self._date
         if contenu is None or (redit and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
-        elif not self.connexion.noter_instant(donne):
+        elif not self.connexion.noter_instant(donne) or self._attendre((donne, contenu), recu):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
-        self._dernier_instant = max(self._dernier_instant, instant)
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
+        self._dernier_instant = max(self._dernier_instant, instant)
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
-        if self._contenu is not None:
+        if self._contenu is None:
+            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+        else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
         ligne = [instant, recu, *contenu]
@@ -9765,8 +9769,8 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut = min(self._fin or lignes[0][0], lignes[0][0])
-        self._fin = max(lignes[-1][0] + 1, self._fin or 0)
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)
         trous, self._trous = self._trous, []
         table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]

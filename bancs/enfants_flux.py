@@ -93,6 +93,7 @@ async def nu_bougies(reglages: dict[str, Any]) -> dict[str, Any]:
 async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
     """Le pipeline entier, jusqu'à `attendus` données reçues, puis l'annulation, qui écrit tout."""
     import module_ccxt_fr_v2 as collecte
+    from annexes_ccxt_fr import vitesse
 
     ouverts: list[Any] = []
 
@@ -102,7 +103,7 @@ async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
             ouverts.append(self)
 
     releves: list[tuple[int, float]] = []
-    with mock.patch.object(collecte, "Flux", FluxVu):
+    with vitesse.commande(flux=True), mock.patch.object(collecte, "Flux", FluxVu):
         execution = asyncio.ensure_future(collecte.executer_async(collecte.construire(reglages["options"])))
         await signal_du_banc()
         cpu = time.process_time()
