@@ -5437,14 +5437,14 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultMarginMode": reglages.mode_marge,
         "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
-    config: dict[str, Any] = {
+    options = fondre_dicts({cle: valeur for cle, valeur in defauts.items() if valeur is not None}, reglages.options)
+    config = {
         "enableRateLimit": True,
         "timeout": reglages.timeout,
-        "options": {cle: valeur for cle, valeur in defauts.items() if valeur is not None},
+        "options": options,
         **_config_proxy(reglages.proxy),
         **reglages.identifiants,
     }
-    config["options"] = fondre_dicts(config["options"], reglages.options)
     return fondre_dicts(config, reglages.config_ccxt)
 
 
@@ -5453,10 +5453,9 @@ def instancier(reglages: Reglages) -> Any:
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
         configuration.controler(reglages.config_ccxt, classe)
+    config = _config(reglages)
     try:
-        api = classe(_config(reglages))
-    except ErreurCollecte:
-        raise
+        api = classe(config)
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
         # Sans le texte de l'erreur, qui cite des valeurs : une clé peut en être.
         raise ErreurDemande(
@@ -5645,7 +5644,7 @@ class Marches:
             )
 
 
-class Connexion:
+class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
     `async with` la ferme toujours : fin normale, erreur ou annulation.
@@ -5668,9 +5667,6 @@ class Connexion:
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -11014,7 +11010,7 @@ class Avancement(NamedTuple):
 Suivi = Callable[[Avancement], None]
 
 
-class Memoire:
+class Memoire(contextlib.AbstractContextManager["Memoire"]):
     """L'écrivain de la bibliothèque sans `sortie` : garde les lots, n'écrit rien."""
 
     octets = 0
@@ -11023,9 +11019,6 @@ class Memoire:
         self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass
