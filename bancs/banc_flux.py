@@ -201,7 +201,7 @@ def _une_rafale(nombre: int, enfant: str, options: dict[str, Any]) -> tuple[dict
         emis = ids_emis(bourse, SYMBOLE, DEPART, fin)
         config = config_de(bourse)
         lance = Enfant(
-            enfant, config=config, symbole=SYMBOLE, dernier=int(emis[-1]), attendus=len(emis),
+            enfant, config=config, depart=DEPART, symbole=SYMBOLE, dernier=int(emis[-1]), attendus=len(emis),
             options={"symbole": SYMBOLE, "config_ccxt": config, **options},
         )  # fmt: skip
         attendre_abonnes(bourse, 1)
@@ -283,7 +283,7 @@ def _mesurer_trades(reglages: Reglages, messages: int, nombre: int) -> Iterator[
         emis = {symbole: ids_emis(bourse, symbole, DEPART, fin) for symbole in symboles}
         attendus = sum(map(len, emis.values()))
         options = {"symbols": symboles, "stream": "trades", "sortie": str(sortie), "config_ccxt": config_de(bourse)}
-        enfant = Enfant("suivi", attendus=attendus, options=options)
+        enfant = Enfant("suivi", attendus=attendus, depart=DEPART, options=options)
         attendre_abonnes(bourse, nombre)
         connexions = len(bourse.sessions_ouvertes)
         enfant.partir()
