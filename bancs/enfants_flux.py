@@ -37,22 +37,23 @@ def octets_ecrits() -> int:
 
 
 class HorlogeSuivie:
-    """L'heure d'un exchange qui saute : de la donnée la plus récente, puis du temps qui passe.
+    """L'heure d'un exchange qui saute, ou court : de la donnée la plus récente, puis du temps qui passe.
 
     Un processus dont l'heure resterait en retard redemanderait celle de l'exchange avant de croire ce qui vient, pour
     lui, du futur : ce que personne ne vit.
     """
 
-    def __init__(self, depart: int) -> None:
-        self._decalage = depart - time.time_ns() // 1_000_000
+    def __init__(self, depart: int, acceleration: float = 1.0) -> None:
+        self._acceleration, self._decalage = acceleration, 0
+        self._decalage = depart - self.heure_ms()
 
     def noter(self, instant: int) -> None:
         """L'exchange a dit cet instant."""
-        self._decalage = max(self._decalage, instant - time.time_ns() // 1_000_000)
+        self._decalage += max(0, instant - self.heure_ms())
 
     def heure_ms(self) -> int:
         """L'heure locale, comme `maintenant_ms`."""
-        return self._decalage + time.time_ns() // 1_000_000
+        return self._decalage + int(self._acceleration * time.monotonic() * 1000)
 
 
 async def signal_du_banc() -> None:
@@ -112,7 +113,7 @@ async def nu_bougies(reglages: dict[str, Any]) -> dict[str, Any]:
 async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
     """Le pipeline entier, jusqu'à `attendus` données reçues, puis l'annulation, qui écrit tout.
 
-    `depart` : l'heure d'un exchange qui saute ; à défaut, son heure est celle qu'on lui demande.
+    `depart` : l'heure d'un exchange qui saute, ou dont l'heure court (`acceleration`) ; à défaut, elle est demandée.
     """
     import module_ccxt_fr_v2 as collecte
 
@@ -128,7 +129,8 @@ async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
         recevoir(fil, donnees, recu)
 
     releves: list[tuple[int, float]] = []
-    horloge, recevoir = HorlogeSuivie(reglages.get("depart", 0)), collecte.FilTrades.recevoir
+    horloge = HorlogeSuivie(reglages.get("depart", 0), reglages.get("acceleration", 1.0))
+    recevoir = collecte.FilTrades.recevoir
     with contextlib.ExitStack() as essais:
         essais.enter_context(mock.patch.object(collecte, "Flux", FluxVu))
         if "depart" in reglages:
