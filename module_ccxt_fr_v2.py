@@ -192,20 +192,20 @@ class ErreurDefinitive(ErreurCollecte):
     """L'exchange a refusé pour de bon : réessayer ne changerait rien."""
 
 
-class HorsFenetre(ErreurDefinitive):
-    """L'exchange ne sert pas si loin en arrière ; `points` : le nombre de bougies qu'il dit accepter."""
+class HorsDesBornes(ErreurDefinitive):
+    """L'exchange ne sert pas une telle demande ; `admis` : ce qu'il dit accepter, None s'il n'en dit rien."""
 
-    def __init__(self, message: str, conseil: str = "", points: int | None = None) -> None:
+    def __init__(self, message: str, conseil: str = "", admis: int | None = None) -> None:
         super().__init__(message, conseil)
-        self.points = points
+        self.admis = admis
 
 
-class FenetreTropLongue(ErreurDefinitive):
-    """L'exchange ne sert pas d'un coup une fenêtre si longue ; `jours` : ce qu'il dit admettre."""
+class HorsFenetre(HorsDesBornes):
+    """Il ne sert pas si loin en arrière ; `admis` : un nombre de bougies."""
 
-    def __init__(self, message: str, conseil: str = "", jours: int | None = None) -> None:
-        super().__init__(message, conseil)
-        self.jours = jours
+
+class FenetreTropLongue(HorsDesBornes):
+    """Il ne sert pas d'un coup une fenêtre si longue ; `admis` : des jours."""
 
 
 class ErreurSortie(ErreurCollecte):
@@ -271,8 +271,11 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 def annexe_ou_rien(nom: str) -> Any:
-    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
-    with contextlib.suppress(DependanceAbsente):
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul.
+
+    None aussi quand trop de fichiers sont ouverts pour la lire.
+    """
+    with contextlib.suppress(DependanceAbsente, OSError):
         return annexe(nom, nom)
     return None
 
@@ -281,8 +284,6 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import bisect
-    import csv
-    import difflib
     import email.utils as email_utils
     import gzip
     import hashlib
@@ -297,12 +298,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from annexes_ccxt_fr.pauses import Debit
 else:
     argparse = _ModuleParesseux("argparse")
     asyncio = _ModuleParesseux("asyncio")
     bisect = _ModuleParesseux("bisect")
-    csv = _ModuleParesseux("csv")
-    difflib = _ModuleParesseux("difflib")
     email_utils = _ModuleParesseux("email.utils")
     futures = _ModuleParesseux("concurrent.futures")
     gzip = _ModuleParesseux("gzip")
@@ -325,29 +326,15 @@ def neutraliser(texte: str, sauf: str = "") -> str:
     return "".join(c if c.isprintable() or c in sauf else c.encode("unicode_escape").decode() for c in texte)
 
 
-MOT_MAX = 100  # au-delà, ce n'est pas une faute de frappe
-
-
 def proches(mot: str, choix: Iterable[str], nombre: int = 3) -> str:
-    """« Vouliez-vous dire … ? » avec les choix les plus proches, sans tenir compte de la casse ; vide sinon."""
-    par_forme = {forme_de_mot(c): c for c in choix}
-    forme = forme_de_mot(mot[:MOT_MAX])
-    trouves = difflib.get_close_matches(forme, list(par_forme), n=nombre + 1, cutoff=0.6)
-    notes = [difflib.SequenceMatcher(None, trouve, forme).ratio() for trouve in trouves]
-    if len(notes) > nombre and notes[-1] < notes[-2]:  # à égalité, rien ne dit lequel (--symbol)
-        del trouves[-1]
-    noms = ", ".join(f"« {neutraliser(par_forme[forme])} »" for forme in trouves)
-    return f"Vouliez-vous dire {noms} ?" if noms else ""
+    """« Vouliez-vous dire … ? » avec les choix les plus proches ; vide s'il n'y en a pas."""
+    suggestions = annexe_ou_rien("suggestions")
+    return str(suggestions.proches(mot, choix, nombre)) if suggestions else ""
 
 
 def nombre_de(nombre: int, nom: str) -> str:
     """« 0 ligne nouvelle », « 1 bougie », « 2 lignes nouvelles » : tous les mots s'accordent, à partir de deux."""
     return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
-
-
-def forme_de_mot(mot: str) -> str:
-    """Forme de comparaison : « BTCUSDT », « btc-usdt » et « BTC/USDT » se ressemblent."""
-    return re.sub(r"[^a-z0-9]", "", mot.lower())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -553,13 +540,10 @@ def decimal_lisible(texte: str) -> str:
 
 def taille_lisible(octets: float) -> str:
     """Une taille en octets, avec son unité."""
-    if octets < 1000:
-        return f"{octets:.0f} o"
-    for unite in ("Ko", "Mo"):
-        octets /= 1000
-        if octets < 1000:
-            return decimal_lisible(f"{octets:.1f} {unite}")
-    return decimal_lisible(f"{octets / 1000:.1f} Go")
+    rang = 0
+    while octets >= 1000 and rang < 3:
+        octets, rang = octets / 1000, rang + 1
+    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
 
 
 def duree_lisible(secondes: float) -> str:
@@ -925,8 +909,6 @@ class Fiche:
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
         """
         couverts = unir(couverts)
-        if not trous and len(couverts) == 1 and source in (None, API) and self._prolonger(*couverts[0]):
-            return
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
@@ -940,15 +922,6 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             _inserer(self.trous, trou)
-
-    def _prolonger(self, debut: int, fin: int) -> bool:
-        """D'un flux, presque toujours : couvre cet intervalle s'il suit tout ce qu'on sait ; faux sinon."""
-        if any(suite and suite[-1][1] > debut for suite in (self.couverts, self.trous, self.sources)):
-            return False
-        if self.couverts and self.couverts[-1][1] == debut:
-            debut = self.couverts.pop()[0]
-        self.couverts.append((debut, fin))
-        return True
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
@@ -1059,27 +1032,16 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    table = en_colonnes(brutes)
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return Page(table, [], 0, [], {})
-    return cribler_table(table, timeframe, prix)
-
-
-def _sont_saines(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> bool:
-    """Vrai de lignes croissantes dont aucune n'enfreint de règle : de quelques-unes, Arrow ne le dit pas si vite."""
-    if not all(ligne and type(ligne[0]) is int for ligne in brutes):
-        return False
-    croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
-    return croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes)
+    return cribler_table(en_colonnes(brutes), timeframe, prix)
 
 
 def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
-    saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and (
-        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
-    ):
+    lus = instants.to_pylist()
+    dates = None not in lus and all(0 <= bout < INSTANT_MAX_MS for bout in lus[:1] + lus[-1:])  # ni des µs
+    saine = dates and pc.all(vrais).as_py() is not False and se_succedent(instants)
+    if saine and (timeframe.sans_lacune(lus) or pc.all(sur_grille(instants, timeframe)).as_py() is not False):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -1090,7 +1052,7 @@ def page_vide() -> Page:
     return Page(en_colonnes([]), [], 0, [], {})
 
 
-PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
+PEU_DE_LIGNES = 12  # de ce qu'un flux clôt
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
 # Les pas que servent les classes de ccxt : hors d'eux (sept minutes), c'est le marché qui est régulier, pas l'exchange.
 PAS_SERVIS_MS = frozenset(
@@ -1138,8 +1100,11 @@ def cribler_lignes(
     brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str
 ) -> tuple[list[tuple[Any, ...]], int]:
     """`cribler`, de ce qu'un flux clôt : les lignes gardées, et combien ne peuvent être vraies."""
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return list(map(_valeurs_de, brutes)), 0
+    # De quelques lignes, Arrow ne dirait pas si vite qu'elles se suivent et n'enfreignent aucune règle.
+    if all(ligne and type(ligne[0]) is int for ligne in brutes):
+        croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
+        if croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes):
+            return list(map(_valeurs_de, brutes)), 0
     page = cribler(brutes, timeframe, prix)
     return list(en_tuples(page.lignes, page.lignes.column_names)), len(page.impossibles)
 
@@ -1209,14 +1174,6 @@ def prix_possibles(table: pa.Table, prix: str) -> pa.ChunkedArray:
     volume = pc.and_(pc.is_finite(table["volume"]), pc.greater_equal(table["volume"], constante(0.0)))
     conditions.append(volume if prix == "last" else pc.fill_null(volume, constante(True)))
     return pc.fill_null(functools.reduce(pc.and_, conditions), constante(False))
-
-
-def _est_croissante(instants: pa.ChunkedArray) -> bool:
-    if instants.null_count:
-        return False
-    if len(instants) and (instants[0].as_py() < 0 or instants[-1].as_py() >= INSTANT_MAX_MS):
-        return False  # des µs, par exemple : aucun calendrier ne va jusque-là
-    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArray:
@@ -1299,18 +1256,13 @@ def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
     """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
     if not (bids or asks):
         return "vide"  # d'un seul côté, c'est un état : une option, un marché suspendu
-    if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
+    if not all(0 < (_en_nombre(nombre) or 0.0) < math.inf for niveau in (*bids, *asks) for nombre in niveau):
         return "niveau impossible"
     prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
     if bids and asks and prix[0][0] >= prix[1][0]:
         return "croisé"
     ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
     return "" if ranges else "mal trié"
-
-
-def _niveau_possible(niveau: Niveau) -> bool:
-    prix, quantite = map(_en_nombre, niveau)
-    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
@@ -1338,14 +1290,6 @@ def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     return lignes.slice(gauche, bisect.bisect_left(instants, fin) - gauche)
 
 
-def concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    if len(pleines) < 2:
-        return pleines[0] if pleines else page_vide().lignes
-    return pa.concat_tables(pleines).sort_by("timestamp")
-
-
 def instants_de(lignes: pa.Table) -> list[int]:
     """Les instants d'une table écrite, en ms."""
     return list(lignes["timestamp"].cast(pa.int64()).to_pylist())
@@ -1356,15 +1300,7 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     debut, fin = timeframe.plafond(debut), timeframe.plafond(fin)
     if len(instants) == timeframe.compter(debut, fin):
         return []  # le cas courant : autant d'instants distincts que de points
-    trous: list[Intervalle] = []
-    attendu = debut
-    for instant in instants:
-        if (ouverture := timeframe.plancher(instant)) > attendu:
-            trous.append((attendu, ouverture))
-        attendu = timeframe.avancer(instant, 1)
-    if attendu < fin:
-        trous.append((attendu, fin))
-    return trous
+    return oter([(debut, fin)], plages(pa.array(instants, pa.int64()), timeframe))
 
 
 def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLCV) -> tuple[pa.Table, int]:
@@ -1465,10 +1401,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     return table.take(gardees.take(ordre)).combine_chunks()
 
 
-def se_succedent(table: pa.Table) -> bool:
-    """Vrai de lignes d'une même série dont chacune est datée après la précédente : dix fois plus vite su."""
-    instants = table["timestamp"]
-    return table.num_rows < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
+def se_succedent(instants: pa.ChunkedArray) -> bool:
+    """Vrai d'instants dont chacun suit le précédent : de lignes d'une série, dix fois plus vite su que `est_triee`."""
+    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
@@ -1550,16 +1485,6 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
         while reste.table is not None:
             yield reste.table
             reste.suivre()
-
-
-def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
-    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    restent = sorted(comptes)
-    while restent:
-        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
-        nombre = max(1, bisect.bisect_right(cumul, place))
-        yield restent[:nombre]
-        restent = restent[nombre:]
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1700,6 +1625,7 @@ RECENTS_AGREGES = 500
 RECENTS_AU_MOINS = 64
 RECENTS_MS = 10 * SECONDE_MS  # le reste du temps : des trades réunis en REST ont un seul instant, au bord d'une coupure
 PERDUS_RETENUS = 10
+BOUGIES_PLATES = ("bougies_plates", "--bougies-vides")
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
@@ -1842,44 +1768,30 @@ class SuitesVues:
 class _Redites:
     """Les trades qu'une voie (le flux, le REST) peut redire : les siens, et ceux de l'autre."""
 
-    def __init__(
-        self, siens: Iterable[Trade], autres: Iterable[Trade], grain_ms: int, reconnus: Container[str] = ()
-    ) -> None:
-        self._grain_ms = grain_ms
-        self._siens: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
-        self._autres: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+    def __init__(self, siens: Iterable[Trade], autres: Iterable[Trade], reconnus: Container[str] = ()) -> None:
+        self._siens: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
+        self._autres: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
         for ou, trades in ((self._siens, siens), (self._autres, autres)):
             for trade in trades:
-                anonyme = trade.est_anonyme and trade.id not in reconnus
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+                ou[(trade.est_anonyme and trade.id not in reconnus, *trade[2:5])].append(trade)
 
     def attendre(self, trade: Trade) -> None:
         """Un de plus, de l'autre voie."""
-        self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
+        self._autres[(trade.est_anonyme, *trade[2:5])].append(trade)
 
-    def affiner(self, grain_ms: int) -> None:
-        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
-        if grain_ms == self._grain_ms:
-            return
-        self._grain_ms = grain_ms
-        for ou in (self._siens, self._autres):
-            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
-            ou.clear()
-            for anonyme, trade in restes:
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
-
-    def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
-        """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
+    def reconnaitre(self, trade: Trade, natures: Iterable[bool], grain_ms: int) -> Trade | None:
+        """Celui, anonyme ou non, qu'est ce trade : du même instant ou, de l'autre voie, du même grain.
 
         Il n'est reconnu qu'une fois.
         """
-        cles = [(nature, trade.contenu_au(self._grain_ms)) for nature in natures]
-        for cle, ou in itertools.product(cles, (self._siens, self._autres)):
-            for rang, connu in enumerate(ou.get(cle, ())):
-                if connu.timestamp == trade.timestamp:
-                    return ou[cle].pop(rang)
-        arrondis = next((self._autres[cle] for cle in cles if self._autres.get(cle)), None)
-        return arrondis.pop(0) if arrondis and not exact else None
+        cles = [(nature, *trade[2:5]) for nature in natures]
+        candidats = [(ou.get(cle, []), 1) for cle in cles for ou in (self._siens, self._autres)]
+        candidats += [(self._autres.get(cle, []), grain_ms) for cle in cles]
+        for pareils, grain in candidats:
+            for rang, connu in enumerate(pareils):
+                if connu.timestamp // grain == trade.timestamp // grain:
+                    return pareils.pop(rang)
+        return None
 
 
 class Dedoublonneur:
@@ -1955,13 +1867,11 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
-        if self._redites is not None:
-            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
-        for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
-            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
+        for grain_ms in (1, self.grain_ms):  # un identique de la même seconde ne doit pas prendre la place du vrai
+            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, grain_ms)]
         nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
         neufs = [trade for trade in nommes if trade]
         self._ranger(neufs, relecture=relecture)
@@ -1984,19 +1894,19 @@ class Dedoublonneur:
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
         if not (any(self._tait) or self._tait_ecrit):
-            return _Redites((), (), self.grain_ms)  # tout est nommé : les ids suffisent
+            return _Redites((), ())  # tout est nommé : les ids suffisent
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
-        return _Redites(siens.values(), autres.values(), self.grain_ms, self._reconnus)
+        return _Redites(siens.values(), autres.values(), self._reconnus)
 
-    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, *, exact: bool) -> bool:
+    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, grain_ms: int) -> bool:
         """Vrai d'un trade dont l'id n'a rien dit, et que son contenu fait reconnaître.
 
         Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
         """
         if trade.est_anonyme:
             natures = (True,) if self._nomme[relecture] else (True, False)
-            return redites.reconnaitre(trade, natures, exact=exact) is not None
-        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), exact=exact)
+            return redites.reconnaitre(trade, natures, grain_ms) is not None
+        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), grain_ms)
         if connu is not None:
             self._reconnus.add(connu.id or "")
         return connu is not None
@@ -2116,13 +2026,6 @@ class BougieTrades(NamedTuple):
     revision: bool = False
 
 
-def plates(debut: int, fin: int, prix: float, timeframe: Timeframe) -> Iterator[BougieTrades]:
-    """Des minutes sans trade, de [debut, fin[, à la clôture de celle d'avant : ce que « reporter » veut dire."""
-    while debut < fin:
-        yield BougieTrades(debut, prix, prix, prix, prix, 0.0)
-        debut = timeframe.avancer(debut, 1)
-
-
 class _BougieVive:
     """Une bougie que des trades peuvent encore changer."""
 
@@ -2172,11 +2075,10 @@ class Agregateur:
         volume: Callable[[Trade], Decimal] | None = None,
         depuis_ms: int = 0,
     ) -> None:
-        if bougies_vides not in ("omettre", "reporter"):
-            raise ErreurDemande(f"bougies_vides : « omettre » ou « reporter », pas « {bougies_vides} »")
         self.retards = self.perdus = self.doublons = self.impossibles = 0
         self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
-        self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
+        self._timeframe, self._grace_ms = timeframe, grace_ms
+        self._plates = annexe(*BOUGIES_PLATES).suites(bougies_vides) if bougies_vides != "omettre" else None
         self._volume = volume or mesure_en_base()
         self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
         self._vu = 0
@@ -2254,19 +2156,11 @@ class Agregateur:
             if bougie.a_rendre:
                 rendues.append(bougie.figer(bougie.ouverture < avant))
                 bougie.a_rendre = False
-            if self._reporter:
-                rendues += self._plates(bougie, limite, avant)
+            if self._plates is not None:
+                rendues += self._plates(bougie, limite, avant, self._timeframe)
         for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
             del self._vives[ouverture]
         return rendues
-
-    def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
-        """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
-        prix = bougie.dernier.price
-        depuis = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
-        bougie.reportee = prix
-        for plate in plates(depuis, limite, prix, self._timeframe):
-            yield plate._replace(revision=plate.timestamp < avant)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2371,7 +2265,6 @@ class Limiteur:
         self._tour = asyncio.Lock()
 
     async def __call__(self, poids: float | None = None) -> None:
-        """Attend son tour."""
         poids = 1.0 if poids is None else poids
         async with self._tour:
             while (attente := self.attente_s(poids)) > 0:
@@ -2447,8 +2340,9 @@ class Essais:
 #
 # Une sortie de fichier compose : un codec (des octets aux lignes, sans état), un tableau (les lignes, lues triées,
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
-# Ce qui ne sert qu'à un fichier abîmé, étranger ou d'avant est dans les annexes `remise_en_ordre`, `octets_douteux`,
-# `fichiers_etrangers` et `origines`.
+# Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
+# `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
+# et `reperage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2479,6 +2373,7 @@ MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+MISES_DE_COTE = ("mises_de_cote", "Continuer sans une sortie illisible, ou ôtée,")
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
@@ -2494,35 +2389,13 @@ class PasLeNotre(ErreurDemande):
 # --- Disque
 
 CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
-_CAUSES_DISQUE = {
-    errno.ENOSPC: ("le disque est plein", CONSEIL_PLACE),
-    errno.EDQUOT: ("le quota de disque est atteint", CONSEIL_PLACE),
-    errno.EACCES: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EPERM: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EROFS: ("le disque est en lecture seule", "Choisissez une sortie sur un disque où l'on peut écrire."),
-    errno.EISDIR: ("c'est un dossier", "Donnez un nom de fichier."),
-    errno.ENOTDIR: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EEXIST: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EFBIG: ("le fichier dépasse la taille permise", "Relevez la limite (ulimit -f), ou changez de disque."),
-    errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
-    errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
-    errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
-    errno.EIO: ("le disque rend une erreur", "Contrôlez ce disque, ou choisissez-en un autre."),
-    errno.EBUSY: ("il est occupé", "Attendez, ou fermez ce qui le tient."),
-    errno.EMFILE: ("trop de fichiers sont ouverts", "Relevez la limite (ulimit -n)."),
-    errno.ENFILE: ("trop de fichiers sont ouverts", "Fermez d'autres programmes."),
-    errno.ENOMEM: ("la mémoire manque", "Fermez d'autres programmes."),
-    errno.EINVAL: ("le système n'admet pas ce nom, ou pas cette opération", "Choisissez une autre sortie."),
-    errno.ENOLCK: ("ce disque ne sait pas verrouiller", "Choisissez une sortie sur un autre disque."),
-    errno.ESTALE: ("le disque du réseau l'a perdu", "Vérifiez le partage, puis relancez."),
-}
+CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
 def _cause_et_conseil(erreur: OSError) -> tuple[str, str]:
-    """En français, et non ce qu'en dit le système ; d'une cause qu'on ne connaît pas, son nom."""
-    numero = erreur.errno or 0
-    nom = errno.errorcode.get(numero, f"erreur {numero}") if numero else str(erreur)
-    return _CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", "Vérifiez le disque et les droits."))
+    """Ce qui ne va pas, et que faire ; copié seul, ce qu'en dit le système."""
+    causes = annexe_ou_rien("causes")
+    return causes.cause_disque(erreur) if causes else (erreur.strerror or str(erreur), CONSEIL_DISQUE)
 
 
 def cause_disque(erreur: OSError) -> str:
@@ -2531,7 +2404,7 @@ def cause_disque(erreur: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _disque(action: str, chemin: Path) -> Iterator[None]:
+def disque(action: str, chemin: Path) -> Iterator[None]:
     """Une erreur du système devient une ErreurSortie qui dit quoi, sur quoi et que faire."""
     try:
         yield
@@ -2542,9 +2415,9 @@ def _disque(action: str, chemin: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def en_lisant(chemin: Path) -> Iterator[None]:
-    """Comme `_disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
+    """Comme `disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
     try:
-        with _disque("Lire", chemin):
+        with disque("Lire", chemin):
             try:
                 yield
             except OSError as erreur:
@@ -2570,7 +2443,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
     chemin = _sans_lien(chemin)  # /dev/stdout, vers un fichier, deviendrait lui-même un fichier
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporaire.open("w+b") as fichier:
@@ -2592,7 +2465,7 @@ def effacer_temporaires(chemin: Path) -> None:
     motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
-            with _disque("Effacer", voisin):
+            with disque("Effacer", voisin):
                 voisin.unlink()
 
 
@@ -2601,16 +2474,11 @@ def _objection(chemin: Path) -> str:
     try:
         mode = chemin.stat().st_mode
     except OSError as erreur:
-        cause = _CAUSES_DISQUE[erreur.errno][0] if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        cause = cause_disque(erreur) if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
         return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
     return "" if stat.S_ISREG(mode) else f"« {chemin} » n'est pas un fichier ordinaire"
-
-
-def premier_present(dossier: Path, noms: Iterable[str]) -> str | None:
-    """Le premier de ces noms qui est déjà celui d'un fichier du dossier."""
-    return next((nom for nom in noms if (dossier / nom).exists()), None)
 
 
 def _sans_lien(chemin: Path) -> Path:
@@ -2619,7 +2487,7 @@ def _sans_lien(chemin: Path) -> Path:
         vise = chemin.resolve() if chemin.is_symlink() else chemin
         return vise if vise.exists() or not chemin.exists() else chemin  # un tube n'a que le nom du lien
     except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
-        cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
+        cause, conseil = _cause_et_conseil(erreur if isinstance(erreur, OSError) else OSError(errno.ELOOP, str(erreur)))
         raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
 
 
@@ -2633,31 +2501,9 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def nom_de_cote(chemin: Path, motif: str) -> Path:
-    """Un nom libre, daté, à côté de celui-ci."""
-    date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
-    suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
-    return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
-
-
-def mettre_de_cote(
-    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
-) -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
-    cible = nom_de_cote(chemin, motif)
-    suffixe = cible.name.removeprefix(chemin.name)
-    with _disque("Mettre de côté", chemin):
-        for fichier in (*avant, chemin, *annexes):
-            if fichier.exists():
-                fichier.rename(fichier.with_name(fichier.name + suffixe))
-    constat = constat or f"« {chemin} » est illisible"
-    journal.warning("%s : mis de côté sous « %s », rien n'en est perdu.", constat, cible.name)
-    return cible
-
-
 def _exiger_place(chemin: Path, octets: int) -> None:
     """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         libres = shutil.disk_usage(chemin.parent).free
     if libres < octets + MARGE_DISQUE:
         raise ErreurSortie(
@@ -2677,17 +2523,37 @@ def octets_de(chemin: Path) -> int:
         return 0
 
 
-def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
-    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
-    try:
-        while reste:
-            reste = reste[fichier.write(reste) :]
-    except OSError:
-        with contextlib.suppress(OSError):
-            fichier.truncate(position)
-        raise
-    return position
+class Allonge:
+    """Un fichier au bout duquel on écrit ; il est ouvert, ou créé, au premier ajout."""
+
+    def __init__(self, chemin: Path) -> None:
+        self.chemin = chemin
+        self._fichier: io.FileIO | None = None
+
+    def au_bout(self, octets: bytes) -> int:
+        """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+        with disque("Écrire", self.chemin):
+            fichier = self._fichier = self._fichier or io.FileIO(self.chemin, "ab")
+            position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+            try:
+                while reste:
+                    reste = reste[fichier.write(reste) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    fichier.truncate(position)
+                raise
+        return position
+
+    def synchroniser(self) -> None:
+        """Ce qui fut ajouté survit à une coupure de courant."""
+        if self._fichier is not None:
+            os.fsync(self._fichier.fileno())
+
+    def fermer(self) -> None:
+        """Laisse le fichier en place ; idempotent."""
+        if self._fichier is not None:
+            self._fichier.close()
+            self._fichier = None
 
 
 class Verrou:
@@ -2718,7 +2584,7 @@ class Verrou:
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
         filelock, limite = importer("filelock", "Tenir une sortie"), time.monotonic() + attente_s
-        with _disque("Verrouiller", self._sortie):
+        with disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(self._DEPARTS_MAX):
                 temoin = self._ouvrir()
@@ -2844,7 +2710,7 @@ def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
     return note
 
 
-class JournalDeReprise:
+class JournalDeReprise(Allonge):
     """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
     Un lot ajouté survit à `kill -9`. Chacun a sa somme de contrôle, et Arrow ne lit que des octets dont la somme est
@@ -2852,7 +2718,7 @@ class JournalDeReprise:
     """
 
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
-        self.chemin = chemin
+        super().__init__(chemin)
         self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: dict[str, list[_Entree]] = {}  # par symbole
         self.lignes = self.octets = 0
@@ -2861,7 +2727,6 @@ class JournalDeReprise:
         self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
-        self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
@@ -2872,10 +2737,6 @@ class JournalDeReprise:
                 self._indexer(position, self._decoder(lignes))
             self.octets = position + TETE_DE_LOT.size + len(note) + len(lignes)
             yield json.loads(note)
-
-    def notes(self) -> Iterator[dict[str, Any]]:
-        """Ses notes, sans rien retenir ni modifier."""
-        yield from (json.loads(note) for _, note, _ in self.lots())
 
     def lots(self, position: int = 0, *, reprise: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
         """(position, note, lignes) de chaque lot entier ; une annexe saute ce qui est abîmé, ou l'ôte (`reprise`)."""
@@ -2922,39 +2783,17 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
-        with _disque("Écrire", self.chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "ab")
-            position = _ajouter_octets(self._fichier, octets)
-            self.octets = position + len(octets)
-            if time.monotonic() - self._synchro >= SYNCHRO_S:
-                self.synchroniser()
+        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        position = self.au_bout(octets)
+        self.octets = position + len(octets)
+        if time.monotonic() - self._synchro >= SYNCHRO_S:
+            self.synchroniser()
         self._indexer(position, lot)
 
-    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+    def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        """Les octets d'un lot : sa tête, sa note, ses lignes."""
         dite = json.dumps(note).encode()
         return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
-
-    def desarmer(self) -> None:
-        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
-        places: dict[int, int] = {}
-
-        def recopier(fichier: BinaryIO) -> None:
-            for position, note, lignes in self.lots():
-                places[position], dite = fichier.tell(), json.loads(note)
-                if dite.get("fichier"):
-                    dite["couverts"] = dite["trous"] = []
-                fichier.write(self._emballer(dite, lignes))
-            self.octets = fichier.tell()
-
-        self.fermer()
-        if self.chemin.exists():
-            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
-                collections.deque(self.lots(reprise=True), maxlen=0)
-            ecrire_atomique(self.chemin, recopier)
-        for entrees in self.entrees.values():
-            entrees[:] = [entree._replace(position=places[entree.position]) for entree in entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -2972,10 +2811,10 @@ class JournalDeReprise:
 
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
-        self._avant_synchro()
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-            self._synchro = time.monotonic()
+        with disque("Écrire", self.chemin):
+            self._avant_synchro()
+            super().synchroniser()
+        self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
@@ -2985,7 +2824,7 @@ class JournalDeReprise:
             self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
-        with _disque("Lire", self.chemin):
+        with disque("Lire", self.chemin):
             lu = self.lu(fichier, position)
         if lu is None:
             raise ErreurSortie(
@@ -3021,23 +2860,17 @@ class JournalDeReprise:
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
         yield _detacher(attente, None, self.donnee)
 
-    def fermer(self) -> None:
-        """Laisse le journal en place ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
-
     def vider(self) -> None:
         """Oublie les lots, que la sortie tient maintenant ; le fichier reste, il dit qu'un flux est en cours."""
         if self._fichier is not None:
-            with _disque("Écrire", self.chemin):
+            with disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
         self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
-        with _disque("Effacer", self.chemin):
+        with disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
         self._oublier()
 
@@ -3069,97 +2902,49 @@ def _debut_du_pied(fichier: BinaryIO, signature: bytes) -> int:
     return fin - longueur
 
 
-def sceller(fichier: BinaryIO, signature: bytes) -> None:
-    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
-    fin = _debut_du_pied(fichier, signature)
-    pied = (fichier.seek(fin), fichier.read())[1]
+def _sommes_des_blocs(fichier: BinaryIO, fin: int) -> bytes:
+    """La somme de contrôle de chaque bloc d'avant `fin`, et de quoi garder au pied son alignement."""
     fichier.seek(0)
     tailles = itertools.chain(itertools.repeat(TAILLE_DE_BLOC, fin // TAILLE_DE_BLOC), [fin % TAILLE_DE_BLOC])
     sommes = b"".join(zlib.crc32(fichier.read(taille)).to_bytes(4, "little") for taille in tailles)
-    sommes += bytes(-len(sommes) % 8)  # le pied garde son alignement
+    return sommes + bytes(-len(sommes) % 8)
+
+
+def sceller(fichier: BinaryIO, signature: bytes) -> None:
+    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
+    fin = _debut_du_pied(fichier, signature)
+    sommes = _sommes_des_blocs(fichier, fin)
+    pied = (fichier.seek(fin), fichier.read())[1]
     bout = BOUT_DU_SCEAU.pack(fin, zlib.crc32(sommes), zlib.crc32(pied), MARQUE_DU_SCEAU)
     fichier.seek(fin)
     fichier.write(sommes + bout + pied)
 
 
-class FichierScelle(io.RawIOBase):
-    """Un fichier dont chaque octet rendu a été vérifié ; un bloc abîmé se lit comme un secteur perdu, OSError.
+def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
+    """(octets scellés, sommes de leurs blocs) ; None d'un fichier sans sceau ; ValueError si le pied est abîmé."""
+    debut_du_pied = _debut_du_pied(fichier, signature)
+    debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
+    if debut_du_bout < 0:
+        return None
+    fichier.seek(debut_du_bout)
+    scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(fichier.read(BOUT_DU_SCEAU.size))
+    if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
+        return None
+    pied = fichier.read()
+    fichier.seek(scelles)
+    sommes = fichier.read(debut_du_bout - scelles)
+    if (zlib.crc32(sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
+        raise ValueError("son pied est abîmé")
+    return scelles, sommes
 
-    Un fichier sans sceau, ou dont le sceau est lui-même abîmé, n'en est pas un : `scelle` est faux.
-    """
 
-    def __init__(self, chemin: Path, signature: bytes) -> None:
-        super().__init__()
-        self._fichier = chemin.open("rb", buffering=0)
-        self.taille = os.fstat(self._fichier.fileno()).st_size
-        self.scelle = False
-        self._place = self._scelles = 0
-        self._sommes = self._bout = b""
-        try:
-            self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
-        except BaseException:
-            self.close()
-            raise
-
-    def _lire_le_sceau(self, debut_du_pied: int) -> None:
-        debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
-        if debut_du_bout < 0:
-            return
-        self._fichier.seek(debut_du_bout)
-        scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(self._fichier.read(BOUT_DU_SCEAU.size))
-        if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
-            return
-        self._fichier.seek(scelles)
-        self.scelle, self._scelles, self._bout = True, scelles, self._fichier.read()
-        self._sommes, pied = self._bout[: debut_du_bout - scelles], self._bout[debut_du_pied - scelles :]
-        if (zlib.crc32(self._sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
-            raise ValueError("son pied est abîmé")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._fichier.fileno()
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, place: int, depuis: int = os.SEEK_SET) -> int:
-        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.taille}[depuis]
-        return self._place
-
-    def read(self, nombre: int = -1) -> bytes:
-        debut = self._place
-        self._place = fin = self.taille if nombre < 0 else min(self.taille, debut + nombre)
-        corps = self._corps(debut, min(fin, self._scelles), lu_avec_le_pied=fin == self.taille)
-        return corps + self._bout[max(0, debut - self._scelles) : max(0, fin - self._scelles)]
-
-    def _corps(self, debut: int, fin: int, *, lu_avec_le_pied: bool) -> bytes:
-        """Les octets de [debut, fin[, vérifiés par blocs entiers."""
-        if debut >= fin:
-            return b""
-        blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
-        depart = blocs[0] * TAILLE_DE_BLOC
-        self._fichier.seek(depart)
-        octets = self._fichier.read(min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC) - depart)
-        for rang in blocs:
-            bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
-            juste = zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little")
-            if not (juste or lu_avec_le_pied):  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
-                raise OSError("sa somme de contrôle est fausse : un octet y a changé")
-        return octets[debut - depart : fin - depart]
-
-    def tout_verifier(self) -> None:
-        """Lit tout ; OSError au premier bloc abîmé."""
-        for debut in range(0, self._scelles, 1 << 22):
-            self._corps(debut, min(self._scelles, debut + (1 << 22)), lu_avec_le_pied=False)
-
-    def close(self) -> None:
-        self._fichier.close()
-        super().close()
+@functools.lru_cache(64)
+def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
+    """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
+    with chemin.open("rb") as fichier:
+        scelles, sommes = sceau_de(fichier, signature) or (0, b"")
+        if _sommes_des_blocs(fichier, scelles) != sommes:
+            raise ValueError("sa somme de contrôle est fausse : un octet y a changé")
 
 
 # --- Le contrat. Une `Sortie` range des lots ; ce qu'un fichier a de propre à son format est dans un codec, sans état.
@@ -3339,7 +3124,7 @@ class Sortie(ABC):
         # seconde, et la réception attendrait.
         for module in self.decrit.modules if self.flux else ():
             module.charger()
-        with _disque("Créer le dossier", self.chemin.parent):
+        with disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
@@ -3388,7 +3173,7 @@ class Sortie(ABC):
 
         `fiche` donne ce que le lot ne dit pas : marché, unité du volume, ancre, horodatage…
         """
-        if not (se_succedent(lot.lignes) or est_triee(lot.lignes, self.type_donnee)):
+        if not (se_succedent(lot.lignes["timestamp"]) or est_triee(lot.lignes, self.type_donnee)):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         entier = apport.num_rows == lot.lignes.num_rows
@@ -3457,7 +3242,7 @@ class Sortie(ABC):
 
 def exiger_signature(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         porte = fichier.read(len(decrit.signature)) == decrit.signature
     if not porte:
         annexe(*FICHIERS_ETRANGERS).refuser(decrit, chemin, donnee)
@@ -3488,7 +3273,7 @@ class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
     Trois fonctions suffisent : `reconnaitre`, `lots`, `composer`. Les autres disent ce qu'un format sait de plus, et
-    rien d'office : porter sa fiche, dire son nombre de lignes, s'allonger sans être récrit.
+    rien d'office : porter sa fiche, s'allonger sans être récrit.
     """
 
     format: ClassVar[str]
@@ -3530,9 +3315,6 @@ class Codec(ABC):
     def entete(self, chemin: Path) -> dict[str, Any] | None:
         """La fiche que porte le fichier ; None s'il n'en a pas."""
 
-    def nombre(self, chemin: Path) -> int | None:
-        """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
-
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
         return False
@@ -3560,7 +3342,6 @@ class Feuille:
         self.a_part = codec.fiche_a_part
         self.chemin = fichier.with_name(f"{fichier.name}.fiche.json")
         self.ecrite_a = -math.inf
-        self._connue: tuple[Mapping[str, Any], dict[CleSerie, Fiche]] | None = None  # ce qu'elle dit : forme, fiches
 
     def lire(self) -> dict[str, Any] | None:
         """Telle qu'écrite ; None s'il n'y en a pas, ou qu'elle est abîmée."""
@@ -3604,18 +3385,15 @@ class Feuille:
         """Vrai si le fichier est tel que cette feuille, à part, l'a laissé."""
         return all(entete.get(champ) == valeur for champ, valeur in self.empreinte().items())
 
-    def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
-        """Ce qu'elle dit ; None si elle ne dit plus rien."""
-        self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
-
     def dit_moins(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> bool:
         """Vrai si elle est à récrire ; compléter une fiche d'avant n'y suffit pas."""
-        if self._connue is None or self._connue[0] != forme:
+        dite = self.lire() or {}
+        connues = {fiche.cle: fiche for fiche in self.fiches(dite) or ()}
+        if fiches.keys() != connues.keys() or forme != {
+            nom: valeur for nom, valeur in dite.items() if nom not in ("series", "scelle", *_versions())
+        }:
             return True
-        connues = self._connue[1]
-        return fiches.keys() != connues.keys() or any(
-            fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items()
-        )
+        return any(fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items())
 
     def texte(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> str:
         """Celle que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
@@ -3643,11 +3421,6 @@ class Tableau:
         # L'annexe `queues` : symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état.
         self.queues: tuple[Mapping[str, tuple[int, list[pa.Table]]], Mapping[str, int]] = ({}, {})
 
-    @property
-    def octets(self) -> int:
-        """La taille du fichier ; 0 s'il n'existe pas."""
-        return octets_de(self._chemin)
-
     def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
         with en_lisant(self._chemin):
@@ -3655,7 +3428,7 @@ class Tableau:
 
     def lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes triées, groupes entiers, s'il y a un fichier ; à partir de `depuis` ou d'un peu avant."""
-        if not self.octets:
+        if not octets_de(self._chemin):
             return iter(())
         if self.entrelace:
             return self._demeler(depuis[0] if depuis else "")
@@ -3664,7 +3437,7 @@ class Tableau:
     @functools.cached_property
     def entrelace(self) -> bool:
         """Vrai d'un fichier de flux trié par symbole seul : sa feuille le dit si elle le décrit, sinon ses lignes."""
-        if not (self._codec.texte(self._chemin) and self.octets):
+        if not (self._codec.texte(self._chemin) and octets_de(self._chemin)):
             return False
         entete = self._feuille.lire()
         if entete is not None and self._feuille.decrit(entete):
@@ -3677,8 +3450,10 @@ class Tableau:
         comptes: collections.Counter[str] = collections.Counter()
         for table in self.tables(colonnes=["symbole"]):
             compter_symboles(table, comptes)
-        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+        voulus = {symbole: nombre for symbole, nombre in comptes.items() if symbole >= depuis}
+        place = RELECTURE_MAX * comptes.total() // max(octets_de(self._chemin), 1)  # en lignes
+        reperage = annexe_ou_rien("reperage")
+        for paquet in reperage.paquets(voulus, place) if reperage else ([symbole] for symbole in sorted(voulus)):
             noms = pa.array(paquet, pa.string())
             tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
             if len(paquet) == 1:
@@ -3734,44 +3509,25 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self._compter(lots, self.ecrites)
+        compte = self.compter(lots, self.ecrites)
 
         def compte_fait() -> str:
             if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self._compter(reperes, self.ecrites), maxlen=0)
+                collections.deque(self.compter(reperes, self.ecrites), maxlen=0)
             return entete()
 
-        self._exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
-    def prolonger(
-        self, fichier: BinaryIO, texte: TexteCsv, premiere: Borne, nouvelles: Iterable[pa.Table]
-    ) -> collections.Counter[str]:
-        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée.
-
-        Rend combien chaque symbole a de lignes de plus.
-        """
-        with en_lisant(self._chemin):
-            reste = texte.octet(self._chemin, self._donnee, premiere)
-        with self._chemin.open("rb") as ancien:
-            while reste:
-                if not (bloc := ancien.read(min(reste, 1 << 20))):
-                    raise SortieIllisible(f"« {self._chemin} » a raccourci pendant qu'il était recopié")
-                reste -= fichier.write(bloc)
-        avant: collections.Counter[str] = collections.Counter()
-        fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
-        self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
-        return collections.Counter({symbole: n - avant[symbole] for symbole, n in self.ecrites.items()})
-
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
+    def compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
             compter_symboles(lot, comptes)
             yield lot
 
-    def _exiger(self, relues: int | None) -> None:
+    def exiger(self, relues: int | None) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
         if relues not in (None, ecrites := self.ecrites.total()):
             raise ErreurSortie(
@@ -3780,13 +3536,13 @@ class Tableau:
             )
 
 
-class Bout:
+class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
     def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
-        self._texte, self._chemin, self._donnee = texte, chemin, donnee
+        super().__init__(chemin)
+        self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
-        self._fichier: io.FileIO | None = None
 
     def retenir(self, lots: Iterable[pa.Table]) -> None:
         """Ces lignes attendent ailleurs : un lot qui en précède une n'ira pas au bout du fichier."""
@@ -3802,27 +3558,13 @@ class Bout:
 
     def commencer(self) -> None:
         """Crée un fichier sans ligne."""
-        ecrire_atomique(self._chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
+        ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
 
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
-        with _disque("Écrire", self._chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self._chemin, "ab")
-                if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
-                    self._fichier.truncate(fin)
-            _ajouter_octets(self._fichier, self._texte.octets(lignes, self._donnee))
-
-    def synchroniser(self) -> None:
-        """Les lignes ajoutées survivent à une coupure de courant."""
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-
-    def fermer(self) -> None:
-        """Ferme le fichier ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
+        if self._fichier is None:
+            self._texte.oter_la_queue(self.chemin)
+        self.au_bout(self._texte.octets(lignes, self._donnee))
 
 
 class SortieFichier(Sortie):
@@ -3842,19 +3584,17 @@ class SortieFichier(Sortie):
         self.feuille = Feuille(codec, self.chemin)
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
-        self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
-        self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
+        self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
 
     @functools.cached_property
-    def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self.nom_journal, self.type_donnee, self._synchroniser_lignes)
-
-    def _synchroniser_lignes(self) -> None:
-        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
-        if self._bout is not None:
-            self._bout.synchroniser()
+    def reprise(self) -> JournalDeReprise:
+        """Son journal de reprise."""
+        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = [self.bout.synchroniser] if self.bout is not None else []
+        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
 
     def _texte(self) -> TexteCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
@@ -3885,13 +3625,13 @@ class SortieFichier(Sortie):
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self._journal.notes()
+            yield from (json.loads(note) for _, note, _ in self.reprise.lots())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         fondu = self._fondues is None or self._fondues.get(cle.symbole, 0) > debut
         anciennes = self.tableau.a_partir_de(bornes[0]) if fondu else ()
-        nouvelles = self._journal.flot(cle.symbole, debut, fin)
+        nouvelles = self.reprise.flot(cle.symbole, debut, fin)
         lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
         return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
@@ -3926,12 +3666,8 @@ class SortieFichier(Sortie):
                 origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
 
-    def _annexes(self) -> tuple[Path, ...]:
-        """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self.feuille.chemin,) if self.feuille.a_part else ()
-
     def voisins(self) -> tuple[Path, ...]:
-        return (*self._annexes(), self.nom_journal)
+        return (*([self.feuille.chemin] if self.feuille.a_part else []), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
@@ -3946,9 +3682,9 @@ class SortieFichier(Sortie):
             except SortieIllisible as refus:
                 self.ecarter(refus)
         elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
-            with _disque("Effacer", self.feuille.chemin):
+            with disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
-        self._presente = self.existe()
+        self.presente = self.existe()
         self.rejouer_journal()
         if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
             ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
@@ -3961,11 +3697,9 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            forme = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
-            self.feuille.retenir(forme, self.fiches)
             fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-            if fidele and self._bout is None and not entete.get("entrelace"):
+            if fidele and self.bout is None and not entete.get("entrelace"):
                 return
         # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
         origine = self.origine or min(self._origines(), default=REEL)
@@ -4009,88 +3743,61 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            if not self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX):
+            gros = self.octets > SOMMES_MAX
+            if not self.codec.est_scelle(self.chemin, tout=not gros):
                 return False
             # D'événements, le sceau suffit.
-            return not self.type_donnee.a_une_grille or (
-                sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
-            )
+            au_sceau = gros or not self.type_donnee.a_une_grille
+            return au_sceau or sum(map(lignes_attendues, fiches)) == self.tableau.lignes
 
     def _ordonner(self, recensement: _Recensement) -> None:
-        if self._bout is not None:
-            self._bout.fins = recensement.fins
+        if self.bout is not None:
+            self.bout.fins = recensement.fins
         permis = bool(self.codec.texte(self.chemin)) and recensement.entrelace and recensement.en_ordre
         self.tableau.entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
             self.recrire([trier(pa.concat_tables(self.tableau.tables()), self.type_donnee)])
-        elif permis and self._bout is None:
+        elif permis and self.bout is None:
             self.recrire(self.tableau.lots())
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
-        self._repartir_du_journal()
+        annexe(*MISES_DE_COTE).ecarter(self, refus)
 
     def _remarquer_l_absence(self) -> None:
-        if self._presente and not self.existe():
+        if self.presente and not self.existe():
             journal.warning("« %s » n'est plus là : ce qu'il tenait n'est plus dit couvert.", self.chemin)
-            self._repartir_du_journal()
-
-    def _repartir_du_journal(self) -> None:
-        """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
-        if self._bout is not None:
-            self._bout.fermer()
-            self._bout.fins = {}
-        self._presente = self.tableau.entrelace = self.tableau.a_jour = False
-        self.fiches = {}
-        self.feuille.retenir(None, {})
-        self.desarmer_journal()
-        for note in self.notes():
-            self._apprendre(note)
-        self._recompter(dire=False)
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
-
-    def desarmer_journal(self) -> None:
-        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
-        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            self._journal.desarmer()
+            annexe(*MISES_DE_COTE).repartir_du_journal(self)
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         try:
             with en_lisant(self.nom_journal):
-                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                crus = [self.apprendre(note) for note in self.reprise.reprendre()]
                 if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
-                    self._journal.desarmer()
-                    if self.existe():
-                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
-                        journal.warning(phrase, self.chemin)
-                        self.ecrire_fiche()
+                    annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
-            mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self._journal
+            annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
+            del self.reprise
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
         if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
-                self._recompter(dire=True)
+                self.recompter(dire=True)
             self.finir()
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
-    def _recompter(self, *, dire: bool) -> None:
+    def recompter(self, *, dire: bool) -> None:
         """Une bougie qu'un lot du journal dit écrite est au fichier ou au journal, ou elle sera redemandée."""
         if self.type_donnee.a_une_grille:
             reperes = self.type_donnee.reperes
             ecrites = self.tableau.tables(colonnes=reperes) if self.existe() else ()
-            recues = (table.select(reperes) for table in self._journal.flot())
+            recues = (table.select(reperes) for table in self.reprise.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+    def apprendre(self, note: Mapping[str, Any]) -> bool:
         """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
@@ -4107,23 +3814,23 @@ class SortieFichier(Sortie):
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
-        if self._bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
+        if self.bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
             self._remarquer_l_absence()
         return super().ecrire(lot, fiche)
 
     def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
-        if self._bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
+        if self.bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
             rien = Lot(lot.cle, lignes[:0], [], [])
-            self._journal.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
-        if self._bout is not None and lignes.num_rows:
-            lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
+            self.reprise.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
+        if self.bout is not None and lignes.num_rows:
+            lignes = self._allonger(self.bout, lot.cle.symbole, lignes)
             if apres.lignes is not None:
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot qui tait des lignes est vrai si le fichier les a ; les bougies se comptent à la reprise.
         porte_tout = self.type_donnee.a_une_grille or (entier and lignes.num_rows > 0)
-        deja_la = self._bout is not None or not porte_tout
-        self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
+        deja_la = self.bout is not None or not porte_tout
+        self.reprise.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
@@ -4132,7 +3839,7 @@ class SortieFichier(Sortie):
         if place < lignes.num_rows:
             if not self.existe():
                 bout.commencer()
-                self._presente = self.tableau.a_jour = True
+                self.presente = self.tableau.a_jour = True
             if recule:
                 self.tableau.entrelace = True
             bout.ajouter(lignes[place:])
@@ -4141,106 +3848,90 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()  # ce qu'elle dira couvert est durable avant elle
+            self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
+            self.a_change = True
 
     # Fondre : le journal, dans le fichier.
 
     def _entretenir(self) -> None:
-        if self._bout is not None:
-            self._entretenir_le_bout()
-        elif self._a_fondre():
-            debut = time.monotonic()
-            self._fondre_journal()
-            self._duree_fonte = time.monotonic() - debut
-
-    def _entretenir_le_bout(self) -> None:
-        if self._journal.lignes and self._est_gros():
-            self._fondre_journal()
+        if self.bout is None:
+            if self._a_fondre():
+                debut = time.monotonic()
+                self._finir()
+                self._duree_fonte = time.monotonic() - debut
+        elif self.reprise.lignes and self._est_gros():
+            self._finir()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self.ecrire_fiche()
-            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
-                self._journal.vider()
+            if not self.reprise.lignes:  # la fiche sait maintenant tout ce qu'il disait
+                self.reprise.vider()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
         if not self.existe() or self._est_gros():
             return True
-        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        age_s = time.monotonic() - self.reprise.depuis if self.reprise.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
-            return self._journal.lignes >= self.tableau.lignes // PART_DU_FICHIER
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
+            return self.reprise.lignes >= self.tableau.lignes // PART_DU_FICHIER
+        return self.reprise.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
-        octets = self._journal.octets
+        octets = self.reprise.octets
         return octets > JOURNAL_MAX and octets > self.octets // PART_DU_FICHIER
 
     def _fonte_s(self) -> float:
-        if not self._journal.lignes:
+        if not self.reprise.lignes:
             return 0.0
         # Recopier un fichier trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
         lenteur = 0.1 if self._se_recopie() else self.codec.lenteurs.get(self.compression, 1.0)
         return self.octets / OCTETS_PAR_S * lenteur
 
     def _finir(self) -> None:
-        self._fondre_journal()
-
-    def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         self._remarquer_l_absence()
-        recues = bool(self._journal.entrees) or not self.existe()
+        recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()
-            recus = self._journal.lignes * self.codec.octets_par_ligne
-            recus = 2 * self._journal.octets if self.type_donnee.est_lourd else recus
+            self.reprise.synchroniser()
+            recus = self.reprise.lignes * self.codec.octets_par_ligne
+            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
             _exiger_place(self.chemin, self.octets + recus)
-            if self._bout is not None:
-                self._bout.synchroniser()
-                self._bout.fermer()
+            if self.bout is not None:
+                self.bout.synchroniser()
+                self.bout.fermer()
             if recues or not self.feuille.a_part:
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
-        if self._bout is None and not self.existe():
+        if self.bout is None and not self.existe():
             self._fondues = {}
-        texte = self._se_recopie()
-        if texte is not None and self._journal.entrees:
-            de_plus: collections.Counter[str] = collections.Counter()
-            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
-            for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
-                if fiche.lignes is not None:
-                    fiche.lignes += de_plus[cle.symbole]
+        texte, recopie = self._se_recopie(), annexe_ou_rien("reperage")
+        if texte is not None and recopie and self.reprise.entrees:
+            recopie.fondre(self, texte)
         else:
             ecrire_atomique(self.chemin, self._refaire)
-        self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
+        self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if (fins := self._fondues) is not None:
-            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self._journal.entrees.items()}
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
+            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self.reprise.entrees.items()}
+        if self.bout is not None:
+            self.bout.retenir(self.reprise.flot())
 
     def _se_recopie(self) -> TexteCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((nom, entree.debut) for nom, entrees in self._journal.entrees.items() for entree in entrees)
-        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
-
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
-        nouveaux = (table.select(reperes) for table in self._journal.flot())
+        nouveaux = (table.select(reperes) for table in self.reprise.flot())
         self._composer(
             fichier,
-            fusionner(self.tableau.lots(), self._journal.flot(), self.type_donnee),
+            fusionner(self.tableau.lots(), self.reprise.flot(), self.type_donnee),
             fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
         )
 
@@ -4264,10 +3955,10 @@ class SortieFichier(Sortie):
                 fiche.lignes = self.tableau.ecrites[cle.symbole]
 
     def fermer(self) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        if "_journal" in self.__dict__:
-            self._journal.fermer()
+        if self.bout is not None:
+            self.bout.fermer()
+        if "reprise" in self.__dict__:
+            self.reprise.fermer()
         super().fermer()
 
 
@@ -4322,7 +4013,7 @@ class TexteCsv:
 
     def fin_des_lignes(self, chemin: Path) -> int:
         """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fin, saut = fichier.seek(0, os.SEEK_END), 0  # saut : ce qui suit le premier saut de la queue vide
             while fin:
                 debut = max(0, fin - (1 << 16))
@@ -4339,41 +4030,21 @@ class TexteCsv:
 
     def est_coupe(self, chemin: Path) -> bool:
         """Vrai si quelque chose suit la dernière ligne entière."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
     def couper(self, chemin: Path) -> None:
-        """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
+        """Ôte la dernière ligne, si elle n'est pas entière : elle sera redemandée."""
         if self.est_coupe(chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
-            with _disque("Réparer", chemin):
-                os.truncate(chemin, self.fin_des_lignes(chemin))
+            self.oter_la_queue(chemin)
 
-    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
-        with chemin.open("rb") as fichier:
-            bas, haut = len(fichier.readline()), self.fin_des_lignes(chemin)
-            while bas < haut:
-                milieu = (bas + haut) // 2
-                fichier.seek(milieu - 1)
-                fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
-                debut = fichier.tell()
-                while (ligne := fichier.readline()).isspace():
-                    debut = fichier.tell()
-                if debut < haut and self._borne(ligne, donnee) < borne:
-                    bas = debut + len(ligne)
-                else:
-                    haut = milieu
-            return bas
-
-    @staticmethod
-    def _borne(ligne: bytes, donnee: TypeDonnee) -> Borne:
-        champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet : parfois cent mille octets
-        valeurs = dict(zip(donnee.noms, champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+    def oter_la_queue(self, chemin: Path) -> None:
+        """Ôte ce qui suit la dernière ligne entière."""
+        if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
+            with disque("Réparer", chemin):
+                os.truncate(chemin, fin)
 
 
 class CodecCsv(Codec):
@@ -4413,7 +4084,9 @@ class CodecCsv(Codec):
         with pa.OSFile(str(chemin)) as fichier:
             debut = 0
             if (texte := self.texte(chemin)) is not None:
-                debut, fin = texte.octet(chemin, donnee, depuis) if depuis else 0, texte.fin_des_lignes(chemin)
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
                 if debut == fin:
                     return
                 source = fichier.get_stream(debut, fin - debut)
@@ -4535,25 +4208,24 @@ class _CodecArrow(Codec):
     def schema(self, chemin: Path) -> pa.Schema: ...
 
     @contextlib.contextmanager
-    def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
-        """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle:
-                with pa.PythonFile(fichier, mode="r") as source:
-                    yield source
-                return
-            etat = os.fstat(fichier.fileno())
-        epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
-        if plainte := epreuves.eprouver(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
-            raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
+    def source(self, chemin: Path, *, pied: bool = False) -> Iterator[pa.NativeFile]:
+        """Le fichier, une fois sûr : ses sommes sont justes ; sans sceau, il est éprouvé à part.
+
+        `pied` : ce sera tout ce qu'on en lit.
+        """
+        if not self.est_scelle(chemin, tout=not pied):
+            epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
+            if plainte := epreuves.eprouver(self.format, chemin, _etat_de(chemin)):
+                raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
         with pa.OSFile(str(chemin)) as source:
             yield source
 
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle and tout:
-                fichier.tout_verifier()
-            return bool(fichier.scelle)
+        with chemin.open("rb") as fichier:
+            scelle = sceau_de(fichier, self.signature) is not None
+        if scelle and tout:
+            _verifier_les_blocs(chemin, self.signature, _etat_de(chemin))
+        return scelle
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
         exiger_signature(self, chemin, donnee)
@@ -4570,7 +4242,12 @@ class _CodecArrow(Codec):
         return lu if isinstance(lu, dict) else None
 
 
-def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
+def _etat_de(chemin: Path) -> tuple[int, ...]:
+    etat = chemin.stat()
+    return etat.st_ino, etat.st_size, etat.st_mtime_ns
+
+
+def aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
     champs = [donnee.schema.field(nom) for nom in lot.schema.names]
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
@@ -4585,27 +4262,20 @@ class CodecParquet(_CodecArrow):
     signature = b"PAR1"
     modules = (pc, pa_acero, pq)
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path) -> Iterator[Any]:
-        with self._source(chemin) as source:
-            yield pq.ParquetFile(source, page_checksum_verification=True)
-
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as parquet:
-            return parquet.schema_arrow
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin) as parquet:
-            return int(parquet.metadata.num_rows)
+        with self.source(chemin, pied=True) as source:
+            return pq.read_schema(source)
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        with self._ouvert(chemin) as parquet:
-            for groupe in range(parquet.num_row_groups):
-                if depuis is None or _maximum(parquet.metadata.row_group(groupe), donnee) >= depuis:
-                    for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                        yield _aux_normes(lot, donnee)
+        with self.source(chemin) as source:
+            parquet = pq.ParquetFile(source, page_checksum_verification=True)
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            tous = range(parquet.num_row_groups)
+            for groupe in reperage.groupes(parquet, donnee, depuis) if reperage else tous:
+                for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
+                    yield aux_normes(lot, donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4627,15 +4297,6 @@ class CodecParquet(_CodecArrow):
         return relues
 
 
-def _maximum(groupe: Any, donnee: TypeDonnee) -> Borne:
-    """Une borne que les clés d'un groupe de lignes Parquet ne dépassent pas, d'après ses statistiques."""
-    # Les colonnes à plusieurs feuilles, les niveaux, sont après.
-    symbole, instant = (groupe.column(donnee.noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
-    if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
-        return (chr(sys.maxunicode), 0)
-    return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
-
-
 class CodecFeather(_CodecArrow):
     """Feather : un fichier Arrow IPC compressé."""
 
@@ -4644,37 +4305,20 @@ class CodecFeather(_CodecArrow):
     compressions = ("zstd", "lz4", "none")
     signature = b"ARROW1"
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with self._source(chemin) as source:
-            schema = pa.ipc.open_file(source).schema
-            rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
-            yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
-
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as feather:
-            return feather.schema
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin, ["timestamp"]) as feather:
-            return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
+        with self.source(chemin, pied=True) as source:
+            return pa.ipc.open_file(source).schema
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        premier = self._rang(chemin, donnee, depuis) if depuis else 0
-        with self._ouvert(chemin, colonnes) as feather:
+        with self.source(chemin) as source:
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            premier = reperage.lot(source, donnee, depuis) if reperage else 0
+            rangs = [donnee.noms.index(nom) for nom in colonnes] if colonnes else None
+            feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
             for rang in range(premier, feather.num_record_batches):
-                yield _aux_normes(feather.get_batch(rang), donnee)
-
-    def _rang(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
-        with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
-
-            def premiere(rang: int) -> Borne:
-                return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
-
-            return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
+                yield aux_normes(feather.get_batch(rang), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4756,11 +4400,10 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
-        fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
-        fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
-        fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
-        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), origine_lue(serie)
-        fiche.identifiants = serie.get("identifiants", "")
+        ajoutes = {nom: serie[nom] for nom in ("horodatage", "marche_id", "identifiants") if nom in serie}
+        fiche = Fiche(cle, serie["type_marche"], serie["unite_volume"] or UNITE_INCONNUE, **ajoutes)
+        fiche.taille_contrat, fiche.ancre_ms = serie["contractSize"], serie["ancre_ms"]
+        fiche.origine = origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
@@ -4782,26 +4425,6 @@ class FormatSqlite:
     def __call__(self, chemin: Path, **reglages: Any) -> SortieSqlite:
         """La sortie de ce format ; mêmes réglages que `Sortie`."""
         return SortieSqlite(self, chemin, **reglages)
-
-
-def cause_sqlite(erreur: Any) -> str:
-    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
-    code = getattr(erreur, "sqlite_errorcode", None)
-    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
-        pages = type(erreur) is sqlite3.DatabaseError
-        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    causes = {
-        sqlite3.SQLITE_FULL: "le disque est plein",
-        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-        sqlite3.SQLITE_PERM: "l'accès est refusé",
-        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-        sqlite3.SQLITE_NOMEM: "la mémoire manque",
-        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-    }
-    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
 
 
 class SortieSqlite(Sortie):
@@ -4846,7 +4469,8 @@ class SortieSqlite(Sortie):
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
-            code, cause = getattr(erreur, "sqlite_errorcode", None), cause_sqlite(erreur)
+            code, causes = getattr(erreur, "sqlite_errorcode", None), annexe_ou_rien("causes")
+            cause = causes.cause_sqlite(erreur) if causes else str(erreur)
             if code is None or not isinstance(erreur, sqlite3.OperationalError):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
@@ -5050,7 +4674,7 @@ class SortieSqlite(Sortie):
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self.deconnecter()
         # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
-        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
+        annexe(*MISES_DE_COTE).mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5139,15 +4763,12 @@ class SortieSqlite(Sortie):
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
-            ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
-            ("trous", "?,?,?,?,?,?,?", avant.trous, fiche.trous),
-        ]
-        for nom, places, anciens, nouveaux in listes:
+        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
+        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
             oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
             if neuve:  # ce qu'y aurait laissé une fiche d'avant
                 base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in (anciens, nouveaux))
+            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
             base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
             mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
@@ -5188,7 +4809,7 @@ EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() 
 
 def format_du_fichier(chemin: Path) -> str:
     """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
     texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
@@ -5244,10 +4865,6 @@ LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page :
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
-NumerosDeCarnet: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, Any, Any] | None]
-"""Une trame -> le marché de son carnet, le numéro de celle d'avant (None : un carnet entier), et le sien."""
-
-
 class Particularite(NamedTuple):
     """Ce que `features` et la classe ccxt ne disent pas d'un exchange, ou disent mal."""
 
@@ -5274,12 +4891,11 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    numeros_du_carnet: NumerosDeCarnet | None = None  # là où la classe ne les lit pas
+    carnet_numerote: bool = False  # sa classe n'en lit pas les numéros : `annexes_ccxt_fr/carnets.py` les vérifie
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
-    quantite_tue: str = ""  # champ de l'exchange qui dit la quantité d'un trade REST, là où la classe la tait
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
@@ -5305,37 +4921,6 @@ def _contrats(valeur: T) -> dict[str, T]:
 def _a_seoul(instant_ms: int) -> str:
     """« 2024-01-01 09:00:00 » : minuit UTC, à l'heure de Séoul."""
     return str((EPOQUE + dt.timedelta(milliseconds=instant_ms + 9 * HEURE_MS)).replace(microsecond=0, tzinfo=None))
-
-
-def _numeros_deribit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    dite = trame.get("params") or {}
-    if not str(dite.get("channel")).startswith("book."):
-        return None
-    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
-
-
-def _numeros_bitvavo(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
-
-
-def _numeros_bybit(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("topic")).startswith("orderbook."):
-        return None
-    numero = int(trame["data"]["u"])
-    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
-
-
-def _numeros_backpack(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if not str(trame.get("stream")).startswith("depth."):
-        return None
-    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
-
-
-def _numeros_krakenfutures(trame: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
-        return None  # l'abonnement accepté porte le même nom
-    numero = int(trame["seq"])
-    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
 
 
 # Ajouter une particularité : une ligne ici, avec le fait observé, et rien ailleurs. Les demandes sont celles des vraies
@@ -5372,7 +4957,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
-        numeros_du_carnet=_numeros_bybit,
+        carnet_numerote=True,
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -5424,31 +5009,33 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
-    **dict.fromkeys(("onetrading", "kucoin", "grvt", "bitopro", "cryptocom"), Particularite(corrigee=True)),
+    **dict.fromkeys(
+        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
+        Particularite(corrigee=True),
+    ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        numeros_du_carnet=_numeros_backpack,
+        carnet_numerote=True,
     ),
-    "bitvavo": Particularite(numeros_du_carnet=_numeros_bitvavo, trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    "bitvavo": Particularite(carnet_numerote=True, trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    **dict.fromkeys(("poloniex", "deepcoin"), Particularite(unites=_contrats("contrats"))),
+    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
+    "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
-    # Un contrat inverse vaut un dollar : 319 499 en une heure ; de ses trades, la classe rend la quantité None en REST.
-    "krakenfutures": Particularite(
-        unites={"inverse": "USD"}, quantite_tue="quantity", numeros_du_carnet=_numeros_krakenfutures
-    ),
+    # Un contrat inverse vaut un dollar : 319 499 en une heure.
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, carnet_numerote=True, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), numeros_du_carnet=_numeros_deribit),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), carnet_numerote=True),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
 
@@ -5475,14 +5062,8 @@ class Reglages:
 
 def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str, Any]:
     """Fusion profonde : `ajout` l'emporte, les dictionnaires se complètent."""
-    resultat = dict(base)
-    for cle, valeur in ajout.items():
-        ancienne = resultat.get(cle)
-        if isinstance(ancienne, Mapping) and isinstance(valeur, Mapping):
-            resultat[cle] = fondre_dicts(ancienne, valeur)
-        else:
-            resultat[cle] = valeur
-    return resultat
+    communs = [nom for nom in ajout if isinstance(base.get(nom), Mapping) and isinstance(ajout[nom], Mapping)]
+    return {**base, **ajout, **{nom: fondre_dicts(base[nom], ajout[nom]) for nom in communs}}
 
 
 # --- La classe ccxt, rendue bruyante ---
@@ -5514,9 +5095,7 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    seuls_marches: frozenset[str] = frozenset()  # les symboles, sans leur règlement, à garder ; vide : tous
     session: Any = None
-    frein: Frein
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
     def open(self, lazy: bool = False) -> None:
@@ -5552,7 +5131,9 @@ class _Bruyante:
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            _rendre_bruyant(client, self.signaler, self.particularite.numeros_du_carnet)
+            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
+            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
+            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5568,7 +5149,8 @@ class _Bruyante:
             self.signaler(ConnectionError(f"connexion fermée par l'exchange (code {code})"))
 
     def init_throttler(self, cost: Any = None) -> None:  # noqa: ARG002  signature de ccxt
-        """Notre limiteur à la place de celui de ccxt."""
+        """Notre limiteur à la place de celui de ccxt, et la pause commune."""
+        self.frein = Frein()
         pause_ms, fenetres = float(self.rateLimit), annexe_ou_rien("fenetres")  # type: ignore[attr-defined]
         par_s = 1000 / pause_ms if pause_ms > 0 else math.inf
         self.throttler: Limiteur = fenetres.limiteur_de(self, par_s) if fenetres else Limiteur(par_s)
@@ -5590,14 +5172,6 @@ class _Bruyante:
             offerts = {code: v for code, v in {**decrit["timeframes"], **corrections}.items() if v is not None}
             decrit["timeframes"] = dict(sorted(offerts.items(), key=lambda paire: Timeframe.lire(paire[0]).pas_ms))
         return decrit
-
-    def set_markets(self, markets: Any, currencies: Any = None) -> Any:
-        """Range les marchés lus ; les seuls utiles s'ils y sont tous, car en ranger deux mille prend 0,15 s de CPU."""
-        if self.seuls_marches and isinstance(markets, list):
-            utiles = [m for m in markets if _sans_reglement(str(m.get("symbol"))) in self.seuls_marches]
-            if self.seuls_marches == {_sans_reglement(m["symbol"]) for m in utiles}:
-                markets = utiles
-        return super().set_markets(markets, currencies)  # type: ignore[misc]
 
     async def bougies_ou_rien(self, *demande: Any) -> Any:
         """`fetch_ohlcv`, où une erreur qui veut dire « rien ici » est une page vide : elle ne prouve rien non plus."""
@@ -5678,7 +5252,7 @@ def _lire_toutes(self: Any, ohlcvs: Any, market: Any = None, *_args: Any, **_kwa
     return [self.parse_ohlcv(ligne, market) for ligne in lignes]  # une à une, deux fois moins vite
 
 
-def _sans_reglement(symbole: str) -> str:
+def sans_reglement(symbole: str) -> str:
     """« BTC/USDT » pour « BTC/USDT:USDT » : la forme courte d'un symbole."""
     return symbole.partition(":")[0]
 
@@ -5696,18 +5270,6 @@ def extrait(corps: str | None, longueur: int = 200) -> str:
 def identifiants_exchanges() -> list[str]:
     """Les identifiants de tous les exchanges de ccxt, triés."""
     return sorted(importer("ccxt.async_support", "Parler à un exchange").exchanges)
-
-
-def _selon_le_canal(du_rest: Any, du_flux: Any) -> Callable[..., Any]:
-    """Une analyse que la classe pro remplace (luno `parse_trade`, coinbaseexchange `parse_ticker`).
-
-    Une instance qui n'écoute pas lit des réponses REST, pas des trames.
-    """
-
-    def lire(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return (du_rest if self.signaler is None else du_flux)(self, *args, **kwargs)
-
-    return lire
 
 
 def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
@@ -5736,15 +5298,11 @@ def _classe(exchange: str) -> Any:
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
-    ajouts: dict[str, Any] = {
-        nom: _selon_le_canal(vars(du_rest)[nom], methode)
-        for nom, methode in vars(base).items()
-        if base is not du_rest and nom.startswith("parse_") and nom in vars(du_rest)
-    }
+    particularite = PARTICULARITES.get(nom, Particularite())
+    ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    ajouts["particularite"] = particularite = PARTICULARITES.get(nom, Particularite())
     bruyante = type(base.__name__, (_Bruyante, base), ajouts)
     if not particularite.corrigee:
         return bruyante
@@ -5787,11 +5345,12 @@ _RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
-# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; gate :
-# « Candlestick range too broad » ; coinbase, btse : « granularity too small for the requested time range ».
+# bitget : « The start and end time cannot exceed 90 days », « interval cannot be greater than 30 days » ; binance :
+# « Time interval must be within 0-90 days » ; gate : « Candlestick range too broad » ; coinbase, btse : « granularity
+# too small for the requested time range ».
 _TROP_LONGUE = (
-    r"(?i)\b(?:range|interval|window|period|time|data|candles|records)\b.{0,60}?"
-    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:less|greater|more) than \d)"
+    r"(?i)\b(?:range|interval|window|period|time|endTime|data|candles|records)\b.{0,60}?"
+    r"(?:\bexceed|\btoo (?:large|long|wide|broad|big)\b|\b(?:(?:less|greater|more) than|within|up to) \d{1,4}\b)"
     r"|\b(?:exceed\w*|too small for)\b.{0,40}?\b(?:range|window|period)\b"
 )
 _JOURS = r"(?i)(\d+)[ -]?days?\b"
@@ -5801,9 +5360,9 @@ _TROP_DE_REQUETES = r"(?i)\btoo (?:frequent|many requests)|rate.?limit|\brequest
 _PAYS_REFUSE = r"(?i)restricted location|not available in your (?:country|region)|block access from your country"
 
 
-def _dit_trop_longue(texte: str) -> bool:
-    """Vrai d'un refus de la fenêtre demandée ; non du débit, qui se compte aussi par fenêtre de temps."""
-    return re.search(_TROP_LONGUE, texte) is not None and re.search(_TROP_DE_REQUETES, texte) is None
+def _nombre_dit(motif: str, texte: str) -> int | None:
+    trouve = re.search(motif, texte)
+    return int(trouve[1]) if trouve else None
 
 
 def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
@@ -5820,20 +5379,20 @@ def traduire(erreur: Exception, quoi: str, heure_ms: int) -> ErreurCollecte:
             f"{quoi} : accès refusé{f' (code {statut})' if statut else ''} : {texte}", _CONSEIL_PAYS
         )
     if re.search(_TROP_ANCIEN, tout):
-        points = re.search(_POINTS, tout)
-        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", points=int(points[1]) if points else None)
+        return HorsFenetre(f"{quoi} : trop ancien pour l'exchange : {texte}", admis=_nombre_dit(_POINTS, tout))
     noms = {parente.__name__ for parente in type(erreur).__mro__}
     # Une réponse d'une forme inattendue fait lever à ccxt TypeError, KeyError… : passager, jusqu'à preuve du contraire.
     traductions = ((classe, conseil) for nom, classe, conseil in TRADUCTIONS if nom in noms)
     classe, conseil = next(traductions, (ErreurTemporaire, CONSEIL_RESEAU))
     # Une demande refusée par un code HTTP sans que la classe sache dire pourquoi.
     refus = statut in REFUS_HTTP and ("ExchangeError" in noms or not getattr(erreur, "reconnue", True))
+    # Le débit se compte aussi par fenêtre de temps : son refus n'est pas celui de la fenêtre demandée.
+    trop_longue = re.search(_TROP_LONGUE, tout) and not re.search(_TROP_DE_REQUETES, tout)
     if statut in (418, 429) or (statut == 403 and re.search(_TROP_FREQUENT, tout)):
         classe, conseil = LimiteDeDebit, _CONSEIL_DEBIT
-    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and _dit_trop_longue(tout):
-        jours = re.search(_JOURS, tout)
+    elif classe is not LimiteDeDebit and statut in {200, *REFUS_HTTP} and trop_longue:
         message = f"{quoi} : fenêtre trop longue pour l'exchange : {texte}"
-        return FenetreTropLongue(message, _CONSEIL_DEMANDE, jours=int(jours[1]) if jours else None)
+        return FenetreTropLongue(message, _CONSEIL_DEMANDE, _nombre_dit(_JOURS, tout))
     elif classe is ErreurTemporaire and refus:
         classe, conseil = RefusProbable, _CONSEIL_DEMANDE
     message = f"{quoi} : {texte}"
@@ -5892,14 +5451,14 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultMarginMode": reglages.mode_marge,
         "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
-    config: dict[str, Any] = {
+    options = fondre_dicts({cle: valeur for cle, valeur in defauts.items() if valeur is not None}, reglages.options)
+    config = {
         "enableRateLimit": True,
         "timeout": reglages.timeout,
-        "options": {cle: valeur for cle, valeur in defauts.items() if valeur is not None},
+        "options": options,
         **_config_proxy(reglages.proxy),
         **reglages.identifiants,
     }
-    config["options"] = fondre_dicts(config["options"], reglages.options)
     return fondre_dicts(config, reglages.config_ccxt)
 
 
@@ -5908,10 +5467,9 @@ def instancier(reglages: Reglages) -> Any:
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
         configuration.controler(reglages.config_ccxt, classe)
+    config = _config(reglages)
     try:
-        api = classe(_config(reglages))
-    except ErreurCollecte:
-        raise
+        api = classe(config)
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
         # Sans le texte de l'erreur, qui cite des valeurs : une clé peut en être.
         raise ErreurDemande(
@@ -5934,6 +5492,9 @@ class NatureMarche(NamedTuple):
     type_marche: str
     sous_type: str | None
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, self))
+
 
 def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> NatureMarche:
     """Ce qu'un symbole complet dit de son marché ; pour un symbole court, ce que la demande en dit."""
@@ -5942,27 +5503,6 @@ def nature_du_symbole(symbole: str, type_marche: str, sous_type: str | None) -> 
         return NatureMarche(type_marche, sous_type)
     genre = "option" if trouve["option"] else "future" if trouve["echeance"] else "swap"
     return NatureMarche(genre, "linear" if trouve["quote"] == trouve["settle"] else "inverse")
-
-
-_GENRES_CHARGES = {
-    "spot": {"spot"},
-    "margin": {"spot"},
-    "swap": {"swap", "linear", "inverse", "contract"},
-    # bitget range ses échéances avec ses swaps
-    "future": {"future", "delivery", "swap", "linear", "inverse", "contract"},
-    "option": {"option"},
-}
-
-
-def _marches_utiles(types: Any, natures: Iterable[NatureMarche]) -> Any:
-    """L'option `fetchMarkets.types` réduite aux types de marché de la tâche (binance charge sinon 3 listes)."""
-    utiles: set[str] = set()
-    for nature in natures:
-        ecarte = {"linear": {"inverse"}, "inverse": {"linear"}}.get(nature.sous_type or "", set())
-        utiles |= _GENRES_CHARGES[nature.type_marche] - ecarte
-    if isinstance(types, list):
-        return [genre for genre in types if genre in utiles] or types
-    return types
 
 
 # --- La connexion ---
@@ -5992,19 +5532,6 @@ class Serie:
     def marche_id(self) -> str:
         """L'identifiant du marché chez l'exchange ; vide s'il n'en a pas."""
         return str(self.marche.get("id") or "")
-
-
-class Debit:
-    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur."""
-
-    def __init__(self) -> None:
-        self.frein = Frein()
-        self.limiteur: Limiteur | None = None
-
-    def brancher(self, api: Any) -> None:
-        """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
-        self.limiteur = self.limiteur or api.throttler
-        api.throttler, api.frein = self.limiteur, self.frein
 
 
 def passer_marches(source: Any, cible: Any) -> None:
@@ -6090,21 +5617,13 @@ class Marches:
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
             return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if _sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
 
     def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner.
-
-        L'identifiant de l'exchange ne compte que pour un mot sans « / » : un symbole bien formé n'en est pas un.
-        """
-        forme, trouves = forme_de_mot(symbole), []
-        for nom, marche in (self._api.markets or {}).items() if forme else ():
-            formes = {forme_de_mot(nom), forme_de_mot(_sans_reglement(nom))}
-            if "/" not in symbole:
-                formes.add(forme_de_mot(str(marche.get("id"))))
-            if forme in formes and (":" in symbole or self._est_du_genre(marche)):
-                trouves.append(nom)
-        return trouves
+        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
+        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
+        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
+        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
@@ -6116,39 +5635,30 @@ class Marches:
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
+        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
-            genre = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
-            raise ErreurDemande(
-                f"Symbole inconnu : « {symbole} » sur {exchange} ({' '.join(filter(None, genre))})",
-                self._conseil_de_symbole(symbole),
-            )
-        marche: Mapping[str, Any] = self._api.markets[candidats[0]]
+            nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
+            conseil = proches(symbole, marches) or "La liste : --lister marches."
+            if symbole in marches:
+                autre = marches[symbole].get("type")
+                conseil = f"C'est un marché {autre} : --type-marche {autre}."
+            raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
+        marche: Mapping[str, Any] = marches[candidats[0]]
         self._avertir(symbole, marche)
         return marche
-
-    def _conseil_de_symbole(self, symbole: str) -> str:
-        """Le marché de ce nom s'il est d'un autre type, sinon les plus proches."""
-        marches: Mapping[str, Any] = self._api.markets or {}
-        if symbole in marches:
-            type_marche = marches[symbole].get("type")
-            return f"C'est un marché {type_marche} : --type-marche {type_marche}."
-        return proches(symbole, marches) or "La liste : --lister marches."
 
     def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
         if not self._est_du_genre(marche):
             trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
             demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning(
-                "« %s » est un marché %s, pas %s : le symbole l'emporte.",
-                symbole, " ".join(filter(None, trouve)), " ".join(filter(None, demande)),
-            )  # fmt: skip
+            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
         if marche.get("active") is False:
             journal.warning(
                 "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
             )
 
 
-class Connexion:
+class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
     `async with` la ferme toujours : fin normale, erreur ou annulation.
@@ -6166,14 +5676,11 @@ class Connexion:
         self.noter_instants = self._horloge.noter_instants
         self._heure_lue, self._date_lue_ms = False, 0
         self.avance_douteuse_ms = 0  # de l'en-tête Date sur l'horloge locale, quand rien d'autre ne dit l'heure
-        debit = debit or Debit()
-        debit.brancher(self.api)
-        self.essais = Essais(reglages.essais, debit.frein, self.noter_essai)
+        if debit is not None:  # commun à plusieurs connexions, ou repris d'une exécution précédente
+            debit.brancher(self.api)
+        self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -6292,10 +5799,6 @@ class Connexion:
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
             )  # fmt: skip
 
-    def _present_ms(self) -> int:
-        """L'instant après lequel l'exchange n'a pu ouvrir aucune bougie, à la seconde : certains arrondissent."""
-        return (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
-
     # --- ses marchés
 
     async def preparer(self, symboles: Sequence[str], *, seuls: bool = False) -> None:
@@ -6303,7 +5806,8 @@ class Connexion:
 
         L'heure d'abord : sa réponse ne doit pas attendre que les marchés soient rangés.
         """
-        self.api.seuls_marches = frozenset(map(_sans_reglement, symboles)) if seuls else frozenset()
+        if seuls and (vitesse := annexe_ou_rien("vitesse")):
+            vitesse.ne_ranger_que(self.api, symboles)
         async with groupe_de_taches() as taches:
             mesure = taches.create_task(self._mesurer_heure())
             await pause(0)
@@ -6318,18 +5822,14 @@ class Connexion:
         déjà chargé, à ne pas perdre en relisant.
         """
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
-        natures = {*connues, *map(self.nature_demandee, symboles)}
-        choisis = {**self.reglages.options, **self.reglages.config_ccxt.get("options", {})}
-        reglage = self.api.options.get("fetchMarkets")
-        types = reglage.get("types") if isinstance(reglage, dict) else None
-        if natures and "fetchMarkets" not in choisis and types:
-            reglage["types"] = _marches_utiles(types, natures)
+        choix = annexe_ou_rien("types_de_marche")
+        tous = choix.reduire(self, {*connues, *map(self.nature_demandee, symboles)}) if choix else None
         quoi = f"Liste des marchés de {self.reglages.exchange}"
         await self.appeler(quoi, "load_markets")
         if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
-        if types and reglage["types"] != types and self.marches.manquent(symboles):
-            reglage["types"] = types  # hyperliquid range une partie de ses contrats sous « hip3 »
+        if tous and self.marches.manquent(symboles):
+            self.api.options["fetchMarkets"]["types"] = tous  # hyperliquid range des contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
 
     def nature_demandee(self, symbole: str) -> NatureMarche:
@@ -6381,15 +5881,6 @@ class Connexion:
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
-
-    def controler_canal(self, canal: str) -> None:
-        """Refuse, avec ce qui existe, un canal que l'exchange n'offre pas. Sans requête."""
-        offerts = self.canaux_offerts()
-        if canal not in offerts:
-            raise ErreurDemande(
-                f"{self.reglages.exchange} n'offre pas le flux « {canal} »",
-                f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
-            )
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6457,8 +5948,10 @@ class Connexion:
         params = dict(self.reglages.params)
         if serie.cle.prix != "last":
             params["price"] = serie.cle.prix
-        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir.
-        dernier = min(fin - 1, max(debut, self._present_ms()))
+        # Inclus chez binance, exclu chez okx : fin - 1 convient aux deux. phemex refuse une fin à venir ; certains
+        # arrondissent à la seconde l'instant après lequel ils n'ont pu ouvrir aucune bougie.
+        present = (self.heure_ms() + self.avance_douteuse_ms) // SECONDE_MS * SECONDE_MS
+        dernier = min(fin - 1, max(debut, present))
         if propre.bornes is None:
             params["until"] = dernier
         else:
@@ -6514,12 +6007,8 @@ class Connexion:
         self._trades_bornes, self._trades_courts = self._trades_bornes or bornes_exigees, self._trades_courts or courts
         if not isinstance(page, list) or not all(isinstance(trade, dict) for trade in page):
             raise ErreurTemporaire(f"{quoi} : réponse d'une forme inattendue", CONSEIL_RESEAU)
-        ajouts = {"recu": maintenant_ms()}
-        return [trade | ajouts | self._quantite_tue(trade) for trade in sorted(page, key=_rang_de_trade)]
-
-    def _quantite_tue(self, brut: Mapping[str, Any]) -> dict[str, Any]:
-        info, champ = brut.get("info"), self.particularite.quantite_tue
-        return {"amount": info.get(champ)} if champ and brut.get("amount") is None and isinstance(info, dict) else {}
+        recu = maintenant_ms()
+        return [trade | {"recu": recu} for trade in sorted(page, key=_rang_de_trade)]
 
 
 def _tenir_dans(fenetre_ms: int, timeframe: Timeframe, limite: int) -> int:
@@ -6587,6 +6076,12 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+    ajoutee: bool = False  # sa dernière bougie suit peut-être toute page, même coupée (`Conduite.ajoute`)
+
+    @property
+    def cadre(self) -> list[Intervalle]:
+        """Celles des vives qui encadrent des vides."""
+        return self.vives[:-1] if self.ajoutee else self.vives
 
     @property
     def se_tait(self) -> bool:
@@ -6635,6 +6130,7 @@ class Conduite:
         self._deborde = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
@@ -6660,8 +6156,17 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        debut = debut if self.inclut(timeframe) else timeframe.avancer(debut, 1)
+        veille = self._veilles >= 2
+        debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
+
+    def ajoute(self, reponse: Reponse) -> bool:
+        """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
+
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        """
+        seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
+        return seule or (reponse.ancree and not self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -6670,6 +6175,7 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
@@ -6828,7 +6334,7 @@ class Pages:
             page = page.departager()
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[]) if douteuse else reponse
+        return reponse._replace(vives=[] if douteuse else reponse.vives, ajoutee=self.conduite.ajoute(reponse))
 
     async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
@@ -6848,7 +6354,7 @@ class Pages:
             except FenetreTropLongue as refus:
                 if points <= 1:
                     raise
-                dites = (refus.jours or 0) * JOUR_MS // timeframe.pas_ms
+                dites = (refus.admis or 0) * JOUR_MS // timeframe.pas_ms
                 admises = min(points // 2, dites if dites > 1 else points)  # « 1 day » y est parfois le timeframe
                 # D'une page partie avant qu'on le sache, le refus n'en fait pas admettre davantage.
                 self._admises[timeframe.code] = min(admises, self._admises.get(timeframe.code, admises))
@@ -6968,38 +6474,14 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-class SuitesDeCarnets:
-    """Les numéros des trames de carnet d'une connexion : la classe n'en fait rien, et garderait un carnet faux."""
-
-    def __init__(self, numeros: NumerosDeCarnet) -> None:
-        self._numeros = numeros
-        self._vus: dict[str, int] = {}
-
-    def verifier(self, trame: Any) -> None:
-        """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
-        # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
-        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
-            if dits := self._numeros(trame):
-                self._comparer(*dits)
-
-    def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
-        numero, vu = int(numero), self._vus.get(sujet)
-        if avant is not None and vu is not None:
-            if int(avant) > vu:
-                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
-            numero = max(vu, numero)
-        self._vus[sujet] = numero
-
-
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros: NumerosDeCarnet | None) -> None:
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
     """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
 
+    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
     ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-    carnets = None if numeros is None else SuitesDeCarnets(numeros)
 
     def traiter_ou_couper(message: Any) -> None:
         try:
@@ -7012,8 +6494,8 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], numeros:
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if carnets is not None:
-            carnets.verifier(message)
+        if verifier is not None:
+            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -7550,7 +7032,7 @@ def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[I
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres: list[Intervalle] = []
     for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.vives)]
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.cadre)]
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7782,11 +7264,12 @@ class Enquete:
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
-        departs = [debut] if gauche is None else [avancer(debut, -1), debut]
-        for depart in departs:
-            if gauche is None or conduite.inclut(timeframe) == (depart == debut):
-                suite = avancer(depart, place)
-                yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+        departs = [debut] if gauche is None else [avancer(debut, rang) for rang in (-1, 0, 1)]
+        for depart in departs[gauche is not None and conduite.inclut(timeframe) :]:
+            suite = avancer(depart, place)
+            reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
+            if reponse.se_tait:
+                break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
             yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
@@ -7933,16 +7416,16 @@ async def resoudre(
 
 def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
     """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page, toutes = reponse.question.timeframe, reponse.page, reponse.instants
-    dedans = entre(page.lignes, manque.debut, manque.fin)
+    pas, page = reponse.question.timeframe, reponse.page
+    dedans, cadre = entre(page.lignes, manque.debut, manque.fin), reponse.cadre
     instants = dedans["timestamp"].to_pylist()
-    temoin = bool(reponse.vives) and not any(
+    temoin = bool(cadre) and not any(
         voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
     )
     trous: list[Trou] = []
     restes: list[Manque] = []
     for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and toutes[0] < debut and toutes[-1] >= fin:
+        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
             echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
             trous += [Trou(*i, ECHEC) for i in unir(echecs)]
             trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
@@ -8013,7 +7496,9 @@ class Lecteur:
         trouvees, juges = await resoudre(self.pages, restes, vues)
         if vues and trouvees:
             self.pages.noter_plafond(vues[-1])
-        return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
+        if trouvees:
+            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
+        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:
@@ -8033,8 +7518,8 @@ class _Vide:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
         depart, pas = debut, self.pages.timeframe
-        if refus.points:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.points - 2)))
+        if refus.admis:
+            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
@@ -8220,12 +7705,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
-def timeframes_longs(exchange: str, offerts: Iterable[str], reference: Timeframe) -> list[Timeframe]:
-    """Les timeframes de l'exchange, plus longs que la référence, qui peuvent servir de preuve."""
-    candidats = [timeframe_de(exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in set(offerts)]
-    return [timeframe for timeframe in candidats if timeframe.pas_ms > reference.pas_ms]
-
-
 class Source(Protocol):
     """D'où viennent les lignes d'une série : `preparer`, puis `lots` de ce qu'il rend, dans l'ordre qu'elle veut.
 
@@ -8311,14 +7790,14 @@ class Historique:
     @functools.cached_property
     def pages(self) -> Pages:
         """Ce qu'on peut demander de la série, et ce qu'on en a appris."""
+        offerts = self.connexion.timeframes_offerts(self.serie.marche)
+        longues = (timeframe_de(self.serie.cle.exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in offerts)
         return Pages(
             self._demander,
             self.timeframe,
             self.serie.page_de_preuve,
             prix=self.serie.cle.prix,
-            longues=timeframes_longs(
-                self.serie.cle.exchange, self.connexion.timeframes_offerts(self.serie.marche), self.timeframe
-            ),
+            longues=[longue for longue in longues if longue.pas_ms > self.timeframe.pas_ms],
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
         )
@@ -9330,6 +8809,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
+        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -9471,8 +8951,8 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._vides == "reporter":
-            lot = reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
+        if self._plates is not None:
+            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
             self._retenir(lot)
         return lot
 
@@ -9502,27 +8982,6 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
-
-
-def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, float]) -> Lot:
-    """Le lot dont les trous sans transaction sont devenus des bougies plates, à la clôture d'avant.
-
-    `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
-    """
-    connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
-    reportees: list[BougieTrades] = []
-    restes: list[Trou] = []
-    for trou in lot.trous:
-        prix = connues.get(timeframe.avancer(trou.debut, -1))
-        if trou.raison != SANS_TRANSACTION or prix is None:
-            restes.append(trou)
-            continue
-        ajoutees = list(plates(trou.debut, trou.fin, prix, timeframe))
-        connues |= dict.fromkeys((plate.timestamp for plate in ajoutees), prix)
-        reportees += ajoutees
-    ajout = habiller(lot.cle, en_colonnes([plate[:6] for plate in reportees]))
-    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if reportees else lot.lignes
-    return lot._replace(lignes=lignes, trous=restes)
 
 
 class FilBougies(Fil):
@@ -10273,28 +9732,31 @@ class FilInstantanes(Fil):
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
-        if self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
+        debut = max(self._fin or 0, self._dernier_instant + 1)
+        if instant > debut:
+            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
+        donne, contenu = donnee if lue else (_en_instant(donnee.get("timestamp")), self._lire(donnee))
         redit = contenu == self._contenu and donne == self._date
         if contenu is None or (redit and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
-        elif not self.connexion.noter_instant(donne):
+        elif not self.connexion.noter_instant(donne) or self._attendre((donne, contenu), recu):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
-        self._dernier_instant = max(self._dernier_instant, instant)
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
+        self._dernier_instant = max(self._dernier_instant, instant)
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
-        if self._contenu is not None:
+        if self._contenu is None:
+            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+        else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
         ligne = [instant, recu, *contenu]
@@ -10321,8 +9783,8 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut = min(self._fin or lignes[0][0], lignes[0][0])
-        self._fin = max(lignes[-1][0] + 1, self._fin or 0)
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)
         trous, self._trous = self._trous, []
         table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
@@ -11192,7 +10654,10 @@ class Tache:
 
     def fautes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Les fautes qui tiennent à plusieurs options ensemble : (options en cause, la fautive d'abord ; phrase)."""
-        yield from self._fautes_de_symboles()
+        if not self.demandes:
+            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
+        if self.symbole and "," in self.symbole:
+            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11211,12 +10676,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def _fautes_de_symboles(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if not self.demandes:
-            yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
-        if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11476,22 +10935,6 @@ class BilanSerie:
     erreur: ErreurCollecte | None = None  # ce qui l'a fait échouer
     retard_s: float | None = None  # de la dernière ligne servie à la dernière close attendue ; None : aucune ligne
 
-    def en_dict(self) -> dict[str, Any]:
-        """La série dans le bilan JSON."""
-        return {
-            "symbole": self.symbole,
-            "timeframe": self.cle.timeframe if self.cle else None,
-            "etat": self.etat,
-            "message": self.message,
-            "demande": [en_iso(instant) for instant in self.demande] if self.demande else None,
-            "lignes_recues": self.lignes_recues,
-            "lignes_nouvelles": self.lignes_nouvelles,
-            "lignes_revisees": self.lignes_revisees,
-            "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in self.trous],
-            "retard": self.retard_s,
-            "compteurs": self.compteurs,
-        }
-
 
 @dataclass
 class Bilan:
@@ -11540,34 +10983,14 @@ class Bilan:
 
     def en_dict(self) -> dict[str, Any]:
         """Le bilan, en types JSON."""
-        return {
-            "outil": f"module_ccxt_fr_v2 {__version__}",
-            "exchange": self.exchange,
-            "code": self.code,
-            "message": self.message,
-            "conseil": self.conseil,
-            "sortie": str(self.sortie) if self.sortie else None,
-            "format": self.format,
-            "lignes_recues": self.total("lignes_recues"),
-            "lignes_nouvelles": self.total("lignes_nouvelles"),
-            "lignes_revisees": self.total("lignes_revisees"),
-            "requetes": self.requetes,
-            "essais": self.essais,
-            "octets": self.octets,
-            "modifie": self.modifie,
-            "duree_s": round(self.duree_s, 3),
-            "series": [serie.en_dict() for serie in self.series],
-            **({"verification": self.verification.en_dict()} if self.verification else {}),
-            **({"parties": [partie.en_dict() for partie in self.parties]} if self.parties else {}),
-        }
+        return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
 def dire_bilan(bilan: Bilan) -> str:
     """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    series = [serie for serie in bilan.series if serie.demande]
-    trous = collections.Counter(trou.raison for serie in series for trou in serie.trous)
+    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
     detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in series if serie.demande]
+    demandes = [serie.demande for serie in bilan.series if serie.demande]
     intervalle = (
         f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
         if demandes
@@ -11601,7 +11024,7 @@ class Avancement(NamedTuple):
 Suivi = Callable[[Avancement], None]
 
 
-class Memoire:
+class Memoire(contextlib.AbstractContextManager["Memoire"]):
     """L'écrivain de la bibliothèque sans `sortie` : garde les lots, n'écrit rien."""
 
     octets = 0
@@ -11610,9 +11033,6 @@ class Memoire:
         self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -11699,16 +11119,11 @@ def nom_de_sortie(cles: Sequence[CleSerie], type_marche: str, type_donnee: TypeD
 
 
 def _nom_d_office(tache: Tache, series: Sequence[Serie], dossier: Path, extension: str) -> str:
-    """Le nom stable de cette demande : un symbole complet dit son type de marché.
-
-    Les noms d'avant, qui redisaient `--type-marche` (bybit_spot_… pour un swap), restent ceux des fichiers qui les ont.
-    """
-    complets = all(":" in serie.cle.symbole for serie in series)
+    """Le nom stable de cette demande : un symbole complet dit son type de marché."""
     types = {serie.nature.type_marche if ":" in serie.cle.symbole else tache.type_marche for serie in series}
-    possibles = ["+".join(sorted(types)), tache.type_marche, *(TYPES_MARCHE if complets else ())]
-    cles = [serie.cle for serie in series]
-    noms = [nom_de_sortie(cles, un, tache.type_donnee, extension) for un in possibles]
-    return premier_present(dossier, noms) or noms[0]
+    nom = nom_de_sortie([serie.cle for serie in series], "+".join(sorted(types)), tache.type_donnee, extension)
+    noms = annexe_ou_rien("noms_d_avant")
+    return str(noms.a_continuer(nom, tache, series, dossier, extension)) if noms else nom
 
 
 def _nom_de_fichier(symbole: str) -> str:
@@ -11786,8 +11201,13 @@ def ouvrir_depot(connexion: Connexion, tache: Tache) -> Any:
 def controler_flux(connexion: Connexion, tache: Tache) -> None:
     """Refuse un flux que rien, chez cet exchange, ne peut donner ni remplacer. Sans requête."""
     offerts = connexion.canaux_offerts()
-    if tache.stream != "ohlcv":
-        connexion.controler_canal(tache.stream or "")
+    if tache.stream not in ("ohlcv", *offerts):
+        raise ErreurDemande(
+            f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
+            f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+        )
+    if tache.stream == "orderbook" and connexion.particularite.carnet_numerote:
+        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
@@ -11817,8 +11237,7 @@ def resoudre_series(connexion: Connexion, tache: Tache, bilan: Bilan) -> list[Se
         else:
             series[serie.cle] = serie
     if not series:
-        conseil = refus[0].conseil if len(refus) == 1 else ""
-        raise ErreurDemande("\n".join(str(e) if len(refus) == 1 else e.complet() for e in refus), conseil)
+        raise refus[0] if len(refus) == 1 else ErreurDemande("\n".join(refuse.complet() for refuse in refus))
     for refusee in refus:
         journal.error("%s", refusee.complet())
     return list(series.values())
@@ -11955,12 +11374,7 @@ class Execution:
     async def lire(self, series: Sequence[Serie]) -> None:
         """Lit toutes les séries, à plusieurs ; une erreur du disque arrête tout, celle d'une série n'arrête qu'elle."""
         if queues := annexe_ou_rien("queues"):  # des dernières lignes, que la relecture va comparer
-            relues, fiches = self.tache.relecture + MARGE, self.ecrivain.fiches
-            queues.garder(self.ecrivain, {
-                serie.cle.symbole: fiches[serie.cle].couverts[-1][1] - relues * serie.timeframe.pas_ms
-                for serie in series
-                if serie.cle in fiches and fiches[serie.cle].couverts
-            })  # fmt: skip
+            queues.garder_les_dernieres(self.ecrivain, series, self.tache.relecture + MARGE)
         async with groupe_de_taches() as taches:
             for serie in series:
                 bilan = self.suivre(serie)
@@ -12159,16 +11573,11 @@ def choisir_canal(connexion: Connexion, tache: Tache, series: Sequence[Serie]) -
     return None
 
 
-def reglages_flux(tache: Tache) -> ReglagesFlux:
-    """Les réglages d'un flux, tirés de la tâche."""
-    return ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
-
-
 def ouvrir_fil(
     connexion: Connexion, tache: Tache, canal: str | None, serie: Serie, fiche: Fiche, connus: Sequence[Trade] = ()
 ) -> Fil:
     """Le fil d'une série ; `connus` : les derniers trades de la sortie qu'on continue."""
-    reglages = reglages_flux(tache)
+    reglages = ReglagesFlux(plage_de(tache), tache.silence, tache.profondeur, tache.concurrence)
     if tache.type_donnee is not OHLCV:
         if canal == "trades":
             return FilTrades(connexion, serie, fiche, reglages, connus)
@@ -12184,8 +11593,7 @@ class ExecutionFlux(Execution):
 
     async def lire(self, series: Sequence[Serie]) -> None:
         """Suit toutes les séries jusqu'à la durée demandée, ou sans fin ; annulée, écrit d'abord tout le reçu."""
-        self._bilans = {serie.cle: BilanSerie(serie.cle.symbole, cle=serie.cle, etat="interrompue") for serie in series}
-        self.bilan.series += self._bilans.values()
+        self._bilans = {serie.cle: self.suivre(serie) for serie in series}
         self._fiches = {serie.cle: self._fiche(serie) for serie in series}
         self._tampon: list[Lot] = []
         self._lignes = 0  # du tampon : l'additionner à chaque trame coûterait le carré d'un grand --flush
@@ -12599,23 +12007,12 @@ NIVEAU_COURANT: contextvars.ContextVar[str | None] = contextvars.ContextVar("niv
 TACHE_COURANTE: contextvars.ContextVar[str] = contextvars.ContextVar("tache_courante", default="")
 
 
-class SortieJournal(logging.StreamHandler[Any]):
-    """Le journal sur stderr ; une barre de progression s'efface le temps d'une ligne, au lieu de s'y coller."""
-
-    hors_de_la_barre: ClassVar[Callable[[], contextlib.AbstractContextManager[Any]]] = contextlib.nullcontext
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Écrit une ligne."""
-        with type(self).hors_de_la_barre():
-            super().emit(record)
-
-
 def installer_journal(niveau: str, niveaux_des_taches: Iterable[str] = ()) -> None:
     """Le journal du module sur stderr ; celui des bibliothèques, qui peut citer des en-têtes, se tait.
 
     `niveaux_des_taches` : ceux que des tâches d'un lot demandent pour elles ; les autres gardent `niveau`.
     """
-    sortie = SortieJournal()
+    sortie = logging.StreamHandler()
     sortie.addFilter(lambda ligne: ligne.levelno >= getattr(logging, (NIVEAU_COURANT.get() or niveau).upper()))
     forme = _Forme("%(asctime)s %(levelname)-7s %(tache)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     forme.converter = time.gmtime
@@ -12638,14 +12035,6 @@ class _Forme(logging.Formatter):
 
 
 # --- Commandes ---
-
-
-async def commande_lister(tache: Tache, quoi: str) -> list[str]:
-    """Les lignes de `--lister` : pour un terminal, ou dans le `format` demandé."""
-    if quoi == "timeframes" and not tache.format:  # le module copié seul sait encore cela
-        async with ouvrir_connexion(tache) as connexion:
-            return list(connexion.api.timeframes or {})
-    return list(await annexe("listes", "--lister").lister(tache, quoi))
 
 
 async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
@@ -12725,7 +12114,7 @@ def obtenir(demander: Callable[[], T]) -> T | int:
         return refus.code_sortie
 
 
-RAPPORT = ("rapport", "Une page --rapport")
+BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
 
 
 def principal(arguments: Sequence[str] | None = None) -> int:
@@ -12743,13 +12132,16 @@ def _mener(mots: Sequence[str]) -> int:
     installer_journal(execution.journal)
     if tache.duree is not None and tache.stream is None:
         journal.warning("« --duree » ne sert qu'avec --stream.")
+    for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
+        if demande is not None:
+            annexe(*lue)  # ce qui manquerait se dit avant de télécharger
     bilan = Bilan(tache.exchange)
     conduire(_choisir(tache, execution, bilan), bilan, flux=tache.stream is not None)
     if execution.rapport is not None:
         page, bilans = execution.rapport, [("", bilan)]
         echec = obtenir(lambda: annexe(*RAPPORT).ecrire_rapport(page, bilans, tache.sqlite_table))
         bilan.code = bilan.code or echec
-    return bilan.code if execution.bilan is None else ecrire_bilan(execution.bilan, bilan)
+    return bilan.code if execution.bilan is None else int(annexe(*BILAN).ecrire_bilan(execution.bilan, bilan))
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
@@ -12776,18 +12168,17 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
     """Les lignes que la commande demandée met sur stdout."""
-    if execution.rapport is not None:
-        annexe(*RAPPORT)  # ce qui manquerait se dit avant de télécharger
+    if execution.lister == "timeframes" and not tache.format:  # le module copié seul sait encore cela
+        async with ouvrir_connexion(tache) as connexion:
+            return list(connexion.api.timeframes or {})
     if execution.lister:
-        return await commande_lister(tache, execution.lister)
-    lignes: list[str] = []
+        return list(await annexe("listes", "--lister").lister(tache, execution.lister))
     if execution.simulation:
-        lignes = await annexe("simulation", "--simulation").commande_simuler(tache)
-    elif execution.verifier:
-        lignes = await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan)
-    else:
-        await commande_telecharger(tache, bilan)
-    return lignes
+        return list(await annexe("simulation", "--simulation").commande_simuler(tache))
+    if execution.verifier:
+        return list(await annexe("verification", "--verifier").commande_verifier(tache, execution, bilan))
+    await commande_telecharger(tache, bilan)
+    return []
 
 
 def imprimer(lignes: Iterable[str]) -> None:
@@ -12802,22 +12193,6 @@ def imprimer(lignes: Iterable[str]) -> None:
             raise ErreurSortie(
                 f"Écrire sur stdout a échoué : {cause_disque(erreur)}", "Vérifiez où il est redirigé."
             ) from erreur
-
-
-def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
-    """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
-    return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
-
-
-def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
-    """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
-    try:
-        # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
-        ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
-    except ErreurSortie as refus:
-        journal.error("%s", refus.complet())
-        return bilan.code or CODE_ECHEC
-    return bilan.code
 
 
 if __name__ == "__main__":

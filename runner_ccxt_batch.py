@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import module_ccxt_fr_v2 as collecte
 
 try:
-    from annexes_ccxt_fr import lot, metriques, progression
+    from annexes_ccxt_fr import bilans, lot, metriques, progression
 except ImportError as absente:
     if (absente.name or "").partition(".")[0] != "annexes_ccxt_fr":
         raise
@@ -126,7 +126,7 @@ def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
     bilan = lot.BilanLot.vierge(plan)
     if demande.simulation:
         collecte.conduire(simuler(plan, bilan), bilan)
-        return bilan.code if demande.bilan is None else collecte.ecrire_bilan(demande.bilan, bilan)
+        return bilan.code if demande.bilan is None else bilans.ecrire_bilan(demande.bilan, bilan)
     flux = any(planifiee.tache.stream for planifiee in plan.taches)
     collecte.conduire(executer(plan, bilan, demande.dask), bilan, flux=flux)
     if any(tache.debut_ms is not None for tache in bilan.taches):
@@ -136,7 +136,7 @@ def conduire(demande: lot.OptionsLot, plan: Plan) -> int:
         echec = collecte.obtenir(functools.partial(ecrire_rapport, page, taches))
         bilan.code = bilan.code or echec
     if demande.bilan is not None:
-        bilan.code = collecte.ecrire_bilan(demande.bilan, bilan)
+        bilan.code = bilans.ecrire_bilan(demande.bilan, bilan)
     if demande.metriques is not None:
         bilan.code = metriques.ecrire_metriques(demande.metriques, bilan)
     return bilan.code

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import ErreurDemande, cause_disque, forme_de_mot, neutraliser
+from annexes_ccxt_fr.suggestions import forme_de_mot
+from module_ccxt_fr_v2 import ErreurDemande, cause_disque, neutraliser
 
 if TYPE_CHECKING:
     from pathlib import Path

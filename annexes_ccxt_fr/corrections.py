@@ -75,6 +75,24 @@ class Backpack:
         return super().parse_ws_trade({**trade, "E": trade.get("T") or trade.get("E")}, market)  # type: ignore[misc]
 
 
+class Poloniex:
+    """Un trade du REST, que ccxt date d'un rangement (`ts`) : `createTime` est son instant, celui du flux."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        date = {"ts": trade["createTime"]} if trade.get("createTime") else {}
+        return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
+
+
+class Upbit:
+    """Un trade du flux, que ccxt lit comme une ligne du REST : `timestamp` y est l'instant de son envoi."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        date = {"timestamp": trade["trade_timestamp"]} if trade.get("trade_timestamp") else {}
+        return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
+
+
 class Cryptocom:
     """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
 
@@ -87,6 +105,39 @@ class Cryptocom:
         if carnet is not None and None not in (avant, instant) and avant == carnet["nonce"]:
             carnet["timestamp"], carnet["datetime"] = instant, api.iso8601(instant)
         super().handle_order_book(client, trame)  # type: ignore[misc]
+
+
+class Krakenfutures:
+    """D'un trade REST, la classe tait la quantité."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        lu = super().parse_trade(trade, market)  # type: ignore[misc]
+        return lu if lu["amount"] is not None else {**lu, "amount": lu["info"].get("quantity")}
+
+
+def _du_rest(api: Any, methode: str) -> Any:
+    """La méthode de la classe REST, que la classe pro remplace par celle de ses trames."""
+    rest = (parente for parente in type(api).__mro__ if parente.__module__.startswith("ccxt.async_support."))
+    return next(vars(parente)[methode] for parente in rest if methode in vars(parente)).__get__(api)
+
+
+class Luno:
+    """La classe pro lit tout trade comme une trame ; une instance qui n'écoute pas lit des réponses REST."""
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade."""
+        ecoute = self.signaler is not None  # type: ignore[attr-defined]
+        return (super().parse_trade if ecoute else _du_rest(self, "parse_trade"))(trade, market)  # type: ignore[misc]
+
+
+class Coinbaseexchange:
+    """La classe pro lit tout ticker comme une trame ; une instance qui n'écoute pas lit des réponses REST."""
+
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker."""
+        ecoute = self.signaler is not None  # type: ignore[attr-defined]
+        return (super().parse_ticker if ecoute else _du_rest(self, "parse_ticker"))(ticker, market)  # type: ignore[misc]
 
 
 class EnNanosecondes:
@@ -126,6 +177,11 @@ CORRECTIONS: Mapping[str, type] = {
     "onetrading": Onetrading,
     "bitopro": Bitopro,
     "backpack": Backpack,
+    "poloniex": Poloniex,
+    "upbit": Upbit,
     "cryptocom": Cryptocom,
+    "krakenfutures": Krakenfutures,
+    "luno": Luno,
+    "coinbaseexchange": Coinbaseexchange,
     **dict.fromkeys(("phemex", "kucoin", "grvt"), EnNanosecondes),
 }

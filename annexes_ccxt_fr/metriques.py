@@ -6,6 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from annexes_ccxt_fr.bilans import ecrire_compte_rendu
 from annexes_ccxt_fr.configuration import lire_texte_utf8
 from module_ccxt_fr_v2 import (
     CODE_ECHEC,
@@ -14,7 +15,6 @@ from module_ccxt_fr_v2 import (
     ErreurDemande,
     ErreurSortie,
     Verrou,
-    ecrire_compte_rendu,
     journal,
     maintenant_ms,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import functools
 import logging
 import sys
 import time
@@ -16,7 +15,6 @@ from module_ccxt_fr_v2 import (
     TACHE_COURANTE,
     Avancement,
     CleSerie,
-    SortieJournal,
     decimal_lisible,
     duree_lisible,
     en_iso,
@@ -57,11 +55,14 @@ class Progression:
         self._lignes = 0
         self._derniere = time.monotonic()
         self._barre: Any = None
+        self._pile = contextlib.ExitStack()
         if active and sys.stderr is not None and sys.stderr.isatty():
             tqdm = importer("tqdm", "La barre de progression").tqdm
             # Ni part ni barre avant le premier pas : un flux, ou une connexion lente, semblerait figé à 0 %.
             self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
-            SortieJournal.hors_de_la_barre = functools.partial(tqdm.external_write_mode, file=sys.stderr)
+            # Le temps d'une ligne de journal, la barre s'efface, au lieu que la ligne s'y colle.
+            journaux = importer("tqdm.contrib.logging", "La barre de progression")
+            self._pile.enter_context(journaux.logging_redirect_tqdm([journal]))
 
     FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
     FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer
@@ -104,7 +105,7 @@ class Progression:
 
     def fermer(self) -> None:
         """Efface la barre."""
-        SortieJournal.hors_de_la_barre = contextlib.nullcontext
+        self._pile.close()
         if self._barre is not None:
             self._barre.close()
 

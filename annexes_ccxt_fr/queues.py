@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING
 from module_ccxt_fr_v2 import INSTANT_MAX_MS, Borne, SortieFichier, SortieIllisible, borne_de, position_de
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
+
+    from module_ccxt_fr_v2 import Ecrivain, Serie
 else:
     from module_ccxt_fr_v2 import pa
+
+
+def garder_les_dernieres(sortie: Ecrivain, series: Sequence[Serie], nombre: int) -> None:
+    """Les `nombre` dernières lignes prouvées de chaque série."""
+    connues = [(serie, sortie.fiches[serie.cle]) for serie in series if serie.cle in sortie.fiches]
+    garder(sortie, {
+        fiche.cle.symbole: fiche.couverts[-1][1] - nombre * serie.timeframe.pas_ms
+        for serie, fiche in connues
+        if fiche.couverts
+    })  # fmt: skip
 
 
 def garder(sortie: object, depuis: Mapping[str, int]) -> None:

@@ -1,4 +1,7 @@
-"""Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une."""
+"""Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une.
+
+Et deux mille marchés rangés, là où un seul sert.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import contextlib
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import Fiche, Lot
+from module_ccxt_fr_v2 import Fiche, Lot, sans_reglement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +42,7 @@ class _SansPandas:
 def commande(*, flux: bool = False) -> Iterator[None]:
     """Le temps d'une commande, `flux` si elle en suit un ; une bibliothèque n'en ferait pas autant d'un autre."""
     # Importer et ranger les marchés ne font que créer ce qui restera : le ramasse-miettes y passait 0,1 s pour rien.
+    seuils = gc.get_threshold()
     gc.set_threshold(*SEUILS)
     atexit.register(gc.freeze)  # à la sortie, il reparcourrait plusieurs fois un tas qui disparaît
     sys.meta_path.insert(0, _SansPandas)
@@ -48,6 +52,7 @@ def commande(*, flux: bool = False) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(_SansPandas)
+        gc.set_threshold(*seuils)
         for nom in reglages:
             del os.environ[nom]
 
@@ -72,6 +77,23 @@ def tas_fige() -> Iterator[None]:
         else:
             gc.set_threshold(*seuils)
             gc.unfreeze()
+
+
+def ne_ranger_que(api: Any, symboles: Iterable[str]) -> None:
+    """Une instance ccxt ne rangera que ces marchés et leurs contrats, s'ils y sont tous.
+
+    En ranger deux mille prend 0,15 s de CPU.
+    """
+    voulus, ranger = set(map(sans_reglement, symboles)), type(api).set_markets
+
+    def ranger_les_voulus(marches: Any, monnaies: Any = None) -> Any:
+        if isinstance(marches, list):
+            utiles = [m for m in marches if sans_reglement(str(m.get("symbol"))) in voulus]
+            if voulus == {sans_reglement(m["symbol"]) for m in utiles}:
+                marches = utiles
+        return ranger(api, marches, monnaies)
+
+    api.set_markets = ranger_les_voulus
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:

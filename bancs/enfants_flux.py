@@ -116,6 +116,7 @@ async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
     `depart` : l'heure d'un exchange qui saute, ou dont l'heure court (`acceleration`) ; à défaut, elle est demandée.
     """
     import module_ccxt_fr_v2 as collecte
+    from annexes_ccxt_fr import vitesse
 
     ouverts: list[Any] = []
 
@@ -132,6 +133,7 @@ async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
     horloge = HorlogeSuivie(reglages.get("depart", 0), reglages.get("acceleration", 1.0))
     recevoir = collecte.FilTrades.recevoir
     with contextlib.ExitStack() as essais:
+        essais.enter_context(vitesse.commande(flux=True))
         essais.enter_context(mock.patch.object(collecte, "Flux", FluxVu))
         if "depart" in reglages:
             essais.enter_context(mock.patch.object(collecte, "maintenant_ms", horloge.heure_ms))

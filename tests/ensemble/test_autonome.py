@@ -175,6 +175,7 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
         (["--simulation", "--symbole", "BTC/USDT"], "--simulation"),
         (["--symbole", "BTC/USDT", "--timeframes", "1h,1d"], "--timeframes"),
         (["--symbole", "BTC/USDT", "--params", '{"a": 1}'], "--params"),
+        (["--symbole", "BTC/USDT", "--bilan", "b.json"], "--bilan"),
     ],
 )
 def test_copie_seul_une_option_d_annexe_dit_ce_qui_manque(seul: Path, arguments: list[str], quoi: str) -> None:
@@ -266,6 +267,15 @@ def test_copie_seul_un_exchange_dont_la_classe_lit_de_travers_est_refuse(monkeyp
     monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.corrections", None)
     with pytest.raises(m.DependanceAbsente, match="Lire ndax juste demande le dossier « annexes_ccxt_fr »"):
         m._classe.__wrapped__("ndax")
+
+
+def test_copie_seul_un_carnet_qu_il_ne_saurait_verifier_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une trame perdue y fausserait le carnet ; les autres flux du même exchange se suivent."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)
+    connexion = m.Connexion(m.Reglages("bybit"))
+    m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "trades"}))
+    with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de bybit demande le dossier"):
+        m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "orderbook"}))
 
 
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import ccxt.async_support as ccxt
+import ccxt.pro as ccxtpro
 import pytest
 from marche_simule import avec_bougies, marche_de
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import carnets
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
 
@@ -375,6 +377,27 @@ def test_un_trade_du_flux_de_backpack_a_l_instant_de_la_transaction() -> None:
     assert (lu["timestamp"], lu["id"], lu["side"], lu["price"], lu["amount"]) == (DEBUT + 59_999, "7", "buy", 10.0, 2.0)
 
 
+def test_un_trade_de_poloniex_a_le_meme_instant_en_rest_et_en_flux() -> None:
+    """En REST, ccxt lit `ts`, l'instant où le trade fut rangé, quelques ms après `createTime`, que lit le flux."""
+    brut: dict[str, Any] = {"id": "60014521", "price": "10", "quantity": "2", "amount": "20", "takerSide": "SELL"}
+    brut |= {"ts": DEBUT + 60_005, "createTime": DEBUT + 59_999}
+    banc = Banc("poloniex", "spot")
+    du_rest, du_flux = banc.api.parse_trade(brut, banc.marche), banc.api.parse_ws_trade(brut, banc.marche)
+    assert du_rest["timestamp"] == du_flux["timestamp"] == DEBUT + 59_999
+    contrat = {"id": "1", "side": "buy", "px": "10", "qty": "1", "amt": "10", "cT": str(DEBUT)}
+    assert Banc("poloniex", "swap.linear").api.parse_trade(contrat)["timestamp"] == DEBUT
+
+
+def test_un_trade_du_flux_d_upbit_a_l_instant_de_la_transaction() -> None:
+    """La classe lit une trame comme une ligne du REST : `timestamp` y est l'instant de son envoi."""
+    commun = {"trade_price": 10, "trade_volume": 2, "ask_bid": "ASK", "sequential_id": 1584508285000002}
+    banc = Banc("upbit", "spot")
+    du_rest = {**commun, "market": banc.marche["id"], "timestamp": DEBUT + 59_999}
+    trame = {**commun, "code": banc.marche["id"], "timestamp": DEBUT + 60_812, "trade_timestamp": DEBUT + 59_999}
+    lus = [banc.api.parse_trade(brut, banc.marche) for brut in (du_rest, trame)]
+    assert [(lu["timestamp"], lu["id"]) for lu in lus] == [(DEBUT + 59_999, "1584508285000002")] * 2
+
+
 def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
     """La classe contrôle cette trame sans code HTTP : le refus se lisait « '<' not supported between instances… »."""
     rejets: list[Exception] = []
@@ -407,9 +430,8 @@ TRAMES_DE_CARNET: dict[str, Callable[..., dict[str, Any]]] = {
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
     """La classe garderait un carnet faux, sans fin : rien n'en dit la perte que ces numéros."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     for numero in (7, 8, 9, 9, 8, 10):  # une redite n'est pas une perte
         suites.verifier(trame(numero, entier=numero == 7))
     autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong")
@@ -425,9 +447,8 @@ def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
 @pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
 def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(nom: str) -> None:
     """Couper à chacune perdrait le carnet entier, sans fin ; celles qui ont un numéro restent vérifiées."""
-    numeros, trame = module.PARTICULARITES[nom].numeros_du_carnet, TRAMES_DE_CARNET[nom]
-    assert numeros is not None
-    suites = module.SuitesDeCarnets(numeros)
+    assert module.PARTICULARITES[nom].carnet_numerote
+    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
     suites.verifier(trame(7, entier=True))
     for etrange in _abimees(trame(8)):
         suites.verifier(etrange)
@@ -510,6 +531,17 @@ def test_les_reponses_rest_sont_lues_par_la_classe_rest() -> None:
     ticker = {"price": "20.5", "volume": "7", "bid": "20", "ask": "21", "time": "2024-01-01T00:00:00.000Z"}
     lu = Banc("coinbaseexchange", "spot").api.parse_ticker(ticker)
     assert (lu["last"], lu["bid"], lu["ask"], lu["timestamp"]) == (20.5, 20.0, 21.0, DEBUT)
+
+
+def test_seuls_deux_classes_pro_remplacent_une_analyse_du_rest() -> None:
+    """Une autre lirait ses réponses comme des trames : elle aurait sa classe dans `CORRECTIONS`."""
+    remplacees = {
+        (nom, methode)
+        for nom in ccxtpro.exchanges
+        for methode in vars(getattr(ccxtpro, nom))
+        if methode in vars(getattr(ccxt, nom)) and re.match(r"parse_(?!transfer)", methode)
+    }
+    assert remplacees == {("luno", "parse_trade"), ("coinbaseexchange", "parse_ticker")}
 
 
 def test_une_instance_qui_ecoute_garde_l_analyse_de_ses_trames() -> None:

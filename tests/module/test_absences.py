@@ -44,7 +44,7 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
 GRAINES = (
     *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676, 60820, 97772, 118055, 118348,
+    39676, 60820, 97772, 118055, 118348, *range(300_000, 300_040),
 )  # fmt: skip
 
 
@@ -275,6 +275,35 @@ def test_8_1_une_ligne_au_bord_d_une_fenetre_qui_l_exclut_n_est_pas_une_absence(
     assert {t.raison for m in lue.morceaux for t in m.trous} == {SANS_TRANSACTION}
 
 
+def bougies_et_raisons(scenario: Scenario) -> tuple[int, set[str]]:
+    """Les bougies lues d'un scénario, et les raisons de ses trous."""
+    lue = lire(serveur_de(scenario), scenario)
+    return sum(m.lignes.num_rows for m in lue.morceaux), {t.raison for m in lue.morceaux for t in m.trous}
+
+
+@pytest.mark.parametrize("cotation", [-500, 79, 146])
+def test_8_1_une_bougie_ajoutee_a_toute_page_n_encadre_rien(cotation: int) -> None:
+    """La bougie en cours, après une page pleine : de l'une à l'autre, rien n'est prouvé."""
+    scenario = Scenario(0, "1m", "avec_la_courante", limite=40, points=(0, 200), cotation=cotation)
+    assert fautes(scenario) == []
+    assert bougies_et_raisons(scenario)[0] == 200 - max(cotation, 0)
+
+
+@pytest.mark.parametrize(("reprise", "panne"), [(79, 39), (80, 85), (130, 50), (237, 90)])
+def test_8_1_un_since_compte_sur_les_clotures_ne_prive_pas_d_une_preuve(reprise: int, panne: int) -> None:
+    """La bougie d'avant `since` est toujours rendue : aucune page n'est muette juste après la voisine."""
+    scenario = Scenario(0, "1m", "since_sur_cloture", 40, (-25, 195), -542, [(reprise - panne, panne)])
+    assert fautes(scenario) == []
+    assert bougies_et_raisons(scenario) == (220 - panne + max(0, reprise - 195), {SANS_TRANSACTION})
+
+
+@pytest.mark.parametrize(("limite", "debut", "fin"), [(300, 40, 202), (40, -4, 66), (40, 90, 227), (12, 23, 65)])
+def test_8_une_page_de_calendrier_plus_courte_que_la_fenetre_rend_tout(limite: int, debut: int, fin: int) -> None:
+    """Bitbank sert un jour entier, celui de `since` : la fenêtre à cheval sur deux jours est lue en deux fois."""
+    scenario = Scenario(0, "1m", "page_alignee", limite, (debut, fin), -600)
+    assert bougies_et_raisons(scenario) == (fin - debut, set())
+
+
 @pytest.mark.parametrize("vide", [6, 10, 30, 200])
 @pytest.mark.parametrize("par_page", [1, 5, 10])
 @pytest.mark.parametrize("caractere", ["premieres_jusqua", "fin_sur_cloture", "fin_exclue", "since_exclusif"])
@@ -388,7 +417,7 @@ def test_un_jour_qui_n_est_que_le_timeframe_ne_fait_pas_des_pages_d_une_bougie()
 
     async def demander(_timeframe: Timeframe, debut: int, fin: int, _relecture: bool) -> list[list[float]]:
         if fin - debut > 60 * JOUR_MS:
-            raise module.FenetreTropLongue("trop longue", jours=1)
+            raise module.FenetreTropLongue("trop longue", admis=1)
         return [[instant, *[1.0] * 5] for instant in range(debut, fin, JOUR_MS)]
 
     pages = module.Pages(demander, jour, 100, horizon_ms=T0 + 1000 * JOUR_MS)

@@ -27,6 +27,7 @@ from marche_simule import classe_neuve
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.types_de_marche import marches_utiles
 from bourse_locale import Bourse, Panne, serveur
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def test_trop_ancien_dit_combien_de_points() -> None:
     ):
         traduite = module.traduire(erreurs_ccxt.BadRequest(texte), "Bougies", HEURE)
         assert isinstance(traduite, module.HorsFenetre)
-        assert traduite.points == points
+        assert traduite.admis == points
 
 
 @pytest.mark.parametrize("texte", [
@@ -248,13 +249,16 @@ def test_un_refus_de_debit_ne_raccourcit_pas_la_fenetre(texte: str) -> None:
     ('bitget {"code":"00001","msg":"startTime and endTime interval cannot be greater than 30 days"}', 30),
     ("the time interval between start time and end time is greater than 48 hours", None),
     ("Between startTime and endTime, the period must not be more than 200 days", 200),
+    ('binancecoinm {"code":-4047,"msg":"Time interval must be within 0-90 days"}', 90),
+    ("The difference between startTime and endTime can only be up to 200 days", 200),
     ("Start time is greater than end time", 0),
+    ("endTime must be greater than 1700000000000", 0),
 ])  # fmt: skip
 def test_une_fenetre_trop_longue_se_dit_aussi_par_plus_grand_que(texte: str, jours: int | None) -> None:
     """Ainsi bitget refuse un trimestre de 92 jours : le mois n'y témoignait plus. Des bornes inverses, non."""
     traduite = module.traduire(avec_http(erreurs_ccxt.BadRequest(texte), 400), "Bougies", HEURE)
     assert isinstance(traduite, module.FenetreTropLongue) is (jours != 0)
-    assert getattr(traduite, "jours", 0) == jours
+    assert getattr(traduite, "admis", 0) == jours
 
 
 def test_un_long_corps_est_coupe_et_sans_balises() -> None:
@@ -482,7 +486,7 @@ NATURE = module.NatureMarche
 )
 def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], gardes: Any) -> None:
     """La classe binance lit sinon trois listes ; un vocabulaire inconnu n'est jamais réduit à rien."""
-    assert module._marches_utiles(types, natures) == gardes
+    assert marches_utiles(types, natures) == gardes
 
 
 def echeance(bourse: Bourse) -> str:

@@ -363,7 +363,7 @@ def trop_ancien(avec_points: bool) -> Choix:
 
     def choisir(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
         if debut < tf.avancer(MAINTENANT, -3 * limite):
-            raise HorsFenetre("trop ancien", points=3 * limite if avec_points else None)
+            raise HorsFenetre("trop ancien", admis=3 * limite if avec_points else None)
         return premieres_jusqua(bougies, tf, debut, fin, limite)
 
     return choisir

@@ -86,7 +86,7 @@ def test_une_valeur_absurde_est_lue_ou_refusee_d_une_phrase(nom: str) -> None:
                 assert len(dit.splitlines()) == 1, (valeur[:80], dit)
             else:
                 assert nom not in ("sortie", "bilan", "verifier") or valeur not in DE_CHEMIN, valeur[:80]
-                m.reglages_flux(tache)  # ce que l'exécution en fait d'abord
+                m.plage_de(tache)  # ce que l'exécution en fait d'abord
 
 
 def test_une_date_de_l_an_9999_n_est_pas_dite_de_2200() -> None:

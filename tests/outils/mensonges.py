@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from serveurs_de_bougies import CLE, ECHELLE, MAINTENANT, PERSONNALITES, Ligne, Serveur, monde, plage_de
+from serveurs_de_bougies import CLE, ECHELLE, MAINTENANT, PERSONNALITES, RARES, Ligne, Serveur, monde, plage_de
 
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -26,8 +26,13 @@ from module_ccxt_fr_v2 import (
 
 # Ceux qui suivent `since` et rendent leur page entière : une fois honnêtes, ils doivent tout rendre.
 HONNETES = ("premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "since_exclusif", "decroissante")
+RENDENT_TOUT = (
+    *HONNETES, "avec_la_courante", "avec_la_veille", "since_sur_cloture", "deux_bouts_exclus", "page_alignee",
+    "fenetre_fixe", "comptee_par_la_fin",
+)  # fmt: skip
 PAGE_ENTIERE = 24  # en deçà, une bougie du timeframe d'au-dessus ne tient plus dans une page de celui d'en dessous
 TOUS_CARACTERES = 100_000  # dès cette graine, tous les caractères, des pages très courtes : celles d'avant sont gardées
+CARACTERES_RARES = 300_000  # et dès celle-ci, les rares
 APPELS_PAR_POINT, APPELS_DE_BASE = 4, 260
 
 
@@ -69,7 +74,8 @@ def tirer(graine: int) -> Scenario:
     for nom in hasard.sample(MENSONGES, hasard.randint(0, 3)):
         scenario.mensonges[nom] = hasard.choice(((2, 1.0), (4, 1.0), (9, 1.0), (10_000, 0.3), (10_000, 1.0)))
     if graine >= TOUS_CARACTERES:
-        scenario.caractere, scenario.limite = hasard.choice([*PERSONNALITES]), hasard.choice((5, 8, 12, 24, 40, 100))
+        caracteres = RARES if graine >= CARACTERES_RARES else PERSONNALITES
+        scenario.caractere, scenario.limite = hasard.choice([*caracteres]), hasard.choice((5, 8, 12, 24, 40, 100))
     return scenario
 
 
@@ -155,7 +161,7 @@ def serveur_de(scenario: Scenario) -> Menteur:
     """Le marché et le serveur d'un scénario."""
     absents = {rang for debut, duree in scenario.pannes for rang in range(debut, debut + duree)}
     marche = monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
-    return Menteur(marche, PERSONNALITES[scenario.caractere], scenario.limite).preparer(scenario)
+    return Menteur(marche, (PERSONNALITES | RARES)[scenario.caractere], scenario.limite).preparer(scenario)
 
 
 def fautes(scenario: Scenario) -> list[str]:
@@ -173,7 +179,7 @@ def fautes(scenario: Scenario) -> list[str]:
     trouvees += [f"honnête : {faute}" for faute in _contredire(relue, vraies)]
     rendues = {i for m in relue.morceaux for i in m.lignes["timestamp"].to_pylist()}
     manquent = [i for i in vraies if relue.debut <= i < relue.fin and i not in rendues]
-    tout_est_du = scenario.caractere in HONNETES and scenario.limite >= PAGE_ENTIERE
+    tout_est_du = scenario.caractere in RENDENT_TOUT and scenario.limite >= PAGE_ENTIERE
     if manquent and tout_est_du and not relue.echouee:
         trouvees.append(f"honnête : {len(manquent)} lignes manquent")
     return trouvees

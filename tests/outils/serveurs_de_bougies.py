@@ -130,6 +130,83 @@ PERSONNALITES: dict[str, Choix] = {
     )
 }
 
+# --- Plus rares : des bords et des fenêtres comptés autrement, une histoire courte
+
+
+def avec_la_courante(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La bougie en cours s'ajoute à toute page, même pleine, même ancienne."""
+    page = [b for b in bougies if debut <= b[0] < fin][:limite]
+    return [*page, *(b for b in bougies[-1:] if b not in page)]
+
+
+def avec_la_veille(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """La dernière d'avant `since`, si loin qu'elle soit, précède toute page."""
+    veille = [b for b in bougies if b[0] < debut][-1:]
+    return [*veille, *(b for b in bougies if debut <= b[0] < fin)][:limite]
+
+
+def since_sur_cloture(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Les bords sont comptés sur les clôtures : celle d'avant `since` est rendue, la dernière de la fenêtre manque."""
+    return [b for b in bougies if debut <= tf.avancer(b[0], 1) < fin][:limite]
+
+
+def deux_bouts_exclus(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Ni la première ni la dernière de la fenêtre."""
+    return [b for b in bougies if debut < b[0] < tf.plancher(fin - 1)][:limite]
+
+
+def page_alignee(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Bitbank, par jour ou par an : la page de calendrier qui contient `since`, ni plus ni moins."""
+    if tf.mois:
+        return premieres_jusqua(bougies, tf, debut, fin, limite)
+    ouverture = tf.avancer(0, tf.compter(0, debut) // limite * limite)
+    return [b for b in bougies if ouverture <= b[0] < tf.avancer(ouverture, limite)]
+
+
+def fenetre_fixe(bougies: list[Ligne], tf: Timeframe, debut: int, _fin: int, limite: int) -> list[Ligne]:
+    """Toute page couvre `limite` bougies, avec ou sans transactions."""
+    return [b for b in bougies if debut <= b[0] < tf.avancer(debut, limite)]
+
+
+def comptee_par_la_fin(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Cryptocom : autant de bougies que la fenêtre en a, les dernières avant sa fin, d'où qu'elles viennent."""
+    return [b for b in bougies if b[0] < fin][-min(limite, tf.compter(debut, fin)) :]
+
+
+def dernieres_seules(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Rien n'est gardé au-delà des 150 dernières de chaque timeframe."""
+    return [b for b in bougies[-150:] if debut <= b[0] < fin][:limite]
+
+
+def muette_hors_portee(bougies: list[Ligne], _tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Rien n'est gardé au-delà des 150 dernières : une demande qui commence avant elles ne rend rien."""
+    gardees = bougies[-150:]
+    if gardees != bougies and debut < gardees[0][0]:
+        return []
+    return [b for b in gardees if debut <= b[0] < fin][:limite]
+
+
+def longues_courtes(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """Les timeframes longs n'ont que leurs vingt dernières."""
+    return [b for b in bougies[-20 if tf.pas_ms > MINUTE_MS else 0 :] if debut <= b[0] < fin][:limite]
+
+
+RARES: dict[str, Choix] = {
+    f.__name__: f
+    for f in (
+        avec_la_courante,
+        avec_la_veille,
+        since_sur_cloture,
+        deux_bouts_exclus,
+        page_alignee,
+        fenetre_fixe,
+        comptee_par_la_fin,
+        dernieres_seules,
+        muette_hors_portee,
+        longues_courtes,
+    )
+}
+
 Panne = Callable[[int, list[Ligne], "Serveur"], list[Ligne]]
 """(numéro d'appel à partir de 1, page saine, serveur) -> la page rendue."""
 

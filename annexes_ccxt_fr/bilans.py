@@ -1,0 +1,67 @@
+"""Le bilan JSON d'une exécution, ou d'un lot."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from module_ccxt_fr_v2 import CODE_ECHEC, ErreurSortie, __version__, ecrire_atomique, en_iso, journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from module_ccxt_fr_v2 import Bilan, BilanSerie, CompteRendu
+
+COMPTES = ("lignes_recues", "lignes_nouvelles", "lignes_revisees")  # d'une série, et leur total
+
+
+def en_dict(bilan: Bilan) -> dict[str, Any]:
+    """Le bilan d'une exécution, en types JSON."""
+    return {
+        "outil": f"module_ccxt_fr_v2 {__version__}",
+        "exchange": bilan.exchange,
+        "code": bilan.code,
+        "message": bilan.message,
+        "conseil": bilan.conseil,
+        "sortie": str(bilan.sortie) if bilan.sortie else None,
+        "format": bilan.format,
+        **{compte: bilan.total(compte) for compte in COMPTES},
+        "requetes": bilan.requetes,
+        "essais": bilan.essais,
+        "octets": bilan.octets,
+        "modifie": bilan.modifie,
+        "duree_s": round(bilan.duree_s, 3),
+        "series": [_de_la_serie(serie) for serie in bilan.series],
+        **({"verification": bilan.verification.en_dict()} if bilan.verification else {}),
+        **({"parties": [en_dict(partie) for partie in bilan.parties]} if bilan.parties else {}),
+    }
+
+
+def _de_la_serie(serie: BilanSerie) -> dict[str, Any]:
+    return {
+        "symbole": serie.symbole,
+        "timeframe": serie.cle.timeframe if serie.cle else None,
+        "etat": serie.etat,
+        "message": serie.message,
+        "demande": [en_iso(instant) for instant in serie.demande] if serie.demande else None,
+        **{compte: getattr(serie, compte) for compte in COMPTES},
+        "trous": [{"debut": en_iso(t.debut), "fin": en_iso(t.fin), "raison": t.raison} for t in serie.trous],
+        "retard": serie.retard_s,
+        "compteurs": serie.compteurs,
+    }
+
+
+def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
+    """Écrit le bilan JSON, même après un échec ; rend le code de sortie."""
+    return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
+
+
+def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
+    """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
+    try:
+        # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
+        ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
+    except ErreurSortie as refus:
+        journal.error("%s", refus.complet())
+        return bilan.code or CODE_ECHEC
+    return bilan.code
