@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from annexes_ccxt_fr.bougies_plates import reporter_les_vides
 from annexes_ccxt_fr.voies import (
     FENETRE_MAX_MS,
     RELECTURES,
@@ -82,7 +83,6 @@ from module_ccxt_fr_v2 import (
     journal,
     manquants,
     oter,
-    reporter_les_vides,
     reste_a_lire,
     tabler,
     trade_de,

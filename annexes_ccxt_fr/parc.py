@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
-from annexes_ccxt_fr.pauses import DebitRetenu, Pauses, debit_de
+from annexes_ccxt_fr.pauses import Debit, Pauses, debit_de
 from module_ccxt_fr_v2 import (
     Connexion,
     NatureMarche,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SessionPartagee:
     """Ce que se passent les connexions de mêmes réglages : la session HTTP, les marchés chargés, le débit."""
 
-    def __init__(self, reglages: Reglages, debit: DebitRetenu) -> None:
+    def __init__(self, reglages: Reglages, debit: Debit) -> None:
         self.souche = instancier(reglages)  # tient la session et les marchés, ne demande rien
         self.reglages, self.debit = reglages, debit
         self._natures: set[NatureMarche] = set()
@@ -83,7 +83,7 @@ class Parc:
         self._pile = contextlib.AsyncExitStack()
         self._verrou = asyncio.Lock()
         self._sessions: list[SessionPartagee] = []
-        self._debits: dict[object, DebitRetenu] = {}
+        self._debits: dict[object, Debit] = {}
         self._embarquees: dict[object, Mapping[str, Any]] = {}  # par allure, la configuration qui y mène
 
     async def __aenter__(self) -> Self:
@@ -127,7 +127,7 @@ class Parc:
         self._sessions.append(await self._pile.enter_async_context(nouvelle))
         return nouvelle
 
-    def _debit_de(self, reglages: Reglages, serveur: object) -> DebitRetenu:
+    def _debit_de(self, reglages: Reglages, serveur: object) -> Debit:
         """Le débit d'un exchange, par adresse d'où il nous voit ; une pause notée avant y court encore."""
         cle = (reglages.exchange, reglages.proxy, reglages.sandbox, serveur)
         if cle not in self._debits:

@@ -18,8 +18,8 @@ from module_ccxt_fr_v2 import (
     MINUTE_MS,
     PAUSE_MAX_S,
     SECONDE_MS,
-    Debit,
     ErreurSortie,
+    Frein,
     LimiteDeDebit,
     Verrou,
     duree_lisible,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from module_ccxt_fr_v2 import Reglages
+    from module_ccxt_fr_v2 import Limiteur, Reglages
 
 PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
 
@@ -135,11 +135,15 @@ class Pauses:
             self.nettoyer()
 
 
-class DebitRetenu(Debit):
-    """Un débit qui part de ce que l'exécution d'avant a laissé dans `pauses`, et laisse le sien à la suivante."""
+class Debit:
+    """Le droit d'envoyer vers un exchange, commun aux instances d'une exécution : la pause et le limiteur.
+
+    Il part de ce que l'exécution d'avant a laissé dans `pauses`, et laisse le sien à la suivante.
+    """
 
     def __init__(self, nom: str, pauses: Pauses | None) -> None:
-        super().__init__()
+        self.frein = Frein()
+        self.limiteur: Limiteur | None = None
         self._nom, self._pauses = nom, pauses
         if pauses is not None:
             fin = pauses.lire().get(nom)
@@ -148,8 +152,10 @@ class DebitRetenu(Debit):
             self.frein.prevenir = functools.partial(self._noter_pause, pauses)
 
     def brancher(self, api: Any) -> None:
+        """Fait passer une instance par ce débit ; le limiteur est celui de la première."""
         premiere = self.limiteur is None
-        super().brancher(api)
+        self.limiteur = self.limiteur or api.throttler
+        api.throttler, api.frein = self.limiteur, self.frein
         if premiere and isinstance(self.limiteur, LimiteurAFenetre) and self._pauses is not None:
             ici, la_bas = self.limiteur.horloge(), maintenant_ms()
             passages = sorted(self._pauses.passages().get(self._nom, ()), reverse=True)
@@ -188,7 +194,7 @@ class DebitRetenu(Debit):
             self._pauses.noter_passages(self._nom, recents)
 
 
-def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:
+def debit_de(reglages: Reglages, pauses: Pauses | None) -> Debit:
     """Le débit d'un exchange, vu d'une adresse : un proxy a le sien, sous un nom qui tait son URL et son mot de passe.
 
     Le banc d'essai compte à part. Hors ligne, rien n'est laissé à l'exécution suivante.
@@ -198,4 +204,4 @@ def debit_de(reglages: Reglages, pauses: Pauses | None) -> DebitRetenu:
         import hashlib  # 1 ms
 
         nom += f"@{hashlib.sha256(reglages.proxy.encode()).hexdigest()[:10]}"
-    return DebitRetenu(nom, None if reglages.hors_ligne else pauses)
+    return Debit(nom, None if reglages.hors_ligne else pauses)

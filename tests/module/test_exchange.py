@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import json
 import logging
+import math
 import socket
 import ssl
 import struct
@@ -26,6 +27,7 @@ from marche_simule import classe_neuve
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.types_de_marche import marches_utiles
 from bourse_locale import Bourse, Panne, serveur
 
 if TYPE_CHECKING:
@@ -189,6 +191,18 @@ def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) 
     assert traduite.attente_s == attente_s
 
 
+@pytest.mark.parametrize("ecart", [0, 1, 999, 59_999, MINUTE, JOUR - 1, JOUR, 59 * JOUR, 60 * JOUR, 366 * JOUR])
+@pytest.mark.parametrize("depart", [0, HEURE, 1_709_164_799_999, 951_782_400_000])  # 29 février 2024 et 2000
+def test_une_date_est_ecrite_comme_par_ccxt(depart: int, ecart: int) -> None:
+    exchange = module._classe("binance")({})
+    assert exchange.iso8601(depart + ecart) == ccxt.Exchange.iso8601(depart + ecart)
+
+
+@pytest.mark.parametrize("instant", [None, -1, "1755432123456", "12abc", "", 1.5, True, math.nan, 10**15, 10**17])
+def test_ce_qui_n_est_pas_un_instant_a_la_date_de_ccxt(instant: Any) -> None:
+    assert module._classe("binance")({}).iso8601(instant) == ccxt.Exchange.iso8601(instant)
+
+
 @pytest.mark.parametrize(
     ("statut", "texte", "attendue"),
     [
@@ -244,7 +258,7 @@ def test_une_fenetre_trop_longue_se_dit_aussi_par_plus_grand_que(texte: str, jou
     """Ainsi bitget refuse un trimestre de 92 jours : le mois n'y témoignait plus. Des bornes inverses, non."""
     traduite = module.traduire(avec_http(erreurs_ccxt.BadRequest(texte), 400), "Bougies", HEURE)
     assert isinstance(traduite, module.FenetreTropLongue) is (jours != 0)
-    assert getattr(traduite, "jours", 0) == jours
+    assert getattr(traduite, "admis", 0) == jours
 
 
 def test_un_long_corps_est_coupe_et_sans_balises() -> None:
@@ -472,7 +486,7 @@ NATURE = module.NatureMarche
 )
 def test_seuls_les_marches_utiles_sont_charges(types: Any, natures: list[Any], gardes: Any) -> None:
     """La classe binance lit sinon trois listes ; un vocabulaire inconnu n'est jamais réduit à rien."""
-    assert module._marches_utiles(types, natures) == gardes
+    assert marches_utiles(types, natures) == gardes
 
 
 def echeance(bourse: Bourse) -> str:
