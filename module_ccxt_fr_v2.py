@@ -6163,10 +6163,11 @@ class Conduite:
     def ajoute(self, reponse: Reponse) -> bool:
         """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
 
-        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas ; ou, serrée, qu'elle va d'office
+        à maintenant (gemini, kraken) : rien n'y est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        return seule or (reponse.ancree and not self._rendues)
+        return not self._deborde and (seule or (reponse.ancree and not self._rendues))
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
