@@ -10972,27 +10972,6 @@ class Bilan:
         return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in bilan.series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
-    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
-    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
-    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
-    return (
-        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
-        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
-        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
-    )
-
-
 class Avancement(NamedTuple):
     """Un pas de progression : la série, où elle en est, ce qui lui est demandé (None : un flux), combien en sont.
 
@@ -12034,10 +12013,13 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 
 def dire_la_fin(bilan: Bilan) -> None:
-    """La ligne finale, une par timeframe quand plusieurs sont demandés."""
+    """La ligne finale, une par timeframe quand plusieurs sont demandés ; le module copié seul la dit courte."""
+    bilans = annexe_ou_rien("bilans")
     for partie in bilan.detail:
         if partie.sortie is not None:
-            journal.info("%s", dire_bilan(partie))
+            lignes = nombre_de(partie.total("lignes_nouvelles"), "ligne nouvelle")
+            courte = f"Code {partie.code} : {lignes}, {partie.sortie}"
+            journal.info("%s", bilans.dire_bilan(partie) if bilans else courte)
 
 
 def _sous_signaux(coroutine: Any) -> Any:
