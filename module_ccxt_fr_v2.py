@@ -5696,21 +5696,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             else:
                 self.reponses += 1
                 return reponse
+            # Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus.
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
-                self._ralentir()
+                self.api.throttler.ralentir()
+                phrase = "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin."
+                journal.info(phrase, self.reglages.exchange, self.api.throttler.allure)
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
 
         return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
@@ -7761,16 +7755,13 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
+                with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
-            journal.info(
-                "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.",
-                self.serie.cle,
-                ouverture,
-            )
+            phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
+            journal.info(phrase, self.serie.cle, ouverture)
         return ancre
 
     @functools.cached_property
