@@ -2938,7 +2938,7 @@ def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
     return scelles, sommes
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(1024)
 def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
     """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
     with chemin.open("rb") as fichier:
@@ -5076,6 +5076,12 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
+@functools.lru_cache(1)
+def _date_du_jour(jour: int) -> str:
+    """« 2026-01-31 » ; `jour` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(jour)).date().isoformat()
+
+
 class _Bruyante:
     """À mettre devant une classe ccxt : ce qu'elle avale en silence devient une erreur, rien d'autre ne change.
 
@@ -5111,6 +5117,14 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    def iso8601(self, timestamp: Any = None) -> Any:
+        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
+        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
+            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
+        jour, ms = divmod(timestamp, JOUR_MS)
+        minutes, ms = divmod(ms, MINUTE_MS)
+        return f"{_date_du_jour(jour)}T{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}Z"
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""

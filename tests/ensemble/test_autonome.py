@@ -170,6 +170,25 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
     assert sortie.read_bytes() == avant
 
 
+def test_copie_seul_un_fichier_illisible_est_laisse(seul: Path) -> None:
+    """Le mettre de côté est l'affaire d'une annexe, comme reporter une clôture : nommées, code 2, rien d'écrit."""
+    sortie, plates = seul.with_name("b.parquet"), seul.with_name("plates.csv")
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        demande = commande(bourse, sortie, (HEURE_BOURSE - 2 * HEURE, HEURE_BOURSE - HEURE))
+        seul_en_ligne(seul, demande)
+        octets = sortie.read_bytes()
+        abime = octets[: len(octets) // 2] + bytes(20) + octets[len(octets) // 2 + 20 :]
+        sortie.write_bytes(abime)
+        reporter = ("--stream", "trades", "--trades-vers-ohlcv", "--bougies-vides", "reporter", "--duree", "3")
+        for suite in (demande, commande(bourse, plates, None, *reporter)):
+            fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+            assert fini.returncode == 2
+            assert "« annexes_ccxt_fr »" in fini.stderr
+            assert "Traceback" not in fini.stderr
+    assert sortie.read_bytes() == abime
+    assert not plates.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "quoi"),
     [
