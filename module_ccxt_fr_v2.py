@@ -9715,6 +9715,7 @@ class FilInstantanes(Fil):
         await super().arreter()
         if self.refus is None and (self._rompu or not self.recus):
             self._finir_la_coupure(self.connexion.heure_ms())
+        self.prets += self._sures(self.connexion.heure_ms())  # après eux, leur couverture effacerait ces trous
         if self._trous:
             trous, self._trous = self._trous, []
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
@@ -9772,11 +9773,11 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut = self._fin or 0
-        self._fin = max(lignes[-1][0] + 1, debut)
-        trous, self._trous = self._trous, []
+        debut, trous, self._trous = self._fin or 0, self._trous, []
+        fin = max(lignes[-1][0] + 1, debut)
+        self._fin = max([fin, *(trou.fin for trou in trous)])  # l'écoute a pu reprendre sans que rien n'ait changé
         table = tabler(self.cle, lignes, self.type_donnee)
-        return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
+        return [Lot(self.cle, table, oter([(debut, fin)], intervalles_de(trous)), trous)]
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
