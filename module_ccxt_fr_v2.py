@@ -5076,10 +5076,10 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
-@functools.lru_cache(1)
-def _date_du_jour(jour: int) -> str:
-    """« 2026-01-31 » ; `jour` : depuis l'époque."""
-    return (EPOQUE + dt.timedelta(jour)).date().isoformat()
+@functools.lru_cache(8)
+def _date_a_la_minute(minute: int) -> str:
+    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
 class _Bruyante:
@@ -5122,9 +5122,8 @@ class _Bruyante:
         """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
         if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
             return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
-        jour, ms = divmod(timestamp, JOUR_MS)
-        minutes, ms = divmod(ms, MINUTE_MS)
-        return f"{_date_du_jour(jour)}T{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}Z"
+        minute, ms = divmod(timestamp, MINUTE_MS)
+        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
